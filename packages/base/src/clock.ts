@@ -1,0 +1,86 @@
+/** A timer that has been started. `cancel` after it fired, or twice, does nothing. */
+export interface Timer {
+  cancel(): void;
+}
+
+/**
+ * Time, as the rest of the code sees it. Only `systemClock` touches the process's timers (a lint rule bans them
+ * elsewhere), so everything that waits can be tested with a clock turned by hand.
+ */
+export interface Clock {
+  /** Monotonic milliseconds, with a fraction. For durations. */
+  now(): number;
+  /** Milliseconds since the Unix epoch. For logs and certificates; may jump. */
+  wallNow(): number;
+  /** Calls back once after `delayMs`. Does not keep the process alive when `unref` is true. */
+  after(delayMs: number, callback: () => void, unref?: boolean): Timer;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wallNow: () => Date.now(),
+  after(delayMs, callback, unref = false) {
+    const handle = setTimeout(callback, delayMs);
+    if (unref) handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+};
+
+/** A clock that moves only when told to. For tests. */
+export class ManualClock implements Clock {
+  #now = 0;
+  readonly #epochMs: number;
+  #timers: ManualTimer[] = [];
+  #order = 0;
+
+  constructor(epochMs = Date.UTC(2026, 0, 1)) {
+    this.#epochMs = epochMs;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  wallNow(): number {
+    return this.#epochMs + this.#now;
+  }
+
+  after(delayMs: number, callback: () => void): Timer {
+    const timer = { at: this.#now + Math.max(0, delayMs), order: this.#order++, callback };
+    this.#timers.push(timer);
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
+  }
+
+  /** Timers that have neither fired nor been cancelled. A test that ends with any has leaked them. */
+  get pending(): number {
+    return this.#timers.length;
+  }
+
+  /** Moves time forward, firing in order every timer that falls due, those set meanwhile included. */
+  advance(byMs: number): void {
+    const end = this.#now + byMs;
+    for (;;) {
+      let due: ManualTimer | undefined;
+      for (const timer of this.#timers) {
+        if (timer.at > end) continue;
+        if (due === undefined || timer.at < due.at || (timer.at === due.at && timer.order < due.order)) due = timer;
+      }
+      if (due === undefined) break;
+      const fired = due;
+      this.#timers = this.#timers.filter((other) => other !== fired);
+      this.#now = Math.max(this.#now, fired.at);
+      fired.callback();
+    }
+    this.#now = end;
+  }
+}
+
+interface ManualTimer {
+  readonly at: number;
+  readonly order: number;
+  readonly callback: () => void;
+}

@@ -1,0 +1,30 @@
+import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+
+/** What a sidecar serves: complete, since only warmed resources get here. Immutable. */
+export interface ProxyConfig {
+  readonly listeners: ReadonlyMap<string, ListenerConfig>;
+  readonly routeConfigurations: ReadonlyMap<string, RouteConfiguration>;
+  readonly clusters: ReadonlyMap<string, ClusterConfig>;
+  /** By cluster name (not by EDS service name). STATIC, resolved DNS and EDS alike. */
+  readonly endpoints: ReadonlyMap<string, EndpointsConfig>;
+}
+
+/*
+ * How configuration crosses to a traffic worker: by key and content hash, as bytes in shared memory. A worker decodes
+ * only what changed, endpoints as columns. Keys: "listener/<name>", "route-configuration/<name>", "cluster/<name>",
+ * "endpoints/<cluster name>".
+ */
+export interface ConfigLaneEntry {
+  readonly key: string;
+  /** Of the content; equal hash means equal configuration. */
+  readonly hash: string;
+  readonly bytes: SharedArrayBuffer;
+}
+
+/** One consistent step from one complete configuration to the next. A worker applies it in one synchronous block. */
+export interface ConfigLaneUpdate {
+  /** Rises by one with each update; a worker acknowledges it. A new worker gets everything as one update. */
+  readonly generation: number;
+  readonly changed: readonly ConfigLaneEntry[];
+  readonly removed: readonly string[];
+}

@@ -1,0 +1,130 @@
+import type { Failure, Result, Timer } from "@heddle/base";
+import type { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
+import type { TraceContext } from "@heddle/telemetry";
+import type { Address, RouteEntry } from "@heddle/traffic";
+
+/** One request and its response, as filters see it. It lives from the request's head to the `log` phase. */
+export interface Exchange {
+  /** Filters change it freely until the router has sent it; `clearRoute` makes a change count for routing. */
+  readonly request: RequestHead;
+  /** Set once a response head (of the upstream or local) has come. */
+  readonly response: ResponseHead | undefined;
+  readonly requestTrailers: HeaderMap | undefined;
+  readonly responseTrailers: HeaderMap | undefined;
+
+  readonly downstream: DownstreamInfo;
+  /** Filled by the router; its fields tell of the last attempt. */
+  readonly upstream: UpstreamInfo;
+  readonly trace: TraceContext;
+  /** `x-request-id`, made where the request had none. */
+  readonly requestId: string;
+  /** Bits of `ResponseFlag`. */
+  responseFlags: number;
+  /** Envoy's `%RESPONSE_CODE_DETAILS%`: "via_upstream", "route_not_found" … */
+  responseCodeDetails: string;
+
+  /** For what filters tell each other and the access log: `%DYNAMIC_METADATA(namespace:key)%`. Made on first use. */
+  readonly metadata: Map<string, Map<string, unknown>>;
+
+  /** The matched route; looked up on first use. Undefined: no route. */
+  readonly route: MatchedRoute | undefined;
+  /** Forgets the matched route, so that the next look sees the request as it is now. */
+  clearRoute(): void;
+  /** The parsed per-route configuration of that filter: the most specific of cluster weight, route, host, configuration. */
+  routeConfig(filterName: string): unknown;
+
+  /** Goes on after a filter paused the request. Does nothing if it is not paused. */
+  continueRequest(): void;
+  continueResponse(): void;
+  /**
+   * Answers in place of the upstream. The answer passes the response phases of the filters that have seen the request.
+   * After the response has begun it aborts the exchange instead.
+   */
+  reply(reply: LocalReply): void;
+  /** Ends the exchange with the answer that belongs to the failure. */
+  fail(failure: Failure): void;
+  /** What a filter has held back with "buffer" so far; a view, valid until the next call into the exchange. */
+  readonly bufferedRequest: Uint8Array;
+  readonly bufferedResponse: Uint8Array;
+
+  /**
+   * Sends a request of the filter's own to a cluster, through its balancer, pool and circuit breakers, and calls back
+   * once with the whole answer. Cancelled with the exchange. `maxResponseBytes` bounds the answer (64 KiB).
+   */
+  send(
+    cluster: string,
+    request: SideRequest,
+    callback: (result: Result<SideResponse, Failure>) => void,
+  ): { cancel(): void };
+  /** A timer that ends with the exchange. */
+  after(delayMs: number, callback: () => void): Timer;
+
+  // Figures for the log. Bytes are of bodies, as `%BYTES_RECEIVED%` and `%BYTES_SENT%` count.
+  readonly startWallMs: number;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly requestBodyBytes: number;
+  readonly responseBodyBytes: number;
+}
+
+export interface DownstreamInfo {
+  /** Of the socket; differs from `remoteAddress` behind PROXY protocol. */
+  readonly directRemoteAddress: string;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly connectionId: number;
+  readonly listener: string;
+  readonly filterChain: string;
+}
+
+export interface UpstreamInfo {
+  readonly cluster: string;
+  readonly address: string; // "ip:port", or the path of a Unix socket; "" before one was chosen
+  readonly localAddress: string;
+  readonly connectionReused: boolean;
+  /** Attempts begun, the first one counted. */
+  readonly attempts: number;
+  readonly failure: Failure | undefined;
+  /** From the exchange's start, in ms; -1 where it did not happen. */
+  readonly connectedMs: number;
+  readonly firstByteMs: number;
+}
+
+export interface MatchedRoute {
+  readonly entry: RouteEntry;
+  readonly virtualHost: string;
+  readonly routeConfigName: string;
+  /** The chosen cluster: of a weighted list one has been drawn. "" for routes that do not forward. */
+  readonly cluster: string;
+}
+
+export interface LocalReply {
+  readonly status: number;
+  readonly body?: string;
+  readonly contentType?: string;
+  readonly headers?: HeaderMap;
+  readonly details: string;
+  readonly flags?: number;
+}
+
+export interface SideRequest {
+  readonly head: RequestHead;
+  readonly body?: Uint8Array;
+  readonly timeoutMs: number;
+  readonly maxResponseBytes?: number;
+}
+
+export interface SideResponse {
+  readonly head: ResponseHead;
+  readonly body: Uint8Array;
+  readonly trailers: HeaderMap | undefined;
+}
+
+/** What `selectUpstream` may decide. */
+export interface UpstreamChoice {
+  readonly cluster?: string;
+  /** Goes to this endpoint whatever the balancer would say. */
+  readonly endpoint?: Address;
+}

@@ -1,0 +1,141 @@
+import type { Failure } from "@heddle/base";
+import type { RequestHead, ResponseHead } from "./head.ts";
+import type { HeaderMap } from "./header-map.ts";
+
+/*
+ * The face between a codec and its users. It is the same for h1 and h2, so the connection manager, the pools and the
+ * filters do not know which protocol carries an exchange. The roles, seen from the sidecar:
+ *
+ *   downstream bytes > ServerConnection > RequestDecoder  (manager) … RequestEncoder  > ClientConnection > upstream bytes
+ *   downstream bytes < ServerConnection < ResponseEncoder (manager) … ResponseDecoder < ClientConnection < upstream bytes
+ *
+ * Rules for both directions:
+ * - A chunk that is handed to `onData` or `sendData` belongs to the callee only until the call returns: it lies in a
+ *   reused read buffer. Whoever keeps it copies it.
+ * - `sendData` returns false when more than the high watermark waits to be written; the sender goes on until it stops
+ *   its own source and waits for `onDrain`. Nothing is lost if it does not wait; memory is bounded by who reads.
+ * - After `endStream`, trailers or a reset in one direction nothing more follows in that direction.
+ * - Callbacks may be called from within a call of the same object; a codec is re-entrant.
+ * - A peer that breaks the protocol is a `Failure` value, never an exception.
+ */
+
+/** What a codec needs of its transport. A connection of `net` satisfies it; tests use an array. */
+export interface Transport {
+  /** Queues latin1 text; all that is queued in one turn leaves in one write. */
+  writeLatin1(text: string): void;
+  /** Queues bytes; they are copied or sent before it returns. False above the high watermark. */
+  writeBytes(bytes: Uint8Array): boolean;
+  /** Sends what is queued, then FIN. The reading side stays open. */
+  end(): void;
+  /** Closes both directions at once. Unsent bytes are dropped; `reset` sends RST where the platform can. */
+  destroy(): void;
+  /** Stops and restarts `receive`. Calls do not nest. */
+  pause(): void;
+  resume(): void;
+}
+
+/** A protocol over one downstream connection. Whoever owns the transport calls `receive` with what arrives. */
+export interface ServerConnection {
+  /** The bytes may be used only until the call returns. */
+  receive(bytes: Uint8Array): void;
+  /** The peer sent FIN. */
+  receiveEnd(): void;
+  /** The transport's queue has fallen below the low watermark. */
+  transportDrained(): void;
+  /** The transport is gone; every open exchange gets `onReset`. */
+  transportClosed(failure: Failure): void;
+  /** No new exchanges: h1 answers with `connection: close` and ends after the current one, h2 sends GOAWAY. */
+  drain(): void;
+  /** No exchange is open and no partial message has been read. */
+  readonly idle: boolean;
+}
+
+export interface ServerConnectionEvents {
+  /** A request's head begins; the returned decoder gets its head next. */
+  onRequest(encoder: ResponseEncoder): RequestDecoder;
+  /**
+   * The peer broke the protocol where there is no exchange to tell. The codec has answered (400, 431, 501, 505) where
+   * an answer was possible and ends the connection; this is for counters and one log line.
+   */
+  onProtocolError(failure: Failure, answeredStatus: number | undefined): void;
+  /** The connection became idle: a keep-alive timer may start. */
+  onIdle(): void;
+}
+
+/** Gets one request, as it arrives. */
+export interface RequestDecoder {
+  onHead(head: RequestHead, endStream: boolean): void;
+  onData(chunk: Uint8Array, endStream: boolean): void;
+  /** Ends the request. */
+  onTrailers(trailers: HeaderMap): void;
+  /** The request ends without being complete: the peer is gone, reset the stream or broke the protocol. */
+  onReset(failure: Failure): void;
+  /** What `sendData` refused to queue has been written; go on. */
+  onDrain(): void;
+}
+
+/** Sends one response. The connection is its owner; it is dead after the end of the response or a reset. */
+export interface ResponseEncoder {
+  /** 100, 103 …; any number of them before the final head. 101 is a final head: what follows is a tunnel. */
+  sendInformational(head: ResponseHead): void;
+  /**
+   * `endStream` means no body. The codec adds the framing: it keeps a valid content-length, else chunks (h1.1) or ends
+   * with the connection (h1.0). HEAD, 204 and 304 have no body whatever is sent.
+   */
+  sendHead(head: ResponseHead, endStream: boolean): void;
+  sendData(chunk: Uint8Array, endStream: boolean): boolean;
+  sendTrailers(trailers: HeaderMap): void;
+  /** Aborts: an incomplete response must be visible as such to the client (h1: close, h2: RST_STREAM). */
+  reset(failure: Failure): void;
+  /** Stops and restarts `onData` of the request. Calls do not nest. */
+  pauseRequest(): void;
+  resumeRequest(): void;
+}
+
+/** A protocol over one upstream connection. */
+export interface ClientConnection {
+  receive(bytes: Uint8Array): void;
+  receiveEnd(): void;
+  transportDrained(): void;
+  transportClosed(failure: Failure): void;
+  /** Starts an exchange; only while `capacity` is above zero. */
+  startExchange(decoder: ResponseDecoder): RequestEncoder;
+  /** Takes no more exchanges; ends when the open ones have ended. */
+  drain(): void;
+  /** How many more exchanges may be started now: 0 or 1 for h1. 0 after `drain`, `connection: close`, or an error. */
+  readonly capacity: number;
+  /** Exchanges that have been started and not ended. */
+  readonly active: number;
+  /** Exchanges ever started here. */
+  readonly started: number;
+}
+
+export interface ClientConnectionEvents {
+  /** `capacity` or `active` changed: an exchange ended, the peer changed its limit, or the connection may not be used again. */
+  onCapacityChange(): void;
+  /** The connection must not be used again and holds nothing: the owner destroys its transport. */
+  onClose(failure: Failure | undefined): void;
+}
+
+export interface RequestEncoder {
+  /** `endStream` means no body. */
+  sendHead(head: RequestHead, endStream: boolean): void;
+  sendData(chunk: Uint8Array, endStream: boolean): boolean;
+  sendTrailers(trailers: HeaderMap): void;
+  /** Gives up: h1 closes the connection, h2 resets the stream. The decoder hears nothing more. */
+  reset(failure: Failure): void;
+  pauseResponse(): void;
+  resumeResponse(): void;
+  /** Whether any byte of this request has been given to the transport. The replay rule asks (RFC 9110 §9.2.2). */
+  readonly bytesHandedOver: boolean;
+}
+
+export interface ResponseDecoder {
+  onInformational(head: ResponseHead): void;
+  onHead(head: ResponseHead, endStream: boolean): void;
+  onData(chunk: Uint8Array, endStream: boolean): void;
+  onTrailers(trailers: HeaderMap): void;
+  onReset(failure: Failure): void;
+  /** The request direction may go on. */
+  onDrain(): void;
+}

@@ -1,0 +1,50 @@
+import type { EndpointsConfig } from "../endpoint/endpoints-config.ts";
+import type { TypedConfig } from "../typed-config.ts";
+
+/* `envoy.config.cluster.v3.Cluster`, decoded. Plain JSON data: it crosses to the workers. */
+
+export interface ClusterConfig {
+  readonly name: string;
+  /** `alt_stat_name` where set, else the name. */
+  readonly statName: string;
+  readonly discovery:
+    | { readonly type: "STATIC"; readonly loadAssignment: EndpointsConfig }
+    | { readonly type: "STRICT_DNS"; readonly loadAssignment: EndpointsConfig; readonly dns: DnsConfig }
+    | { readonly type: "LOGICAL_DNS"; readonly loadAssignment: EndpointsConfig; readonly dns: DnsConfig }
+    | { readonly type: "EDS"; readonly serviceName: string }; // the cluster's name where unset
+  readonly lbPolicy: LbPolicy;
+  readonly connectTimeoutMs: number; // 5 s
+  readonly perConnectionBufferLimitBytes: number; // 1 MiB
+  readonly circuitBreakers: { readonly default: CircuitBreakerThresholds; readonly high: CircuitBreakerThresholds };
+  readonly healthyPanicThresholdPercent: number; // 50
+  readonly upstreamProtocol: "http1" | "http2" | "auto" | "use-downstream";
+  /** `common_http_protocol_options.idle_timeout`. Undefined: the pool's own rule (under Node's 5 s). 0 is off. */
+  readonly idleTimeoutMs: number | undefined;
+  readonly maxConnectionDurationMs: number; // 0 is off
+  readonly maxRequestsPerConnection: number; // 0 is no limit
+  readonly tcpKeepalive:
+    | { readonly idleSeconds: number; readonly intervalSeconds: number; readonly probes: number }
+    | undefined;
+  readonly metadata: { readonly [namespace: string]: { readonly [key: string]: unknown } };
+  /** What stood in the resource and has no effect yet, kept for those who build it. */
+  readonly extensions: readonly TypedConfig[];
+}
+
+export interface DnsConfig {
+  readonly refreshRateMs: number; // 5 s
+  readonly respectTtl: boolean;
+  readonly lookupFamily: "AUTO" | "V4_ONLY" | "V6_ONLY" | "V4_PREFERRED" | "ALL";
+}
+
+export type LbPolicy =
+  | { readonly type: "round-robin" }
+  | { readonly type: "least-request"; readonly choiceCount: number; readonly activeRequestBias: number }
+  | { readonly type: "random" };
+
+/** Per process, not per worker. Envoy's defaults: 1024 each, 3 retries. */
+export interface CircuitBreakerThresholds {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+}

@@ -1,0 +1,125 @@
+import type { RouteConfiguration } from "../route/route-config.ts";
+import type { TypedConfig } from "../typed-config.ts";
+
+/* `envoy.config.listener.v3.Listener` and the HTTP connection manager, decoded. Plain JSON data: it crosses to the workers. */
+
+export type Address =
+  | { readonly type: "socket"; readonly address: string; readonly port: number }
+  | { readonly type: "pipe"; readonly path: string; readonly mode: number | undefined };
+
+export interface ListenerConfig {
+  readonly name: string;
+  readonly address: Address;
+  readonly additionalAddresses: readonly Address[];
+  readonly statPrefix: string;
+  readonly filterChains: readonly FilterChainConfig[];
+  readonly defaultFilterChain: FilterChainConfig | undefined;
+  /** Soft limit on read and write buffers of each connection (1 MiB). */
+  readonly perConnectionBufferLimitBytes: number;
+  /** 15 s; 0 is off. */
+  readonly listenerFiltersTimeoutMs: number;
+  readonly listenerFilters: readonly TypedConfig[];
+  readonly trafficDirection: "UNSPECIFIED" | "INBOUND" | "OUTBOUND";
+  /** `tcp_backlog_size` (128 where unset; Envoy takes the kernel's somaxconn on Linux, and so do we: undefined). */
+  readonly tcpBacklogSize: number | undefined;
+  readonly reusePort: boolean;
+  readonly accessLog: readonly AccessLogConfig[];
+}
+
+export interface FilterChainConfig {
+  readonly name: string;
+  readonly match: FilterChainMatch | undefined;
+  readonly filters: readonly NetworkFilterConfig[];
+  /** 0 is off. */
+  readonly transportSocketConnectTimeoutMs: number;
+}
+
+/** Empty lists and undefined match everything. The order of the criteria is Envoy's (listener_components.proto). */
+export interface FilterChainMatch {
+  readonly destinationPort: number | undefined;
+  readonly prefixRanges: readonly string[]; // "10.0.0.0/8"
+  readonly directSourcePrefixRanges: readonly string[];
+  readonly sourceType: "ANY" | "SAME_IP_OR_LOOPBACK" | "EXTERNAL";
+  readonly sourcePrefixRanges: readonly string[];
+  readonly sourcePorts: readonly number[];
+  readonly serverNames: readonly string[]; // lower case; "*.example.com" is a suffix wildcard
+  readonly transportProtocol: string; // "" | "raw_buffer" | "tls"
+  readonly applicationProtocols: readonly string[];
+}
+
+export type NetworkFilterConfig =
+  | { readonly type: "http-connection-manager"; readonly name: string; readonly config: HttpConnectionManagerConfig }
+  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
+
+export type CodecType = "AUTO" | "HTTP1" | "HTTP2";
+
+export interface HttpConnectionManagerConfig {
+  readonly statPrefix: string;
+  readonly codecType: CodecType;
+  readonly routes:
+    | { readonly type: "rds"; readonly routeConfigName: string }
+    | { readonly type: "inline"; readonly routeConfig: RouteConfiguration };
+  readonly httpFilters: readonly HttpFilterConfig[];
+  readonly upgradeConfigs: readonly UpgradeConfig[];
+  readonly accessLog: readonly AccessLogConfig[];
+  /** `server_name`: "heddle" where unset (Envoy writes "envoy"). */
+  readonly serverName: string;
+  readonly serverHeaderTransformation: "OVERWRITE" | "APPEND_IF_ABSENT" | "PASS_THROUGH";
+  readonly maxRequestHeadersKb: number; // 60
+  readonly maxHeadersCount: number; // 100
+  readonly maxRequestsPerConnection: number; // 0 is no limit
+  /** `common_http_protocol_options.idle_timeout`: 1 h; 0 is off. */
+  readonly idleTimeoutMs: number;
+  readonly maxConnectionDurationMs: number; // 0 is off
+  /** 5 min; 0 is off. */
+  readonly streamIdleTimeoutMs: number;
+  /** Whole request, head to last byte; 0 is off. */
+  readonly requestTimeoutMs: number;
+  /** Head only; 0 is off. */
+  readonly requestHeadersTimeoutMs: number;
+  readonly maxStreamDurationMs: number; // 0 is off
+  readonly drainTimeoutMs: number; // 5 s
+  readonly delayedCloseTimeoutMs: number; // 1 s
+  readonly useRemoteAddress: boolean;
+  readonly xffNumTrustedHops: number;
+  readonly skipXffAppend: boolean;
+  readonly generateRequestId: boolean; // true
+  readonly preserveExternalRequestId: boolean;
+  readonly alwaysSetRequestIdInResponse: boolean;
+  readonly via: string;
+  readonly normalizePath: boolean;
+  readonly mergeSlashes: boolean;
+  readonly pathWithEscapedSlashesAction:
+    | "KEEP_UNCHANGED"
+    | "REJECT_REQUEST"
+    | "UNESCAPE_AND_REDIRECT"
+    | "UNESCAPE_AND_FORWARD";
+  readonly stripPort: "none" | "matching" | "any";
+  readonly acceptHttp10: boolean;
+  readonly defaultHostForHttp10: string;
+  readonly proxy100Continue: boolean;
+}
+
+export interface HttpFilterConfig {
+  readonly name: string;
+  readonly config: TypedConfig;
+  readonly disabled: boolean;
+}
+
+export interface UpgradeConfig {
+  /** Lower case: "websocket", "connect". */
+  readonly upgradeType: string;
+  readonly enabled: boolean;
+}
+
+export interface AccessLogConfig {
+  readonly name: string;
+  readonly sink:
+    | { readonly type: "file"; readonly path: string }
+    | { readonly type: "stdout" }
+    | { readonly type: "stderr" };
+  readonly format:
+    | { readonly type: "default" }
+    | { readonly type: "text"; readonly text: string }
+    | { readonly type: "json"; readonly json: { readonly [key: string]: string } };
+}

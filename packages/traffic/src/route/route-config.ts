@@ -1,0 +1,148 @@
+import type { StringMatcherConfig } from "../match/string-matcher.ts";
+import type { TypedConfig } from "../typed-config.ts";
+
+/* `envoy.config.route.v3.RouteConfiguration`, decoded. Plain JSON data: it crosses to the workers. */
+
+export interface RouteConfiguration extends HeaderMutations {
+  readonly name: string;
+  readonly virtualHosts: readonly VirtualHost[];
+  readonly ignorePortInHostMatching: boolean;
+  readonly mostSpecificHeaderMutationsWins: boolean;
+  /** Whether every cluster that a route names must exist when the configuration is built (`validate_clusters`; false under RDS). */
+  readonly validateClusters: boolean;
+  readonly typedPerFilterConfig: PerFilterConfig;
+}
+
+export interface VirtualHost extends HeaderMutations {
+  readonly name: string;
+  /** Exact, "*.suffix", "prefix.*" or "*"; lower case. */
+  readonly domains: readonly string[];
+  readonly routes: readonly RouteEntry[];
+  readonly retryPolicy: RetryPolicy | undefined;
+  readonly includeRequestAttemptCount: boolean;
+  readonly includeAttemptCountInResponse: boolean;
+  readonly typedPerFilterConfig: PerFilterConfig;
+}
+
+export interface RouteEntry extends HeaderMutations {
+  readonly name: string;
+  readonly match: RouteMatch;
+  readonly action: RouteAction;
+  readonly typedPerFilterConfig: PerFilterConfig;
+  readonly statPrefix: string;
+}
+
+export interface RouteMatch {
+  readonly path:
+    | { readonly type: "prefix"; readonly value: string }
+    | { readonly type: "path"; readonly value: string }
+    | { readonly type: "path-separated-prefix"; readonly value: string }
+    | { readonly type: "safe-regex"; readonly regex: string }
+    | { readonly type: "connect" };
+  readonly caseSensitive: boolean;
+  readonly headers: readonly HeaderMatcherConfig[];
+  readonly queryParameters: readonly QueryParameterMatcherConfig[];
+  readonly grpc: boolean;
+  /** Of requests that match otherwise, this fraction; undefined is all. */
+  readonly runtimeFraction: { readonly numerator: number; readonly denominator: number } | undefined;
+}
+
+export interface HeaderMatcherConfig {
+  /** Lower case; ":method", ":path", ":authority", ":scheme" stand for the head's fields. */
+  readonly name: string;
+  readonly match:
+    | { readonly type: "present"; readonly present: boolean }
+    | { readonly type: "string"; readonly matcher: StringMatcherConfig }
+    | { readonly type: "range"; readonly start: number; readonly end: number }; // start <= value < end
+  readonly invert: boolean;
+  readonly treatMissingHeaderAsEmpty: boolean;
+}
+
+export interface QueryParameterMatcherConfig {
+  readonly name: string;
+  readonly match: { readonly type: "present" } | { readonly type: "string"; readonly matcher: StringMatcherConfig };
+}
+
+export type RouteAction =
+  | { readonly type: "forward"; readonly forward: ForwardAction }
+  | { readonly type: "redirect"; readonly redirect: RedirectAction }
+  | { readonly type: "direct-response"; readonly status: number; readonly body: string }
+  /** Heard on a client (`non_forwarding_action`); a sidecar answers 404. */
+  | { readonly type: "non-forwarding" };
+
+export interface ForwardAction {
+  readonly cluster:
+    | { readonly type: "cluster"; readonly name: string }
+    | { readonly type: "weighted"; readonly clusters: readonly WeightedCluster[] } // weights sum above 0
+    | { readonly type: "cluster-header"; readonly header: string };
+  readonly clusterNotFoundResponseCode: number; // 503
+  readonly prefixRewrite: string | undefined;
+  readonly regexRewrite: { readonly regex: string; readonly substitution: string } | undefined;
+  readonly hostRewrite:
+    | { readonly type: "none" }
+    | { readonly type: "literal"; readonly value: string }
+    | { readonly type: "auto" } // the endpoint's hostname
+    | { readonly type: "header"; readonly header: string };
+  readonly appendXForwardedHost: boolean;
+  /** Whole upstream exchange, retries included. 15 s; 0 is off. */
+  readonly timeoutMs: number;
+  /** Overrides the listener's stream idle timeout; undefined leaves it. */
+  readonly idleTimeoutMs: number | undefined;
+  readonly maxStreamDurationMs: number | undefined;
+  readonly retryPolicy: RetryPolicy | undefined;
+  readonly upgradeConfigs: readonly { readonly upgradeType: string; readonly enabled: boolean }[];
+}
+
+export interface WeightedCluster extends HeaderMutations {
+  readonly name: string;
+  readonly weight: number;
+  readonly hostRewriteLiteral: string | undefined;
+  readonly typedPerFilterConfig: PerFilterConfig;
+}
+
+export interface RetryPolicy {
+  /** Lower case, in Envoy's names: "5xx", "gateway-error", "reset", "connect-failure", "retriable-status-codes" … */
+  readonly retryOn: readonly string[];
+  readonly numRetries: number; // 1
+  readonly perTryTimeoutMs: number; // 0: the route's timeout
+  readonly retriableStatusCodes: readonly number[];
+  readonly baseIntervalMs: number; // 25
+  readonly maxIntervalMs: number; // 10 times the base
+}
+
+export interface RedirectAction {
+  readonly scheme: "http" | "https" | undefined;
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+  readonly path:
+    | { readonly type: "keep" }
+    | { readonly type: "path"; readonly value: string }
+    | { readonly type: "prefix"; readonly value: string }
+    | { readonly type: "regex"; readonly regex: string; readonly substitution: string };
+  readonly responseCode: 301 | 302 | 303 | 307 | 308;
+  readonly stripQuery: boolean;
+}
+
+export interface HeaderMutations {
+  readonly requestHeadersToAdd: readonly HeaderValueOption[];
+  readonly requestHeadersToRemove: readonly string[];
+  readonly responseHeadersToAdd: readonly HeaderValueOption[];
+  readonly responseHeadersToRemove: readonly string[];
+}
+
+export interface HeaderValueOption {
+  readonly name: string;
+  /** May hold Envoy's `%COMMAND%` substitutions. */
+  readonly value: string;
+  readonly appendAction:
+    | "APPEND_IF_EXISTS_OR_ADD"
+    | "ADD_IF_ABSENT"
+    | "OVERWRITE_IF_EXISTS_OR_ADD"
+    | "OVERWRITE_IF_EXISTS";
+  readonly keepEmptyValue: boolean;
+}
+
+/** Filter name to its configuration on this route, host or cluster. `disabled` takes the filter out of the chain here. */
+export interface PerFilterConfig {
+  readonly [filterName: string]: { readonly disabled: boolean; readonly config: TypedConfig | undefined };
+}

@@ -1,0 +1,25 @@
+import type { ResourceKind } from "./resource/resource-type.ts";
+
+/** What an xDS client has accepted since it last told: one call for each response that held anything new. */
+export interface ResourceUpdate {
+  readonly kind: ResourceKind;
+  /** Decoded and valid. A resource whose bytes did not change is not in here. */
+  readonly changed: ReadonlyMap<string, AcceptedResource>;
+  readonly removed: readonly string[];
+  /** Names that were asked for and do not exist: the server said so, or 15 s passed. */
+  readonly absent: readonly string[];
+}
+
+export interface AcceptedResource {
+  readonly name: string;
+  readonly version: string;
+  /** The `Config` of the resource's type: ListenerConfig, RouteConfiguration, ClusterConfig or EndpointsConfig. */
+  readonly config: unknown;
+  readonly unhonoured: readonly { readonly path: string; readonly note: string }[];
+}
+
+/** What the assembler of a proxy's configuration asks of whoever brings resources. */
+export interface ResourceSubscriber {
+  /** Replaces the names wanted of that kind; "*" is the wildcard. Idempotent. */
+  subscribe(kind: ResourceKind, names: ReadonlySet<string>): void;
+}
