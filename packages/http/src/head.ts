@@ -24,7 +24,7 @@ export class RequestHead {
     path: string,
     headers: HeaderMap,
     httpVersion: HttpVersion = "1.1",
-    upgrade: string | undefined = undefined,
+    upgrade?: string,
   ) {
     this.method = method;
     this.scheme = scheme;

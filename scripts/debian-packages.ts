@@ -1,0 +1,36 @@
+import { spawnSync } from "node:child_process";
+
+/** Foreign peers and tools of the system tests and benches, by Debian package. */
+export const SYSTEM_PACKAGES = [
+  "haproxy",
+  "nginx-light",
+  "wrk",
+  "curl",
+  "iproute2",
+  "procps",
+  "nghttp2-client",
+  "python3-grpcio",
+] as const;
+
+/**
+ * Installs what is missing with apt-get. Returns the packages that are still missing afterwards: tests that need them
+ * skip and say so. Does nothing where there is no apt-get or no root.
+ */
+export function installDebianPackages(packages: readonly string[]): string[] {
+  const missing = packages.filter((name) => !isInstalled(name));
+  if (missing.length === 0) return [];
+  if (process.getuid?.() !== 0 || spawnSync("apt-get", ["--version"]).status !== 0) return missing;
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const run = (...args: string[]): void => {
+    const { status } = spawnSync("apt-get", args, { stdio: ["ignore", "ignore", "inherit"], env });
+    if (status !== 0) console.error(`apt-get ${args.join(" ")} ended with ${status}`);
+  };
+  run("update", "-qq");
+  run("install", "-y", "-qq", "--no-install-recommends", ...missing);
+  return missing.filter((name) => !isInstalled(name));
+}
+
+function isInstalled(name: string): boolean {
+  const { status, stdout } = spawnSync("dpkg-query", ["-W", "-f", "$" + "{Status}", name], { encoding: "utf8" });
+  return status === 0 && stdout.includes("install ok installed");
+}
