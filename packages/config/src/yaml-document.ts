@@ -1,0 +1,229 @@
+import { err, type Json, ok, type Result } from "@heddle/base";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+} from "yaml";
+import type { Diagnostic } from "./diagnostic.ts";
+
+/** Bounds on one file, so that no file can stop the program that reads it. */
+export interface YamlLimits {
+  readonly maxBytes: number;
+  readonly maxDepth: number;
+  /** Values after aliases have been followed, over all documents: what a "billion laughs" file multiplies. */
+  readonly maxValues: number;
+}
+
+export const DEFAULT_YAML_LIMITS: YamlLimits = { maxBytes: 16 * 1024 * 1024, maxDepth: 100, maxValues: 2_000_000 };
+
+/** A place in a file; line and column count from 1. */
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** One document of a YAML (or JSON) file: plain JSON, and where in the file each of its fields stands. */
+export interface YamlDocument {
+  readonly file: string;
+  /** Integers beyond 2^53 are strings, as proto3 JSON writes them. */
+  readonly json: Json;
+  /**
+   * The place of a field: "spec.rules[0].backendRefs[1].weight"; a key with dots either as it is or quoted,
+   * `labels["app.kubernetes.io/name"]`. Snake and camel case find each other. A path that leads nowhere gives the place
+   * of the last part that does exist: where something is missing.
+   */
+  positionOf(path: string): Position;
+  /** A diagnostic about the field at `path`. */
+  diagnostic(path: string, message: string, severity?: Diagnostic["severity"]): Diagnostic;
+}
+
+/**
+ * Reads all documents of a YAML 1.2 file; JSON is YAML. Empty documents are left out. Duplicate keys, unknown tags,
+ * aliases to nothing and values that JSON has not (NaN, binary) are errors. Every error of the file is reported.
+ */
+export function parseYamlDocuments(
+  file: string,
+  text: string,
+  limits: YamlLimits = DEFAULT_YAML_LIMITS,
+): Result<readonly YamlDocument[], readonly Diagnostic[]> {
+  if (Buffer.byteLength(text) > limits.maxBytes)
+    return err([wholeFile(file, `found ${Buffer.byteLength(text)} bytes, allowed are ${limits.maxBytes}`)]);
+
+  const lines = new LineCounter();
+  const parsed = parseAllDocuments(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+    strict: true,
+    intAsBigInt: true, // a uint64 must not lose its last digits on the way
+  });
+  if (!Array.isArray(parsed)) return ok([]); // an empty stream
+
+  const reader: Reader = { file, lines, limits, errors: [], values: 0 };
+  const documents: YamlDocument[] = [];
+  for (const document of parsed) {
+    for (const error of document.errors) report(reader, error.pos[0], error.message);
+    for (const warning of document.warnings) report(reader, warning.pos[0], warning.message);
+    if (document.errors.length > 0 || document.contents === null) continue;
+    const json = toJson(reader, document, document.contents, 0);
+    if (json !== null) documents.push(new ParsedDocument(file, lines, document, json));
+  }
+  return reader.errors.length > 0 ? err(reader.errors) : ok(documents);
+}
+
+interface Reader {
+  readonly file: string;
+  readonly lines: LineCounter;
+  readonly limits: YamlLimits;
+  readonly errors: Diagnostic[];
+  values: number;
+}
+
+function report(reader: Reader, offset: number, message: string): null {
+  const { line, col } = reader.lines.linePos(offset);
+  reader.errors.push({ severity: "error", file: reader.file, line, column: col, path: "", message });
+  return null;
+}
+
+function wholeFile(file: string, message: string): Diagnostic {
+  return { severity: "error", file, line: 0, column: 0, path: "", message };
+}
+
+function toJson(reader: Reader, document: Document, node: Node | null, depth: number): Json {
+  if (node === null) return null;
+  const offset = node.range?.[0] ?? 0;
+  const { maxDepth, maxValues } = reader.limits;
+  if (depth > maxDepth) return report(reader, offset, `nested deeper than ${maxDepth} levels`);
+  if (++reader.values > maxValues)
+    return reader.values === maxValues + 1
+      ? report(reader, offset, `more than ${maxValues} values, aliases followed`)
+      : null;
+
+  if (isAlias(node)) {
+    const target = node.resolve(document);
+    if (target === undefined) return report(reader, offset, `the alias *${node.source} has no anchor before it`);
+    return toJson(reader, document, target, depth + 1); // an alias within its own anchor ends at the depth limit
+  }
+  if (isSeq(node)) return node.items.map((item) => toJson(reader, document, item as Node | null, depth + 1));
+  if (isMap(node)) {
+    const object: Record<string, Json> = {};
+    for (const { key, value } of node.items) {
+      const name = keyName(key);
+      const keyOffset = (key as Node | null)?.range?.[0] ?? offset;
+      if (name === undefined) report(reader, keyOffset, "a key must be a plain text");
+      // Assigning it would set the object's prototype, not a field.
+      else if (name === "__proto__") report(reader, keyOffset, '"__proto__" is not allowed as a key');
+      else object[name] = toJson(reader, document, value as Node | null, depth + 1);
+    }
+    return object;
+  }
+  return isScalar(node) ? scalarToJson(reader, offset, node.value) : report(reader, offset, "this is no JSON value");
+}
+
+function scalarToJson(reader: Reader, offset: number, value: unknown): Json {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value;
+    case "bigint":
+      return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value.toString();
+    case "number":
+      return Number.isFinite(value) ? value : report(reader, offset, `${value} is no JSON value; write it in quotes`);
+    default:
+      return value === null || value === undefined ? null : report(reader, offset, "this is no JSON value");
+  }
+}
+
+/** "a", "404" and "true" are keys; null, lists and maps are not. */
+function keyName(key: unknown): string | undefined {
+  if (!isScalar(key) || key.value === null) return undefined;
+  return typeof key.value === "string" ? key.value : (key.source ?? String(key.value));
+}
+
+class ParsedDocument implements YamlDocument {
+  readonly file: string;
+  readonly json: Json;
+  readonly #lines: LineCounter;
+  readonly #document: Document;
+
+  constructor(file: string, lines: LineCounter, document: Document, json: Json) {
+    this.file = file;
+    this.json = json;
+    this.#lines = lines;
+    this.#document = document;
+  }
+
+  positionOf(path: string): Position {
+    let node = this.#document.contents;
+    let offset = node?.range?.[0] ?? 0;
+    let rest = splitPath(path);
+    while (rest.length > 0) {
+      if (isAlias(node)) node = node.resolve(this.#document) ?? null;
+      const step = isMap(node)
+        ? stepIntoMap(node.items, rest)
+        : isSeq(node)
+          ? stepIntoList(node.items, rest)
+          : undefined;
+      if (step === undefined) break;
+      node = step.value;
+      offset = step.offset ?? offset;
+      rest = rest.slice(step.taken);
+    }
+    const { line, col } = this.#lines.linePos(offset);
+    return { line, column: col };
+  }
+
+  diagnostic(path: string, message: string, severity: Diagnostic["severity"] = "error"): Diagnostic {
+    return { severity, file: this.file, ...this.positionOf(path), path, message };
+  }
+}
+
+interface Step {
+  readonly value: Node | null;
+  readonly offset: number | undefined;
+  /** Parts of the path that this step used up. */
+  readonly taken: number;
+}
+
+function stepIntoMap(items: readonly unknown[], rest: readonly string[]): Step | undefined {
+  // The longest key that the path's next parts spell: the key "app.kubernetes.io/name" is three parts.
+  let best: Step | undefined;
+  for (const pair of items) {
+    if (!isPair(pair)) continue;
+    const name = keyName(pair.key);
+    if (name === undefined) continue;
+    const taken = name.split(".").length;
+    if (taken <= (best?.taken ?? 0) || comparable(rest.slice(0, taken).join(".")) !== comparable(name)) continue;
+    best = { value: pair.value as Node | null, offset: (pair.key as Node).range?.[0], taken };
+  }
+  return best;
+}
+
+function stepIntoList(items: readonly unknown[], rest: readonly string[]): Step | undefined {
+  const index = Number(rest[0]);
+  if (!Number.isInteger(index) || index < 0 || index >= items.length) return undefined;
+  const value = items[index] as Node | null;
+  return { value, offset: value?.range?.[0], taken: 1 };
+}
+
+/** Proto JSON writes a field in either case, and so may whoever names it in a path. */
+function comparable(name: string): string {
+  return name.replaceAll("_", "").toLowerCase();
+}
+
+const PART = /\[(?:"((?:[^"\\]|\\.)*)"|([^\]]*))\]|([^.[\]]+)/g;
+
+/** `a.b[0]["c.d"]` as a, b, 0, c, d. */
+function splitPath(path: string): string[] {
+  const parts: string[] = [];
+  for (const [, quoted, index, plain] of path.matchAll(PART)) {
+    parts.push(...(quoted?.replace(/\\(.)/g, "$1").split(".") ?? [index ?? plain ?? ""]));
+  }
+  return parts;
+}
