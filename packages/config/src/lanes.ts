@@ -1,0 +1,65 @@
+import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import { canonicalJson, contentHash } from "./content-hash.ts";
+import { EndpointLaneReader, encodeEndpoints } from "./endpoint-lane.ts";
+import type { ConfigLaneEntry } from "./proxy-config.ts";
+
+/*
+ * How configuration becomes bytes for the traffic workers and objects again. A door of its own, since workers import it
+ * and load neither protobuf nor YAML: nothing here may import more than types.
+ *
+ * Listeners, route configurations and clusters cross as JSON; they are few. Endpoints cross as columns, since there may
+ * be very many (see endpoint-lane.ts). Both are canonical: equal configuration gives equal bytes, and so equal hashes.
+ */
+
+export { canonicalJson, contentHash } from "./content-hash.ts";
+export { EndpointLaneReader } from "./endpoint-lane.ts";
+
+/** What crosses, by kind. A kind is also the first part of a key: "cluster/outbound/80/orders.default". */
+export interface LaneValues {
+  readonly listener: ListenerConfig;
+  readonly "route-configuration": RouteConfiguration;
+  readonly cluster: ClusterConfig;
+  /** By cluster name. */
+  readonly endpoints: EndpointsConfig;
+}
+
+export type LaneKind = keyof LaneValues;
+
+const KINDS: ReadonlySet<string> = new Set<LaneKind>(["listener", "route-configuration", "cluster", "endpoints"]);
+
+export function laneKey(kind: LaneKind, name: string): string {
+  return `${kind}/${name}`;
+}
+
+/** The two parts of a key. A name may contain slashes. Throws on a key that `laneKey` cannot have made. */
+export function parseLaneKey(key: string): { readonly kind: LaneKind; readonly name: string } {
+  const slash = key.indexOf("/");
+  const kind = key.slice(0, slash);
+  if (!KINDS.has(kind)) throw new TypeError(`"${key}" is no lane key`);
+  return { kind: kind as LaneKind, name: key.slice(slash + 1) };
+}
+
+/** The value's canonical bytes. Throws on a value that is not of the key's kind. */
+export function encodeLane(key: string, value: LaneValues[LaneKind]): Uint8Array<ArrayBuffer> {
+  return parseLaneKey(key).kind === "endpoints"
+    ? encodeEndpoints(value as EndpointsConfig)
+    : new TextEncoder().encode(canonicalJson(value));
+}
+
+/**
+ * The value again; fields that were undefined are absent. Endpoints come whole here: a worker that must not stall uses
+ * `EndpointLaneReader` and takes them in slices.
+ */
+export function decodeLane(key: string, bytes: Uint8Array): LaneValues[LaneKind] {
+  if (parseLaneKey(key).kind === "endpoints") return new EndpointLaneReader(bytes).readAll();
+  // Buffer reads shared memory, which TextDecoder need not.
+  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+}
+
+/** Encodes, hashes, and puts the bytes where every worker can read them without a copy. */
+export function laneEntry(key: string, value: LaneValues[LaneKind]): ConfigLaneEntry {
+  const encoded = encodeLane(key, value);
+  const bytes = new SharedArrayBuffer(encoded.byteLength);
+  new Uint8Array(bytes).set(encoded);
+  return { key, hash: contentHash(encoded), bytes };
+}
