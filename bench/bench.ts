@@ -1,0 +1,24 @@
+/** `npm run bench -- NAME [OPTIONS]`: measures, prints, and asserts nothing. */
+import { pathBench } from "./path/path-bench.ts";
+
+const BENCHES: Readonly<
+  Record<string, { readonly about: string; readonly run: (args: readonly string[]) => Promise<void> }>
+> = {
+  path: {
+    about: "CPU per request, requests/s, latency and memory of the built sidecar beside HAProxy and nginx",
+    run: pathBench,
+  },
+};
+
+const [name, ...args] = process.argv.slice(2);
+const bench = name === undefined ? undefined : BENCHES[name];
+if (bench === undefined) {
+  console.error(
+    `usage: npm run bench -- NAME\n${Object.entries(BENCHES)
+      .map(([key, { about }]) => `  ${key}  ${about}`)
+      .join("\n")}`,
+  );
+  process.exitCode = 2;
+} else {
+  await bench.run(args);
+}

@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Memory, measure, median, memory, type Sample } from "./measure.ts";
+import { type Peer, startHaproxy, startNginx, startSidecar, startUpstream, stop } from "./peers.ts";
+
+const DEFAULT_ENTRY = join(import.meta.dirname, "../../sidecar/dist/bundle/main.js");
+
+const LOADS = [
+  { name: "HTTP/1 keep-alive, 32 connections, 170-byte answers", path: "/small", connections: 32 },
+  { name: "HTTP/1 keep-alive, 32 connections, 64 KiB answers", path: "/large", connections: 32 },
+] as const;
+
+/**
+ * The built sidecar beside HAProxy and nginx in front of the same upstream, alternating in one run: on a noisy machine
+ * only ratios from one run mean anything. `--against FILE` puts another built sidecar beside (old and new build).
+ */
+export async function pathBench(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "3" },
+      entry: { type: "string", default: DEFAULT_ENTRY },
+      against: { type: "string" },
+    },
+  });
+  const folder = mkdtempSync(join(tmpdir(), "heddle-bench-"));
+  const peers: Peer[] = [];
+  const upstream = await startUpstream(folder);
+  try {
+    peers.push(await startHaproxy(folder, upstream.port));
+    peers.push(await startNginx(folder, upstream.port));
+    peers.push(await startSidecar(folder, upstream.port, values.entry));
+    if (values.against !== undefined) peers.push(await startSidecar(folder, upstream.port, values.against, "against"));
+
+    const idle = new Map(peers.map((peer) => [peer, memory(peer.process.pid!)]));
+    for (const load of LOADS) {
+      const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]));
+      const countUrl = `http://127.0.0.1:${upstream.port}/count`;
+      for (const peer of peers) await measure(peer.process.pid!, urlOf(peer, load.path), countUrl, load.connections, 2); // warm up
+      for (let round = 0; round < Number(values.rounds); round += 1) {
+        for (const peer of peers)
+          samples
+            .get(peer)!
+            .push(
+              await measure(
+                peer.process.pid!,
+                urlOf(peer, load.path),
+                countUrl,
+                load.connections,
+                Number(values.seconds),
+              ),
+            );
+      }
+      print(load.name, peers, samples, idle);
+    }
+  } finally {
+    for (const peer of [...peers, upstream]) await stop(peer);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function urlOf(peer: Peer, path: string): string {
+  return `http://127.0.0.1:${peer.port}${path}`;
+}
+
+function print(
+  name: string,
+  peers: readonly Peer[],
+  samples: ReadonlyMap<Peer, readonly Sample[]>,
+  idle: ReadonlyMap<Peer, Memory>,
+): void {
+  console.log(`\n${name}`);
+  console.table(
+    Object.fromEntries(
+      peers.map((peer) => {
+        const of = (field: keyof Sample): number => median(samples.get(peer)!.map((sample) => sample[field]));
+        const now = memory(peer.process.pid!);
+        return [
+          peer.name,
+          {
+            "CPU µs/request": round(of("cpuMicrosPerRequest"), 1),
+            "to HAProxy": round(ratio(peer, peers[0]!, samples), 2),
+            "requests/s": round(of("requestsPerSecond"), 0),
+            "p50 ms": round(of("p50Ms"), 2),
+            "p99 ms": round(of("p99Ms"), 2),
+            "requests/upstream connection": round(of("requestsPerUpstreamConnection"), 0),
+            errors: samples.get(peer)!.reduce((sum, sample) => sum + sample.errors, 0),
+            "idle RSS MB": round(idle.get(peer)!.rssMb, 0),
+            "idle private dirty MB": round(idle.get(peer)!.privateDirtyMb, 0),
+            "RSS MB": round(now.rssMb, 0),
+            "ready ms": round(peer.readyMs, 0),
+          },
+        ];
+      }),
+    ),
+  );
+}
+
+/** The median over rounds of the ratio within a round, so that what the machine did in a round cancels out. */
+function ratio(peer: Peer, base: Peer, samples: ReadonlyMap<Peer, readonly Sample[]>): number {
+  const bases = samples.get(base)!;
+  return median(
+    samples.get(peer)!.map((sample, index) => sample.cpuMicrosPerRequest / bases[index]!.cpuMicrosPerRequest),
+  );
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

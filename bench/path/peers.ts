@@ -1,0 +1,193 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** A proxy under test: listens on `port` and forwards everything to one upstream. */
+export interface Peer {
+  readonly name: string;
+  readonly port: number;
+  readonly process: ChildProcess;
+  /** From start to the first accepted connection. */
+  readonly readyMs: number;
+}
+
+/** The upstream: nginx with one worker. `/small` answers 170 bytes in all, `/large` 64 KiB of body. */
+export async function startUpstream(folder: string): Promise<Peer> {
+  const port = await freePort();
+  chmodSync(folder, 0o755); // a worker that nginx runs as nobody has to read the files
+  mkdirSync(join(folder, "html"), { recursive: true });
+  writeFileSync(join(folder, "html/large"), Buffer.alloc(64 * 1024, "x"));
+  const body = "x".repeat(23);
+  const config = join(folder, "upstream.conf");
+  writeFileSync(
+    config,
+    `daemon off; worker_processes 1; pid ${folder}/upstream.pid; error_log stderr crit;
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 100000000; keepalive_timeout 3600s; default_type text/plain; server_tokens off; sendfile on; tcp_nopush off;
+  client_body_temp_path ${folder}/a; proxy_temp_path ${folder}/b; fastcgi_temp_path ${folder}/c; uwsgi_temp_path ${folder}/d; scgi_temp_path ${folder}/e;
+  server {
+    listen 127.0.0.1:${port} backlog=1024; root ${folder}/html;
+    location = /small { return 200 "${body}"; }
+    location = /count { stub_status; }
+  }
+}`,
+  );
+  return start("upstream", port, ["nginx", "-c", config, "-p", folder, "-e", "stderr"]);
+}
+
+export async function startNginx(folder: string, upstream: number): Promise<Peer> {
+  const port = await freePort();
+  const config = join(folder, "nginx.conf");
+  writeFileSync(
+    config,
+    `daemon off; worker_processes 1; pid ${folder}/nginx.pid; error_log stderr crit;
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 100000000;
+  client_body_temp_path ${folder}/f; proxy_temp_path ${folder}/g; fastcgi_temp_path ${folder}/h; uwsgi_temp_path ${folder}/i; scgi_temp_path ${folder}/j;
+  upstream up { server 127.0.0.1:${upstream}; keepalive 128; keepalive_requests 100000000; }
+  server {
+    listen 127.0.0.1:${port} backlog=1024;
+    location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $remote_addr; }
+  }
+}`,
+  );
+  return start("nginx", port, ["nginx", "-c", config, "-p", folder, "-e", "stderr"]);
+}
+
+export async function startHaproxy(folder: string, upstream: number): Promise<Peer> {
+  const port = await freePort();
+  const config = join(folder, "haproxy.cfg");
+  writeFileSync(
+    config,
+    `global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option http-keep-alive
+  option forwardfor
+  http-reuse always
+frontend front
+  bind 127.0.0.1:${port}
+  default_backend back
+backend back
+  server one 127.0.0.1:${upstream}
+`,
+  );
+  return start("haproxy", port, ["haproxy", "-db", "-f", config]);
+}
+
+/** The built sidecar, one traffic worker, a static bootstrap; what it runs is what `npm run build` has made. */
+export async function startSidecar(folder: string, upstream: number, entry: string, name = "heddle"): Promise<Peer> {
+  if (!existsSync(entry)) throw new Error(`${entry} is not there: run npm run build first`);
+  const [port, admin] = [await freePort(), await freePort()];
+  const config = join(folder, `${name}.json`);
+  writeFileSync(config, JSON.stringify(sidecarBootstrap(port, admin, upstream), null, 2));
+  return start(name, port, [process.execPath, "--max-semi-space-size=4", entry, "-c", config, "--concurrency", "1"]);
+}
+
+function sidecarBootstrap(port: number, admin: number, upstream: number): object {
+  const address = (portValue: number): object => ({ socket_address: { address: "127.0.0.1", port_value: portValue } });
+  return {
+    node: { id: "default/bench/1", cluster: "bench" },
+    admin: { address: address(admin) },
+    static_resources: {
+      listeners: [
+        {
+          name: "front",
+          address: address(port),
+          filter_chains: [
+            {
+              filters: [
+                {
+                  name: "envoy.filters.network.http_connection_manager",
+                  typed_config: {
+                    "@type":
+                      "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                    stat_prefix: "front",
+                    use_remote_address: true,
+                    route_config: {
+                      name: "local",
+                      virtual_hosts: [
+                        { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "up" } }] },
+                      ],
+                    },
+                    http_filters: [
+                      {
+                        name: "envoy.filters.http.router",
+                        typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+                      },
+                    ],
+                  },
+                },
+              ],
+            },
+          ],
+        },
+      ],
+      clusters: [
+        {
+          name: "up",
+          type: "STATIC",
+          connect_timeout: "5s",
+          load_assignment: {
+            cluster_name: "up",
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(upstream) } }] }],
+          },
+        },
+      ],
+    },
+  };
+}
+
+async function start(name: string, port: number, [command, ...args]: readonly string[]): Promise<Peer> {
+  const began = performance.now();
+  const child = spawn(command!, args, { stdio: ["pipe", "ignore", "inherit"] });
+  let exited: string | undefined;
+  child.once("error", (error) => (exited = error.message));
+  child.once("exit", (code, signal) => (exited = `ended with ${code ?? signal}`));
+  while (!(await accepts(port))) {
+    if (exited !== undefined) throw new Error(`${name} ${exited}`);
+    if (performance.now() - began > 15_000) throw new Error(`${name} does not listen on ${port} after 15 s`);
+    await sleep(5);
+  }
+  return { name, port, process: child, readyMs: performance.now() - began };
+}
+
+export async function stop(peer: Peer): Promise<void> {
+  if (peer.process.exitCode !== null || peer.process.signalCode !== null) return;
+  const ended = new Promise((resolve) => peer.process.once("exit", resolve));
+  peer.process.kill("SIGTERM");
+  const force = setTimeout(() => peer.process.kill("SIGKILL"), 10_000);
+  await ended;
+  clearTimeout(force);
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

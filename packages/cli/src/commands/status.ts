@@ -1,0 +1,74 @@
+import { parseArgs } from "node:util";
+import { type Command, UsageError } from "../command.ts";
+import { type NodeReport, readStatus, type StatusReport, shortType, troubles } from "../status.ts";
+import { formatTable } from "../up/table.ts";
+
+const help = `Usage: heddle status [OPTIONS]
+
+Says who is connected to the control plane, what each node has accepted or refused, what it does not honour, and what
+is wrong with the configuration. Ends with 0 when nothing is wrong, 1 when something is, 2 when nobody answers.
+
+Options:
+  --admin-port N   the control plane's admin on loopback (15014)
+  --admin URL      the same elsewhere, for example http://127.0.0.1:15014; also HEDDLE_CONTROL_PLANE_ADMIN
+  --json           the answer as it came`;
+
+export const status: Command = {
+  name: "status",
+  summary: "who is connected, what each node accepted or refused, and what is wrong",
+  help,
+  async run(args) {
+    const values = parse(args);
+    const admin =
+      values.admin ??
+      (values["admin-port"] === undefined
+        ? process.env["HEDDLE_CONTROL_PLANE_ADMIN"]
+        : `http://127.0.0.1:${values["admin-port"]}`);
+    const report = await readStatus(admin ?? "http://127.0.0.1:15014");
+    if (!report.ok) {
+      console.error(report.error);
+      return 2;
+    }
+    console.log(values.json === true ? JSON.stringify(report.value, null, 2) : formatStatus(report.value));
+    return troubles(report.value).length === 0 ? 0 : 1;
+  },
+};
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: { admin: { type: "string" }, "admin-port": { type: "string" }, json: { type: "boolean" } },
+    }).values;
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+export function formatStatus(report: StatusReport): string {
+  const wrong = troubles(report);
+  const unhonoured = report.nodes.flatMap((node) =>
+    node.unhonoured.map(({ resource, path, note }) => `  ${node.id}: ${resource}: ${path}: ${note}`),
+  );
+  return [
+    report.nodes.length === 0
+      ? "no node is connected"
+      : formatTable(report.nodes.map(rowOf), ["NODE", "CLUSTER", "SINCE", "XDS", "ACCEPTED", "REFUSED"]),
+    ...(unhonoured.length === 0 ? [] : ["", "accepted, and without effect there:", ...unhonoured]),
+    "",
+    ...(wrong.length === 0 ? ["nothing is wrong"] : wrong),
+  ].join("\n");
+}
+
+function rowOf(node: NodeReport): readonly string[] {
+  const accepted = node.types.map(({ typeUrl, resources }) => `${resources} ${shortType(typeUrl)}`);
+  const refused = node.types.filter(({ nacked }) => nacked !== null).map(({ typeUrl }) => shortType(typeUrl));
+  return [
+    node.id,
+    node.cluster,
+    node.connectedSince,
+    node.variant,
+    accepted.join(", ") || "-",
+    refused.join(", ") || "-",
+  ];
+}

@@ -1,0 +1,60 @@
+import { type Command, UsageError } from "./command.ts";
+import { runProgram } from "./commands/run-program.ts";
+import { status } from "./commands/status.ts";
+import { up } from "./commands/up.ts";
+import { versionText } from "./version.ts";
+
+const COMMANDS: readonly Command[] = [
+  up,
+  status,
+  runProgram(
+    "control-plane",
+    "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",
+  ),
+  runProgram("sidecar", "run a sidecar from an Envoy bootstrap (-c FILE) or for a control plane (--control-plane)"),
+];
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main([word, ...args]: readonly string[]): Promise<number> {
+  if (word === undefined || word === "--help" || word === "-h" || word === "help") {
+    const topic = COMMANDS.find(({ name }) => name === args[0]);
+    console.log(topic === undefined || topic.help === "" ? overview() : topic.help);
+    return 0;
+  }
+  if (word === "--version" || word === "version") {
+    console.log(versionText());
+    return 0;
+  }
+  const command = COMMANDS.find(({ name }) => name === word);
+  if (command === undefined) {
+    console.error(
+      `heddle: "${word}" is no command; there are ${COMMANDS.map(({ name }) => name).join(", ")}. See heddle --help.`,
+    );
+    return 2;
+  }
+  if (command.help !== "" && args.some((arg) => arg === "--help" || arg === "-h")) {
+    console.log(command.help);
+    return 0;
+  }
+  try {
+    return await command.run(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`heddle ${command.name}: ${error.message}\nSee heddle ${command.name} --help.`);
+    return 2;
+  }
+}
+
+function overview(): string {
+  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+  return [
+    "heddle: a service mesh in TypeScript",
+    "",
+    "Usage: heddle COMMAND [OPTIONS]",
+    "",
+    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    "",
+    "heddle COMMAND --help tells of one command, heddle --version of this installation.",
+  ].join("\n");
+}

@@ -1,0 +1,57 @@
+import { err, ok, type Result } from "@heddle/base";
+import { type Diagnostic, formatDiagnostic } from "@heddle/config";
+
+/** What the control plane's admin answers to GET /status. */
+export interface StatusReport {
+  readonly nodes: readonly NodeReport[];
+  /** What is wrong with the files now; the last good content of each serves. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface NodeReport {
+  readonly id: string;
+  readonly cluster: string;
+  readonly variant: "sotw" | "delta";
+  readonly connectedSince: string;
+  readonly types: readonly TypeReport[];
+  /** What the node accepted and does not honour. Empty where the node cannot say (a foreign client). */
+  readonly unhonoured: readonly { readonly resource: string; readonly path: string; readonly note: string }[];
+}
+
+export interface TypeReport {
+  readonly typeUrl: string;
+  readonly resources: number;
+  readonly acked: string;
+  /** Why the node refused the newest; null where it did not. */
+  readonly nacked: string | null;
+}
+
+export async function readStatus(adminUrl: string): Promise<Result<StatusReport, string>> {
+  try {
+    const response = await fetch(`${adminUrl}/status`);
+    if (!response.ok) return err(`${adminUrl}/status answered ${response.status}`);
+    return ok((await response.json()) as StatusReport);
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause?.code ?? String(error);
+    return err(
+      `no control plane answers at ${adminUrl} (${cause}); name it with --admin-port or HEDDLE_CONTROL_PLANE_ADMIN`,
+    );
+  }
+}
+
+/** One line for everything that is wrong: faults of files, and what nodes have refused. */
+export function troubles(status: StatusReport): string[] {
+  return [
+    ...status.diagnostics.map((diagnostic) => `${diagnostic.severity}: ${formatDiagnostic(diagnostic)}`),
+    ...status.nodes.flatMap(({ id, types }) =>
+      types.flatMap(({ typeUrl, nacked }) =>
+        nacked === null ? [] : [`error: ${id} refused ${shortType(typeUrl)}: ${nacked}`],
+      ),
+    ),
+  ];
+}
+
+/** "Cluster" of "type.googleapis.com/envoy.config.cluster.v3.Cluster" */
+export function shortType(typeUrl: string): string {
+  return typeUrl.slice(typeUrl.lastIndexOf(".") + 1);
+}

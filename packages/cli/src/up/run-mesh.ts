@@ -1,0 +1,218 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import type { Clock } from "@heddle/base";
+import { formatDiagnostic } from "@heddle/config";
+import { programArgv } from "../program.ts";
+import { checkMesh } from "./check-mesh.ts";
+import { followStatus } from "./follow-status.ts";
+import { type PlannedWorkload, planWorkloads, workloadsFile } from "./plan.ts";
+import { Ports } from "./ports.ts";
+import { readProcesses } from "./process-file.ts";
+import { Supervisor } from "./supervisor.ts";
+import { formatTable } from "./table.ts";
+import { waitUntilReady } from "./wait-until-ready.ts";
+
+export interface MeshOptions {
+  readonly folder: string;
+  readonly check: boolean;
+  readonly showLogs: boolean;
+  /** Print the addresses as one line of JSON instead of a table. */
+  readonly json: boolean;
+  readonly anyPort: boolean;
+  readonly xdsPort: number;
+  readonly adminPort: number;
+  readonly print: (line: string) => void;
+  readonly clock: Clock;
+  /** Resolves with the reason when the mesh has to stop. */
+  readonly stop: Promise<string>;
+}
+
+const READY_WITHIN_MS = 20_000;
+const STOP_WITHIN_MS = 5000;
+
+/** Runs the mesh of a folder until told to stop; with `check` until its requests are answered. Returns the exit code. */
+export async function runMesh(options: MeshOptions): Promise<number> {
+  const { folder, print, clock } = options;
+  const processes = readProcesses(folder);
+  if (!processes.ok) {
+    for (const fault of processes.error) print(formatDiagnostic(fault));
+    return 1;
+  }
+  if (processes.value.length === 0) {
+    print(`${folder} holds no Process: there is nothing to run. See examples/shop/processes.yaml for one.`);
+    return 1;
+  }
+
+  const ports = new Ports({ ignoreWishes: options.anyPort });
+  const xdsPort = await ports.wish(options.xdsPort, "the control plane's xDS port");
+  const adminPort = await ports.wish(options.adminPort, "the control plane's admin port");
+  const workloads = await planWorkloads(processes.value, ports);
+  for (const { wished, given, what } of ports.taken) print(`port ${wished} is taken: ${what} is ${given} instead`);
+  const adminUrl = `http://127.0.0.1:${adminPort}`;
+
+  const generated = mkdtempSync(join(tmpdir(), "heddle-up-"));
+  writeFileSync(join(generated, "workloads.yaml"), workloadsFile(workloads));
+  const children = new Children(options);
+  let follower: { close(): void } | undefined;
+  try {
+    const controlPlane = children.start("control-plane", controlPlaneArgv([folder, generated], xdsPort, adminPort));
+    const pids = workloads.map((workload) => ({
+      applicationPid: startApplication(children, folder, workload),
+      sidecarPid: children.start(`${workload.spec.name} sidecar`, sidecarArgv(workload, xdsPort)),
+    }));
+
+    const ready = await Promise.race([
+      waitUntilReady(workloads, clock, READY_WITHIN_MS),
+      children.failed.then((reason) => ({ ready: false as const, reason })),
+      options.stop.then((reason) => ({ ready: false as const, reason })),
+    ]);
+    if (!ready.ready) {
+      print(`the mesh did not start: ${ready.reason}`);
+      children.printRecent();
+      return 1;
+    }
+
+    if (options.json)
+      print(
+        JSON.stringify({
+          controlPlane: { xdsPort, adminPort, pid: controlPlane },
+          workloads: workloads.map((w, i) => jsonOf(w, pids[i]!)),
+        }),
+      );
+    else print(formatTable(workloads.map(rowOf), HEAD));
+    if (options.check) return (await checkMesh(workloads, adminUrl, print)) ? 0 : 1;
+
+    if (!options.json) {
+      print(
+        `control plane: xDS 127.0.0.1:${xdsPort}, admin ${adminUrl}/status (heddle status --admin-port ${adminPort})`,
+      );
+      print(`following the files of ${folder}; Ctrl-C ends everything`);
+    }
+    follower = followStatus(adminUrl, clock, print);
+    const ended = await Promise.race([options.stop.then(() => undefined), children.failed]);
+    if (ended === undefined) return 0;
+    print(`stopping, since ${ended}`);
+    children.printRecent();
+    return 1;
+  } finally {
+    follower?.close();
+    await children.stop(clock);
+    rmSync(generated, { recursive: true, force: true });
+  }
+}
+
+/** The mesh's processes, what they printed of late, and the first that ended unasked. */
+class Children {
+  readonly #supervisor = new Supervisor();
+  readonly #options: MeshOptions;
+  readonly #failed = Promise.withResolvers<string>();
+  readonly #recent: string[] = [];
+
+  constructor(options: MeshOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with what ended and how. */
+  get failed(): Promise<string> {
+    return this.#failed.promise;
+  }
+
+  start(
+    name: string,
+    argv: readonly [string, ...string[]],
+    more: { cwd?: string; env?: Record<string, string> } = {},
+  ): number {
+    const onUnexpectedExit = (how: string): void => this.#failed.resolve(`${name} ${how}`);
+    return (
+      this.#supervisor.start({
+        name,
+        argv,
+        ...more,
+        onLine: (line) => this.#heard(`${name} | ${line}`),
+        onUnexpectedExit,
+      }).pid ?? 0
+    );
+  }
+
+  printRecent(): void {
+    for (const line of this.#recent) this.#options.print(`  ${line}`);
+  }
+
+  stop(clock: Clock): Promise<void> {
+    return this.#supervisor.stop(STOP_WITHIN_MS, (delayMs, callback) => clock.after(delayMs, callback));
+  }
+
+  #heard(line: string): void {
+    if (this.#options.showLogs) this.#options.print(line);
+    this.#recent.push(line);
+    if (this.#recent.length > 40) this.#recent.shift();
+  }
+}
+
+function controlPlaneArgv(
+  folders: readonly string[],
+  xdsPort: number,
+  adminPort: number,
+): readonly [string, ...string[]] {
+  return [
+    process.execPath,
+    ...programArgv("control-plane"),
+    ...folders.flatMap((folder) => ["--config", folder]),
+    ...["--xds-address", `127.0.0.1:${xdsPort}`, "--admin-address", `127.0.0.1:${adminPort}`, "--exit-with-parent"],
+  ];
+}
+
+function sidecarArgv({ nodeId, spec, adminPort }: PlannedWorkload, xdsPort: number): readonly [string, ...string[]] {
+  return [
+    process.execPath,
+    ...programArgv("sidecar"),
+    ...["--control-plane", `127.0.0.1:${xdsPort}`, "--node-id", nodeId, "--node-cluster", spec.name],
+    ...["--admin-address", `127.0.0.1:${adminPort}`, "--exit-with-parent"],
+  ];
+}
+
+function startApplication(
+  children: Children,
+  folder: string,
+  { spec, applicationPort, outboundPort }: PlannedWorkload,
+): number {
+  const proxy = `http://127.0.0.1:${outboundPort}`;
+  const [command, ...args] = spec.command;
+  return children.start(spec.name, [command === "node" ? process.execPath : command, ...args], {
+    cwd: resolve(folder),
+    env: {
+      // The Node that runs Heddle is also what a bare `node` inside the application finds.
+      PATH: `${dirname(process.execPath)}:${process.env["PATH"] ?? ""}`,
+      PORT: String(applicationPort),
+      http_proxy: proxy,
+      HTTP_PROXY: proxy,
+      ...spec.env,
+    },
+  });
+}
+
+const HEAD = ["SERVICE", "URL (THROUGH ITS SIDECAR)", "APPLICATION", "CALLS OTHERS THROUGH", "SIDECAR ADMIN"];
+
+function rowOf(workload: PlannedWorkload): readonly string[] {
+  const { spec, applicationPort, outboundPort, adminPort } = workload;
+  return [
+    spec.name,
+    urlOf(workload),
+    `127.0.0.1:${applicationPort}`,
+    `http_proxy=http://127.0.0.1:${outboundPort}`,
+    `http://127.0.0.1:${adminPort}`,
+  ];
+}
+
+function jsonOf(
+  workload: PlannedWorkload,
+  pids: { readonly applicationPid: number; readonly sidecarPid: number },
+): object {
+  const { spec, publicPort, applicationPort, outboundPort, adminPort } = workload;
+  return { name: spec.name, url: urlOf(workload), publicPort, applicationPort, outboundPort, adminPort, ...pids };
+}
+
+function urlOf({ publicPort, spec }: PlannedWorkload): string {
+  return `http://127.0.0.1:${publicPort}${spec.checkPath}`;
+}

@@ -1,0 +1,70 @@
+import { Agent, request } from "node:http";
+
+export interface LoadResult {
+  readonly requests: number;
+  /** What went wrong, with how often: anything that is no 200. */
+  readonly failures: ReadonlyMap<string, number>;
+}
+
+export interface RunningLoad {
+  /** The last answers' bodies, newest last, at most 200. */
+  readonly recent: readonly string[];
+  /** Answers so far. */
+  readonly count: number;
+  stop(): Promise<LoadResult>;
+}
+
+/** Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped. */
+export function startLoad(url: string, clients: number): RunningLoad {
+  const agent = new Agent({ keepAlive: true, maxSockets: clients });
+  const failures = new Map<string, number>();
+  const recent: string[] = [];
+  let requests = 0;
+  let stopping = false;
+
+  async function client(): Promise<void> {
+    while (!stopping) {
+      const failure = await ask().then(
+        ({ status, body }) => {
+          recent.push(body);
+          if (recent.length > 200) recent.shift();
+          return status === 200 ? undefined : `${status} ${body.slice(0, 120)}`;
+        },
+        (error: NodeJS.ErrnoException) => `${error.code ?? ""} ${error.message}`,
+      );
+      requests += 1;
+      if (failure !== undefined) failures.set(failure, (failures.get(failure) ?? 0) + 1);
+    }
+  }
+
+  function ask(): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const req = request(url, { agent });
+      req.once("error", reject);
+      req.once("response", (res) => {
+        let body = "";
+        res.setEncoding("utf8");
+        res.on("data", (chunk: string) => {
+          body += chunk;
+        });
+        res.once("error", reject);
+        res.once("end", () => resolve({ status: res.statusCode ?? 0, body }));
+      });
+      req.end();
+    });
+  }
+
+  const running = Promise.all(Array.from({ length: clients }, client));
+  return {
+    recent,
+    get count() {
+      return requests;
+    },
+    async stop() {
+      stopping = true;
+      await running;
+      agent.destroy();
+      return { requests, failures };
+    },
+  };
+}
