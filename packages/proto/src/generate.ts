@@ -45,6 +45,9 @@ export function generate(envoyApi: string): Map<string, string> {
   return files;
 }
 
+/** protobufjs has its own descriptors of these; nobody's import has to ask for them. */
+const WELL_KNOWN = ["any", "duration", "empty", "field_mask", "struct", "timestamp", "wrappers"];
+
 type Declared = protobuf.Type | protobuf.Enum;
 type JsonObject = { [key: string]: unknown };
 
@@ -56,6 +59,7 @@ class Loader {
 
   constructor(folders: readonly string[]) {
     this.#folders = folders;
+    for (const name of WELL_KNOWN) this.#load(`google/protobuf/${name}.proto`);
   }
 
   loadFolder(folder: string): void {
@@ -77,7 +81,7 @@ class Loader {
   #load(file: string): void {
     if (this.#loaded.has(file)) return;
     this.#loaded.add(file);
-    const common = protobuf.common.get(file); // well-known types: protobufjs has its own descriptors of them
+    const common = protobuf.common.get(file);
     if (common !== null) {
       this.root.addJSON(common.nested ?? {});
       return;

@@ -16,8 +16,11 @@ export {
   type Node,
   type Status,
 } from "./discovery.ts";
+export { formatSegments, fromProtoJson, type JsonIssue, messageFromJson } from "./json-reader.ts";
+export { messageToJson, toProtoJson } from "./json-writer.ts";
 export { decodeMessage, encodeMessage, fieldOf, type Message, toNumber } from "./message.ts";
 export { findType, typeNameOf, typeOf, typeUrlOf } from "./registry.ts";
+export { validate } from "./validate.ts";
 export {
   durationFromMs,
   durationToMs,

@@ -23,9 +23,14 @@ export function encodeMessage(typeName: string, message: Message): Uint8Array {
   return typeOf(typeName).encode(message).finish();
 }
 
-/** A field that was set, or undefined. For a plain scalar "set" means other than zero, as proto3 has it. */
+/**
+ * A field that was set, or undefined. For a plain scalar "set" means other than zero and for a list not empty, as proto3
+ * has it; a map that is not set may come as an empty object.
+ */
 export function fieldOf(message: Message, name: string): unknown {
-  return Object.hasOwn(message, name) ? message[name] : undefined;
+  if (!Object.hasOwn(message, name)) return undefined;
+  const value = message[name];
+  return value === null || (Array.isArray(value) && value.length === 0) ? undefined : value;
 }
 
 /** A number of any width; above 2^53 the nearest one. */
