@@ -1,3 +1,5 @@
+import type { Reference } from "./resource/resource-type.ts";
+
 /** One resource as it goes over the wire: encoded once, to bytes that every node that wants it gets. */
 export interface EncodedResource {
   readonly name: string;
@@ -5,6 +7,12 @@ export interface EncodedResource {
   readonly version: string;
   /** The serialised message, without its Any. */
   readonly bytes: Uint8Array;
+  /**
+   * What this resource refers to (`ResourceType.references`). After an updated cluster (listener) the server sends its
+   * endpoints (route configuration) again, since an Envoy keeps the update warming until then. Left out: a cluster is
+   * taken to refer to endpoints of its own name, a listener to a route configuration of its own name.
+   */
+  readonly references?: readonly Reference[];
 }
 
 /** All resources of one node, consistent with each other. Immutable. */

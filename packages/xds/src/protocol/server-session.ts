@@ -1,0 +1,196 @@
+import type { EncodedResource, Snapshot } from "../snapshot.ts";
+import { deliveryRank, dependentsOf, isReferrer, isTarget } from "./delivery-order.ts";
+import { planDelta, takeDeltaRequest } from "./server-delta.ts";
+import { planSotw, takeSotwRequest } from "./server-sotw.ts";
+import { type Plan, type Resources, ServerType } from "./server-type.ts";
+import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./wire.ts";
+
+/** How one variant of the protocol reads requests and decides what is due. */
+export interface ServerVariant<Request> {
+  readonly name: "sotw" | "delta";
+  /** False when the request is to be ignored. */
+  readonly take: (type: ServerType, request: Request) => boolean;
+  readonly plan: (type: ServerType, resources: Resources, removals: boolean) => Plan | undefined;
+}
+
+export const sotwServer: ServerVariant<DiscoveryRequest> = { name: "sotw", take: takeSotwRequest, plan: planSotw };
+export const deltaServer: ServerVariant<DeltaDiscoveryRequest> = {
+  name: "delta",
+  take: takeDeltaRequest,
+  plan: planDelta,
+};
+
+/** A response to send, before it is bytes. */
+export interface ServerResponse {
+  readonly typeUrl: string;
+  readonly version: string;
+  readonly nonce: string;
+  readonly resources: readonly EncodedResource[];
+  /** Only the delta variant tells them. */
+  readonly removed: readonly string[];
+}
+
+export type ServerStep =
+  | { readonly step: "send"; readonly response: ServerResponse }
+  /** Something is due and waits for the client's verdict on what it was sent, but no longer than until then. */
+  | { readonly step: "hold"; readonly untilMs: number }
+  | { readonly step: "idle" };
+
+/** One type of a session, as status shows it. */
+export interface ServerTypeStatus {
+  readonly typeUrl: string;
+  readonly subscribed: "all" | number;
+  /** How many resources the client holds, as far as the server knows. */
+  readonly resources: number;
+  readonly ackedVersion: string;
+  readonly sentVersion: string;
+  readonly outstanding: boolean;
+  readonly rejected: { readonly version: string; readonly message: string } | undefined;
+}
+
+/** How long a push waits for the verdict on an earlier response. A client that never answers is served all the same. */
+const HOLD_MS = 5000;
+
+const NOTHING: Resources = new Map();
+
+/**
+ * One xDS stream as its server sees it: no socket, no clock, no queue. Requests are handed in; whoever owns the stream
+ * asks for the next response whenever it could write one. What is due is decided at that moment from the newest snapshot,
+ * so a slow client gets fewer and newer responses, and nothing piles up.
+ *
+ * What a client asked for is answered at once. What the server pushes by itself waits while the type's last response is
+ * without verdict, so that there is one response of a type under way; listeners and routes also wait for the verdict on
+ * clusters and endpoints, and clusters and endpoints are taken away only when no listener or route is under way.
+ */
+export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequest> {
+  readonly variant: ServerVariant<Request>;
+  readonly #types: Map<string, ServerType> = new Map();
+  /** The same types in the order of delivery. */
+  #ordered: readonly ServerType[] = [];
+  #nonces = 0;
+
+  constructor(variant: ServerVariant<Request>) {
+    this.variant = variant;
+  }
+
+  get typeCount(): number {
+    return this.#types.size;
+  }
+
+  /** Takes in a request, whose type URL has been settled. Undefined when it was stale and is ignored. */
+  take(request: Request): ServerType | undefined {
+    const type = this.#type(request.typeUrl);
+    return this.variant.take(type, request) ? type : undefined;
+  }
+
+  /** What to send now. A response that is returned counts as sent. */
+  next(snapshot: Snapshot | undefined, nowMs: number): ServerStep {
+    if (snapshot === undefined) return { step: "idle" };
+    const due = this.#due(snapshot, nowMs);
+    let untilMs = this.#removalsHeldUntil(snapshot, nowMs);
+    for (const { type, plan } of due) {
+      const until = plan.answers ? 0 : this.#heldUntil(type);
+      if (until <= nowMs) return { step: "send", response: this.#commit(type, plan, snapshot, nowMs) };
+      untilMs = Math.min(untilMs, until);
+    }
+    return untilMs === Number.POSITIVE_INFINITY ? { step: "idle" } : { step: "hold", untilMs };
+  }
+
+  status(): ServerTypeStatus[] {
+    return this.#ordered.filter((type) => type.requests > 0).map(statusOf);
+  }
+
+  /** Everything that would be right to send, answers first, then in the order of delivery. */
+  #due(snapshot: Snapshot, nowMs: number): readonly { readonly type: ServerType; readonly plan: Plan }[] {
+    const due: { type: ServerType; plan: Plan }[] = [];
+    let referrersUnderWay = false;
+    // Backwards, since whether clusters may go depends on the listeners and routes.
+    for (const type of this.#ordered.toReversed()) {
+      if (type.requests === 0) continue;
+      const resources = snapshot.resources.get(type.traits.typeUrl) ?? NOTHING;
+      const plan = this.variant.plan(type, resources, !(isTarget(type.traits.typeUrl) && referrersUnderWay));
+      if (isReferrer(type.traits.typeUrl) && (plan !== undefined || isWaiting(type, nowMs))) referrersUnderWay = true;
+      if (plan !== undefined) due.push({ type, plan });
+    }
+    due.reverse();
+    return [...due.filter(({ plan }) => plan.answers), ...due.filter(({ plan }) => !plan.answers)];
+  }
+
+  #heldUntil(type: ServerType): number {
+    let until = verdictDue(type);
+    if (!isReferrer(type.traits.typeUrl)) return until;
+    for (const other of this.#ordered) if (isTarget(other.traits.typeUrl)) until = Math.max(until, verdictDue(other));
+    return until;
+  }
+
+  /** When clusters and endpoints that are gone may be taken away at the latest; infinity when none are. */
+  #removalsHeldUntil(snapshot: Snapshot, nowMs: number): number {
+    let until = 0;
+    for (const type of this.#ordered) if (isReferrer(type.traits.typeUrl)) until = Math.max(until, verdictDue(type));
+    if (until <= nowMs) return Number.POSITIVE_INFINITY;
+    const held = this.#ordered.some((type) => {
+      const resources = snapshot.resources.get(type.traits.typeUrl) ?? NOTHING;
+      return isTarget(type.traits.typeUrl) && !type.isSettled(resources) && type.gone(resources).length > 0;
+    });
+    return held ? until : Number.POSITIVE_INFINITY;
+  }
+
+  #commit(type: ServerType, plan: Plan, snapshot: Snapshot, nowMs: number): ServerResponse {
+    const { typeUrl } = type.traits;
+    for (const resource of plan.resources) {
+      if (type.sent.get(resource.name)?.version === resource.version) continue;
+      for (const dependent of dependentsOf(typeUrl, resource)) this.#type(dependent.typeUrl).again.add(dependent.name);
+    }
+    this.#boundAgain(snapshot);
+    const nonce = String((this.#nonces += 1));
+    type.commit(plan, nonce, nowMs);
+    return { typeUrl, version: plan.version, nonce, resources: plan.resources, removed: plan.removed };
+  }
+
+  /** A client may never ask for a type that its resources refer to; what would be sent again is then kept small. */
+  #boundAgain(snapshot: Snapshot): void {
+    for (const type of this.#ordered) {
+      const resources = snapshot.resources.get(type.traits.typeUrl) ?? NOTHING;
+      if (type.again.size <= resources.size) continue;
+      for (const name of type.again) if (!resources.has(name)) type.again.delete(name);
+    }
+  }
+
+  #type(typeUrl: string): ServerType {
+    let type = this.#types.get(typeUrl);
+    if (type === undefined) {
+      type = new ServerType(typeUrl);
+      this.#types.set(typeUrl, type);
+      this.#ordered = [...this.#types.values()].sort(byRank);
+    }
+    return type;
+  }
+}
+
+function byRank(a: ServerType, b: ServerType): number {
+  return deliveryRank(a.traits.typeUrl) - deliveryRank(b.traits.typeUrl);
+}
+
+/** When a push need no longer wait for that type's verdict; 0 when there is none to wait for. */
+function verdictDue(type: ServerType): number {
+  return type.outstanding === undefined ? 0 : type.sentAtMs + HOLD_MS;
+}
+
+function isWaiting(type: ServerType, nowMs: number): boolean {
+  return verdictDue(type) > nowMs;
+}
+
+function statusOf(type: ServerType): ServerTypeStatus {
+  const { typeUrl } = type.traits;
+  const { wildcard, names } = type.subscription;
+  const { ackedVersion, sentVersion, rejected } = type;
+  return {
+    typeUrl,
+    subscribed: wildcard ? "all" : names.size,
+    resources: type.sent.size,
+    ackedVersion,
+    sentVersion,
+    outstanding: type.outstanding !== undefined,
+    rejected: rejected && { version: rejected.version, message: rejected.message },
+  };
+}

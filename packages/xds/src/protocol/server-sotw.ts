@@ -1,0 +1,101 @@
+import type { EncodedResource } from "../snapshot.ts";
+import type { Plan, Resources, ServerType } from "./server-type.ts";
+import { versionOf } from "./server-type.ts";
+import { WILDCARD } from "./subscription.ts";
+import type { DiscoveryRequest } from "./wire.ts";
+
+/*
+ * The state-of-the-world variant, server's side. A response of LDS or CDS is the complete set that the client asked for;
+ * one of the other types holds what changed, since there absence means nothing.
+ */
+
+/** Takes in a request. False when it carries a nonce that is no longer the latest: it is then ignored whole. */
+export function takeSotwRequest(type: ServerType, request: DiscoveryRequest): boolean {
+  type.requests += 1;
+  // Before the first response a nonce can only be of an earlier stream, where it meant something; here it means nothing.
+  const verdict = type.nonce !== "" && request.responseNonce !== "";
+  if (verdict && request.responseNonce !== type.nonce) return false;
+  if (verdict) type.conclude(request.errorDetail);
+  if (type.requests === 1) {
+    type.unanswered = true;
+    type.claimedVersion = request.versionInfo;
+  }
+  for (const name of type.subscription.replace(request.resourceNames)) type.asked.add(name);
+  type.forgetUnwanted();
+  if (type.asked.size > 0) type.unsettle();
+  return true;
+}
+
+/** What is due for that type, if anything. `removals`: whether resources that are gone may be taken away now. */
+export function planSotw(type: ServerType, resources: Resources, removals: boolean): Plan | undefined {
+  return type.traits.complete ? planComplete(type, resources, removals) : planPartial(type, resources);
+}
+
+function planComplete(type: ServerType, resources: Resources, removals: boolean): Plan | undefined {
+  if (type.isSettled(resources)) return undefined;
+  if (type.unanswered && holdsAlready(type, resources)) {
+    for (const resource of resources.values()) type.sent.set(resource.name, resource);
+    type.ackedVersion = type.claimedVersion;
+    type.sentVersion = type.claimedVersion;
+    type.unanswered = false;
+    type.asked.clear();
+  }
+  const answers = type.unanswered || type.asked.size > 0;
+  const gone = type.gone(resources);
+  if (!answers && type.changes(resources).length === 0 && (gone.length === 0 || !removals)) {
+    if (gone.length === 0) type.settle(resources);
+    return undefined;
+  }
+  const set = wanted(type, resources);
+  const kept = removals ? [] : gone.flatMap((name) => stillHeld(type, name));
+  return {
+    // What is kept back from removal is not in the snapshot, so this set is not the version that the snapshot has.
+    version: kept.length === 0 ? versionOf(resources) : `${versionOf(resources)}+kept`,
+    resources: [...set, ...kept],
+    removed: removals ? gone : [],
+    replaces: true,
+    answers,
+  };
+}
+
+function planPartial(type: ServerType, resources: Resources): Plan | undefined {
+  if (type.isSettled(resources)) return undefined;
+  // What is gone is not told in this variant; should it come back, even unchanged, it is sent.
+  for (const name of type.gone(resources)) type.sent.delete(name);
+  const changes = type.changes(resources);
+  if (changes.length === 0) {
+    // Names that do not exist are remembered by the subscription: they are sent when they come.
+    type.unanswered = false;
+    type.asked.clear();
+    type.again.clear();
+    type.settle(resources);
+    return undefined;
+  }
+  const answers = changes.some(({ name }) => type.asked.has(name)) || type.asked.has(WILDCARD);
+  return { version: versionOf(resources), resources: changes, removed: [], replaces: false, answers };
+}
+
+/**
+ * On a new stream a client says which version it accepted last. It may be left unanswered only where the subscription is
+ * known to be the same, and a version stands for a set only under the wildcard: with names, a client may have dropped one
+ * and asked for it again between two streams.
+ */
+function holdsAlready(type: ServerType, resources: Resources): boolean {
+  const { wildcard, names } = type.subscription;
+  return wildcard && names.size === 0 && type.claimedVersion === versionOf(resources);
+}
+
+function wanted(type: ServerType, resources: Resources): EncodedResource[] {
+  if (type.subscription.wildcard) return [...resources.values()];
+  const set: EncodedResource[] = [];
+  for (const name of type.subscription.names) {
+    const resource = resources.get(name);
+    if (resource !== undefined) set.push(resource);
+  }
+  return set;
+}
+
+function stillHeld(type: ServerType, name: string): EncodedResource[] {
+  const held = type.sent.get(name);
+  return held?.bytes === undefined ? [] : [held];
+}

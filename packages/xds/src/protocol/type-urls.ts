@@ -1,0 +1,46 @@
+import type { ResourceKind } from "../resource/resource-type.ts";
+
+export const LISTENER_TYPE_URL = "type.googleapis.com/envoy.config.listener.v3.Listener";
+export const ROUTE_CONFIGURATION_TYPE_URL = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+export const CLUSTER_TYPE_URL = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+export const ENDPOINTS_TYPE_URL = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+
+/** What the protocol needs to know of a type; everything else about it is in `resource/`. */
+export interface TypeTraits {
+  readonly typeUrl: string;
+  /** Undefined for a type that we carry without knowing it. */
+  readonly kind: ResourceKind | undefined;
+  /**
+   * LDS and CDS: a state-of-the-world response holds the complete set, and a first request without names means all.
+   * The other types are asked for by name, and a response may hold only what changed.
+   */
+  readonly complete: boolean;
+}
+
+const KNOWN: readonly TypeTraits[] = [
+  { typeUrl: CLUSTER_TYPE_URL, kind: "cluster", complete: true },
+  { typeUrl: ENDPOINTS_TYPE_URL, kind: "endpoints", complete: false },
+  { typeUrl: LISTENER_TYPE_URL, kind: "listener", complete: true },
+  { typeUrl: ROUTE_CONFIGURATION_TYPE_URL, kind: "route-configuration", complete: false },
+];
+
+const BY_URL: ReadonlyMap<string, TypeTraits> = new Map(KNOWN.map((traits) => [traits.typeUrl, traits]));
+const URL_BY_KIND: Readonly<Record<ResourceKind, string>> = {
+  cluster: CLUSTER_TYPE_URL,
+  endpoints: ENDPOINTS_TYPE_URL,
+  listener: LISTENER_TYPE_URL,
+  "route-configuration": ROUTE_CONFIGURATION_TYPE_URL,
+};
+
+export function traitsOf(typeUrl: string): TypeTraits {
+  return BY_URL.get(typeUrl) ?? { typeUrl, kind: undefined, complete: false };
+}
+
+export function typeUrlOfKind(kind: ResourceKind): string {
+  return URL_BY_KIND[kind];
+}
+
+/** "cluster" rather than the whole URL, where we know the type: for logs, metrics and errors. */
+export function shortTypeName(typeUrl: string): string {
+  return traitsOf(typeUrl).kind ?? typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
+}
