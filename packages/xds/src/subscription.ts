@@ -5,11 +5,6 @@ export interface ResourceUpdate {
   readonly kind: ResourceKind;
   /** Decoded and valid. A resource whose bytes did not change is not in here. */
   readonly changed: ReadonlyMap<string, AcceptedResource>;
-  /**
-   * Names that the response held again with the bytes that were known. An updated EDS cluster stays warming until its
-   * assignment has come again, changed or not (statement 56), so repeats of endpoints and route configurations count.
-   */
-  readonly refreshed?: readonly string[];
   readonly removed: readonly string[];
   /** Names that were asked for and do not exist: the server said so, or 15 s passed. */
   readonly absent: readonly string[];
