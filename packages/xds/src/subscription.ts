@@ -8,6 +8,11 @@ export interface ResourceUpdate {
   readonly removed: readonly string[];
   /** Names that were asked for and do not exist: the server said so, or 15 s passed. */
   readonly absent: readonly string[];
+  /**
+   * Names that came again with the bytes that they already had. Whoever waits for fresh endpoints of an updated cluster
+   * (or a fresh route configuration of an updated listener) has them now.
+   */
+  readonly refreshed?: readonly string[];
 }
 
 export interface AcceptedResource {
