@@ -1,1 +1,38 @@
-export {};
+export { checkReferences } from "./model/check-references.ts";
+export type {
+  Backend,
+  HeaderChanges,
+  HeaderValue,
+  HttpRoute,
+  ParentService,
+  PathChange,
+  Redirect,
+  RequestMatch,
+  Rewrite,
+  RouteFilters,
+  RouteRule,
+  ValueMatch,
+} from "./model/http-route.ts";
+export { keyOf, Mesh, type MeshObject } from "./model/mesh.ts";
+export { diagnosticAt, formatOrigin, type Origin } from "./model/origin.ts";
+export type { AppProtocol, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
+export type { EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
+export { type ReadObject, readObject } from "./read/read-object.ts";
+export { inboundCluster, outboundCluster } from "./translate/clusters.ts";
+export { serviceEndpoints } from "./translate/endpoints.ts";
+export { inboundListener, type OutboundOptions, outboundListener } from "./translate/listeners.ts";
+export {
+  OUTBOUND_ROUTES,
+  parseOutboundClusterName,
+  parseServiceHost,
+  ROUTER_FILTER,
+  type ServiceHost,
+} from "./translate/names.ts";
+export { type OrderedMatch, orderMatches } from "./translate/route-order.ts";
+export {
+  inboundRouteConfiguration,
+  outboundRouteConfiguration,
+  routesFor,
+  serviceVirtualHost,
+} from "./translate/routes.ts";
+export { type Reachable, type ReachablePort, reachable, type ScopeRules } from "./translate/scope.ts";

@@ -1,0 +1,91 @@
+import type { HttpRoute } from "./http-route.ts";
+import type { Labels, Service } from "./service.ts";
+import type { Workload } from "./workload.ts";
+
+export type MeshObject = Service | Workload | HttpRoute;
+
+/** "service default/orders": what may exist once. */
+export function keyOf(object: MeshObject): string {
+  return `${object.kind} ${object.namespace}/${object.name}`;
+}
+
+/**
+ * Everything that the sources hold, indexed. Immutable; made anew from the whole set whenever it changes, while the
+ * objects themselves stay the same ones: whoever derives something from them sees by identity what changed.
+ */
+export class Mesh {
+  readonly services: readonly Service[];
+  readonly #servicesByName: ReadonlyMap<string, Service>;
+  readonly #workloadsByName: ReadonlyMap<string, Workload>;
+  /** By namespace and one label, so that a selector looks at few. */
+  readonly #workloadsByLabel: ReadonlyMap<string, readonly Workload[]>;
+  readonly #routesByService: ReadonlyMap<string, readonly HttpRoute[]>;
+
+  /** `objects` holds each key once; their order does not matter. */
+  constructor(objects: Iterable<MeshObject>) {
+    const sorted = [...objects].sort(byKey);
+    const services = sorted.filter((object) => object.kind === "service");
+    const workloads = sorted.filter((object) => object.kind === "workload");
+    const routes = sorted.filter((object) => object.kind === "http-route");
+    this.services = services;
+    this.#servicesByName = new Map(services.map((service) => [nameOf(service.namespace, service.name), service]));
+    this.#workloadsByName = new Map(workloads.map((workload) => [nameOf(workload.namespace, workload.name), workload]));
+    this.#workloadsByLabel = grouped(workloads, (workload) =>
+      Object.entries(workload.labels).map(([key, value]) => labelKey(workload.namespace, key, value)),
+    );
+    this.#routesByService = grouped(routes, (route) => [
+      ...new Set(route.parents.map((parent) => nameOf(parent.namespace, parent.name))),
+    ]);
+  }
+
+  service(namespace: string, name: string): Service | undefined {
+    return this.#servicesByName.get(nameOf(namespace, name));
+  }
+
+  workload(namespace: string, name: string): Workload | undefined {
+    return this.#workloadsByName.get(nameOf(namespace, name));
+  }
+
+  /** The workloads behind a service, ordered by name. */
+  workloadsOf(service: Service): readonly Workload[] {
+    const wanted = Object.entries(service.selector ?? {});
+    const first = wanted[0];
+    if (first === undefined) return []; // a Service without selector selects nothing, not everything
+    const candidates = this.#workloadsByLabel.get(labelKey(service.namespace, first[0], first[1])) ?? [];
+    return candidates.filter(({ labels }) => hasLabels(labels, wanted));
+  }
+
+  /** The routes that have the service as a parent, ordered by namespace and name. */
+  routesOf(service: Service): readonly HttpRoute[] {
+    return this.#routesByService.get(nameOf(service.namespace, service.name)) ?? [];
+  }
+}
+
+function hasLabels(labels: Labels, wanted: readonly (readonly [string, string])[]): boolean {
+  return wanted.every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+}
+
+function byKey(a: MeshObject, b: MeshObject): number {
+  const [left, right] = [keyOf(a), keyOf(b)];
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+function nameOf(namespace: string, name: string): string {
+  return `${namespace}/${name}`;
+}
+
+function labelKey(namespace: string, key: string, value: string): string {
+  return `${namespace} ${key}=${value}`;
+}
+
+function grouped<T>(items: readonly T[], keysOf: (item: T) => readonly string[]): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    for (const key of keysOf(item)) {
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [item]);
+      else group.push(item);
+    }
+  }
+  return groups;
+}

@@ -1,0 +1,31 @@
+import type { Origin } from "./origin.ts";
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** What is spoken on a port. `http2` is HTTP/2 without TLS (h2c, gRPC); `tcp` is anything else, TLS included. */
+export type AppProtocol = "http" | "http2" | "tcp";
+
+/** A name that callers use, and the workloads behind it: a Kubernetes Service, decoded. */
+export interface Service {
+  readonly kind: "service";
+  readonly namespace: string;
+  readonly name: string;
+  /** Workloads of the same namespace with all of these labels; undefined selects none. */
+  readonly selector: Labels | undefined;
+  readonly ports: readonly ServicePort[];
+  readonly origin: Origin;
+}
+
+export interface ServicePort {
+  /** "" where it has none, which only a single port may. */
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: AppProtocol;
+  readonly target: TargetPort;
+}
+
+/** Which port of a workload is meant. `unset`: the one of the same name, else of the same number, else the only one. */
+export type TargetPort =
+  | { readonly type: "unset" }
+  | { readonly type: "name"; readonly name: string }
+  | { readonly type: "number"; readonly number: number };

@@ -1,0 +1,69 @@
+import type { CircuitBreakerThresholds, ClusterConfig } from "@heddle/traffic";
+import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
+import type { WorkloadPort } from "../model/workload.ts";
+import { inboundName, outboundClusterName } from "./names.ts";
+
+/** One port of a service, as callers see it; its endpoints come by EDS under the same name. */
+export function outboundCluster(service: Service, port: ServicePort): ClusterConfig {
+  const name = outboundClusterName(service.namespace, service.name, port.port);
+  return { ...cluster(name, port.protocol), discovery: { type: "EDS", serviceName: name } };
+}
+
+/** The application behind one public port of its own workload. */
+export function inboundCluster(port: WorkloadPort, applicationPort: number): ClusterConfig {
+  const name = inboundName(port.port);
+  return {
+    ...cluster(name, port.protocol),
+    discovery: {
+      type: "STATIC",
+      loadAssignment: {
+        clusterName: name,
+        localities: [
+          {
+            locality: { region: "", zone: "", subZone: "" },
+            loadBalancingWeight: undefined,
+            priority: 0,
+            endpoints: [
+              {
+                address: { type: "socket", address: "127.0.0.1", port: applicationPort },
+                hostname: "",
+                healthStatus: "UNKNOWN",
+                loadBalancingWeight: 1,
+                metadata: {},
+              },
+            ],
+          },
+        ],
+        overprovisioningFactorPercent: 140,
+        dropOverloads: [],
+      },
+    },
+  };
+}
+
+const THRESHOLDS: CircuitBreakerThresholds = {
+  maxConnections: 1024,
+  maxPendingRequests: 1024,
+  maxRequests: 1024,
+  maxRetries: 3,
+};
+
+/** Envoy's values for a proxy at the edge are written out, those that equal its defaults included. */
+function cluster(name: string, protocol: AppProtocol): Omit<ClusterConfig, "discovery"> {
+  return {
+    name,
+    statName: name,
+    lbPolicy: { type: "round-robin" }, // the one policy that every xDS client knows, gRPC included
+    connectTimeoutMs: 5000,
+    perConnectionBufferLimitBytes: 32 * 1024,
+    circuitBreakers: { default: THRESHOLDS, high: THRESHOLDS },
+    healthyPanicThresholdPercent: 50,
+    upstreamProtocol: protocol === "http2" ? "http2" : "http1",
+    idleTimeoutMs: undefined,
+    maxConnectionDurationMs: 0,
+    maxRequestsPerConnection: 0,
+    tcpKeepalive: undefined,
+    metadata: {},
+    extensions: [],
+  };
+}

@@ -1,0 +1,160 @@
+import type { AccessLogConfig, Address, HttpConnectionManagerConfig, ListenerConfig } from "@heddle/traffic";
+import type { Workload, WorkloadPort } from "../model/workload.ts";
+import { inboundName, OUTBOUND_LISTENER, OUTBOUND_ROUTES, ROUTER_FILTER } from "./names.ts";
+import { inboundRouteConfiguration } from "./routes.ts";
+
+/** What a node's outbound listener depends on. */
+export interface OutboundOptions {
+  readonly port: number;
+  readonly accessLog: Workload["accessLog"];
+}
+
+/** Takes the application's own calls, on loopback, and routes them by Host. */
+export function outboundListener({ port, accessLog }: OutboundOptions): ListenerConfig {
+  return listener(OUTBOUND_LISTENER, [{ type: "socket", address: "127.0.0.1", port }], "OUTBOUND", {
+    ...connectionManager(OUTBOUND_LISTENER, accessLog),
+    routes: { type: "rds", routeConfigName: OUTBOUND_ROUTES },
+  });
+}
+
+/** Takes what others send to one public port of the workload, for the application behind it. */
+export function inboundListener(workload: Workload, port: WorkloadPort): ListenerConfig {
+  const name = inboundName(port.port);
+  return listener(name, bindAddresses(workload.addresses, port.port), "INBOUND", {
+    ...connectionManager(name, workload.accessLog),
+    routes: { type: "inline", routeConfig: inboundRouteConfiguration(port.port) },
+  });
+}
+
+/**
+ * Loopback addresses are bound as they are: on a laptop nobody else should get in. Any other address may be one that the
+ * machine does not have itself (NAT), so there the wildcard is bound.
+ */
+function bindAddresses(addresses: readonly string[], port: number): readonly Address[] {
+  const wildcard = (address: string): string => (address.includes(":") ? "::" : "0.0.0.0");
+  const bound = addresses.map((address) => (isLoopback(address) ? address : wildcard(address)));
+  const distinct = [...new Set(bound)].filter(
+    (address) => !(isLoopback(address) && bound.includes(wildcard(address))), // the wildcard has it
+  );
+  return distinct.map((address) => ({ type: "socket", address, port }));
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || address.startsWith("127.");
+}
+
+function listener(
+  name: string,
+  [address, ...additionalAddresses]: readonly Address[],
+  trafficDirection: ListenerConfig["trafficDirection"],
+  config: HttpConnectionManagerConfig,
+): ListenerConfig {
+  if (address === undefined) throw new Error(`the listener ${name} has no address`); // workloads have at least one
+  return {
+    name,
+    address,
+    additionalAddresses,
+    statPrefix: "",
+    filterChains: [
+      {
+        name: "",
+        match: undefined,
+        filters: [{ type: "http-connection-manager", name: "envoy.filters.network.http_connection_manager", config }],
+        transportSocketConnectTimeoutMs: 0,
+      },
+    ],
+    defaultFilterChain: undefined,
+    perConnectionBufferLimitBytes: 32 * 1024,
+    listenerFiltersTimeoutMs: 15_000,
+    listenerFilters: [],
+    trafficDirection,
+    tcpBacklogSize: undefined,
+    reusePort: true,
+    accessLog: [],
+  };
+}
+
+/**
+ * Envoy's values for a proxy at the edge are written out, except where a sidecar stands elsewhere than an edge:
+ * - its peers are the application and other sidecars, which `x-forwarded-for` may be taken from (`use_remote_address`
+ *   false) and is passed on unchanged;
+ * - it must not change what an application sees: paths are normalised (RFC 3986 §6.2.2), since routes match them, but
+ *   slashes are neither merged nor unescaped;
+ * - it carries streams and long polls, so a whole request has no time limit, only its head and its silence have.
+ */
+function connectionManager(
+  statPrefix: string,
+  accessLog: Workload["accessLog"],
+): Omit<HttpConnectionManagerConfig, "routes"> {
+  return {
+    statPrefix,
+    codecType: "AUTO",
+    httpFilters: [
+      {
+        name: ROUTER_FILTER,
+        config: { name: ROUTER_FILTER, type: "envoy.extensions.filters.http.router.v3.Router", config: {} },
+        disabled: false,
+      },
+    ],
+    upgradeConfigs: [{ upgradeType: "websocket", enabled: true }],
+    accessLog: accessLogs(accessLog),
+    serverName: "heddle",
+    serverHeaderTransformation: "PASS_THROUGH",
+    maxRequestHeadersKb: 60,
+    maxHeadersCount: 100,
+    maxRequestsPerConnection: 0,
+    idleTimeoutMs: 3_600_000,
+    maxConnectionDurationMs: 0,
+    streamIdleTimeoutMs: 300_000,
+    requestTimeoutMs: 0,
+    requestHeadersTimeoutMs: 60_000,
+    maxStreamDurationMs: 0,
+    drainTimeoutMs: 5000,
+    delayedCloseTimeoutMs: 1000,
+    useRemoteAddress: false,
+    xffNumTrustedHops: 0,
+    skipXffAppend: false,
+    generateRequestId: true,
+    preserveExternalRequestId: true,
+    alwaysSetRequestIdInResponse: false,
+    via: "",
+    normalizePath: true,
+    mergeSlashes: false,
+    pathWithEscapedSlashesAction: "KEEP_UNCHANGED",
+    stripPort: "none",
+    acceptHttp10: true,
+    defaultHostForHttp10: "",
+    proxy100Continue: true,
+  };
+}
+
+function accessLogs(format: Workload["accessLog"]): readonly AccessLogConfig[] {
+  if (format === "off") return [];
+  return [
+    {
+      name: "envoy.access_loggers.stdout",
+      sink: { type: "stdout" },
+      format: format === "text" ? { type: "default" } : { type: "json", json: JSON_FIELDS },
+    },
+  ];
+}
+
+const JSON_FIELDS: Readonly<Record<string, string>> = {
+  start_time: "%START_TIME%",
+  method: "%REQ(:METHOD)%",
+  path: "%REQ(:PATH)%",
+  authority: "%REQ(:AUTHORITY)%",
+  protocol: "%PROTOCOL%",
+  response_code: "%RESPONSE_CODE%",
+  response_flags: "%RESPONSE_FLAGS%",
+  response_code_details: "%RESPONSE_CODE_DETAILS%",
+  bytes_received: "%BYTES_RECEIVED%",
+  bytes_sent: "%BYTES_SENT%",
+  duration: "%DURATION%",
+  downstream_remote_address: "%DOWNSTREAM_REMOTE_ADDRESS%",
+  upstream_host: "%UPSTREAM_HOST%",
+  upstream_cluster: "%UPSTREAM_CLUSTER%",
+  route_name: "%ROUTE_NAME%",
+  request_id: "%REQ(X-REQUEST-ID)%",
+  trace_id: "%TRACE_ID%",
+};
