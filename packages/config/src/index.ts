@@ -1,4 +1,12 @@
+export type { AssembledResource, Versioned } from "./assemble/assembled-resource.ts";
+export {
+  ConfigAssembler,
+  type ConfigAssemblerOptions,
+  INITIAL_FETCH_TIMEOUT_MS,
+} from "./assemble/config-assembler.ts";
+export type { ConfigDelta } from "./assemble/config-draft.ts";
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
+export { LaneBook } from "./lane-book.ts";
 export type { ConfigLaneEntry, ConfigLaneUpdate, ProxyConfig } from "./proxy-config.ts";
 export {
   DEFAULT_YAML_LIMITS,

@@ -1,0 +1,21 @@
+/** A configuration with where it came from. */
+export interface Versioned<Config> {
+  readonly config: Config;
+  /** As the control plane named it; "" for static resources. */
+  readonly version: string;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly acceptedMs: number;
+}
+
+/** One resource as the assembler holds it, for those who look: admin, `heddle status`, explain. */
+export interface AssembledResource<Config = unknown> {
+  readonly kind: "listener" | "route-configuration" | "cluster" | "endpoints";
+  readonly name: string;
+  readonly source: "static" | "dynamic";
+  /** What serves. */
+  readonly active: Versioned<Config> | undefined;
+  /** What will serve once `waitingFor` has come. */
+  readonly warming: Versioned<Config> | undefined;
+  /** For a person: 'endpoints "orders"'. */
+  readonly waitingFor: readonly string[];
+}

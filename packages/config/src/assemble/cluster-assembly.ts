@@ -1,0 +1,252 @@
+import type { Clock, Timer } from "@heddle/base";
+import type { ClusterConfig, EndpointsConfig } from "@heddle/traffic";
+import type { AssembledResource, Versioned } from "./assembled-resource.ts";
+import type { ConfigDraft } from "./config-draft.ts";
+
+/**
+ * Clusters and their endpoints. A cluster serves (it and its endpoints are in the draft) once its endpoints are known:
+ *
+ * - STATIC at once;
+ * - STRICT_DNS and LOGICAL_DNS after the first resolution;
+ * - EDS after the first assignment under its service name.
+ *
+ * An updated cluster warms beside the old version, which serves on. If it still asks for the same service name, it waits
+ * until that assignment has come again after the update (statement 56 of the xDS protocol): endpoints and cluster may
+ * have changed together, say to another port with another protocol, and the old endpoints do not fit the new cluster.
+ * After `initialFetchTimeoutMs` it serves with what there is, which may be nothing (statement 58).
+ *
+ * Removing a cluster, or updating it again, ends its warming (statement 61).
+ */
+export class ClusterAssembly {
+  readonly #draft: ConfigDraft;
+  readonly #clock: Clock;
+  readonly #initialFetchTimeoutMs: number;
+  readonly #onTimeout: () => void;
+  readonly #clusters = new Map<string, ClusterState>();
+  /** What EDS last said, by service name; only of names that a cluster asks for (statement 66). */
+  readonly #assignments = new Map<string, Versioned<EndpointsConfig>>();
+  /** Cluster names by the service name that their active or warming version asks for. */
+  readonly #users = new Map<string, Set<string>>();
+  /** Clusters that have no active version yet. */
+  #unserved = 0;
+
+  /** `onTimeout` is called after a timer has changed the draft. An `initialFetchTimeoutMs` of 0 waits for ever. */
+  constructor(draft: ConfigDraft, clock: Clock, initialFetchTimeoutMs: number, onTimeout: () => void) {
+    this.#draft = draft;
+    this.#clock = clock;
+    this.#initialFetchTimeoutMs = initialFetchTimeoutMs;
+    this.#onTimeout = onTimeout;
+  }
+
+  /** A cluster that came or changed. False: the name belongs to a static cluster, which no update replaces (as in Envoy). */
+  update(source: "static" | "dynamic", next: Versioned<ClusterConfig>): boolean {
+    const { name } = next.config;
+    const state = this.#clusters.get(name) ?? newState(source);
+    if (state.source === "static" && source === "dynamic") return false;
+    if (!this.#clusters.has(name)) {
+      this.#clusters.set(name, state);
+      this.#unserved += 1;
+    }
+    const previousService = serviceName((state.warming ?? state.active)?.config);
+    state.timer?.cancel();
+    state.warming = next;
+    state.resolved = undefined;
+    state.needsRepeat = previousService !== undefined && previousService === serviceName(next.config);
+    this.#noteUsers(name, state);
+    if (!this.#activateIfReady(name, state) && this.#initialFetchTimeoutMs > 0)
+      state.timer = this.#clock.after(this.#initialFetchTimeoutMs, () => this.#giveUpWaiting(name, state), true);
+    return true;
+  }
+
+  /** Ends a dynamic cluster. Unknown names and static clusters are left alone (statement 48). */
+  remove(name: string): void {
+    const state = this.#clusters.get(name);
+    if (state === undefined || state.source === "static") return;
+    state.timer?.cancel();
+    if (state.active === undefined) this.#unserved -= 1;
+    this.#clusters.delete(name);
+    state.active = undefined;
+    state.warming = undefined;
+    this.#noteUsers(name, state);
+    this.#draft.drop("cluster", name);
+    this.#draft.drop("endpoints", name);
+  }
+
+  /** An assignment came, or came again unchanged, under that service name. Names nobody asks for are ignored. */
+  assignment(service: string, assignment: Versioned<EndpointsConfig> | "unchanged"): void {
+    const users = this.#users.get(service);
+    if (users === undefined) return;
+    if (assignment !== "unchanged") this.#assignments.set(service, assignment);
+    for (const name of [...users]) {
+      const state = this.#clusters.get(name)!; // users holds only clusters that are there
+      if (serviceName(state.warming?.config) === service) {
+        state.needsRepeat = false;
+        this.#activateIfReady(name, state);
+      }
+      if (serviceName(state.active?.config) === service) this.#putEndpoints(name, state);
+    }
+  }
+
+  /** The server says that there is no such assignment. Warming clusters serve without endpoints; others keep theirs, as in Envoy. */
+  absent(service: string): void {
+    for (const name of [...(this.#users.get(service) ?? [])]) {
+      const state = this.#clusters.get(name)!; // as above
+      if (serviceName(state.warming?.config) === service) this.#activate(name, state);
+    }
+  }
+
+  /** DNS answered for exactly that configuration of a cluster; an answer for an older one is ignored. */
+  resolved(config: ClusterConfig, endpoints: EndpointsConfig): void {
+    const state = this.#clusters.get(config.name);
+    if (state === undefined || (state.warming ?? state.active)?.config !== config) return;
+    state.resolved = endpoints;
+    if (state.warming === undefined) this.#putEndpoints(config.name, state);
+    else this.#activate(config.name, state);
+  }
+
+  /** Names to ask EDS for. */
+  get serviceNames(): ReadonlySet<string> {
+    return new Set(this.#users.keys());
+  }
+
+  /** Clusters to resolve by DNS, in the version that is to serve next. */
+  get dnsClusters(): ReadonlyMap<string, ClusterConfig> {
+    const wanted = new Map<string, ClusterConfig>();
+    for (const [name, state] of this.#clusters) {
+      const config = (state.warming ?? state.active)?.config;
+      if (config?.discovery.type === "STRICT_DNS" || config?.discovery.type === "LOGICAL_DNS") wanted.set(name, config);
+    }
+    return wanted;
+  }
+
+  /** Whether every known cluster serves some version. */
+  get settled(): boolean {
+    return this.#unserved === 0;
+  }
+
+  /** Cancels all timers. */
+  close(): void {
+    for (const state of this.#clusters.values()) state.timer?.cancel();
+  }
+
+  *resources(): Generator<AssembledResource<ClusterConfig | EndpointsConfig>> {
+    for (const [name, { source, active, warming }] of this.#clusters) {
+      const waitingFor = warming === undefined ? [] : [waits(warming.config)];
+      yield { kind: "cluster", name, source, active, warming, waitingFor };
+    }
+    for (const service of this.#users.keys()) {
+      const active = this.#assignments.get(service);
+      yield {
+        kind: "endpoints",
+        name: service,
+        source: "dynamic",
+        active,
+        warming: undefined,
+        waitingFor: active === undefined ? [`endpoints "${service}"`] : [],
+      };
+    }
+  }
+
+  #giveUpWaiting(name: string, state: ClusterState): void {
+    state.timer = undefined;
+    this.#activate(name, state);
+    this.#onTimeout();
+  }
+
+  #activateIfReady(name: string, state: ClusterState): boolean {
+    const config = state.warming?.config;
+    if (config === undefined) return true;
+    if (config.discovery.type !== "STATIC" && (state.needsRepeat || this.#endpointsOf(config, state) === undefined))
+      return false;
+    this.#activate(name, state);
+    return true;
+  }
+
+  #activate(name: string, state: ClusterState): void {
+    if (state.warming === undefined) return;
+    state.timer?.cancel();
+    state.timer = undefined;
+    if (state.active === undefined) this.#unserved -= 1;
+    state.active = state.warming;
+    state.warming = undefined;
+    this.#noteUsers(name, state);
+    this.#draft.put("cluster", name, state.active.config);
+    this.#putEndpoints(name, state);
+  }
+
+  #putEndpoints(name: string, state: ClusterState): void {
+    const config = state.active!.config; // callers have an active version
+    state.noEndpoints ??= { ...NO_ENDPOINTS, clusterName: name };
+    this.#draft.put("endpoints", name, this.#endpointsOf(config, state) ?? state.noEndpoints);
+  }
+
+  #endpointsOf({ discovery }: ClusterConfig, state: ClusterState): EndpointsConfig | undefined {
+    switch (discovery.type) {
+      case "STATIC":
+        return discovery.loadAssignment;
+      case "EDS":
+        return this.#assignments.get(discovery.serviceName)?.config;
+      case "STRICT_DNS":
+      case "LOGICAL_DNS":
+        return state.resolved;
+    }
+  }
+
+  /** Brings `#users` in line with what this cluster's versions ask for, and forgets assignments nobody asks for. */
+  #noteUsers(name: string, state: ClusterState): void {
+    const wanted = new Set([serviceName(state.active?.config), serviceName(state.warming?.config)]);
+    for (const service of state.services) {
+      if (wanted.has(service)) continue;
+      const users = this.#users.get(service);
+      users?.delete(name);
+      if (users?.size !== 0) continue;
+      this.#users.delete(service);
+      this.#assignments.delete(service);
+    }
+    state.services.clear();
+    for (const service of wanted) {
+      if (service === undefined) continue;
+      state.services.add(service);
+      const users = this.#users.get(service);
+      if (users === undefined) this.#users.set(service, new Set([name]));
+      else users.add(name);
+    }
+  }
+}
+
+interface ClusterState {
+  readonly source: "static" | "dynamic";
+  active: Versioned<ClusterConfig> | undefined;
+  warming: Versioned<ClusterConfig> | undefined;
+  /** The known assignment was for the version before; the warming one waits for it to be sent again. */
+  needsRepeat: boolean;
+  /** What DNS last said, for the warming version if there is one, else for the active one. */
+  resolved: EndpointsConfig | undefined;
+  timer: Timer | undefined;
+  /** Service names under which this cluster stands in `#users`. */
+  readonly services: Set<string>;
+  noEndpoints: EndpointsConfig | undefined;
+}
+
+const NO_ENDPOINTS = { localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
+
+function newState(source: "static" | "dynamic"): ClusterState {
+  return {
+    source,
+    active: undefined,
+    warming: undefined,
+    needsRepeat: false,
+    resolved: undefined,
+    timer: undefined,
+    services: new Set(),
+    noEndpoints: undefined,
+  };
+}
+
+function serviceName(config: ClusterConfig | undefined): string | undefined {
+  return config?.discovery.type === "EDS" ? config.discovery.serviceName : undefined;
+}
+
+function waits({ discovery }: ClusterConfig): string {
+  return discovery.type === "EDS" ? `endpoints "${discovery.serviceName}"` : "its first DNS answer";
+}

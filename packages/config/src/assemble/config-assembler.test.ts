@@ -1,0 +1,580 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ManualClock } from "@heddle/base";
+import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import type { ResourceKind } from "@heddle/xds";
+import { ConfigAssembler, type ConfigAssemblerOptions } from "./config-assembler.ts";
+import type { ConfigDelta } from "./config-draft.ts";
+
+/** An assembler among scripted neighbours. */
+class World {
+  readonly clock = new ManualClock();
+  readonly steps: ConfigDelta[] = [];
+  readonly wanted = new Map<ResourceKind, readonly string[]>();
+  readonly subscriptions: string[] = [];
+  dns: ReadonlyMap<string, ClusterConfig> = new Map();
+  readyCalls = 0;
+  readonly assembler: ConfigAssembler;
+  #version = 0;
+
+  constructor(options: Partial<ConfigAssemblerOptions> = {}) {
+    this.assembler = new ConfigAssembler({
+      clock: this.clock,
+      staticListeners: [],
+      staticClusters: [],
+      dynamicListeners: true,
+      dynamicClusters: true,
+      subscriber: {
+        subscribe: (kind, names) => {
+          this.wanted.set(kind, [...names].sort());
+          this.subscriptions.push(`${kind}: ${[...names].sort().join(" ")}`);
+        },
+      },
+      onDnsClusters: (clusters) => {
+        this.dns = clusters;
+      },
+      onConfig: (delta) => this.steps.push(delta),
+      onReady: () => {
+        this.readyCalls += 1;
+      },
+      ...options,
+    });
+    this.assembler.start();
+  }
+
+  /** Past the start: CDS and LDS have answered that there is nothing yet. */
+  started(): this {
+    this.cds();
+    this.lds();
+    return this;
+  }
+
+  cds(...changed: ClusterConfig[]): void {
+    this.#update("cluster", changed);
+  }
+
+  lds(...changed: ListenerConfig[]): void {
+    this.#update("listener", changed);
+  }
+
+  rds(...changed: RouteConfiguration[]): void {
+    this.#update("route-configuration", changed);
+  }
+
+  eds(...changed: EndpointsConfig[]): void {
+    this.#update("endpoints", changed);
+  }
+
+  refreshed(kind: ResourceKind, ...names: string[]): void {
+    this.assembler.update({ kind, changed: new Map(), removed: [], absent: [], refreshed: names });
+  }
+
+  removed(kind: ResourceKind, ...names: string[]): void {
+    this.assembler.update({ kind, changed: new Map(), removed: names, absent: [] });
+  }
+
+  absent(kind: ResourceKind, ...names: string[]): void {
+    this.assembler.update({ kind, changed: new Map(), removed: [], absent: names });
+  }
+
+  /** What the last step changed, in words; "nothing" if there has been none since the last look. */
+  step(): string {
+    assert.ok(this.steps.length <= 1, `one step was expected, there were ${this.steps.length}`);
+    const delta = this.steps.shift();
+    if (delta === undefined) return "nothing";
+    return [...[...delta.changed.keys()].sort(), ...[...delta.removed].sort().map((key) => `-${key}`)].join(" ");
+  }
+
+  served(kind: "clusters" | "endpoints" | "listeners" | "routeConfigurations"): string[] {
+    return [...this.assembler.current()[kind].keys()].sort();
+  }
+
+  waitingFor(kind: ResourceKind, name: string): readonly string[] | undefined {
+    return this.assembler.resources().find((resource) => resource.kind === kind && resource.name === name)?.waitingFor;
+  }
+
+  #update(kind: ResourceKind, configs: readonly { name?: string; clusterName?: string }[]): void {
+    const changed = new Map(
+      configs.map((config) => {
+        const name = config.name ?? config.clusterName ?? "";
+        return [name, { name, version: `${++this.#version}`, config, unhonoured: [] }];
+      }),
+    );
+    this.assembler.update({ kind, changed, removed: [], absent: [] });
+  }
+}
+
+test("asks for all clusters and listeners at the start, and for nothing that nothing refers to", () => {
+  const world = new World();
+  assert.deepEqual(world.subscriptions, ["cluster: *", "listener: *"]);
+});
+
+test("asks for nothing when all is static, and is ready at once", () => {
+  const world = new World({
+    dynamicClusters: false,
+    dynamicListeners: false,
+    staticClusters: [staticCluster("a")],
+    staticListeners: [listener("in")],
+  });
+  assert.deepEqual(world.subscriptions, []);
+  assert.equal(world.step(), "cluster/a endpoints/a listener/in");
+  assert.equal(world.readyCalls, 1);
+  assert.equal(world.clock.pending, 0);
+});
+
+test("a STATIC cluster serves with its endpoints in one step", () => {
+  const world = new World().started();
+  world.cds(staticCluster("a"));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+});
+
+test("statement 56: an EDS cluster warms until its first assignment", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  assert.equal(world.step(), "nothing");
+  assert.deepEqual(world.wanted.get("endpoints"), ["a"]);
+  assert.deepEqual(world.waitingFor("cluster", "a"), ['endpoints "a"']);
+  world.eds(assignment("a", 1));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.equal(world.clock.pending, 0);
+});
+
+test("EDS is asked by service name; endpoints serve under the cluster's name", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a", "service"));
+  assert.deepEqual(world.wanted.get("endpoints"), ["service"]);
+  world.eds(assignment("service", 1));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+});
+
+test("two clusters with one service name are served by one assignment, and a third needs no new one", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a", "s"), edsCluster("b", "s"));
+  world.eds(assignment("s", 1));
+  assert.equal(world.step(), "cluster/a cluster/b endpoints/a endpoints/b");
+  world.cds(edsCluster("c", "s"));
+  assert.equal(world.step(), "cluster/c endpoints/c");
+});
+
+test("new endpoints of a serving cluster are in force at once, and nothing else changes", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"), edsCluster("b"));
+  world.eds(assignment("a", 1), assignment("b", 1));
+  world.step();
+  world.eds(assignment("a", 2));
+  assert.equal(world.step(), "endpoints/a");
+});
+
+test("statement 56: an updated EDS cluster serves its old version until its assignment was sent again", () => {
+  const world = new World().started();
+  const old = edsCluster("a");
+  world.cds(old);
+  world.eds(assignment("a", 1));
+  world.step();
+
+  const next = edsCluster("a", "a", 9000);
+  world.cds(next);
+  assert.equal(world.step(), "nothing");
+  assert.equal(world.assembler.current().clusters.get("a"), old);
+  const fresh = assignment("a", 2);
+  world.eds(fresh);
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.equal(world.assembler.current().clusters.get("a"), next);
+  assert.equal(world.assembler.current().endpoints.get("a"), fresh);
+});
+
+test("statement 81: an assignment that is sent again unchanged ends the warming of an updated cluster", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.eds(assignment("a", 1));
+  world.step();
+  world.cds(edsCluster("a", "a", 9000));
+  world.refreshed("endpoints", "a");
+  assert.equal(world.step(), "cluster/a");
+  assert.equal(world.clock.pending, 0);
+});
+
+test("an updated cluster that asks for another service serves the old one's endpoints meanwhile", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a", "old"));
+  world.eds(assignment("old", 1));
+  world.step();
+  world.cds(edsCluster("a", "new"));
+  assert.deepEqual(world.wanted.get("endpoints"), ["new", "old"]);
+  world.eds(assignment("old", 2));
+  assert.equal(world.step(), "endpoints/a");
+  world.eds(assignment("new", 1));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.deepEqual(world.wanted.get("endpoints"), ["new"]);
+});
+
+test("statement 58: after 15 s a warming cluster serves with what there is", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.clock.advance(14_999);
+  assert.equal(world.step(), "nothing");
+  world.clock.advance(1);
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.deepEqual(world.assembler.current().endpoints.get("a")!.localities, []);
+  world.eds(assignment("a", 1));
+  assert.equal(world.step(), "endpoints/a");
+});
+
+test("statement 58: after 15 s an updated cluster serves with the endpoints that are known", () => {
+  const world = new World().started();
+  const known = assignment("a", 1);
+  world.cds(edsCluster("a"));
+  world.eds(known);
+  world.step();
+  world.cds(edsCluster("a", "a", 9000));
+  world.clock.advance(15_000);
+  assert.equal(world.step(), "cluster/a");
+  assert.equal(world.assembler.current().endpoints.get("a"), known);
+});
+
+test("statement 58: a timeout of 0 waits for ever", () => {
+  const world = new World({ initialFetchTimeoutMs: 0 }).started();
+  world.cds(edsCluster("a"));
+  world.lds(listener("in", "r"));
+  assert.equal(world.clock.pending, 0);
+  world.clock.advance(1_000_000);
+  assert.equal(world.step(), "nothing");
+});
+
+test("an assignment that does not exist ends the wait for it", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.absent("endpoints", "a");
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.equal(world.clock.pending, 0);
+});
+
+test("a removed assignment leaves a serving cluster its endpoints", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.eds(assignment("a", 1));
+  world.step();
+  world.removed("endpoints", "a");
+  assert.equal(world.step(), "nothing");
+});
+
+test("statement 61: of two updates in flight the later one serves, once", () => {
+  const world = new World().started();
+  const later = edsCluster("a", "a", 2);
+  world.cds(edsCluster("a", "a", 1));
+  world.cds(later);
+  assert.equal(world.clock.pending, 1);
+  world.eds(assignment("a", 1));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.equal(world.assembler.current().clusters.get("a"), later);
+  assert.equal(world.clock.pending, 0);
+});
+
+test("statement 61: removing a warming cluster cancels its warming", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.removed("cluster", "a");
+  assert.equal(world.clock.pending, 0);
+  assert.deepEqual(world.wanted.get("endpoints"), []);
+  world.eds(assignment("a", 1));
+  world.clock.advance(20_000);
+  assert.equal(world.step(), "nothing");
+});
+
+test("statement 61: removing a cluster whose update is warming removes both versions", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.eds(assignment("a", 1));
+  world.step();
+  world.cds(edsCluster("a", "a", 9000));
+  world.removed("cluster", "a");
+  assert.equal(world.step(), "-cluster/a -endpoints/a");
+  assert.equal(world.clock.pending, 0);
+});
+
+test("statement 66: endpoints of a removed cluster are unsubscribed and forgotten", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.eds(assignment("a", 1));
+  world.step();
+  world.removed("cluster", "a");
+  assert.equal(world.step(), "-cluster/a -endpoints/a");
+  assert.deepEqual(world.wanted.get("endpoints"), []);
+  world.cds(edsCluster("a"));
+  assert.equal(world.step(), "nothing", "the forgotten assignment must not serve");
+});
+
+test("a cluster that turns from EDS to STATIC serves at once and EDS is no longer asked", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.eds(assignment("a", 1));
+  world.step();
+  world.cds(staticCluster("a"));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.deepEqual(world.wanted.get("endpoints"), []);
+});
+
+test("statement 48: the removal of something unknown is ignored", () => {
+  const world = new World().started();
+  for (const kind of ["cluster", "listener", "route-configuration", "endpoints"] as const) world.removed(kind, "x");
+  assert.equal(world.step(), "nothing");
+});
+
+test("statement 33: resources that nobody asked for are ignored", () => {
+  const world = new World().started();
+  world.eds(assignment("x", 1));
+  world.rds(routes("x"));
+  assert.equal(world.step(), "nothing");
+  assert.deepEqual(world.assembler.resources(), []);
+});
+
+test("a DNS cluster warms until its first answer, and later answers replace its endpoints", () => {
+  const world = new World().started();
+  const cluster = dnsCluster("a");
+  world.cds(cluster);
+  assert.deepEqual([...world.dns.keys()], ["a"]);
+  assert.equal(world.step(), "nothing");
+  world.assembler.resolved(cluster, assignment("a", 1));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  world.assembler.resolved(cluster, assignment("a", 2));
+  assert.equal(world.step(), "endpoints/a");
+});
+
+test("an updated DNS cluster is resolved anew, serves the old version meanwhile, and ignores answers for the old one", () => {
+  const world = new World().started();
+  const [old, next] = [dnsCluster("a"), dnsCluster("a", 9000)];
+  world.cds(old);
+  world.assembler.resolved(old, assignment("a", 1));
+  world.step();
+  world.cds(next);
+  assert.equal(world.dns.get("a"), next);
+  world.assembler.resolved(old, assignment("a", 2));
+  assert.equal(world.step(), "nothing");
+  world.assembler.resolved(next, assignment("a", 3));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+});
+
+test("a removed DNS cluster is no longer resolved, and a late answer is ignored", () => {
+  const world = new World().started();
+  const cluster = dnsCluster("a");
+  world.cds(cluster);
+  world.removed("cluster", "a");
+  assert.equal(world.dns.size, 0);
+  world.assembler.resolved(cluster, assignment("a", 1));
+  assert.equal(world.step(), "nothing");
+});
+
+test("a listener with inline routes serves at once", () => {
+  const world = new World().started();
+  world.lds(listener("in"));
+  assert.equal(world.step(), "listener/in");
+});
+
+test("statement 57: a listener with RDS warms until its route configuration and both serve in one step", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  assert.deepEqual(world.wanted.get("route-configuration"), ["r"]);
+  assert.equal(world.step(), "nothing");
+  world.rds(routes("r"));
+  assert.equal(world.step(), "listener/in route-configuration/r");
+  assert.equal(world.clock.pending, 0);
+});
+
+test("a listener waits for every route configuration that any of its filter chains names", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r1", "r2"));
+  world.rds(routes("r1"));
+  assert.equal(world.step(), "nothing");
+  assert.deepEqual(world.waitingFor("listener", "in"), ['route configuration "r2"']);
+  world.rds(routes("r2"));
+  assert.equal(world.step(), "listener/in route-configuration/r1 route-configuration/r2");
+});
+
+test("statement 57: an updated listener with a new route configuration serves its old version until that came", () => {
+  const world = new World().started();
+  const old = listener("in", "r1");
+  world.lds(old);
+  world.rds(routes("r1"));
+  world.step();
+  world.lds(listener("in", "r2"));
+  assert.equal(world.step(), "nothing");
+  assert.deepEqual(world.wanted.get("route-configuration"), ["r1", "r2"]);
+  world.rds(routes("r1"));
+  assert.equal(world.step(), "route-configuration/r1", "the old version still follows its routes");
+  world.rds(routes("r2"));
+  assert.equal(world.step(), "listener/in route-configuration/r2 -route-configuration/r1");
+  assert.deepEqual(world.wanted.get("route-configuration"), ["r2"]);
+});
+
+test("an updated listener whose route configuration is known serves at once", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  world.rds(routes("r"));
+  world.step();
+  world.lds(listener("in", "r"));
+  assert.equal(world.step(), "listener/in");
+});
+
+test("a changed route configuration is in force at once, and nothing else changes", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"), listener("out", "r"));
+  world.rds(routes("r"));
+  world.step();
+  world.rds(routes("r"));
+  assert.equal(world.step(), "route-configuration/r");
+});
+
+test("statement 65: a route configuration that does not exist is not waited for, and is used when it comes", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  world.absent("route-configuration", "r");
+  assert.equal(world.step(), "listener/in");
+  assert.equal(world.clock.pending, 0);
+  world.rds(routes("r"));
+  assert.equal(world.step(), "route-configuration/r");
+});
+
+test("statement 58: after 15 s a warming listener serves without its route configuration", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  world.clock.advance(15_000);
+  assert.equal(world.step(), "listener/in");
+  assert.equal(world.clock.pending, 0);
+});
+
+test("statement 61: removing a warming listener cancels its warming and its route configuration is not asked for", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  world.removed("listener", "in");
+  assert.equal(world.clock.pending, 0);
+  assert.deepEqual(world.wanted.get("route-configuration"), []);
+  world.rds(routes("r"));
+  assert.equal(world.step(), "nothing");
+});
+
+test("statement 66: a route configuration is forgotten with its last listener, not before", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"), listener("out", "r"));
+  world.rds(routes("r"));
+  world.step();
+  world.removed("listener", "in");
+  assert.equal(world.step(), "-listener/in");
+  world.removed("listener", "out");
+  assert.equal(world.step(), "-listener/out -route-configuration/r");
+  assert.deepEqual(world.wanted.get("route-configuration"), []);
+});
+
+test("statement 59: a route to an unknown cluster holds nothing back", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  world.rds(routes("r"));
+  assert.deepEqual(world.served("listeners"), ["in"]);
+  assert.deepEqual(world.served("clusters"), []);
+});
+
+test("a static cluster or listener is not replaced by a dynamic one of its name, which is told", () => {
+  const [cluster, inListener] = [staticCluster("a"), listener("in")];
+  const world = new World({ staticClusters: [cluster], staticListeners: [inListener] }).started();
+  world.steps.length = 0;
+  world.cds(edsCluster("a"));
+  world.lds(listener("in", "r"));
+  assert.equal(world.step(), "nothing");
+  assert.deepEqual(world.assembler.shadowed, ["cluster/a", "listener/in"]);
+  world.removed("cluster", "a");
+  world.removed("listener", "in");
+  assert.equal(world.step(), "nothing");
+  assert.deepEqual(world.assembler.shadowed, []);
+  assert.equal(world.assembler.current().clusters.get("a"), cluster);
+  assert.equal(world.assembler.current().listeners.get("in"), inListener);
+});
+
+test("no listener serves before the first clusters do, and all of it is one step", () => {
+  const world = new World({ staticListeners: [listener("admin")] });
+  world.lds(listener("in"));
+  assert.deepEqual(world.served("listeners"), []);
+  assert.deepEqual(world.waitingFor("listener", "in"), ["the clusters"]);
+  world.cds(edsCluster("a"));
+  assert.deepEqual(world.served("listeners"), []);
+  assert.equal(world.readyCalls, 0);
+  world.eds(assignment("a", 1));
+  assert.equal(world.step(), "cluster/a endpoints/a listener/admin listener/in");
+  assert.equal(world.readyCalls, 1);
+});
+
+test("is ready once the first answers came and all that they brought serves; later warming does not undo it", () => {
+  const world = new World();
+  world.cds();
+  assert.equal(world.readyCalls, 0);
+  world.lds(listener("in", "r"));
+  assert.equal(world.readyCalls, 0);
+  world.rds(routes("r"));
+  assert.equal(world.readyCalls, 1);
+  world.cds(edsCluster("late"));
+  assert.equal(world.assembler.ready, true);
+  assert.equal(world.readyCalls, 1);
+});
+
+test("is ready after 15 s without a control plane, with what is static", () => {
+  const world = new World({ staticClusters: [staticCluster("a")], staticListeners: [listener("in")] });
+  world.step();
+  world.clock.advance(15_000);
+  assert.equal(world.step(), "listener/in");
+  assert.equal(world.readyCalls, 1);
+  assert.equal(world.clock.pending, 0);
+});
+
+test("subscriptions are told only when they change", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a"));
+  world.eds(assignment("a", 1));
+  world.eds(assignment("a", 2));
+  world.cds(staticCluster("b"));
+  assert.deepEqual(world.subscriptions, ["cluster: *", "listener: *", "endpoints: a"]);
+});
+
+test("after close nothing is told and no timer is left", () => {
+  const world = new World();
+  world.cds(edsCluster("a"));
+  world.lds(listener("in", "r"));
+  world.assembler.close();
+  assert.equal(world.clock.pending, 0);
+  world.eds(assignment("a", 1));
+  assert.equal(world.step(), "nothing");
+});
+
+// Only the fields that the assembler reads; the rest passes through it untouched.
+
+function staticCluster(name: string): ClusterConfig {
+  return { name, discovery: { type: "STATIC", loadAssignment: assignment(name, 1) } } as ClusterConfig;
+}
+
+function edsCluster(name: string, serviceName = name, connectTimeoutMs = 5000): ClusterConfig {
+  return { name, connectTimeoutMs, discovery: { type: "EDS", serviceName } } as ClusterConfig;
+}
+
+function dnsCluster(name: string, connectTimeoutMs = 5000): ClusterConfig {
+  const dns = { refreshRateMs: 5000, respectTtl: false, lookupFamily: "AUTO" } as const;
+  const discovery = { type: "STRICT_DNS", loadAssignment: assignment(name, 0), dns } as const;
+  return { name, connectTimeoutMs, discovery } as unknown as ClusterConfig;
+}
+
+function assignment(clusterName: string, endpoints: number): EndpointsConfig {
+  const locality = { locality: { region: "", zone: "", subZone: "" }, loadBalancingWeight: 1, priority: 0 };
+  return {
+    clusterName,
+    localities: [{ ...locality, endpoints: new Array(endpoints).fill({}) }],
+    overprovisioningFactorPercent: 140,
+    dropOverloads: [],
+  };
+}
+
+function listener(name: string, ...routeNames: string[]): ListenerConfig {
+  const filterChains = routeNames.map((routeConfigName) => ({
+    filters: [{ type: "http-connection-manager", config: { routes: { type: "rds", routeConfigName } } }],
+  }));
+  return { name, filterChains, defaultFilterChain: undefined } as unknown as ListenerConfig;
+}
+
+function routes(name: string): RouteConfiguration {
+  return { name, virtualHosts: [] } as unknown as RouteConfiguration;
+}
