@@ -1,5 +1,36 @@
+export { balancerPolicy } from "./balance/balancer-registry.ts";
+export { type ClusterPickerOptions, failingPicker, makePicker, waitingPicker } from "./balance/cluster-picker.ts";
+export { type LeastRequestOptions, leastRequest } from "./balance/least-request.ts";
+export {
+  type BalancerPolicy,
+  isNonEmpty,
+  type NonEmpty,
+  type Outcome,
+  type Pick,
+  type Picker,
+  type Random,
+  systemRandom,
+} from "./balance/picker.ts";
+export { type PriorityLoad, type PriorityOptions, priorityLoads } from "./balance/priority-load.ts";
+export { randomChoice } from "./balance/random.ts";
+export { roundRobin } from "./balance/round-robin.ts";
+export { CIRCUIT_BREAKER_CELLS, CircuitBreaker, type CircuitBreakerCounts } from "./cluster/circuit-breaker.ts";
 export type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, LbPolicy } from "./cluster/cluster-config.ts";
+export { addressKey, Endpoint } from "./endpoint/endpoint.ts";
+export {
+  buildEndpointSet,
+  type EndpointSet,
+  type LocalityMembers,
+  type PriorityEndpoints,
+  removedEndpoints,
+} from "./endpoint/endpoint-set.ts";
 export type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoint/endpoints-config.ts";
+export {
+  type ConnectionToMatch,
+  compileFilterChainMatch,
+  type FilterChainCandidate,
+  FilterChainTable,
+} from "./listener/filter-chain-match.ts";
 export type {
   AccessLogConfig,
   Address,
@@ -12,7 +43,22 @@ export type {
   NetworkFilterConfig,
   UpgradeConfig,
 } from "./listener/listener-config.ts";
-export type { StringMatcherConfig } from "./match/string-matcher.ts";
+export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
+export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
+export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
+export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
+export { type AttemptResult, RetryDecision } from "./retry/retry-decision.ts";
+export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
+export {
+  compileHeaderFormat,
+  type HeaderCommand,
+  type HeaderFormat,
+  type HeaderFormatContext,
+} from "./route/header-format.ts";
+export { compileHeaderMutations, type HeaderMutation, type HeaderMutationLevel } from "./route/mutate-headers.ts";
+export { pathOnly, portStart } from "./route/path.ts";
+export type { Redirect } from "./route/redirect.ts";
+export { replaceAuthority } from "./route/rewrite.ts";
 export type {
   ForwardAction,
   HeaderMatcherConfig,
@@ -29,4 +75,6 @@ export type {
   VirtualHost,
   WeightedCluster,
 } from "./route/route-config.ts";
+export { compileRouteConfiguration, RouteTable } from "./route/route-table.ts";
+export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
 export type { TypedConfig } from "./typed-config.ts";

@@ -1,0 +1,72 @@
+import type { Endpoint } from "../endpoint/endpoint.ts";
+import { DeadlineHeap } from "./deadline-heap.ts";
+import { type EndpointPick, endpointPick, type NonEmpty, type Pick, type Picker, type Random } from "./picker.ts";
+import { haveEqualWeights } from "./round-robin.ts";
+
+/** `choiceCount`: how many endpoints are drawn (2). `activeRequestBias`: how much load lowers a weight (1; 0 is not at all). */
+export interface LeastRequestOptions {
+  readonly choiceCount: number;
+  readonly activeRequestBias: number;
+}
+
+/**
+ * Prefers endpoints with few exchanges of this worker in flight. Where weights are equal: of `choiceCount` endpoints drawn
+ * at random the least busy ("power of two choices"). Where they differ, as Envoy: in turn by weight, each weight divided by
+ * (active + 1) ^ `activeRequestBias` at the moment when the endpoint is taken.
+ */
+export function leastRequest(endpoints: NonEmpty<Endpoint>, random: Random, options: LeastRequestOptions): Picker {
+  return haveEqualWeights(endpoints)
+    ? new OfSome(endpoints, random, options.choiceCount)
+    : new ByWeight(endpoints, random, options.activeRequestBias);
+}
+
+class OfSome implements Picker {
+  readonly #picks: readonly EndpointPick[];
+  readonly #random: Random;
+  readonly #choiceCount: number;
+
+  constructor(endpoints: NonEmpty<Endpoint>, random: Random, choiceCount: number) {
+    this.#picks = endpoints.map(endpointPick);
+    this.#random = random;
+    this.#choiceCount = choiceCount;
+  }
+
+  pick(): Pick {
+    let best = this.#draw();
+    for (let i = 1; i < this.#choiceCount; i++) {
+      const other = this.#draw();
+      if (other.endpoint.activeRequests < best.endpoint.activeRequests) best = other;
+    }
+    return best;
+  }
+
+  #draw(): EndpointPick {
+    return this.#picks[this.#random() % this.#picks.length]!;
+  }
+}
+
+class ByWeight implements Picker {
+  readonly #picks: readonly EndpointPick[];
+  readonly #bias: number;
+  readonly #heap: DeadlineHeap;
+
+  constructor(endpoints: NonEmpty<Endpoint>, random: Random, bias: number) {
+    this.#picks = endpoints.map(endpointPick);
+    this.#bias = bias;
+    this.#heap = new DeadlineHeap(endpoints.map((endpoint) => this.#interval(endpoint)));
+    const skip = random() % endpoints.length; // proxies that start together should not all begin alike
+    for (let i = 0; i < skip; i++) this.pick();
+  }
+
+  pick(): Pick {
+    const pick = this.#picks[this.#heap.first]!; // places of the list
+    this.#heap.postponeFirst(this.#heap.firstDeadline + this.#interval(pick.endpoint));
+    return pick;
+  }
+
+  #interval({ weight, activeRequests }: Endpoint): number {
+    // Math.pow is spared where the bias is what nearly everybody has.
+    const load = this.#bias === 1 ? activeRequests + 1 : (activeRequests + 1) ** this.#bias;
+    return load / weight;
+  }
+}

@@ -1,0 +1,52 @@
+import type { Endpoint } from "../endpoint/endpoint.ts";
+import { type EndpointPick, endpointPick, type NonEmpty, type Pick, type Picker, type Random } from "./picker.ts";
+import { WeightedSchedule } from "./weighted-schedule.ts";
+
+/**
+ * Takes endpoints in turn; where their weights differ, each as often as its weight says.
+ *
+ * The list is fixed for the life of a picker; when endpoints change, a new picker is made. It begins at a random place,
+ * since a mesh that starts all at once would otherwise send its first wave to one endpoint.
+ */
+export function roundRobin(endpoints: NonEmpty<Endpoint>, random: Random): Picker {
+  const first = random() % endpoints.length;
+  return haveEqualWeights(endpoints) ? new InTurn(endpoints, first) : new ByWeight(endpoints, first);
+}
+
+export function haveEqualWeights(endpoints: NonEmpty<Endpoint>): boolean {
+  const { weight } = endpoints[0];
+  return endpoints.every((endpoint) => endpoint.weight === weight);
+}
+
+class InTurn implements Picker {
+  readonly #picks: readonly EndpointPick[];
+  #next: number;
+
+  constructor(endpoints: NonEmpty<Endpoint>, first: number) {
+    this.#picks = endpoints.map(endpointPick); // made once, handed out many times
+    this.#next = first;
+  }
+
+  pick(): Pick {
+    const pick = this.#picks[this.#next]!; // #next is always below the length
+    this.#next = this.#next + 1 === this.#picks.length ? 0 : this.#next + 1;
+    return pick;
+  }
+}
+
+class ByWeight implements Picker {
+  readonly #picks: readonly EndpointPick[];
+  readonly #schedule: WeightedSchedule;
+
+  constructor(endpoints: NonEmpty<Endpoint>, first: number) {
+    this.#picks = endpoints.map(endpointPick);
+    this.#schedule = new WeightedSchedule(
+      endpoints.map(({ weight }) => weight),
+      first,
+    );
+  }
+
+  pick(): Pick {
+    return this.#picks[this.#schedule.next()]!; // places of the list
+  }
+}

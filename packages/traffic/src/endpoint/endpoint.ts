@@ -1,0 +1,38 @@
+import type { Address } from "../listener/listener-config.ts";
+import type { EndpointConfig } from "./endpoints-config.ts";
+
+/**
+ * One address of a cluster, as long as some endpoint set holds it: an update that names the address again keeps the
+ * object, so that its counters, and the pool that hangs on it, outlive the update. What the configuration says of it is
+ * in `config` and may change; what traffic knows of it is in the counters. Counters are those of this worker.
+ */
+export class Endpoint {
+  /** "ip:port", "[ip]:port", or the path of a Unix socket. */
+  readonly key: string;
+  readonly address: Address;
+  config: EndpointConfig;
+  /** Exchanges that have been sent to it and have not ended. The upstream adds and takes away. */
+  activeRequests = 0;
+  activeConnections = 0;
+
+  constructor(config: EndpointConfig) {
+    this.key = addressKey(config.address);
+    this.address = config.address;
+    this.config = config;
+  }
+
+  get hostname(): string {
+    return this.config.hostname;
+  }
+
+  /** At least 1. */
+  get weight(): number {
+    return this.config.loadBalancingWeight;
+  }
+}
+
+/** One string for one address. */
+export function addressKey(address: Address): string {
+  if (address.type === "pipe") return address.path;
+  return address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}

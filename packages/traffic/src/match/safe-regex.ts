@@ -1,0 +1,123 @@
+import { isUtf8 } from "node:buffer";
+import { err, ok, type Result } from "@heddle/base";
+import { RE2JS, RE2JSException } from "re2js";
+
+/**
+ * A regular expression in RE2 syntax (`envoy.type.matcher.v3.RegexMatcher`), run by a linear-time engine.
+ *
+ * The user's string never reaches `new RegExp`: V8 backtracks, and it reads several RE2 patterns with another meaning
+ * (`\A`, `[[:alpha:]]`, `\Q`, `\s`), which in an access rule is a bypass.
+ *
+ * V8's own linear engine (`l` flag) is not used, although it would be safe for a subset: measured on Node 24 it takes 1.2
+ * to 1.7 µs for path-like patterns where RE2JS, with its DFA, takes 0.3 to 0.4 µs.
+ */
+export class SafeRegex {
+  readonly source: string;
+  readonly #program: RE2JS;
+
+  constructor(source: string, program: RE2JS) {
+    this.source = source;
+    this.#program = program;
+  }
+
+  /**
+   * Whether the whole of `value` matches, as in Envoy. `value` holds bytes as latin1 (so heads carry them); the pattern
+   * speaks of UTF-8 characters. Bytes that are not UTF-8 match nothing, not even `.`: so RE2 decides.
+   */
+  test(value: string): boolean {
+    const text = decodeBytes(value);
+    return text !== undefined && this.#program.testExact(text);
+  }
+
+  /**
+   * Replaces every match as RE2's GlobalReplace does; `\1` in the substitution is a group, `\0` the whole match. Both
+   * `value` and the result hold bytes as latin1. A value that is not UTF-8 comes back unchanged.
+   */
+  replaceAll(value: string, substitution: RegexSubstitution): string {
+    const text = decodeBytes(value);
+    if (text === undefined) return value;
+    const matcher = this.#program.matcher(text);
+    let result = "";
+    let end = 0;
+    while (matcher.find()) {
+      result += text.slice(end, matcher.start()) + substitution.expand((group) => matcher.group(group) ?? "");
+      end = matcher.end();
+    }
+    return encodeBytes(result + text.slice(end));
+  }
+
+  /** Number of capturing groups, for checking a substitution. */
+  get groupCount(): number {
+    return this.#program.groupCount();
+  }
+
+  toString(): string {
+    return `regex ${this.source}`;
+  }
+}
+
+/** Compiles a pattern in RE2 syntax. The error says what is wrong with it and where. */
+export function compileSafeRegex(source: string): Result<SafeRegex, string> {
+  try {
+    return ok(new SafeRegex(source, RE2JS.compile(source)));
+  } catch (error) {
+    if (error instanceof RE2JSException) return err(`"${source}" is not a regular expression of RE2: ${error.message}`);
+    throw error;
+  }
+}
+
+/** A substitution in RE2's form (`regex_rewrite.substitution`), read once: literal pieces and group numbers. */
+export class RegexSubstitution {
+  readonly #parts: readonly (string | number)[];
+
+  constructor(parts: readonly (string | number)[]) {
+    this.#parts = parts;
+  }
+
+  expand(group: (index: number) => string): string {
+    let result = "";
+    for (const part of this.#parts) result += typeof part === "string" ? part : group(part);
+    return result;
+  }
+}
+
+/** Reads `\0` to `\9` and `\\`. Any other backslash, and a group that the pattern does not have, is an error. */
+export function compileSubstitution(text: string, groupCount: number): Result<RegexSubstitution, string> {
+  const parts: (string | number)[] = [];
+  let literal = "";
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]!;
+    if (char !== "\\") {
+      literal += char;
+      continue;
+    }
+    const next = text[++i];
+    if (next === "\\") {
+      literal += "\\";
+    } else if (next !== undefined && next >= "0" && next <= "9") {
+      if (Number(next) > groupCount) return err(`"\\${next}": the regex has only ${groupCount} groups`);
+      if (literal !== "") parts.push(literal);
+      literal = "";
+      parts.push(Number(next));
+    } else {
+      return err(`"\\${next ?? ""}" in the substitution: a backslash stands before a digit or another backslash`);
+    }
+  }
+  if (literal !== "") parts.push(literal);
+  return ok(new RegexSubstitution(parts));
+}
+
+function decodeBytes(value: string): string | undefined {
+  if (isAscii(value)) return value;
+  const bytes = Buffer.from(value, "latin1");
+  return isUtf8(bytes) ? bytes.toString("utf8") : undefined;
+}
+
+function encodeBytes(text: string): string {
+  return isAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+  return true;
+}

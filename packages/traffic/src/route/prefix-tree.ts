@@ -1,0 +1,78 @@
+/**
+ * Prefixes, found by the string that begins with them: a radix tree, whose edges hold as many characters as they can.
+ *
+ *     "/"   "/api/"   "/api/users"   "/about"          "/" ── "a" ─┬─ "pi/" ── "users"
+ *                                                                  └─ "bout"
+ *
+ * A node that ends prefixes holds the sorted numbers of all that end there or above it, so that one descent gives every
+ * prefix of a string. That costs a number per pair of nested prefixes, and configurations nest a handful deep.
+ */
+export class PrefixTree {
+  readonly #root: Node = { label: "", children: new Map(), own: [], all: NONE };
+
+  /** Numbers are given in rising order; a prefix may have several. Call `seal` after the last. */
+  add(prefix: string, number: number): void {
+    let node = this.#root;
+    let rest = prefix;
+    while (rest !== "") {
+      const child = node.children.get(rest.charCodeAt(0));
+      if (child === undefined) {
+        const leaf: Node = { label: rest, children: new Map(), own: [], all: NONE };
+        node.children.set(rest.charCodeAt(0), leaf);
+        node = leaf;
+        break;
+      }
+      const shared = sharedLength(child.label, rest);
+      node = shared === child.label.length ? child : split(node, child, shared);
+      rest = rest.slice(shared);
+    }
+    node.own.push(number);
+  }
+
+  seal(): void {
+    seal(this.#root, NONE);
+  }
+
+  /** The numbers of all prefixes of `text`, sorted. Allocates nothing; the caller does not change the list. */
+  find(text: string): readonly number[] {
+    let node = this.#root;
+    let at = 0;
+    while (at < text.length) {
+      const child = node.children.get(text.charCodeAt(at));
+      if (child === undefined || !text.startsWith(child.label, at)) break;
+      at += child.label.length;
+      node = child;
+    }
+    return node.all;
+  }
+}
+
+interface Node {
+  label: string;
+  readonly children: Map<number, Node>;
+  readonly own: number[];
+  all: readonly number[];
+}
+
+const NONE: readonly number[] = [];
+
+function sharedLength(a: string, b: string): number {
+  const end = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < end && a.charCodeAt(i) === b.charCodeAt(i)) i++;
+  return i;
+}
+
+/** Puts a node at `length` characters into the edge that leads to `child`. */
+function split(parent: Node, child: Node, length: number): Node {
+  const middle: Node = { label: child.label.slice(0, length), children: new Map(), own: [], all: NONE };
+  parent.children.set(middle.label.charCodeAt(0), middle);
+  child.label = child.label.slice(length);
+  middle.children.set(child.label.charCodeAt(0), child);
+  return middle;
+}
+
+function seal(node: Node, above: readonly number[]): void {
+  node.all = node.own.length === 0 ? above : [...above, ...node.own].sort((a, b) => a - b);
+  for (const child of node.children.values()) seal(child, node.all);
+}

@@ -1,0 +1,54 @@
+import type { RequestHead } from "@heddle/http";
+import { pathOnly } from "./path.ts";
+import type { RouteConfiguration, VirtualHost } from "./route-config.ts";
+import { RouteIndex } from "./route-index.ts";
+import { RequestToMatch } from "./route-matcher.ts";
+import { Route, type SelectedRoute } from "./selected-route.ts";
+import { VirtualHostIndex } from "./virtual-host-index.ts";
+
+/**
+ * A route configuration, compiled: everything that does not depend on the request has been done. Immutable, so that an
+ * exchange may keep what it got from an older table.
+ */
+export class RouteTable {
+  readonly name: string;
+  readonly config: RouteConfiguration;
+  readonly #hosts: VirtualHostIndex<RouteIndex<Route>>;
+
+  constructor(config: RouteConfiguration) {
+    this.name = config.name;
+    this.config = config;
+    this.#hosts = new VirtualHostIndex(
+      config.virtualHosts.map((host) => [host.domains, compileVirtualHost(host, config)] as const),
+      config.ignorePortInHostMatching,
+    );
+  }
+
+  /**
+   * The route of a request: its virtual host by authority, then the first route all of whose conditions hold. Undefined:
+   * there is none (404).
+   *
+   * `random` is a whole number from 0, drawn once per exchange (32 bits are plenty): it decides `runtime_fraction` and the
+   * weighted cluster as Envoy does, so that a second look at the same exchange gives the same answer.
+   */
+  match(head: RequestHead, random: number): SelectedRoute | undefined {
+    const host = this.#hosts.find(head.authority);
+    if (host === undefined) return undefined;
+    return host.find(new RequestToMatch(head, pathOnly(head.path)), random)?.select(head, random);
+  }
+}
+
+/**
+ * Compiles a decoded route configuration. Throws only on what `checkRouteConfiguration` reports, which decoding has
+ * asked first.
+ */
+export function compileRouteConfiguration(config: RouteConfiguration): RouteTable {
+  return new RouteTable(config);
+}
+
+function compileVirtualHost(host: VirtualHost, config: RouteConfiguration): RouteIndex<Route> {
+  return new RouteIndex(
+    host.routes.map((entry) => new Route(entry, host, config)),
+    host.routes.map((entry) => entry.match),
+  );
+}
