@@ -3,6 +3,7 @@ import { deliveryRank, dependentsOf, isReferrer, isTarget } from "./delivery-ord
 import { planDelta, takeDeltaRequest } from "./server-delta.ts";
 import { planSotw, takeSotwRequest } from "./server-sotw.ts";
 import { type Plan, type Resources, ServerType } from "./server-type.ts";
+import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./wire.ts";
 
 /** How one variant of the protocol reads requests and decides what is due. */
@@ -94,6 +95,15 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
       untilMs = Math.min(untilMs, until);
     }
     return untilMs === Number.POSITIVE_INFINITY ? { step: "idle" } : { step: "hold", untilMs };
+  }
+
+  /** Names that were asked for since the last response and that the snapshot does not have. */
+  missing(snapshot: Snapshot): { readonly typeUrl: string; readonly names: readonly string[] }[] {
+    return this.#ordered.flatMap(({ traits: { typeUrl }, asked }) => {
+      const resources = snapshot.resources.get(typeUrl) ?? NOTHING;
+      const names = [...asked].filter((name) => name !== WILDCARD && !resources.has(name));
+      return names.length === 0 ? [] : [{ typeUrl, names }];
+    });
   }
 
   status(): ServerTypeStatus[] {

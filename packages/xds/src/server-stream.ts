@@ -1,0 +1,198 @@
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
+import type { Clock, Timer } from "@heddle/base";
+import type { Log } from "@heddle/telemetry";
+import type { ServerResponse, ServerSession, ServerTypeStatus, ServerVariant } from "./protocol/server-session.ts";
+import { shortTypeName } from "./protocol/type-urls.ts";
+import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
+import { checkNode, checkRequest } from "./request-limits.ts";
+import type { ServerMetrics } from "./server-metrics.ts";
+import type { SnapshotSource, SnapshotWatch, XdsNode } from "./snapshot.ts";
+
+export type XdsRequest = DiscoveryRequest | DeltaDiscoveryRequest;
+
+/** One variant of the protocol on the wire. */
+export interface WireVariant<Request extends XdsRequest> {
+  readonly makeSession: () => ServerSession<Request>;
+  readonly variant: ServerVariant<Request>;
+  /** Throws on bytes that are no such message. */
+  readonly decode: (bytes: Uint8Array) => Request;
+  readonly encode: (response: ServerResponse, controlPlaneIdentifier: string) => Buffer;
+}
+
+/** What a stream needs of the server that it belongs to. */
+export interface StreamContext {
+  readonly source: SnapshotSource;
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+  readonly clock: Clock;
+  readonly identifier: string;
+  /** The node became known, a verdict came, a response went out, or the stream ended. */
+  readonly onChange: () => void;
+  readonly onEnd: (stream: OpenStream) => void;
+}
+
+/** A stream of any variant, as the server keeps it. */
+export interface OpenStream {
+  /** Undefined until the first request. */
+  readonly node: XdsNode | undefined;
+  readonly variant: "sotw" | "delta";
+  readonly openedAtMs: number;
+  readonly peer: string;
+  status(): ServerTypeStatus[];
+  close(code: status, details: string): void;
+}
+
+/**
+ * One xDS stream of the server: requests from the call into the session, responses from the session into the call. At most
+ * one response is being written; the next is made when it has left, from the snapshot of that moment.
+ */
+export class ServerStream<Request extends XdsRequest> implements OpenStream {
+  readonly variant: "sotw" | "delta";
+  readonly openedAtMs: number;
+  readonly peer: string;
+  readonly #call: ServerDuplexStream<Buffer, Buffer>;
+  readonly #wire: WireVariant<Request>;
+  readonly #session: ServerSession<Request>;
+  /** The one type of a stream that is not aggregated; empty on an aggregated one. */
+  readonly #onlyTypeUrl: string;
+  readonly #context: StreamContext;
+  #node: XdsNode | undefined;
+  #watch: SnapshotWatch | undefined;
+  #writing = false;
+  #ended = false;
+  #hold: Timer | undefined;
+
+  constructor(
+    call: ServerDuplexStream<Buffer, Buffer>,
+    wire: WireVariant<Request>,
+    onlyTypeUrl: string,
+    context: StreamContext,
+  ) {
+    this.#call = call;
+    this.#wire = wire;
+    this.#session = wire.makeSession();
+    this.#onlyTypeUrl = onlyTypeUrl;
+    this.#context = context;
+    this.variant = wire.variant.name;
+    this.openedAtMs = context.clock.wallNow();
+    this.peer = call.getPeer();
+    call.on("data", (bytes: Buffer) => this.#receive(bytes));
+    call.on("end", () => this.close(status.OK, ""));
+    call.on("cancelled", () => this.#end("cancelled"));
+    call.on("error", (error) => this.#end(error.message));
+  }
+
+  get node(): XdsNode | undefined {
+    return this.#node;
+  }
+
+  status(): ServerTypeStatus[] {
+    return this.#session.status();
+  }
+
+  /** Ends the call with that status; OK ends it as complete. */
+  close(code: status, details: string): void {
+    if (this.#ended) return;
+    if (code === status.OK) this.#call.end();
+    else this.#call.emit("error", { code, details });
+    this.#end(details);
+  }
+
+  #receive(bytes: Buffer): void {
+    if (this.#ended) return;
+    let request: Request;
+    try {
+      request = this.#wire.decode(bytes);
+    } catch {
+      this.#refuse(status.INVALID_ARGUMENT, "the message is no discovery request");
+      return;
+    }
+    this.#context.metrics.requests.add();
+    const problem = this.#introduce(request) ?? checkRequest(request, this.#session.typeCount);
+    if (problem !== undefined) {
+      this.#refuse(problem.code, problem.details);
+      return;
+    }
+    const typeUrl = request.typeUrl === "" ? this.#onlyTypeUrl : request.typeUrl;
+    if (typeUrl === "" || (this.#onlyTypeUrl !== "" && typeUrl !== this.#onlyTypeUrl)) {
+      this.#refuse(status.INVALID_ARGUMENT, typeUrl === "" ? "type_url is empty" : `this service has no ${typeUrl}`);
+      return;
+    }
+    this.#take({ ...request, typeUrl });
+  }
+
+  /** The first request says who the client is; whatever a later one says about it is not read. */
+  #introduce(request: Request): { readonly code: status; readonly details: string } | undefined {
+    if (this.#node !== undefined) return undefined;
+    const { node } = request;
+    const problem = checkNode(node);
+    if (problem !== undefined || node === undefined) return problem;
+    this.#node = node;
+    this.#watch = this.#context.source.watch(node, () => this.#pump());
+    this.#context.log.info("xDS client connected", { node: node.id, peer: this.peer, variant: this.variant });
+    this.#context.onChange();
+    return undefined;
+  }
+
+  #take(request: Request): void {
+    const type = this.#session.take(request);
+    const { errorDetail, typeUrl } = request;
+    if (errorDetail !== undefined) {
+      this.#context.metrics.rejections(typeUrl).add();
+      this.#context.log.warn("xDS response rejected", {
+        node: this.#node?.id,
+        type: shortTypeName(typeUrl),
+        nonce: request.responseNonce,
+        error: errorDetail.message.slice(0, 4096),
+      });
+    }
+    if (type === undefined) return;
+    if (request.responseNonce !== "") this.#context.onChange();
+    this.#pump();
+  }
+
+  /** Writes the next response, if one is due and the last one has left. */
+  #pump(): void {
+    if (this.#writing || this.#ended || this.#watch === undefined) return;
+    this.#hold?.cancel();
+    this.#hold = undefined;
+    const snapshot = this.#watch.current;
+    if (snapshot !== undefined) {
+      for (const { typeUrl, names } of this.#session.missing(snapshot)) this.#watch.request(typeUrl, names);
+    }
+    const nowMs = this.#context.clock.now();
+    const step = this.#session.next(snapshot, nowMs);
+    if (step.step === "hold") {
+      this.#hold = this.#context.clock.after(step.untilMs - nowMs, () => this.#pump(), true);
+    } else if (step.step === "send") {
+      this.#write(step.response);
+    }
+  }
+
+  #write(response: ServerResponse): void {
+    this.#writing = true;
+    this.#context.metrics.responses(response.typeUrl).add();
+    this.#context.metrics.resources(response.typeUrl).add(response.resources.length);
+    this.#call.write(this.#wire.encode(response, this.#context.identifier), () => {
+      this.#writing = false;
+      this.#pump();
+    });
+    this.#context.onChange();
+  }
+
+  #refuse(code: status, details: string): void {
+    this.#context.log.warn("xDS stream refused", { node: this.#node?.id, peer: this.peer, details });
+    this.close(code, details);
+  }
+
+  #end(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#hold?.cancel();
+    this.#watch?.close();
+    if (this.#node !== undefined) {
+      this.#context.log.info("xDS client disconnected", { node: this.#node.id, peer: this.peer, reason });
+    }
+    this.#context.onEnd(this);
+  }
+}

@@ -1,0 +1,204 @@
+import { type Server, type ServerDuplexStream, type ServerOptions, status } from "@grpc/grpc-js";
+import type { Clock, Inspectable, Json } from "@heddle/base";
+import { decodeDeltaDiscoveryRequest, decodeDiscoveryRequest } from "@heddle/proto";
+import type { Log, MetricScope } from "@heddle/telemetry";
+import { encodeDeltaResponse, encodeSotwResponse } from "./protocol/encode-response.ts";
+import { deltaServer, ServerSession, type ServerTypeStatus, sotwServer } from "./protocol/server-session.ts";
+import {
+  CLUSTER_TYPE_URL,
+  ENDPOINTS_TYPE_URL,
+  LISTENER_TYPE_URL,
+  ROUTE_CONFIGURATION_TYPE_URL,
+  shortTypeName,
+} from "./protocol/type-urls.ts";
+import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
+import { ServerMetrics } from "./server-metrics.ts";
+import {
+  type OpenStream,
+  ServerStream,
+  type StreamContext,
+  type WireVariant,
+  type XdsRequest,
+} from "./server-stream.ts";
+import type { SnapshotSource, XdsNode } from "./snapshot.ts";
+
+export type { ServerTypeStatus } from "./protocol/server-session.ts";
+
+export interface XdsServerOptions {
+  readonly source: SnapshotSource;
+  readonly log: Log;
+  readonly metrics: MetricScope;
+  readonly clock: Clock;
+  /** Sent as `control_plane.identifier`: which replica a client talks to. */
+  readonly identifier: string;
+}
+
+/** A node that has at least one stream open. */
+export interface NodeStatus {
+  readonly node: XdsNode;
+  /** Wall clock, of its oldest open stream. */
+  readonly connectedAtMs: number;
+  readonly variant: "sotw" | "delta";
+  readonly peer: string;
+  readonly streams: number;
+  readonly types: readonly ServerTypeStatus[];
+}
+
+/** For the `grpc.Server` that carries the streams: a client that holds much says so in one message. */
+export const xdsServerOptions: ServerOptions = {
+  "grpc.max_receive_message_length": 64 * 1024 * 1024,
+  "grpc.max_send_message_length": -1,
+  // A client that has vanished without a word is noticed within 40 s.
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 10_000,
+};
+
+const SOTW: WireVariant<DiscoveryRequest> = {
+  variant: sotwServer,
+  makeSession: () => new ServerSession(sotwServer),
+  decode: decodeDiscoveryRequest,
+  encode: encodeSotwResponse,
+};
+
+const DELTA: WireVariant<DeltaDiscoveryRequest> = {
+  variant: deltaServer,
+  makeSession: () => new ServerSession(deltaServer),
+  decode: decodeDeltaDiscoveryRequest,
+  encode: encodeDeltaResponse,
+};
+
+/** The aggregated service, and one for each type. "" stands for any type. */
+const SERVICES: readonly (readonly [service: string, method: string, typeUrl: string])[] = [
+  ["envoy.service.discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""],
+  ["envoy.service.listener.v3.ListenerDiscoveryService", "Listeners", LISTENER_TYPE_URL],
+  ["envoy.service.route.v3.RouteDiscoveryService", "Routes", ROUTE_CONFIGURATION_TYPE_URL],
+  ["envoy.service.cluster.v3.ClusterDiscoveryService", "Clusters", CLUSTER_TYPE_URL],
+  ["envoy.service.endpoint.v3.EndpointDiscoveryService", "Endpoints", ENDPOINTS_TYPE_URL],
+];
+
+/**
+ * Serves snapshots to xDS clients, state of the world and delta, on one stream for all types or one for each. Knows streams
+ * and no configuration; the source knows configuration and no streams.
+ */
+export class XdsServer implements Inspectable {
+  readonly name = "xds-server";
+  readonly #context: StreamContext;
+  readonly #streams: Set<OpenStream> = new Set();
+  readonly #watchers: Set<() => void> = new Set();
+  #closed = false;
+
+  constructor({ source, log, metrics, clock, identifier }: XdsServerOptions) {
+    const counters = new ServerMetrics(metrics);
+    this.#context = {
+      source,
+      log,
+      metrics: counters,
+      clock,
+      identifier,
+      onChange: () => this.#tell(),
+      onEnd: (stream) => {
+        this.#streams.delete(stream);
+        counters.streams.set(this.#streams.size);
+        this.#tell();
+      },
+    };
+  }
+
+  /** Adds the discovery services to a gRPC server, which should have been made with `xdsServerOptions`. */
+  addTo(server: Server): void {
+    for (const [service, method, typeUrl] of SERVICES) {
+      server.addService(
+        { stream: bidi(`/${service}/Stream${method}`), delta: bidi(`/${service}/Delta${method}`) },
+        {
+          stream: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, SOTW, typeUrl),
+          delta: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, DELTA, typeUrl),
+        },
+      );
+    }
+  }
+
+  /** Who is connected, and what each accepted and rejected. A node with several streams is one entry. */
+  nodes(): NodeStatus[] {
+    const byId = new Map<string, NodeStatus>();
+    // Newest last: where an old stream of a node is still open beside its successor, the successor's word counts.
+    for (const stream of this.#streams) {
+      if (stream.node !== undefined) byId.set(stream.node.id, merge(byId.get(stream.node.id), stream.node, stream));
+    }
+    return [...byId.values()];
+  }
+
+  /** Calls back after any change of what `nodes()` would say, until the returned function is called. */
+  onNodesChange(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => {
+      this.#watchers.delete(watcher);
+    };
+  }
+
+  inspect(): Json {
+    return this.nodes().map((status) => ({
+      id: status.node.id,
+      cluster: status.node.cluster,
+      connectedAt: new Date(status.connectedAtMs).toISOString(),
+      variant: status.variant,
+      peer: status.peer,
+      streams: status.streams,
+      types: status.types.map((type) => ({
+        type: shortTypeName(type.typeUrl),
+        subscribed: type.subscribed,
+        resources: type.resources,
+        ackedVersion: type.ackedVersion,
+        sentVersion: type.sentVersion,
+        rejected: type.rejected === undefined ? null : { ...type.rejected },
+      })),
+    }));
+  }
+
+  /** Ends every stream, telling clients to try again, and takes no more. The gRPC server is its owner's to close. */
+  close(): void {
+    this.#closed = true;
+    for (const stream of [...this.#streams]) stream.close(status.UNAVAILABLE, "the control plane is shutting down");
+  }
+
+  #open<Request extends XdsRequest>(
+    call: ServerDuplexStream<Buffer, Buffer>,
+    wire: WireVariant<Request>,
+    typeUrl: string,
+  ): void {
+    const stream = new ServerStream(call, wire, typeUrl, this.#context);
+    this.#streams.add(stream);
+    this.#context.metrics.streams.set(this.#streams.size);
+    if (this.#closed) stream.close(status.UNAVAILABLE, "the control plane is shutting down");
+  }
+
+  #tell(): void {
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+}
+
+/** Messages stay bytes: requests are decoded and responses put together outside gRPC, where errors are ours. */
+function bidi(path: string) {
+  const asIs = (bytes: Buffer): Buffer => bytes;
+  return {
+    path,
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: asIs,
+    requestDeserialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  };
+}
+
+function merge(before: NodeStatus | undefined, node: XdsNode, stream: OpenStream): NodeStatus {
+  const types = new Map(before?.types.map((type) => [type.typeUrl, type]));
+  for (const type of stream.status()) types.set(type.typeUrl, type);
+  return {
+    node,
+    connectedAtMs: before?.connectedAtMs ?? stream.openedAtMs,
+    variant: stream.variant,
+    peer: stream.peer,
+    streams: (before?.streams ?? 0) + 1,
+    types: [...types.values()],
+  };
+}
