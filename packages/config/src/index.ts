@@ -5,6 +5,14 @@ export {
   INITIAL_FETCH_TIMEOUT_MS,
 } from "./assemble/config-assembler.ts";
 export type { ConfigDelta } from "./assemble/config-draft.ts";
+export {
+  type BootstrapReading,
+  type NodeIdentity,
+  readBootstrap,
+  type SidecarBootstrap,
+  type StaticResourceTypes,
+  type XdsSource,
+} from "./bootstrap.ts";
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
 export { LaneBook } from "./lane-book.ts";
 export type { ConfigLaneEntry, ConfigLaneUpdate, ProxyConfig } from "./proxy-config.ts";

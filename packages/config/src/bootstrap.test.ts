@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { err, ok } from "@heddle/base";
+import { decodeMessage, type Message } from "@heddle/proto";
+import type { ClusterConfig, ListenerConfig } from "@heddle/traffic";
+import type { ResourceType } from "@heddle/xds";
+import { type BootstrapReading, readBootstrap, type StaticResourceTypes } from "./bootstrap.ts";
+import { formatDiagnostic } from "./diagnostic.ts";
+
+/** Readers of listeners and clusters that take the name alone, and refuse what says "bad". */
+const types: StaticResourceTypes = {
+  listener: nameReader<ListenerConfig>("envoy.config.listener.v3.Listener", (name, message) => {
+    const socket = (message["address"] as Message)["socket_address"] as Message;
+    return { name, address: { type: "socket", address: socket["address"], port: socket["port_value"] } };
+  }),
+  cluster: nameReader<ClusterConfig>("envoy.config.cluster.v3.Cluster", (name) => ({ name })),
+};
+
+function nameReader<Config>(typeName: string, make: (name: string, message: Message) => object): ResourceType<Config> {
+  return {
+    decode: (bytes: Uint8Array) => {
+      const message = decodeMessage(typeName, bytes);
+      assert.ok(message.ok);
+      const name = (message.value["name"] as string | undefined) ?? "";
+      if (name === "bad") return err(["name: is bad", "connect_timeout: is worse"]);
+      const unhonoured = name === "half" ? [{ path: "upstream_bind_config", note: "has no effect" }] : [];
+      return ok({ config: make(name, message.value) as Config, unhonoured });
+    },
+  } as unknown as ResourceType<Config>;
+}
+
+function read(text: string): BootstrapReading {
+  const result = readBootstrap("b.yaml", text, types);
+  assert.ok(result.ok, result.ok ? "" : result.error.map(formatDiagnostic).join("\n"));
+  return result.value;
+}
+
+function faults(text: string): string[] {
+  const result = readBootstrap("b.yaml", text, types);
+  assert.ok(!result.ok);
+  return result.error.map(formatDiagnostic);
+}
+
+const ADS = `
+node: { id: n, cluster: c, metadata: { role: [web] }, locality: { zone: z } }
+dynamic_resources:
+  ads_config:
+    api_type: DELTA_GRPC
+    transport_api_version: V3
+    grpc_services: [{ envoy_grpc: { cluster_name: xds } }]
+  lds_config: { ads: {}, resource_api_version: V3 }
+  cds_config: { ads: {} }
+static_resources:
+  clusters: [{ name: xds }]
+admin: { address: { socket_address: { address: 127.0.0.1, port_value: 15000 } } }
+`;
+
+test("reads node, static resources, the aggregated discovery service and the admin address", () => {
+  assert.deepEqual(read(ADS), {
+    bootstrap: {
+      node: {
+        id: "n",
+        cluster: "c",
+        metadata: { role: ["web"] },
+        locality: { region: "", zone: "z", subZone: "" },
+      },
+      listeners: [],
+      clusters: [{ name: "xds" }],
+      xds: { variant: "delta", server: { type: "cluster", name: "xds" }, listeners: true, clusters: true },
+      admin: { type: "socket", address: "127.0.0.1", port: 15_000 },
+    },
+    warnings: [],
+  });
+});
+
+test("reads JSON in camel case, state of the world, and a target that is no cluster", () => {
+  const { bootstrap } = read(
+    JSON.stringify({
+      dynamicResources: {
+        adsConfig: {
+          apiType: "GRPC",
+          transportApiVersion: "V3",
+          grpcServices: [{ googleGrpc: { targetUri: "127.0.0.1:15010", statPrefix: "x" } }],
+        },
+        cdsConfig: { apiConfigSource: { apiType: "AGGREGATED_GRPC", transportApiVersion: "V3" } },
+      },
+      staticResources: { clusters: [{ name: "a" }] },
+    }),
+  );
+  assert.deepEqual(bootstrap.xds, {
+    variant: "sotw",
+    server: { type: "target", target: "127.0.0.1:15010" },
+    listeners: false,
+    clusters: true,
+  });
+  assert.deepEqual(bootstrap.clusters, [{ name: "a" }]);
+});
+
+test("reads static resources alone, and names a listener that has no name by its address", () => {
+  const { bootstrap } = read(
+    "static_resources: { listeners: [{ address: { socket_address: { address: 0.0.0.0, port_value: 80 } } }] }",
+  );
+  assert.equal(bootstrap.xds, undefined);
+  assert.equal(bootstrap.admin, undefined);
+  assert.equal(bootstrap.listeners[0]?.name, "0.0.0.0_80");
+});
+
+test("reports every error in the file's order, each with its place, whichever resource they are in", () => {
+  const found = faults(`node: { idd: x }
+static_resources:
+  clusters:
+    - name: bad
+      connect_timeout: 1s
+    - nam: b
+    - name: c
+      connect_timeout: soon
+`);
+  const expected = [
+    /^b\.yaml:1:9: node\.idd: is no field of envoy\.config\.core\.v3\.Node/,
+    /^b\.yaml:4:7: static_resources\.clusters\[0\]\.name: is bad/,
+    /^b\.yaml:5:7: static_resources\.clusters\[0\]\.connect_timeout: is worse/,
+    /^b\.yaml:6:7: static_resources\.clusters\[1\]\.nam: is no field of envoy\.config\.cluster\.v3\.Cluster/,
+    /^b\.yaml:8:7: static_resources\.clusters\[2\]\.connect_timeout: found "soon"/,
+  ];
+  assert.equal(found.length, expected.length, found.join("\n"));
+  for (const [index, pattern] of expected.entries()) assert.match(found[index]!, pattern);
+});
+
+test("warns of everything that was set and has no effect, in resources and around them", () => {
+  const { warnings } = read(`static_resources: { clusters: [{ name: half }] }
+stats_flush_interval: 5s
+layered_runtime: { layers: [{ name: a, static_layer: {} }] }
+admin: { access_log_path: /dev/null, address: { pipe: { path: /run/admin } } }
+`);
+  assert.deepEqual(warnings.map(formatDiagnostic), [
+    "b.yaml:1:32: static_resources.clusters[0].upstream_bind_config: has no effect",
+    "b.yaml:2:1: stats_flush_interval: has no effect",
+    "b.yaml:3:1: layered_runtime: has no effect; runtime keys have their default values",
+    "b.yaml:4:10: admin.access_log_path: has no effect",
+  ]);
+});
+
+test("refuses a discovery service that it cannot use, rather than serve without it", () => {
+  const cases: [from: string, to: string, error: RegExp][] = [
+    ["cluster_name: xds", "cluster_name: sdx", /cluster_name: found "sdx", which is no cluster of static_resources/],
+    ["api_type: DELTA_GRPC", "api_type: REST", /ads_config\.api_type: allowed are GRPC and DELTA_GRPC/],
+    ["version: V3\n    grpc", "version: V2\n    grpc", /transport_api_version: allowed is V3/],
+    ["{ ads: {} }", "{ path: /etc/cds.yaml }", /cds_config\.path: not supported; allowed is ads: \{\}/],
+    [
+      "{ ads: {} }",
+      "{ api_config_source: { api_type: GRPC } }",
+      /cds_config\.api_config_source: not supported; allowed is ads: \{\}/,
+    ],
+    ["grpc_services: [{ envoy_grpc: { cluster_name: xds } }]", "grpc_services: []", /grpc_services is missing/],
+  ];
+  for (const [from, to, error] of cases) {
+    assert.ok(ADS.includes(from), from);
+    assert.match(faults(ADS.replace(from, to)).join("\n"), error);
+  }
+  assert.match(faults("dynamic_resources: { lds_config: { ads: {} } }").join("\n"), /ads_config is missing/);
+});
+
+test("refuses two clusters of one name, an empty file, and a second document", () => {
+  assert.match(faults("static_resources: { clusters: [{ name: a }, { name: a }] }")[0]!, /two clusters named "a"/);
+  assert.deepEqual(faults(""), ["b.yaml: the bootstrap is empty"]);
+  assert.match(faults("node: {}\n---\nnode: {}")[0]!, /^b\.yaml:3:1: found a second document/);
+});
+
+test("a list that is no list is refused, not skipped", () => {
+  assert.match(faults("static_resources: { clusters: { name: a } }")[0]!, /static_resources\.clusters: /);
+  assert.match(faults("[]")[0]!, /^b\.yaml:1:1: /);
+});
+
+test("rules of the API hold for the bootstrap itself", () => {
+  assert.match(faults("stats_flush_interval: 0.0001s").join("\n"), /stats_flush_interval: /);
+});

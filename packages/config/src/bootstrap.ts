@@ -1,0 +1,349 @@
+import { err, type Json, ok, type Result } from "@heddle/base";
+import {
+  encodeMessage,
+  fieldOf,
+  formatSegments,
+  type Message,
+  messageFromJson,
+  structToJson,
+  validate,
+} from "@heddle/proto";
+import type { Address, ClusterConfig, ListenerConfig } from "@heddle/traffic";
+import type { ResourceType, XdsNode } from "@heddle/xds";
+import type { Diagnostic } from "./diagnostic.ts";
+import { parseYamlDocuments, type YamlDocument } from "./yaml-document.ts";
+
+/** What a sidecar starts from: `envoy.config.bootstrap.v3.Bootstrap`, decoded, or what flags say instead. */
+export interface SidecarBootstrap {
+  readonly node: NodeIdentity;
+  readonly listeners: readonly ListenerConfig[];
+  readonly clusters: readonly ClusterConfig[];
+  /** Undefined: everything is static. */
+  readonly xds: XdsSource | undefined;
+  /** Undefined: no admin server. */
+  readonly admin: Address | undefined;
+}
+
+/** The part of the node that configuration says; the program adds its own name, version and features. */
+export type NodeIdentity = Pick<XdsNode, "id" | "cluster" | "metadata" | "locality">;
+
+/** An aggregated discovery service, and what to ask it for. */
+export interface XdsSource {
+  readonly variant: "sotw" | "delta";
+  readonly server: /** One of the bootstrap's own clusters (`envoy_grpc`). */
+    | { readonly type: "cluster"; readonly name: string }
+    /** "host:port" or another gRPC name (`google_grpc`, or a flag). */
+    | { readonly type: "target"; readonly target: string };
+  readonly listeners: boolean;
+  readonly clusters: boolean;
+}
+
+/** How static listeners and clusters are read: the same types that read dynamic ones. */
+export interface StaticResourceTypes {
+  readonly listener: ResourceType<ListenerConfig>;
+  readonly cluster: ResourceType<ClusterConfig>;
+}
+
+export interface BootstrapReading {
+  readonly bootstrap: SidecarBootstrap;
+  /** What was set and has no effect. */
+  readonly warnings: readonly Diagnostic[];
+}
+
+const BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap";
+const LISTENER = "envoy.config.listener.v3.Listener";
+const CLUSTER = "envoy.config.cluster.v3.Cluster";
+
+/** Reads an Envoy bootstrap in YAML or JSON. On failure every error, each with its place. */
+export function readBootstrap(
+  file: string,
+  text: string,
+  types: StaticResourceTypes,
+): Result<BootstrapReading, readonly Diagnostic[]> {
+  const documents = parseYamlDocuments(file, text);
+  if (!documents.ok) return documents;
+  const [document, second] = documents.value;
+  if (document === undefined)
+    return err([{ severity: "error", file, line: 0, column: 0, path: "", message: "the bootstrap is empty" }]);
+  if (second !== undefined) return err([second.diagnostic("", "found a second document, allowed is one bootstrap")]);
+
+  const reader = new BootstrapReader(document, types);
+  const bootstrap = reader.read();
+  const errors = inFileOrder(reader.errors);
+  const warnings = inFileOrder(reader.warnings);
+  return errors.length > 0 || bootstrap === undefined ? err([...errors, ...warnings]) : ok({ bootstrap, warnings });
+}
+
+function inFileOrder(diagnostics: readonly Diagnostic[]): Diagnostic[] {
+  return diagnostics.toSorted((a, b) => a.line - b.line || a.column - b.column);
+}
+
+class BootstrapReader {
+  readonly errors: Diagnostic[] = [];
+  readonly warnings: Diagnostic[] = [];
+  readonly #document: YamlDocument;
+  readonly #types: StaticResourceTypes;
+
+  constructor(document: YamlDocument, types: StaticResourceTypes) {
+    this.#document = document;
+    this.#types = types;
+  }
+
+  read(): SidecarBootstrap | undefined {
+    // Listeners and clusters are read one by one, so that a fault in one does not hide those of another.
+    const { rest, listeners: listenersJson, clusters: clustersJson } = splitStatic(this.#document.json);
+    const listeners = this.#readAll(LISTENER, this.#types.listener, listenersJson).map(named);
+    const clusters = this.#readAll(CLUSTER, this.#types.cluster, clustersJson);
+    this.#refuseTwins("listeners", listeners, listenersJson.path);
+    this.#refuseTwins("clusters", clusters, clustersJson.path);
+
+    const message = messageFromJson(BOOTSTRAP, rest);
+    if (!message.ok) {
+      for (const issue of message.error) this.#error(formatSegments(issue.segments), issue.message);
+      return undefined;
+    }
+    for (const problem of validate(BOOTSTRAP, message.value)) this.#problem("", problem);
+    this.#reportUnhonoured(message.value, "");
+    return {
+      node: readNode(message.value),
+      listeners,
+      clusters,
+      xds: this.#readXds(message.value, new Set(clusters.map((cluster) => cluster.name))),
+      admin: this.#readAdmin(message.value),
+    };
+  }
+
+  #readAll<Config>(typeName: string, type: ResourceType<Config>, { path, items }: StaticList): Config[] {
+    const configs: Config[] = [];
+    items.forEach((json, index) => {
+      const at = `${path}[${index}]`;
+      const message = messageFromJson(typeName, json);
+      if (!message.ok) {
+        for (const issue of message.error) this.#error(join(at, formatSegments(issue.segments)), issue.message);
+        return;
+      }
+      const decoded = type.decode(encodeMessage(typeName, message.value));
+      if (!decoded.ok) {
+        for (const problem of decoded.error) this.#problem(at, problem);
+        return;
+      }
+      for (const { path: field, note } of decoded.value.unhonoured) this.#warning(join(at, field), note);
+      configs.push(decoded.value.config);
+    });
+    return configs;
+  }
+
+  #refuseTwins(kind: string, configs: readonly { readonly name: string }[], path: string): void {
+    const seen = new Set<string>();
+    for (const { name } of configs) {
+      if (seen.has(name)) this.#error(path, `there are two ${kind} named "${name}"`);
+      seen.add(name);
+    }
+  }
+
+  #readXds(bootstrap: Message, staticClusters: ReadonlySet<string>): XdsSource | undefined {
+    const dynamic = messageIn(bootstrap, "dynamic_resources");
+    if (dynamic === undefined) return undefined;
+    const listeners = this.#usesAds(dynamic, "lds_config");
+    const clusters = this.#usesAds(dynamic, "cds_config");
+    const ads = messageIn(dynamic, "ads_config");
+    const path = "dynamic_resources.ads_config";
+    if (ads === undefined) {
+      if (listeners || clusters)
+        this.#error("dynamic_resources", "ads_config is missing, which lds_config or cds_config refer to");
+      return undefined;
+    }
+    const variant = API_TYPES[numberIn(ads, "api_type")];
+    if (variant === undefined) {
+      this.#error(join(path, "api_type"), "allowed are GRPC and DELTA_GRPC");
+      return undefined;
+    }
+    // Envoy refuses AUTO and V2 as well; both were removed.
+    if (numberIn(ads, "transport_api_version") !== V3)
+      this.#error(join(path, "transport_api_version"), "allowed is V3");
+    const server = this.#readServer(ads, path, staticClusters);
+    return server === undefined ? undefined : { variant, server, listeners, clusters };
+  }
+
+  /** Whether that ConfigSource is there and says ADS. */
+  #usesAds(dynamic: Message, name: "lds_config" | "cds_config"): boolean {
+    const source = messageIn(dynamic, name);
+    if (source === undefined) return false;
+    const path = join("dynamic_resources", name);
+    if (messageIn(source, "ads") !== undefined) return true;
+    const api = messageIn(source, "api_config_source");
+    if (api !== undefined && AGGREGATED.has(numberIn(api, "api_type"))) return true;
+    const found = ["path", "path_config_source", "api_config_source", "self"].find(
+      (field) => fieldOf(source, field) !== undefined,
+    );
+    this.#error(
+      found === undefined ? path : join(path, found),
+      "not supported; allowed is ads: {}, with ads_config beside it",
+    );
+    return false;
+  }
+
+  #readServer(ads: Message, path: string, staticClusters: ReadonlySet<string>): XdsSource["server"] | undefined {
+    const services = listIn(ads, "grpc_services");
+    const [service] = services;
+    const at = join(path, "grpc_services[0]");
+    if (service === undefined) {
+      this.#error(path, "grpc_services is missing");
+      return undefined;
+    }
+    for (let index = 1; index < services.length; index++)
+      this.#warning(`${path}.grpc_services[${index}]`, "only the first service is used");
+    for (const field of ["timeout", "initial_metadata", "retry_policy"])
+      if (fieldOf(service, field) !== undefined) this.#warning(join(at, field), "has no effect");
+
+    const target = messageIn(service, "google_grpc");
+    if (target !== undefined) return { type: "target", target: textIn(target, "target_uri") };
+    const name = textIn(messageIn(service, "envoy_grpc") ?? {}, "cluster_name");
+    if (staticClusters.has(name)) return { type: "cluster", name };
+    this.#error(join(at, "envoy_grpc.cluster_name"), `found "${name}", which is no cluster of static_resources`);
+    return undefined;
+  }
+
+  #readAdmin(bootstrap: Message): Address | undefined {
+    const address = messageIn(messageIn(bootstrap, "admin") ?? {}, "address");
+    if (address === undefined) return undefined;
+    const pipe = messageIn(address, "pipe");
+    if (pipe !== undefined)
+      return { type: "pipe", path: textIn(pipe, "path"), mode: numberIn(pipe, "mode") || undefined };
+    const socket = messageIn(address, "socket_address");
+    if (socket === undefined) {
+      this.#error("admin.address", "allowed are socket_address and pipe");
+      return undefined;
+    }
+    return { type: "socket", address: textIn(socket, "address"), port: numberIn(socket, "port_value") };
+  }
+
+  /** One warning for each field that was set and that nothing here reads. */
+  #reportUnhonoured(message: Message, prefix: string): void {
+    for (const name of Object.keys(message)) {
+      const path = join(prefix, name);
+      if (HONOURED.has(path) || fieldOf(message, name) === undefined) continue;
+      if (PARTLY_HONOURED.has(path)) this.#reportUnhonoured(message[name] as Message, path);
+      else this.#warning(path, NOTES[path] ?? "has no effect");
+    }
+  }
+
+  #error(path: string, message: string): void {
+    this.errors.push(this.#document.diagnostic(path, message));
+  }
+
+  #warning(path: string, message: string): void {
+    this.warnings.push(this.#document.diagnostic(path, message, "warning"));
+  }
+
+  /** "filter_chains[0].name: must be set", relative to `prefix`. */
+  #problem(prefix: string, problem: string): void {
+    const colon = problem.indexOf(": ");
+    if (colon === -1) this.#error(prefix, problem);
+    else this.#error(join(prefix, problem.slice(0, colon)), problem.slice(colon + 2));
+  }
+}
+
+const V3 = 2; // envoy.config.core.v3.ApiVersion
+const API_TYPES: Readonly<Record<number, XdsSource["variant"]>> = { 2: "sotw", 3: "delta" }; // ApiConfigSource.ApiType
+const AGGREGATED: ReadonlySet<number> = new Set([5, 6]); // AGGREGATED_GRPC, AGGREGATED_DELTA_GRPC
+
+/** Fields whose whole content is read here. */
+const HONOURED: ReadonlySet<string> = new Set([
+  "node.id",
+  "node.cluster",
+  "node.metadata",
+  "node.locality",
+  "static_resources.listeners",
+  "static_resources.clusters",
+  "dynamic_resources.ads_config.api_type",
+  "dynamic_resources.ads_config.transport_api_version",
+  "dynamic_resources.ads_config.grpc_services",
+  "dynamic_resources.ads_config.set_node_on_first_message_only", // what the client always does
+  "dynamic_resources.lds_config",
+  "dynamic_resources.cds_config",
+  "admin.address",
+]);
+const PARTLY_HONOURED: ReadonlySet<string> = new Set([
+  "node",
+  "static_resources",
+  "dynamic_resources",
+  "dynamic_resources.ads_config",
+  "admin",
+]);
+const NOTES: Readonly<Record<string, string>> = {
+  layered_runtime: "has no effect; runtime keys have their default values",
+  overload_manager: "has no effect; the sidecar's own limits hold",
+  "static_resources.secrets": "has no effect; no listener or cluster with TLS is accepted yet",
+};
+
+interface StaticList {
+  readonly path: string;
+  readonly items: readonly Json[];
+}
+
+/** The bootstrap without its lists of listeners and clusters, and these. Lists that are none stay, to be refused there. */
+function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters: StaticList } {
+  let rest = json;
+  const take = (name: "listeners" | "clusters"): StaticList => {
+    for (const key of ["static_resources", "staticResources"]) {
+      const resources = isObject(rest) ? rest[key] : undefined;
+      const items = isObject(resources) ? resources[name] : undefined;
+      if (!isObject(rest) || !isObject(resources) || !Array.isArray(items)) continue;
+      const { [name]: _, ...others } = resources;
+      rest = { ...rest, [key]: others };
+      return { path: `${key}.${name}`, items };
+    }
+    return { path: `static_resources.${name}`, items: [] };
+  };
+  const listeners = take("listeners");
+  const clusters = take("clusters");
+  return { rest, listeners, clusters };
+}
+
+/** A listener without a name gets one; Envoy makes up a UUID, which nobody could refer to. */
+function named(listener: ListenerConfig): ListenerConfig {
+  if (listener.name !== "") return listener;
+  const { address } = listener;
+  return { ...listener, name: address.type === "pipe" ? address.path : `${address.address}_${address.port}` };
+}
+
+function readNode(bootstrap: Message): NodeIdentity {
+  const node = messageIn(bootstrap, "node") ?? {};
+  const locality = messageIn(node, "locality") ?? {};
+  return {
+    id: textIn(node, "id"),
+    cluster: textIn(node, "cluster"),
+    metadata: structToJson(messageIn(node, "metadata") ?? {}),
+    locality: {
+      region: textIn(locality, "region"),
+      zone: textIn(locality, "zone"),
+      subZone: textIn(locality, "sub_zone"),
+    },
+  };
+}
+
+function messageIn(message: Message, name: string): Message | undefined {
+  return fieldOf(message, name) as Message | undefined;
+}
+
+function listIn(message: Message, name: string): readonly Message[] {
+  return (fieldOf(message, name) as readonly Message[] | undefined) ?? [];
+}
+
+function textIn(message: Message, name: string): string {
+  return (fieldOf(message, name) as string | undefined) ?? "";
+}
+
+function numberIn(message: Message, name: string): number {
+  return (fieldOf(message, name) as number | undefined) ?? 0;
+}
+
+function join(prefix: string, path: string): string {
+  if (prefix === "" || path === "") return prefix + path;
+  return path.startsWith("[") ? prefix + path : `${prefix}.${path}`;
+}
+
+function isObject(json: Json | undefined): json is { readonly [key: string]: Json } {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}
