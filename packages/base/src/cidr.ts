@@ -20,12 +20,10 @@ export class Cidr {
   readonly #network: IpWords;
   /** In the bits of the IPv6 form: an IPv4 prefix plus 96. */
   readonly #length: number;
-  readonly #text: string;
 
-  constructor(network: IpWords, length: number, text: string) {
-    this.#network = network;
+  constructor(network: IpWords, length: number) {
+    this.#network = maskWords(network, length);
     this.#length = length;
-    this.#text = text;
   }
 
   /** Reads "10.0.0.0/8", "2001:db8::/32", or an address alone, which is a block of one. */
@@ -42,7 +40,7 @@ export class Cidr {
     if (!/^[0-9]{1,3}$/.test(lengthText) || length > bits) {
       return err(`"${text}": the prefix length is a number from 0 to ${bits}`);
     }
-    return ok(new Cidr(words, 128 - bits + length, `${address}/${length}`));
+    return ok(new Cidr(words, 128 - bits + length));
   }
 
   /** Number of leading bits that count, in the IPv6 form: the longer, the more specific. */
@@ -66,8 +64,19 @@ export class Cidr {
   }
 
   toString(): string {
-    return this.#text;
+    const isIpv4Block = this.#length >= 96 && this.#network[2] === MAPPED && this.#network[0] + this.#network[1] === 0;
+    return `${formatIp(this.#network)}/${isIpv4Block ? this.#length - 96 : this.#length}`;
   }
+}
+
+/** The usual text of an address: dotted for IPv4 (mapped or not), RFC 5952 for IPv6. */
+export function formatIp(address: IpWords): string {
+  const [a, b, c, d] = address;
+  if (a === 0 && b === 0 && c === MAPPED) return `${d >>> 24}.${(d >>> 16) & 255}.${(d >>> 8) & 255}.${d & 255}`;
+  const text = address.flatMap((word) => [(word >>> 16).toString(16), (word & 0xffff).toString(16)]).join(":");
+  let longest = ""; // run of zeros; of equal ones the first
+  for (const [run] of text.matchAll(/(?:^|:)0(?::0)+(?::|$)/g)) if (zeros(run) > zeros(longest)) longest = run;
+  return longest === "" ? text : text.replace(longest, "::");
 }
 
 /** 127.0.0.0/8 and ::1. */
@@ -82,6 +91,18 @@ export function sameIp(a: IpWords, b: IpWords): boolean {
 }
 
 const MAPPED = 0xffff;
+
+function zeros(run: string): number {
+  return run.replaceAll(":", "").length;
+}
+
+function maskWords(address: IpWords, length: number): IpWords {
+  const word = (i: number): number => {
+    const bits = Math.min(32, Math.max(0, length - 32 * i));
+    return bits === 0 ? 0 : (address[i]! & (-1 << (32 - bits))) >>> 0; // a shift by 32 would be one by 0
+  };
+  return [word(0), word(1), word(2), word(3)];
+}
 
 function ipv4Word(text: string): number {
   let word = 0;

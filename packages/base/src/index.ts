@@ -1,7 +1,10 @@
-export { Cidr, type IpWords, isLoopback, parseIp, sameIp } from "./cidr.ts";
+export { Backoff, type BackoffOptions, backoffMs } from "./backoff.ts";
+export { Cidr, formatIp, type IpWords, isLoopback, parseIp, sameIp } from "./cidr.ts";
 export { type Clock, ManualClock, systemClock, type Timer } from "./clock.ts";
+export { type Drainable, DrainGroup } from "./drain.ts";
 export { formatDuration, parseDurationMs } from "./duration.ts";
 export { type Failure, type FailureKind, type FailureSide, failure, type RetryAdvice } from "./failure.ts";
 export type { Inspectable, Json } from "./json.ts";
 export { Live } from "./live.ts";
 export { err, ok, type Result } from "./result.ts";
+export { callbackTimer, TimerWheel, WheelTimer } from "./timer-wheel.ts";

@@ -1,0 +1,69 @@
+import type { Clock } from "./clock.ts";
+
+/** Something that ends by itself once it is asked to, and can be ended at once: a connection, a tunnel, a server. */
+export interface Drainable {
+  /** Take nothing new, finish what runs, then leave the group. */
+  drain(): void;
+  /** End now. */
+  destroy(): void;
+}
+
+/**
+ * The units that somebody owns, and their way to end: ask each to finish; wait until the last has left; at the deadline
+ * end those that remain. Units leave by `delete`, also when they end in the usual way.
+ */
+export class DrainGroup<Unit extends Drainable> {
+  readonly #clock: Clock;
+  readonly #units = new Set<Unit>();
+  #draining: { readonly promise: Promise<number>; readonly finish: () => void } | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#units.size;
+  }
+
+  get draining(): boolean {
+    return this.#draining !== undefined;
+  }
+
+  [Symbol.iterator](): Iterator<Unit> {
+    return this.#units.values();
+  }
+
+  /** A unit that comes while the group drains is asked to finish at once. */
+  add(unit: Unit): void {
+    this.#units.add(unit);
+    if (this.draining) unit.drain();
+  }
+
+  delete(unit: Unit): void {
+    if (this.#units.delete(unit) && this.#units.size === 0) this.#draining?.finish();
+  }
+
+  /**
+   * Resolves when no unit is left, with the number of those that had to be ended by force. A second call waits for the
+   * first one's end.
+   */
+  drain(deadlineMs: number): Promise<number> {
+    if (this.#draining !== undefined) return this.#draining.promise;
+    const { promise, resolve } = Promise.withResolvers<number>();
+    let forced = 0;
+    const deadline = this.#clock.after(deadlineMs, () => {
+      forced = this.#units.size;
+      for (const unit of [...this.#units]) unit.destroy();
+      this.#units.clear(); // whatever did not leave is not waited for
+      finish();
+    });
+    const finish = (): void => {
+      deadline.cancel();
+      resolve(forced);
+    };
+    this.#draining = { promise, finish };
+    for (const unit of [...this.#units]) unit.drain();
+    if (this.#units.size === 0) finish();
+    return promise;
+  }
+}
