@@ -5,11 +5,11 @@ import type { Clock } from "@heddle/base";
 import { formatDiagnostic } from "@heddle/config";
 import { programArgv } from "../program.ts";
 import { checkMesh } from "./check-mesh.ts";
+import { Children } from "./children.ts";
 import { followStatus } from "./follow-status.ts";
 import { type PlannedWorkload, planWorkloads, workloadsFile } from "./plan.ts";
 import { Ports } from "./ports.ts";
 import { readProcesses } from "./process-file.ts";
-import { Supervisor } from "./supervisor.ts";
 import { formatTable } from "./table.ts";
 import { waitUntilReady } from "./wait-until-ready.ts";
 
@@ -29,7 +29,6 @@ export interface MeshOptions {
 }
 
 const READY_WITHIN_MS = 20_000;
-const STOP_WITHIN_MS = 5000;
 
 /** Runs the mesh of a folder until told to stop; with `check` until its requests are answered. Returns the exit code. */
 export async function runMesh(options: MeshOptions): Promise<number> {
@@ -97,56 +96,8 @@ export async function runMesh(options: MeshOptions): Promise<number> {
     return 1;
   } finally {
     follower?.close();
-    await children.stop(clock);
+    await children.stop();
     rmSync(generated, { recursive: true, force: true });
-  }
-}
-
-/** The mesh's processes, what they printed of late, and the first that ended unasked. */
-class Children {
-  readonly #supervisor = new Supervisor();
-  readonly #options: MeshOptions;
-  readonly #failed = Promise.withResolvers<string>();
-  readonly #recent: string[] = [];
-
-  constructor(options: MeshOptions) {
-    this.#options = options;
-  }
-
-  /** Resolves with what ended and how. */
-  get failed(): Promise<string> {
-    return this.#failed.promise;
-  }
-
-  start(
-    name: string,
-    argv: readonly [string, ...string[]],
-    more: { cwd?: string; env?: Record<string, string> } = {},
-  ): number {
-    const onUnexpectedExit = (how: string): void => this.#failed.resolve(`${name} ${how}`);
-    return (
-      this.#supervisor.start({
-        name,
-        argv,
-        ...more,
-        onLine: (line) => this.#heard(`${name} | ${line}`),
-        onUnexpectedExit,
-      }).pid ?? 0
-    );
-  }
-
-  printRecent(): void {
-    for (const line of this.#recent) this.#options.print(`  ${line}`);
-  }
-
-  stop(clock: Clock): Promise<void> {
-    return this.#supervisor.stop(STOP_WITHIN_MS, (delayMs, callback) => clock.after(delayMs, callback));
-  }
-
-  #heard(line: string): void {
-    if (this.#options.showLogs) this.#options.print(line);
-    this.#recent.push(line);
-    if (this.#recent.length > 40) this.#recent.shift();
   }
 }
 
