@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { StaticResourceTypes } from "@heddle/config";
+import { type SidecarStart, sidecarBootstrap } from "./bootstrap.ts";
+import { parseSidecarFlags } from "./flags.ts";
+
+/** These bootstraps hold no static resources; a reader that is asked is a fault. */
+const types = {} as StaticResourceTypes;
+
+function start(words: readonly string[], environment?: string): SidecarStart | readonly string[] {
+  const flags = parseSidecarFlags(words);
+  assert.ok(flags.ok && flags.value.type === "run");
+  const result = sidecarBootstrap(flags.value.flags, environment, types);
+  return result.ok ? result.value : result.error;
+}
+
+const ADS =
+  "node: {id: n, cluster: c}\ndynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3, " +
+  "grpc_services: [{google_grpc: {target_uri: 'x:1', stat_prefix: x}}]}, cds_config: {ads: {}}}";
+
+test("without a bootstrap everything comes from our control plane by delta ADS", () => {
+  assert.deepEqual(start(["--node-id", "shop/orders/1", "--control-plane", "10.0.0.1:15010"], "ignored:1"), {
+    bootstrap: {
+      node: {
+        id: "shop/orders/1",
+        cluster: "orders",
+        metadata: {},
+        locality: { region: "", zone: "", subZone: "" },
+      },
+      listeners: [],
+      clusters: [],
+      xds: {
+        variant: "delta",
+        server: { type: "target", target: "10.0.0.1:15010" },
+        listeners: true,
+        clusters: true,
+      },
+      admin: { type: "socket", address: "127.0.0.1", port: 15_000 },
+    },
+    warnings: [],
+  });
+});
+
+test("the control plane is found by flag, else by environment, else on loopback", () => {
+  const target = (environment?: string): unknown => {
+    const started = start(["--node-id", "a/b/c"], environment) as SidecarStart;
+    return started.bootstrap.xds?.server;
+  };
+  assert.deepEqual(target("cp:15010"), { type: "target", target: "cp:15010" });
+  assert.deepEqual(target(), { type: "target", target: "127.0.0.1:15010" });
+});
+
+test("without a bootstrap the node's id must have its three parts", () => {
+  assert.deepEqual(start(["--node-id", "orders"]), [
+    '--node-id: found "orders", allowed is <namespace>/<workload>/<instance>',
+  ]);
+});
+
+test("flags stand above what the bootstrap says of node and admin", () => {
+  const started = start(["--config-yaml", ADS, "--node-id", "m", "--admin-address", "127.0.0.1:1"]) as SidecarStart;
+  assert.equal(started.bootstrap.node.id, "m");
+  assert.equal(started.bootstrap.node.cluster, "c");
+  assert.deepEqual(started.bootstrap.admin, { type: "socket", address: "127.0.0.1", port: 1 });
+});
+
+test("a bootstrap without admin has none, and one with a control plane needs id and cluster", () => {
+  assert.equal((start(["--config-yaml", "node: {}"]) as SidecarStart).bootstrap.admin, undefined);
+  assert.deepEqual(start(["--config-yaml", ADS.replace("node: {id: n, cluster: c}\n", "")]), [
+    "node.id is missing; write it into the bootstrap or give --node-id",
+    "node.cluster is missing; write it into the bootstrap or give --node-cluster",
+  ]);
+});
+
+test("a file that cannot be read and a bootstrap that is wrong are told by name and place", () => {
+  assert.match((start(["-c", "/nowhere/b.yaml"]) as string[])[0]!, /^\/nowhere\/b\.yaml: cannot be read: ENOENT/);
+  assert.match((start(["--config-yaml", "nod: {}"]) as string[])[0]!, /^--config-yaml:1:1: nod: is no field/);
+});

@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs";
+import { err, ok, type Result } from "@heddle/base";
+import {
+  type BootstrapReading,
+  type Diagnostic,
+  formatDiagnostic,
+  readBootstrap,
+  type SidecarBootstrap,
+  type StaticResourceTypes,
+} from "@heddle/config";
+import type { SidecarFlags } from "./flags.ts";
+
+export interface SidecarStart {
+  readonly bootstrap: SidecarBootstrap;
+  /** What was set and has no effect, one line each. */
+  readonly warnings: readonly string[];
+}
+
+const DEFAULT_CONTROL_PLANE = "127.0.0.1:15010";
+const DEFAULT_ADMIN = { type: "socket", address: "127.0.0.1", port: 15_000 } as const;
+
+/**
+ * What the sidecar starts from: the bootstrap that flags name, or the one that our own control plane needs (everything
+ * by delta ADS). `controlPlane` is what the environment says, for where no flag does. On failure every reason, one line each.
+ */
+export function sidecarBootstrap(
+  flags: SidecarFlags,
+  controlPlane: string | undefined,
+  types: StaticResourceTypes,
+): Result<SidecarStart, readonly string[]> {
+  const reading = flags.config === undefined ? ok(ownBootstrap(flags, controlPlane)) : readConfig(flags.config, types);
+  if (!reading.ok) return err(reading.error.map(formatDiagnostic));
+  const { bootstrap: read, warnings } = reading.value;
+  const bootstrap: SidecarBootstrap = {
+    ...read,
+    node: { ...read.node, id: flags.nodeId ?? read.node.id, cluster: flags.nodeCluster ?? read.node.cluster },
+    admin: flags.adminAddress ?? read.admin,
+  };
+  const missing = missingIdentity(flags, bootstrap);
+  return missing.length > 0 ? err(missing) : ok({ bootstrap, warnings: warnings.map(formatDiagnostic) });
+}
+
+function readConfig(
+  config: NonNullable<SidecarFlags["config"]>,
+  types: StaticResourceTypes,
+): Result<BootstrapReading, readonly Diagnostic[]> {
+  if (config.type === "text") return readBootstrap("--config-yaml", config.text, types);
+  let text: string;
+  try {
+    text = readFileSync(config.path, "utf8");
+  } catch (error) {
+    const message = `cannot be read: ${(error as Error).message}`;
+    return err([{ severity: "error", file: config.path, line: 0, column: 0, path: "", message }]);
+  }
+  return readBootstrap(config.path, text, types);
+}
+
+function ownBootstrap(
+  { nodeId = "", controlPlane }: SidecarFlags,
+  fromEnvironment: string | undefined,
+): BootstrapReading {
+  const target = controlPlane ?? fromEnvironment ?? DEFAULT_CONTROL_PLANE;
+  return {
+    bootstrap: {
+      node: { id: nodeId, cluster: nodeId.split("/")[1] ?? "", metadata: {}, locality: NOWHERE },
+      listeners: [],
+      clusters: [],
+      xds: { variant: "delta", server: { type: "target", target }, listeners: true, clusters: true },
+      admin: DEFAULT_ADMIN,
+    },
+    warnings: [],
+  };
+}
+
+const NOWHERE = { region: "", zone: "", subZone: "" };
+
+/** A control plane decides by id (and Envoy insists on cluster as well) what a node gets. */
+function missingIdentity(flags: SidecarFlags, { xds, node }: SidecarBootstrap): string[] {
+  if (xds === undefined) return [];
+  if (flags.config === undefined) {
+    return /^[^/]+\/[^/]+\/[^/]+$/.test(node.id)
+      ? []
+      : [`--node-id: found "${node.id}", allowed is <namespace>/<workload>/<instance>`];
+  }
+  const missing: string[] = [];
+  if (node.id === "") missing.push("node.id is missing; write it into the bootstrap or give --node-id");
+  if (node.cluster === "") missing.push("node.cluster is missing; write it into the bootstrap or give --node-cluster");
+  return missing;
+}
