@@ -1,7 +1,9 @@
 import type { Clock, Failure, Json, Result } from "@heddle/base";
 import type { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import type { ChainExchange } from "./chain-exchange.ts";
 import type { Exchange, UpstreamChoice } from "./exchange.ts";
+import type { TerminalFilter } from "./filter-chain.ts";
 
 /** "pause": nothing more of that direction passes this filter until `continueRequest` (`continueResponse`). */
 export type HeadResult = "continue" | "pause";
@@ -63,6 +65,8 @@ export interface FilterContext {
 export interface HttpFilterFactory {
   /** May return one shared object if the filter keeps nothing between phases. */
   create(): HttpFilter;
+  /** Of terminal types, and of them alone: makes what ends the chain for one exchange. */
+  createTerminal?(exchange: ChainExchange): TerminalFilter;
   /** The configuration is gone and so is every exchange that used it. */
   close?(): void;
 }

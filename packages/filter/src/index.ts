@@ -1,3 +1,4 @@
+export { type Cancellable, ChainExchange, type ChainRoute } from "./chain-exchange.ts";
 export type {
   DownstreamInfo,
   Exchange,
@@ -8,6 +9,7 @@ export type {
   UpstreamChoice,
   UpstreamInfo,
 } from "./exchange.ts";
+export { type ChainPlace, FilterChain, type FilterOverrides, type TerminalFilter } from "./filter-chain.ts";
 export {
   type ConfigIssue,
   type DataResult,
@@ -19,4 +21,6 @@ export {
   type HttpFilterFactory,
   type HttpFilterType,
 } from "./http-filter.ts";
+export { HttpFilterRegistry } from "./registry.ts";
 export { formatResponseFlags, ResponseFlag } from "./response-flags.ts";
+export { UpstreamState } from "./upstream-state.ts";

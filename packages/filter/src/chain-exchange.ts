@@ -1,0 +1,684 @@
+import { type Failure, failure, type Result, type Timer } from "@heddle/base";
+import { HeaderMap, type RequestHead, ResponseHead } from "@heddle/http";
+import type { TraceContext } from "@heddle/telemetry";
+import { EMPTY } from "./byte-hold.ts";
+import type {
+  DownstreamInfo,
+  Exchange,
+  LocalReply,
+  MatchedRoute,
+  SideRequest,
+  SideResponse,
+  UpstreamChoice,
+} from "./exchange.ts";
+import type { ActiveFilter, FilterChain, FilterOverrides, TerminalFilter } from "./filter-chain.ts";
+import { Flow, type FlowOwner, StopReason } from "./flow.ts";
+import type { DataResult, HeadResult } from "./http-filter.ts";
+import { UpstreamState } from "./upstream-state.ts";
+
+/** A matched route that also knows what filters shall do differently on it. `SelectedRoute` of traffic is one. */
+export type ChainRoute = MatchedRoute & FilterOverrides;
+
+/**
+ * Drives one exchange through a filter chain. The sidecar's exchange and the scripted one of the tests are both made of
+ * it, so a filter cannot behave differently in a test.
+ *
+ *     downstream > receive…  > request phases, in order     > terminal filter
+ *     downstream < write…    < response phases, in reverse  < respond…  (the terminal filter, or `reply`)
+ *
+ * Invariants
+ * - Every call that comes in from outside (`receive…`, `respond…`, `…Drained`, the callbacks of `after` and `send`) passes
+ *   one guard: what throws inside ends this exchange with 500 and no other.
+ * - After `finish` nothing is called any more, in either direction.
+ * - `#running` is the filter whose code runs now, or -1. It tells whose fault a throw is, and which of several filters that
+ *   hold something `continueRequest` means.
+ */
+export abstract class ChainExchange implements Exchange, FlowOwner {
+  request: RequestHead;
+  response: ResponseHead | undefined = undefined;
+  requestTrailers: HeaderMap | undefined = undefined;
+  responseTrailers: HeaderMap | undefined = undefined;
+  readonly downstream: DownstreamInfo;
+  readonly upstream = new UpstreamState();
+  trace: TraceContext;
+  requestId = "";
+  responseFlags = 0;
+  responseCodeDetails = "";
+  readonly startWallMs: number;
+  readonly startMs: number;
+  endMs = -1;
+  requestBodyBytes = 0;
+  responseBodyBytes = 0;
+  /** Both directions carry raw bytes and end on their own (101, or 2xx to CONNECT). */
+  tunnel = false;
+
+  requestEnded = false;
+  /** A final head has been written downstream. */
+  responseBegun = false;
+  responseEnded = false;
+  finished = false;
+
+  readonly chain: FilterChain;
+  #filters: readonly ActiveFilter[] = [];
+  #requestFlow: Flow | undefined = undefined;
+  #responseFlow: Flow | undefined = undefined;
+  #requestClosed = false;
+  #terminal: TerminalFilter | undefined = undefined;
+  #requestStops = 0;
+  #responseStops = 0;
+  #running = -1;
+  #runningFlow: Flow | undefined = undefined;
+  #route: ChainRoute | undefined = undefined;
+  #routeKnown = false;
+  #metadata: Map<string, Map<string, unknown>> | undefined = undefined;
+  #belongings: Set<Cancellable> | undefined = undefined;
+  #crashes = 0;
+
+  constructor(
+    chain: FilterChain,
+    request: RequestHead,
+    downstream: DownstreamInfo,
+    trace: TraceContext,
+    startMs: number,
+    startWallMs: number,
+  ) {
+    this.chain = chain;
+    this.request = request;
+    this.downstream = downstream;
+    this.trace = trace;
+    this.startMs = startMs;
+    this.startWallMs = startWallMs;
+  }
+
+  // === what the owner of an exchange gives
+
+  protected abstract matchRoute(): ChainRoute | undefined;
+  protected abstract now(): number;
+  protected abstract startTimer(delayMs: number, callback: () => void): Timer;
+  protected abstract startSideRequest(
+    cluster: string,
+    request: SideRequest,
+    callback: (result: Result<SideResponse, Failure>) => void,
+  ): Cancellable;
+  /** The answer's way out. False: no more until `downstreamDrained`. */
+  protected abstract writeHead(head: ResponseHead, endStream: boolean): void;
+  protected abstract writeData(chunk: Uint8Array, endStream: boolean): boolean;
+  protected abstract writeTrailers(trailers: HeaderMap): void;
+  protected abstract writeInformational(head: ResponseHead): void;
+  /** Ends an answer that cannot be completed so that the client can see it. */
+  protected abstract writeReset(failure: Failure): void;
+  protected abstract pauseRequestSource(): void;
+  protected abstract resumeRequestSource(): void;
+  /** Something threw: a filter of that name, or our own code. The exchange is ended by the caller. */
+  protected abstract crashed(error: unknown, filterName: string | undefined): void;
+  /** After the `log` phase; nothing follows. */
+  protected abstract ended(): void;
+
+  abstract fail(failure: Failure): void;
+
+  // === from downstream
+
+  receiveHead(endStream: boolean): void {
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = -1;
+    try {
+      this.requestEnded = endStream;
+      if (this.chain.places.length > 0) this.#filters = this.chain.instantiate(this.#lookUpRoute());
+      if (this.#filters.length === 0) {
+        this.#headToTerminal(endStream);
+      } else {
+        this.#requestFlow = new Flow(this, this.#filters, this.chain.bufferLimitBytes, 0, 1);
+        this.#requestFlow.head(0, endStream);
+      }
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+  }
+
+  receiveData(chunk: Uint8Array, endStream: boolean): void {
+    if (endStream) this.requestEnded = true;
+    this.requestBodyBytes += chunk.length;
+    if (this.finished || this.#requestClosed) return;
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = -1;
+    try {
+      if (this.#requestFlow === undefined) this.#dataToTerminal(chunk, endStream);
+      else this.#requestFlow.data(0, chunk, endStream);
+      if (endStream && this.responseEnded) this.finish();
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+  }
+
+  receiveTrailers(trailers: HeaderMap): void {
+    this.requestEnded = true;
+    this.requestTrailers = trailers;
+    if (this.finished || this.#requestClosed) return;
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = -1;
+    try {
+      if (this.#requestFlow === undefined) this.#terminal?.onRequestTrailers(trailers);
+      else this.#requestFlow.trailers(0, trailers);
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+  }
+
+  /** The client is gone, or has broken the protocol: nobody waits for an answer. */
+  receiveReset(reason: Failure): void {
+    if (this.finished) return;
+    this.#cancelTerminal(reason);
+    this.finish();
+  }
+
+  downstreamDrained(): void {
+    if (!this.finished) this.#guarded(-1, () => this.#restartResponse(StopReason.SinkFull));
+  }
+
+  // === from the terminal filter
+
+  respondInformational(head: ResponseHead): void {
+    if (!this.finished && !this.responseBegun) this.writeInformational(head);
+  }
+
+  respondHead(head: ResponseHead, endStream: boolean): void {
+    if (this.finished) return;
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = -1;
+    try {
+      this.response = head;
+      if (this.#requestFlow === undefined) this.#headToDownstream(head, endStream);
+      else this.#beginResponseFlow(this.#filters.length - 1).head(this.#filters.length - 1, endStream);
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+  }
+
+  respondData(chunk: Uint8Array, endStream: boolean): void {
+    if (this.finished) return;
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = -1;
+    try {
+      if (this.#responseFlow === undefined) this.#dataToDownstream(chunk, endStream);
+      else this.#responseFlow.data(this.#filters.length - 1, chunk, endStream);
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+  }
+
+  respondTrailers(trailers: HeaderMap): void {
+    if (this.finished) return;
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = -1;
+    try {
+      this.responseTrailers = trailers;
+      if (this.#responseFlow === undefined) this.#trailersToDownstream(trailers);
+      else this.#responseFlow.trailers(this.#filters.length - 1, trailers);
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+  }
+
+  /** The terminal filter takes request data again. */
+  terminalDrained(): void {
+    if (!this.finished) this.#guarded(-1, () => this.#restartRequest(StopReason.SinkFull));
+  }
+
+  /** Runs a callback of the terminal filter (a timer, a connection that is ready) under this exchange's guard. */
+  guard(callback: () => void): void {
+    if (!this.finished) this.#guarded(-1, callback);
+  }
+
+  // === what filters ask
+
+  get metadata(): Map<string, Map<string, unknown>> {
+    this.#metadata ??= new Map();
+    return this.#metadata;
+  }
+
+  get route(): ChainRoute | undefined {
+    return this.#lookUpRoute();
+  }
+
+  clearRoute(): void {
+    this.#route = undefined;
+    this.#routeKnown = false;
+  }
+
+  routeConfig(filterName: string): unknown {
+    return this.chain.routeConfig(filterName, this.#lookUpRoute());
+  }
+
+  continueRequest(): void {
+    this.#continue(this.#requestFlow);
+  }
+
+  continueResponse(): void {
+    this.#continue(this.#responseFlow);
+  }
+
+  get bufferedRequest(): Uint8Array {
+    return this.#held(this.#requestFlow);
+  }
+
+  get bufferedResponse(): Uint8Array {
+    return this.#held(this.#responseFlow);
+  }
+
+  reply(reply: LocalReply): void {
+    if (this.finished) return;
+    if (this.responseBegun) {
+      this.abort(failure("internal", "local", `${reply.details} after the response had begun`));
+      return;
+    }
+    this.#guarded(this.#running, () => this.#answer(reply, true));
+  }
+
+  /** Ends the exchange so that the client sees that its answer is not complete. */
+  abort(reason: Failure): void {
+    if (this.finished) return;
+    this.#cancelTerminal(reason);
+    try {
+      this.writeReset(reason);
+    } finally {
+      this.finish();
+    }
+  }
+
+  send(cluster: string, request: SideRequest, callback: (result: Result<SideResponse, Failure>) => void): Cancellable {
+    const asker = this.#running;
+    const belonging = new Belonging(this.#belong());
+    belonging.inner = this.startSideRequest(cluster, request, (result) => {
+      if (belonging.end()) this.#guarded(asker, () => callback(result));
+    });
+    return belonging;
+  }
+
+  after(delayMs: number, callback: () => void): Timer {
+    const asker = this.#running;
+    const belonging = new Belonging(this.#belong());
+    belonging.inner = this.startTimer(delayMs, () => {
+      if (belonging.end()) this.#guarded(asker, callback);
+    });
+    return belonging;
+  }
+
+  // === the router's hooks
+
+  askSelectUpstream(attempt: number): UpstreamChoice | undefined {
+    for (let i = 0; i < this.#filters.length; i++) {
+      const { filter } = this.#filters[i]!; // i is below the length
+      if (filter.selectUpstream === undefined) continue;
+      this.#running = i;
+      const choice = filter.selectUpstream(this, attempt);
+      this.#running = -1;
+      if (choice !== undefined) return choice;
+    }
+    return undefined;
+  }
+
+  /** The first filter that has an opinion decides. */
+  askConnectFailure(reason: Failure, attempt: number): "default" | "retry" | "fail" {
+    for (let i = 0; i < this.#filters.length; i++) {
+      const { filter } = this.#filters[i]!;
+      if (filter.connectFailure === undefined) continue;
+      this.#running = i;
+      const verdict = filter.connectFailure(this, reason, attempt);
+      this.#running = -1;
+      if (verdict !== "default") return verdict;
+    }
+    return "default";
+  }
+
+  tellUpstreamRequest(head: RequestHead, attempt: number): void {
+    for (let i = 0; i < this.#filters.length; i++) {
+      const { filter } = this.#filters[i]!;
+      if (filter.upstreamRequest === undefined) continue;
+      this.#running = i;
+      filter.upstreamRequest(this, head, attempt);
+      this.#running = -1;
+    }
+  }
+
+  /** Whether any filter looks at the head of each attempt: only then must it be a copy. */
+  get hasUpstreamRequestHook(): boolean {
+    for (const { filter } of this.#filters) if (filter.upstreamRequest !== undefined) return true;
+    return false;
+  }
+
+  /** Ends the exchange: lets go of everything, runs the `log` phase. */
+  finish(): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.endMs = this.now();
+    this.#requestFlow?.close();
+    this.#responseFlow?.close();
+    this.#cancelTerminal(EXCHANGE_ENDED);
+    if (this.#belongings !== undefined) for (const belonging of [...this.#belongings]) belonging.cancel();
+    for (const { filter, place } of this.#filters) {
+      try {
+        filter.log?.(this);
+      } catch (error) {
+        this.crashed(error, place.name);
+      }
+    }
+    this.ended();
+  }
+
+  // === FlowOwner
+
+  /** @internal */
+  callHead(flow: Flow, index: number, endStream: boolean): HeadResult {
+    const { filter } = this.#filters[index]!; // flows stay within the list
+    const isRequest = flow === this.#requestFlow;
+    if ((isRequest ? filter.requestHead : filter.responseHead) === undefined) return "continue";
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = index;
+    this.#runningFlow = flow;
+    const result = isRequest
+      ? filter.requestHead!(this, endStream)
+      : filter.responseHead!(this, this.response!, endStream); // a response flow begins with its head
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+    return result;
+  }
+
+  /** @internal */
+  callData(flow: Flow, index: number, chunk: Uint8Array, endStream: boolean): DataResult {
+    const { filter } = this.#filters[index]!;
+    const isRequest = flow === this.#requestFlow;
+    if ((isRequest ? filter.requestData : filter.responseData) === undefined) {
+      return flow.isHolding(index) ? "watermark" : "continue";
+    }
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = index;
+    this.#runningFlow = flow;
+    const result = isRequest
+      ? filter.requestData!(this, chunk, endStream)
+      : filter.responseData!(this, chunk, endStream);
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+    return result;
+  }
+
+  /** @internal */
+  callTrailers(flow: Flow, index: number, trailers: HeaderMap): HeadResult {
+    const { filter } = this.#filters[index]!;
+    const isRequest = flow === this.#requestFlow;
+    if ((isRequest ? filter.requestTrailers : filter.responseTrailers) === undefined) return "continue";
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = index;
+    this.#runningFlow = flow;
+    const result = isRequest ? filter.requestTrailers!(this, trailers) : filter.responseTrailers!(this, trailers);
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+    return result;
+  }
+
+  /** @internal */
+  passedHead(flow: Flow, endStream: boolean): void {
+    if (flow === this.#requestFlow) this.#headToTerminal(endStream);
+    else this.#headToDownstream(this.response!, endStream);
+  }
+
+  /** @internal */
+  passedData(flow: Flow, chunk: Uint8Array, endStream: boolean): void {
+    if (flow === this.#requestFlow) this.#dataToTerminal(chunk, endStream);
+    else this.#dataToDownstream(chunk, endStream);
+  }
+
+  /** @internal */
+  passedTrailers(flow: Flow, trailers: HeaderMap): void {
+    if (flow === this.#requestFlow) this.#terminal?.onRequestTrailers(trailers);
+    else this.#trailersToDownstream(trailers);
+  }
+
+  /** @internal */
+  overLimit(flow: Flow): void {
+    if (flow === this.#requestFlow)
+      this.reply({ status: 413, body: "Payload Too Large", details: "request_payload_too_large" });
+    else if (this.responseBegun) this.abort(RESPONSE_TOO_LARGE);
+    else this.reply({ status: 500, body: "Internal Server Error", details: "response_payload_too_large" });
+  }
+
+  /** @internal */
+  stopSource(flow: Flow, reason: number): void {
+    if (flow === this.#requestFlow) this.#stopRequest(reason);
+    else this.#stopResponse(reason);
+  }
+
+  /** @internal */
+  restartSource(flow: Flow, reason: number): void {
+    if (flow === this.#requestFlow) this.#restartRequest(reason);
+    else this.#restartResponse(reason);
+  }
+
+  // === the two ends
+
+  #headToTerminal(endStream: boolean): void {
+    this.#terminal = this.chain.terminal.createTerminal!(this); // a chain without one cannot be made
+    this.#terminal.onRequestHead(endStream);
+  }
+
+  #dataToTerminal(chunk: Uint8Array, endStream: boolean): void {
+    if (this.#terminal?.onRequestData(chunk, endStream) === false) this.#stopRequest(StopReason.SinkFull);
+  }
+
+  #headToDownstream(head: ResponseHead, endStream: boolean): void {
+    this.responseBegun = true;
+    this.writeHead(head, endStream);
+    if (endStream) this.#responseDone();
+  }
+
+  #dataToDownstream(chunk: Uint8Array, endStream: boolean): void {
+    this.responseBodyBytes += chunk.length;
+    const mayGoOn = this.writeData(chunk, endStream);
+    if (endStream) this.#responseDone();
+    else if (!mayGoOn) this.#stopResponse(StopReason.SinkFull);
+  }
+
+  #trailersToDownstream(trailers: HeaderMap): void {
+    this.writeTrailers(trailers);
+    this.#responseDone();
+  }
+
+  /** An answer that is complete ends the exchange, whether or not the request is; a tunnel has two ends. */
+  #responseDone(): void {
+    this.responseEnded = true;
+    if (!this.tunnel || this.requestEnded) this.finish();
+  }
+
+  #stopRequest(reason: number): void {
+    if (this.#requestStops === 0 && !this.finished) this.pauseRequestSource();
+    this.#requestStops |= reason;
+  }
+
+  #restartRequest(reason: number): void {
+    if (this.#requestStops === 0) return;
+    this.#requestStops &= ~reason;
+    if (this.#requestStops === 0 && !this.finished) this.resumeRequestSource();
+  }
+
+  #stopResponse(reason: number): void {
+    if (this.#responseStops === 0) this.#terminal?.pauseResponse();
+    this.#responseStops |= reason;
+  }
+
+  #restartResponse(reason: number): void {
+    if (this.#responseStops === 0) return;
+    this.#responseStops &= ~reason;
+    if (this.#responseStops === 0) this.#terminal?.resumeResponse();
+  }
+
+  #cancelTerminal(reason: Failure): void {
+    const terminal = this.#terminal;
+    this.#terminal = undefined;
+    terminal?.cancel(reason);
+  }
+
+  // === local answers
+
+  #answer(reply: LocalReply, throughFilters: boolean): void {
+    this.responseFlags |= reply.flags ?? 0;
+    this.responseCodeDetails = reply.details;
+    this.#requestClosed = true;
+    this.#requestFlow?.close();
+    this.#cancelTerminal(ANSWERED_LOCALLY);
+    this.tunnel = false;
+    // The client may send what is left of its request; it is dropped. Nothing of it may stay stopped.
+    this.#restartRequest(StopReason.SinkFull | StopReason.HeldByFilter);
+    this.#responseStops = 0;
+
+    const body = reply.body === undefined || reply.body === "" ? EMPTY : Buffer.from(reply.body, "utf8");
+    const headers = reply.headers?.clone() ?? new HeaderMap();
+    if (body.length > 0) headers.set("content-type", reply.contentType ?? "text/plain");
+    headers.set("content-length", String(body.length));
+    const head = new ResponseHead(reply.status, headers);
+    this.response = head;
+
+    // Filters that have seen the request, but have not yet seen the head of an answer that is now replaced.
+    const first = this.#responseFlow?.reached ?? (this.#requestFlow?.reached ?? 0) - 1;
+    this.#responseFlow?.close();
+    if (!throughFilters || first < 0) {
+      this.#responseFlow = undefined;
+      this.#headToDownstream(head, body.length === 0);
+      if (body.length > 0 && !this.finished) this.#dataToDownstream(body, true);
+      return;
+    }
+    const flow = this.#beginResponseFlow(first);
+    flow.head(first, body.length === 0);
+    if (body.length > 0 && !flow.closed && !this.finished) flow.data(first, body, true);
+  }
+
+  #beginResponseFlow(first: number): Flow {
+    this.#responseFlow = new Flow(this, this.#filters, this.chain.bufferLimitBytes, first, -1);
+    return this.#responseFlow;
+  }
+
+  // === the guard
+
+  /** Runs a callback on behalf of a filter, or of nobody (-1). */
+  #guarded(onBehalfOf: number, callback: () => void): void {
+    if (this.finished) return;
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = onBehalfOf;
+    this.#runningFlow = undefined;
+    try {
+      callback();
+    } catch (error) {
+      this.#crash(error);
+    }
+    this.#running = running;
+    this.#runningFlow = runningFlow;
+  }
+
+  #crash(error: unknown): void {
+    const name = this.#running === -1 ? undefined : this.#filters[this.#running]?.place.name;
+    this.#running = -1;
+    this.#runningFlow = undefined;
+    this.#crashes++;
+    this.crashed(error, name);
+    if (this.finished) return;
+    if (this.responseBegun || this.#crashes > 2) {
+      this.abort(failure("internal", "local", "an exception while the response was being sent", "never", error));
+      return;
+    }
+    const details = name === undefined ? "internal_error" : "filter_error";
+    // A second throw may come from the response phases of the first answer: then the answer goes past them.
+    const throughFilters = this.#crashes === 1;
+    this.#guarded(-1, () => this.#answer({ status: 500, body: "Internal Server Error", details }, throughFilters));
+  }
+
+  // === who goes on
+
+  #continue(flow: Flow | undefined): void {
+    if (flow === undefined || flow.closed || this.finished) return;
+    if (this.#running !== -1) {
+      if (this.#runningFlow === flow) flow.continueRequested = true;
+      else if (flow.isHolding(this.#running)) this.#release(flow, this.#running);
+      return;
+    }
+    const holder = flow.holder();
+    if (holder >= 0) this.#release(flow, holder);
+    else if (holder === SEVERAL) {
+      // Letting the wrong one go on could let a request past a check that has not been made yet.
+      this.#guarded(-1, () => {
+        throw new Error("several filters hold this exchange: continue it from a callback of `send` or `after`");
+      });
+    }
+  }
+
+  #release(flow: Flow, index: number): void {
+    this.#guarded(-1, () => flow.release(index));
+  }
+
+  #held(flow: Flow | undefined): Uint8Array {
+    if (flow === undefined) return EMPTY;
+    const index = this.#running === -1 ? flow.holder() : this.#running;
+    return index < 0 ? EMPTY : flow.held(index);
+  }
+
+  #lookUpRoute(): ChainRoute | undefined {
+    if (!this.#routeKnown) {
+      this.#routeKnown = true;
+      this.#route = this.matchRoute();
+    }
+    return this.#route;
+  }
+
+  #belong(): Set<Cancellable> {
+    this.#belongings ??= new Set();
+    return this.#belongings;
+  }
+}
+
+export interface Cancellable {
+  cancel(): void;
+}
+
+/** A timer or a side request, as long as it runs. */
+class Belonging implements Cancellable {
+  inner: Cancellable | undefined = undefined;
+  readonly #all: Set<Cancellable>;
+
+  constructor(all: Set<Cancellable>) {
+    this.#all = all;
+    all.add(this);
+  }
+
+  /** False if it has ended before. */
+  end(): boolean {
+    return this.#all.delete(this);
+  }
+
+  cancel(): void {
+    if (this.end()) this.inner?.cancel();
+  }
+}
+
+const SEVERAL = -2;
+const EXCHANGE_ENDED = failure("internal", "local", "the exchange has ended");
+const ANSWERED_LOCALLY = failure("internal", "local", "the request was answered locally");
+const RESPONSE_TOO_LARGE = failure("internal", "local", "a filter held back more of the response than the limit");
