@@ -1,1 +1,1 @@
-export {};
+export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";

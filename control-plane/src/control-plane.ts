@@ -1,0 +1,64 @@
+import type { Clock } from "@heddle/base";
+import type { Log, MetricScope } from "@heddle/telemetry";
+import { XdsServer } from "@heddle/xds/server";
+import { serveAdmin } from "./admin/admin-server.ts";
+import { adminPages } from "./admin/pages.ts";
+import type { HostPort } from "./serve/address.ts";
+import { serveXds } from "./serve/serve-xds.ts";
+import type { ResourceTypes } from "./snapshot/resource-encoder.ts";
+import { Snapshots } from "./snapshot/snapshots.ts";
+import { DiagnosticLog } from "./source/diagnostic-log.ts";
+import { FileSource } from "./source/files.ts";
+import { parseResource } from "./source/parse-resource.ts";
+import { Sources } from "./source/sources.ts";
+
+export interface ControlPlaneOptions {
+  /** Folders of configuration files. */
+  readonly folders: readonly string[];
+  readonly xdsAddress: HostPort;
+  readonly adminAddress: HostPort;
+  /** Which replica this is; clients are told. */
+  readonly identifier: string;
+  readonly types: ResourceTypes;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: MetricScope;
+}
+
+/** A control plane that is running. */
+export interface ControlPlane {
+  readonly xdsAddress: HostPort;
+  readonly adminAddress: HostPort;
+  stop(): Promise<void>;
+}
+
+/** Joins the control plane: source > mesh > snapshot > serve. Rejects, with nothing left behind, if an address is taken. */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { folders, xdsAddress, adminAddress, identifier, types, clock, log, metrics } = options;
+
+  const sources = new Sources(folders.map((folder) => new FileSource({ folder, clock, parse: parseResource })));
+  const snapshots = new Snapshots(types);
+  const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });
+
+  const served = await serveXds(xds, xdsAddress);
+  const pages = adminPages({ identifier, sources, snapshots, nodes: xds });
+  const admin = await serveAdmin(pages, adminAddress).catch(async (error: unknown) => {
+    await served.close();
+    throw error;
+  });
+
+  const diagnosticLog = new DiagnosticLog(log);
+  sources.start(() => {
+    diagnosticLog.show(sources.diagnostics);
+    if (sources.world !== undefined) snapshots.publish(sources.world);
+  });
+
+  return {
+    xdsAddress: served.address,
+    adminAddress: admin.address,
+    async stop() {
+      await sources.close();
+      await Promise.all([served.close(), admin.close()]);
+    },
+  };
+}

@@ -1,0 +1,35 @@
+import { isIP } from "node:net";
+import { err, ok, type Result } from "@heddle/base";
+
+/** Where a server listens. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Reads "127.0.0.1:15010", "[::1]:15010", "localhost:15010". */
+export function parseHostPort(text: string): Result<HostPort, string> {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? "";
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) return err(`found "${text}", allowed: HOST:PORT such as 127.0.0.1:15010`);
+  return ok({ host, port });
+}
+
+export function formatHostPort({ host, port }: HostPort): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+/** A server could not take its address: says which, why, and what to do. */
+export class ListenError extends Error {
+  constructor(what: string, address: HostPort, flag: string, cause: unknown) {
+    const taken = String((cause as Error | undefined)?.message ?? cause).includes("EADDRINUSE");
+    const why = taken ? `is taken by another process; choose another with ${flag}` : String((cause as Error).message);
+    super(`${what}: ${formatHostPort(address)} ${why}`, { cause });
+    this.name = "ListenError";
+  }
+}

@@ -1,0 +1,93 @@
+import type { Mesh, OutboundOptions, ScopeRules, ServiceHost, Workload } from "@heddle/mesh";
+import { parseOutboundClusterName, parseServiceHost } from "@heddle/mesh";
+import type { XdsNode } from "@heddle/xds";
+
+/** What of the mesh a node gets. */
+export interface NodeScope {
+  readonly rules: ScopeRules;
+  /** The node's own; undefined for a client that the mesh does not know. */
+  readonly workload: Workload | undefined;
+  /** Undefined: it takes no calls of an application (a gRPC client does its own, an Envoy has its own listeners). */
+  readonly outbound: OutboundOptions | undefined;
+  /** Listeners for clients that dial by name (gRPC), each under the name that was asked for. */
+  readonly apiListeners: readonly string[];
+  readonly cluster: string;
+}
+
+/** What a node has asked for by name, over and above its scope. */
+export interface Demand {
+  readonly services: readonly ServiceHost[];
+  readonly apiListeners: readonly string[];
+}
+
+export const NO_DEMAND: Demand = { services: [], apiListeners: [] };
+
+const DEFAULT_OUTBOUND_PORT = 15_001;
+
+export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand): NodeScope {
+  const { namespace, workload: name } = identityOf(node);
+  const workload = name === undefined ? undefined : mesh.workload(namespace, name);
+  return {
+    rules: { namespace, egress: workload?.egress, demanded: demand.services },
+    workload,
+    outbound: outboundOf(node, workload),
+    apiListeners: demand.apiListeners,
+    cluster: node.cluster,
+  };
+}
+
+function outboundOf(node: XdsNode, workload: Workload | undefined): OutboundOptions | undefined {
+  if (workload !== undefined) return { port: workload.outboundPort, accessLog: workload.accessLog };
+  const ours = ourMetadata(node);
+  if (ours === undefined) return undefined;
+  const port = ours["outboundPort"];
+  return { port: typeof port === "number" ? port : DEFAULT_OUTBOUND_PORT, accessLog: "off" };
+}
+
+/** A sidecar of ours says `<namespace>/<workload>/<instance>`; others are in the namespace that their metadata names. */
+function identityOf(node: XdsNode): { readonly namespace: string; readonly workload: string | undefined } {
+  const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/[^/]+$/.exec(node.id);
+  if (match !== null) return { namespace: match[1] ?? "default", workload: match[2] };
+  const namespace = ourMetadata(node)?.["namespace"] ?? node.metadata["NAMESPACE"]; // the latter is Istio's
+  return { namespace: typeof namespace === "string" ? namespace : "default", workload: undefined };
+}
+
+function ourMetadata(node: XdsNode): { readonly [key: string]: unknown } | undefined {
+  const ours = node.metadata["heddle"];
+  return typeof ours === "object" && ours !== null ? (ours as { readonly [key: string]: unknown }) : undefined;
+}
+
+/**
+ * The demand after more names have been asked for; the same object if they add nothing. Names of services that do not
+ * exist count too, since they may come to exist; a node asks for no more than `MAX_DEMAND` of them.
+ */
+export function addDemand(demand: Demand, namespace: string, names: AskedNames): Demand {
+  const services = [...demand.services];
+  const apiListeners = [...demand.apiListeners];
+  const addService = (host: ServiceHost | undefined): void => {
+    if (host === undefined || services.length >= MAX_DEMAND) return;
+    if (!services.some((known) => known.name === host.name && known.namespace === host.namespace)) services.push(host);
+  };
+  for (const name of names.clusters) addService(parseOutboundClusterName(name));
+  for (const name of names.listeners) {
+    const host = parseServiceHost(name, namespace);
+    if (host === undefined || apiListeners.includes(name) || apiListeners.length >= MAX_DEMAND) continue;
+    apiListeners.push(name);
+    addService(host);
+  }
+  const same = services.length === demand.services.length && apiListeners.length === demand.apiListeners.length;
+  return same ? demand : { services: services.sort(byName), apiListeners: apiListeners.sort() };
+}
+
+/** Names by what they are names of; those of clusters are also those of their endpoints. */
+export interface AskedNames {
+  readonly clusters: readonly string[];
+  readonly listeners: readonly string[];
+}
+
+const MAX_DEMAND = 1000;
+
+function byName(a: ServiceHost, b: ServiceHost): number {
+  const [left, right] = [`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`];
+  return left < right ? -1 : left > right ? 1 : 0;
+}

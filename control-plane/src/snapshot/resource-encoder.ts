@@ -1,0 +1,56 @@
+import { createHash } from "node:crypto";
+import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import type { EncodedResource, Reference, ResourceType } from "@heddle/xds";
+
+/** The types that the mesh is translated to, and the one message that no type of ours writes. */
+export interface ResourceTypes {
+  readonly listener: ResourceType<ListenerConfig>;
+  readonly routeConfiguration: ResourceType<RouteConfiguration>;
+  readonly cluster: ResourceType<ClusterConfig>;
+  readonly endpoints: ResourceType<EndpointsConfig>;
+  /** A `Listener` with an `api_listener`, whose routes come by RDS: what a gRPC client asks for by name. */
+  encodeApiListener(name: string, routeConfigName: string): Uint8Array;
+}
+
+/** Makes resources of configurations. Equal content is the same object as long as it is in use, whoever asks for it. */
+export class ResourceEncoder {
+  readonly types: ResourceTypes;
+  /** By type and name: what was made last. */
+  readonly #made = new Map<string, WeakRef<EncodedResource>>();
+
+  constructor(types: ResourceTypes) {
+    this.types = types;
+  }
+
+  encode<Config>(type: ResourceType<Config>, config: Config): EncodedResource {
+    return this.fromBytes(type.typeUrl, type.nameOf(config), type.encode(config), type.references(config));
+  }
+
+  apiListener(name: string, routeConfigName: string): EncodedResource {
+    const bytes = this.types.encodeApiListener(name, routeConfigName);
+    return this.fromBytes(this.types.listener.typeUrl, name, bytes, [
+      { kind: "route-configuration", name: routeConfigName },
+    ]);
+  }
+
+  fromBytes(typeUrl: string, name: string, bytes: Uint8Array, references?: readonly Reference[]): EncodedResource {
+    const version = versionOf(bytes);
+    const key = `${typeUrl} ${name}`;
+    const known = this.#made.get(key)?.deref();
+    if (known?.version === version) return known;
+    const made: EncodedResource =
+      references === undefined ? { name, version, bytes } : { name, version, bytes, references };
+    this.#made.set(key, new WeakRef(made));
+    return made;
+  }
+
+  /** Lets go of the names of resources that nobody uses any more. */
+  sweep(): void {
+    for (const [key, made] of this.#made) if (made.deref() === undefined) this.#made.delete(key);
+  }
+}
+
+/** 96 bits of SHA-256: replicas that hold the same content say the same version, without talking. */
+function versionOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
+}

@@ -1,0 +1,63 @@
+import type { Diagnostic } from "@heddle/config";
+import { checkReferences, diagnosticAt, formatOrigin, Mesh, type MeshObject } from "@heddle/mesh";
+import type { RawResource } from "./raw-resource.ts";
+import { itemKey, type SourceItem } from "./source.ts";
+
+/** Everything that all sources hold, as one. Immutable. */
+export interface World {
+  readonly mesh: Mesh;
+  readonly rawResources: readonly RawResource[];
+}
+
+export interface Merged {
+  readonly world: World;
+  /** What is wrong between items; what is wrong with one stands in its source. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Which item serves for each key, to be handed in the next time. */
+  readonly serving: ReadonlyMap<string, SourceItem>;
+}
+
+/**
+ * Joins the items of all sources. One name from two places is an error that names both; the one that has been serving
+ * goes on, and at the start the one whose place comes first.
+ */
+export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyMap<string, SourceItem>): Merged {
+  const byKey = Map.groupBy(items, itemKey);
+  const serving = new Map<string, SourceItem>();
+  const diagnostics: Diagnostic[] = [];
+  for (const [key, candidates] of byKey) {
+    const chosen = choose(candidates, servedBefore.get(key));
+    if (chosen === undefined) continue; // groups are never empty
+    serving.set(key, chosen);
+    for (const other of candidates) {
+      if (other === chosen) continue;
+      const message = `the ${key} stands also in ${formatOrigin(chosen.origin)}, which serves; remove one of them`;
+      diagnostics.push(diagnosticAt(other.origin, "error", message));
+    }
+  }
+  const objects: MeshObject[] = [];
+  const rawResources: RawResource[] = [];
+  for (const item of serving.values()) {
+    if (item.kind === "raw") rawResources.push(item);
+    else objects.push(item);
+  }
+  const mesh = new Mesh(objects);
+  diagnostics.push(
+    ...checkReferences(
+      mesh,
+      objects.filter((object) => object.kind === "http-route"),
+    ),
+  );
+  return { world: { mesh, rawResources }, diagnostics, serving };
+}
+
+function choose(candidates: readonly SourceItem[], before: SourceItem | undefined): SourceItem | undefined {
+  const sameFile = candidates.filter(({ origin }) => origin.file === before?.origin.file);
+  // The very same item, else the one of its file (the file may have been edited), else the first.
+  return sameFile.find((item) => item === before) ?? sameFile[0] ?? [...candidates].sort(byPlace)[0];
+}
+
+function byPlace(a: SourceItem, b: SourceItem): number {
+  if (a.origin.file !== b.origin.file) return a.origin.file < b.origin.file ? -1 : 1;
+  return a.origin.line - b.origin.line;
+}

@@ -1,0 +1,48 @@
+import type { Diagnostic } from "@heddle/config";
+import { checkGeneratedNames } from "./check-generated-names.ts";
+import { mergeItems, type World } from "./merge.ts";
+import type { Source, SourceItem } from "./source.ts";
+
+/** All sources as one: the world that they make together, and everything that is wrong with it. */
+export class Sources {
+  readonly all: readonly Source[];
+  #world: World | undefined;
+  #between: readonly Diagnostic[] = [];
+  #serving: ReadonlyMap<string, SourceItem> = new Map();
+  #onChange: () => void = () => {};
+
+  constructor(all: readonly Source[]) {
+    this.all = all;
+  }
+
+  /** Undefined until every source has synchronised: half a world would take the other half out of the mesh. */
+  get world(): World | undefined {
+    return this.#world;
+  }
+
+  get diagnostics(): readonly Diagnostic[] {
+    return [...this.all.flatMap((source) => source.diagnostics), ...this.#between];
+  }
+
+  /** `onChange` is called whenever `world` or `diagnostics` have been replaced. */
+  start(onChange: () => void): void {
+    this.#onChange = onChange;
+    for (const source of this.all) source.start(() => this.#merge());
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.all.map((source) => source.close()));
+  }
+
+  #merge(): void {
+    const sets = this.all.map(({ items }) => items);
+    const complete = sets.filter((items) => items !== undefined);
+    if (complete.length === sets.length) {
+      const merged = mergeItems(complete.flat(), this.#serving);
+      this.#world = merged.world;
+      this.#between = [...merged.diagnostics, ...checkGeneratedNames(merged.world)];
+      this.#serving = merged.serving;
+    }
+    this.#onChange();
+  }
+}
