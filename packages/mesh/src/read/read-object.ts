@@ -54,7 +54,11 @@ export function readObject(document: YamlDocument): ReadObject {
   }
   const object = known.read(Field.root(document, diagnostics, known.unknownFields));
   const failed = diagnostics.some(({ severity }) => severity === "error");
-  return { object: failed ? undefined : object, diagnostics };
+  return { object: failed ? undefined : object, diagnostics: diagnostics.sort(byPlace) };
+}
+
+function byPlace(a: Diagnostic, b: Diagnostic): number {
+  return a.line - b.line || a.column - b.column;
 }
 
 function reportUnreadKind(version: string, name: string, apiVersion: Field, kind: Field): void {

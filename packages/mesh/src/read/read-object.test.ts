@@ -1,0 +1,287 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatDiagnostic, parseYamlDocuments } from "@heddle/config";
+import { type ReadObject, readObject } from "./read-object.ts";
+
+test("reads a Service: ports, targets and protocols", () => {
+  const { object, diagnostics } = read(`
+apiVersion: v1
+kind: Service
+metadata: { name: orders, namespace: shop, labels: { team: a } }
+spec:
+  type: ClusterIP
+  selector: { app: orders }
+  ports:
+    - { name: http, port: 80, targetPort: web }
+    - { name: grpc-api, port: 9000, targetPort: 9001 }
+    - { name: metrics, port: 9100, appProtocol: kubernetes.io/h2c }
+`);
+  assert.deepEqual(diagnostics, []);
+  assert.equal(object?.kind, "service");
+  assert.deepEqual(object?.kind === "service" && [object.namespace, object.name, object.selector, object.ports], [
+    "shop",
+    "orders",
+    { app: "orders" },
+    [
+      { name: "http", port: 80, protocol: "http", target: { type: "name", name: "web" } },
+      { name: "grpc-api", port: 9000, protocol: "http2", target: { type: "number", number: 9001 } },
+      { name: "metrics", port: 9100, protocol: "http2", target: { type: "unset" } },
+    ],
+  ]);
+});
+
+test("what is wrong with a Service is said all at once, each with its place", () => {
+  faults(
+    `
+apiVersion: v1
+kind: Service
+metadata:
+  name: Orders_1
+spec:
+  selectors: { app: orders }
+  ports:
+    - port: 70000
+    - { name: a, port: 80 }
+    - { name: a, port: 80, protocol: ICMP }
+    - { name: b, port: 81, protocol: UDP }
+    - { name: db, port: 5432, appProtocol: postgresql }
+`,
+    [
+      `f.yaml:5:3: metadata.name: found "Orders_1", allowed: lower-case letters, digits and "-", at most 63`,
+      `warning f.yaml:7:3: spec.selectors: has no effect; Heddle reads selector, ports, externalName, type, clusterIP, clusterIPs, ipFamilies, ipFamilyPolicy, internalTrafficPolicy, externalTrafficPolicy, allocateLoadBalancerNodePorts, healthCheckNodePort, loadBalancerClass, loadBalancerIP, loadBalancerSourceRanges, externalIPs, sessionAffinity, sessionAffinityConfig, publishNotReadyAddresses, trafficDistribution`,
+      `f.yaml:9:7: spec.ports[0].port: found 70000, allowed: 1 to 65535`,
+      `f.yaml:9:7: spec.ports[0].name: is missing: of several ports each needs one`,
+      `f.yaml:11:9: spec.ports[2].name: "a" names two ports`,
+      `f.yaml:11:18: spec.ports[2].port: 80 stands here twice`,
+      `f.yaml:11:28: spec.ports[2].protocol: found "ICMP", allowed: "TCP", "UDP", "SCTP"`,
+      `warning f.yaml:12:28: spec.ports[3].protocol: UDP is not carried yet: the port is left out`,
+      `warning f.yaml:13:31: spec.ports[4].appProtocol: is not HTTP and is not carried yet: the port is left out`,
+    ],
+  );
+});
+
+test("reads a Workload, with what may be left out", () => {
+  const { object, diagnostics } = read(`
+apiVersion: heddle.dev/v1
+kind: Workload
+metadata: { name: orders-1, labels: { app: orders } }
+spec:
+  addresses: [127.0.0.1, "::1"]
+  ports: [{ name: http, port: 8001, applicationPort: 9001 }]
+  egress: [stock, "*.billing", audit.ops, "*"]
+`);
+  assert.deepEqual(diagnostics, []);
+  assert.ok(object?.kind === "workload");
+  const { origin, ...workload } = object;
+  assert.deepEqual(origin, { file: "f.yaml", line: 2, column: 1, path: "" });
+  assert.deepEqual(workload, {
+    kind: "workload",
+    namespace: "default",
+    name: "orders-1",
+    labels: { app: "orders" },
+    addresses: ["127.0.0.1", "::1"],
+    ports: [{ name: "http", protocol: "http", port: 8001, applicationPort: 9001 }],
+    serviceAccount: "default",
+    locality: { region: "", zone: "", subZone: "" },
+    egress: [
+      { namespace: "default", service: "stock" },
+      { namespace: "billing", service: undefined },
+      { namespace: "ops", service: "audit" },
+      { namespace: undefined, service: undefined },
+    ],
+    outboundPort: 15_001,
+    accessLog: "off",
+  });
+});
+
+test("an unknown field of a kind of ours is an error", () => {
+  faults(
+    `
+apiVersion: heddle.dev/v1
+kind: Workload
+metadata: { name: orders-1 }
+spec:
+  addresses: [localhost, 10.0.0.1, 10.0.0.1]
+  ports:
+    - { name: http, port: 8001, applicationPort: 8001, portocol: http }
+    - { port: 8001, protocol: spdy }
+  egress: ["a.b.c", 7]
+  outboundPort: 8001
+  accessLog: yes please
+  labels: {}
+`,
+    [
+      `f.yaml:6:15: spec.addresses[0]: found "localhost", allowed: an IPv4 or IPv6 address`,
+      `f.yaml:6:36: spec.addresses[2]: "10.0.0.1" stands here twice`,
+      `f.yaml:8:33: spec.ports[0].applicationPort: is the public port itself; leave it out where no sidecar stands before the application`,
+      `f.yaml:8:56: spec.ports[0].portocol: is not a field here; allowed are name, protocol, port, applicationPort`,
+      `f.yaml:9:7: spec.ports[1].name: is missing`,
+      `f.yaml:9:9: spec.ports[1].port: 8001 stands here twice`,
+      `f.yaml:9:21: spec.ports[1].protocol: found "spdy", allowed: "http", "http2", "grpc", "tcp"`,
+      `f.yaml:10:12: spec.egress[0]: found "a.b.c", allowed: "orders", "orders.shop", "*.shop" or "*"`,
+      `f.yaml:10:21: spec.egress[1]: found 7, allowed: text`,
+      `f.yaml:11:3: spec.outboundPort: 8001 is one of the workload's own ports`,
+      `f.yaml:12:3: spec.accessLog: found "yes please", allowed: "off", "json", "text"`,
+      `f.yaml:13:3: spec.labels: is not a field here; allowed are addresses, ports, serviceAccount, locality, egress, outboundPort, accessLog`,
+    ],
+  );
+});
+
+test("reads an HTTPRoute on a Service: matches, filters, weights and timeouts", () => {
+  const { object, diagnostics } = read(`
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: stock, namespace: shop, creationTimestamp: "2026-01-02T03:04:05Z" }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: stock, port: 80 }]
+  rules:
+    - name: special
+      matches:
+        - path: { type: PathPrefix, value: /v2/ }
+          method: GET
+          headers: [{ name: X-Version, value: two }, { name: X-Id, type: RegularExpression, value: "[0-9]+" }]
+          queryParams: [{ name: q, value: "1" }]
+      filters:
+        - type: RequestHeaderModifier
+          requestHeaderModifier: { set: [{ name: X-A, value: a }], remove: [X-B] }
+        - type: URLRewrite
+          urlRewrite: { hostname: stock.internal, path: { type: ReplacePrefixMatch, replacePrefixMatch: /new } }
+      backendRefs:
+        - { name: stock-v2, port: 80, weight: 3 }
+        - { name: other, namespace: elsewhere, port: 81 }
+      timeouts: { request: 5s, backendRequest: 1500ms }
+`);
+  assert.deepEqual(diagnostics, []);
+  assert.ok(object?.kind === "http-route");
+  assert.equal(object.createdAtMs, Date.UTC(2026, 0, 2, 3, 4, 5));
+  assert.deepEqual(
+    object.parents.map(({ namespace, name, port }) => ({ namespace, name, port })),
+    [{ namespace: "shop", name: "stock", port: 80 }],
+  );
+  const [rule] = object.rules;
+  assert.ok(rule !== undefined);
+  assert.deepEqual(rule.matches, [
+    {
+      path: { type: "prefix", value: "/v2" },
+      method: "GET",
+      headers: [
+        { name: "x-version", type: "exact", value: "two" },
+        { name: "x-id", type: "regex", value: "[0-9]+" },
+      ],
+      queryParameters: [{ name: "q", type: "exact", value: "1" }],
+    },
+  ]);
+  assert.deepEqual(rule.filters, {
+    requestHeaders: { set: [{ name: "x-a", value: "a" }], add: [], remove: ["x-b"] },
+    responseHeaders: undefined,
+    redirect: undefined,
+    rewrite: { hostname: "stock.internal", path: { type: "prefix", value: "/new" } },
+  });
+  assert.deepEqual(
+    rule.backends.map(({ namespace, name, port, weight }) => [namespace, name, port, weight]),
+    [
+      ["shop", "stock-v2", 80, 3],
+      ["elsewhere", "other", 81, 1],
+    ],
+  );
+  assert.deepEqual([rule.requestTimeoutMs, rule.backendRequestTimeoutMs], [5000, 1500]);
+});
+
+test("what is wrong with an HTTPRoute is said all at once, each with its place", () => {
+  faults(
+    `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: stock }
+spec:
+  parentRefs:
+    - { name: gateway }
+    - { group: "", kind: Service, name: stock, sectionName: x }
+  hostnames: [a.example]
+  rules:
+    - matches:
+        - path: { type: Exact, value: nope }
+        - path: { value: /a//b }
+        - method: get
+        - headers: [{ name: "a b", value: x }, { name: A, value: "1" }, { name: a, value: "2" }]
+      filters:
+        - type: RequestMirror
+          requestMirror: {}
+        - type: URLRewrite
+          urlRewrite: { path: { type: ReplacePrefixMatch } }
+        - type: URLRewrite
+          urlRewrite: {}
+        - { type: Nothing }
+        - type: ResponseHeaderModifier
+          responseHeaderModifier: { add: [{ name: Content-Length, value: "1" }, { name: x, value: "a\\r\\nb: c" }] }
+      backendRefs:
+        - { name: stock-v1, port: 80, weight: -1 }
+        - { name: stock-v2 }
+        - { name: bucket, kind: Bucket, group: storage, port: 1 }
+      timeouts: { request: 1s, backendRequest: 2s, idle: 3s }
+    - filters: [{ type: RequestRedirect, requestRedirect: { statusCode: 304, scheme: ftp } }]
+      backendRefs: [{ name: stock-v1, port: 80 }]
+      timeouts: { request: soon }
+`,
+    [
+      `warning f.yaml:7:7: spec.parentRefs[0]: Gateway has no effect here: only a parent of group "" and kind Service is part of the mesh`,
+      `f.yaml:8:48: spec.parentRefs[1].sectionName: is not for Services; say the port`,
+      `warning f.yaml:9:3: spec.hostnames: has no effect on a route whose parent is a Service`,
+      `f.yaml:12:32: spec.rules[0].matches[0].path.value: found "nope", allowed: a path that begins with "/"`,
+      `f.yaml:13:19: spec.rules[0].matches[1].path.value: found "/a//b", allowed: a path without "//", "/./", "/../", "%2f" and "#"`,
+      `f.yaml:14:11: spec.rules[0].matches[2].method: found "get", allowed: "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"`,
+      `f.yaml:15:23: spec.rules[0].matches[3].headers[0].name: "a b" is not the name of a header`,
+      `warning f.yaml:15:75: spec.rules[0].matches[3].headers[2].name: "a" has been matched above; only the first counts`,
+      `f.yaml:16:7: spec.rules[0].filters: ReplacePrefixMatch needs a PathPrefix in each of the rule's matches`,
+      `f.yaml:17:11: spec.rules[0].filters[0].type: RequestMirror is not supported yet; allowed: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite`,
+      `f.yaml:20:25: spec.rules[0].filters[1].urlRewrite.path.replacePrefixMatch: is missing for ReplacePrefixMatch`,
+      `f.yaml:21:11: spec.rules[0].filters[2].type: URLRewrite stands here twice; once is allowed`,
+      `f.yaml:23:13: spec.rules[0].filters[3].type: found "Nothing", allowed: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite`,
+      `f.yaml:25:45: spec.rules[0].filters[4].responseHeaderModifier.add[0].name: "Content-Length" cannot be changed by a header filter`,
+      `f.yaml:25:92: spec.rules[0].filters[4].responseHeaderModifier.add[1].value: holds characters that a header value must not (RFC 9110 §5.5)`,
+      `f.yaml:27:39: spec.rules[0].backendRefs[0].weight: found -1, allowed: 0 to 1000000`,
+      `f.yaml:28:11: spec.rules[0].backendRefs[1].port: is missing: a Service needs it`,
+      `f.yaml:29:27: spec.rules[0].backendRefs[2].kind: found storage/Bucket, allowed: Service`,
+      `f.yaml:30:32: spec.rules[0].timeouts.backendRequest: must not be longer than the timeout of the whole request`,
+      `warning f.yaml:30:52: spec.rules[0].timeouts.idle: has no effect; Heddle reads request, backendRequest`,
+      `f.yaml:31:61: spec.rules[1].filters[0].requestRedirect.statusCode: found 304, allowed: 301, 302, 303, 307, 308`,
+      `f.yaml:31:78: spec.rules[1].filters[0].requestRedirect.scheme: found "ftp", allowed: "http", "https"`,
+      `f.yaml:32:7: spec.rules[1].backendRefs: must be empty where the rule redirects: no request reaches a backend`,
+      `f.yaml:33:19: spec.rules[1].timeouts.request: "soon" is not a duration; write for example "1.5s", "250ms" or "1h30m"`,
+    ],
+  );
+});
+
+test("kinds that are none of ours are passed over, and only a likely mistake is mentioned", () => {
+  const text = (version: string, kind: string): string => `apiVersion: ${version}\nkind: ${kind}\nmetadata: { name: x }`;
+  faults(text("apps/v1", "Deployment"), []);
+  faults(text("heddle.dev/v1", "Process"), []);
+  faults(text("example.com/v1", "Thing"), ["warning f.yaml:2:1: kind: example.com/v1 Thing is not read"]);
+  faults(text("gateway.networking.k8s.io/v1", "GRPCRoute"), ["warning f.yaml:2:1: kind: GRPCRoute has no effect yet"]);
+  faults(text("gateway.networking.k8s.io/v1alpha2", "HTTPRoute"), [
+    `f.yaml:1:1: apiVersion: found "gateway.networking.k8s.io/v1alpha2", allowed for HTTPRoute: "gateway.networking.k8s.io/v1"`,
+  ]);
+  faults(text("heddle.dev/v1", "Wrokload"), [`f.yaml:2:1: kind: found "Wrokload", allowed: "Workload", "Process"`]);
+  faults("just: text", ["f.yaml:1:1: apiVersion: is missing", "f.yaml:1:1: kind: is missing"]);
+  faults("[1, 2]", [
+    "f.yaml:1:1: found [1,2], allowed: an object",
+    "f.yaml:1:1: apiVersion: is missing",
+    "f.yaml:1:1: kind: is missing",
+  ]);
+});
+
+function read(text: string): ReadObject {
+  const documents = parseYamlDocuments("f.yaml", text);
+  assert.ok(documents.ok, JSON.stringify(documents));
+  assert.equal(documents.value.length, 1);
+  return readObject(documents.value[0]!); // one, as was just checked
+}
+
+function faults(text: string, expected: readonly string[]): void {
+  const { diagnostics, object } = read(text);
+  assert.deepEqual(
+    diagnostics.map((one) => `${one.severity === "warning" ? "warning " : ""}${formatDiagnostic(one)}`),
+    expected,
+  );
+  if (diagnostics.some(({ severity }) => severity === "error")) assert.equal(object, undefined);
+}
