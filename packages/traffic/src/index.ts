@@ -57,6 +57,14 @@ export {
 } from "./route/header-format.ts";
 export { compileHeaderMutations, type HeaderMutation, type HeaderMutationLevel } from "./route/mutate-headers.ts";
 export { pathOnly, portStart } from "./route/path.ts";
+export {
+  canonicalPath,
+  mergeSlashes,
+  type NormalizedPath,
+  normalizeTarget,
+  type PathNormalizationOptions,
+  unescapeSlashes,
+} from "./route/path-normalization.ts";
 export type { Redirect } from "./route/redirect.ts";
 export { replaceAuthority } from "./route/rewrite.ts";
 export type {
