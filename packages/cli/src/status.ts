@@ -12,18 +12,19 @@ export interface NodeReport {
   readonly id: string;
   readonly cluster: string;
   readonly variant: "sotw" | "delta";
-  readonly connectedSince: string;
+  /** ISO 8601. */
+  readonly connectedAt: string;
   readonly types: readonly TypeReport[];
-  /** What the node accepted and does not honour. Empty where the node cannot say (a foreign client). */
-  readonly unhonoured: readonly { readonly resource: string; readonly path: string; readonly note: string }[];
+  /** What the node accepted and does not honour; absent where the node cannot say (a foreign client). */
+  readonly unhonoured?: readonly { readonly resource: string; readonly path: string; readonly note: string }[];
 }
 
 export interface TypeReport {
-  readonly typeUrl: string;
+  /** "Cluster" */
+  readonly type: string;
   readonly resources: number;
-  readonly acked: string;
   /** Why the node refused the newest; null where it did not. */
-  readonly nacked: string | null;
+  readonly rejected: { readonly message: string } | null;
 }
 
 export async function readStatus(adminUrl: string): Promise<Result<StatusReport, string>> {
@@ -44,14 +45,9 @@ export function troubles(status: StatusReport): string[] {
   return [
     ...status.diagnostics.map((diagnostic) => `${diagnostic.severity}: ${formatDiagnostic(diagnostic)}`),
     ...status.nodes.flatMap(({ id, types }) =>
-      types.flatMap(({ typeUrl, nacked }) =>
-        nacked === null ? [] : [`error: ${id} refused ${shortType(typeUrl)}: ${nacked}`],
+      types.flatMap(({ type, rejected }) =>
+        rejected === null ? [] : [`error: ${id} refused ${type}: ${rejected.message}`],
       ),
     ),
   ];
-}
-
-/** "Cluster" of "type.googleapis.com/envoy.config.cluster.v3.Cluster" */
-export function shortType(typeUrl: string): string {
-  return typeUrl.slice(typeUrl.lastIndexOf(".") + 1);
 }

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { type Command, UsageError } from "../command.ts";
-import { type NodeReport, readStatus, type StatusReport, shortType, troubles } from "../status.ts";
+import { type NodeReport, readStatus, type StatusReport, troubles } from "../status.ts";
 import { formatTable } from "../up/table.ts";
 
 const help = `Usage: heddle status [OPTIONS]
@@ -48,7 +48,7 @@ function parse(args: readonly string[]) {
 export function formatStatus(report: StatusReport): string {
   const wrong = troubles(report);
   const unhonoured = report.nodes.flatMap((node) =>
-    node.unhonoured.map(({ resource, path, note }) => `  ${node.id}: ${resource}: ${path}: ${note}`),
+    (node.unhonoured ?? []).map(({ resource, path, note }) => `  ${node.id}: ${resource}: ${path}: ${note}`),
   );
   return [
     report.nodes.length === 0
@@ -61,14 +61,7 @@ export function formatStatus(report: StatusReport): string {
 }
 
 function rowOf(node: NodeReport): readonly string[] {
-  const accepted = node.types.map(({ typeUrl, resources }) => `${resources} ${shortType(typeUrl)}`);
-  const refused = node.types.filter(({ nacked }) => nacked !== null).map(({ typeUrl }) => shortType(typeUrl));
-  return [
-    node.id,
-    node.cluster,
-    node.connectedSince,
-    node.variant,
-    accepted.join(", ") || "-",
-    refused.join(", ") || "-",
-  ];
+  const accepted = node.types.map(({ type, resources }) => `${resources} ${type}`);
+  const refused = node.types.filter(({ rejected }) => rejected !== null).map(({ type }) => type);
+  return [node.id, node.cluster, node.connectedAt, node.variant, accepted.join(", ") || "-", refused.join(", ") || "-"];
 }
