@@ -1,4 +1,4 @@
-import { type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import type { ServerResponse, ServerSession, ServerTypeStatus, ServerVariant } from "./protocol/server-session.ts";
@@ -76,6 +76,8 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     this.variant = wire.variant.name;
     this.openedAtMs = context.clock.wallNow();
     this.peer = call.getPeer();
+    // At once: until there is something to send, this is all that tells a client that somebody is there.
+    call.sendMetadata(new Metadata());
     call.on("data", (bytes: Buffer) => this.#receive(bytes));
     call.on("end", () => this.close(status.OK, ""));
     call.on("cancelled", () => this.#end("cancelled"));

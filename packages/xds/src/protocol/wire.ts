@@ -15,6 +15,11 @@ export interface Status {
   readonly message: string;
 }
 
+export interface ResourceError {
+  readonly name: string;
+  readonly status: Status;
+}
+
 export interface DiscoveryRequest {
   readonly versionInfo: string;
   readonly node: XdsNode | undefined;
@@ -30,6 +35,8 @@ export interface DiscoveryResponse {
   readonly typeUrl: string;
   readonly nonce: string;
   readonly controlPlaneIdentifier: string;
+  /** What the server could not give, by name (gRFC A88). Left out: nothing. */
+  readonly resourceErrors?: readonly ResourceError[];
 }
 
 export interface DeltaDiscoveryRequest {
@@ -49,6 +56,8 @@ export interface DeltaDiscoveryResponse {
   readonly removedResources: readonly string[];
   readonly nonce: string;
   readonly controlPlaneIdentifier: string;
+  /** What the server could not give, by name (gRFC A88). Left out: nothing. */
+  readonly resourceErrors?: readonly ResourceError[];
 }
 
 export interface DeltaResource {

@@ -1,0 +1,97 @@
+import type { Clock } from "@heddle/base";
+import {
+  decodeDeltaDiscoveryResponse,
+  decodeDiscoveryResponse,
+  encodeDeltaDiscoveryRequest,
+  encodeDiscoveryRequest,
+} from "@heddle/proto";
+import { deltaClient } from "./protocol/client-delta.ts";
+import type { ResourceStatus } from "./protocol/client-resources.ts";
+import { ClientSession } from "./protocol/client-session.ts";
+import { sotwClient } from "./protocol/client-sotw.ts";
+import type { ReceiveOutcome } from "./protocol/client-type.ts";
+import type {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  DiscoveryRequest,
+  DiscoveryResponse,
+} from "./protocol/wire.ts";
+import { readResourceErrors } from "./protocol/wire-reader.ts";
+import type { ResourceKind, ResourceType } from "./resource/resource-type.ts";
+import type { XdsNode } from "./snapshot.ts";
+import type { ResourceUpdate } from "./subscription.ts";
+
+/** A client's session as the stream sees it: bytes in, bytes out, whatever the variant. */
+export interface ClientWire {
+  /** Of the gRPC method. */
+  readonly path: string;
+  readonly wantsAnything: boolean;
+  openStream(): void;
+  closeStream(): void;
+  subscribe(kind: ResourceKind, names: ReadonlySet<string>): void;
+  /** Throws on bytes that are no response. `outcome` is undefined when the type was never asked for. */
+  receive(bytes: Uint8Array): ReceivedResponse;
+  /** What has to be sent now. */
+  takeRequests(): Buffer[];
+  statuses(): ResourceStatus[];
+}
+
+export interface ReceivedResponse {
+  readonly typeUrl: string;
+  readonly nonce: string;
+  readonly controlPlane: string;
+  readonly outcome: ReceiveOutcome | undefined;
+}
+
+export interface ClientWireOptions {
+  readonly variant: "sotw" | "delta";
+  readonly node: XdsNode;
+  readonly types: readonly ResourceType<unknown>[];
+  readonly clock: Clock;
+  /** Names that went unanswered for too long. */
+  readonly onTimeout: (update: ResourceUpdate) => void;
+}
+
+const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
+
+export function clientWire({ variant, node, types, clock, onTimeout }: ClientWireOptions): ClientWire {
+  return variant === "sotw"
+    ? overBytes(new ClientSession(node, types, sotwClient, clock, onTimeout), {
+        path: `${SERVICE}/StreamAggregatedResources`,
+        encode: encodeDiscoveryRequest,
+        decode: (bytes) => ({ ...decodeDiscoveryResponse(bytes), resourceErrors: readResourceErrors(bytes, 7) }),
+      })
+    : overBytes(new ClientSession(node, types, deltaClient, clock, onTimeout), {
+        path: `${SERVICE}/DeltaAggregatedResources`,
+        encode: encodeDeltaDiscoveryRequest,
+        decode: (bytes) => ({ ...decodeDeltaDiscoveryResponse(bytes), resourceErrors: readResourceErrors(bytes, 9) }),
+      });
+}
+
+interface Codec<Request, Response> {
+  readonly path: string;
+  readonly encode: (request: Request) => Uint8Array;
+  readonly decode: (bytes: Uint8Array) => Response;
+}
+
+function overBytes<
+  Request extends DiscoveryRequest | DeltaDiscoveryRequest,
+  Response extends DiscoveryResponse | DeltaDiscoveryResponse,
+>(session: ClientSession<Request, Response>, { path, encode, decode }: Codec<Request, Response>): ClientWire {
+  return {
+    path,
+    get wantsAnything() {
+      return session.wantsAnything;
+    },
+    openStream: () => session.openStream(),
+    closeStream: () => session.closeStream(),
+    subscribe: (kind, names) => session.subscribe(kind, names),
+    receive(bytes) {
+      const response = decode(bytes);
+      const { typeUrl, nonce, controlPlaneIdentifier } = response;
+      return { typeUrl, nonce, controlPlane: controlPlaneIdentifier, outcome: session.receive(response) };
+    },
+    takeRequests: () => session.takeRequests().map((request) => Buffer.from(encode(request))),
+    statuses: () => session.statuses(),
+  };
+}

@@ -1,0 +1,243 @@
+import { type ClientDuplexStream, connectivityState, type StatusObject } from "@grpc/grpc-js";
+import { Backoff, type Clock, type Inspectable, type Json, type Timer } from "@heddle/base";
+import type { Log, MetricScope } from "@heddle/telemetry";
+import { ClientMetrics } from "./client-metrics.ts";
+import { type ClientWire, clientWire, type ReceivedResponse } from "./client-wire.ts";
+import type { XdsChannel } from "./dial.ts";
+import type { ResourceStatus } from "./protocol/client-resources.ts";
+import { shortTypeName } from "./protocol/type-urls.ts";
+import type { ResourceKind, ResourceType } from "./resource/resource-type.ts";
+import type { XdsNode } from "./snapshot.ts";
+import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
+
+export { type XdsChannel, xdsDial } from "./dial.ts";
+export type { ResourceStatus } from "./protocol/client-resources.ts";
+
+export interface XdsClientOptions {
+  /** Makes a new connection to the control plane; called for each attempt. Failing to connect shows on its streams. */
+  readonly dial: () => XdsChannel;
+  readonly node: XdsNode;
+  readonly variant: "sotw" | "delta";
+  /** One for each kind that will be subscribed. */
+  readonly types: readonly ResourceType<unknown>[];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: MetricScope;
+  /**
+   * What was accepted, removed, or does not exist. Called before the response that brought it is acknowledged; `subscribe`
+   * may be called from within.
+   */
+  readonly onUpdate: (update: ResourceUpdate) => void;
+  /** The connection, or what `statuses()` says of a resource, has changed. */
+  readonly onStatus?: (status: XdsClientStatus) => void;
+  /** A connection is up: other streams to the same control plane may be opened on it. It ends with the xDS stream. */
+  readonly onConnected?: (channel: XdsChannel) => void;
+  /** For the jitter of reconnecting: from 0 (included) to 1 (excluded). */
+  readonly random?: () => number;
+}
+
+export interface XdsClientStatus {
+  /** idle: nothing is subscribed yet. connected: the control plane has answered. waiting: for the next attempt. */
+  readonly state: "idle" | "connecting" | "connected" | "waiting" | "closed";
+  /** Wall clock, of the last change of `state`. */
+  readonly sinceMs: number;
+  /** Since the last connection that answered. */
+  readonly attempts: number;
+  /** Why the last stream ended; empty if none has. */
+  readonly lastError: string;
+  /** `control_plane.identifier` of the last response. */
+  readonly controlPlane: string;
+}
+
+/** Before jitter: each wait is random from 0 to these, so that a mesh that lost its control plane does not return at once. */
+const BACKOFF = { baseMs: 200, maxMs: 10_000 };
+
+/** A connection that is not up by then is given up and dialled anew. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/**
+ * Keeps an aggregated xDS stream to a control plane: subscribes, accepts and rejects, reconnects for ever, and keeps what it
+ * holds through all of it. It dials when something is first subscribed.
+ */
+export class XdsClient implements ResourceSubscriber, Inspectable {
+  readonly name = "xds-client";
+  readonly #options: XdsClientOptions;
+  readonly #wire: ClientWire;
+  readonly #backoff: Backoff;
+  readonly #metrics: ClientMetrics;
+  #channel: XdsChannel | undefined;
+  #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
+  #retry: Timer | undefined;
+  #connectTimeout: Timer | undefined;
+  #status: XdsClientStatus;
+
+  constructor(options: XdsClientOptions) {
+    const { variant, node, types, clock, metrics, random } = options;
+    this.#options = options;
+    this.#wire = clientWire({ variant, node, types, clock, onTimeout: (update) => this.#deliver(update) });
+    this.#backoff = new Backoff(BACKOFF, random);
+    this.#metrics = new ClientMetrics(metrics);
+    this.#status = { state: "idle", sinceMs: clock.wallNow(), attempts: 0, lastError: "", controlPlane: "" };
+  }
+
+  get status(): XdsClientStatus {
+    return this.#status;
+  }
+
+  subscribe(kind: ResourceKind, names: ReadonlySet<string>): void {
+    this.#wire.subscribe(kind, names);
+    if (this.#status.state === "idle" && this.#wire.wantsAnything) this.#connect();
+    else this.#flush();
+  }
+
+  /** Every resource that is wanted or held. */
+  statuses(): ResourceStatus[] {
+    return this.#wire.statuses();
+  }
+
+  inspect(): Json {
+    const { state, sinceMs, attempts, lastError, controlPlane } = this.#status;
+    return {
+      state,
+      since: new Date(sinceMs).toISOString(),
+      attempts,
+      lastError,
+      controlPlane,
+      variant: this.#options.variant,
+      resources: this.statuses().map((resource) => ({
+        type: resource.kind,
+        name: resource.name,
+        state: resource.state,
+        version: resource.version,
+        errors: resource.errors,
+        rejectedVersion: resource.rejectedVersion,
+        unhonoured: resource.unhonoured.map(({ path, note }) => ({ path, note })),
+        updatedAt: resource.updatedAtMs === undefined ? null : new Date(resource.updatedAtMs).toISOString(),
+      })),
+    };
+  }
+
+  /** Ends the stream and the connection. What was accepted stays with whoever was told. */
+  close(): void {
+    if (this.#status.state === "closed") return;
+    this.#hangUp();
+    this.#retry?.cancel();
+    this.#setStatus({ state: "closed" });
+  }
+
+  #connect(): void {
+    this.#retry = undefined;
+    this.#setStatus({ state: "connecting", attempts: this.#status.attempts + 1 });
+    this.#metrics.attempts.add();
+    const channel = this.#options.dial();
+    const stream = channel.makeBidiStreamRequest<Buffer, Buffer>(this.#wire.path, asIs, asIs);
+    this.#channel = channel;
+    this.#stream = stream;
+    // Every end of a stream comes as a status; an error that is not listened to would end the process.
+    stream.on("error", () => undefined);
+    stream.on("status", (status: StatusObject) => this.#lost(stream, describe(status)));
+    stream.on("metadata", () => this.#answered(stream, channel));
+    stream.on("data", (bytes: Buffer) => this.#receive(stream, channel, bytes));
+    this.#connectTimeout = this.#options.clock.after(
+      CONNECT_TIMEOUT_MS,
+      () => this.#checkConnected(stream, channel),
+      true,
+    );
+    this.#wire.openStream();
+    this.#flush();
+  }
+
+  #checkConnected(stream: ClientDuplexStream<Buffer, Buffer>, channel: XdsChannel): void {
+    // A control plane that is still gathering its configuration says nothing on a connection that is up.
+    if (channel.getChannel().getConnectivityState(false) === connectivityState.READY) return;
+    this.#lost(stream, `no connection after ${CONNECT_TIMEOUT_MS} ms`);
+  }
+
+  /** The first sign of life of a stream. */
+  #answered(stream: ClientDuplexStream<Buffer, Buffer>, channel: XdsChannel): void {
+    if (stream !== this.#stream || this.#status.state === "connected") return;
+    this.#connectTimeout?.cancel();
+    this.#backoff.reset();
+    this.#metrics.connected.set(1);
+    this.#options.log.info("connected to the control plane", { attempts: this.#status.attempts });
+    this.#setStatus({ state: "connected", attempts: 0 });
+    this.#options.onConnected?.(channel);
+  }
+
+  #receive(stream: ClientDuplexStream<Buffer, Buffer>, channel: XdsChannel, bytes: Buffer): void {
+    if (stream !== this.#stream) return;
+    this.#answered(stream, channel);
+    let received: ReceivedResponse;
+    try {
+      received = this.#wire.receive(bytes);
+    } catch (error) {
+      this.#lost(stream, `the control plane sent what is no discovery response: ${String(error)}`);
+      return;
+    }
+    const { outcome, typeUrl, nonce, controlPlane } = received;
+    if (outcome === undefined) return;
+    this.#metrics.responses(typeUrl).add();
+    if (outcome.errors.length > 0) {
+      this.#metrics.rejections(typeUrl).add();
+      const type = shortTypeName(typeUrl);
+      this.#options.log.warn("rejected configuration", { type, nonce, controlPlane, errors: outcome.errors });
+    }
+    this.#deliver(outcome.update);
+    this.#setStatus({ controlPlane });
+  }
+
+  #deliver(update: ResourceUpdate): void {
+    const { changed, removed, absent, refreshed } = update;
+    if (changed.size > 0 || removed.length > 0 || absent.length > 0 || (refreshed?.length ?? 0) > 0) {
+      this.#options.onUpdate(update);
+    }
+    this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#stream === undefined) return;
+    for (const request of this.#wire.takeRequests()) this.#stream.write(request);
+  }
+
+  /** The stream is gone. What it brought keeps serving. */
+  #lost(stream: ClientDuplexStream<Buffer, Buffer>, reason: string): void {
+    if (stream !== this.#stream) return;
+    const wasConnected = this.#status.state === "connected";
+    this.#hangUp();
+    const waitMs = this.#backoff.nextMs();
+    const fields = { reason, retryInMs: Math.round(waitMs), attempts: this.#status.attempts };
+    // While a control plane is away every attempt fails alike; the first word of it is enough.
+    if (wasConnected || this.#status.attempts === 1) this.#options.log.warn("lost the control plane", fields);
+    else this.#options.log.debug("the control plane is still away", fields);
+    this.#retry = this.#options.clock.after(waitMs, () => this.#connect(), true);
+    this.#setStatus({ state: "waiting", lastError: reason });
+  }
+
+  #hangUp(): void {
+    this.#connectTimeout?.cancel();
+    this.#connectTimeout = undefined;
+    const stream = this.#stream;
+    this.#stream = undefined;
+    if (stream !== undefined) this.#wire.closeStream();
+    stream?.cancel();
+    this.#channel?.close();
+    this.#channel = undefined;
+    this.#metrics.connected.set(0);
+  }
+
+  #setStatus(change: Partial<XdsClientStatus>): void {
+    const moved = change.state !== undefined && change.state !== this.#status.state;
+    this.#status = { ...this.#status, ...change, ...(moved && { sinceMs: this.#options.clock.wallNow() }) };
+    this.#options.onStatus?.(this.#status);
+  }
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function describe(status: StatusObject): string {
+  return status.details === ""
+    ? `the stream ended with code ${status.code}`
+    : `${status.details} (code ${status.code})`;
+}

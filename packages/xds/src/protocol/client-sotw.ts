@@ -1,0 +1,119 @@
+import { ClientResources, nackMessage } from "./client-resources.ts";
+import type { ClientType, MakeClientType, ReceiveOutcome } from "./client-type.ts";
+import { WILDCARD } from "./subscription.ts";
+import type { DiscoveryRequest, DiscoveryResponse, Status } from "./wire.ts";
+
+/** google.rpc.Code INVALID_ARGUMENT. */
+const INVALID_ARGUMENT = 3;
+
+export const sotwClient: MakeClientType<DiscoveryRequest, DiscoveryResponse> = (type, clock, onTimeout) =>
+  new SotwClientType(new ClientResources(type, clock, onTimeout));
+
+/** The state-of-the-world variant, client's side: one request says everything, the whole list of names each time. */
+class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> {
+  readonly resources: ClientResources;
+  /** Of the last response that was accepted whole. */
+  #version = "";
+  /** What is held is not what `#version` stood for: parts of a later response were taken, or something was dropped. */
+  #mixed = false;
+  #nonce = "";
+  #error: Status | undefined;
+  #due = false;
+  #open = false;
+  /** Whether anything was asked for on this stream, and whether by name: an empty list then means nothing. */
+  #asked = false;
+  #named = false;
+
+  constructor(resources: ClientResources) {
+    this.resources = resources;
+  }
+
+  openStream(): void {
+    this.#open = true;
+    this.#nonce = "";
+    this.#error = undefined;
+    this.#asked = false;
+    this.#named = false;
+    this.#due = this.resources.wantsAnything;
+    this.resources.startAsking();
+  }
+
+  closeStream(): void {
+    this.#open = false;
+    this.resources.stopAsking();
+  }
+
+  subscribe(names: ReadonlySet<string>): void {
+    const { added, dropped } = this.resources.want(names);
+    if (added.length > 0 || dropped.length > 0) this.#due = true;
+    if (dropped.length > 0) this.#mixed = true;
+  }
+
+  receive(response: DiscoveryResponse): ReceiveOutcome {
+    const { resources } = this;
+    const { versionInfo } = response;
+    const receipt = resources.receive(
+      response.resources.map((message) => ({ name: undefined, version: versionInfo, message })),
+    );
+    const gone = resources.noteErrors(response.resourceErrors ?? []);
+    const stated = resources.removeEach(gone.filter((name) => !receipt.seen.has(name)));
+    // In a complete set absence is removal; among what merely changed it means nothing.
+    const unsaid =
+      resources.type.completeInSotw && !receipt.unnamed
+        ? resources.removeAllBut(new Set([...receipt.seen, ...(response.resourceErrors ?? []).map(({ name }) => name)]))
+        : { removed: [], absent: [] };
+    this.#nonce = response.nonce;
+    this.#due = true;
+    const accepted = receipt.errors.length === 0;
+    this.#error = accepted ? undefined : { code: INVALID_ARGUMENT, message: nackMessage(receipt.errors) };
+    this.#mixed = !accepted;
+    if (accepted) this.#version = versionInfo;
+    const update = {
+      kind: resources.type.kind,
+      changed: receipt.changed,
+      refreshed: receipt.refreshed,
+      removed: [...stated.removed, ...unsaid.removed],
+      absent: [...stated.absent, ...unsaid.absent],
+    };
+    return { update, errors: receipt.errors };
+  }
+
+  takeRequest(): DiscoveryRequest | undefined {
+    if (!this.#due || !this.#open) return undefined;
+    this.#due = false;
+    const first = !this.#asked;
+    if (first && !this.resources.wantsAnything) return undefined;
+    this.#asked = true;
+    const errorDetail = this.#error;
+    this.#error = undefined;
+    return {
+      typeUrl: this.resources.type.typeUrl,
+      versionInfo: first && !this.#versionIsHeld() ? "" : this.#version,
+      resourceNames: this.#list(),
+      responseNonce: this.#nonce,
+      errorDetail,
+      node: undefined,
+    };
+  }
+
+  /**
+   * On a new stream a server may leave unanswered a client that names the current version. So the version is named only
+   * while it describes what is held: not after that has been mixed, not with a name still unanswered.
+   */
+  #versionIsHeld(): boolean {
+    return !this.#mixed && this.resources.isAnswered;
+  }
+
+  /**
+   * The old form of the wildcard, an empty list, is understood by every server, but means all only as long as the stream
+   * has not named anything.
+   */
+  #list(): readonly string[] {
+    const { wildcard, names, type } = this.resources;
+    const list = wildcard ? [WILDCARD, ...names] : [...names];
+    const oldForm = wildcard && names.size === 0 && type.completeInSotw && !this.#named;
+    if (oldForm) return [];
+    this.#named = true;
+    return list;
+  }
+}

@@ -1,0 +1,35 @@
+import type { Clock } from "@heddle/base";
+import type { ResourceType } from "../resource/resource-type.ts";
+import type { ResourceUpdate } from "../subscription.ts";
+import type { ClientResources } from "./client-resources.ts";
+
+/**
+ * What a client knows of one type: its subscription and what it holds live on from stream to stream; nonces begin anew with
+ * each. Requests are not sent but taken: the owner takes the one that is due after each event, before the next. (What is
+ * dropped is forgotten, so a server that never hears of the dropping would not send it again.)
+ */
+export interface ClientType<Request, Response> {
+  readonly resources: ClientResources;
+  /** A new stream: nothing has been said on it yet. */
+  openStream(): void;
+  closeStream(): void;
+  /** Replaces what is wanted. */
+  subscribe(names: ReadonlySet<string>): void;
+  /** Takes a response; its verdict becomes due. */
+  receive(response: Response): ReceiveOutcome;
+  /** The request that has to go out now, if any; without the node. */
+  takeRequest(): Request | undefined;
+}
+
+export interface ReceiveOutcome {
+  readonly update: ResourceUpdate;
+  /** Every reason why a resource was refused; empty when the response was accepted. */
+  readonly errors: readonly string[];
+}
+
+/** How one variant of the protocol keeps a type. */
+export type MakeClientType<Request, Response> = (
+  type: ResourceType<unknown>,
+  clock: Clock,
+  onTimeout: (update: ResourceUpdate) => void,
+) => ClientType<Request, Response>;
