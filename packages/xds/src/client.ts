@@ -65,6 +65,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   readonly #wire: ClientWire;
   readonly #backoff: Backoff;
   readonly #metrics: ClientMetrics;
+  readonly #answeredKinds: Set<ResourceKind> = new Set();
   #channel: XdsChannel | undefined;
   #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
   #retry: Timer | undefined;
@@ -187,8 +188,11 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   }
 
   #deliver(update: ResourceUpdate): void {
-    const { changed, removed, absent, refreshed } = update;
-    if (changed.size > 0 || removed.length > 0 || absent.length > 0 || (refreshed?.length ?? 0) > 0) {
+    const { kind, changed, removed, absent, refreshed } = update;
+    // The first answer of a kind is news even if it holds nothing: whoever waits with starting knows that there is nothing.
+    const isFirst = !this.#answeredKinds.has(kind);
+    this.#answeredKinds.add(kind);
+    if (isFirst || changed.size > 0 || removed.length > 0 || absent.length > 0 || (refreshed?.length ?? 0) > 0) {
       this.#options.onUpdate(update);
     }
     this.#flush();
