@@ -4,7 +4,7 @@ import { DeadlineHeap } from "./deadline-heap.ts";
  * Gives each of n places its share by weight, spread as evenly as the weights allow: the k-th turn of a place is due at
  * k / weight, and the earliest is taken.
  *
- *     weights 3, 1, 1:   a a a b c │ a a a b c │ …      over a cycle of five picks exactly 3, 1 and 1
+ *     weights 3, 1, 1:   a a b c a │ a a b c a │ …      over a cycle of five picks exactly 3, 1 and 1
  *
  * Deadlines are divided anew each time. Adding 1 / weight up would drift, and equal deadlines would no longer be equal;
  * a division rounds the same fraction to the same number always.

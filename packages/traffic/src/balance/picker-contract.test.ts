@@ -1,0 +1,12 @@
+import { leastRequest } from "./least-request.ts";
+import { pickerContract } from "./picker-contract.ts";
+import { randomChoice } from "./random.ts";
+import { roundRobin } from "./round-robin.ts";
+
+pickerContract("round robin", roundRobin, { tolerance: 0 });
+pickerContract("random", randomChoice, { tolerance: 0.1 });
+pickerContract(
+  "least request",
+  (endpoints, random) => leastRequest(endpoints, random, { choiceCount: 2, activeRequestBias: 1 }),
+  { tolerance: 0.1 },
+);

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Worker } from "node:worker_threads";
+import { CIRCUIT_BREAKER_CELLS, CircuitBreaker } from "./circuit-breaker.ts";
+
+const LIMITS = { maxConnections: 2, maxPendingRequests: 1, maxRequests: 3, maxRetries: 0 };
+
+function cells(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(4 * CIRCUIT_BREAKER_CELLS));
+}
+
+describe("circuit breaker", () => {
+  it("counts each kind up to its own limit, and down again", () => {
+    const breaker = new CircuitBreaker(cells(), LIMITS);
+    assert.ok(breaker.tryAcquireConnection() && breaker.tryAcquireConnection());
+    assert.ok(!breaker.tryAcquireConnection());
+    assert.ok(breaker.tryAcquirePending() && !breaker.tryAcquirePending());
+    assert.ok(breaker.tryAcquireRequest());
+    assert.ok(!breaker.tryAcquireRetry());
+    assert.deepEqual(breaker.counts, { connections: 2, pendingRequests: 1, requests: 1, retries: 0 });
+    breaker.releaseConnection();
+    assert.ok(breaker.tryAcquireConnection());
+  });
+
+  it("keeps its counts when the limits change, and lets nobody in until enough have left", () => {
+    const shared = cells();
+    const before = new CircuitBreaker(shared, LIMITS);
+    before.tryAcquireRequest();
+    before.tryAcquireRequest();
+    const after = new CircuitBreaker(shared, { ...LIMITS, maxRequests: 1 });
+    assert.ok(!after.tryAcquireRequest());
+    before.releaseRequest();
+    before.releaseRequest();
+    assert.ok(after.tryAcquireRequest());
+  });
+
+  it("ends the worker that releases what it does not hold", () => {
+    assert.throws(() => new CircuitBreaker(cells(), LIMITS).releaseRetry(), /more often than acquired/);
+  });
+
+  it("never lets more in than the limit when workers race", async () => {
+    const shared = new Int32Array(new SharedArrayBuffer(4 * (CIRCUIT_BREAKER_CELLS + 1)));
+    const source = `
+      const { parentPort, workerData } = require("node:worker_threads");
+      import(workerData.module).then(({ CircuitBreaker }) => {
+        const breaker = new CircuitBreaker(workerData.cells, { maxConnections: 0, maxPendingRequests: 0, maxRequests: 3, maxRetries: 0 });
+        let highest = 0;
+        for (let i = 0; i < 20000; i++) {
+          if (!breaker.tryAcquireRequest()) continue;
+          highest = Math.max(highest, Atomics.add(workerData.cells, 4, 1) + 1); // those inside, counted beside
+          Atomics.sub(workerData.cells, 4, 1);
+          breaker.releaseRequest();
+        }
+        parentPort.postMessage(highest);
+      });`;
+    const workerData = { module: new URL("./circuit-breaker.ts", import.meta.url).href, cells: shared };
+    const highest = await Promise.all(
+      [1, 2].map(
+        () =>
+          new Promise<number>((resolve, reject) => {
+            const worker = new Worker(source, { eval: true, workerData });
+            worker.once("message", resolve);
+            worker.once("error", reject);
+          }),
+      ),
+    );
+    assert.ok(Math.max(...highest) <= 3);
+    assert.deepEqual([...shared], [0, 0, 0, 0, 0]);
+  });
+});
