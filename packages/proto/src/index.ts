@@ -1,3 +1,4 @@
+export { describeMessage, type FieldDescription, isKnownType } from "./describe.ts";
 export {
   type AnyMessage,
   type DeltaDiscoveryRequest,
@@ -19,7 +20,7 @@ export {
 export { formatSegments, fromProtoJson, type JsonIssue, messageFromJson } from "./json-reader.ts";
 export { messageToJson, toProtoJson } from "./json-writer.ts";
 export { decodeMessage, encodeMessage, fieldOf, type Message, toNumber } from "./message.ts";
-export { findType, typeNameOf, typeOf, typeUrlOf } from "./registry.ts";
+export { typeNameOf, typeUrlOf } from "./registry.ts";
 export { validate } from "./validate.ts";
 export {
   durationFromMs,

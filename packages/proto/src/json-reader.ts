@@ -116,6 +116,9 @@ class Reader {
   }
 
   #readEnum(type: protobuf.Enum, json: unknown, path: Path): number | undefined {
+    // Envoy reads the names of enums in any case.
+    if (typeof json === "string" && Object.hasOwn(type.values, json.toUpperCase()))
+      return type.values[json.toUpperCase()];
     if (typeof json === "string" && Object.hasOwn(type.values, json)) return type.values[json];
     if (typeof json === "number" && Number.isInteger(json) && Math.abs(json) <= 0x7fffffff) return json;
     return this.#fail(path, `found ${show(json)}, allowed are ${Object.keys(type.values).join(", ")}`);
@@ -128,7 +131,7 @@ class Reader {
     if (typeof typeUrl !== "string") return this.#fail([...path, "@type"], "must name the message type");
     const name = typeNameOf(typeUrl);
     const type = findType(name);
-    if (type === undefined) return this.#fail([...path, "@type"], `message type ${show(name)} is not known`);
+    if (type === undefined) return this.#fail([...path, "@type"], `message type ${JSON.stringify(name)} is not known`);
     const { "@type": _, ...body } = json;
     const wellKnown = type.fullName.startsWith(".google.protobuf.") && type.fullName !== ".google.protobuf.Empty";
     const inner = wellKnown

@@ -32,6 +32,8 @@ interface FieldPlan {
   readonly message: protobuf.Type | undefined;
   /** `google.protobuf.UInt32Value` and the like: the rules are of what it holds. */
   readonly wrapper: boolean;
+  /** Which member of a oneof is set is the oneof's own matter. */
+  readonly inOneof: boolean;
   /** The message has rules of its own. */
   readonly descend: boolean;
 }
@@ -76,6 +78,7 @@ function toFieldPlan(field: protobuf.Field): FieldPlan {
         ? new Set(Object.values(field.resolvedType.values))
         : undefined,
     message,
+    inOneof: field.partOf !== null,
     wrapper: message !== undefined && WRAPPER.test(message.fullName),
     descend: message !== undefined && !message.fullName.startsWith(".google.protobuf."),
   };
@@ -95,7 +98,7 @@ function validateMessage(plan: Plan, message: Message, prefix: string, problems:
         break;
       case "message":
         if (set === undefined || set === null) {
-          if (isRequired(field.rules)) problems.push(`${path}: must be set`);
+          if (isRequired(field.rules) && !field.inOneof) problems.push(`${path}: must be set`);
         } else validateValue(field, field.rules, set, path, problems);
         break;
       case "repeated":

@@ -7,6 +7,18 @@ export type {
   DiscoveryResponse,
   Status,
 } from "./protocol/wire.ts";
+export type { ListenerOptions } from "./resource/filter-chain.ts";
+export {
+  type FieldClass,
+  HARMLESS_EXTENSIONS,
+  HONOURED,
+  LISTENER_FILTERS,
+  type MessageRules,
+} from "./resource/honoured.ts";
+export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/http-filters.ts";
+export { encodeApiListener } from "./resource/listener.ts";
+export { type RawResource, resourceFromJson } from "./resource/resource-from-json.ts";
 export type { Decoded, FieldReport, Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";
+export { makeResourceTypes, type ResourceTypes } from "./resource/resource-types.ts";
 export type { EncodedResource, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "./snapshot.ts";
 export type { AcceptedResource, ResourceSubscriber, ResourceUpdate } from "./subscription.ts";

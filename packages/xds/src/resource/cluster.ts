@@ -1,0 +1,207 @@
+import { err, ok, type Result } from "@heddle/base";
+import { decodeMessage, validate } from "@heddle/proto";
+import type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, EndpointsConfig } from "@heddle/traffic";
+import { requireAds } from "./config-source.ts";
+import { duration, durationUnless, encodeJson, type LooseJsonObject, unless } from "./encode.ts";
+import { decodeEndpoints, endpointsJson } from "./endpoints.ts";
+import { Fields, Findings } from "./fields.ts";
+import { decodeLbPolicy, encodeLbPolicy } from "./load-balancing.ts";
+import { decodeMetadata, encodeMetadata } from "./metadata.ts";
+import type { Decoded, ResourceType } from "./resource-type.ts";
+import { requirePlaintext } from "./transport-socket.ts";
+import { decodeUpstreamProtocol, encodeUpstreamProtocol } from "./upstream-protocol.ts";
+
+const CLUSTER = "envoy.config.cluster.v3.Cluster";
+
+const CONNECT_TIMEOUT_MS = 5000;
+const BUFFER_LIMIT_BYTES = 1024 * 1024;
+const PANIC_THRESHOLD_PERCENT = 50;
+const DNS_REFRESH_MS = 5000;
+const THRESHOLDS: CircuitBreakerThresholds = {
+  maxConnections: 1024,
+  maxPendingRequests: 1024,
+  maxRequests: 1024,
+  maxRetries: 3,
+};
+/** Linux' own (tcp(7)), which Envoy leaves in force for what is not set. */
+const KEEPALIVE = { idleSeconds: 7200, intervalSeconds: 75, probes: 9 };
+
+/** CDS. */
+export const clusterType: ResourceType<ClusterConfig> = {
+  typeUrl: `type.googleapis.com/${CLUSTER}`,
+  kind: "cluster",
+  completeInSotw: true,
+  decode,
+  encode: (config) => encodeJson(CLUSTER, encodeCluster(config)),
+  nameOf: (config) => config.name,
+  references: ({ discovery }) => (discovery.type === "EDS" ? [{ kind: "endpoints", name: discovery.serviceName }] : []),
+};
+
+function decode(bytes: Uint8Array): Result<Decoded<ClusterConfig>, readonly string[]> {
+  const message = decodeMessage(CLUSTER, bytes);
+  if (!message.ok) return err([message.error]);
+  const findings = Findings.of(validate(CLUSTER, message.value));
+  const config = decodeCluster(new Fields(CLUSTER, message.value, "", findings));
+  return findings.errors.length > 0 ? err(findings.errors) : ok({ config, unhonoured: findings.unhonoured });
+}
+
+function decodeCluster(fields: Fields): ClusterConfig {
+  requirePlaintext(fields);
+  const name = fields.text("name");
+  const thresholds = fields.message("circuit_breakers")?.messages("thresholds") ?? [];
+  const keepalive = fields.message("upstream_connection_options")?.message("tcp_keepalive");
+  const panic = fields.message("common_lb_config")?.message("healthy_panic_threshold");
+  return {
+    name,
+    statName: fields.text("alt_stat_name") === "" ? name : fields.text("alt_stat_name"),
+    discovery: decodeDiscovery(fields, name),
+    lbPolicy: decodeLbPolicy(fields),
+    connectTimeoutMs: fields.durationMs("connect_timeout", CONNECT_TIMEOUT_MS),
+    perConnectionBufferLimitBytes: fields.wrappedNumber("per_connection_buffer_limit_bytes", BUFFER_LIMIT_BYTES),
+    circuitBreakers: {
+      default: decodeThresholds(thresholds, "DEFAULT"),
+      high: decodeThresholds(thresholds, "HIGH"),
+    },
+    healthyPanicThresholdPercent: panic?.number("value") ?? PANIC_THRESHOLD_PERCENT,
+    ...decodeUpstreamProtocol(fields),
+    tcpKeepalive: keepalive && {
+      idleSeconds: keepalive.wrappedNumber("keepalive_time", KEEPALIVE.idleSeconds),
+      intervalSeconds: keepalive.wrappedNumber("keepalive_interval", KEEPALIVE.intervalSeconds),
+      probes: keepalive.wrappedNumber("keepalive_probes", KEEPALIVE.probes),
+    },
+    metadata: decodeMetadata(fields.message("metadata")),
+    extensions: [],
+  };
+}
+
+// Envoy takes the first thresholds of a priority.
+function decodeThresholds(all: readonly Fields[], priority: "DEFAULT" | "HIGH"): CircuitBreakerThresholds {
+  const fields = all.find((candidate) => candidate.enumName("priority") === priority);
+  return {
+    maxConnections: fields?.wrappedNumber("max_connections", undefined) ?? THRESHOLDS.maxConnections,
+    maxPendingRequests: fields?.wrappedNumber("max_pending_requests", undefined) ?? THRESHOLDS.maxPendingRequests,
+    maxRequests: fields?.wrappedNumber("max_requests", undefined) ?? THRESHOLDS.maxRequests,
+    maxRetries: fields?.wrappedNumber("max_retries", undefined) ?? THRESHOLDS.maxRetries,
+  };
+}
+
+function decodeDiscovery(fields: Fields, name: string): ClusterConfig["discovery"] {
+  const custom = fields.message("cluster_type");
+  if (custom !== undefined) {
+    fields.fail("cluster_type", `${custom.text("name")} is not supported yet; give a type instead`);
+    return { type: "EDS", serviceName: name };
+  }
+  const type = fields.enumName("type");
+  switch (type) {
+    case "STATIC":
+      return { type, loadAssignment: decodeLoadAssignment(fields, name, "ip") };
+    case "STRICT_DNS":
+      return { type, loadAssignment: decodeLoadAssignment(fields, name, "name"), dns: decodeDns(fields) };
+    case "LOGICAL_DNS": {
+      const loadAssignment = decodeLoadAssignment(fields, name, "name");
+      const count = loadAssignment.localities.reduce((sum, locality) => sum + locality.endpoints.length, 0);
+      if (count !== 1) fields.fail("load_assignment", `found ${count} endpoints, allowed for LOGICAL_DNS is exactly 1`);
+      return { type, loadAssignment, dns: decodeDns(fields) };
+    }
+    case "EDS":
+      return { type, serviceName: decodeServiceName(fields, name) };
+    default:
+      fields.fail("type", `${type} is not supported yet; allowed are STATIC, STRICT_DNS, LOGICAL_DNS and EDS`);
+      return { type: "EDS", serviceName: name };
+  }
+}
+
+function decodeLoadAssignment(fields: Fields, name: string, addresses: "ip" | "name"): EndpointsConfig {
+  if (fields.has("eds_cluster_config")) fields.fail("eds_cluster_config", "is only for clusters of type EDS");
+  const assignment = fields.message("load_assignment");
+  if (assignment !== undefined) return decodeEndpoints(assignment, addresses);
+  fields.fail("load_assignment", `must be set for clusters of type ${fields.enumName("type")}`);
+  return emptyEndpoints(name);
+}
+
+function emptyEndpoints(clusterName: string): EndpointsConfig {
+  return { clusterName, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
+}
+
+function decodeServiceName(fields: Fields, name: string): string {
+  if (fields.has("load_assignment")) fields.fail("load_assignment", "excludes type EDS");
+  const eds = fields.message("eds_cluster_config");
+  if (eds === undefined) {
+    fields.fail("eds_cluster_config", "must be set for clusters of type EDS");
+    return name;
+  }
+  requireAds(eds, "eds_config");
+  return eds.text("service_name") === "" ? name : eds.text("service_name");
+}
+
+function decodeDns(fields: Fields): DnsConfig {
+  return {
+    refreshRateMs: fields.durationMs("dns_refresh_rate", DNS_REFRESH_MS),
+    respectTtl: fields.flag("respect_dns_ttl"),
+    lookupFamily: fields.enumName("dns_lookup_family") as DnsConfig["lookupFamily"],
+  };
+}
+
+function encodeCluster(config: ClusterConfig): LooseJsonObject {
+  return {
+    name: config.name,
+    alt_stat_name: unless(config.name, config.statName),
+    ...encodeDiscovery(config),
+    ...encodeLbPolicy(config.lbPolicy),
+    connect_timeout: durationUnless(CONNECT_TIMEOUT_MS, config.connectTimeoutMs),
+    per_connection_buffer_limit_bytes: unless(BUFFER_LIMIT_BYTES, config.perConnectionBufferLimitBytes),
+    circuit_breakers: encodeCircuitBreakers(config.circuitBreakers),
+    common_lb_config:
+      config.healthyPanicThresholdPercent === PANIC_THRESHOLD_PERCENT
+        ? undefined
+        : { healthy_panic_threshold: { value: config.healthyPanicThresholdPercent } },
+    ...encodeUpstreamProtocol(config),
+    upstream_connection_options: config.tcpKeepalive && {
+      tcp_keepalive: {
+        keepalive_time: unless(KEEPALIVE.idleSeconds, config.tcpKeepalive.idleSeconds),
+        keepalive_interval: unless(KEEPALIVE.intervalSeconds, config.tcpKeepalive.intervalSeconds),
+        keepalive_probes: unless(KEEPALIVE.probes, config.tcpKeepalive.probes),
+      },
+    },
+    metadata: encodeMetadata(config.metadata),
+  };
+}
+
+function encodeDiscovery({ name, discovery }: ClusterConfig): LooseJsonObject {
+  if (discovery.type === "EDS") {
+    return {
+      type: "EDS",
+      eds_cluster_config: {
+        eds_config: { ads: {}, resource_api_version: "V3" },
+        service_name: unless(name, discovery.serviceName),
+      },
+    };
+  }
+  const load_assignment = endpointsJson(discovery.loadAssignment);
+  if (discovery.type === "STATIC") return { type: "STATIC", load_assignment };
+  return {
+    type: discovery.type,
+    load_assignment,
+    dns_refresh_rate:
+      discovery.dns.refreshRateMs === DNS_REFRESH_MS ? undefined : duration(discovery.dns.refreshRateMs),
+    respect_dns_ttl: unless(false, discovery.dns.respectTtl),
+    dns_lookup_family: unless("AUTO", discovery.dns.lookupFamily),
+  };
+}
+
+function encodeCircuitBreakers(breakers: ClusterConfig["circuitBreakers"]): LooseJsonObject | undefined {
+  const thresholds = [encodeThresholds("DEFAULT", breakers.default), encodeThresholds("HIGH", breakers.high)].filter(
+    (json) => Object.values(json).some((value, index) => index > 0 && value !== undefined),
+  );
+  return thresholds.length === 0 ? undefined : { thresholds };
+}
+
+function encodeThresholds(priority: "DEFAULT" | "HIGH", thresholds: CircuitBreakerThresholds): LooseJsonObject {
+  return {
+    priority: unless("DEFAULT", priority),
+    max_connections: unless(THRESHOLDS.maxConnections, thresholds.maxConnections),
+    max_pending_requests: unless(THRESHOLDS.maxPendingRequests, thresholds.maxPendingRequests),
+    max_requests: unless(THRESHOLDS.maxRequests, thresholds.maxRequests),
+    max_retries: unless(THRESHOLDS.maxRetries, thresholds.maxRetries),
+  };
+}

@@ -1,0 +1,259 @@
+import {
+  describeMessage,
+  durationToMs,
+  type FieldDescription,
+  fieldOf,
+  type Message,
+  structToJson,
+  toNumber,
+} from "@heddle/proto";
+import { type FieldClass, type FieldRule, HONOURED } from "./honoured.ts";
+import type { FieldReport } from "./resource-type.ts";
+
+/** What was found while one resource was read. */
+export class Findings {
+  readonly #errors = new Set<string>();
+  readonly unhonoured: FieldReport[] = [];
+
+  /** Begins with these errors, each of which starts with its path: what `validate` says. */
+  static of(errors: readonly string[]): Findings {
+    const findings = new Findings();
+    for (const error of errors) findings.#errors.add(error);
+    return findings;
+  }
+
+  /** Each once: `validate` and the reading may say the same. */
+  get errors(): readonly string[] {
+    return [...this.#errors];
+  }
+
+  get errorCount(): number {
+    return this.#errors.size;
+  }
+
+  error(path: string, message: string): void {
+    this.#errors.add(`${path}: ${message}`);
+  }
+
+  report(path: string, note: string): void {
+    this.unhonoured.push({ path, note });
+  }
+}
+
+/**
+ * Reads the fields of one decoded message. As soon as it is made, what is set and not honoured has been refused or
+ * reported, by the table in honoured.ts; a field that the table does not call honoured cannot be read at all. So nothing
+ * is ignored in silence, and the table cannot drift from the code.
+ *
+ * Every reader gives the proto's default for what is not set, and goes on after an error: all of them are wanted.
+ */
+export class Fields {
+  readonly typeName: string;
+  /** Of this message within the resource: "filter_chains[0].filters[1]"; "" is the resource itself. */
+  readonly path: string;
+  readonly findings: Findings;
+  readonly #message: Message;
+  readonly #rules: CompiledRules;
+
+  constructor(typeName: string, message: Message, path: string, findings: Findings) {
+    this.typeName = typeName;
+    this.path = path;
+    this.findings = findings;
+    this.#message = message;
+    this.#rules = rulesOf(typeName);
+    this.#checkClasses();
+  }
+
+  at(name: string): string {
+    return this.path === "" ? name : `${this.path}.${name}`;
+  }
+
+  /** An error at that field; "" is the message itself. */
+  fail(name: string, message: string): void {
+    this.findings.error(name === "" ? this.path : this.at(name), message);
+  }
+
+  report(name: string, note: string): void {
+    this.findings.report(this.at(name), note);
+  }
+
+  has(name: string): boolean {
+    return this.#get(name) !== undefined;
+  }
+
+  text(name: string): string {
+    return (this.#get(name) ?? "") as string;
+  }
+
+  flag(name: string): boolean {
+    return (this.#get(name) ?? false) as boolean;
+  }
+
+  number(name: string): number {
+    return toNumber(this.#get(name) ?? 0);
+  }
+
+  bytes(name: string): Uint8Array | undefined {
+    return this.#get(name) as Uint8Array | undefined;
+  }
+
+  texts(name: string): readonly string[] {
+    return (this.#get(name) ?? []) as readonly string[];
+  }
+
+  numbers(name: string): readonly number[] {
+    return ((this.#get(name) ?? []) as readonly unknown[]).map(toNumber);
+  }
+
+  /** A `google.protobuf.UInt32Value` or another wrapper of a number. */
+  wrappedNumber<Default extends number | undefined>(name: string, unset: Default): number | Default {
+    const wrapper = this.#get(name) as Message | undefined;
+    return wrapper === undefined ? unset : toNumber(fieldOf(wrapper, "value") ?? 0);
+  }
+
+  /** A `google.protobuf.BoolValue`. */
+  wrappedFlag<Default extends boolean | undefined>(name: string, unset: Default): boolean | Default {
+    const wrapper = this.#get(name) as Message | undefined;
+    return wrapper === undefined ? unset : ((fieldOf(wrapper, "value") ?? false) as boolean);
+  }
+
+  /** A `google.protobuf.Duration`. */
+  durationMs<Default extends number | undefined>(name: string, unset: Default): number | Default {
+    const duration = this.#get(name) as Message | undefined;
+    if (duration === undefined) return unset;
+    const ms = durationToMs(duration);
+    if (ms < 0) this.fail(name, `found ${ms / 1000}s, allowed are durations that are not negative`);
+    return ms;
+  }
+
+  /** A `google.protobuf.Struct` as the object that it stands for. */
+  struct(name: string): ReturnType<typeof structToJson> | undefined {
+    const struct = this.#get(name) as Message | undefined;
+    return struct && structToJson(struct);
+  }
+
+  /** The name of an enum's value; that of 0 where the field is not set or holds a number that has no name. */
+  enumName(name: string): string {
+    const names = this.#describe(name).enumNames;
+    const number = (this.#get(name) ?? 0) as number;
+    return names?.get(number) ?? names?.get(0) ?? "";
+  }
+
+  message(name: string): Fields | undefined {
+    const message = this.#get(name) as Message | undefined;
+    return message && new Fields(this.#messageType(name), message, this.at(name), this.findings);
+  }
+
+  messages(name: string): readonly Fields[] {
+    const messages = (this.#get(name) ?? []) as readonly Message[];
+    const type = this.#messageType(name);
+    return messages.map((message, index) => new Fields(type, message, `${this.at(name)}[${index}]`, this.findings));
+  }
+
+  /** A message as it was decoded, for those who read it themselves (an Any). */
+  raw(name: string): Message | undefined {
+    return this.#get(name) as Message | undefined;
+  }
+
+  /** A map of messages, sorted by key. */
+  rawMap(name: string): readonly (readonly [key: string, value: Message, path: string])[] {
+    return Object.entries((this.#get(name) ?? {}) as { readonly [key: string]: Message })
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => [key, value, `${this.at(name)}[${JSON.stringify(key)}]`] as const);
+  }
+
+  #get(name: string): unknown {
+    if (this.#rules.fields.get(name)?.class !== "honoured") {
+      throw new Error(`${this.typeName}.${name} is read and does not stand as honoured in honoured.ts`);
+    }
+    return fieldOf(this.#message, name);
+  }
+
+  #describe(name: string): FieldDescription {
+    return describeMessage(this.typeName).get(name)!; // the test of honoured.ts fails on a name that does not exist
+  }
+
+  #messageType(name: string): string {
+    const type = this.#describe(name).messageType;
+    if (type === undefined) throw new Error(`${this.typeName}.${name} holds no message`);
+    return type;
+  }
+
+  #checkClasses(): void {
+    for (const name of Object.keys(this.#message)) {
+      const rule = this.#rules.fields.get(name);
+      if (rule === undefined || rule.class === "honoured" || !this.#isSet(name, rule)) continue;
+      if (rule.class === "refused") this.fail(name, rule.note);
+      else this.report(name, rule.note);
+    }
+    const unknowns = this.#message["$unknowns"] as readonly Uint8Array[] | undefined;
+    for (const number of new Set(unknowns?.map(fieldNumberOf))) {
+      const message = `a field that this version does not know (number ${number} of ${this.typeName})`;
+      if (this.#rules.unknownFields === "refused") this.fail(`<${number}>`, message);
+      else this.report(`<${number}>`, message);
+    }
+  }
+
+  #isSet(name: string, rule: CompiledRule): boolean {
+    const value = fieldOf(this.#message, name);
+    if (value === undefined) return false;
+    if (rule.isMap && Object.keys(value as object).length === 0) return false;
+    const plain = rule.isWrapper ? (fieldOf(value as Message, "value") ?? false) : value;
+    return rule.unless === undefined || plain !== rule.unless;
+  }
+}
+
+interface CompiledRule {
+  readonly class: FieldClass;
+  readonly note: string;
+  readonly unless: boolean | number | string | undefined;
+  readonly isMap: boolean;
+  readonly isWrapper: boolean;
+}
+
+interface CompiledRules {
+  readonly fields: ReadonlyMap<string, CompiledRule>;
+  readonly unknownFields: "refused" | "reported";
+}
+
+const compiled = new Map<string, CompiledRules>();
+
+function rulesOf(typeName: string): CompiledRules {
+  let rules = compiled.get(typeName);
+  if (rules === undefined) {
+    rules = compileRules(typeName);
+    compiled.set(typeName, rules);
+  }
+  return rules;
+}
+
+function compileRules(typeName: string): CompiledRules {
+  const rules = HONOURED[typeName];
+  if (rules === undefined) throw new Error(`${typeName} is read and does not stand in honoured.ts`);
+  const descriptions = describeMessage(typeName);
+  const compile = (name: string, fieldClass: FieldClass, rule: FieldRule): readonly [string, CompiledRule] => {
+    const description = descriptions.get(name);
+    const { note, unless } = typeof rule === "string" ? { note: rule, unless: undefined } : rule;
+    const isWrapper = description?.messageType?.startsWith("google.protobuf.") === true && unless !== undefined;
+    return [name, { class: fieldClass, note, unless, isMap: description?.label === "map", isWrapper }];
+  };
+  const honoured = rules.honoured.split(/\s+/).filter(Boolean);
+  return {
+    fields: new Map([
+      ...honoured.map((name) => compile(name, "honoured", "")),
+      ...Object.entries(rules.refused ?? {}).map(([name, rule]) => compile(name, "refused", rule)),
+      ...Object.entries(rules.reported ?? {}).map(([name, rule]) => compile(name, "reported", rule)),
+    ]),
+    unknownFields: rules.unknownFields ?? "reported",
+  };
+}
+
+/** The field number of an unknown field as it was on the wire: its tag is a varint, the lowest three bits are the type. */
+function fieldNumberOf(raw: Uint8Array): number {
+  let tag = 0;
+  for (let i = 0; i < raw.length && i < 5; i++) {
+    tag += (raw[i]! & 0x7f) * 2 ** (7 * i); // i is below the length
+    if (raw[i]! < 0x80) break;
+  }
+  return Math.floor(tag / 8);
+}

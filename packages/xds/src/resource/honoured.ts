@@ -1,0 +1,613 @@
+/*
+ * What becomes of every field of every message that the resource types read. One table, three classes (docs/tenets):
+ *
+ *   honoured   it is read and does what Envoy's proto says
+ *   refused    we do not honour it, and it would change who may connect or be called, which route matches, or how bytes are
+ *              protected: the resource is rejected, naming the path
+ *   reported   accepted without effect, and listed by path in `heddle status` and on the admin port
+ *
+ * In doubt a field is refused: an ignored access rule would serve in the open. A test reads the message descriptors and
+ * fails on a field that does not stand here, and on one that stands here and does not exist.
+ */
+
+export type FieldClass = "honoured" | "refused" | "reported";
+
+/** Why a field is refused, or what happens instead of what it says. */
+export type FieldRule =
+  | string
+  | {
+      readonly note: string;
+      /** With this value the field says what happens anyway. */
+      readonly unless: boolean | number | string;
+    };
+
+export interface MessageRules {
+  /** Names, separated by blanks. */
+  readonly honoured: string;
+  readonly refused?: { readonly [field: string]: FieldRule };
+  readonly reported?: { readonly [field: string]: FieldRule };
+  /**
+   * What a field number that we do not know becomes. It is refused in messages that decide what matches, since there it
+   * most likely narrows the match.
+   */
+  readonly unknownFields?: "refused" | "reported";
+}
+
+const LATER = "is not supported yet";
+const NO_RUNTIME = "there is no runtime; the default value holds";
+const NO_EFFECT = "has no effect";
+const NO_HTTP2 = "HTTP/2 settings have no effect yet";
+const NO_HTTP3 = "HTTP/3 is not supported";
+const NO_TLS = "TLS is not supported yet; a connection would be open where it should be protected";
+const NO_SUBSETS = "endpoint subsets are not supported; other endpoints would be called";
+const NO_SLOW_START = "there is no slow start; a new endpoint gets its full share at once";
+const NO_LOCALITY_LB = "localities of one priority are not weighed against each other";
+const NO_MIRRORING = "requests are not mirrored";
+const NO_HEDGING = "requests are not hedged";
+const ECDS = "extension configuration discovery is not supported";
+const NOT_COPIED = "is not copied to filters and logs";
+
+export const HONOURED: { readonly [messageType: string]: MessageRules } = {
+  // Listener
+
+  "envoy.config.listener.v3.Listener": {
+    honoured: `name address additional_addresses stat_prefix filter_chains default_filter_chain
+      per_connection_buffer_limit_bytes listener_filters listener_filters_timeout traffic_direction
+      enable_reuse_port access_log tcp_backlog_size`,
+    refused: {
+      filter_chain_matcher: LATER,
+      use_original_dst: { note: LATER, unless: false },
+      transparent: { note: LATER, unless: false },
+      freebind: { note: LATER, unless: false },
+      bind_to_port: { note: "a listener without a port of its own is not supported yet", unless: true },
+      deprecated_v1: "a listener without a port of its own is not supported yet",
+      udp_listener_config: "UDP is not supported",
+      api_listener: "is for clients that are no proxies",
+      internal_listener: LATER,
+    },
+    reported: {
+      metadata: NOT_COPIED,
+      drain_type: "connections are drained always",
+      reuse_port: "enable_reuse_port alone is read",
+      continue_on_listener_filters_timeout: "a connection that keeps a listener filter waiting is closed",
+      socket_options: NO_EFFECT,
+      tcp_fast_open_queue_length: NO_EFFECT,
+      connection_balance_config: "the kernel spreads connections over the workers",
+      max_connections_to_accept_per_socket_event: NO_EFFECT,
+      enable_mptcp: NO_EFFECT,
+      ignore_global_conn_limit: NO_EFFECT,
+      bypass_overload_manager: NO_EFFECT,
+    },
+  },
+  "envoy.config.listener.v3.AdditionalAddress": {
+    honoured: "address",
+    reported: { socket_options: NO_EFFECT },
+  },
+  "envoy.config.listener.v3.FilterChain": {
+    honoured: "name filter_chain_match filters transport_socket transport_socket_connect_timeout",
+    refused: {
+      use_proxy_proto: { note: LATER, unless: false },
+      on_demand_configuration: LATER,
+    },
+    reported: { metadata: NOT_COPIED },
+    unknownFields: "refused",
+  },
+  "envoy.config.listener.v3.FilterChainMatch": {
+    honoured: `destination_port prefix_ranges direct_source_prefix_ranges source_type source_prefix_ranges source_ports
+      server_names transport_protocol application_protocols`,
+    refused: { address_suffix: LATER, suffix_len: LATER },
+    unknownFields: "refused",
+  },
+  "envoy.config.listener.v3.Filter": {
+    honoured: "name typed_config",
+    refused: { config_discovery: ECDS },
+    unknownFields: "refused",
+  },
+  "envoy.config.listener.v3.ListenerFilter": {
+    honoured: "name typed_config",
+    refused: { config_discovery: ECDS, filter_disabled: LATER },
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.TransportSocket": { honoured: "name typed_config", unknownFields: "refused" },
+  "envoy.config.core.v3.Address": {
+    honoured: "socket_address pipe",
+    refused: { envoy_internal_address: "internal listeners are not supported" },
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.SocketAddress": {
+    honoured: "address port_value",
+    refused: {
+      protocol: "UDP is not supported",
+      named_port: "a port has to be a number",
+      resolver_name: "only the built-in resolver is supported",
+    },
+    reported: { ipv4_compat: "an IPv6 socket takes IPv4 connections as the system's default says" },
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.Pipe": { honoured: "path mode" },
+  "envoy.config.core.v3.CidrRange": { honoured: "address_prefix prefix_len", unknownFields: "refused" },
+
+  // Access logs
+
+  "envoy.config.accesslog.v3.AccessLog": {
+    honoured: "name typed_config",
+    reported: { filter: "every exchange is logged" },
+  },
+  "envoy.extensions.access_loggers.file.v3.FileAccessLog": {
+    honoured: "path format json_format typed_json_format log_format",
+  },
+  "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": { honoured: "log_format" },
+  "envoy.extensions.access_loggers.stream.v3.StderrAccessLog": { honoured: "log_format" },
+  "envoy.config.core.v3.SubstitutionFormatString": {
+    honoured: "text_format json_format text_format_source",
+    reported: {
+      omit_empty_values: "empty values are written",
+      content_type: NO_EFFECT,
+      formatters: "only the built-in commands are substituted",
+      json_format_options: NO_EFFECT,
+    },
+  },
+  "envoy.config.core.v3.DataSource": {
+    honoured: "inline_bytes inline_string",
+    refused: {
+      filename: "files are not read; give the content inline",
+      environment_variable: "the environment is not read; give the content inline",
+      watched_directory: "files are not read; give the content inline",
+    },
+    unknownFields: "refused",
+  },
+
+  // HTTP connection manager
+
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
+    honoured: `codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options
+      server_name server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout
+      request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops
+      skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response
+      proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action
+      strip_matching_host_port strip_any_host_port`,
+    refused: {
+      scoped_routes: LATER,
+      original_ip_detection_extensions: "only x-forwarded-for is read for the client's address",
+      early_header_mutation_extensions: "headers would be routed unchanged",
+      forward_client_cert_details: `${LATER}; x-forwarded-client-cert is always removed`,
+      path_normalization_options: LATER,
+      strip_trailing_host_dot: LATER,
+      typed_header_validation_config: "headers are always validated by RFC 9110",
+    },
+    reported: {
+      add_user_agent: { note: NO_EFFECT, unless: false },
+      tracing: "spans are not exported yet; trace context is passed on",
+      http2_protocol_options: NO_HTTP2,
+      http3_protocol_options: NO_HTTP3,
+      scheme_header_transformation: NO_EFFECT,
+      access_log_flush_interval: "a log line is written when the exchange has ended",
+      flush_access_log_on_new_request: "a log line is written when the exchange has ended",
+      access_log_options: "a log line is written when the exchange has ended",
+      internal_address_config: "the client's address does not decide what is internal",
+      set_current_client_cert_details: "x-forwarded-client-cert is always removed",
+      represent_ipv4_remote_address_as_ipv4_mapped_ipv6: NO_EFFECT,
+      request_id_extension: "x-request-id is a random UUID",
+      local_reply_config: "local replies are as Heddle makes them",
+      stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
+      proxy_status_config: "no proxy-status is added",
+      append_x_forwarded_port: NO_EFFECT,
+      append_local_overload: NO_EFFECT,
+      add_proxy_protocol_connection_state: { note: NO_EFFECT, unless: false },
+    },
+  },
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig": {
+    honoured: "upgrade_type enabled",
+    refused: { filters: "an upgrade passes the same filters as any request" },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.network.http_connection_manager.v3.Rds": { honoured: "config_source route_config_name" },
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {
+    honoured: "name typed_config is_optional disabled",
+    refused: { config_discovery: ECDS },
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.ConfigSource": {
+    honoured: "ads self",
+    refused: {
+      path: "only ads and self are supported",
+      path_config_source: "only ads and self are supported",
+      api_config_source: "only ads and self are supported",
+    },
+    reported: {
+      authorities: NO_EFFECT,
+      initial_fetch_timeout: "15 s for every resource",
+      resource_api_version: { note: "version 3 is the only one", unless: 2 },
+    },
+  },
+  "envoy.config.core.v3.AggregatedConfigSource": { honoured: "" },
+  "envoy.config.core.v3.SelfConfigSource": {
+    honoured: "",
+    reported: { transport_api_version: { note: "version 3 is the only one", unless: 2 } },
+  },
+  "envoy.config.core.v3.HttpProtocolOptions": {
+    honoured: `idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection`,
+    refused: { headers_with_underscores_action: "headers with underscores are passed on" },
+  },
+  "envoy.config.core.v3.Http1ProtocolOptions": {
+    honoured: "accept_http_10 default_host_for_http_10",
+    reported: {
+      allow_absolute_url: { note: "absolute-form targets are always accepted", unless: true },
+      header_key_format: "names are sent in lower case",
+      enable_trailers: "trailers are always passed on",
+      allow_chunked_length: "a message with content-length and transfer-encoding is always refused",
+      override_stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
+      send_fully_qualified_url: "requests are sent in origin form",
+      use_balsa_parser: NO_EFFECT,
+      allow_custom_methods: "every method that is a token is accepted",
+    },
+  },
+
+  // Route configuration
+
+  "envoy.config.route.v3.RouteConfiguration": {
+    honoured: `name virtual_hosts response_headers_to_add response_headers_to_remove request_headers_to_add
+      request_headers_to_remove most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes
+      ignore_port_in_host_matching typed_per_filter_config`,
+    refused: {
+      vhds: "virtual host discovery is not supported",
+      internal_only_headers: "they would reach the upstream",
+      cluster_specifier_plugins: LATER,
+      ignore_path_parameters_in_path_matching: LATER,
+    },
+    reported: { request_mirror_policies: NO_MIRRORING, metadata: NOT_COPIED },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.VirtualHost": {
+    honoured: `name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add
+      response_headers_to_remove typed_per_filter_config include_request_attempt_count include_attempt_count_in_response
+      retry_policy`,
+    refused: { matcher: LATER, require_tls: "the host would be served without TLS" },
+    reported: {
+      virtual_clusters: "they have no statistics",
+      rate_limits: "only a rate limit filter would read them",
+      cors: "only a CORS filter would read it",
+      retry_policy_typed_config: LATER,
+      hedge_policy: NO_HEDGING,
+      include_is_timeout_retry_header: "the header is not added",
+      per_request_buffer_limit_bytes: "the listener's limit holds",
+      request_mirror_policies: NO_MIRRORING,
+      metadata: NOT_COPIED,
+    },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.Route": {
+    honoured: `name match route redirect direct_response non_forwarding_action typed_per_filter_config
+      request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove stat_prefix`,
+    refused: { filter_action: LATER },
+    reported: {
+      metadata: NOT_COPIED,
+      decorator: "spans are not exported yet",
+      tracing: "spans are not exported yet",
+      per_request_buffer_limit_bytes: "the listener's limit holds",
+    },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.RouteMatch": {
+    honoured: `prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers
+      query_parameters grpc`,
+    refused: { path_match_policy: LATER, tls_context: NO_TLS, dynamic_metadata: LATER },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions": { honoured: "", unknownFields: "refused" },
+  "envoy.config.route.v3.RouteMatch.ConnectMatcher": { honoured: "", unknownFields: "refused" },
+  "envoy.config.core.v3.RuntimeFractionalPercent": {
+    honoured: "default_value",
+    reported: { runtime_key: NO_RUNTIME },
+  },
+  "envoy.type.v3.FractionalPercent": { honoured: "numerator denominator" },
+  "envoy.config.route.v3.HeaderMatcher": {
+    honoured: `name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match
+      string_match invert_match treat_missing_header_as_empty`,
+    unknownFields: "refused",
+  },
+  "envoy.type.v3.Int64Range": { honoured: "start end" },
+  "envoy.config.route.v3.QueryParameterMatcher": {
+    honoured: "name string_match present_match",
+    unknownFields: "refused",
+  },
+  "envoy.type.matcher.v3.StringMatcher": {
+    honoured: "exact prefix suffix safe_regex contains ignore_case",
+    refused: { custom: LATER },
+    unknownFields: "refused",
+  },
+  "envoy.type.matcher.v3.RegexMatcher": {
+    honoured: "regex google_re2",
+    unknownFields: "refused",
+  },
+  "envoy.type.matcher.v3.RegexMatcher.GoogleRE2": {
+    honoured: "",
+    reported: { max_program_size: "patterns run in linear time whatever their size" },
+  },
+  "envoy.type.matcher.v3.RegexMatchAndSubstitute": { honoured: "pattern substitution" },
+  "envoy.config.route.v3.RouteAction": {
+    honoured: `cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite
+      host_rewrite_literal auto_host_rewrite host_rewrite_header append_x_forwarded_host timeout idle_timeout retry_policy
+      upgrade_configs max_stream_duration`,
+    refused: {
+      cluster_specifier_plugin: LATER,
+      inline_cluster_specifier_plugin: LATER,
+      metadata_match: NO_SUBSETS,
+      path_rewrite_policy: LATER,
+      host_rewrite_path_regex: LATER,
+    },
+    reported: {
+      early_data_policy: NO_EFFECT,
+      retry_policy_typed_config: LATER,
+      request_mirror_policies: NO_MIRRORING,
+      priority: "the default priority's circuit breakers count every request",
+      rate_limits: "only a rate limit filter would read them",
+      include_vh_rate_limits: { note: "only a rate limit filter would read them", unless: false },
+      hash_policy: "no balancing policy that hashes is supported yet",
+      cors: "only a CORS filter would read it",
+      max_grpc_timeout: "grpc-timeout does not change the route's timeout",
+      grpc_timeout_offset: "grpc-timeout does not change the route's timeout",
+      internal_redirect_policy: "redirects are passed on to the client",
+      internal_redirect_action: "redirects are passed on to the client",
+      max_internal_redirects: "redirects are passed on to the client",
+      hedge_policy: NO_HEDGING,
+    },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.RouteAction.UpgradeConfig": {
+    honoured: "upgrade_type enabled",
+    refused: { connect_config: LATER },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.RouteAction.MaxStreamDuration": {
+    honoured: "max_stream_duration",
+    reported: {
+      grpc_timeout_header_max: "grpc-timeout does not change the route's timeout",
+      grpc_timeout_header_offset: "grpc-timeout does not change the route's timeout",
+    },
+  },
+  "envoy.config.route.v3.WeightedCluster": {
+    honoured: "clusters total_weight",
+    refused: { header_name: LATER },
+    reported: { runtime_key_prefix: NO_RUNTIME },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.WeightedCluster.ClusterWeight": {
+    honoured: `name weight request_headers_to_add request_headers_to_remove response_headers_to_add
+      response_headers_to_remove typed_per_filter_config host_rewrite_literal`,
+    refused: { cluster_header: LATER, metadata_match: NO_SUBSETS },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.RetryPolicy": {
+    honoured: "retry_on num_retries per_try_timeout retriable_status_codes retry_back_off",
+    reported: {
+      per_try_idle_timeout: NO_EFFECT,
+      retry_priority: "retries go to the same priority",
+      retry_host_predicate: "a retry may meet the same endpoint again",
+      retry_options_predicates: NO_EFFECT,
+      host_selection_retry_max_attempts: "a retry may meet the same endpoint again",
+      rate_limited_retry_back_off: "retry_back_off holds for every retry",
+      retriable_headers: "response headers do not decide about a retry",
+      retriable_request_headers: "request headers do not decide about a retry",
+    },
+  },
+  "envoy.config.route.v3.RetryPolicy.RetryBackOff": { honoured: "base_interval max_interval" },
+  "envoy.config.route.v3.RedirectAction": {
+    honoured: `https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite
+      response_code strip_query`,
+  },
+  "envoy.config.route.v3.DirectResponseAction": { honoured: "status body" },
+  "envoy.config.route.v3.NonForwardingAction": { honoured: "" },
+  "envoy.config.core.v3.HeaderValueOption": { honoured: "header append append_action keep_empty_value" },
+  "envoy.config.core.v3.HeaderValue": { honoured: "key value raw_value" },
+  "envoy.config.route.v3.FilterConfig": { honoured: "config is_optional disabled", unknownFields: "refused" },
+
+  // Cluster
+
+  "envoy.config.cluster.v3.Cluster": {
+    honoured: `name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy
+      load_assignment max_requests_per_connection circuit_breakers common_http_protocol_options http2_protocol_options
+      http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
+      least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection
+      upstream_connection_options load_balancing_policy`,
+    refused: {
+      transport_socket_matches: NO_TLS,
+      dns_resolvers: "only the system's resolvers are asked",
+      dns_resolution_config: "only the system's resolvers are asked",
+      typed_dns_resolver_config: "only the system's resolvers are asked",
+      upstream_bind_config: "the source address is the system's choice",
+      lb_subset_config: NO_SUBSETS,
+      filters: "upstream filters are not supported",
+      upstream_config: LATER,
+      connection_pool_per_downstream_connection: "connections are shared by downstream connections",
+    },
+    reported: {
+      health_checks: "there are no active health checks yet; endpoints count as healthy",
+      upstream_http_protocol_options: "has an effect with TLS only",
+      dns_failure_refresh_rate: "a failed lookup is repeated as a successful one is",
+      use_tcp_for_dns_lookups: NO_EFFECT,
+      wait_for_warm_on_init: { note: "a cluster is used when it has its endpoints", unless: true },
+      outlier_detection: "there is no outlier detection yet; failing endpoints stay",
+      cleanup_interval: NO_EFFECT,
+      ring_hash_lb_config: NO_EFFECT,
+      maglev_lb_config: NO_EFFECT,
+      original_dst_lb_config: NO_EFFECT,
+      close_connections_on_host_health_failure: NO_EFFECT,
+      ignore_health_on_host_removal: "an endpoint that is gone gets no new requests",
+      lrs_server: "load is not reported",
+      lrs_report_endpoint_metrics: "load is not reported",
+      track_timeout_budgets: NO_EFFECT,
+      track_cluster_stats: NO_EFFECT,
+      preconnect_policy: "connections are made when they are needed",
+    },
+  },
+  "envoy.config.cluster.v3.Cluster.CustomClusterType": { honoured: "name typed_config" },
+  "envoy.config.cluster.v3.Cluster.EdsClusterConfig": { honoured: "eds_config service_name" },
+  "envoy.config.cluster.v3.CircuitBreakers": {
+    honoured: "thresholds",
+    reported: { per_host_thresholds: "limits are of the whole cluster" },
+  },
+  "envoy.config.cluster.v3.CircuitBreakers.Thresholds": {
+    honoured: "priority max_connections max_pending_requests max_requests max_retries",
+    reported: {
+      retry_budget: "max_retries holds",
+      track_remaining: "the remaining amounts are always shown",
+      max_connection_pools: NO_EFFECT,
+    },
+  },
+  "envoy.config.cluster.v3.Cluster.CommonLbConfig": {
+    honoured: "healthy_panic_threshold",
+    reported: {
+      zone_aware_lb_config: "the zone does not matter to balancing",
+      locality_weighted_lb_config: NO_LOCALITY_LB,
+      update_merge_window: "updates take effect at once",
+      ignore_new_hosts_until_first_hc: NO_EFFECT,
+      close_connections_on_host_set_change: NO_EFFECT,
+      consistent_hashing_lb_config: NO_EFFECT,
+      override_host_status: NO_EFFECT,
+    },
+  },
+  "envoy.type.v3.Percent": { honoured: "value" },
+  "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": {
+    honoured: "choice_count active_request_bias",
+    reported: { slow_start_config: NO_SLOW_START },
+  },
+  "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig": {
+    honoured: "",
+    reported: { slow_start_config: NO_SLOW_START },
+  },
+  "envoy.config.core.v3.RuntimeDouble": { honoured: "default_value", reported: { runtime_key: NO_RUNTIME } },
+  "envoy.config.cluster.v3.LoadBalancingPolicy": { honoured: "policies" },
+  "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": { honoured: "typed_extension_config" },
+  "envoy.config.core.v3.TypedExtensionConfig": { honoured: "name typed_config" },
+  "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": {
+    honoured: "",
+    reported: { slow_start_config: NO_SLOW_START, locality_lb_config: NO_LOCALITY_LB },
+  },
+  "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": {
+    honoured: "choice_count active_request_bias",
+    reported: {
+      slow_start_config: NO_SLOW_START,
+      locality_lb_config: NO_LOCALITY_LB,
+      enable_full_scan: { note: "the best of a few random endpoints is taken", unless: false },
+      selection_method: "the best of a few random endpoints is taken",
+    },
+  },
+  "envoy.extensions.load_balancing_policies.random.v3.Random": {
+    honoured: "",
+    reported: { locality_lb_config: NO_LOCALITY_LB },
+  },
+  "envoy.config.cluster.v3.UpstreamConnectionOptions": {
+    honoured: "tcp_keepalive",
+    reported: {
+      set_local_interface_name_on_upstream_connections: NO_EFFECT,
+      happy_eyeballs_config: "an endpoint's first address is used",
+    },
+  },
+  "envoy.config.core.v3.TcpKeepalive": { honoured: "keepalive_probes keepalive_time keepalive_interval" },
+  "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+    honoured: "common_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config",
+    refused: { http_filters: "upstream filters are not supported" },
+    reported: {
+      upstream_http_protocol_options: "has an effect with TLS only",
+      header_validation_config: "headers are always validated by RFC 9110",
+    },
+  },
+  "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig": {
+    honoured: "http_protocol_options http2_protocol_options",
+    refused: { http3_protocol_options: NO_HTTP3 },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig": {
+    honoured: "http_protocol_options",
+    reported: { http2_protocol_options: NO_HTTP2, http3_protocol_options: NO_HTTP3 },
+  },
+  "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig": {
+    honoured: "http_protocol_options",
+    reported: {
+      http2_protocol_options: NO_HTTP2,
+      http3_protocol_options: NO_HTTP3,
+      alternate_protocols_cache_options: NO_HTTP3,
+    },
+  },
+  "envoy.config.core.v3.Http2ProtocolOptions": {
+    honoured: "",
+    reported: {
+      hpack_table_size: NO_HTTP2,
+      max_concurrent_streams: NO_HTTP2,
+      initial_stream_window_size: NO_HTTP2,
+      initial_connection_window_size: NO_HTTP2,
+      allow_connect: NO_HTTP2,
+      allow_metadata: NO_HTTP2,
+      max_outbound_frames: NO_HTTP2,
+      max_outbound_control_frames: NO_HTTP2,
+      max_consecutive_inbound_frames_with_empty_payload: NO_HTTP2,
+      max_inbound_priority_frames_per_stream: NO_HTTP2,
+      max_inbound_window_update_frames_per_data_frame_sent: NO_HTTP2,
+      stream_error_on_invalid_http_messaging: NO_HTTP2,
+      override_stream_error_on_invalid_http_message: { note: NO_HTTP2, unless: false },
+      custom_settings_parameters: NO_HTTP2,
+      connection_keepalive: NO_HTTP2,
+      use_oghttp2_codec: NO_HTTP2,
+    },
+  },
+
+  // Endpoints
+
+  "envoy.config.endpoint.v3.ClusterLoadAssignment": {
+    honoured: "cluster_name endpoints policy",
+    refused: { named_endpoints: "endpoints have to stand in their localities" },
+  },
+  "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": {
+    honoured: "drop_overloads overprovisioning_factor",
+    reported: {
+      endpoint_stale_after: "endpoints hold until they are replaced",
+      weighted_priority_health: "the health of a priority counts endpoints",
+    },
+  },
+  "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload": { honoured: "category drop_percentage" },
+  "envoy.config.endpoint.v3.LocalityLbEndpoints": {
+    honoured: "locality lb_endpoints load_balancing_weight priority",
+    refused: {
+      load_balancer_endpoints: "endpoints have to stand in lb_endpoints",
+      leds_cluster_locality_config: "locality endpoint discovery is not supported",
+    },
+    reported: { metadata: NOT_COPIED, proximity: NO_EFFECT },
+  },
+  "envoy.config.endpoint.v3.LbEndpoint": {
+    honoured: "endpoint health_status metadata load_balancing_weight",
+    refused: { endpoint_name: "endpoints have to stand in their localities" },
+  },
+  "envoy.config.endpoint.v3.Endpoint": {
+    honoured: "address hostname",
+    reported: {
+      health_check_config: "there are no active health checks yet",
+      additional_addresses: "an endpoint's first address is used",
+    },
+  },
+  "envoy.config.core.v3.Locality": { honoured: "region zone sub_zone" },
+  "envoy.config.core.v3.Metadata": {
+    honoured: "filter_metadata",
+    reported: { typed_filter_metadata: NOT_COPIED },
+  },
+};
+
+/**
+ * Extensions that may be left out of a chain although nobody marked them optional: they watch, and decide nothing. By the
+ * type of their configuration (of a TypedStruct the inner one). Left out, they are reported.
+ */
+export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
+  // Istio's telemetry and its exchange of peer metadata
+  ["stats.PluginConfig", "Istio's statistics are not collected"],
+  ["io.istio.http.peer_metadata.Config", "Istio's peer metadata is not exchanged"],
+  ["envoy.tcp.metadataexchange.config.MetadataExchange", "Istio's peer metadata is not exchanged"],
+  ["envoy.extensions.network_filters.peer_metadata.Config", "Istio's peer metadata is not exchanged"],
+  // Envoy's
+  ["envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", "gRPC statistics are not collected"],
+]);
+
+/** Listener filters whose work the listener does anyway. */
+export const LISTENER_FILTERS: ReadonlySet<string> = new Set([
+  "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+  "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+]);

@@ -1,0 +1,155 @@
+import { err, ok, type Result } from "@heddle/base";
+import { decodeMessage, validate } from "@heddle/proto";
+import type {
+  Address,
+  FilterChainConfig,
+  HttpConnectionManagerConfig,
+  ListenerConfig,
+  TypedConfig,
+} from "@heddle/traffic";
+import { decodeAccessLogs, encodeAccessLogs } from "./access-log.ts";
+import { decodeAddress, encodeAddress, requireIpAddress } from "./address.ts";
+import { durationUnless, encodeJson, type LooseJsonObject, list, unless } from "./encode.ts";
+import { Fields, Findings } from "./fields.ts";
+import { decodeFilterChain, encodeFilterChain, type ListenerOptions, MATCH_ALL } from "./filter-chain.ts";
+import { LISTENER_FILTERS } from "./honoured.ts";
+import { encodeHttpConnectionManager, HTTP_CONNECTION_MANAGER } from "./http-connection-manager.ts";
+import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
+import { clusterReferences } from "./route-configuration.ts";
+import { anyJson, openAny } from "./typed-config.ts";
+
+const LISTENER = "envoy.config.listener.v3.Listener";
+const BUFFER_LIMIT_BYTES = 1024 * 1024;
+const LISTENER_FILTERS_TIMEOUT_MS = 15_000;
+
+/** LDS. */
+export function makeListenerType(options: ListenerOptions): ResourceType<ListenerConfig> {
+  return {
+    typeUrl: `type.googleapis.com/${LISTENER}`,
+    kind: "listener",
+    completeInSotw: true,
+    decode: (bytes) => decode(bytes, options),
+    encode: (config) => encodeJson(LISTENER, encodeListener(config)),
+    nameOf: (config) => config.name,
+    references,
+  };
+}
+
+/**
+ * A listener for clients that are no proxies (gRPC's `xds:///` names, A27): no address, the connection manager in
+ * `api_listener`.
+ */
+export function encodeApiListener(name: string, manager: HttpConnectionManagerConfig): Uint8Array {
+  const any = { "@type": `type.googleapis.com/${HTTP_CONNECTION_MANAGER}`, ...encodeHttpConnectionManager(manager) };
+  return encodeJson(LISTENER, { name, api_listener: { api_listener: any } });
+}
+
+function decode(bytes: Uint8Array, options: ListenerOptions): Result<Decoded<ListenerConfig>, readonly string[]> {
+  const message = decodeMessage(LISTENER, bytes);
+  if (!message.ok) return err([message.error]);
+  const findings = Findings.of(validate(LISTENER, message.value));
+  const config = decodeListener(new Fields(LISTENER, message.value, "", findings), options);
+  return findings.errors.length > 0 ? err(findings.errors) : ok({ config, unhonoured: findings.unhonoured });
+}
+
+function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfig {
+  const name = fields.text("name");
+  if (name === "") fields.fail("name", "is empty, allowed is at least 1 character");
+  const defaultChain = fields.message("default_filter_chain");
+  if (defaultChain?.has("filter_chain_match") === true) {
+    defaultChain.fail("filter_chain_match", "has no place in the default chain");
+  }
+  const config: ListenerConfig = {
+    name,
+    address: decodeListenAddress(fields),
+    additionalAddresses: fields.messages("additional_addresses").map(decodeListenAddress),
+    statPrefix: fields.text("stat_prefix") === "" ? name : fields.text("stat_prefix"),
+    filterChains: fields.messages("filter_chains").map((chain) => decodeFilterChain(chain, options)),
+    defaultFilterChain: defaultChain && decodeFilterChain(defaultChain, options),
+    perConnectionBufferLimitBytes: fields.wrappedNumber("per_connection_buffer_limit_bytes", BUFFER_LIMIT_BYTES),
+    listenerFiltersTimeoutMs: fields.durationMs("listener_filters_timeout", LISTENER_FILTERS_TIMEOUT_MS),
+    listenerFilters: fields.messages("listener_filters").flatMap(decodeListenerFilter),
+    trafficDirection: fields.enumName("traffic_direction") as ListenerConfig["trafficDirection"],
+    tcpBacklogSize: fields.wrappedNumber("tcp_backlog_size", undefined),
+    reusePort: fields.wrappedFlag("enable_reuse_port", true),
+    accessLog: decodeAccessLogs(fields, "access_log"),
+  };
+  checkChains(config, fields);
+  return config;
+}
+
+function decodeListenAddress(fields: Fields): Address {
+  const address = decodeAddress(fields.message("address"));
+  if (!fields.has("address")) fields.fail("address", "must be set");
+  else requireIpAddress(address, fields.message("address") ?? fields);
+  return address;
+}
+
+function decodeListenerFilter(fields: Fields): TypedConfig[] {
+  const name = fields.text("name");
+  const any = fields.raw("typed_config");
+  const extension = any && openAny(any, fields.at("typed_config"), fields.findings);
+  if (any === undefined) fields.fail("typed_config", "must be set");
+  if (extension === undefined) return [];
+  if (!LISTENER_FILTERS.has(extension.type)) {
+    fields.fail("typed_config", `there is no listener filter ${extension.type}`);
+    return [];
+  }
+  return [{ name, type: extension.type, config: extension.config ?? null }];
+}
+
+// Envoy refuses two chains that match the same: which one served would be chance.
+function checkChains(config: ListenerConfig, fields: Fields): void {
+  if (config.filterChains.length === 0 && config.defaultFilterChain === undefined) {
+    fields.fail("filter_chains", "holds no chain, and there is no default_filter_chain");
+  }
+  const seen = new Map<string, number>();
+  for (const [index, chain] of config.filterChains.entries()) {
+    const key = JSON.stringify(chain.match ?? MATCH_ALL);
+    const earlier = seen.get(key);
+    if (earlier === undefined) seen.set(key, index);
+    else fields.fail(`filter_chains[${index}].filter_chain_match`, `is the same as that of filter_chains[${earlier}]`);
+  }
+}
+
+function encodeListener(config: ListenerConfig): LooseJsonObject {
+  return {
+    name: config.name,
+    address: encodeAddress(config.address),
+    additional_addresses: list(config.additionalAddresses.map((address) => ({ address: encodeAddress(address) }))),
+    stat_prefix: unless(config.name, config.statPrefix),
+    filter_chains: list(config.filterChains.map(encodeFilterChain)),
+    default_filter_chain: config.defaultFilterChain && encodeFilterChain(config.defaultFilterChain),
+    per_connection_buffer_limit_bytes: unless(BUFFER_LIMIT_BYTES, config.perConnectionBufferLimitBytes),
+    listener_filters_timeout: durationUnless(LISTENER_FILTERS_TIMEOUT_MS, config.listenerFiltersTimeoutMs),
+    listener_filters: list(
+      config.listenerFilters.map((filter) => ({ name: filter.name, typed_config: anyJson(filter) as LooseJsonObject })),
+    ),
+    traffic_direction: unless("UNSPECIFIED", config.trafficDirection),
+    tcp_backlog_size: config.tcpBacklogSize,
+    enable_reuse_port: unless(true, config.reusePort),
+    access_log: encodeAccessLogs(config.accessLog),
+  };
+}
+
+/** The route configurations that its connection managers ask for, and the clusters of the inline ones; each once. */
+function references(config: ListenerConfig): readonly Reference[] {
+  const found = new Map<string, Reference>();
+  for (const manager of connectionManagers(config)) {
+    const { routes } = manager;
+    const wanted: readonly Reference[] =
+      routes.type === "rds"
+        ? [{ kind: "route-configuration", name: routes.routeConfigName }]
+        : clusterReferences(routes.routeConfig);
+    for (const reference of wanted) found.set(`${reference.kind}/${reference.name}`, reference);
+  }
+  return [...found.values()];
+}
+
+function connectionManagers(config: ListenerConfig): readonly HttpConnectionManagerConfig[] {
+  const chains: readonly FilterChainConfig[] =
+    config.defaultFilterChain === undefined ? config.filterChains : [...config.filterChains, config.defaultFilterChain];
+  return chains
+    .flatMap((chain) => chain.filters)
+    .flatMap((filter) => (filter.type === "http-connection-manager" ? [filter.config] : []));
+}

@@ -1,0 +1,105 @@
+import type { ClusterConfig } from "@heddle/traffic";
+import { durationIfSet, durationUnless, type LooseJsonObject, unless } from "./encode.ts";
+import { Fields } from "./fields.ts";
+import { openAny } from "./typed-config.ts";
+
+const HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/** Other protocol options that decide nothing that we do. */
+const HARMLESS = new Map([
+  ["envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions", "the pool's own idle timeout holds"],
+]);
+
+type UpstreamProtocol = Pick<
+  ClusterConfig,
+  "upstreamProtocol" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"
+>;
+
+/** The HTTP that a cluster speaks: `HttpProtocolOptions` where they are given, else the older fields of the cluster. */
+export function decodeUpstreamProtocol(cluster: Fields): UpstreamProtocol {
+  let options: Fields | undefined;
+  for (const [name, any, path] of cluster.rawMap("typed_extension_protocol_options")) {
+    const extension = openAny(any, path, cluster.findings);
+    if (extension === undefined) continue;
+    const harmless = HARMLESS.get(extension.type);
+    if (extension.type === HTTP_PROTOCOL_OPTIONS && name === HTTP_PROTOCOL_OPTIONS && extension.message !== undefined) {
+      options = new Fields(HTTP_PROTOCOL_OPTIONS, extension.message, path, cluster.findings);
+    } else if (harmless !== undefined) cluster.findings.report(path, harmless);
+    else cluster.findings.error(path, `there are no protocol options ${extension.type} under that name`);
+  }
+  return options === undefined ? decodeOlderFields(cluster) : decodeOptions(options);
+}
+
+function decodeOptions(options: Fields): UpstreamProtocol {
+  const explicit = options.message("explicit_http_config");
+  const useDownstream = options.message("use_downstream_protocol_config");
+  const auto = options.message("auto_config");
+  for (const config of [explicit, useDownstream, auto]) config?.message("http_protocol_options");
+  const protocol =
+    explicit?.message("http2_protocol_options") !== undefined
+      ? "http2"
+      : useDownstream !== undefined
+        ? "use-downstream"
+        : auto !== undefined
+          ? "auto"
+          : "http1";
+  return { upstreamProtocol: protocol, ...decodeCommon(options.message("common_http_protocol_options")) };
+}
+
+// Deprecated since Envoy 1.17, and still what small configurations have.
+function decodeOlderFields(cluster: Fields): UpstreamProtocol {
+  const http2 = cluster.message("http2_protocol_options") !== undefined;
+  cluster.message("http_protocol_options"); // reports what is set in it
+  const follow = cluster.enumName("protocol_selection") === "USE_DOWNSTREAM_PROTOCOL";
+  const common = decodeCommon(cluster.message("common_http_protocol_options"));
+  return {
+    upstreamProtocol: follow ? "use-downstream" : http2 ? "http2" : "http1",
+    ...common,
+    maxRequestsPerConnection:
+      common.maxRequestsPerConnection || cluster.wrappedNumber("max_requests_per_connection", 0),
+  };
+}
+
+function decodeCommon(common: Fields | undefined): Omit<UpstreamProtocol, "upstreamProtocol"> {
+  // Honoured by the listener, and not towards an upstream.
+  if (common?.has("max_stream_duration")) common.report("max_stream_duration", "the route's timeouts hold");
+  if (common?.has("max_headers_count")) common.report("max_headers_count", "the listener's limit holds");
+  return {
+    idleTimeoutMs: common?.durationMs("idle_timeout", undefined),
+    maxConnectionDurationMs: common?.durationMs("max_connection_duration", undefined) ?? 0,
+    maxRequestsPerConnection: common?.wrappedNumber("max_requests_per_connection", undefined) ?? 0,
+  };
+}
+
+/** Nothing where all of it is what the proto has anyway. */
+export function encodeUpstreamProtocol(cluster: UpstreamProtocol): LooseJsonObject {
+  const common = {
+    idle_timeout: durationIfSet(cluster.idleTimeoutMs),
+    max_connection_duration: durationUnless(0, cluster.maxConnectionDurationMs),
+    max_requests_per_connection: unless(0, cluster.maxRequestsPerConnection),
+  };
+  const hasCommon = Object.values(common).some((value) => value !== undefined);
+  if (cluster.upstreamProtocol === "http1" && !hasCommon) return {};
+  return {
+    typed_extension_protocol_options: {
+      [HTTP_PROTOCOL_OPTIONS]: {
+        "@type": `type.googleapis.com/${HTTP_PROTOCOL_OPTIONS}`,
+        common_http_protocol_options: hasCommon ? common : undefined,
+        ...encodeProtocol(cluster.upstreamProtocol),
+      },
+    },
+  };
+}
+
+function encodeProtocol(protocol: UpstreamProtocol["upstreamProtocol"]): LooseJsonObject {
+  switch (protocol) {
+    case "http1":
+      return { explicit_http_config: { http_protocol_options: {} } };
+    case "http2":
+      return { explicit_http_config: { http2_protocol_options: {} } };
+    case "use-downstream":
+      return { use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} } };
+    case "auto":
+      return { auto_config: {} };
+  }
+}
