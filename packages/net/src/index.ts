@@ -1,1 +1,9 @@
-export {};
+export { Acceptor, type AcceptorEvents, type AcceptorOptions } from "./acceptor.ts";
+export type { Connection, ConnectionHandler } from "./connection.ts";
+export { type DialCallbacks, type Dialling, type DialOptions, dial } from "./dial.ts";
+export { reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
+export type { ListenOptions, ListenSocket, ListenTarget } from "./listen-target.ts";
+export { type ConnectionSide, connectionFailure, dialFailure } from "./node-errors.ts";
+export { testRewrap } from "./rewrap.ts";
+export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
+export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";

@@ -1,0 +1,46 @@
+import type { Failure } from "@heddle/base";
+import type { Transport } from "@heddle/http";
+
+/**
+ * A byte stream to a peer, with both directions of their own. Nothing is read before `start`, so a handler never misses
+ * a byte. It is plain TCP, a Unix socket, or (later) TLS; its users cannot tell.
+ *
+ * `writeBytes` and `writeLatin1` queue; all that was queued in one turn leaves in one write. After `end`, `destroy` or
+ * `reset`, and after the connection is gone, writes are dropped silently: `onClose` tells, once.
+ */
+export interface Connection extends Transport {
+  /** Unique in its thread. */
+  readonly id: number;
+  /** "" and 0 for a Unix socket. They stay readable after the connection is gone, if they were read before. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** Bytes that the kernel gave us. */
+  readonly bytesRead: number;
+  /** Bytes that the kernel has taken. What is queued here or was dropped is not in it. */
+  readonly bytesWritten: number;
+  /** Bytes that wait to be taken by the kernel. */
+  readonly bytesQueued: number;
+  /** `destroy` or `reset` was called, or the connection is gone. */
+  readonly closed: boolean;
+
+  /** Sets who hears of what happens, and begins to read. Once. */
+  start(handler: ConnectionHandler): void;
+  /** Destroys, and tells the peer with RST instead of FIN where the platform can. */
+  reset(): void;
+}
+
+/** Hears of everything that happens to one connection. It may call any method of the connection from within. */
+export interface ConnectionHandler {
+  /** The bytes lie in a shared read buffer: whoever needs them after the call returned copies them. */
+  onData(bytes: Uint8Array): void;
+  /** The peer has sent FIN; it may still read. */
+  onEnd(): void;
+  /** After `writeBytes` returned false: what waits has fallen below half of the high watermark. */
+  onDrain(): void;
+  /**
+   * Last, and exactly once, never from within a call. Undefined: closed in order, or by `destroy` or `reset` of ours.
+   */
+  onClose(failure: Failure | undefined): void;
+}

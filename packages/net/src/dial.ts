@@ -1,0 +1,82 @@
+import { type NetConnectOpts, connect as netConnect } from "node:net";
+import { type Clock, type Failure, failure } from "@heddle/base";
+import type { Connection } from "./connection.ts";
+import { dialFailure } from "./node-errors.ts";
+import { ReadHook } from "./rewrap.ts";
+import { formatAddress, type SocketAddress } from "./socket-address.ts";
+import { SocketConnection } from "./socket-connection.ts";
+
+export interface DialOptions {
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  /** Above this many queued bytes `writeBytes` answers false. */
+  readonly highWatermarkBytes: number;
+  /** TCP keep-alive: the first probe after this long without traffic. Left out: no probes. */
+  readonly keepAliveDelayMs?: number;
+  /** The source address to bind to. */
+  readonly localAddress?: string;
+  /** Called when a handler of the connection throws; the connection is reset. */
+  readonly onThrow?: (error: unknown) => void;
+}
+
+/** Exactly one of the two is called, once, and never from within `dial`; neither after `cancel`. */
+export interface DialCallbacks {
+  /** The caller calls `start` before it returns, or destroys the connection. */
+  onConnected(connection: Connection): void;
+  onFailed(failure: Failure): void;
+}
+
+export interface Dialling {
+  cancel(): void;
+}
+
+/** Connects to an address. Nagle's algorithm is off: whole messages are written at once anyway. */
+export function dial(address: SocketAddress, options: DialOptions, callbacks: DialCallbacks): Dialling {
+  const { clock, timeoutMs, highWatermarkBytes, keepAliveDelayMs, localAddress, onThrow } = options;
+  const hook = new ReadHook();
+  const target = address.type === "pipe" ? { path: address.path } : { host: address.address, port: address.port };
+  const socket = netConnect({
+    ...target,
+    allowHalfOpen: true,
+    noDelay: address.type === "socket",
+    onread: hook.onread,
+    ...(keepAliveDelayMs !== undefined && { keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs }),
+    ...(localAddress !== undefined && { localAddress }),
+  } as NetConnectOpts);
+  socket.pause(); // reading begins with `start`
+
+  const settle = (): void => {
+    timer.cancel();
+    socket.off("connect", connected);
+    socket.off("error", failed);
+  };
+  const connected = (): void => {
+    settle();
+    const connectionOptions = { side: "upstream" as const, highWatermarkBytes, ...(onThrow && { onThrow }) };
+    callbacks.onConnected(new SocketConnection(socket, connectionOptions, hook));
+  };
+  const failed = (error: unknown): void => {
+    settle();
+    socket.on("error", ignore);
+    callbacks.onFailed(dialFailure(error, formatAddress(address)));
+  };
+  const timer = clock.after(timeoutMs, () => {
+    settle();
+    socket.on("error", ignore);
+    socket.destroy();
+    const detail = `${formatAddress(address)}: not connected within ${timeoutMs} ms`;
+    callbacks.onFailed(failure("connect-timeout", "upstream", detail, "safe"));
+  });
+  socket.on("connect", connected);
+  socket.on("error", failed);
+  return {
+    cancel() {
+      settle();
+      socket.on("error", ignore);
+      socket.destroy();
+    },
+  };
+}
+
+// A destroyed socket may still report the error that was on its way.
+function ignore(): void {}

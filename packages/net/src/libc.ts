@@ -1,0 +1,60 @@
+/*
+ * The few functions of the C library that Node has no face for, through koffi. Linux on x64 and arm64 only: numbers and layouts
+ * below are those of its system calls. Elsewhere, and where koffi is not installed, `loadLibc` gives undefined and
+ * its users fall back and say so.
+ */
+
+export interface Libc {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(descriptor: number, address: Uint8Array, length: number): number;
+  connect(descriptor: number, address: Uint8Array, length: number): number;
+  listen(descriptor: number, backlog: number): number;
+  setsockopt(descriptor: number, level: number, option: number, value: Uint8Array, length: number): number;
+  getsockname(descriptor: number, address: Uint8Array, length: Uint8Array): number;
+  /** A copy of the descriptor that child processes do not inherit, or -1. */
+  duplicate(descriptor: number): number;
+  /** "EADDRINUSE": of the call just made on this thread. */
+  lastError(): string;
+}
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+const F_DUPFD_CLOEXEC = 1030;
+
+let loaded: Promise<Libc | undefined> | undefined;
+
+/** Loads once for a thread; 20 ms and 5 MB, so only where it is needed. */
+export function loadLibc(): Promise<Libc | undefined> {
+  loaded ??= load();
+  return loaded;
+}
+
+async function load(): Promise<Libc | undefined> {
+  if (process.platform !== "linux" || (process.arch !== "x64" && process.arch !== "arm64")) return undefined;
+  try {
+    const { default: koffi } = await import("koffi");
+    const lib = koffi.load(null);
+    const fcntl = lib.func("int fcntl(int descriptor, int command, ...)");
+    const names = new Map(Object.entries(koffi.os.errno).map(([name, code]) => [code, name]));
+    return {
+      socket: lib.func("int socket(int domain, int type, int protocol)"),
+      bind: lib.func("int bind(int descriptor, const void *address, uint32_t length)"),
+      connect: lib.func("int connect(int descriptor, const void *address, uint32_t length)"),
+      listen: lib.func("int listen(int descriptor, int backlog)"),
+      setsockopt: lib.func("int setsockopt(int descriptor, int level, int option, const void *value, uint32_t length)"),
+      getsockname: lib.func("int getsockname(int descriptor, void *address, void *length)"),
+      duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),
+      lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
+    };
+  } catch {
+    return undefined; // not installed, or no binary for this system
+  }
+}

@@ -1,0 +1,83 @@
+import { type Failure, failure } from "@heddle/base";
+
+/*
+ * The one place that knows the error codes of Node's sockets. Codes are those of libuv (errno names); what they mean here
+ * depends on whether the connection was open, and on which side of the sidecar it lies.
+ */
+
+/** The side of the sidecar on which a connection lies. */
+export type ConnectionSide = "downstream" | "upstream";
+
+/** The code of an error of Node ("ECONNRESET"), or "" where it has none. */
+export function codeOf(error: unknown): string {
+  const code = (error as { readonly code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" ? code : "";
+}
+
+/** What ended an open connection. */
+export function connectionFailure(error: unknown, side: ConnectionSide): Failure {
+  const code = codeOf(error);
+  const detail = `connection ${REASON[code] ?? "failed"} (${code === "" ? messageOf(error) : code})`;
+  if (side === "downstream") return failure("downstream-reset", side, detail, "never", error);
+  // A peer that closes an idle connection while a request is on its way answers that request with RST.
+  const kind = code === "ETIMEDOUT" ? "connection-closed" : "reset-by-upstream";
+  return failure(kind, side, detail, "if-connection-was-reused", error);
+}
+
+/** Why a connection could not be made. Nothing was sent, so another attempt is always safe. */
+export function dialFailure(error: unknown, address: string): Failure {
+  const code = codeOf(error);
+  const kind = DIAL_KIND[code] ?? "connect-failed";
+  return failure(kind, "upstream", `${address}: ${code === "" ? messageOf(error) : code}`, "safe", error);
+}
+
+/** What keeps a socket from being opened to listen, told with its address and what to do. */
+export function listenErrorText(code: string, address: string): string {
+  const reason = LISTEN_REASON[code];
+  return reason === undefined ? `cannot listen on ${address}: ${code}` : `cannot listen on ${address}: ${reason}`;
+}
+
+/** Accepting failed since the process or the system has no descriptors or memory left; trying again at once would spin. */
+export function isExhaustion(error: unknown): boolean {
+  return EXHAUSTION.has(codeOf(error));
+}
+
+/** A non-blocking write found the kernel's buffer full. */
+export function wouldBlock(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "EAGAIN" || code === "EWOULDBLOCK";
+}
+
+const REASON: Readonly<Record<string, string>> = {
+  ECONNRESET: "reset by the peer",
+  EPIPE: "closed by the peer while sending",
+  ETIMEDOUT: "timed out: the peer does not acknowledge",
+  EHOSTUNREACH: "lost: host unreachable",
+  ENETUNREACH: "lost: network unreachable",
+  ENETDOWN: "lost: network down",
+  ECONNABORTED: "aborted",
+};
+
+const DIAL_KIND: Readonly<Record<string, Failure["kind"]>> = {
+  ECONNREFUSED: "connect-refused",
+  ENOENT: "connect-refused", // the path of a Unix socket that nobody listens on
+  ETIMEDOUT: "connect-timeout",
+};
+
+const LISTEN_REASON: Readonly<Record<string, string>> = {
+  EADDRINUSE: "the address is in use (EADDRINUSE)",
+  EADDRNOTAVAIL: "this host has no such address (EADDRNOTAVAIL)",
+  EACCES: "permission denied (EACCES); ports below 1024 need privileges",
+  EPERM: "permission denied (EPERM)",
+  EMFILE: "too many open files (EMFILE)",
+  ENFILE: "too many open files in the system (ENFILE)",
+  EAFNOSUPPORT: "the address family is not supported (EAFNOSUPPORT)",
+  ENOENT: "the folder of the socket does not exist (ENOENT)",
+  ENAMETOOLONG: "the path of the socket is too long (ENAMETOOLONG)",
+};
+
+const EXHAUSTION: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

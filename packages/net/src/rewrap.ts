@@ -1,0 +1,135 @@
+import { connect, createServer, type OnReadOpts, type Server, Socket } from "node:net";
+
+/*
+ * Everything that touches the inside of Node's sockets (`_handle`) is in this file.
+ *
+ * Node lets a socket read into a buffer of ours (`onread`) only when the socket is made, and a server makes the accepted
+ * sockets itself. So the handle of an accepted socket moves into a new socket that has `onread`: no allocation per
+ * read, and one read buffer for a whole thread. The steps, each needed:
+ *
+ * - the server has `pauseOnConnect`, or the old socket would already read;
+ * - the old socket loses its handle, or its end would close the new one's;
+ * - the server still counts the old socket as open, so `server.close()` never calls back: whoever accepts counts itself.
+ *
+ * The inside of Node may change. `testRewrap` tries it at start; where it fails, accepted sockets are used as they are.
+ */
+
+/** Read at once at most; a connection that has more waiting is read again on the event loop's next turn. */
+export const READ_BUFFER_BYTES = 64 * 1024;
+
+/**
+ * All connections of a thread read into the same buffer: a read and its callback are one synchronous step of libuv, on
+ * every platform whose reads are not overlapped. (On Windows they are; there each connection has its own.)
+ */
+const shared = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+
+/** Gets what a socket with `onread` reads. The bytes lie in the shared buffer. */
+export interface Reader {
+  receive(bytes: Uint8Array): void;
+}
+
+/** `onread` options whose reader is set once the connection exists. */
+export class ReadHook {
+  reader: Reader | undefined;
+  readonly onread: OnReadOpts = {
+    buffer: shared ?? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+    callback: (length, buffer) => {
+      this.reader?.receive(length === buffer.byteLength ? buffer : buffer.subarray(0, length));
+      return true;
+    },
+  };
+}
+
+interface Handle {
+  readonly fd: number;
+  /** Node's own note of which of the two was called last. */
+  reading: boolean;
+  /** 0, or the negative number of an error. */
+  readStart(): number;
+  readStop(): number;
+}
+
+interface WithHandle {
+  _handle: Handle | null;
+}
+
+/** Moves an accepted, paused socket's handle into a socket that reads through `hook`. The old one must not be used again. */
+export function rewrap(accepted: Socket, hook: ReadHook): Socket {
+  const old = accepted as unknown as WithHandle;
+  const handle = old._handle;
+  if (handle === null || handle === undefined) throw new TypeError("an accepted socket without a handle");
+  old._handle = null;
+  // `handle` and `pauseOnCreate` are what Node's own server passes; the typings leave them out.
+  const options: unknown = { handle, allowHalfOpen: true, pauseOnCreate: true, onread: hook.onread };
+  return new Socket(options as ConstructorParameters<typeof Socket>[0]);
+}
+
+/**
+ * Starts and stops the reading of a socket that has `onread`. (`resume` and `pause` of the stream do too, but a `resume` takes
+ * effect on the next tick once more, even if `pause` came in between.)
+ */
+export function startReading(socket: Socket): void {
+  const handle = (socket as unknown as WithHandle)._handle;
+  if (handle === null || handle.reading) return;
+  handle.reading = true;
+  if (handle.readStart() !== 0) socket.destroy();
+}
+
+export function stopReading(socket: Socket): void {
+  const handle = (socket as unknown as WithHandle)._handle;
+  if (handle === null || !handle.reading) return;
+  handle.reading = false;
+  if (handle.readStop() !== 0) socket.destroy();
+}
+
+/**
+ * The socket's descriptor at this moment, or -1. It must be asked for before each use: a destroyed socket's number is
+ * given to the next connection.
+ */
+export function descriptorOf(socket: Socket): number {
+  return (socket as unknown as WithHandle)._handle?.fd ?? -1;
+}
+
+/** Whether re-wrapping works here: two bytes there and back, an orderly end on both sides, and `close` events. */
+export function testRewrap(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+    let wrapped: Socket | undefined;
+    let client: Socket | undefined;
+    const finish = (works: boolean): void => {
+      server.close();
+      wrapped?.destroy();
+      client?.destroy();
+      resolve(works);
+    };
+    const fail = (): void => finish(false);
+    server.on("error", fail);
+    server.on("connection", (accepted) => {
+      try {
+        const hook = new ReadHook();
+        const socket = rewrap(accepted, hook);
+        wrapped = socket;
+        hook.reader = { receive: (bytes) => socket.write(Buffer.from(bytes)) };
+        socket.on("error", fail);
+        socket.on("end", () => socket.end());
+        socket.on("close", () => finish(echoed && descriptorOf(socket) === -1));
+        startReading(socket);
+      } catch {
+        fail();
+      }
+    });
+    let echoed = false;
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      if (address === null || typeof address === "string") return fail();
+      client = connect({ port: address.port, host: "127.0.0.1", allowHalfOpen: true });
+      client.setTimeout(2000, fail);
+      client.on("error", fail);
+      client.on("data", (bytes) => {
+        echoed = bytes.toString("latin1") === "ok";
+        client?.end();
+      });
+      client.write("ok");
+    });
+  });
+}

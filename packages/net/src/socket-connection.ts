@@ -1,0 +1,327 @@
+import { writeSync, writevSync } from "node:fs";
+import type { Socket } from "node:net";
+import type { Failure } from "@heddle/base";
+import type { Connection, ConnectionHandler } from "./connection.ts";
+import { enterCallback, type Flushable, leaveCallback, scheduleFlush } from "./flush-queue.ts";
+import { type ConnectionSide, connectionFailure, wouldBlock } from "./node-errors.ts";
+import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, takeOutputBuffer } from "./output-pool.ts";
+import { descriptorOf, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
+
+export interface ConnectionOptions {
+  readonly side: ConnectionSide;
+  /** Above this many queued bytes `writeBytes` answers false; `onDrain` comes below half of it. */
+  readonly highWatermarkBytes: number;
+  /**
+   * Called when a handler throws; the connection is destroyed afterwards. Left out, the error goes on to the thread,
+   * which is right only where nobody else shares the thread.
+   */
+  readonly onThrow?: (error: unknown) => void;
+}
+
+/** A body chunk from this size on is sent from where it lies, beside the gathered head, instead of being copied. */
+const DIRECT_BYTES = 8 * 1024;
+
+let nextId = 1;
+
+/**
+ * A connection over a socket of Node's.
+ *
+ * Output first gathers in a pooled buffer. The flush writes it straight to the descriptor, since only so is known how much
+ * the kernel took: what it took is gone from here at once, and only a rest is copied and left to the socket's queue. While
+ * the socket's queue holds anything, everything goes there, in order. A write that fails does not end the connection while
+ * it is being read: a peer that answers early and closes has its answer in our receive buffer, behind the broken pipe.
+ *
+ * Invariants: `#output` is held only between the first write of a turn and its flush; direct writes happen only while
+ * the socket's queue is empty and the socket is alive.
+ */
+export class SocketConnection implements Connection, Flushable, Reader {
+  readonly id = nextId++;
+  readonly #socket: Socket;
+  /** It has `onread`. */
+  readonly #hooked: boolean;
+  readonly #side: ConnectionSide;
+  readonly #highWatermark: number;
+  readonly #onThrow: ((error: unknown) => void) | undefined;
+  #handler: ConnectionHandler | undefined;
+  #output: Buffer | undefined;
+  #outputLength = 0;
+  /** Bytes ever given to the socket's own queue. */
+  #queuedToSocket = 0;
+  #written = 0;
+  #read = 0;
+  #paused = true;
+  #ended = false;
+  #closed = false;
+  #above = false;
+  #failure: Failure | undefined;
+  #writeFailed = false;
+  #remoteAddress: string | undefined;
+  #remotePort = 0;
+  #localAddress: string | undefined;
+  #localPort = 0;
+
+  /** `hook` is that of the socket's `onread`; without one the socket is read by `data` events (TLS, or no re-wrapping). */
+  constructor(socket: Socket, options: ConnectionOptions, hook?: ReadHook) {
+    this.#socket = socket;
+    this.#hooked = hook !== undefined;
+    this.#side = options.side;
+    this.#highWatermark = options.highWatermarkBytes;
+    this.#onThrow = options.onThrow;
+    if (hook === undefined) socket.pause().on("data", (bytes: Buffer) => this.receive(bytes));
+    else hook.reader = this;
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+  }
+
+  get remoteAddress(): string {
+    if (this.#remoteAddress === undefined) {
+      this.#remoteAddress = this.#socket.remoteAddress ?? "";
+      this.#remotePort = this.#socket.remotePort ?? 0;
+    }
+    return this.#remoteAddress;
+  }
+
+  get remotePort(): number {
+    return this.remoteAddress === "" ? 0 : this.#remotePort;
+  }
+
+  get localAddress(): string {
+    if (this.#localAddress === undefined) {
+      // On a Unix socket Node has neither.
+      this.#localAddress = this.#socket.localAddress ?? "";
+      this.#localPort = this.#socket.localPort ?? 0;
+    }
+    return this.#localAddress;
+  }
+
+  get localPort(): number {
+    return this.localAddress === "" ? 0 : this.#localPort;
+  }
+
+  get bytesRead(): number {
+    return this.#read;
+  }
+
+  get bytesWritten(): number {
+    return this.#written + this.#queuedToSocket - this.#socket.writableLength;
+  }
+
+  get bytesQueued(): number {
+    return this.#outputLength + this.#socket.writableLength;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  start(handler: ConnectionHandler): void {
+    if (this.#handler !== undefined) throw new TypeError("a connection is started once");
+    this.#handler = handler;
+    this.resume();
+  }
+
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    if (this.#hooked) stopReading(this.#socket);
+    else this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.#closed || this.#handler === undefined) return;
+    this.#paused = false;
+    if (this.#hooked) startReading(this.#socket);
+    else this.#socket.resume();
+  }
+
+  writeLatin1(text: string): void {
+    const { length } = text;
+    if (this.#deaf()) return;
+    if (length > OUTPUT_BUFFER_BYTES) {
+      this.writeBytes(Buffer.from(text, "latin1"));
+      return;
+    }
+    this.#room(length).write(text, this.#outputLength, "latin1");
+    this.#outputLength += length;
+  }
+
+  writeBytes(bytes: Uint8Array): boolean {
+    if (this.#deaf()) return true;
+    const { byteLength } = bytes;
+    if (byteLength >= DIRECT_BYTES) this.#sendWith(bytes);
+    else if (byteLength > 0) {
+      this.#room(byteLength).set(bytes, this.#outputLength);
+      this.#outputLength += byteLength;
+    }
+    if (this.bytesQueued <= this.#highWatermark) return true;
+    // What waits only for this turn's end is no reason to stop anybody.
+    if (this.#outputLength > 0) this.flush();
+    if (this.bytesQueued <= this.#highWatermark) return true;
+    this.#above = true;
+    return false;
+  }
+
+  end(): void {
+    if (this.#ended || this.#closed) return;
+    this.flush();
+    this.#ended = true;
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    if (this.#closed) return;
+    this.#close();
+    this.#socket.destroy();
+  }
+
+  reset(): void {
+    if (this.#closed) return;
+    this.#close();
+    // A Unix socket knows no RST.
+    if (this.#socket.remoteFamily === undefined) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
+  }
+
+  /** Sends what has gathered. Called by the flush queue at the end of the turn. */
+  flush(): void {
+    const output = this.#output;
+    if (output === undefined) return;
+    const length = this.#outputLength;
+    this.#output = undefined;
+    this.#outputLength = 0;
+    if (!this.#deaf() && length > 0) {
+      const taken = this.#writeNow(output, length, undefined);
+      if (taken < length) this.#queue(Buffer.from(output.subarray(taken, length)));
+    }
+    giveOutputBuffer(output);
+  }
+
+  /** For the socket's `onread`. */
+  receive(bytes: Uint8Array): void {
+    this.#read += bytes.byteLength;
+    if (this.#closed) return;
+    enterCallback();
+    try {
+      this.#handler?.onData(bytes);
+    } catch (error) {
+      this.#threw(error);
+    } finally {
+      leaveCallback();
+    }
+  }
+
+  #deaf(): boolean {
+    return this.#closed || this.#ended || this.#writeFailed;
+  }
+
+  /** An output buffer with room for `length` more bytes; `length` is at most a whole buffer. */
+  #room(length: number): Buffer {
+    if (this.#output !== undefined && this.#outputLength + length > OUTPUT_BUFFER_BYTES) this.flush();
+    if (this.#output === undefined) {
+      this.#output = takeOutputBuffer();
+      scheduleFlush(this);
+    }
+    return this.#output;
+  }
+
+  /** Sends what has gathered and these bytes in one write. */
+  #sendWith(bytes: Uint8Array): void {
+    const output = this.#output;
+    const length = this.#outputLength;
+    const total = length + bytes.byteLength;
+    this.#output = undefined;
+    this.#outputLength = 0;
+    const taken =
+      output === undefined ? this.#writeNow(bytes, total, undefined) : this.#writeNow(output, length, bytes);
+    if (taken < total) {
+      if (output !== undefined && taken < length) this.#queue(Buffer.from(output.subarray(taken, length)));
+      this.#queue(Buffer.from(taken > length ? bytes.subarray(taken - length) : bytes));
+    }
+    if (output !== undefined) giveOutputBuffer(output);
+  }
+
+  /** Gives the kernel what it takes, and answers how much that was. After a failed write that is all: nobody wants a rest. */
+  #writeNow(first: Uint8Array, length: number, second: Uint8Array | undefined): number {
+    if (this.#socket.writableLength > 0) return 0;
+    const descriptor = descriptorOf(this.#socket);
+    if (descriptor < 0) return 0; // the socket is gone, or has no descriptor (TLS): its own queue deals with it
+    try {
+      const taken =
+        second === undefined
+          ? writeSync(descriptor, first, 0, length)
+          : writevSync(descriptor, [first.subarray(0, length), second]);
+      this.#written += taken;
+      return taken;
+    } catch (error) {
+      if (wouldBlock(error)) return 0;
+      this.#failWrite(error);
+      return length + (second?.byteLength ?? 0);
+    }
+  }
+
+  #queue(bytes: Buffer): void {
+    this.#queuedToSocket += bytes.byteLength;
+    this.#socket.write(bytes, this.#onWritten);
+  }
+
+  #failWrite(error: unknown): void {
+    this.#writeFailed = true;
+    this.#failure ??= connectionFailure(error, this.#side);
+    // While it is read, the reading side meets the same end in a moment, after what the peer still said.
+    if (this.#paused || this.#socket.readableEnded) this.#socket.destroy();
+  }
+
+  readonly #onWritten = (): void => {
+    if (!this.#above || this.#closed || this.bytesQueued > this.#highWatermark / 2) return;
+    this.#above = false;
+    this.#call(this.#handler?.onDrain);
+  };
+
+  readonly #onEnd = (): void => {
+    if (this.#writeFailed) this.#socket.destroy();
+    else if (!this.#closed) this.#call(this.#handler?.onEnd);
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#failure ??= connectionFailure(error, this.#side);
+  };
+
+  readonly #onClose = (): void => {
+    const failure = this.#closed ? undefined : this.#failure;
+    this.#close();
+    enterCallback();
+    try {
+      this.#handler?.onClose(failure);
+    } catch (error) {
+      this.#threw(error);
+    } finally {
+      leaveCallback();
+    }
+  };
+
+  #call(callback: (() => void) | undefined): void {
+    enterCallback();
+    try {
+      callback?.call(this.#handler);
+    } catch (error) {
+      this.#threw(error);
+    } finally {
+      leaveCallback();
+    }
+  }
+
+  #threw(error: unknown): void {
+    this.reset();
+    if (this.#onThrow === undefined) throw error;
+    this.#onThrow(error);
+  }
+
+  #close(): void {
+    this.#closed = true;
+    if (this.#output === undefined) return;
+    giveOutputBuffer(this.#output);
+    this.#output = undefined;
+    this.#outputLength = 0;
+  }
+}
