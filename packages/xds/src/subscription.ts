@@ -1,6 +1,9 @@
 import type { ResourceKind } from "./resource/resource-type.ts";
 
-/** What an xDS client has accepted since it last told: one call for each response that held anything new, and one for the first response of a kind even when it held nothing. */
+/**
+ * What an xDS client has accepted since it last told: one call for each response that held anything new, and one for the
+ * first response of a kind even when it held nothing.
+ */
 export interface ResourceUpdate {
   readonly kind: ResourceKind;
   /** Decoded and valid. A resource whose bytes did not change is not in here. */
