@@ -1,0 +1,159 @@
+import { RequestHead, ResponseHead } from "../head.ts";
+import { HeaderMap } from "../header-map.ts";
+import { type MessageFields, parseFields, removeForbiddenTrailers } from "./fields.ts";
+import { isAuthority } from "./host.ts";
+import { isKnownMethod } from "./methods.ts";
+import { ParseError } from "./parse-error.ts";
+import { BAD_TARGET, isTargetText, parseSpecialTarget } from "./request-target.ts";
+import { isToken } from "./tokens.ts";
+
+const BAD_REQUEST_LINE = new ParseError(400, "the request line is not method, target and version");
+const BAD_METHOD = new ParseError(400, "the method is not a token");
+const UNKNOWN_METHOD = new ParseError(501, "the method is not known");
+const BAD_VERSION = new ParseError(505, "the version is neither HTTP/1.1 nor HTTP/1.0");
+const NO_HOST = new ParseError(400, "an HTTP/1.1 request has no host");
+const BAD_HOST = new ParseError(400, "host is malformed");
+const CODING_AND_LENGTH = new ParseError(400, "transfer-encoding stands beside content-length");
+const CODING_IN_1_0 = new ParseError(400, "transfer-encoding in HTTP/1.0");
+const CODING_UNCLEAR = new ParseError(400, "transfer-encoding does not end in one chunked");
+const CODING_UNKNOWN = new ParseError(501, "a transfer coding other than chunked");
+const TUNNEL_WITH_BODY = new ParseError(400, "a request for a tunnel has a body");
+const BAD_STATUS_LINE = new ParseError(400, "the status line is not version, status and reason");
+
+/** Body that is not of a known length. */
+export const CHUNKED = -1;
+
+export interface RequestHeadOptions {
+  readonly scheme: "http" | "https";
+  readonly maxHeaderCount: number;
+  readonly allowCustomMethods: boolean;
+}
+
+/**
+ * Reads a request head that the `HeadScanner` has passed, with its empty line.
+ *
+ * The scheme is that of the connection, also where an absolute target names one: a client cannot make its plaintext
+ * request look encrypted.
+ */
+export function parseRequestHead(
+  text: string,
+  options: RequestHeadOptions,
+  message: MessageFields,
+): RequestHead | ParseError {
+  message.reset();
+  const lineEnd = text.indexOf("\r\n");
+  const methodEnd = text.indexOf(" ");
+  const targetEnd = lineEnd - 9; // the version has eight characters
+  if (methodEnd <= 0 || methodEnd >= targetEnd || text.charCodeAt(targetEnd) !== 0x20) return badLine(text, lineEnd);
+  const minor = minorVersion(text, targetEnd + 1);
+  if (minor < 0) return badLine(text, lineEnd);
+
+  const method = text.substring(0, methodEnd);
+  if (!isKnownMethod(method)) {
+    if (!isToken(method)) return BAD_METHOD;
+    if (!options.allowCustomMethods || method === "PRI") return UNKNOWN_METHOD;
+  }
+  const target = text.substring(methodEnd + 1, targetEnd);
+  if (!isTargetText(target)) return BAD_TARGET;
+
+  const fields: string[] = [];
+  const error = parseFields(text, lineEnd + 2, options.maxHeaderCount, fields, message) ?? checkRequest(minor, message);
+  if (error !== undefined) return error;
+
+  let authority = message.host ?? "";
+  let path = target;
+  if (target.charCodeAt(0) !== 0x2f || method === "CONNECT") {
+    const special = parseSpecialTarget(method, target);
+    if (special instanceof ParseError) return special;
+    authority = special.authority ?? authority; // it replaces Host (RFC 9112 §3.2.2)
+    path = special.path;
+  }
+  // RFC 9110 §7.8: without the connection option, or in HTTP/1.0, Upgrade says nothing.
+  const upgrade = message.upgradeOption && minor === 1 && method !== "CONNECT" ? message.upgrade : undefined;
+  if (upgrade !== undefined || method === "CONNECT") {
+    // A body would have to be read before the protocol changes; peers disagree on who reads it (RFC 9110 §7.8, §9.3.6).
+    if (message.contentLength > 0 || message.transferEncoding !== undefined) return TUNNEL_WITH_BODY;
+  }
+  return new RequestHead(
+    method,
+    options.scheme,
+    authority,
+    path,
+    new HeaderMap(fields),
+    minor === 1 ? "1.1" : "1.0",
+    upgrade,
+  );
+}
+
+/** 1 or 0; -1 for anything but HTTP/1.1 and HTTP/1.0. */
+function minorVersion(text: string, at: number): number {
+  if (!text.startsWith("HTTP/1.", at)) return -1;
+  const digit = text.charCodeAt(at + 7) - 0x30;
+  return digit === 0 || digit === 1 ? digit : -1;
+}
+
+function badLine(text: string, lineEnd: number): ParseError {
+  return /^[^ ]+ [^ ]+ HTTP\/\d\.\d$/.test(text.substring(0, lineEnd)) ? BAD_VERSION : BAD_REQUEST_LINE;
+}
+
+function checkRequest(minor: number, message: MessageFields): ParseError | undefined {
+  if (message.host === undefined) {
+    if (minor === 1) return NO_HOST;
+  } else if (!isAuthority(message.host)) return BAD_HOST;
+  return message.transferEncoding === undefined ? undefined : checkCoding(minor, message);
+}
+
+/** RFC 9112 §6.1 and §6.3: the only coding that we know is chunked, alone, once, in HTTP/1.1, without a length. */
+function checkCoding(minor: number, message: MessageFields): ParseError | undefined {
+  if (minor === 0) return CODING_IN_1_0;
+  if (message.contentLength !== -1) return CODING_AND_LENGTH;
+  const coding = message.transferEncoding!.toLowerCase(); // the caller has seen that there is one
+  if (coding === "chunked") return undefined;
+  const codings = coding.split(",").map((member) => member.trim());
+  const unclear = codings.pop() !== "chunked" || codings.includes("chunked") || !codings.every(isToken);
+  return unclear ? CODING_UNCLEAR : CODING_UNKNOWN;
+}
+
+/** Reads a response head that the `HeadScanner` has passed, with its empty line. */
+export function parseResponseHead(
+  text: string,
+  maxHeaderCount: number,
+  message: MessageFields,
+): ResponseHead | ParseError {
+  message.reset();
+  const lineEnd = text.indexOf("\r\n");
+  const minor = minorVersion(text, 0);
+  if (minor < 0 || text.charCodeAt(8) !== 0x20) return BAD_STATUS_LINE;
+  const status = threeDigits(text, 9);
+  // The space behind the status is required (RFC 9112 §4), but servers without a reason leave it out.
+  if (status < 100 || status > 599 || (lineEnd !== 12 && text.charCodeAt(12) !== 0x20)) return BAD_STATUS_LINE;
+  const fields: string[] = [];
+  const error = parseFields(text, lineEnd + 2, maxHeaderCount, fields, message);
+  if (error !== undefined) return error;
+  if (message.host !== undefined) fields.push("host", message.host); // means nothing in a response, so it passes
+  if (message.transferEncoding !== undefined) {
+    const coding = checkCoding(minor, message);
+    if (coding !== undefined) return coding;
+  }
+  return new ResponseHead(status, new HeaderMap(fields), text.substring(13, lineEnd), minor === 1 ? "1.1" : "1.0");
+}
+
+function threeDigits(text: string, at: number): number {
+  let value = 0;
+  for (let i = at; i < at + 3; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (!(digit >= 0 && digit <= 9)) return -1; // also beyond the end, where charCodeAt gives NaN
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+/** Reads a trailer section, with its empty line. */
+export function parseTrailers(text: string, maxCount: number, scratch: MessageFields): HeaderMap | ParseError {
+  scratch.reset();
+  const fields: string[] = [];
+  const error = parseFields(text, 0, maxCount, fields, scratch);
+  if (error !== undefined) return error;
+  removeForbiddenTrailers(fields);
+  return new HeaderMap(fields);
+}

@@ -1,0 +1,399 @@
+import { type Failure, failure } from "@heddle/base";
+import type { RequestDecoder, ResponseEncoder, ServerConnection, ServerConnectionEvents, Transport } from "../codec.ts";
+import type { RequestHead, ResponseHead } from "../head.ts";
+import type { HeaderMap } from "../header-map.ts";
+import { defaultHttpLimits, type HttpLimits } from "../limits.ts";
+import { INVALID_LENGTH, promisedLength } from "./content-length.ts";
+import { MessageFields } from "./fields.ts";
+import { BodyLength, MessageReader } from "./message-reader.ts";
+import { Framing, OutgoingBody } from "./outgoing-body.ts";
+import { ParseError } from "./parse-error.ts";
+import { parseRequestHead, type RequestHeadOptions } from "./parse-head.ts";
+import { ResponseHandle } from "./response-handle.ts";
+import { serializeResponseHead } from "./serialize-head.ts";
+import { standardPhrase } from "./status-phrases.ts";
+
+export interface H1ServerOptions {
+  /** How the client reached us: the scheme of every request. Default "http". */
+  readonly scheme?: "http" | "https";
+  readonly limits?: HttpLimits;
+  /** Takes methods that no registry knows (Envoy `http_protocol_options.allow_custom_methods`). Default false: 501. */
+  readonly allowCustomMethods?: boolean;
+}
+
+/** How far the response of the open exchange is. */
+const Response = { None: 0, Head: 1, Body: 2, Done: 3 } as const;
+type Response = (typeof Response)[keyof typeof Response];
+
+/**
+ * How much of a request is read and dropped after its response, to keep the connection. Beyond it closing is cheaper
+ * for both (RFC 9112 §9.3 asks to read all or close).
+ */
+const MAX_DISCARDED_BYTES = 64 * 1024;
+
+const NOT_A_TUNNEL = failure("internal", "local", "101 for a request that asked for no upgrade");
+const BROKEN_LENGTH = failure("internal", "local", "the response body does not keep its content-length");
+const CUT_SHORT = failure("downstream-reset", "downstream", "the client closed before its request was complete");
+
+/**
+ * HTTP/1 towards a client (RFC 9112): one exchange at a time, the next request is read when the response before it has
+ * ended.
+ *
+ * Ending the transport: after the last response, and after a refusal, the codec calls `transport.end()`, sets `ended`
+ * and ignores what still comes, so that the client can read the answer before an RST destroys it (RFC 9112 §9.6). The
+ * owner destroys the transport when the client has closed too, or after a grace period. `transport.destroy()` is called
+ * only to cut an incomplete response, so that the client sees it is incomplete.
+ *
+ * After a response that ended early, the rest of the request is dropped and its decoder hears nothing more.
+ */
+export class H1ServerConnection extends MessageReader implements ServerConnection, ResponseEncoder {
+  readonly #events: ServerConnectionEvents;
+  readonly #headOptions: RequestHeadOptions;
+  readonly #fields = new MessageFields();
+  readonly #body: OutgoingBody;
+
+  // The open exchange.
+  #handle: ResponseHandle | undefined = undefined;
+  #decoder: RequestDecoder | undefined = undefined;
+  #head: RequestHead | undefined = undefined;
+  #response: Response = Response.None;
+  #requestDone = false;
+  #keepAlive = false;
+  /** The client waits with its body for 100 (Continue). */
+  #awaitsContinue = false;
+  #tunnel = false;
+  #discardedBytes = 0;
+
+  #draining = false;
+  #ended = false;
+  #becameIdle = false;
+
+  constructor(transport: Transport, events: ServerConnectionEvents, options: H1ServerOptions = {}) {
+    super(transport, options.limits ?? defaultHttpLimits, true);
+    this.#events = events;
+    this.#headOptions = {
+      scheme: options.scheme ?? "http",
+      maxHeaderCount: this.limits.maxHeaderCount,
+      allowCustomMethods: options.allowCustomMethods ?? false,
+    };
+    this.#body = new OutgoingBody(transport);
+  }
+
+  /** No exchange is open and no partial message has been read. */
+  get idle(): boolean {
+    return this.#response === Response.None && this.betweenMessages && !this.#ended;
+  }
+
+  /** Nothing more is read or written. The transport may still have to send. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  override receive(bytes: Uint8Array): void {
+    super.receive(bytes);
+    this.#tellIdle();
+  }
+
+  transportDrained(): void {
+    this.#decoder?.onDrain();
+  }
+
+  transportClosed(cause: Failure): void {
+    this.#abandon()?.onReset(cause);
+  }
+
+  drain(): void {
+    this.#draining = true;
+    if (this.idle) this.#end();
+  }
+
+  // The request.
+
+  protected override headBegun(): void {
+    this.#response = Response.Head;
+    this.#requestDone = false;
+    this.#keepAlive = false;
+    this.#awaitsContinue = false;
+    this.#tunnel = false;
+    this.#discardedBytes = 0;
+    this.#handle = new ResponseHandle(this);
+    this.#decoder = this.#events.onRequest(this.#handle);
+    // The answer may have ended the exchange within the call.
+    if (this.#ended) this.#decoder = undefined;
+  }
+
+  protected override headComplete(text: string): number | ParseError {
+    const head = parseRequestHead(text, this.#headOptions, this.#fields);
+    if (head instanceof ParseError) return head;
+    const fields = this.#fields;
+    this.#head = head;
+    // HTTP/1.0 keeps a connection only when asked to (RFC 9112 §9.3).
+    if (this.#response === Response.Head)
+      this.#keepAlive = !fields.close && (head.httpVersion === "1.1" || fields.keepAlive);
+    if (fields.transferEncoding !== undefined) {
+      this.#awaitsContinue = fields.expectsContinue;
+      return BodyLength.Chunked;
+    }
+    this.#awaitsContinue = fields.expectsContinue && fields.contentLength > 0;
+    return Math.max(fields.contentLength, 0);
+  }
+
+  protected override headRead(last: boolean): void {
+    const head = this.#head!; // set by headComplete
+    this.#requestDone = last;
+    // The direction of a tunnel stays open: it carries the tunnel's data later. Reading waits for the answer.
+    const tunnelAsked = head.upgrade !== undefined || head.method === "CONNECT";
+    this.#decoder?.onHead(head, last && !tunnelAsked);
+  }
+
+  protected override dataRead(chunk: Uint8Array, last: boolean): void {
+    this.#awaitsContinue = false;
+    if (last) this.#requestDone = true;
+    if (this.#decoder === undefined) {
+      this.#discard(chunk.length);
+      return;
+    }
+    this.#decoder.onData(chunk, last);
+    if (last && this.#tunnel) this.#settle();
+  }
+
+  protected override trailersRead(trailers: HeaderMap): void {
+    this.#requestDone = true;
+    if (this.#decoder === undefined) this.#discard(0);
+    else this.#decoder.onTrailers(trailers);
+  }
+
+  protected override readFailed(error: ParseError): void {
+    const hadHead = this.#head !== undefined;
+    const answerable = this.#response === Response.Head;
+    const unfinished = this.#response === Response.Body;
+    const decoder = this.#abandon();
+    if (answerable) this.transport.writeLatin1(REFUSALS[error.status]);
+    if (unfinished) this.transport.destroy();
+    else this.transport.end();
+    decoder?.onReset(error.downstream);
+    if (!hadHead) this.#events.onProtocolError(error.downstream, answerable ? error.status : undefined);
+  }
+
+  protected override endRead(): void {
+    this.#keepAlive = false;
+    this.#draining = true;
+    if (this.#response === Response.None) {
+      if (!this.#ended) this.#end();
+      return;
+    }
+    // A client may half-close behind its request and still want the answer (RFC 9112 §9.6).
+    if (this.#requestDone) return;
+    if (this.insideHead) {
+      this.readFailed(INCOMPLETE);
+      return;
+    }
+    const unfinished = this.#response === Response.Body;
+    const answerable = this.#response === Response.Head;
+    const decoder = this.#abandon();
+    if (answerable) this.transport.writeLatin1(REFUSALS[400]); // RFC 9112 §8
+    if (unfinished) this.transport.destroy();
+    else this.transport.end();
+    decoder?.onReset(CUT_SHORT);
+  }
+
+  pauseRequest(): void {
+    this.pauseReading();
+  }
+
+  resumeRequest(): void {
+    this.resumeReading();
+    this.#tellIdle();
+  }
+
+  // The response. Only the handle of the open exchange calls these.
+
+  sendInformational(head: ResponseHead): void {
+    // RFC 9110 §15.2: never to an HTTP/1.0 client.
+    if (this.#response !== Response.Head || this.#head?.httpVersion !== "1.1") return;
+    if (head.status === 100) this.#awaitsContinue = false;
+    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, ""));
+  }
+
+  sendHead(head: ResponseHead, endStream: boolean): void {
+    if (this.#response !== Response.Head) return;
+    const request = this.#head;
+    if (head.status === 101 || (request?.method === "CONNECT" && head.status >= 200 && head.status < 300)) {
+      this.#sendTunnelHead(head, endStream);
+      return;
+    }
+    // Before a request's head has been read nothing is known about its body.
+    if (this.#draining || request === undefined || this.#mayNotReadOn(endStream)) this.#keepAlive = false;
+    const withoutBody = head.status === 204 || head.status === 304 || request?.method === "HEAD";
+    const length = promisedLength(head.headers);
+    if (!withoutBody && endStream && length > 0) {
+      this.#breakOff(BROKEN_LENGTH);
+      return;
+    }
+    let tail = "";
+    // RFC 9110 §8.6: 204 has no content-length; for HEAD and 304 it tells what GET would give.
+    const withLength = length >= 0 && head.status !== 204;
+    if (withoutBody) this.#body.begin(Framing.None);
+    else if (withLength) this.#body.begin(Framing.Length, length);
+    else if (endStream && length !== INVALID_LENGTH) {
+      this.#body.begin(Framing.Length, 0);
+      tail = "content-length: 0\r\n";
+    } else if (request?.httpVersion === "1.1") {
+      this.#body.begin(Framing.Chunked);
+      tail = "transfer-encoding: chunked\r\n";
+    } else {
+      this.#body.begin(Framing.UntilClose);
+      this.#keepAlive = false;
+    }
+    if (!this.#keepAlive) tail += "connection: close\r\n";
+    else if (request?.httpVersion === "1.0") tail += "connection: keep-alive\r\n";
+    this.#response = Response.Body;
+    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, withLength, tail));
+    if (endStream) {
+      this.#body.write(NO_DATA, true);
+      this.#endResponse();
+    }
+  }
+
+  sendData(chunk: Uint8Array, endStream: boolean): boolean {
+    if (this.#response !== Response.Body) return true;
+    if (!this.#body.fits(chunk.length, endStream)) {
+      this.#breakOff(BROKEN_LENGTH);
+      return true;
+    }
+    const below = this.#body.write(chunk, endStream);
+    if (endStream) this.#endResponse();
+    return below;
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    if (this.#response !== Response.Body) return;
+    if (!this.#body.fits(0, true)) {
+      this.#breakOff(BROKEN_LENGTH);
+      return;
+    }
+    this.#body.end(trailers);
+    this.#endResponse();
+  }
+
+  reset(_failure: Failure): void {
+    if (this.#response === Response.None) return;
+    this.#abandon();
+    this.transport.destroy();
+  }
+
+  /** From here both directions are raw bytes (RFC 9110 §7.8, §9.3.6). Bytes that came early were held until now. */
+  #sendTunnelHead(head: ResponseHead, endStream: boolean): void {
+    const request = this.#head;
+    let tail = "";
+    if (head.status === 101) {
+      if (request?.upgrade === undefined) {
+        this.#breakOff(NOT_A_TUNNEL);
+        return;
+      }
+      tail = `connection: upgrade\r\nupgrade: ${head.headers.get("upgrade") ?? request.upgrade}\r\n`;
+    }
+    this.#keepAlive = false;
+    this.#tunnel = true;
+    this.#requestDone = false;
+    this.#response = Response.Body;
+    this.#body.begin(Framing.Tunnel);
+    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, tail));
+    if (endStream) {
+      this.#body.write(NO_DATA, true);
+      this.#endResponse();
+    }
+    this.becomeTunnel();
+  }
+
+  /** Whether the rest of the request, if there is any, is too much or too unsure to be waited for. */
+  #mayNotReadOn(endStream: boolean): boolean {
+    if (this.#requestDone) return false;
+    // A client that waits for 100 and gets a final answer may or may not send its body (RFC 9110 §10.1.1). What it
+    // sends next could be either, so the connection cannot be used again.
+    return (
+      this.#awaitsContinue ||
+      (endStream && Number.isFinite(this.missingBytes) && this.missingBytes > MAX_DISCARDED_BYTES)
+    );
+  }
+
+  #endResponse(): void {
+    this.#response = Response.Done;
+    this.#settle();
+  }
+
+  /** One of the directions has ended. */
+  #settle(): void {
+    if (this.#response !== Response.Done) return;
+    if (this.#tunnel) {
+      if (this.#requestDone) this.#abandon();
+      return;
+    }
+    if (!this.#keepAlive) {
+      this.#end();
+      return;
+    }
+    this.#release();
+    if (!this.#requestDone) {
+      this.resumeReading(); // to drop the rest
+      return;
+    }
+    this.#response = Response.None;
+    this.#head = undefined;
+    this.#becameIdle = true;
+    this.resumeReading();
+    this.nextMessage();
+    this.#tellIdle();
+  }
+
+  #discard(bytes: number): void {
+    this.#discardedBytes += bytes;
+    if (this.#requestDone) this.#settle();
+    else if (this.#discardedBytes > MAX_DISCARDED_BYTES) this.#end();
+  }
+
+  #tellIdle(): void {
+    if (!this.#becameIdle || !this.idle) return;
+    this.#becameIdle = false;
+    if (this.#draining) this.#end();
+    else this.#events.onIdle();
+  }
+
+  /** No further exchange. What has been written is still sent. */
+  #end(): void {
+    this.#abandon();
+    this.transport.end();
+  }
+
+  /** The response cannot be completed. */
+  #breakOff(cause: Failure): void {
+    const decoder = this.#abandon();
+    this.transport.destroy();
+    decoder?.onReset(cause);
+  }
+
+  #release(): RequestDecoder | undefined {
+    const decoder = this.#decoder;
+    this.#handle?.release();
+    this.#handle = undefined;
+    this.#decoder = undefined;
+    return decoder;
+  }
+
+  /** Ends the open exchange and the connection with it; returns whom to tell. */
+  #abandon(): RequestDecoder | undefined {
+    this.#ended = true;
+    this.#response = Response.None;
+    this.stopReading();
+    return this.#release();
+  }
+}
+
+const NO_DATA = new Uint8Array(0);
+const INCOMPLETE = new ParseError(400, "the connection ended within a request head");
+
+const REFUSALS = { 400: refusal(400), 431: refusal(431), 501: refusal(501), 505: refusal(505) } as const;
+
+function refusal(status: number): string {
+  return `HTTP/1.1 ${status} ${standardPhrase(status)}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
+}
