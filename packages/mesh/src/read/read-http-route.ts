@@ -1,4 +1,5 @@
 import { parseDurationMs } from "@heddle/base";
+import { compileSafeRegex } from "@heddle/traffic";
 import type { Backend, HttpRoute, ParentService, RequestMatch, RouteRule, ValueMatch } from "../model/http-route.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
@@ -93,7 +94,10 @@ function readPath(path: Field): RequestMatch["path"] {
   const fields = path.object("type", "value");
   const type = fields.type.oneOf("Exact", "PathPrefix", "RegularExpression") ?? "PathPrefix";
   const value = fields.value.text() ?? "/";
-  if (type === "RegularExpression") return { type: "regex", value };
+  if (type === "RegularExpression") {
+    checkRegex(fields.value, value);
+    return { type: "regex", value };
+  }
   if (!value.startsWith("/")) fields.value.error(`found "${value}", allowed: a path that begins with "/"`);
   // What can never match a normalised path is a mistake (the CRD forbids these).
   if (/\/\/|\/\.\.?(\/|$)|%2f|#/i.test(value))
@@ -111,12 +115,19 @@ function readValueMatches(list: Field, what: "header" | "query parameter"): read
     if (written !== "" && !TOKEN.test(written)) fields.name.error(`"${written}" is not the name of a ${what}`);
     const name = what === "header" ? written.toLowerCase() : written;
     const value = fields.value.requiredText();
+    if (type === "RegularExpression") checkRegex(fields.value, value);
     // "Only the first entry with an equivalent name MUST be considered" (HTTPHeaderMatch, HTTPQueryParamMatch).
     if (matches.some((other) => other.name === name))
       fields.name.warn(`"${written}" has been matched above; only the first counts`);
     else matches.push({ name, type: type === "Exact" ? "exact" : "regex", value });
   }
   return matches;
+}
+
+/** Regular expressions are RE2's, as in Envoy: they take linear time, whoever wrote them. */
+function checkRegex(field: Field, value: string): void {
+  const compiled = compileSafeRegex(value);
+  if (!compiled.ok) field.error(compiled.error);
 }
 
 function readBackend(backend: Field, routeNamespace: string): Backend | undefined {

@@ -204,6 +204,7 @@ spec:
         - path: { value: /a//b }
         - method: get
         - headers: [{ name: "a b", value: x }, { name: A, value: "1" }, { name: a, value: "2" }]
+        - queryParams: [{ name: q, type: RegularExpression, value: "(?=x)" }]
       filters:
         - type: RequestMirror
           requestMirror: {}
@@ -232,28 +233,30 @@ spec:
       `f.yaml:14:11: spec.rules[0].matches[2].method: found "get", allowed: "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"`,
       `f.yaml:15:23: spec.rules[0].matches[3].headers[0].name: "a b" is not the name of a header`,
       `warning f.yaml:15:75: spec.rules[0].matches[3].headers[2].name: "a" has been matched above; only the first counts`,
-      `f.yaml:16:7: spec.rules[0].filters: ReplacePrefixMatch needs a PathPrefix in each of the rule's matches`,
-      `f.yaml:17:11: spec.rules[0].filters[0].type: RequestMirror is not supported yet; allowed: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite`,
-      `f.yaml:20:25: spec.rules[0].filters[1].urlRewrite.path.replacePrefixMatch: is missing for ReplacePrefixMatch`,
-      `f.yaml:21:11: spec.rules[0].filters[2].type: URLRewrite stands here twice; once is allowed`,
-      `f.yaml:23:13: spec.rules[0].filters[3].type: found "Nothing", allowed: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite`,
-      `f.yaml:25:45: spec.rules[0].filters[4].responseHeaderModifier.add[0].name: "Content-Length" cannot be changed by a header filter`,
-      `f.yaml:25:92: spec.rules[0].filters[4].responseHeaderModifier.add[1].value: holds characters that a header value must not (RFC 9110 §5.5)`,
-      `f.yaml:27:39: spec.rules[0].backendRefs[0].weight: found -1, allowed: 0 to 1000000`,
-      `f.yaml:28:11: spec.rules[0].backendRefs[1].port: is missing: a Service needs it`,
-      `f.yaml:29:27: spec.rules[0].backendRefs[2].kind: found storage/Bucket, allowed: Service`,
-      `f.yaml:30:32: spec.rules[0].timeouts.backendRequest: must not be longer than the timeout of the whole request`,
-      `warning f.yaml:30:52: spec.rules[0].timeouts.idle: has no effect; Heddle reads request, backendRequest`,
-      `f.yaml:31:61: spec.rules[1].filters[0].requestRedirect.statusCode: found 304, allowed: 301, 302, 303, 307, 308`,
-      `f.yaml:31:78: spec.rules[1].filters[0].requestRedirect.scheme: found "ftp", allowed: "http", "https"`,
-      `f.yaml:32:7: spec.rules[1].backendRefs: must be empty where the rule redirects: no request reaches a backend`,
-      `f.yaml:33:19: spec.rules[1].timeouts.request: "soon" is not a duration; write for example "1.5s", "250ms" or "1h30m"`,
+      `f.yaml:16:61: spec.rules[0].matches[4].queryParams[0].value: "(?=x)" is not a regular expression of RE2: error parsing regexp: invalid or unsupported Perl syntax: \`(?=\``,
+      `f.yaml:17:7: spec.rules[0].filters: ReplacePrefixMatch needs a PathPrefix in each of the rule's matches`,
+      `f.yaml:18:11: spec.rules[0].filters[0].type: RequestMirror is not supported yet; allowed: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite`,
+      `f.yaml:21:25: spec.rules[0].filters[1].urlRewrite.path.replacePrefixMatch: is missing for ReplacePrefixMatch`,
+      `f.yaml:22:11: spec.rules[0].filters[2].type: URLRewrite stands here twice; once is allowed`,
+      `f.yaml:24:13: spec.rules[0].filters[3].type: found "Nothing", allowed: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite`,
+      `f.yaml:26:45: spec.rules[0].filters[4].responseHeaderModifier.add[0].name: "Content-Length" cannot be changed by a header filter`,
+      `f.yaml:26:92: spec.rules[0].filters[4].responseHeaderModifier.add[1].value: holds characters that a header value must not (RFC 9110 §5.5)`,
+      `f.yaml:28:39: spec.rules[0].backendRefs[0].weight: found -1, allowed: 0 to 1000000`,
+      `f.yaml:29:11: spec.rules[0].backendRefs[1].port: is missing: a Service needs it`,
+      `f.yaml:30:27: spec.rules[0].backendRefs[2].kind: found storage/Bucket, allowed: Service`,
+      `f.yaml:31:32: spec.rules[0].timeouts.backendRequest: must not be longer than the timeout of the whole request`,
+      `warning f.yaml:31:52: spec.rules[0].timeouts.idle: has no effect; Heddle reads request, backendRequest`,
+      `f.yaml:32:61: spec.rules[1].filters[0].requestRedirect.statusCode: found 304, allowed: 301, 302, 303, 307, 308`,
+      `f.yaml:32:78: spec.rules[1].filters[0].requestRedirect.scheme: found "ftp", allowed: "http", "https"`,
+      `f.yaml:33:7: spec.rules[1].backendRefs: must be empty where the rule redirects: no request reaches a backend`,
+      `f.yaml:34:19: spec.rules[1].timeouts.request: "soon" is not a duration; write for example "1.5s", "250ms" or "1h30m"`,
     ],
   );
 });
 
 test("kinds that are none of ours are passed over, and only a likely mistake is mentioned", () => {
-  const text = (version: string, kind: string): string => `apiVersion: ${version}\nkind: ${kind}\nmetadata: { name: x }`;
+  const text = (version: string, kind: string): string =>
+    `apiVersion: ${version}\nkind: ${kind}\nmetadata: { name: x }`;
   faults(text("apps/v1", "Deployment"), []);
   faults(text("heddle.dev/v1", "Process"), []);
   faults(text("example.com/v1", "Thing"), ["warning f.yaml:2:1: kind: example.com/v1 Thing is not read"]);

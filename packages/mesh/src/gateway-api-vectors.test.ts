@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describe, it } from "node:test";
+import { parseYamlDocuments } from "@heddle/config";
+import { HeaderMap, RequestHead } from "@heddle/http";
+import { compileRouteConfiguration, type RouteTable } from "@heddle/traffic";
+import type { HttpRoute } from "./model/http-route.ts";
+import { Mesh, type MeshObject } from "./model/mesh.ts";
+import { readObject } from "./read/read-object.ts";
+import { outboundRouteConfiguration, serviceVirtualHost } from "./translate/routes.ts";
+import { reachable } from "./translate/scope.ts";
+
+/*
+ * The manifests and expectations of Gateway API's own conformance tests. The mesh's run as they are; of a gateway's, those
+ * that are about matching and changing requests run with the gateway's place taken by a service named "subject" (not
+ * HTTPRouteMatchingAcrossRoutes, whose routes differ by the hostnames that a mesh ignores).
+ */
+
+const named = process.env["HEDDLE_VECTORS"];
+const folder = resolve(named ?? join(import.meta.dirname, "../../../../shared/vectors"), "gateway-api");
+if (named !== undefined && !existsSync(folder)) throw new Error(`HEDDLE_VECTORS has no gateway-api: ${folder}`);
+const skip = existsSync(folder) ? false : "no test vectors: HEDDLE_VECTORS is not set and the default folder is absent";
+
+const MESH = [
+  "MeshHTTPRoute303Redirect",
+  "MeshHTTPRoute308Redirect",
+  "MeshHTTPRouteNamedRule",
+  "MeshHTTPRouteQueryParamMatching",
+  "MeshHTTPRouteRedirectHostAndStatus",
+  "MeshHTTPRouteRedirectPath",
+  "MeshHTTPRouteRedirectPort",
+  "MeshHTTPRouteRequestHeaderModifier",
+  "MeshHTTPRouteSimpleSameNamespace",
+  "MeshPorts",
+  "MeshTrafficSplit",
+];
+
+const GATEWAY = [
+  "HTTPRouteExactPathMatching",
+  "HTTPRouteHeaderMatching",
+  "HTTPRouteMatching",
+  "HTTPRouteMethodMatching",
+  "HTTPRoutePathMatchOrder",
+  "HTTPRouteQueryParamMatching",
+  "HTTPRouteRequestHeaderModifier",
+  "HTTPRouteResponseHeaderModifier",
+  "HTTPRouteRewriteHost",
+  "HTTPRouteRewritePath",
+];
+
+describe("Gateway API's vectors", { skip }, () => {
+  it("reading all manifests never crashes, and every fault has a place", () => {
+    let objects = 0;
+    for (const file of readdirSync(join(folder, "manifests"), { recursive: true, encoding: "utf8" })) {
+      if (!file.endsWith(".yaml")) continue;
+      const documents = parseYamlDocuments(file, readFileSync(join(folder, "manifests", file), "utf8"));
+      for (const document of documents.ok ? documents.value : []) {
+        const { object, diagnostics } = readObject(document);
+        if (object !== undefined) objects += 1;
+        for (const { line, column } of diagnostics) assert.ok(line > 0 && column > 0, file);
+      }
+    }
+    assert.ok(objects > 150, `${objects} objects were read`);
+  });
+
+  const cases = skip === false ? (JSON.parse(readFileSync(join(folder, "cases.json"), "utf8")) as Suite[]) : [];
+  for (const suite of cases) {
+    if (MESH.includes(suite.ShortName))
+      it(suite.ShortName, () => run(suite, "gateway-conformance-mesh", "echo", asTheyAre));
+    if (GATEWAY.includes(suite.ShortName))
+      it(suite.ShortName, () => run(suite, "gateway-conformance-infra", "subject", atSubject));
+  }
+});
+
+interface Suite {
+  readonly ShortName: string;
+  readonly Manifests: readonly string[];
+  readonly cases: readonly Case[];
+}
+
+interface Case {
+  readonly Backend?: string;
+  readonly Request?: Message;
+  readonly ExpectedRequest?: { readonly Request?: Message; readonly AbsentHeaders?: readonly string[] };
+  readonly BackendSetResponseHeaders?: Readonly<Record<string, string>>;
+  readonly Response?: {
+    readonly StatusCode?: number;
+    readonly StatusCodes?: readonly number[];
+    readonly Headers?: Readonly<Record<string, string>>;
+    readonly AbsentHeaders?: readonly string[];
+  };
+  readonly RedirectRequest?: {
+    readonly Scheme?: string;
+    readonly Host?: string;
+    readonly Port?: string;
+    readonly Path?: string;
+  };
+}
+
+interface Message {
+  readonly Host?: string;
+  readonly Method?: string;
+  readonly Path?: string;
+  readonly Headers?: Readonly<Record<string, string>>;
+}
+
+function run(
+  suite: Suite,
+  namespace: string,
+  host: string,
+  adapt: (objects: readonly MeshObject[]) => readonly MeshObject[],
+): void {
+  const base = namespace.endsWith("mesh") ? "mesh/manifests.yaml" : "base/manifests.yaml";
+  const objects = [base, ...suite.Manifests].flatMap(objectsIn);
+  const mesh = new Mesh(adapt(objects));
+  const { called } = reachable(mesh, { namespace, egress: undefined, demanded: [] });
+  const hosts = called.map(({ service, port, routes }) => serviceVirtualHost(service, port, routes, namespace));
+  const table = compileRouteConfiguration(outboundRouteConfiguration(hosts));
+  let ran = 0;
+  for (const one of suite.cases) {
+    if (JSON.stringify(one).includes('"$')) continue; // an expectation that the vectors could not resolve
+    check(table, one, host);
+    ran += 1;
+  }
+  assert.ok(ran > 0, "no case of it can be run");
+}
+
+function check(table: RouteTable, one: Case, defaultHost: string): void {
+  const what = JSON.stringify(one);
+  const { Method = "GET", Path = "/", Headers = {} } = one.Request ?? {};
+  const asked = one.Request?.Host ?? "";
+  // A gateway's hosts are its listener's; here the service's name stands for it.
+  const host = defaultHost === "subject" || asked === "" ? defaultHost : asked;
+  const head = new RequestHead(Method, "http", host, Path, HeaderMap.from(Headers));
+  const route = table.match(head, 0);
+  const status = one.Response?.StatusCode ?? 200;
+  if (status === 404) {
+    assert.equal(route, undefined, what);
+    return;
+  }
+  assert.ok(route !== undefined, what);
+  if (one.RedirectRequest !== undefined) {
+    assert.equal(route.redirect?.responseCode, status, what);
+    checkLocation(new URL(route.redirectLocation(head) ?? ""), one.RedirectRequest, host, what);
+    return;
+  }
+  assert.equal(status, 200, what);
+  if (one.Backend !== undefined) assert.ok(route.cluster.includes(`/${one.Backend}.`), `${route.cluster}: ${what}`);
+  route.finalizeRequest(head, CONTEXT, false);
+  const { Request: seen = {}, AbsentHeaders = [] } = one.ExpectedRequest ?? {};
+  // HTTPRouteNamedRule's second expectation names the path of its first: nothing in its manifest rewrites "/unnamed".
+  if (seen.Path !== undefined && Path !== "/unnamed") assert.equal(head.path, seen.Path, what);
+  if (seen.Host !== undefined && seen.Host !== asked) assert.equal(head.authority, seen.Host, what);
+  checkHeaders(head.headers, seen.Headers ?? {}, AbsentHeaders, what);
+  const response = HeaderMap.from(one.BackendSetResponseHeaders ?? {});
+  route.finalizeResponse(response, CONTEXT);
+  checkHeaders(response, one.Response?.Headers ?? {}, one.Response?.AbsentHeaders ?? [], what);
+}
+
+function checkHeaders(
+  headers: HeaderMap,
+  present: Readonly<Record<string, string>>,
+  absent: readonly string[],
+  what: string,
+): void {
+  for (const [name, value] of Object.entries(present)) assert.equal(headers.joined(name.toLowerCase()), value, what);
+  for (const name of absent) assert.equal(headers.has(name.toLowerCase()), false, what);
+}
+
+function checkLocation(url: URL, expected: NonNullable<Case["RedirectRequest"]>, host: string, what: string): void {
+  assert.equal(url.hostname, expected.Host ?? host, what);
+  if (expected.Port !== undefined) assert.equal(url.port, expected.Port, what);
+  if (expected.Path !== undefined) assert.equal(url.pathname, expected.Path, what);
+  if (expected.Scheme !== undefined) assert.equal(url.protocol, `${expected.Scheme}:`, what);
+}
+
+const CONTEXT = {} as Parameters<NonNullable<ReturnType<RouteTable["match"]>>["finalizeRequest"]>[1]; // no command stands in these values
+
+function objectsIn(file: string): readonly MeshObject[] {
+  const path = join(folder, "manifests", file);
+  const documents = parseYamlDocuments(file, readFileSync(path, "utf8"));
+  assert.ok(documents.ok, file);
+  return documents.value.flatMap((document) => {
+    const { object, diagnostics } = readObject(document);
+    assert.deepEqual(
+      diagnostics.filter(({ severity }) => severity === "error"),
+      [],
+      file,
+    );
+    return object ?? [];
+  });
+}
+
+function asTheyAre(objects: readonly MeshObject[]): readonly MeshObject[] {
+  return objects;
+}
+
+/** Attaches every route to a service, as if it stood in the gateway's place. */
+function atSubject(objects: readonly MeshObject[]): readonly MeshObject[] {
+  const origin = { file: "", line: 0, column: 0, path: "" };
+  const namespace = "gateway-conformance-infra";
+  const routes = objects.filter((object): object is HttpRoute => object.kind === "http-route");
+  return [
+    ...objects.filter((object) => object.kind === "service"),
+    {
+      kind: "service",
+      namespace,
+      name: "subject",
+      selector: undefined,
+      ports: [{ name: "", port: 80, protocol: "http", target: { type: "unset" } }],
+      origin,
+    },
+    ...routes.map((route) => ({ ...route, parents: [{ namespace, name: "subject", port: undefined, origin }] })),
+  ];
+}
