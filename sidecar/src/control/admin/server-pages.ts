@@ -1,0 +1,88 @@
+import type { Clock, Inspectable, Json } from "@heddle/base";
+import type { NodeIdentity } from "@heddle/config";
+import type { Address } from "@heddle/traffic";
+import { addressJson, addressText } from "./address-form.ts";
+import { type AdminAnswer, type AdminPage, jsonAnswer } from "./admin-page.ts";
+
+/** Envoy's `ServerInfo.State`. */
+export type ServerState = "LIVE" | "DRAINING" | "PRE_INITIALIZING" | "INITIALIZING";
+
+export interface ServerSubjects {
+  readonly version: string;
+  readonly node: NodeIdentity;
+  readonly commandLine: Json;
+  readonly clock: Clock;
+  readonly state: () => ServerState;
+  /** Where each listener really listens. */
+  readonly listeners: () => readonly { readonly name: string; readonly address: Address }[];
+  readonly parts: readonly Inspectable[];
+  /** Begins to end the process. */
+  readonly quit: () => void;
+}
+
+/** The pages about the process itself. */
+export function serverPages(subjects: ServerSubjects): AdminPage[] {
+  const startedMs = subjects.clock.now();
+  return [
+    {
+      path: "/ready",
+      method: "GET",
+      help: "200 and LIVE once requests are served as configured, else 503 and the state",
+      answer: () => ({ status: subjects.state() === "LIVE" ? 200 : 503, body: `${subjects.state()}\n` }),
+    },
+    {
+      path: "/server_info",
+      method: "GET",
+      help: "version, state, uptime and node",
+      answer: () => jsonAnswer(serverInfo(subjects, startedMs)),
+    },
+    {
+      path: "/listeners",
+      method: "GET",
+      help: "where the listeners listen (?format=json)",
+      answer: (query) => listeners(subjects, query.get("format") === "json"),
+    },
+    {
+      path: "/inspect",
+      method: "GET",
+      help: "the inside of the control thread's parts, for people who develop Heddle",
+      answer: () => jsonAnswer(Object.fromEntries(subjects.parts.map((part) => [part.name, part.inspect()]))),
+    },
+    {
+      path: "/quitquitquit",
+      method: "POST",
+      help: "drain and end the process",
+      answer() {
+        subjects.quit();
+        return { body: "OK\n" };
+      },
+    },
+  ];
+}
+
+function serverInfo({ version, state, clock, node, commandLine }: ServerSubjects, startedMs: number): Json {
+  const uptime = `${Math.floor((clock.now() - startedMs) / 1000)}s`;
+  const { subZone, ...locality } = node.locality;
+  return {
+    version: `heddle/${version}`,
+    state: state(),
+    uptime_current_epoch: uptime,
+    uptime_all_epochs: uptime,
+    hot_restart_version: "disabled",
+    command_line_options: commandLine,
+    node: {
+      id: node.id,
+      cluster: node.cluster,
+      metadata: node.metadata as Json,
+      locality: { ...locality, sub_zone: subZone },
+    },
+  };
+}
+
+function listeners(subjects: ServerSubjects, asJson: boolean): AdminAnswer {
+  const all = subjects.listeners();
+  if (!asJson) return { body: all.map(({ name, address }) => `${name}::${addressText(address)}\n`).join("") };
+  return jsonAnswer({
+    listener_statuses: all.map(({ name, address }) => ({ name, local_address: addressJson(address) })),
+  });
+}
