@@ -4,6 +4,14 @@ export { type DialCallbacks, type Dialling, type DialOptions, dial } from "./dia
 export { reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
 export type { ListenOptions, ListenSocket, ListenTarget } from "./listen-target.ts";
 export { type ConnectionSide, connectionFailure, dialFailure } from "./node-errors.ts";
+export {
+  type LookupFamily,
+  NameResolver,
+  queryDns,
+  type Resolution,
+  type ResolverEnvironment,
+  systemEnvironment,
+} from "./resolve.ts";
 export { testRewrap } from "./rewrap.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
