@@ -137,7 +137,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   }
 
   #take(request: Request): void {
-    const type = this.#session.take(request);
+    this.#session.take(request);
     const { errorDetail, typeUrl } = request;
     if (errorDetail !== undefined) {
       this.#context.metrics.rejections(typeUrl).add();
@@ -148,7 +148,6 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
         error: errorDetail.message.slice(0, 4096),
       });
     }
-    if (type === undefined) return;
     if (request.responseNonce !== "") this.#context.onChange();
     this.#pump();
   }

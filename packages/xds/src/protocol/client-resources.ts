@@ -47,6 +47,8 @@ export interface Receipt {
   readonly seen: Set<string>;
   /** Why resources in it were refused, each naming its resource. */
   readonly errors: string[];
+  /** Something in it was not wanted. */
+  passedOver: boolean;
   /** Something in it had no readable name, so that nobody can say what is missing from it. */
   unnamed: boolean;
 }
@@ -146,7 +148,14 @@ export class ClientResources {
 
   /** Takes every valid resource of a response. Names that were not asked for are passed over in silence. */
   receive(list: readonly ReceivedResource[]): Receipt {
-    const receipt: Receipt = { changed: new Map(), refreshed: [], seen: new Set(), errors: [], unnamed: false };
+    const receipt: Receipt = {
+      changed: new Map(),
+      refreshed: [],
+      seen: new Set(),
+      errors: [],
+      passedOver: false,
+      unnamed: false,
+    };
     const names = list.map(({ name, message }) => name ?? peekName(message.value));
     const twice = duplicates(names);
     for (const [index, resource] of list.entries()) this.#receiveOne(resource, names[index], twice, index, receipt);
@@ -233,7 +242,10 @@ export class ClientResources {
     }
     const first = !receipt.seen.has(name);
     receipt.seen.add(name);
-    if (!this.#wildcard && !this.#names.has(name)) return;
+    if (!this.#wildcard && !this.#names.has(name)) {
+      receipt.passedOver = true;
+      return;
+    }
     if (twice.has(name)) {
       if (first) this.#reject(name, version, ["the response has it twice"], receipt);
       return;

@@ -59,10 +59,10 @@ export class ClientSession<
   takeRequests(): Request[] {
     const requests: Request[] = [];
     for (const type of this.#types.values()) {
-      const request = type.takeRequest();
-      if (request === undefined) continue;
-      requests.push(this.#introduced ? request : { ...request, node: this.#node });
-      this.#introduced = true;
+      for (let request = type.takeRequest(); request !== undefined; request = type.takeRequest()) {
+        requests.push(this.#introduced ? request : { ...request, node: this.#node });
+        this.#introduced = true;
+      }
     }
     return requests;
   }

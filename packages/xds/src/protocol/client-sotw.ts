@@ -14,7 +14,7 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
   readonly resources: ClientResources;
   /** Of the last response that was accepted whole. */
   #version = "";
-  /** What is held is not what `#version` stood for: parts of a later response were taken, or something was dropped. */
+  /** What is held is not what `#version` stood for: only parts of a response were taken, or something was dropped. */
   #mixed = false;
   #nonce = "";
   #error: Status | undefined;
@@ -66,7 +66,7 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
     this.#due = true;
     const accepted = receipt.errors.length === 0;
     this.#error = accepted ? undefined : { code: INVALID_ARGUMENT, message: nackMessage(receipt.errors) };
-    this.#mixed = !accepted;
+    this.#mixed = !accepted || receipt.passedOver;
     if (accepted) this.#version = versionInfo;
     const update = {
       kind: resources.type.kind,
@@ -80,7 +80,8 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
 
   takeRequest(): DiscoveryRequest | undefined {
     if (!this.#due || !this.#open) return undefined;
-    this.#due = false;
+    const leavesOldForm = this.#asked && !this.#named && !this.resources.wantsAnything;
+    this.#due = leavesOldForm;
     const first = !this.#asked;
     if (first && !this.resources.wantsAnything) return undefined;
     this.#asked = true;
@@ -89,7 +90,7 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
     return {
       typeUrl: this.resources.type.typeUrl,
       versionInfo: first && !this.#versionIsHeld() ? "" : this.#version,
-      resourceNames: this.#list(),
+      resourceNames: leavesOldForm ? this.#nameWildcard() : this.#list(),
       responseNonce: this.#nonce,
       errorDetail,
       node: undefined,
@@ -115,5 +116,11 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
     if (oldForm) return [];
     this.#named = true;
     return list;
+  }
+
+  /** An empty list after nothing but empty lists still means all. Once the wildcard was named, the next one means nothing. */
+  #nameWildcard(): readonly string[] {
+    this.#named = true;
+    return [WILDCARD];
   }
 }

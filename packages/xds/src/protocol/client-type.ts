@@ -17,7 +17,7 @@ export interface ClientType<Request, Response> {
   subscribe(names: ReadonlySet<string>): void;
   /** Takes a response; its verdict becomes due. */
   receive(response: Response): ReceiveOutcome;
-  /** The request that has to go out now, if any; without the node. */
+  /** The next request that has to go out now, if any; without the node. */
   takeRequest(): Request | undefined;
 }
 

@@ -9,7 +9,7 @@ import type { DeltaDiscoveryRequest } from "./wire.ts";
  */
 
 /** Takes in a request. A nonce that is not the latest changes nothing about the subscription in it. */
-export function takeDeltaRequest(type: ServerType, request: DeltaDiscoveryRequest): boolean {
+export function takeDeltaRequest(type: ServerType, request: DeltaDiscoveryRequest): void {
   type.requests += 1;
   if (request.responseNonce !== "") {
     if (request.responseNonce === type.nonce) type.conclude(request.errorDetail);
@@ -27,10 +27,12 @@ export function takeDeltaRequest(type: ServerType, request: DeltaDiscoveryReques
   }
   // Still in the wildcard: the client has to be told what the name is now, or that it is not.
   if (type.subscription.wildcard) for (const name of dropped) type.asked.add(name);
-  if (type.subscription.wildcard && !hadAll && type.sent.size === 0) type.unanswered = true;
+  if (type.subscription.wildcard && !hadAll) {
+    type.claimLimbo();
+    if (type.sent.size === 0) type.unanswered = true;
+  }
   type.forgetUnwanted();
   type.unsettle();
-  return true;
 }
 
 /** What is due for that type, if anything. `removals`: whether resources that are gone may be taken away now. */

@@ -9,8 +9,7 @@ import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./wire.ts";
 /** How one variant of the protocol reads requests and decides what is due. */
 export interface ServerVariant<Request> {
   readonly name: "sotw" | "delta";
-  /** False when the request is to be ignored. */
-  readonly take: (type: ServerType, request: Request) => boolean;
+  readonly take: (type: ServerType, request: Request) => void;
   readonly plan: (type: ServerType, resources: Resources, removals: boolean) => Plan | undefined;
 }
 
@@ -78,10 +77,9 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     return this.#types.size;
   }
 
-  /** Takes in a request, whose type URL has been settled. Undefined when it was stale and is ignored. */
-  take(request: Request): ServerType | undefined {
-    const type = this.#type(request.typeUrl);
-    return this.variant.take(type, request) ? type : undefined;
+  /** Takes in a request, whose type URL has been settled. */
+  take(request: Request): void {
+    this.variant.take(this.#type(request.typeUrl), request);
   }
 
   /** What to send now. A response that is returned counts as sent. */
@@ -90,7 +88,7 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     const due = this.#due(snapshot, nowMs);
     let untilMs = this.#removalsHeldUntil(snapshot, nowMs);
     for (const { type, plan } of due) {
-      const until = plan.answers ? 0 : this.#heldUntil(type);
+      const until = this.#heldUntil(type, plan);
       if (until <= nowMs) return { step: "send", response: this.#commit(type, plan, snapshot, nowMs) };
       untilMs = Math.min(untilMs, until);
     }
@@ -126,7 +124,8 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     return [...due.filter(({ plan }) => plan.answers), ...due.filter(({ plan }) => !plan.answers)];
   }
 
-  #heldUntil(type: ServerType): number {
+  #heldUntil(type: ServerType, plan: Plan): number {
+    if (plan.answers && !type.stale) return 0;
     let until = verdictDue(type);
     if (!isReferrer(type.traits.typeUrl)) return until;
     for (const other of this.#ordered) if (isTarget(other.traits.typeUrl)) until = Math.max(until, verdictDue(other));

@@ -68,9 +68,33 @@ test("statement 21: a request with a stale nonce is ignored", () => {
   s.set({ endpoints: { a: "2", b: "1" } });
   const second = s.receive();
   s.ask(ENDPOINTS_TYPE_URL, ["a", "b"], { responseNonce: first.nonce });
-  s.idle();
+  s.held();
   s.ask(ENDPOINTS_TYPE_URL, ["a", "b"], { responseNonce: second.nonce });
   assert.deepEqual(names(s.receive()), ["b"]);
+});
+
+test("statement 21: what a stale request asks for is not sent when the verdict no longer asks for it", () => {
+  const s = new Stream({ endpoints: { a: "1", b: "1" } });
+  s.ask(ENDPOINTS_TYPE_URL, ["a"]);
+  const first = s.receive();
+  s.ack(first);
+  s.set({ endpoints: { a: "2", b: "1" } });
+  const second = s.receive();
+  s.ask(ENDPOINTS_TYPE_URL, ["a", "b"], { responseNonce: first.nonce });
+  s.ack(second, ["a"]);
+  s.idle();
+});
+
+test("statement 21: a name that a stale request drops and the verdict asks for again is sent again", () => {
+  const s = new Stream({ endpoints: { a: "1", b: "1" } });
+  s.ask(ENDPOINTS_TYPE_URL, ["a", "b"]);
+  const first = s.receive();
+  s.ack(first);
+  s.set({ endpoints: { a: "2", b: "1" } });
+  const second = s.receive(["a"]);
+  s.ask(ENDPOINTS_TYPE_URL, ["a"], { responseNonce: first.nonce });
+  s.ack(second, ["a", "b"]);
+  s.receive(["b"]);
 });
 
 test("statement 25: of requests that cross, only the latest needs an answer", () => {

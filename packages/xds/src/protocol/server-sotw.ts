@@ -9,21 +9,24 @@ import type { DiscoveryRequest } from "./wire.ts";
  * one of the other types holds what changed, since there absence means nothing.
  */
 
-/** Takes in a request. False when it carries a nonce that is no longer the latest: it is then ignored whole. */
-export function takeSotwRequest(type: ServerType, request: DiscoveryRequest): boolean {
+/**
+ * Takes in a request. One with a nonce that is no longer the latest crossed a response on its way and is not answered; the
+ * client's verdict on that response will carry the list as it is by then. But what it drops is noted, or a name that is
+ * dropped and added again in between would never be sent again.
+ */
+export function takeSotwRequest(type: ServerType, request: DiscoveryRequest): void {
   type.requests += 1;
   // Before the first response a nonce can only be of an earlier stream, where it meant something; here it means nothing.
   const verdict = type.nonce !== "" && request.responseNonce !== "";
-  if (verdict && request.responseNonce !== type.nonce) return false;
-  if (verdict) type.conclude(request.errorDetail);
-  if (type.requests === 1) {
-    type.unanswered = true;
-    type.claimedVersion = request.versionInfo;
-  }
+  type.stale = verdict && request.responseNonce !== type.nonce;
+  if (verdict && !type.stale) type.conclude(request.errorDetail);
+  else if (type.stale && request.errorDetail !== undefined) type.rejectEarlier(request.errorDetail);
+  if (type.requests === 1) type.unanswered = true;
+  // Only the first request speaks of what an earlier stream brought; after a second one that may be dropped and wanted anew.
+  type.claimedVersion = type.requests === 1 ? request.versionInfo : "";
   for (const name of type.subscription.replace(request.resourceNames)) type.asked.add(name);
   type.forgetUnwanted();
   if (type.asked.size > 0) type.unsettle();
-  return true;
 }
 
 /** What is due for that type, if anything. `removals`: whether resources that are gone may be taken away now. */
@@ -49,8 +52,7 @@ function planComplete(type: ServerType, resources: Resources, removals: boolean)
   const set = wanted(type, resources);
   const kept = removals ? [] : gone.flatMap((name) => stillHeld(type, name));
   return {
-    // What is kept back from removal is not in the snapshot, so this set is not the version that the snapshot has.
-    version: kept.length === 0 ? versionOf(resources) : `${versionOf(resources)}+kept`,
+    version: setVersion(type, resources, kept.length),
     resources: [...set, ...kept],
     removed: removals ? gone : [],
     replaces: true,
@@ -83,6 +85,16 @@ function planPartial(type: ServerType, resources: Resources): Plan | undefined {
 function holdsAlready(type: ServerType, resources: Resources): boolean {
   const { wildcard, names } = type.subscription;
   return wildcard && names.size === 0 && type.claimedVersion === versionOf(resources);
+}
+
+/**
+ * The snapshot's own version only for a set that is all of the snapshot. A client that comes back with that version is left
+ * unanswered, so nothing less (names) and nothing more (kept back from removal) may carry it.
+ */
+function setVersion(type: ServerType, resources: Resources, kept: number): string {
+  const version = versionOf(resources);
+  if (kept > 0) return `${version}+kept`;
+  return type.subscription.wildcard ? version : `${version}+named`;
 }
 
 function wanted(type: ServerType, resources: Resources): EncodedResource[] {

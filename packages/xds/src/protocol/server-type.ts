@@ -39,10 +39,14 @@ export class ServerType {
   readonly asked: Set<string> = new Set();
   /** Names to send again although they have not changed, since something that refers to them was updated. */
   readonly again: Set<string> = new Set();
+  /** Names that were dropped while a response was under way: the client may have taken them all the same. */
+  readonly #limbo: Set<string> = new Set();
   requests = 0;
   responses = 0;
   /** The first request of the type still waits for its answer. */
   unanswered = false;
+  /** State of the world: the latest request crossed a response on its way; nothing is answered until the verdict on that. */
+  stale = false;
   /** State of the world: the version that the first request on this stream said it holds. */
   claimedVersion = "";
   /** Of the latest response. */
@@ -96,6 +100,7 @@ export class ServerType {
   conclude(error: { readonly message: string } | undefined): void {
     const plan = this.outstanding;
     this.outstanding = undefined;
+    this.#limbo.clear();
     if (error !== undefined) {
       const names = new Set(plan?.resources.map(({ name }) => name));
       this.rejected = { version: this.sentVersion, message: error.message, names };
@@ -114,8 +119,17 @@ export class ServerType {
 
   /** Forgets what was sent of names that are no longer asked for: asked for again, they are sent again. */
   forgetUnwanted(): void {
-    for (const name of this.sent.keys()) if (!this.subscription.wants(name)) this.sent.delete(name);
+    for (const name of this.sent.keys()) {
+      if (this.subscription.wants(name)) continue;
+      this.sent.delete(name);
+      if (this.outstanding !== undefined) this.#limbo.add(name);
+    }
     for (const name of this.asked) if (!this.subscription.wants(name)) this.asked.delete(name);
+  }
+
+  /** The wildcard has begun: what the client may have taken in passing is settled with the rest, sent or removed. */
+  claimLimbo(): void {
+    for (const name of this.#limbo) if (!this.sent.has(name)) this.sent.set(name, { name, version: "" });
   }
 
   /** Resources that were asked for and differ from what the client holds, or have to be sent anyway. */
