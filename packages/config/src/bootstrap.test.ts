@@ -105,6 +105,12 @@ test("reads static resources alone, and names a listener that has no name by its
   assert.equal(bootstrap.listeners[0]?.name, "0.0.0.0_80");
 });
 
+test("takes an API version that is not set for V3, and says so", () => {
+  const { bootstrap, warnings } = read(ADS.replace("transport_api_version: V3\n    grpc", "grpc"));
+  assert.equal(bootstrap.xds?.variant, "delta");
+  assert.match(warnings.map(formatDiagnostic).join("\n"), /ads_config: transport_api_version is not set; V3 is used/);
+});
+
 test("reports every error in the file's order, each with its place, whichever resource they are in", () => {
   const found = faults(`node: { idd: x }
 static_resources:

@@ -92,7 +92,7 @@ class BootstrapReader {
   read(): SidecarBootstrap | undefined {
     // Listeners and clusters are read one by one, so that a fault in one does not hide those of another.
     const { rest, listeners: listenersJson, clusters: clustersJson } = splitStatic(this.#document.json);
-    const listeners = this.#readAll(LISTENER, this.#types.listener, listenersJson).map(named);
+    const listeners = this.#readAll(LISTENER, this.#types.listener, listenersJson, named);
     const clusters = this.#readAll(CLUSTER, this.#types.cluster, clustersJson);
     this.#refuseTwins("listeners", listeners, listenersJson.path);
     this.#refuseTwins("clusters", clusters, clustersJson.path);
@@ -113,7 +113,12 @@ class BootstrapReader {
     };
   }
 
-  #readAll<Config>(typeName: string, type: ResourceType<Config>, { path, items }: StaticList): Config[] {
+  #readAll<Config>(
+    typeName: string,
+    type: ResourceType<Config>,
+    { path, items }: StaticList,
+    prepare: (message: Message) => Message = (message) => message,
+  ): Config[] {
     const configs: Config[] = [];
     items.forEach((json, index) => {
       const at = `${path}[${index}]`;
@@ -122,7 +127,7 @@ class BootstrapReader {
         for (const issue of message.error) this.#error(join(at, formatSegments(issue.segments)), issue.message);
         return;
       }
-      const decoded = type.decode(encodeMessage(typeName, message.value));
+      const decoded = type.decode(encodeMessage(typeName, prepare(message.value)));
       if (!decoded.ok) {
         for (const problem of decoded.error) this.#problem(at, problem);
         return;
@@ -158,9 +163,9 @@ class BootstrapReader {
       this.#error(join(path, "api_type"), "allowed are GRPC and DELTA_GRPC");
       return undefined;
     }
-    // Envoy refuses AUTO and V2 as well; both were removed.
-    if (numberIn(ads, "transport_api_version") !== V3)
-      this.#error(join(path, "transport_api_version"), "allowed is V3");
+    const version = numberIn(ads, "transport_api_version");
+    if (version === AUTO) this.#warning(path, "transport_api_version is not set; V3 is used, the only one there is");
+    else if (version !== V3) this.#error(join(path, "transport_api_version"), "allowed is V3");
     const server = this.#readServer(ads, path, staticClusters);
     return server === undefined ? undefined : { variant, server, listeners, clusters };
   }
@@ -244,7 +249,9 @@ class BootstrapReader {
   }
 }
 
-const V3 = 2; // envoy.config.core.v3.ApiVersion
+// envoy.config.core.v3.ApiVersion
+const AUTO = 0;
+const V3 = 2;
 const API_TYPES: Readonly<Record<number, XdsSource["variant"]>> = { 2: "sotw", 3: "delta" }; // ApiConfigSource.ApiType
 const AGGREGATED: ReadonlySet<number> = new Set([5, 6]); // AGGREGATED_GRPC, AGGREGATED_DELTA_GRPC
 
@@ -301,11 +308,15 @@ function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters:
   return { rest, listeners, clusters };
 }
 
-/** A listener without a name gets one; Envoy makes up a UUID, which nobody could refer to. */
-function named(listener: ListenerConfig): ListenerConfig {
-  if (listener.name !== "") return listener;
-  const { address } = listener;
-  return { ...listener, name: address.type === "pipe" ? address.path : `${address.address}_${address.port}` };
+/** A listener without a name gets its address; Envoy makes up a UUID, which nobody could refer to. */
+function named(listener: Message): Message {
+  if (textIn(listener, "name") !== "") return listener;
+  const address = messageIn(listener, "address") ?? {};
+  const socket = messageIn(address, "socket_address") ?? {};
+  const pipe = messageIn(address, "pipe");
+  const name =
+    pipe === undefined ? `${textIn(socket, "address")}_${numberIn(socket, "port_value")}` : textIn(pipe, "path");
+  return { ...listener, name };
 }
 
 function readNode(bootstrap: Message): NodeIdentity {

@@ -14,6 +14,7 @@ export {
   type XdsSource,
 } from "./bootstrap.ts";
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
+export { HARMLESS_EXTENSIONS, HONOURED, honouredMarkdown, type MessageRules } from "./honoured.ts";
 export { LaneBook } from "./lane-book.ts";
 export type { ConfigLaneEntry, ConfigLaneUpdate, ProxyConfig } from "./proxy-config.ts";
 export {
