@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Json, ManualClock, ok } from "@heddle/base";
+import { ConfigAssembler, readBootstrap, type SidecarBootstrap } from "@heddle/config";
+import type { EndpointsConfig } from "@heddle/traffic";
+import { httpFilterRegistry, makeResourceTypes, type ResourceUpdate } from "@heddle/xds";
+import type { ResourceStatus } from "@heddle/xds/client";
+import { clustersPage } from "./cluster-pages.ts";
+import { configDumpPage } from "./config-dump.ts";
+
+const types = makeResourceTypes({
+  httpFilters: httpFilterRegistry([
+    {
+      name: "router",
+      configType: "envoy.extensions.filters.http.router.v3.Router",
+      terminal: true,
+      parse: (config) => ok(config),
+    },
+  ]),
+});
+
+const STATIC = `
+node: { id: shop/web/1, cluster: web }
+admin: { address: { socket_address: { address: 127.0.0.1, port_value: 15000 } } }
+static_resources:
+  clusters:
+    - name: local
+      connect_timeout: 1s
+      load_assignment:
+        cluster_name: local
+        endpoints:
+          - locality: { zone: a }
+            lb_endpoints:
+              - { endpoint: { address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }, load_balancing_weight: 3 }
+              - { endpoint: { address: { pipe: { path: /run/x } } }, health_status: DRAINING }
+  listeners:
+    - name: in
+      address: { socket_address: { address: 127.0.0.1, port_value: 8080 } }
+      filter_chains:
+        - filters:
+            - name: http
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: in
+                rds: { route_config_name: r, config_source: { ads: {}, resource_api_version: V3 } }
+                http_filters:
+                  - name: router
+                    typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
+`;
+
+/** A started assembler with the static resources above; a dynamic EDS cluster warms. */
+function world(): { assembler: ConfigAssembler; bootstrap: SidecarBootstrap } {
+  const read = readBootstrap("b.yaml", STATIC, types);
+  assert.ok(read.ok, JSON.stringify(read));
+  const { bootstrap } = read.value;
+  const assembler = new ConfigAssembler({
+    clock: new ManualClock(),
+    staticListeners: bootstrap.listeners,
+    staticClusters: bootstrap.clusters,
+    dynamicListeners: false,
+    dynamicClusters: true,
+    subscriber: { subscribe: () => undefined },
+    onDnsClusters: () => undefined,
+    onConfig: () => undefined,
+    onReady: () => undefined,
+  });
+  assembler.start();
+  const eds = { ...bootstrap.clusters[0]!, name: "orders", discovery: { type: "EDS", serviceName: "orders-eds" } };
+  assembler.update(update("cluster", "orders", eds));
+  return { assembler, bootstrap };
+}
+
+function update(kind: ResourceUpdate["kind"], name: string, config: unknown): ResourceUpdate {
+  return { kind, changed: new Map([[name, { name, version: "7", config, unhonoured: [] }]]), removed: [], absent: [] };
+}
+
+function dump(query: string, statuses: readonly ResourceStatus[] = [], prepare?: (a: ConfigAssembler) => void): Json[] {
+  const { assembler, bootstrap } = world();
+  prepare?.(assembler);
+  const page = configDumpPage({
+    bootstrap,
+    startedWallMs: Date.UTC(2026, 0, 1),
+    resources: () => assembler.resources(),
+    statuses: () => statuses,
+    typeOf: (kind) => types[kind] as never,
+  });
+  const answer = page.answer(new URLSearchParams(query));
+  assembler.close();
+  return JSON.parse(answer.body).configs;
+}
+
+/** What lies at a path in one of the dump's parts: at(configs, "Clusters", "static_clusters.0.cluster.name"). */
+function at(configs: readonly Json[], part: string, path: string): Json | undefined {
+  let value = configs.find((config) => String(field(config, "@type")).endsWith(`.${part}ConfigDump`));
+  for (const key of path.split(".")) value = field(value, key);
+  return value;
+}
+
+function field(json: Json | undefined, key: string): Json | undefined {
+  return typeof json === "object" && json !== null ? (json as { readonly [key: string]: Json })[key] : undefined;
+}
+
+test("config_dump has Envoy's shape and field names: static, warming with what was accepted", () => {
+  const configs = dump("");
+  assert.equal(at(configs, "Bootstrap", "bootstrap.node.id"), "shop/web/1");
+  const local = at(configs, "Clusters", "static_clusters.0") as { readonly [key: string]: Json };
+  assert.equal(field(local["cluster"], "@type"), "type.googleapis.com/envoy.config.cluster.v3.Cluster");
+  assert.equal(field(local["cluster"], "connect_timeout"), "1s");
+  assert.equal(local["last_updated"], "2026-01-01T00:00:00.000Z");
+  assert.deepEqual(at(configs, "Clusters", "dynamic_active_clusters"), []);
+  const warming = "dynamic_warming_clusters.0";
+  assert.equal(at(configs, "Clusters", `${warming}.version_info`), "7");
+  assert.equal(at(configs, "Clusters", `${warming}.cluster.eds_cluster_config.service_name`), "orders-eds");
+  const manager = "static_listeners.0.listener.filter_chains.0.filters.0.typed_config";
+  assert.equal(at(configs, "Listeners", `${manager}.stat_prefix`), "in", "names in an Any are the proto's, too");
+  assert.equal(at(configs, "Listeners", `${manager}.rds.route_config_name`), "r");
+  assert.equal(at(configs, "Endpoints", ""), undefined);
+});
+
+test("config_dump shows endpoints on request, and serving clusters as active", () => {
+  const configs = dump("include_eds", [], (assembler) => {
+    const { assignment } = sample();
+    assembler.update(update("endpoints", "orders-eds", { ...assignment, clusterName: "orders-eds" }));
+  });
+  assert.equal(at(configs, "Clusters", "dynamic_active_clusters.0.cluster.name"), "orders");
+  const endpoints = "dynamic_endpoint_configs.0.endpoint_config";
+  assert.equal(at(configs, "Endpoints", `${endpoints}.cluster_name`), "orders-eds");
+  const address = "endpoints.0.lb_endpoints.0.endpoint.address.socket_address";
+  assert.equal(at(configs, "Endpoints", `${endpoints}.${address}.port_value`), 80);
+});
+
+test("config_dump tells why resources were refused, held or not", () => {
+  const refused = (name: string): ResourceStatus => ({
+    kind: "cluster",
+    typeUrl: types.cluster.typeUrl,
+    name,
+    state: "NACKED",
+    version: "",
+    errors: ["lb_policy: no", "name: no"],
+    rejectedVersion: "8",
+    unhonoured: [],
+    updatedAtMs: Date.UTC(2026, 0, 2),
+  });
+  const configs = dump("", [refused("orders"), refused("other")]);
+  const error = {
+    details: "lb_policy: no\nname: no",
+    version_info: "8",
+    last_update_attempt: "2026-01-02T00:00:00.000Z",
+  };
+  assert.deepEqual(at(configs, "Clusters", "dynamic_warming_clusters.0.error_state"), error);
+  assert.deepEqual(at(configs, "Clusters", "dynamic_warming_clusters.1"), { name: "other", error_state: error });
+});
+
+test("clusters come as Envoy's text and as JSON", () => {
+  const { assembler } = world();
+  const page = clustersPage(
+    () => assembler.current(),
+    () => assembler.resources(),
+  );
+  const text = page.answer(new URLSearchParams()).body;
+  for (const line of [
+    "local::observability_name::local",
+    "local::default_priority::max_connections::1024",
+    "local::added_via_api::false",
+    "local::10.0.0.1:80::weight::3",
+    "local::10.0.0.1:80::health_flags::healthy",
+    "local::10.0.0.1:80::zone::a",
+    "local::/run/x::health_flags::/eds_status_draining",
+  ])
+    assert.ok(text.split("\n").includes(line), `${line}\n${text}`);
+  const [cluster] = JSON.parse(page.answer(new URLSearchParams("format=json")).body).cluster_statuses;
+  assert.equal(cluster.name, "local");
+  assert.deepEqual(cluster.host_statuses[1].address, { pipe: { path: "/run/x" } });
+  assert.equal(cluster.host_statuses[1].health_status.eds_health_status, "DRAINING");
+  assembler.close();
+});
+
+function sample(): { assignment: EndpointsConfig } {
+  const read = readBootstrap("b.yaml", STATIC, types);
+  assert.ok(read.ok);
+  const { discovery } = read.value.bootstrap.clusters[0]!;
+  assert.ok(discovery.type === "STATIC");
+  return { assignment: discovery.loadAssignment };
+}
