@@ -1,11 +1,11 @@
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import { makeResourceTypes } from "@heddle/xds";
 import { XdsServer } from "@heddle/xds/server";
 import { serveAdmin } from "./admin/admin-server.ts";
 import { adminPages } from "./admin/pages.ts";
 import type { HostPort } from "./serve/address.ts";
 import { serveXds } from "./serve/serve-xds.ts";
-import type { ResourceTypes } from "./snapshot/resource-encoder.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { DiagnosticLog } from "./source/diagnostic-log.ts";
 import { FileSource } from "./source/files.ts";
@@ -19,7 +19,6 @@ export interface ControlPlaneOptions {
   readonly adminAddress: HostPort;
   /** Which replica this is; clients are told. */
   readonly identifier: string;
-  readonly types: ResourceTypes;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
@@ -34,10 +33,11 @@ export interface ControlPlane {
 
 /** Joins the control plane: source > mesh > snapshot > serve. Rejects, with nothing left behind, if an address is taken. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { folders, xdsAddress, adminAddress, identifier, types, clock, log, metrics } = options;
+  const { folders, xdsAddress, adminAddress, identifier, clock, log, metrics } = options;
 
   const sources = new Sources(folders.map((folder) => new FileSource({ folder, clock, parse: parseResource })));
-  const snapshots = new Snapshots(types);
+  // What raw resources ask of filters is for the proxies to judge, which may not be ours.
+  const snapshots = new Snapshots(makeResourceTypes({ httpFilters: "unchecked" }));
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });
 
   const served = await serveXds(xds, xdsAddress);

@@ -9,18 +9,18 @@ export interface NodeScope {
   readonly workload: Workload | undefined;
   /** Undefined: it takes no calls of an application (a gRPC client does its own, an Envoy has its own listeners). */
   readonly outbound: OutboundOptions | undefined;
-  /** Listeners for clients that dial by name (gRPC), each under the name that was asked for. */
-  readonly apiListeners: readonly string[];
+  /** Names of services that the client dials by itself (gRPC): each gets a listener of just that name. */
+  readonly dialledNames: readonly string[];
   readonly cluster: string;
 }
 
 /** What a node has asked for by name, over and above its scope. */
 export interface Demand {
   readonly services: readonly ServiceHost[];
-  readonly apiListeners: readonly string[];
+  readonly dialledNames: readonly string[];
 }
 
-export const NO_DEMAND: Demand = { services: [], apiListeners: [] };
+export const NO_DEMAND: Demand = { services: [], dialledNames: [] };
 
 const DEFAULT_OUTBOUND_PORT = 15_001;
 
@@ -31,7 +31,7 @@ export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand): NodeScope 
     rules: { namespace, egress: workload?.egress, demanded: demand.services },
     workload,
     outbound: outboundOf(node, workload),
-    apiListeners: demand.apiListeners,
+    dialledNames: demand.dialledNames,
     cluster: node.cluster,
   };
 }
@@ -63,7 +63,7 @@ function ourMetadata(node: XdsNode): { readonly [key: string]: unknown } | undef
  */
 export function addDemand(demand: Demand, namespace: string, names: AskedNames): Demand {
   const services = [...demand.services];
-  const apiListeners = [...demand.apiListeners];
+  const dialledNames = [...demand.dialledNames];
   const addService = (host: ServiceHost | undefined): void => {
     if (host === undefined || services.length >= MAX_DEMAND) return;
     if (!services.some((known) => known.name === host.name && known.namespace === host.namespace)) services.push(host);
@@ -71,12 +71,12 @@ export function addDemand(demand: Demand, namespace: string, names: AskedNames):
   for (const name of names.clusters) addService(parseOutboundClusterName(name));
   for (const name of names.listeners) {
     const host = parseServiceHost(name, namespace);
-    if (host === undefined || apiListeners.includes(name) || apiListeners.length >= MAX_DEMAND) continue;
-    apiListeners.push(name);
+    if (host === undefined || dialledNames.includes(name) || dialledNames.length >= MAX_DEMAND) continue;
+    dialledNames.push(name);
     addService(host);
   }
-  const same = services.length === demand.services.length && apiListeners.length === demand.apiListeners.length;
-  return same ? demand : { services: services.sort(byName), apiListeners: apiListeners.sort() };
+  const same = services.length === demand.services.length && dialledNames.length === demand.dialledNames.length;
+  return same ? demand : { services: services.sort(byName), dialledNames: dialledNames.sort() };
 }
 
 /** Names by what they are names of; those of clusters are also those of their endpoints. */

@@ -1,16 +1,12 @@
 import { createHash } from "node:crypto";
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
-import type { EncodedResource, Reference, ResourceType } from "@heddle/xds";
-
-/** The types that the mesh is translated to, and the one message that no type of ours writes. */
-export interface ResourceTypes {
-  readonly listener: ResourceType<ListenerConfig>;
-  readonly routeConfiguration: ResourceType<RouteConfiguration>;
-  readonly cluster: ResourceType<ClusterConfig>;
-  readonly endpoints: ResourceType<EndpointsConfig>;
-  /** A `Listener` with an `api_listener`, whose routes come by RDS: what a gRPC client asks for by name. */
-  encodeApiListener(name: string, routeConfigName: string): Uint8Array;
-}
+import { dialledListenerManager, OUTBOUND_ROUTES } from "@heddle/mesh";
+import {
+  type EncodedResource,
+  encodeApiListener,
+  type Reference,
+  type ResourceType,
+  type ResourceTypes,
+} from "@heddle/xds";
 
 /** Makes resources of configurations. Equal content is the same object as long as it is in use, whoever asks for it. */
 export class ResourceEncoder {
@@ -26,10 +22,11 @@ export class ResourceEncoder {
     return this.fromBytes(type.typeUrl, type.nameOf(config), type.encode(config), type.references(config));
   }
 
-  apiListener(name: string, routeConfigName: string): EncodedResource {
-    const bytes = this.types.encodeApiListener(name, routeConfigName);
+  /** A listener for a client that dials this name by itself. */
+  dialledListener(name: string): EncodedResource {
+    const bytes = encodeApiListener(name, dialledListenerManager());
     return this.fromBytes(this.types.listener.typeUrl, name, bytes, [
-      { kind: "route-configuration", name: routeConfigName },
+      { kind: "route-configuration", name: OUTBOUND_ROUTES },
     ]);
   }
 

@@ -1,7 +1,6 @@
 import {
   inboundCluster,
   inboundListener,
-  OUTBOUND_ROUTES,
   outboundCluster,
   outboundListener,
   outboundRouteConfiguration,
@@ -13,12 +12,12 @@ import {
   serviceEndpoints,
   serviceVirtualHost,
 } from "@heddle/mesh";
-import type { EncodedResource, Snapshot } from "@heddle/xds";
+import type { EncodedResource, ResourceTypes, Snapshot } from "@heddle/xds";
 import type { World } from "../source/merge.ts";
 import type { RawResource } from "../source/raw-resource.ts";
 import { Memo } from "./memo.ts";
 import type { NodeScope } from "./node-scope.ts";
-import { ResourceEncoder, type ResourceTypes } from "./resource-encoder.ts";
+import { ResourceEncoder } from "./resource-encoder.ts";
 
 type Resources = ReadonlyMap<string, EncodedResource>;
 
@@ -41,7 +40,7 @@ export class SnapshotBuilder {
 
   /** @param id of the node, or of whatever else has this scope. */
   build(world: World, id: string, scope: NodeScope): Snapshot {
-    const { listener, routeConfiguration, cluster, endpoints } = this.#encoder.types;
+    const { listener, "route-configuration": routes, cluster, endpoints } = this.#encoder.types;
     const outbound = this.#outbound(world, scope.rules);
     const inbound = this.#inbound(scope);
     const raw = this.#raw(world.rawResources, scope.cluster);
@@ -52,7 +51,7 @@ export class SnapshotBuilder {
         listener.typeUrl,
         this.#joined(`${id} listeners`, NOTHING, [...inbound.listeners, ...this.#outboundListeners(scope)]),
       ],
-      [routeConfiguration.typeUrl, outbound.routes],
+      [routes.typeUrl, outbound.routes],
     ] as const;
     const types = new Set([...maps.map(([typeUrl]) => typeUrl), ...raw.map(({ typeUrl }) => typeUrl)]);
     const resources = [...types].map((typeUrl) => {
@@ -115,14 +114,14 @@ export class SnapshotBuilder {
       ),
     );
     return this.#memo.get("route-configuration", key, virtualHosts, () =>
-      this.#encoder.encode(this.#encoder.types.routeConfiguration, outboundRouteConfiguration(virtualHosts)),
+      this.#encoder.encode(this.#encoder.types["route-configuration"], outboundRouteConfiguration(virtualHosts)),
     );
   }
 
-  #outboundListeners({ outbound, apiListeners }: NodeScope): readonly EncodedResource[] {
+  #outboundListeners({ outbound, dialledNames }: NodeScope): readonly EncodedResource[] {
     const { listener } = this.#encoder.types;
-    const dialled = apiListeners.map((name) =>
-      this.#memo.get("listener", `api ${name}`, [], () => this.#encoder.apiListener(name, OUTBOUND_ROUTES)),
+    const dialled = dialledNames.map((name) =>
+      this.#memo.get("listener", `dialled ${name}`, [], () => this.#encoder.dialledListener(name)),
     );
     if (outbound === undefined) return dialled;
     const { port, accessLog } = outbound;

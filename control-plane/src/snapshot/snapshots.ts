@@ -1,7 +1,6 @@
-import type { Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
+import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import type { World } from "../source/merge.ts";
 import { addDemand, type Demand, NO_DEMAND, nodeScope } from "./node-scope.ts";
-import type { ResourceTypes } from "./resource-encoder.ts";
 import { SnapshotBuilder } from "./snapshot-builder.ts";
 
 /** The snapshots of all nodes that are connected, kept up with the world. */
@@ -74,7 +73,7 @@ export class Snapshots implements SnapshotSource {
     const scope = nodeScope(watched.node, this.#world.mesh, watched.demand);
     watched.snapshot = this.#builder.build(
       this.#world,
-      JSON.stringify([id, cluster, scope.rules, scope.apiListeners]),
+      JSON.stringify([id, cluster, scope.rules, scope.dialledNames]),
       scope,
     );
     return watched.snapshot !== before;

@@ -139,15 +139,23 @@ export class FileSource implements Source {
         path: "",
         message: `cannot be read: ${code}`,
       } as const;
-      this.#files.set(path, { text: undefined, items: this.#files.get(path)?.items ?? [], diagnostics: [fault] });
+      const known = this.#files.get(path);
+      this.#files.set(path, {
+        text: undefined,
+        items: known?.items ?? [],
+        wasGood: known?.wasGood ?? false,
+        diagnostics: [fault],
+      });
       return true;
     }
     const known = this.#files.get(path);
     if (known?.text === text) return false;
     const read = readFileText(full, text, this.#parse);
+    const good = !hasErrors(read);
+    const keepsLastGood = !good && known?.wasGood === true;
     // Of a file that was never good, what is good of it is used: there is nothing better.
-    const items = hasErrors(read) && known !== undefined ? known.items : reuseUnchanged(read.items, known?.items ?? []);
-    this.#files.set(path, { text, items, diagnostics: read.diagnostics });
+    const items = keepsLastGood ? known.items : reuseUnchanged(read.items, known?.items ?? []);
+    this.#files.set(path, { text, items, wasGood: good || keepsLastGood, diagnostics: read.diagnostics });
     return true;
   }
 
@@ -174,6 +182,8 @@ interface KnownFile {
   /** Undefined where it could not be read. */
   readonly text: string | undefined;
   readonly items: readonly SourceItem[];
+  /** `items` are the whole of a content without errors. */
+  readonly wasGood: boolean;
   readonly diagnostics: readonly Diagnostic[];
 }
 

@@ -1,38 +1,20 @@
-import { err, type Json, ok, type Result } from "@heddle/base";
-import { encodeMessage, fieldOf, isKnownType, messageFromJson, typeNameOf, typeUrlOf, validate } from "@heddle/proto";
-import type { ParsedResource, ResourceIssue, ResourceParser } from "./raw-resource.ts";
-
-/** The types that are served, and the field that names a resource of each. */
-const NAME_FIELD: ReadonlyMap<string, string> = new Map([
-  ["envoy.config.listener.v3.Listener", "name"],
-  ["envoy.config.route.v3.RouteConfiguration", "name"],
-  ["envoy.config.cluster.v3.Cluster", "name"],
-  ["envoy.config.endpoint.v3.ClusterLoadAssignment", "clusterName"],
-]);
+import { err, type Json, ok } from "@heddle/base";
+import { decodeMessage, type JsonIssue, typeNameOf, validate } from "@heddle/proto";
+import { resourceFromJson } from "@heddle/xds";
+import type { ResourceIssue, ResourceParser } from "./raw-resource.ts";
 
 /**
  * Reads an xDS resource in proto JSON and checks it against Envoy's `validate.rules`. It is not asked whether a sidecar of
  * ours honours all of it: it may be for an Envoy, and a sidecar says so itself.
  */
-export const parseResource: ResourceParser = (json: Json): Result<ParsedResource, readonly ResourceIssue[]> => {
-  const { "@type": typeUrl, ...fields } = (json ?? {}) as { readonly [field: string]: Json };
-  if (typeof typeUrl !== "string") return err([{ path: "@type", message: "is missing" }]);
+export const parseResource: ResourceParser = (json: Json) => {
+  const resource = resourceFromJson(json);
+  if (!resource.ok) return err(resource.error.map(({ path, message }: JsonIssue) => ({ path, message })));
+  const { type: typeUrl, name, bytes } = resource.value;
   const typeName = typeNameOf(typeUrl);
-  const nameField = NAME_FIELD.get(typeName);
-  if (nameField === undefined || !isKnownType(typeName)) {
-    const allowed = [...NAME_FIELD.keys()].map(typeUrlOf).join(", ");
-    return err([{ path: "@type", message: `found "${typeUrl}", allowed: ${allowed}` }]);
-  }
-  const message = messageFromJson(typeName, fields);
-  if (!message.ok) return message;
-  const violations = validate(typeName, message.value);
-  if (violations.length > 0) return err(violations.map(splitViolation));
-  const name = fieldOf(message.value, nameField);
-  return ok({
-    typeUrl: typeUrlOf(typeName),
-    name: typeof name === "string" ? name : "",
-    bytes: encodeMessage(typeName, message.value),
-  });
+  const message = decodeMessage(typeName, bytes);
+  const violations = message.ok ? validate(typeName, message.value) : [message.error];
+  return violations.length > 0 ? err(violations.map(splitViolation)) : ok({ typeUrl, name, bytes });
 };
 
 /** "virtual_hosts[0].domains: must have at least 1 item" */

@@ -20,7 +20,12 @@ export type { EgressRule, Locality, Workload, WorkloadPort } from "./model/workl
 export { type ReadObject, readObject } from "./read/read-object.ts";
 export { inboundCluster, outboundCluster } from "./translate/clusters.ts";
 export { serviceEndpoints } from "./translate/endpoints.ts";
-export { inboundListener, type OutboundOptions, outboundListener } from "./translate/listeners.ts";
+export {
+  dialledListenerManager,
+  inboundListener,
+  type OutboundOptions,
+  outboundListener,
+} from "./translate/listeners.ts";
 export {
   OUTBOUND_ROUTES,
   parseOutboundClusterName,

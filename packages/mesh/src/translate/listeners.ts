@@ -17,6 +17,17 @@ export function outboundListener({ port, accessLog }: OutboundOptions): Listener
   });
 }
 
+/**
+ * What a client that dials services by itself (gRPC) gets of a listener: the same routes, and nowhere to listen. gRPC
+ * takes the name that it dials for the authority and finds the virtual host by it (gRFC A27).
+ */
+export function dialledListenerManager(): HttpConnectionManagerConfig {
+  return {
+    ...connectionManager(OUTBOUND_LISTENER, "off"),
+    routes: { type: "rds", routeConfigName: OUTBOUND_ROUTES },
+  };
+}
+
 /** Takes what others send to one public port of the workload, for the application behind it. */
 export function inboundListener(workload: Workload, port: WorkloadPort): ListenerConfig {
   const name = inboundName(port.port);
@@ -54,7 +65,7 @@ function listener(
     name,
     address,
     additionalAddresses,
-    statPrefix: "",
+    statPrefix: name,
     filterChains: [
       {
         name: "",
