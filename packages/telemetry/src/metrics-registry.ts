@@ -1,0 +1,109 @@
+import {
+  BLOCK_SLOTS,
+  type MetricKind,
+  type MetricsMessage,
+  type SeriesEntry,
+  SUM_SLOT,
+  seriesKey,
+  slotsOf,
+} from "./metric-table.ts";
+import type { Labels } from "./metrics.ts";
+
+/** One series over all threads. */
+export interface SeriesValue {
+  readonly kind: MetricKind;
+  readonly name: string;
+  readonly labels: Labels;
+  /** Of a counter or gauge; of a histogram the count. */
+  readonly value: number;
+  /** Of a histogram only: counts by bucket (see histogram-buckets.ts), and the sum of all recorded values. */
+  readonly buckets: Float64Array | undefined;
+  readonly sum: number;
+}
+
+/**
+ * All threads' metrics, read on the control thread. Values of different slots are read without a lock, so a sum may
+ * be a moment ahead of its count.
+ *
+ * A counter never goes back when a worker dies: what it had counted is kept. Gauges of a dead worker are gone.
+ */
+export class MetricsRegistry {
+  readonly #threads = new Map<number, ThreadTable>();
+  /** Counters and histograms of threads that are gone. */
+  readonly #kept = new Map<string, Total>();
+
+  /** Applies a message of that thread. Threads are numbered by the caller; a replaced worker is a new thread. */
+  receive(thread: number, message: MetricsMessage): void {
+    let table = this.#threads.get(thread);
+    if (table === undefined) {
+      table = { blocks: [], series: new Map() };
+      this.#threads.set(thread, table);
+    }
+    for (const buffer of message.blocks) table.blocks.push(new Float64Array(buffer));
+    for (const slot of message.retired) {
+      const entry = table.series.get(slot);
+      table.series.delete(slot);
+      // A series that its owner has ended is forgotten by name too, once no thread has it.
+      if (entry !== undefined && !this.#has(entry)) this.#kept.delete(seriesKey(entry.name, entry.labels));
+    }
+    for (const entry of message.added) table.series.set(entry.slot, entry);
+  }
+
+  /** The thread has ended. */
+  remove(thread: number): void {
+    const table = this.#threads.get(thread);
+    if (table === undefined) return;
+    this.#threads.delete(thread);
+    for (const entry of table.series.values()) if (entry.kind !== "gauge") addTo(this.#kept, entry, table.blocks);
+  }
+
+  /** Every series, sorted by name and labels. */
+  collect(): SeriesValue[] {
+    const totals = new Map<string, Total>();
+    for (const [key, kept] of this.#kept) totals.set(key, { entry: kept.entry, numbers: kept.numbers.slice() });
+    for (const { series, blocks } of this.#threads.values()) {
+      for (const entry of series.values()) addTo(totals, entry, blocks);
+    }
+    const keys = [...totals.keys()].sort();
+    return keys.map((key) => toValue(totals.get(key)!)); // each key is of the map
+  }
+
+  #has(entry: SeriesEntry): boolean {
+    const key = seriesKey(entry.name, entry.labels);
+    for (const { series } of this.#threads.values()) {
+      for (const other of series.values()) if (seriesKey(other.name, other.labels) === key) return true;
+    }
+    return false;
+  }
+}
+
+interface ThreadTable {
+  readonly blocks: Float64Array[];
+  readonly series: Map<number, SeriesEntry>;
+}
+
+interface Total {
+  readonly entry: SeriesEntry;
+  readonly numbers: Float64Array;
+}
+
+function addTo(totals: Map<string, Total>, entry: SeriesEntry, blocks: readonly Float64Array[]): void {
+  const key = seriesKey(entry.name, entry.labels);
+  const slots = slotsOf(entry.kind);
+  let total = totals.get(key);
+  if (total === undefined) {
+    total = { entry, numbers: new Float64Array(slots) };
+    totals.set(key, total);
+  }
+  if (total.entry.kind !== entry.kind) return; // one name, two kinds: whoever came first stays
+  const block = blocks[Math.floor(entry.slot / BLOCK_SLOTS)];
+  const at = entry.slot % BLOCK_SLOTS;
+  for (let i = 0; i < slots; i++) total.numbers[i]! += block?.[at + i] ?? 0;
+}
+
+function toValue({ entry, numbers }: Total): SeriesValue {
+  const { kind, name, labels } = entry;
+  if (kind !== "histogram") return { kind, name, labels, value: numbers[0] ?? 0, buckets: undefined, sum: 0 };
+  const buckets = numbers.subarray(0, SUM_SLOT);
+  return { kind, name, labels, value: buckets.reduce((a, b) => a + b, 0), buckets, sum: numbers[SUM_SLOT] ?? 0 };
+}

@@ -1,0 +1,236 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import fc from "fast-check";
+import { BUCKET_BOUNDS, BUCKET_COUNT, bucketOf, quantile } from "./histogram-buckets.ts";
+import type { MetricsMessage } from "./metric-table.ts";
+import { MetricsRegistry } from "./metrics-registry.ts";
+import { formatPrometheus } from "./prometheus.ts";
+import { SharedMetrics } from "./shared-metrics.ts";
+import { prometheusName, statName } from "./stat-names.ts";
+import { formatStats } from "./stats-text.ts";
+
+function thread(registry: MetricsRegistry, id: number): SharedMetrics {
+  return new SharedMetrics((message) => registry.receive(id, structuredClone(message)));
+}
+
+describe("metrics of a thread", () => {
+  test("are read elsewhere as they are written, without a further message", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    const requests = metrics.counter("requests");
+    metrics.flush();
+    requests.add();
+    requests.add(2);
+    assert.deepEqual(
+      registry.collect().map(({ name, kind, value }) => [name, kind, value]),
+      [["requests", "counter", 3]],
+    );
+  });
+
+  test("the same name and labels are the same series, in whatever order the labels stand", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    metrics.counter("x", { a: "1", b: "2" }).add();
+    metrics.counter("x", { b: "2", a: "1" }).add();
+    metrics.scope("y", { a: "1" }).counter("z", { b: "2" }).add();
+    metrics.counter("y.z", { a: "1", b: "2" }).add();
+    metrics.flush();
+    assert.deepEqual(
+      registry.collect().map(({ name, value }) => [name, value]),
+      [["x", 2], ["y.z", 2]],
+    ); // biome-ignore format: a table
+  });
+
+  test("one name cannot be two kinds", () => {
+    const metrics = new SharedMetrics(() => undefined);
+    metrics.counter("x");
+    assert.throws(() => metrics.gauge("x"), /x is a counter, and was asked for as a gauge/);
+  });
+
+  test("add up over threads, and counters survive the thread that counted", () => {
+    const registry = new MetricsRegistry();
+    const threads = [thread(registry, 1), thread(registry, 2)];
+    for (const metrics of threads) {
+      metrics.counter("requests").add(5);
+      metrics.gauge("open").set(2);
+      metrics.histogram("time").record(7);
+      metrics.flush();
+    }
+    const values = (): unknown => registry.collect().map(({ name, value, sum }) => [name, value, sum]);
+    assert.deepEqual(values(), [["open", 4, 0], ["requests", 10, 0], ["time", 2, 14]]); // biome-ignore format: a table
+    registry.remove(1);
+    assert.deepEqual(values(), [["open", 2, 0], ["requests", 10, 0], ["time", 2, 14]]); // biome-ignore format: a table
+  });
+
+  test("spill into further blocks when one is full", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    const histograms = Array.from({ length: 60 }, (_, i) => metrics.histogram(`time${i}`));
+    const counters = Array.from({ length: 5000 }, (_, i) => metrics.counter(`count${i}`));
+    metrics.flush();
+    histograms.forEach((histogram, i) => {
+      histogram.record(i);
+    });
+    counters.forEach((counter, i) => {
+      counter.add(i);
+    });
+    const values = new Map(registry.collect().map((series) => [series.name, series]));
+    assert.equal(values.size, 5060);
+    for (let i = 0; i < 60; i++) assert.equal(values.get(`time${i}`)?.sum, i);
+    for (let i = 0; i < 5000; i++) assert.equal(values.get(`count${i}`)?.value, i);
+  });
+
+  test("tell of new series on the next tick, all at once", async () => {
+    const messages: MetricsMessage[] = [];
+    const metrics = new SharedMetrics((message) => messages.push(message));
+    metrics.counter("a");
+    metrics.counter("b");
+    assert.equal(messages.length, 0);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(messages.length, 1);
+    assert.equal(messages[0]?.added.length, 2);
+  });
+
+  test("a retired series is gone, and its slot is used again only after its handle", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    const registry = new MetricsRegistry();
+    const slots: number[] = [];
+    const metrics = new SharedMetrics((message) => {
+      slots.push(...message.added.map(({ slot }) => slot));
+      registry.receive(1, message);
+    });
+    let held: { add(by?: number): void } | undefined = metrics.counter("rq", { envoy_cluster_name: "old" });
+    metrics.counter("rq", { envoy_cluster_name: "other" }).add(1);
+    metrics.flush();
+    metrics.retire({ envoy_cluster_name: "old" });
+    metrics.flush();
+    held.add(100); // a draining connection still counts
+    const next = metrics.counter("rq", { envoy_cluster_name: "next" });
+    metrics.flush();
+    next.add(1);
+    assert.deepEqual(
+      registry.collect().map(({ labels, value }) => [labels["envoy_cluster_name"], value]),
+      [["next", 1], ["other", 1]],
+    ); // biome-ignore format: a table
+    assert.deepEqual(slots, [0, 1, 2]);
+    held = undefined;
+    for (let i = 0; i < 10; i++) {
+      collectGarbage();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const reused = metrics.counter("rq", { envoy_cluster_name: "late" });
+    metrics.flush();
+    assert.deepEqual(slots, [0, 1, 2, 0]);
+    reused.add(3);
+    assert.equal(registry.collect().find(({ labels }) => labels["envoy_cluster_name"] === "late")?.value, 3);
+  });
+});
+
+describe("histogram buckets", () => {
+  test("every value lies between its bucket's bounds", () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 1e8, noNaN: true }), (value) => {
+        const bucket = bucketOf(value);
+        assert.ok(bucket < BUCKET_COUNT);
+        if (bucket > 0) assert.ok(value > BUCKET_BOUNDS[bucket - 1]!);
+        if (bucket < BUCKET_BOUNDS.length) assert.ok(value <= BUCKET_BOUNDS[bucket]!);
+      }),
+      { seed: 7, numRuns: 500 },
+    );
+  });
+
+  test("rise, and no bucket from 0.01 on is wider than a quarter of its lower bound", () => {
+    for (let i = 1; i < BUCKET_BOUNDS.length; i++) {
+      const [low, high] = [BUCKET_BOUNDS[i - 1]!, BUCKET_BOUNDS[i]!];
+      assert.ok(high > low && high <= low * 1.25, `${low} to ${high}`);
+    }
+  });
+
+  test("quantiles come back to within a bucket", () => {
+    const buckets = new Float64Array(BUCKET_COUNT);
+    for (let i = 1; i <= 1000; i++) buckets[bucketOf(i)]! += 1;
+    assert.ok(Math.abs(quantile(buckets, 0.5)! - 500) < 50);
+    assert.ok(Math.abs(quantile(buckets, 0.99)! - 990) < 50);
+    assert.equal(quantile(new Float64Array(BUCKET_COUNT), 0.5), undefined);
+  });
+});
+
+describe("names as Envoy has them", () => {
+  for (const [name, labels, dotted, prometheus] of [
+    ["cluster.upstream_rq_total", { envoy_cluster_name: "outbound/80/a.b" }, "cluster.outbound/80/a.b.upstream_rq_total",
+      'envoy_cluster_upstream_rq_total{envoy_cluster_name="outbound/80/a.b"} 1'],
+    ["cluster.upstream_rq_2xx", { envoy_cluster_name: "x" }, "cluster.x.upstream_rq_2xx",
+      'envoy_cluster_upstream_rq_xx{envoy_cluster_name="x",envoy_response_code_class="2"} 1'],
+    ["cluster.upstream_rq_503", { envoy_cluster_name: "x" }, "cluster.x.upstream_rq_503",
+      'envoy_cluster_upstream_rq{envoy_cluster_name="x",envoy_response_code="503"} 1'],
+    ["http.downstream_cx_active", { envoy_http_conn_manager_prefix: "ingress" }, "http.ingress.downstream_cx_active",
+      'envoy_http_downstream_cx_active{envoy_http_conn_manager_prefix="ingress"} 1'],
+    ["listener.downstream_cx_total", { envoy_listener_address: "0.0.0.0:80" }, "listener.0.0.0.0_80.downstream_cx_total",
+      'envoy_listener_downstream_cx_total{envoy_listener_address="0.0.0.0:80"} 1'],
+    ["xds_server.requests", { type: "Cluster" }, "xds_server.requests.type.Cluster",
+      'envoy_xds_server_requests{type="Cluster"} 1'],
+    ["server.live", {}, "server.live", "envoy_server_live 1"],
+  ] as const /* biome-ignore format: a table */) {
+    test(`${dotted}`, () => {
+      const registry = new MetricsRegistry();
+      const metrics = thread(registry, 1);
+      metrics.gauge(name, labels).set(1);
+      metrics.flush();
+      const series = registry.collect();
+      assert.equal(statName(name, labels), dotted);
+      assert.equal(formatStats(series), `${dotted}: 1\n`);
+      assert.equal(formatPrometheus(series), `# TYPE ${prometheusName(name, labels).name} gauge\n${prometheus}\n`);
+    });
+  }
+
+  test("label values are escaped in the exposition", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    metrics.counter("x", { name: 'a"b\\c\nd' }).add();
+    metrics.flush();
+    assert.equal(formatPrometheus(registry.collect()), '# TYPE envoy_x counter\nenvoy_x{name="a\\"b\\\\c\\nd"} 1\n');
+  });
+
+  test("a histogram's buckets are cumulative, end in +Inf, and agree with its count", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    const time = metrics.histogram("time");
+    metrics.flush();
+    for (const value of [0.4, 0.5, 0.6, 26, 1e9]) time.record(value);
+    const text = formatPrometheus(registry.collect());
+    const at = (le: string): number =>
+      Number(new RegExp(`^envoy_time_bucket\\{le="${le}"\\} (\\d+)$`, "m").exec(text)?.[1]);
+    assert.deepEqual(["0\\.5", "1", "25", "50", "3600000", "\\+Inf"].map(at), [2, 3, 3, 4, 4, 5]);
+    assert.match(text, /^# TYPE envoy_time histogram$/m);
+    assert.match(text, /^envoy_time_count 5$/m);
+    assert.match(text, /^envoy_time_sum 1000000027.5$/m);
+  });
+
+  test("families stand together, however their series are named", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    for (const name of ["c.rq_2xx", "c.rq_total", "c.rq_5xx"]) metrics.counter(name).add();
+    metrics.flush();
+    const text = formatPrometheus(registry.collect());
+    assert.equal(text.match(/# TYPE envoy_c_rq_xx counter/g)?.length, 1);
+    const names = [...text.matchAll(/^(?:# TYPE )?(envoy_\w+)/gm)].map(([, name]) => name);
+    assert.deepEqual(names, [...names].sort());
+  });
+
+  test("/stats shows quantiles, and can be filtered", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    metrics.histogram("time").record(10);
+    metrics.histogram("empty");
+    metrics.counter("a").add();
+    metrics.counter("b");
+    metrics.flush();
+    const text = formatStats(registry.collect());
+    assert.match(text, /^a: 1\nb: 0\nempty: No recorded values\ntime: P0\(.*P99\.9\(.*P100\(10\)\n$/);
+    assert.match(formatStats(registry.collect(), { usedOnly: true }), /^a: 1\ntime: .*\n$/);
+    assert.equal(formatStats(registry.collect(), { matches: (name) => name === "b" }), "b: 0\n");
+  });
+});
