@@ -6,7 +6,7 @@ import {
   encodeDiscoveryRequest,
 } from "@heddle/proto";
 import { deltaClient } from "./protocol/client-delta.ts";
-import type { ResourceStatus } from "./protocol/client-resources.ts";
+import type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
 import { ClientSession } from "./protocol/client-session.ts";
 import { sotwClient } from "./protocol/client-sotw.ts";
 import type { ReceiveOutcome } from "./protocol/client-type.ts";
@@ -17,7 +17,7 @@ import type {
   DiscoveryResponse,
 } from "./protocol/wire.ts";
 import { readResourceErrors } from "./protocol/wire-reader.ts";
-import type { ResourceKind, ResourceType } from "./resource/resource-type.ts";
+import type { ResourceKind } from "./resource/resource-type.ts";
 import type { XdsNode } from "./snapshot.ts";
 import type { ResourceUpdate } from "./subscription.ts";
 
@@ -46,7 +46,7 @@ export interface ReceivedResponse {
 export interface ClientWireOptions {
   readonly variant: "sotw" | "delta";
   readonly node: XdsNode;
-  readonly types: readonly ResourceType<unknown>[];
+  readonly types: readonly ClientResourceType[];
   readonly clock: Clock;
   /** Names that went unanswered for too long. */
   readonly onTimeout: (update: ResourceUpdate) => void;

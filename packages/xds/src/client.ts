@@ -4,14 +4,14 @@ import type { Log, MetricScope } from "@heddle/telemetry";
 import { ClientMetrics } from "./client-metrics.ts";
 import { type ClientWire, clientWire, type ReceivedResponse } from "./client-wire.ts";
 import type { XdsChannel } from "./dial.ts";
-import type { ResourceStatus } from "./protocol/client-resources.ts";
+import type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
-import type { ResourceKind, ResourceType } from "./resource/resource-type.ts";
+import type { ResourceKind } from "./resource/resource-type.ts";
 import type { XdsNode } from "./snapshot.ts";
 import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
 
 export { type XdsChannel, xdsDial } from "./dial.ts";
-export type { ResourceStatus } from "./protocol/client-resources.ts";
+export type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
 
 export interface XdsClientOptions {
   /** Makes a new connection to the control plane; called for each attempt. Failing to connect shows on its streams. */
@@ -19,7 +19,7 @@ export interface XdsClientOptions {
   readonly node: XdsNode;
   readonly variant: "sotw" | "delta";
   /** One for each kind that will be subscribed. */
-  readonly types: readonly ResourceType<unknown>[];
+  readonly types: readonly ClientResourceType[];
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;

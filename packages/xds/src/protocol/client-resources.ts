@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
-import type { Clock, Timer } from "@heddle/base";
-import type { ResourceKind, ResourceType } from "../resource/resource-type.ts";
+import type { Clock, Result, Timer } from "@heddle/base";
+import type { Decoded, ResourceKind } from "../resource/resource-type.ts";
 import type { AcceptedResource, ResourceUpdate } from "../subscription.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { AnyMessage, ResourceError } from "./wire.ts";
@@ -14,6 +14,15 @@ const MAX_NACK_LENGTH = 16_384;
 
 /** google.rpc.Code NOT_FOUND. */
 const NOT_FOUND = 5;
+
+/** What a client needs of a `ResourceType`, whatever its config type: `nameOf` is given only what `decode` gave. */
+export interface ClientResourceType {
+  readonly typeUrl: string;
+  readonly kind: ResourceKind;
+  readonly completeInSotw: boolean;
+  decode(bytes: Uint8Array): Result<Decoded<unknown>, readonly string[]>;
+  nameOf(config: unknown): string;
+}
 
 /** A resource as it came. */
 export interface ReceivedResource {
@@ -67,7 +76,7 @@ interface Entry {
  * stays until something better was accepted, it was removed, or nobody wants it any more.
  */
 export class ClientResources {
-  readonly type: ResourceType<unknown>;
+  readonly type: ClientResourceType;
   readonly #clock: Clock;
   readonly #onTimeout: (update: ResourceUpdate) => void;
   readonly #entries: Map<string, Entry> = new Map();
@@ -78,7 +87,7 @@ export class ClientResources {
   readonly #waiting: Map<string, number> = new Map();
   #timer: Timer | undefined;
 
-  constructor(type: ResourceType<unknown>, clock: Clock, onTimeout: (update: ResourceUpdate) => void) {
+  constructor(type: ClientResourceType, clock: Clock, onTimeout: (update: ResourceUpdate) => void) {
     this.type = type;
     this.#clock = clock;
     this.#onTimeout = onTimeout;

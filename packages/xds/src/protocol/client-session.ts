@@ -1,8 +1,8 @@
 import type { Clock } from "@heddle/base";
-import type { ResourceKind, ResourceType } from "../resource/resource-type.ts";
+import type { ResourceKind } from "../resource/resource-type.ts";
 import type { XdsNode } from "../snapshot.ts";
 import type { ResourceUpdate } from "../subscription.ts";
-import type { ResourceStatus } from "./client-resources.ts";
+import type { ClientResourceType, ResourceStatus } from "./client-resources.ts";
 import type { ClientType, MakeClientType, ReceiveOutcome } from "./client-type.ts";
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse } from "./wire.ts";
 
@@ -22,7 +22,7 @@ export class ClientSession<
 
   constructor(
     node: XdsNode,
-    types: readonly ResourceType<unknown>[],
+    types: readonly ClientResourceType[],
     make: MakeClientType<Request, Response>,
     clock: Clock,
     onTimeout: (update: ResourceUpdate) => void,

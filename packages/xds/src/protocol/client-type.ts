@@ -1,7 +1,6 @@
 import type { Clock } from "@heddle/base";
-import type { ResourceType } from "../resource/resource-type.ts";
 import type { ResourceUpdate } from "../subscription.ts";
-import type { ClientResources } from "./client-resources.ts";
+import type { ClientResources, ClientResourceType } from "./client-resources.ts";
 
 /**
  * What a client knows of one type: its subscription and what it holds live on from stream to stream; nonces begin anew with
@@ -29,7 +28,7 @@ export interface ReceiveOutcome {
 
 /** How one variant of the protocol keeps a type. */
 export type MakeClientType<Request, Response> = (
-  type: ResourceType<unknown>,
+  type: ClientResourceType,
   clock: Clock,
   onTimeout: (update: ResourceUpdate) => void,
 ) => ClientType<Request, Response>;

@@ -1,0 +1,272 @@
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { type Clock, systemClock, type Timer } from "@heddle/base";
+import { XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
+import type { ResourceKind } from "./resource/resource-type.ts";
+import { XdsServer, xdsServerOptions } from "./server.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { ResourceUpdate } from "./subscription.ts";
+import {
+  quietLog,
+  quietMetrics,
+  SettableSource,
+  type TextConfig,
+  type TextWorld,
+  testNode,
+  textSnapshot,
+  textType,
+} from "./testing.ts";
+
+const KINDS: readonly ResourceKind[] = ["cluster", "endpoints", "listener", "route-configuration"];
+
+for (const variant of ["sotw", "delta"] as const) {
+  test(`${variant}: the chain from listeners to endpoints arrives, as an assembler asks for it`, async () => {
+    const server = await serve({
+      listener: { outbound: "listener" },
+      "route-configuration": { outbound: "routes" },
+      cluster: { orders: "cluster", stock: "cluster" },
+      endpoints: { orders: "1", stock: "1" },
+    });
+    const client = connect(server, variant, {
+      // What an assembler does: listeners name routes, clusters name endpoints.
+      onUpdate: (update, xds) => {
+        if (update.kind === "listener") xds.subscribe("route-configuration", new Set(update.changed.keys()));
+        if (update.kind === "cluster") xds.subscribe("endpoints", new Set(update.changed.keys()));
+      },
+    });
+    client.xds.subscribe("listener", new Set(["*"]));
+    client.xds.subscribe("cluster", new Set(["*"]));
+    await client.until(() => client.held.size === 6);
+    assert.equal(client.held.get("route-configuration/outbound"), "routes");
+    assert.equal(client.held.get("endpoints/stock"), "1");
+    await server.until(() => server.acked(4));
+    assert.equal(server.xds.nodes()[0]?.types.length, 4);
+  });
+
+  test(`${variant}: a change is pushed, and only what changed comes`, async () => {
+    const names = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`e${i}`, "1"]));
+    const server = await serve({ endpoints: names });
+    const client = connect(server, variant);
+    client.xds.subscribe("endpoints", new Set(Object.keys(names)));
+    await client.until(() => client.held.size === 50);
+    await server.until(() => server.acked(1));
+    const before = server.sent.get("resources_sent endpoints");
+    server.source.set(textSnapshot({ endpoints: { ...names, e7: "2" } }));
+    await client.until(() => client.held.get("endpoints/e7") === "2");
+    assert.equal(server.sent.get("resources_sent endpoints")! - before!, 1);
+    assert.deepEqual([...client.updates.at(-1)!.changed.keys()], ["e7"]);
+  });
+
+  test(`${variant}: statement 19: a rejection names every reason, the good resources serve, and the server knows`, async () => {
+    const server = await serve({ cluster: { a: "1", b: "1" } });
+    const client = connect(server, variant);
+    client.xds.subscribe("cluster", new Set(["*"]));
+    await client.until(() => client.held.size === 2);
+    server.source.set(textSnapshot({ cluster: { a: "bad1 bad2", b: "2", c: "bad3" } }));
+    await client.until(() => client.held.get("cluster/b") === "2");
+    await server.until(() => server.rejected() !== undefined);
+    assert.equal(server.rejected(), 'cluster "a": text: bad1\ncluster "a": text: bad2\ncluster "c": text: bad3');
+    assert.equal(client.held.get("cluster/a"), "1", "statement 18: the last good one serves");
+    assert.deepEqual(
+      client.xds.statuses().map(({ name, state }) => `${name} ${state}`),
+      ["a NACKED", "b SYNCED", "c NACKED"],
+    );
+    server.source.set(textSnapshot({ cluster: { a: "3", b: "2", c: "3" } }));
+    await client.until(() => client.held.get("cluster/c") === "3");
+    await server.until(() => server.rejected() === undefined);
+  });
+
+  test(`${variant}: statement 52: after the control plane has restarted nothing changes for a client that is current`, async () => {
+    const world: TextWorld = { cluster: { a: "1", b: "1" }, endpoints: { a: "1" } };
+    const first = await serve(world);
+    const client = connect(first, variant);
+    client.xds.subscribe("cluster", new Set(["*"]));
+    client.xds.subscribe("endpoints", new Set(["a"]));
+    await client.until(() => client.held.size === 3);
+    await first.until(() => first.acked(2));
+    const updates = client.changes();
+    await first.stop();
+    await client.until(() => client.xds.status.state === "waiting");
+    assert.equal(client.held.size, 3, "what was accepted stays");
+    const second = await serve(world, first.port);
+    await client.until(() => client.xds.status.state === "connected");
+    await second.until(() => second.xds.nodes()[0]?.types.length === 2);
+    // Endpoints by name are sent again in state of the world: a list of names does not prove what is held.
+    assert.equal(second.sent.get("resources_sent cluster") ?? 0, 0);
+    assert.equal(second.sent.get("resources_sent endpoints") ?? 0, variant === "sotw" ? 1 : 0);
+    assert.equal(client.changes(), updates);
+    second.source.set(textSnapshot({ cluster: { b: "2" }, endpoints: { a: "1" } }));
+    await client.until(() => client.held.get("cluster/b") === "2" && !client.held.has("cluster/a"));
+  });
+
+  test(`${variant}: what changed while the control plane was away comes after it has returned`, async () => {
+    const first = await serve({ cluster: { a: "1", gone: "1" } });
+    const client = connect(first, variant);
+    client.xds.subscribe("cluster", new Set(["*"]));
+    await client.until(() => client.held.size === 2);
+    await first.stop();
+    await serve({ cluster: { a: "2" } }, first.port);
+    await client.until(() => client.held.get("cluster/a") === "2");
+    await client.until(() => !client.held.has("cluster/gone"));
+  });
+
+  test(`${variant}: a name that does not exist is told, and used when it comes`, async () => {
+    const server = await serve({ endpoints: {} });
+    const clock = new FastTimeouts();
+    const client = connect(server, variant, { clock });
+    client.xds.subscribe("endpoints", new Set(["late"]));
+    await client.until(() => client.updates.some(({ absent }) => absent.includes("late")));
+    server.source.set(textSnapshot({ endpoints: { late: "1" } }));
+    await client.until(() => client.held.get("endpoints/late") === "1");
+  });
+}
+
+test("a control plane that is not there is tried again and again, with growing waits", async () => {
+  const server = await serve({});
+  const { port } = server;
+  await server.stop();
+  const waits: number[] = [];
+  const clock: Clock = {
+    now: () => systemClock.now(),
+    wallNow: () => systemClock.wallNow(),
+    after(delayMs, callback, unref): Timer {
+      if (delayMs >= 10_000) return systemClock.after(delayMs, callback, unref);
+      waits.push(delayMs);
+      return systemClock.after(1, callback, unref);
+    },
+  };
+  const client = connect({ port }, "delta", { clock, random: () => 0.5 });
+  client.xds.subscribe("cluster", new Set(["*"]));
+  await client.until(() => waits.length >= 8);
+  assert.deepEqual(waits.slice(0, 8), [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+  assert.match(client.xds.status.lastError, /ECONNREFUSED|UNAVAILABLE|No connection/i);
+  await serve({ cluster: { a: "1" } }, port);
+  await client.until(() => client.held.size === 1);
+  assert.equal(client.xds.status.attempts, 0);
+});
+
+test("a client that is closed dials no more and holds no timer", async () => {
+  const server = await serve({ cluster: { a: "1" } });
+  const client = connect(server, "delta");
+  client.xds.subscribe("cluster", new Set(["*"]));
+  await client.until(() => client.held.size === 1);
+  client.xds.close();
+  await server.until(() => server.xds.nodes().length === 0);
+  assert.equal(client.xds.status.state, "closed");
+  client.xds.subscribe("cluster", new Set(["a"]));
+  assert.equal(client.xds.status.state, "closed");
+});
+
+test("a response larger than gRPC's usual four megabytes arrives", async () => {
+  const server = await serve({});
+  const client = connect(server, "delta");
+  client.xds.subscribe("cluster", new Set(["*"]));
+  const names = Array.from({ length: 60_000 }, (_, i) => [`cluster-with-a-name-of-some-length-${i}`, "x".repeat(64)]);
+  server.source.set(textSnapshot({ cluster: Object.fromEntries(names) }));
+  await client.until(() => client.held.size === 60_000);
+});
+
+const cleanups: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** Real time, except that the wait for a resource that does not exist is short. */
+class FastTimeouts implements Clock {
+  now(): number {
+    return systemClock.now() * 1000;
+  }
+
+  wallNow(): number {
+    return systemClock.wallNow();
+  }
+
+  after(delayMs: number, callback: () => void, unref?: boolean): Timer {
+    return systemClock.after(delayMs / 1000, callback, unref);
+  }
+}
+
+async function serve(world: TextWorld | Snapshot, port = 0) {
+  const source = new SettableSource("resources" in world ? (world as Snapshot) : textSnapshot(world as TextWorld));
+  const sent = new Map<string, number>();
+  const metrics = {
+    ...quietMetrics,
+    scope: () => metrics,
+    counter: (name: string, labels?: Readonly<Record<string, string>>) => ({
+      add: (by = 1) => {
+        const key = `${name} ${labels?.["type"] ?? ""}`;
+        sent.set(key, (sent.get(key) ?? 0) + by);
+      },
+    }),
+  };
+  const xds = new XdsServer({ source, log: quietLog, metrics, clock: systemClock, identifier: "test" });
+  const server = new Server(xdsServerOptions);
+  xds.addTo(server);
+  const bound = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, actual) =>
+      error === null ? resolve(actual) : reject(error),
+    );
+  });
+  let stopped = false;
+  const stop = async (): Promise<void> => {
+    if (stopped) return;
+    stopped = true;
+    xds.close();
+    await new Promise<void>((resolve, reject) => server.tryShutdown((error) => (error ? reject(error) : resolve())));
+    assert.equal(source.watchers, 0, "every stream has let go of the source");
+  };
+  cleanups.push(stop);
+  const types = () => xds.nodes().flatMap((node) => node.types);
+  return {
+    source,
+    xds,
+    sent,
+    stop,
+    port: bound,
+    until: (condition: () => boolean) => poll(condition),
+    acked: (count: number) => types().length === count && types().every((type) => !type.outstanding),
+    rejected: () => types().find((type) => type.rejected !== undefined)?.rejected?.message,
+  };
+}
+
+type Listener = (update: ResourceUpdate, xds: XdsClient) => void;
+
+function connect(
+  server: { readonly port: number },
+  variant: "sotw" | "delta",
+  { onUpdate, ...more }: Partial<Omit<XdsClientOptions, "onUpdate">> & { onUpdate?: Listener } = {},
+) {
+  const held = new Map<string, string>();
+  const updates: ResourceUpdate[] = [];
+  const xds: XdsClient = new XdsClient({
+    dial: xdsDial(`127.0.0.1:${server.port}`),
+    node: testNode(),
+    variant,
+    types: KINDS.map(textType),
+    clock: systemClock,
+    log: quietLog,
+    metrics: quietMetrics,
+    onUpdate: (update) => {
+      updates.push(update);
+      for (const [name, { config }] of update.changed) held.set(`${update.kind}/${name}`, (config as TextConfig).text);
+      for (const name of update.removed) held.delete(`${update.kind}/${name}`);
+      onUpdate?.(update, xds);
+    },
+    ...more,
+  });
+  cleanups.push(() => xds.close());
+  return {
+    xds,
+    held,
+    updates,
+    /** How many updates changed anything. */
+    changes: () => updates.filter(({ changed, removed }) => changed.size > 0 || removed.length > 0).length,
+    until: (condition: () => boolean) => poll(condition),
+  };
+}
+
+/** Looks again at each turn of the event loop until it is so; the test's own timeout ends what never comes. */
+async function poll(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise<void>((resolve) => systemClock.after(1, resolve));
+}
