@@ -45,6 +45,12 @@ export function headerValue(head: RequestHead, name: string): string | undefined
   }
 }
 
+/** The same, but of a repeated field the first value: for names that must be one (cluster, host). */
+export function firstHeaderValue(head: RequestHead, name: string): string | undefined {
+  const isField = name.charCodeAt(0) !== COLON && name !== "host";
+  return isField ? head.headers.get(name) : headerValue(head, name);
+}
+
 const COLON = 0x3a;
 
 class PresenceMatcher implements HeaderMatcher {

@@ -1,4 +1,5 @@
 import type { RequestHead } from "@heddle/http";
+import { firstHeaderValue } from "../match/header-matcher.ts";
 import { compileSafeRegex, compileSubstitution } from "../match/safe-regex.ts";
 import { pathOnly } from "./path.ts";
 import type { ForwardAction } from "./route-config.ts";
@@ -48,13 +49,13 @@ export function compilePathRewrite(forward: ForwardAction): PathRewrite | undefi
   return new RegexRewrite(forward.regexRewrite.regex, forward.regexRewrite.substitution);
 }
 
-/** The authority that the upstream shall see, as far as the request tells. Undefined: it stays, or the endpoint decides. */
+/** The authority that the upstream shall see, as far as the request tells; a header's name is lower case. Undefined: it stays, or the endpoint decides. */
 export function rewrittenHost(head: RequestHead, rewrite: ForwardAction["hostRewrite"]): string | undefined {
   switch (rewrite.type) {
     case "literal":
       return rewrite.value;
     case "header": {
-      const value = head.headers.get(rewrite.header);
+      const value = firstHeaderValue(head, rewrite.header);
       return value === "" ? undefined : value;
     }
     case "none":

@@ -203,6 +203,8 @@ describe("selected route", () => {
     const config = oneHost(route({}, byHeader));
     assert.equal(cluster(config, get("/", "h", { "x-cluster": "c" })), "c");
     assert.equal(cluster(config, get("/")), "");
+    const byHost = forward("", { cluster: { type: "cluster-header", header: ":authority" } });
+    assert.equal(cluster(oneHost(route({}, byHost)), get("/", "shop")), "shop");
   });
 
   it("knows a filter's most specific configuration", () => {

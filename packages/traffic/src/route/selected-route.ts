@@ -1,4 +1,5 @@
 import type { HeaderMap, RequestHead } from "@heddle/http";
+import { firstHeaderValue } from "../match/header-matcher.ts";
 import type { HeaderFormatContext } from "./header-format.ts";
 import { compileHeaderMutations, type HeaderMutation } from "./mutate-headers.ts";
 import { pathOnly } from "./path.ts";
@@ -44,7 +45,7 @@ export class Route {
       case "weighted":
         return pickWeighted(choice, random);
       case "header": {
-        const cluster = head.headers.get(choice.header) ?? "";
+        const cluster = firstHeaderValue(head, choice.header) ?? "";
         return new SelectedRoute(this, this.#virtualHost, this.#config, cluster, undefined, choice.shared);
       }
       default:
@@ -146,11 +147,7 @@ export class SelectedRoute {
     this.redirect = parts.redirect;
     this.parts = parts;
     this.#route = route;
-    const literal = weighted?.hostRewriteLiteral;
-    this.#hostRewrite =
-      literal === undefined || literal === ""
-        ? (this.#forward?.hostRewrite ?? { type: "none" })
-        : { type: "literal", value: literal };
+    this.#hostRewrite = hostRewriteOf(this.#forward, weighted);
   }
 
   /** Whether the authority shall become the hostname of the endpoint that is picked (`auto_host_rewrite`). */
@@ -195,6 +192,17 @@ export class SelectedRoute {
   #matchedLength(head: RequestHead): number {
     return this.#route.matcher.path.matchedLength(pathOnly(head.path));
   }
+}
+
+/** A weighted cluster's own host comes before the route's. */
+function hostRewriteOf(
+  forward: ForwardAction | undefined,
+  weighted: WeightedCluster | undefined,
+): ForwardAction["hostRewrite"] {
+  const literal = weighted?.hostRewriteLiteral;
+  if (literal !== undefined && literal !== "") return { type: "literal", value: literal };
+  const rewrite = forward?.hostRewrite ?? { type: "none" };
+  return rewrite.type === "header" ? { type: "header", header: rewrite.header.toLowerCase() } : rewrite;
 }
 
 function compileParts(
