@@ -1,4 +1,4 @@
-import type { Transport } from "./codec.ts";
+import type { Transport } from "../codec.ts";
 
 /** A transport that keeps what is written and obeys when told that it is full. For tests of codecs and their users. */
 export class RecordingTransport implements Transport {

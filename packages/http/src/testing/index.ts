@@ -1,0 +1,5 @@
+export { waysToCut } from "./cuts.ts";
+export { entries, ReceivedMessage, ReceivedRequest, ReceivedResponse, summary } from "./received-message.ts";
+export { RecordingTransport } from "./recording-transport.ts";
+export { ScriptedClient } from "./scripted-client.ts";
+export { AnsweringServer, ScriptedServer } from "./scripted-server.ts";
