@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "@heddle/base";
+import type { Resolution } from "@heddle/net";
 import type { Log } from "@heddle/telemetry";
 import type { ClusterConfig, EndpointConfig } from "@heddle/traffic";
-import { type DnsAnswer, DnsClusters } from "./dns-clusters.ts";
+import { DnsClusters } from "./dns-clusters.ts";
 
 /** A DNS whose answers are given by hand. */
 class World {
@@ -13,14 +14,14 @@ class World {
   /** "cluster: addresses" for each time something was told. */
   readonly told: string[] = [];
   endpoints: readonly EndpointConfig[] = [];
-  #answers: { resolve(answer: DnsAnswer): void; reject(error: Error): void }[] = [];
+  #answers: ((resolution: Resolution) => void)[] = [];
   readonly dns = new DnsClusters({
     clock: this.clock,
     random: () => 0.5,
     log: { warn: (message: string) => this.warnings.push(message) } as unknown as Log,
     resolve: (name, family) => {
       this.asked.push(`${name} ${family}`);
-      return new Promise((resolve, reject) => this.#answers.push({ resolve, reject }));
+      return new Promise((resolve) => this.#answers.push(resolve));
     },
     onResolved: (config, { localities }) => {
       this.endpoints = localities.flatMap((locality) => locality.endpoints);
@@ -34,12 +35,19 @@ class World {
   }
 
   async answer(...addresses: string[]): Promise<void> {
-    this.#answers.shift()?.resolve({ addresses, ttlMs: 30_000 });
-    await settled();
+    await this.#say({ type: "found", addresses, ttlMs: 30_000 });
   }
 
   async fail(): Promise<void> {
-    this.#answers.shift()?.reject(new Error("NXDOMAIN"));
+    await this.#say({ type: "failed", detail: "SERVFAIL" });
+  }
+
+  async notFound(): Promise<void> {
+    await this.#say({ type: "not-found" });
+  }
+
+  async #say(resolution: Resolution): Promise<void> {
+    this.#answers.shift()?.(resolution);
     await settled();
   }
 }
@@ -99,11 +107,21 @@ test("a failure keeps the last good addresses, warns once, and asks again", asyn
   assert.equal(world.told.length, 1);
   assert.equal(world.warnings.length, 1);
   assert.deepEqual(world.dns.inspect(), {
-    a: [{ name: "one.test", addresses: ["10.0.0.1"], failure: "NXDOMAIN" }],
+    a: [{ name: "one.test", addresses: ["10.0.0.1"], failure: "SERVFAIL" }],
   });
   world.clock.advance(5250);
   await world.answer("10.0.0.3");
   assert.deepEqual(world.told, ["a: 10.0.0.1", "a: 10.0.0.3"]);
+  world.dns.close();
+});
+
+test("a name that does not exist any more has no endpoints, as in Envoy", async () => {
+  const world = new World();
+  world.update(cluster("a", ["one.test"]));
+  await world.answer("10.0.0.1");
+  world.clock.advance(5250);
+  await world.notFound();
+  assert.deepEqual(world.told, ["a: 10.0.0.1", "a: "]);
   world.dns.close();
 });
 

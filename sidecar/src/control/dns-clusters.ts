@@ -1,15 +1,11 @@
 import { isIP } from "node:net";
 import type { Clock, Inspectable, Json, Timer } from "@heddle/base";
+import type { Resolution } from "@heddle/net";
 import type { Log } from "@heddle/telemetry";
 import type { ClusterConfig, DnsConfig, EndpointConfig, EndpointsConfig } from "@heddle/traffic";
 
-export interface DnsAnswer {
-  readonly addresses: readonly string[];
-  readonly ttlMs: number;
-}
-
-/** Rejects where there is no answer; an empty list is an answer. */
-export type Resolve = (name: string, family: DnsConfig["lookupFamily"]) => Promise<DnsAnswer>;
+/** `NameResolver.resolve`: never rejects. */
+export type Resolve = (name: string, family: DnsConfig["lookupFamily"]) => Promise<Resolution>;
 
 export interface DnsClustersOptions {
   readonly resolve: Resolve;
@@ -132,26 +128,39 @@ class DnsCluster {
   }
 
   #ask(query: Query): void {
-    this.#options.resolve(query.name, this.#discovery.dns.lookupFamily).then(
-      (answer) => this.#answered(query, answer),
-      (error: unknown) => this.#failed(query, error instanceof Error ? error.message : String(error)),
-    );
+    void this.#options.resolve(query.name, this.#discovery.dns.lookupFamily).then((resolution) => {
+      if (!this.#closed) this.#answered(query, resolution);
+    });
   }
 
-  #answered(query: Query, { addresses, ttlMs }: DnsAnswer): void {
-    if (this.#closed) return;
-    query.failure = "";
-    // Of several addresses a server gives another one first each time; what counts for STRICT_DNS is the set.
-    this.#lastGood.set(query.key, this.#discovery.type === "STRICT_DNS" ? addresses.toSorted() : addresses);
-    this.#next(query, this.#discovery.dns.respectTtl ? ttlMs : this.#discovery.dns.refreshRateMs);
+  #answered(query: Query, resolution: Resolution): void {
+    const { refreshRateMs, respectTtl } = this.#discovery.dns;
+    switch (resolution.type) {
+      case "found": {
+        const { addresses, ttlMs = refreshRateMs } = resolution;
+        this.#noteFailure(query, "");
+        // A server gives another of several addresses first each time; what counts for STRICT_DNS is the set.
+        this.#lastGood.set(query.key, this.#discovery.type === "STRICT_DNS" ? addresses.toSorted() : addresses);
+        this.#next(query, respectTtl ? ttlMs : refreshRateMs);
+        break;
+      }
+      case "not-found": // an answer, as in Envoy: there is nobody left under that name
+        this.#noteFailure(query, "there is no such name");
+        this.#lastGood.set(query.key, []);
+        this.#next(query, refreshRateMs);
+        break;
+      case "failed":
+        this.#noteFailure(query, resolution.detail);
+        this.#next(query, refreshRateMs);
+        break;
+    }
   }
 
-  #failed(query: Query, why: string): void {
-    if (this.#closed) return;
-    if (query.failure === "")
+  /** Logs the first of a row of failures. */
+  #noteFailure(query: Query, why: string): void {
+    if (query.failure === "" && why !== "")
       this.#options.log.warn("a name was not resolved", { cluster: this.config.name, name: query.name, why });
     query.failure = why;
-    this.#next(query, this.#discovery.dns.refreshRateMs);
   }
 
   #next(query: Query, inMs: number): void {

@@ -1,3 +1,4 @@
+import type { StatsFilter } from "@heddle/telemetry";
 import { compileSafeRegex } from "@heddle/traffic";
 import type { AdminAnswer, AdminPage } from "./admin-page.ts";
 
@@ -7,13 +8,6 @@ export interface StatsView {
   text(filter: StatsFilter): string;
   /** Prometheus' text format 0.0.4. */
   prometheus(filter: StatsFilter): string;
-}
-
-export interface StatsFilter {
-  /** Whether a series of that (Envoy's) name is wanted. */
-  readonly matches: (name: string) => boolean;
-  /** Leaves out series that were never written. */
-  readonly usedOnly: boolean;
 }
 
 /** `/stats` and `/stats/prometheus`. `filter` is a regular expression that is found anywhere in a name. */
@@ -40,7 +34,7 @@ function answer(stats: StatsView, query: URLSearchParams, forPrometheus: boolean
   const regex = pattern === null || pattern === "" ? undefined : compileSafeRegex(`(?s:.*(?:${pattern}).*)`);
   if (regex?.ok === false) return { status: 400, body: `filter: ${regex.error}\n` };
   const filter: StatsFilter = {
-    matches: (name) => regex === undefined || regex.value.test(name),
+    ...(regex !== undefined && { matches: (name: string) => regex.value.test(name) }),
     usedOnly: query.has("usedonly"),
   };
   if (!forPrometheus) return { body: stats.text(filter) };
