@@ -167,7 +167,7 @@ describe("a folder of files", { timeout: 20_000 }, () => {
     await running.until("half of it is there", (keys) => keys.length === 1);
     assert.deepEqual(
       running.source.diagnostics.map((one) => formatDiagnostic(one).slice(running.folder.length + 1)),
-      ["all.yaml:8:18: spec.ports[0].port: found 0, allowed: 1 to 65535"],
+      ["all.yaml:9:19: spec.ports[0].port: found 0, allowed: 1 to 65535"],
     );
   });
 });

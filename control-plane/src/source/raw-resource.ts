@@ -98,6 +98,7 @@ export function readRawResources(
       origin: { file: document.file, ...document.positionOf(path), path },
     });
   }
+  diagnostics.sort((a, b) => a.line - b.line || a.column - b.column);
   return { items, diagnostics };
 }
 
