@@ -8,6 +8,7 @@ import { XdsServer, xdsServerOptions } from "./server.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { ResourceUpdate } from "./subscription.ts";
 import {
+  eventually,
   quietLog,
   quietMetrics,
   SettableSource,
@@ -224,7 +225,7 @@ async function serve(world: TextWorld | Snapshot, port = 0) {
     sent,
     stop,
     port: bound,
-    until: (condition: () => boolean) => poll(condition),
+    until: (condition: () => boolean) => eventually(condition),
     acked: (count: number) => types().length === count && types().every((type) => !type.outstanding),
     rejected: () => types().find((type) => type.rejected !== undefined)?.rejected?.message,
   };
@@ -262,11 +263,6 @@ function connect(
     updates,
     /** How many updates changed anything. */
     changes: () => updates.filter(({ changed, removed }) => changed.size > 0 || removed.length > 0).length,
-    until: (condition: () => boolean) => poll(condition),
+    until: (condition: () => boolean) => eventually(condition),
   };
-}
-
-/** Looks again at each turn of the event loop until it is so; the test's own timeout ends what never comes. */
-async function poll(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise<void>((resolve) => systemClock.after(1, resolve));
 }

@@ -12,6 +12,8 @@ import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
 
 export { type XdsChannel, xdsDial } from "./dial.ts";
 export type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
+export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
+export { ReportClient, type ReportClientOptions } from "./report-client.ts";
 
 export interface XdsClientOptions {
   /** Makes a new connection to the control plane; called for each attempt. Failing to connect shows on its streams. */

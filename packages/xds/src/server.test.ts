@@ -12,7 +12,15 @@ import {
 import { CLUSTER_TYPE_URL, ENDPOINTS_TYPE_URL } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "./protocol/wire.ts";
 import { XdsServer, xdsServerOptions } from "./server.ts";
-import { quietLog, quietMetrics, SettableSource, type TextWorld, testNode, textSnapshot } from "./testing.ts";
+import {
+  eventually,
+  quietLog,
+  quietMetrics,
+  SettableSource,
+  type TextWorld,
+  testNode,
+  textSnapshot,
+} from "./testing.ts";
 
 const ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 const DELTA_ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
@@ -216,17 +224,7 @@ async function start(world: TextWorld) {
     await new Promise<void>((resolve, reject) => server.tryShutdown((error) => (error ? reject(error) : resolve())));
     assert.equal(source.watchers, 0, "every stream has let go of the source");
   });
-  const changed = async (condition: () => boolean): Promise<void> => {
-    while (!condition()) {
-      await new Promise<void>((resolve) => {
-        const stop = xds.onNodesChange(() => {
-          stop();
-          resolve();
-        });
-      });
-    }
-  };
-  return { source, xds, until: changed, open: (path: string) => new TestStream(client, path) };
+  return { source, xds, until: eventually, open: (path: string) => new TestStream(client, path) };
 }
 
 /** A client's side of a stream, read one message at a time. */

@@ -23,6 +23,8 @@ import {
 import type { SnapshotSource, XdsNode } from "./snapshot.ts";
 
 export type { ServerTypeStatus } from "./protocol/server-session.ts";
+export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
+export { ReportServer, type ReportServerOptions, type SidecarState } from "./report-server.ts";
 
 export interface XdsServerOptions {
   readonly source: SnapshotSource;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { err, ok } from "@heddle/base";
+import { err, ok, systemClock } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { typeUrlOfKind } from "./protocol/type-urls.ts";
 import type { Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";
@@ -87,6 +87,15 @@ export class SettableSource implements SnapshotSource {
         watchers.delete(watcher);
       },
     };
+  }
+}
+
+/** Waits, looking again at each turn, until it is so; fails after 15 s. */
+export async function eventually(condition: () => boolean, what = "what was waited for"): Promise<void> {
+  const deadlineMs = systemClock.now() + 15_000;
+  while (!condition()) {
+    if (systemClock.now() > deadlineMs) throw new Error(`${what} did not happen in 15 s`);
+    await new Promise<void>((resolve) => systemClock.after(1, resolve));
   }
 }
 

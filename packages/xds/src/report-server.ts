@@ -1,0 +1,153 @@
+import { type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import type { Clock, Inspectable, Json } from "@heddle/base";
+import type { Log } from "@heddle/telemetry";
+import { shortTypeName } from "./protocol/type-urls.ts";
+import { decodeSidecarReport, encodeReportResponse, REPORT_PATH, type SidecarReport } from "./report.ts";
+
+export interface ReportServerOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How often a sidecar reports when nothing changes; 30 s unless said. */
+  readonly reportIntervalMs?: number;
+}
+
+/** The latest word of a sidecar whose report stream is open. */
+export interface SidecarState {
+  readonly report: SidecarReport;
+  /** Wall clock. */
+  readonly receivedAtMs: number;
+  readonly peer: string;
+}
+
+/** Kept of one report; what is beyond is left out of status. */
+const MAX_RESOURCES = 20_000;
+
+/** Streams that report at the same time. */
+const MAX_SIDECARS = 20_000;
+
+/** Takes sidecars' reports, and keeps the latest of each for as long as its stream is open. */
+export class ReportServer implements Inspectable {
+  readonly name = "sidecar-reports";
+  readonly #options: ReportServerOptions;
+  /** Each open stream with the node id that it speaks for; empty until its first report. */
+  readonly #calls: Map<ServerDuplexStream<Buffer, Buffer>, string> = new Map();
+  /** By node id; with the stream that said it, since a reconnecting sidecar has two for a moment. */
+  readonly #latest: Map<string, { readonly call: ServerDuplexStream<Buffer, Buffer>; readonly state: SidecarState }> =
+    new Map();
+  readonly #watchers: Set<() => void> = new Set();
+
+  constructor(options: ReportServerOptions) {
+    this.#options = options;
+  }
+
+  /** Adds the report service to a gRPC server. */
+  addTo(server: Server): void {
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    server.addService(
+      {
+        reports: {
+          path: REPORT_PATH,
+          requestStream: true,
+          responseStream: true,
+          requestSerialize: asIs,
+          requestDeserialize: asIs,
+          responseSerialize: asIs,
+          responseDeserialize: asIs,
+        },
+      },
+      { reports: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call) },
+    );
+  }
+
+  /** The latest report of the sidecar with that node id; undefined while it has none open. */
+  stateOf(nodeId: string): SidecarState | undefined {
+    return this.#latest.get(nodeId)?.state;
+  }
+
+  states(): SidecarState[] {
+    return [...this.#latest.values()].map(({ state }) => state);
+  }
+
+  /** Calls back after each report and each end, until the returned function is called. */
+  onChange(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => {
+      this.#watchers.delete(watcher);
+    };
+  }
+
+  inspect(): Json {
+    return this.states().map(({ report, receivedAtMs, peer }) => ({
+      id: report.nodeId,
+      cluster: report.nodeCluster,
+      version: report.version,
+      peer,
+      receivedAt: new Date(receivedAtMs).toISOString(),
+      uptimeMs: report.uptimeMs,
+      health: { ...report.health },
+      resources: report.resources.map(({ typeUrl, unhonoured, updatedAtMs, ...resource }) => ({
+        ...resource,
+        type: shortTypeName(typeUrl),
+        unhonoured: unhonoured.map((field) => ({ ...field })),
+        updatedAt: updatedAtMs === undefined ? null : new Date(updatedAtMs).toISOString(),
+      })),
+    }));
+  }
+
+  /** Ends every stream; sidecars try again later. */
+  close(): void {
+    for (const call of [...this.#calls.keys()])
+      this.#refuse(call, status.UNAVAILABLE, "the control plane is shutting down");
+  }
+
+  #open(call: ServerDuplexStream<Buffer, Buffer>): void {
+    this.#calls.set(call, "");
+    call.on("data", (bytes: Buffer) => this.#receive(call, bytes));
+    call.on("end", () => {
+      call.end();
+      this.#forget(call);
+    });
+    call.on("cancelled", () => this.#forget(call));
+    call.on("error", () => this.#forget(call));
+    if (this.#calls.size > MAX_SIDECARS) this.#refuse(call, status.RESOURCE_EXHAUSTED, "too many report streams");
+    else call.write(Buffer.from(encodeReportResponse(this.#options.reportIntervalMs ?? 30_000)));
+  }
+
+  #receive(call: ServerDuplexStream<Buffer, Buffer>, bytes: Buffer): void {
+    const knownAs = this.#calls.get(call);
+    if (knownAs === undefined) return;
+    const decoded = decodeSidecarReport(bytes);
+    if (!decoded.ok || decoded.value.nodeId === "") {
+      this.#refuse(call, status.INVALID_ARGUMENT, decoded.ok ? "node_id is empty" : decoded.error);
+      return;
+    }
+    const { value } = decoded;
+    const report = { ...value, resources: value.resources.slice(0, MAX_RESOURCES) };
+    const state = { report, receivedAtMs: this.#options.clock.wallNow(), peer: call.getPeer() };
+    if (knownAs !== "" && knownAs !== report.nodeId) {
+      this.#refuse(call, status.INVALID_ARGUMENT, `node_id was ${knownAs} before`);
+      return;
+    }
+    this.#calls.set(call, report.nodeId);
+    this.#latest.set(report.nodeId, { call, state });
+    this.#tell();
+  }
+
+  #refuse(call: ServerDuplexStream<Buffer, Buffer>, code: status, details: string): void {
+    this.#options.log.debug("report stream refused", { peer: call.getPeer(), details });
+    call.emit("error", { code, details });
+    this.#forget(call);
+  }
+
+  #forget(call: ServerDuplexStream<Buffer, Buffer>): void {
+    const nodeId = this.#calls.get(call);
+    if (nodeId === undefined) return;
+    this.#calls.delete(call);
+    if (this.#latest.get(nodeId)?.call === call) this.#latest.delete(nodeId);
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+}
