@@ -79,7 +79,7 @@ export function seededRandom(seed: number): Random {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return (mixed ^ (mixed >>> 14)) >>> 0;
+    return (mixed ^ (mixed >>> 14)) >>> 1;
   };
 }
 

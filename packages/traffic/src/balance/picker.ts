@@ -20,10 +20,13 @@ export type Outcome =
   | { readonly type: "response"; readonly status: number }
   | { readonly type: "failure"; readonly failure: Failure };
 
-/** A whole number, uniform from 0 (included) to 2^32 (excluded). Injected, so that tests can say what it gives. */
+/**
+ * A whole number, uniform from 0 (included) to 2^31 (excluded): the range in which V8 holds numbers without a place on the
+ * heap. Injected, so that tests can say what it gives.
+ */
 export type Random = () => number;
 
-export const systemRandom: Random = () => Math.floor(Math.random() * 2 ** 32);
+export const systemRandom: Random = () => (Math.random() * 0x80000000) | 0; // Math.floor would leave a heap number
 
 export type NonEmpty<T> = readonly [T, ...T[]];
 

@@ -155,6 +155,11 @@ describe("filter chain match", () => {
         'filter chains "first" and "second" have the same match; only one can be chosen',
       ]);
     }
+    const nameless = compileFilterChainMatch(
+      [1, 2].map((chain) => ({ name: "", match: undefined, chain })),
+      undefined,
+    );
+    assert.ok(!nameless.ok && nameless.error[0]!.includes('"#0" and "#1"'));
     assert.ok(compile({ first: { serverNames: ["a.com", "a.com"] } }).ok, "a chain does not collide with itself");
   });
 

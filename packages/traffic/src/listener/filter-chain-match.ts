@@ -50,14 +50,15 @@ export class FilterChainTable<Chain> {
   }
 }
 
-/** Compiles chains. Errors: a malformed range, or two chains with the same match, both named. */
+/** Compiles chains. Errors: a malformed range, or two chains with the same match, both named (a nameless one by "#place"). */
 export function compileFilterChainMatch<Chain>(
   candidates: readonly FilterChainCandidate<Chain>[],
   defaultChain: Chain | undefined,
 ): Result<FilterChainTable<Chain>, readonly string[]> {
-  const faults = candidates.flatMap(({ name, match }) => (match === undefined ? [] : rangeFaults(name, match)));
+  const named = candidates.map((candidate, i) => (candidate.name === "" ? { ...candidate, name: `#${i}` } : candidate));
+  const faults = named.flatMap(({ name, match }) => (match === undefined ? [] : rangeFaults(name, match)));
   if (faults.length > 0) return err(faults);
-  const rows = candidates.flatMap(expand);
+  const rows = named.flatMap(expand);
   const root = rows.length === 0 ? undefined : buildNode(rows, 0, faults);
   return faults.length > 0 ? err([...new Set(faults)]) : ok(new FilterChainTable(root, defaultChain));
 }

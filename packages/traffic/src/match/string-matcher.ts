@@ -32,15 +32,20 @@ export function compileStringMatcher(config: StringMatcherConfig): StringMatcher
   return new LiteralMatcher(config.type, value, config.ignoreCase, LITERAL_TESTS[config.type]);
 }
 
-/** Lower case of ASCII letters alone: other bytes are not letters here, as in Envoy (`absl::AsciiStrToLower`). */
+/**
+ * Lower case of ASCII letters alone: other bytes are not letters here, as in Envoy (`absl::AsciiStrToLower`). Text that
+ * is lower case already, as nearly all hosts are, comes back as it is.
+ */
 export function asciiLower(text: string): string {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code > 0x7f) return text.replace(ASCII_UPPER_RUN, (letters) => letters.toLowerCase());
+    if (code >= UPPER_A && code <= UPPER_Z) return text.replace(ASCII_UPPER_RUN, (letters) => letters.toLowerCase());
   }
-  return text.toLowerCase();
+  return text;
 }
 
+const UPPER_A = 0x41;
+const UPPER_Z = 0x5a;
 const ASCII_UPPER_RUN = /[A-Z]+/g;
 
 type LiteralTest = (value: string, pattern: string) => boolean;

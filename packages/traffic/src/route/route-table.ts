@@ -28,7 +28,7 @@ export class RouteTable {
    * The route of a request: its virtual host by authority, then the first route all of whose conditions hold. Undefined:
    * there is none (404).
    *
-   * `random` is a whole number from 0, drawn once per exchange (32 bits are plenty): it decides `runtime_fraction` and the
+   * `random` is a whole number from 0, drawn once per exchange (`systemRandom` gives one): it decides `runtime_fraction` and the
    * weighted cluster as Envoy does, so that a second look at the same exchange gives the same answer.
    */
   match(head: RequestHead, random: number): SelectedRoute | undefined {
