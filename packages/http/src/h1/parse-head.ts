@@ -135,7 +135,7 @@ export function parseResponseHead(
     const coding = checkCoding(minor, message);
     if (coding !== undefined) return coding;
   }
-  return new ResponseHead(status, new HeaderMap(fields), text.substring(13, lineEnd), minor === 1 ? "1.1" : "1.0");
+  return new ResponseHead(status, new HeaderMap(fields), text.slice(13, lineEnd), minor === 1 ? "1.1" : "1.0");
 }
 
 function threeDigits(text: string, at: number): number {
