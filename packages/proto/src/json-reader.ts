@@ -74,6 +74,7 @@ class Reader {
     const out: { [field: string]: unknown } = {};
     const keyOf = new Map<string, string>(); // field or oneof, and the key that set it
     for (const [key, value] of Object.entries(json)) {
+      if (value === undefined) continue; // from a program; a document cannot say it
       const field = fieldsByKey(type).get(key);
       if (field === undefined) {
         this.#fail([...path, key], `is no field of ${type.fullName.slice(1)}${didYouMean(type, key)}`);

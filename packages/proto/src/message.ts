@@ -1,4 +1,5 @@
 import { err, ok, type Result } from "@heddle/base";
+import protobuf from "protobufjs/light.js";
 import { typeOf } from "./registry.ts";
 
 /**
@@ -12,7 +13,9 @@ export type Message = { readonly [field: string]: unknown };
 export function decodeMessage(typeName: string, bytes: Uint8Array): Result<Message, string> {
   const type = typeOf(typeName);
   try {
-    return ok(type.decode(bytes) as unknown as Message);
+    const reader = protobuf.Reader.create(bytes);
+    reader.discardUnknown = false; // what we do not know has to be seen, so that it can be refused or reported
+    return ok(type.decode(reader) as unknown as Message);
   } catch (error) {
     return err(`not a ${typeName}: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -1,4 +1,3 @@
-import type { Json } from "@heddle/base";
 import { fromProtoJson } from "@heddle/proto";
 
 /*
@@ -6,7 +5,7 @@ import { fromProtoJson } from "@heddle/proto";
  * fields and enums are checked. Canonical, since fields are written in the order of their numbers and maps sorted.
  */
 
-/** JSON in the making: what is undefined is left out. */
+/** JSON in the making: what is undefined is not set. */
 export type LooseJson = undefined | null | boolean | number | string | readonly LooseJson[] | LooseJsonObject;
 export interface LooseJsonObject {
   readonly [key: string]: LooseJson;
@@ -14,17 +13,10 @@ export interface LooseJsonObject {
 
 /** Throws where the configuration cannot be said in that message: it came from no decoder of ours then. */
 export function encodeJson(typeName: string, json: LooseJsonObject): Uint8Array {
-  const bytes = fromProtoJson(typeName, dropUndefined(json));
+  const bytes = fromProtoJson(typeName, json);
   if (bytes.ok) return bytes.value;
   const issues = bytes.error.map((issue) => `${issue.path}: ${issue.message}`);
   throw new Error(`cannot be encoded as ${typeName}: ${issues.join("; ")}`);
-}
-
-export function dropUndefined(json: LooseJson): Json {
-  if (Array.isArray(json)) return json.map(dropUndefined);
-  if (typeof json !== "object" || json === null) return json as Json;
-  const kept = Object.entries(json).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(kept.map(([key, value]) => [key, dropUndefined(value)]));
 }
 
 /** The value, or nothing where it is what the proto has anyway. */

@@ -1,4 +1,4 @@
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import type { HeaderMutations, HeaderValueOption } from "@heddle/traffic";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
@@ -28,15 +28,24 @@ function decodeHeaderValueOption(fields: Fields): HeaderValueOption {
   const header = fields.message("header");
   const name = (header?.text("key") ?? "").toLowerCase();
   if (isProtected(name)) fields.fail("header.key", `${JSON.stringify(name)} may not be changed here`);
-  const raw = header?.bytes("raw_value");
-  const value = header?.text("value") ?? "";
-  if (raw !== undefined && value !== "") fields.fail("header.raw_value", 'excludes "value", which is set as well');
   return {
     name,
-    value: raw === undefined ? value : Buffer.from(raw).toString("latin1"),
+    value: header === undefined ? "" : decodeValue(header),
     appendAction: decodeAppendAction(fields),
     keepEmptyValue: fields.flag("keep_empty_value"),
   };
+}
+
+// A value is text here: `value`, or `raw_value` where its bytes are UTF-8 and may stand in a header (RFC 9110 §5.5).
+function decodeValue(header: Fields): string {
+  const raw = header.bytes("raw_value");
+  const value = header.text("value");
+  if (raw === undefined) return value;
+  if (value !== "") header.fail("raw_value", 'excludes "value", which is set as well');
+  const text = Buffer.from(raw).toString("utf8");
+  const isHeaderValue = isUtf8(raw) && ![...text].some((char) => char < " " && char !== "\t");
+  if (!isHeaderValue) header.fail("raw_value", "is no UTF-8 text without control characters");
+  return text;
 }
 
 // `append` is the older form; Envoy refuses a resource that sets both.

@@ -55,6 +55,13 @@ function decodeHeaderMatcher(fields: Fields): HeaderMatcherConfig {
   };
 }
 
+const OLDER_STRING_MATCHES = [
+  ["exact_match", "exact"],
+  ["prefix_match", "prefix"],
+  ["suffix_match", "suffix"],
+  ["contains_match", "contains"],
+] as const;
+
 function decodeHeaderMatch(fields: Fields): HeaderMatcherConfig["match"] {
   const string = fields.message("string_match");
   if (string !== undefined) return { type: "string", matcher: decodeStringMatcher(string) };
@@ -62,9 +69,9 @@ function decodeHeaderMatch(fields: Fields): HeaderMatcherConfig["match"] {
   if (range !== undefined) return { type: "range", start: range.number("start"), end: range.number("end") };
   const regex = fields.message("safe_regex_match");
   if (regex !== undefined) return { type: "string", matcher: { type: "safe-regex", regex: decodeRegex(regex) } };
-  for (const type of ["exact", "prefix", "suffix", "contains"] as const) {
-    if (!fields.has(`${type}_match`)) continue;
-    const matcher: StringMatcherConfig = { type, value: fields.text(`${type}_match`), ignoreCase: false };
+  for (const [field, type] of OLDER_STRING_MATCHES) {
+    if (!fields.has(field)) continue;
+    const matcher: StringMatcherConfig = { type, value: fields.text(field), ignoreCase: false };
     return { type: "string", matcher };
   }
   return { type: "present", present: fields.has("present_match") ? fields.flag("present_match") : true };

@@ -1,0 +1,240 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { clusterType } from "./cluster.ts";
+import { accept, bytesOf, errorsOf, reportsOf } from "./fixtures.test.ts";
+
+const ads = { eds_config: { ads: {}, resource_api_version: "V3" } };
+const eds = { name: "a", type: "EDS", eds_cluster_config: ads };
+const HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+function assignment(...addresses: string[]): object {
+  const lb_endpoints = addresses.map((address) => ({
+    endpoint: { address: { socket_address: { address, port_value: 80 } } },
+  }));
+  return { cluster_name: "a", endpoints: [{ lb_endpoints }] };
+}
+
+test("what is not set has Envoy's default", () => {
+  assert.deepEqual(accept(clusterType, eds), {
+    name: "a",
+    statName: "a",
+    discovery: { type: "EDS", serviceName: "a" },
+    lbPolicy: { type: "round-robin" },
+    connectTimeoutMs: 5000,
+    perConnectionBufferLimitBytes: 1048576,
+    circuitBreakers: {
+      default: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 },
+      high: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 },
+    },
+    healthyPanicThresholdPercent: 50,
+    upstreamProtocol: "http1",
+    idleTimeoutMs: undefined,
+    maxConnectionDurationMs: 0,
+    maxRequestsPerConnection: 0,
+    tcpKeepalive: undefined,
+    metadata: {},
+    extensions: [],
+  });
+});
+
+test("every honoured field is read", () => {
+  const config = accept(clusterType, {
+    name: "a",
+    alt_stat_name: "b",
+    type: "STRICT_DNS",
+    load_assignment: assignment("stock.example"),
+    connect_timeout: "0.25s",
+    per_connection_buffer_limit_bytes: 32768,
+    lb_policy: "LEAST_REQUEST",
+    least_request_lb_config: { choice_count: 3, active_request_bias: { default_value: 0.5, runtime_key: "x" } },
+    circuit_breakers: {
+      thresholds: [
+        { max_connections: 1, max_pending_requests: 2 },
+        { priority: "HIGH", max_requests: 3, max_retries: 0 },
+      ],
+    },
+    typed_extension_protocol_options: {
+      [HTTP_OPTIONS]: {
+        "@type": `type.googleapis.com/${HTTP_OPTIONS}`,
+        explicit_http_config: { http2_protocol_options: {} },
+        common_http_protocol_options: {
+          idle_timeout: "0s",
+          max_connection_duration: "60s",
+          max_requests_per_connection: 5,
+        },
+      },
+    },
+    dns_refresh_rate: "30s",
+    respect_dns_ttl: true,
+    dns_lookup_family: "V4_PREFERRED",
+    common_lb_config: { healthy_panic_threshold: { value: 0 } },
+    metadata: { filter_metadata: { istio: { services: [{ host: "a" }] } } },
+    upstream_connection_options: { tcp_keepalive: { keepalive_time: 60 } },
+  });
+  assert.deepEqual(config, {
+    name: "a",
+    statName: "b",
+    discovery: {
+      type: "STRICT_DNS",
+      loadAssignment: {
+        clusterName: "a",
+        localities: [
+          {
+            locality: { region: "", zone: "", subZone: "" },
+            loadBalancingWeight: undefined,
+            priority: 0,
+            endpoints: [
+              {
+                address: { type: "socket", address: "stock.example", port: 80 },
+                hostname: "",
+                healthStatus: "UNKNOWN",
+                loadBalancingWeight: 1,
+                metadata: {},
+              },
+            ],
+          },
+        ],
+        overprovisioningFactorPercent: 140,
+        dropOverloads: [],
+      },
+      dns: { refreshRateMs: 30_000, respectTtl: true, lookupFamily: "V4_PREFERRED" },
+    },
+    lbPolicy: { type: "least-request", choiceCount: 3, activeRequestBias: 0.5 },
+    connectTimeoutMs: 250,
+    perConnectionBufferLimitBytes: 32768,
+    circuitBreakers: {
+      default: { maxConnections: 1, maxPendingRequests: 2, maxRequests: 1024, maxRetries: 3 },
+      high: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 3, maxRetries: 0 },
+    },
+    healthyPanicThresholdPercent: 0,
+    upstreamProtocol: "http2",
+    idleTimeoutMs: 0,
+    maxConnectionDurationMs: 60_000,
+    maxRequestsPerConnection: 5,
+    tcpKeepalive: { idleSeconds: 60, intervalSeconds: 75, probes: 9 },
+    metadata: { istio: { services: [{ host: "a" }] } },
+    extensions: [],
+  });
+});
+
+test("a typed balancing policy comes before lb_policy, the first known one of its list", () => {
+  const policy = (name: string) => ({
+    typed_extension_config: { name, typed_config: { "@type": `x/envoy.extensions.load_balancing_policies.${name}` } },
+  });
+  const policies = [policy("maglev.v3.Maglev"), policy("random.v3.Random"), policy("round_robin.v3.RoundRobin")];
+  assert.deepEqual(
+    accept(clusterType, { ...eds, lb_policy: "LEAST_REQUEST", load_balancing_policy: { policies } }).lbPolicy,
+    { type: "random" },
+  );
+  assert.deepEqual(
+    errorsOf(clusterType, { ...eds, load_balancing_policy: { policies: [policy("maglev.v3.Maglev")] } }),
+    [
+      "load_balancing_policy.policies: found envoy.extensions.load_balancing_policies.maglev.v3.Maglev; supported yet are round_robin, least_request and random",
+    ],
+  );
+});
+
+test("the deprecated protocol fields of a cluster are read", () => {
+  const config = accept(clusterType, {
+    ...eds,
+    http2_protocol_options: {},
+    max_requests_per_connection: 7,
+    common_http_protocol_options: { idle_timeout: "9s" },
+  });
+  assert.equal(config.upstreamProtocol, "http2");
+  assert.equal(config.maxRequestsPerConnection, 7);
+  assert.equal(config.idleTimeoutMs, 9000);
+});
+
+test("every reason for refusing a cluster is named", () => {
+  const errors = errorsOf(clusterType, {
+    name: "a",
+    type: "STATIC",
+    load_assignment: assignment("stock.example", "10.0.0.1"),
+    eds_cluster_config: ads,
+    connect_timeout: "0s",
+    lb_policy: "RING_HASH",
+    transport_socket: {
+      name: "tls",
+      typed_config: { "@type": "x/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" },
+    },
+    transport_socket_matches: [{ name: "m" }],
+    lb_subset_config: { fallback_policy: "ANY_ENDPOINT" },
+    upstream_bind_config: {},
+    typed_extension_protocol_options: { nobody: { "@type": "x/google.protobuf.Empty" } },
+  });
+  assert.deepEqual([...errors].sort(), [
+    "connect_timeout: found 0s, allowed is above 0s",
+    "eds_cluster_config: is only for clusters of type EDS",
+    "lb_policy: RING_HASH is not supported yet; allowed are ROUND_ROBIN, LEAST_REQUEST and RANDOM",
+    "lb_subset_config: endpoint subsets are not supported; other endpoints would be called",
+    'load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: found "stock.example", allowed is an IP address',
+    'transport_socket: "tls" is not supported yet; a connection would be open where it should be protected',
+    "transport_socket_matches: TLS is not supported yet; a connection would be open where it should be protected",
+    'typed_extension_protocol_options["nobody"]: there are no protocol options google.protobuf.Empty under that name',
+    "upstream_bind_config: the source address is the system's choice",
+  ]);
+});
+
+test("clusters without what their type needs are refused", () => {
+  assert.deepEqual(errorsOf(clusterType, { name: "a", type: "EDS" }), [
+    "eds_cluster_config: must be set for clusters of type EDS",
+  ]);
+  assert.deepEqual(errorsOf(clusterType, { name: "a" }), ["load_assignment: must be set for clusters of type STATIC"]);
+  assert.deepEqual(errorsOf(clusterType, { name: "a", cluster_type: { name: "envoy.clusters.aggregate" } }), [
+    "cluster_type: envoy.clusters.aggregate is not supported yet; give a type instead",
+  ]);
+  assert.deepEqual(
+    errorsOf(clusterType, { name: "a", type: "LOGICAL_DNS", load_assignment: assignment("x.y", "z.y") }),
+    ["load_assignment: found 2 endpoints, allowed for LOGICAL_DNS is exactly 1"],
+  );
+  assert.deepEqual(errorsOf(clusterType, { ...eds, eds_cluster_config: { eds_config: { path: "/x" } } }), [
+    "eds_cluster_config.eds_config.path: only ads and self are supported",
+  ]);
+});
+
+test("what is accepted without effect is reported by path", () => {
+  assert.deepEqual(
+    reportsOf(clusterType, {
+      ...eds,
+      outlier_detection: {},
+      health_checks: [
+        { timeout: "1s", interval: "1s", unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {} },
+      ],
+      common_lb_config: { locality_weighted_lb_config: {} },
+      circuit_breakers: { thresholds: [{ track_remaining: true }] },
+      wait_for_warm_on_init: true,
+      eds_cluster_config: { eds_config: { ads: {}, initial_fetch_timeout: "3s", resource_api_version: "V3" } },
+    }),
+    [
+      "circuit_breakers.thresholds[0].track_remaining",
+      "common_lb_config.locality_weighted_lb_config",
+      "eds_cluster_config.eds_config.initial_fetch_timeout",
+      "health_checks",
+      "outlier_detection",
+    ],
+  );
+});
+
+test("a field that this version does not know is reported", () => {
+  const known = bytesOf(clusterType, eds);
+  const decoded = clusterType.decode(Buffer.concat([known, Buffer.from([0xc2, 0x3e, 0x00])])); // field 1000, no bytes
+  assert.ok(decoded.ok);
+  assert.deepEqual(decoded.value.unhonoured, [
+    {
+      path: "<1000>",
+      note: "a field that this version does not know (number 1000 of envoy.config.cluster.v3.Cluster)",
+    },
+  ]);
+});
+
+test("an EDS cluster needs its endpoints, by their service name", () => {
+  const config = accept(clusterType, { ...eds, eds_cluster_config: { ...ads, service_name: "stock" } });
+  assert.deepEqual(clusterType.references(config), [{ kind: "endpoints", name: "stock" }]);
+});
+
+test("bytes that are no cluster are refused", () => {
+  const decoded = clusterType.decode(Buffer.from([0x0a, 0xff]));
+  assert.ok(!decoded.ok);
+  assert.match(decoded.error[0] ?? "", /^not a envoy\.config\.cluster\.v3\.Cluster: /);
+});

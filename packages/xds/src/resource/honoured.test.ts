@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { describeMessage, isKnownType } from "@heddle/proto";
+import { HONOURED, type MessageRules } from "./honoured.ts";
+
+/** Where reading begins: the four resources, and what is read out of an Any. */
+const ROOTS = [
+  "envoy.config.listener.v3.Listener",
+  "envoy.config.route.v3.RouteConfiguration",
+  "envoy.config.cluster.v3.Cluster",
+  "envoy.config.endpoint.v3.ClusterLoadAssignment",
+  "envoy.config.route.v3.FilterConfig",
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+  "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+  "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+  "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+  "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+  "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+  "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+  "envoy.extensions.load_balancing_policies.random.v3.Random",
+];
+
+/** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */
+const SOURCES = readdirSync(import.meta.dirname)
+  .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts") && file !== "honoured.ts")
+  .map((file) => readFileSync(`${import.meta.dirname}/${file}`, "utf8"))
+  .join("\n");
+
+function honoured(rules: MessageRules): string[] {
+  return rules.honoured.split(/\s+/).filter(Boolean);
+}
+
+/** The message types that decoding goes through: what honoured fields hold, all the way down. */
+function reached(): Set<string> {
+  const types = new Set<string>();
+  const visit = (type: string): void => {
+    if (types.has(type)) return;
+    types.add(type);
+    const rules = HONOURED[type];
+    for (const name of rules === undefined ? [] : honoured(rules)) {
+      const message = describeMessage(type).get(name)?.messageType;
+      if (message !== undefined && !message.startsWith("google.protobuf.")) visit(message);
+    }
+  };
+  for (const root of ROOTS) visit(root);
+  return types;
+}
+
+test("every message that is read stands in the table, and no other", () => {
+  assert.deepEqual([...reached()].sort(), Object.keys(HONOURED).sort());
+});
+
+test("every field of every message that is read has exactly one class", () => {
+  const wrong: string[] = [];
+  for (const [type, rules] of Object.entries(HONOURED)) {
+    assert.ok(isKnownType(type), type);
+    const named = [...honoured(rules), ...Object.keys(rules.refused ?? {}), ...Object.keys(rules.reported ?? {})];
+    const fields = new Set(describeMessage(type).keys());
+    for (const field of fields) if (!named.includes(field)) wrong.push(`${type}.${field} has no class`);
+    for (const name of new Set(named)) {
+      if (!fields.has(name)) wrong.push(`${type}.${name} does not exist`);
+      if (named.filter((other) => other === name).length > 1) wrong.push(`${type}.${name} has two classes`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("every honoured field is read somewhere", () => {
+  const wrong = Object.entries(HONOURED).flatMap(([type, rules]) =>
+    honoured(rules)
+      .filter((field) => !SOURCES.includes(`"${field}"`))
+      .map((field) => `${type}.${field}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test("what is refused or reported says why", () => {
+  for (const [type, { refused = {}, reported = {} }] of Object.entries(HONOURED)) {
+    for (const [field, rule] of Object.entries({ ...refused, ...reported })) {
+      const note = typeof rule === "string" ? rule : rule.note;
+      assert.ok(note.length > 5, `${type}.${field}`);
+    }
+  }
+});

@@ -1,0 +1,418 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { HttpConnectionManagerConfig, ListenerConfig } from "@heddle/traffic";
+import {
+  accept,
+  errorsOf,
+  httpFilters,
+  MANAGER,
+  MODULE,
+  MODULE_PER_ROUTE,
+  ROUTER,
+  reportsOf,
+} from "./fixtures.test.ts";
+import { encodeApiListener, makeListenerType } from "./listener.ts";
+
+const type = makeListenerType({ httpFilters });
+const unchecked = makeListenerType({ httpFilters: "unchecked" });
+
+const address = { socket_address: { address: "0.0.0.0", port_value: 80 } };
+const router = { name: "router", typed_config: { "@type": ROUTER } };
+const rds = { config_source: { ads: {}, resource_api_version: "V3" }, route_config_name: "r" };
+const TYPED_STRUCT = "type.googleapis.com/udpa.type.v1.TypedStruct";
+const TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+
+/** A listener with one chain of one connection manager. */
+function withManager(manager: object, rest: object = {}): object {
+  const typed_config = { "@type": MANAGER, stat_prefix: "s", rds, http_filters: [router], ...manager };
+  return { name: "l", address, filter_chains: [{ filters: [{ name: "hcm", typed_config }] }], ...rest };
+}
+
+function managerOf(config: ListenerConfig): HttpConnectionManagerConfig {
+  const filter = config.filterChains[0]?.filters[0];
+  assert.equal(filter?.type, "http-connection-manager");
+  return filter.config;
+}
+
+const HCM = "filter_chains[0].filters[0].typed_config";
+
+test("what is not set in a listener has Envoy's default", () => {
+  const { filterChains: _, ...config } = accept(type, withManager({}));
+  assert.deepEqual(config, {
+    name: "l",
+    address: { type: "socket", address: "0.0.0.0", port: 80 },
+    additionalAddresses: [],
+    statPrefix: "l",
+    defaultFilterChain: undefined,
+    perConnectionBufferLimitBytes: 1048576,
+    listenerFiltersTimeoutMs: 15_000,
+    listenerFilters: [],
+    trafficDirection: "UNSPECIFIED",
+    tcpBacklogSize: undefined,
+    reusePort: true,
+    accessLog: [],
+  });
+});
+
+test("what is not set in a connection manager has Envoy's default", () => {
+  assert.deepEqual(managerOf(accept(type, withManager({}))), {
+    statPrefix: "s",
+    codecType: "AUTO",
+    routes: { type: "rds", routeConfigName: "r" },
+    httpFilters: [
+      {
+        name: "router",
+        config: { name: "router", type: "envoy.extensions.filters.http.router.v3.Router", config: {} },
+        disabled: false,
+      },
+    ],
+    upgradeConfigs: [],
+    accessLog: [],
+    serverName: "heddle",
+    serverHeaderTransformation: "OVERWRITE",
+    maxRequestHeadersKb: 60,
+    maxHeadersCount: 100,
+    maxRequestsPerConnection: 0,
+    idleTimeoutMs: 3_600_000,
+    maxConnectionDurationMs: 0,
+    streamIdleTimeoutMs: 300_000,
+    requestTimeoutMs: 0,
+    requestHeadersTimeoutMs: 0,
+    maxStreamDurationMs: 0,
+    drainTimeoutMs: 5000,
+    delayedCloseTimeoutMs: 1000,
+    useRemoteAddress: false,
+    xffNumTrustedHops: 0,
+    skipXffAppend: false,
+    generateRequestId: true,
+    preserveExternalRequestId: false,
+    alwaysSetRequestIdInResponse: false,
+    via: "",
+    normalizePath: false,
+    mergeSlashes: false,
+    pathWithEscapedSlashesAction: "KEEP_UNCHANGED",
+    stripPort: "none",
+    acceptHttp10: false,
+    defaultHostForHttp10: "",
+    proxy100Continue: false,
+  });
+});
+
+test("every honoured field of a connection manager is read", () => {
+  const manager = managerOf(
+    accept(
+      type,
+      withManager({
+        codec_type: "HTTP1",
+        common_http_protocol_options: {
+          idle_timeout: "1s",
+          max_connection_duration: "2s",
+          max_headers_count: 3,
+          max_stream_duration: "4s",
+          max_requests_per_connection: 5,
+        },
+        http_protocol_options: { accept_http_10: true, default_host_for_http_10: "h" },
+        server_name: "me",
+        server_header_transformation: "PASS_THROUGH",
+        max_request_headers_kb: 6,
+        stream_idle_timeout: "7s",
+        request_timeout: "8s",
+        request_headers_timeout: "9s",
+        drain_timeout: "10s",
+        delayed_close_timeout: "0s",
+        use_remote_address: true,
+        xff_num_trusted_hops: 2,
+        skip_xff_append: true,
+        via: "v",
+        generate_request_id: false,
+        preserve_external_request_id: true,
+        always_set_request_id_in_response: true,
+        proxy_100_continue: true,
+        upgrade_configs: [{ upgrade_type: "websocket" }],
+        normalize_path: true,
+        merge_slashes: true,
+        path_with_escaped_slashes_action: "REJECT_REQUEST",
+        strip_any_host_port: true,
+      }),
+    ),
+  );
+  const { routes: _, httpFilters: __, accessLog: ___, ...rest } = manager;
+  assert.deepEqual(rest, {
+    statPrefix: "s",
+    codecType: "HTTP1",
+    upgradeConfigs: [{ upgradeType: "websocket", enabled: true }],
+    serverName: "me",
+    serverHeaderTransformation: "PASS_THROUGH",
+    maxRequestHeadersKb: 6,
+    maxHeadersCount: 3,
+    maxRequestsPerConnection: 5,
+    idleTimeoutMs: 1000,
+    maxConnectionDurationMs: 2000,
+    streamIdleTimeoutMs: 7000,
+    requestTimeoutMs: 8000,
+    requestHeadersTimeoutMs: 9000,
+    maxStreamDurationMs: 4000,
+    drainTimeoutMs: 10_000,
+    delayedCloseTimeoutMs: 0,
+    useRemoteAddress: true,
+    xffNumTrustedHops: 2,
+    skipXffAppend: true,
+    generateRequestId: false,
+    preserveExternalRequestId: true,
+    alwaysSetRequestIdInResponse: true,
+    via: "v",
+    normalizePath: true,
+    mergeSlashes: true,
+    pathWithEscapedSlashesAction: "REJECT_REQUEST",
+    stripPort: "any",
+    acceptHttp10: true,
+    defaultHostForHttp10: "h",
+    proxy100Continue: true,
+  });
+});
+
+test("every honoured field of a listener and of its chains is read", () => {
+  const json = withManager(
+    {},
+    {
+      stat_prefix: "p",
+      additional_addresses: [{ address: { pipe: { path: "/run/l.sock", mode: 0o600 } } }],
+      per_connection_buffer_limit_bytes: 32768,
+      listener_filters_timeout: "0s",
+      listener_filters: [
+        {
+          name: "tls",
+          typed_config: { "@type": "x/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector" },
+        },
+      ],
+      traffic_direction: "INBOUND",
+      tcp_backlog_size: 512,
+      enable_reuse_port: false,
+    },
+  );
+  const chain = {
+    name: "c",
+    transport_socket: { name: "envoy.transport_sockets.raw_buffer" },
+    transport_socket_connect_timeout: "3s",
+    filter_chain_match: {
+      destination_port: 8080,
+      prefix_ranges: [{ address_prefix: "10.0.0.0", prefix_len: 8 }],
+      direct_source_prefix_ranges: [{ address_prefix: "::", prefix_len: 0 }],
+      source_type: "EXTERNAL",
+      source_prefix_ranges: [{ address_prefix: "192.168.0.0", prefix_len: 16 }],
+      source_ports: [1, 2],
+      server_names: ["*.Example.com", "a"],
+      transport_protocol: "raw_buffer",
+      application_protocols: ["h2"],
+    },
+  };
+  const filters = (json as { filter_chains: { filters: object[] }[] }).filter_chains[0]?.filters;
+  const config = accept(type, { ...json, filter_chains: [{ ...chain, filters }], default_filter_chain: { filters } });
+  const { filterChains, defaultFilterChain, ...rest } = config;
+  assert.deepEqual(rest, {
+    name: "l",
+    address: { type: "socket", address: "0.0.0.0", port: 80 },
+    additionalAddresses: [{ type: "pipe", path: "/run/l.sock", mode: 0o600 }],
+    statPrefix: "p",
+    perConnectionBufferLimitBytes: 32768,
+    listenerFiltersTimeoutMs: 0,
+    listenerFilters: [
+      { name: "tls", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} },
+    ],
+    trafficDirection: "INBOUND",
+    tcpBacklogSize: 512,
+    reusePort: false,
+    accessLog: [],
+  });
+  assert.equal(defaultFilterChain?.filters.length, 1);
+  assert.equal(filterChains[0]?.transportSocketConnectTimeoutMs, 3000);
+  assert.deepEqual(filterChains[0]?.match, {
+    destinationPort: 8080,
+    prefixRanges: ["10.0.0.0/8"],
+    directSourcePrefixRanges: ["::/0"],
+    sourceType: "EXTERNAL",
+    sourcePrefixRanges: ["192.168.0.0/16"],
+    sourcePorts: [1, 2],
+    serverNames: ["*.example.com", "a"],
+    transportProtocol: "raw_buffer",
+    applicationProtocols: ["h2"],
+  });
+});
+
+test("access logs are read: files, streams and all forms of format", () => {
+  const log = (name: string, config: object) => ({
+    name,
+    typed_config: { "@type": `x/envoy.extensions.access_loggers.${name}`, ...config },
+  });
+  const FILE = "file.v3.FileAccessLog";
+  const access_log = [
+    log(FILE, { path: "/var/log/a" }),
+    log(FILE, { path: "/dev/stdout", format: "%PROTOCOL%\n" }),
+    log(FILE, { path: "/dev/stderr", json_format: { b: "%X%", a: 1 } }),
+    log("stream.v3.StdoutAccessLog", { log_format: { text_format_source: { inline_string: "t" } } }),
+    log("stream.v3.StderrAccessLog", { log_format: { json_format: { nested: { x: "y" }, flat: "z" } } }),
+    log("open_telemetry.v3.OpenTelemetryAccessLogConfig", {}),
+  ].slice(0, 5);
+  const config = accept(type, withManager({ access_log }));
+  assert.deepEqual(
+    managerOf(config).accessLog.map(({ sink, format }) => [sink, format]),
+    [
+      [{ type: "file", path: "/var/log/a" }, { type: "default" }],
+      [{ type: "stdout" }, { type: "text", text: "%PROTOCOL%\n" }],
+      [{ type: "stderr" }, { type: "json", json: { a: "1", b: "%X%" } }],
+      [{ type: "stdout" }, { type: "text", text: "t" }],
+      [{ type: "stderr" }, { type: "json", json: { flat: "z" } }],
+    ],
+  );
+  assert.deepEqual(reportsOf(type, withManager({ access_log })), [
+    `${HCM}.access_log[4].typed_config.log_format.json_format["nested"]`,
+  ]);
+});
+
+test("filters are read by the type of their configuration, out of a TypedStruct as well", () => {
+  const plain = { name: "plain", typed_config: { "@type": MODULE, module_path: "a.ts", config: { x: [1] } } };
+  const struct = {
+    name: "struct",
+    disabled: true,
+    typed_config: { "@type": TYPED_STRUCT, type_url: MODULE, value: { module_path: "b.ts" } },
+  };
+  const { httpFilters: filters } = managerOf(accept(type, withManager({ http_filters: [plain, struct, router] })));
+  const module = "heddle.filters.http.v1.Module";
+  assert.deepEqual(filters.slice(0, 2), [
+    {
+      name: "plain",
+      config: { name: "plain", type: module, config: { modulePath: "a.ts", config: { x: [1] } } },
+      disabled: false,
+    },
+    { name: "struct", config: { name: "struct", type: module, config: { modulePath: "b.ts" } }, disabled: true },
+  ]);
+});
+
+test("a filter that we do not have is refused, unless it is optional or only watches", () => {
+  const lua = { "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua" };
+  const stats = { "@type": TYPED_STRUCT, type_url: "type.googleapis.com/stats.PluginConfig", value: {} };
+  assert.deepEqual(errorsOf(type, withManager({ http_filters: [{ name: "lua", typed_config: lua }, router] })), [
+    `${HCM}.http_filters[0].typed_config: there is no filter envoy.extensions.filters.http.lua.v3.Lua, and it is not marked is_optional`,
+  ]);
+  const http_filters = [
+    { name: "lua", typed_config: lua, is_optional: true },
+    { name: "istio.stats", typed_config: stats },
+    router,
+  ];
+  assert.equal(managerOf(accept(type, withManager({ http_filters }))).httpFilters.length, 1);
+  assert.deepEqual(reportsOf(type, withManager({ http_filters })), [
+    `${HCM}.http_filters[0].typed_config`,
+    `${HCM}.http_filters[1].typed_config`,
+  ]);
+});
+
+test("a filter's own complaint has the path of its configuration before it", () => {
+  const broken = { name: "m", typed_config: { "@type": MODULE, module_path: "missing.ts" } };
+  assert.deepEqual(errorsOf(type, withManager({ http_filters: [broken, router] })), [
+    `${HCM}.http_filters[0].typed_config.modulePath: cannot be loaded`,
+  ]);
+});
+
+test("a chain of filters ends with the router, and has it nowhere else", () => {
+  const module = { name: "m", typed_config: { "@type": MODULE, module_path: "a.ts" } };
+  assert.deepEqual(errorsOf(type, withManager({ http_filters: [router, module] })), [
+    `${HCM}.http_filters[0]: ends the chain, so it has to be the last filter`,
+    `${HCM}.http_filters[1]: cannot be the last filter; the chain has to end with the router`,
+  ]);
+  assert.deepEqual(errorsOf(type, withManager({ http_filters: [] })), [
+    `${HCM}.http_filters: holds no filter; the chain has to end with the router`,
+  ]);
+});
+
+test("every reason for refusing a listener is named", () => {
+  const errors = errorsOf(type, {
+    name: "l",
+    address: { socket_address: { address: "localhost", port_value: 70000, protocol: "UDP" } },
+    use_original_dst: true,
+    bind_to_port: false,
+    transparent: false,
+    filter_chains: [
+      { filters: [{ name: "tcp", typed_config: { "@type": TCP_PROXY, stat_prefix: "t", cluster: "c" } }] },
+      {
+        filter_chain_match: {
+          server_names: ["a*.example"],
+          prefix_ranges: [{ address_prefix: "10.0.0.0", prefix_len: 33 }],
+        },
+        transport_socket: { name: "tls" },
+      },
+      { filter_chain_match: {}, filters: [{ name: "none" }] },
+    ],
+    listener_filters: [
+      { name: "pp", typed_config: { "@type": "x/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol" } },
+    ],
+  });
+  assert.deepEqual([...errors].sort(), [
+    'address.socket_address.address: found "localhost", allowed is an IP address',
+    "address.socket_address.port_value: found 70000, allowed is at most 65535",
+    "address.socket_address.protocol: UDP is not supported",
+    "bind_to_port: a listener without a port of its own is not supported yet",
+    "filter_chains[0].filters[0].typed_config: there is no network filter envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+    "filter_chains[1].filter_chain_match.prefix_ranges[0].prefix_len: found 33, allowed for 10.0.0.0 is at most 32",
+    'filter_chains[1].filter_chain_match.server_names[0]: found "a*.example", allowed are names and "*." before a name',
+    "filter_chains[1].filters: holds no filter; every connection would be closed",
+    'filter_chains[1].transport_socket: "tls" is not supported yet; a connection would be open where it should be protected',
+    "filter_chains[2].filter_chain_match: is the same as that of filter_chains[0]",
+    "filter_chains[2].filters[0].typed_config: must be set",
+    "listener_filters[0].typed_config: there is no listener filter envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+    "use_original_dst: is not supported yet",
+  ]);
+});
+
+test("faults of an inline route configuration have their path within the listener", () => {
+  const route_config = {
+    virtual_hosts: [
+      { name: "h", domains: ["*"], routes: [{ match: { safe_regex: { regex: "(" } }, route: { cluster: "" } }] },
+    ],
+  };
+  const errors = errorsOf(type, withManager({ rds: undefined, route_config }));
+  assert.deepEqual(
+    errors.map((error) => error.slice(0, error.indexOf(": "))),
+    [
+      `${HCM}.route_config.virtual_hosts[0].routes[0].route.cluster`,
+      `${HCM}.route_config.virtual_hosts[0].routes[0].match.safe_regex`,
+    ],
+  );
+});
+
+test("what is accepted without effect is reported by path", () => {
+  const manager = { tracing: {}, http2_protocol_options: { max_concurrent_streams: 100 }, add_user_agent: false };
+  assert.deepEqual(reportsOf(type, withManager(manager, { socket_options: [{ level: 1, name: 2, int_value: 3 }] })), [
+    `${HCM}.http2_protocol_options`,
+    `${HCM}.tracing`,
+    "socket_options",
+  ]);
+});
+
+test("references are the route configurations by RDS and the clusters of inline routes", () => {
+  assert.deepEqual(type.references(accept(type, withManager({}))), [{ kind: "route-configuration", name: "r" }]);
+  const routes = [
+    { match: { prefix: "/" }, route: { cluster: "a" }, typed_per_filter_config: { m: { "@type": MODULE_PER_ROUTE } } },
+  ];
+  const route_config = { virtual_hosts: [{ name: "h", domains: ["*"], routes }] };
+  const inline = accept(type, withManager({ rds: undefined, route_config }));
+  assert.deepEqual(type.references(inline), [{ kind: "cluster", name: "a" }]);
+  const manager = managerOf(inline);
+  assert.equal(manager.routes.type === "inline" && manager.routes.routeConfig.validateClusters, true);
+});
+
+test("unchecked, a listener with filters of others is kept for whoever knows them", () => {
+  const http_filters = [{ name: "lua", typed_config: { "@type": "x/envoy.extensions.filters.http.lua.v3.Lua" } }];
+  assert.equal(managerOf(accept(unchecked, withManager({ http_filters }))).httpFilters.length, 1);
+  const filters = [{ name: "tcp", typed_config: { "@type": TCP_PROXY, stat_prefix: "t", cluster: "c" } }];
+  assert.equal(
+    accept(unchecked, { name: "l", address, filter_chains: [{ filters }] }).filterChains[0]?.filters[0]?.type,
+    "extension",
+  );
+});
+
+test("an API listener is for clients that are no proxies; a proxy refuses it", () => {
+  const bytes = encodeApiListener("shop:80", managerOf(accept(type, withManager({}))));
+  const decoded = type.decode(bytes);
+  assert.ok(!decoded.ok);
+  assert.ok(decoded.error.includes("api_listener: is for clients that are no proxies"));
+});
