@@ -53,7 +53,7 @@ export class DrainGroup<Unit extends Drainable> {
     let forced = 0;
     const deadline = this.#clock.after(deadlineMs, () => {
       forced = this.#units.size;
-      for (const unit of [...this.#units]) unit.destroy();
+      for (const unit of Array.from(this.#units)) unit.destroy();
       this.#units.clear(); // whatever did not leave is not waited for
       finish();
     });
@@ -62,7 +62,7 @@ export class DrainGroup<Unit extends Drainable> {
       resolve(forced);
     };
     this.#draining = { promise, finish };
-    for (const unit of [...this.#units]) unit.drain();
+    for (const unit of Array.from(this.#units)) unit.drain();
     if (this.#units.size === 0) finish();
     return promise;
   }

@@ -139,7 +139,7 @@ function wanted(addresses: readonly string[], family: LookupFamily): readonly st
     case "ALL":
       return [...v6, ...v4];
     default:
-      throw new Error(`unknown lookup family ${family satisfies never}`);
+      throw new Error(`unknown lookup family ${JSON.stringify(family satisfies never)}`);
   }
 }
 

@@ -99,6 +99,9 @@ function assertShares(policy: BalancerPolicy, weights: readonly number[], tolera
     const expected = rounds * weights[i]!;
     const actual = counts.get(endpoint) ?? 0;
     const off = Math.abs(actual - expected) / expected;
-    assert.ok(off <= tolerance, `endpoint ${i} of weights ${weights} got ${actual} picks, expected ${expected}`);
+    assert.ok(
+      off <= tolerance,
+      `endpoint ${i} of weights ${weights.join(", ")} got ${actual} picks, expected ${expected}`,
+    );
   }
 }

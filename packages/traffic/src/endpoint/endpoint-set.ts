@@ -83,7 +83,7 @@ function healthOf({ healthStatus }: EndpointConfig): "healthy" | "degraded" | "u
     case "TIMEOUT":
       return "unhealthy";
     default:
-      throw new Error(`unknown health status ${healthStatus satisfies never}`);
+      throw new Error(`unknown health status ${JSON.stringify(healthStatus satisfies never)}`);
   }
 }
 

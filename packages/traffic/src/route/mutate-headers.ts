@@ -73,7 +73,7 @@ class SetHeader implements HeaderMutation {
         if (headers.has(this.#name)) headers.set(this.#name, value);
         return;
       default:
-        throw new Error(`unknown append action ${this.#action satisfies never}`);
+        throw new Error(`unknown append action ${JSON.stringify(this.#action satisfies never)}`);
     }
   }
 }

@@ -91,7 +91,7 @@ function compilePath(match: RouteMatch): PathMatcher {
       return {
         test: (text) => text !== "" && value.test(text),
         matchedLength: (text) => text.length,
-        toString: () => `path ${value}`,
+        toString: () => `path ${value.toString()}`,
       };
     }
     case "connect":
@@ -152,7 +152,7 @@ class AnyCase implements PathMatcher {
   }
 
   toString(): string {
-    return `${this.#inner} (any case)`;
+    return `${this.#inner.toString()} (any case)`;
   }
 }
 

@@ -90,13 +90,29 @@ describe("header mutations", () => {
 
   it("go from the route to the configuration, so that the configuration has the last word", () => {
     assert.deepEqual(finalize(false, { "x-gone": "1" }), [
-      ...["x-set", "config", "x-list", "route", "x-list", "host", "x-list", "config"],
+      "x-set",
+      "config",
+      "x-list",
+      "route",
+      "x-list",
+      "host",
+      "x-list",
+      "config",
     ]);
   });
 
   it("go the other way when the most specific shall win", () => {
     assert.deepEqual(finalize(true, { "x-list": "own" }), [
-      ...["x-list", "own", "x-set", "route", "x-list", "config", "x-list", "host", "x-list", "route"],
+      "x-list",
+      "own",
+      "x-set",
+      "route",
+      "x-list",
+      "config",
+      "x-list",
+      "host",
+      "x-list",
+      "route",
     ]);
   });
 
@@ -163,6 +179,13 @@ describe("rewrite", () => {
   });
 });
 
+interface LocationOf {
+  readonly path?: string;
+  readonly authority?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly match?: Partial<RouteMatch>;
+}
+
 describe("redirect", () => {
   const KEEP: RedirectAction = {
     scheme: undefined,
@@ -174,7 +197,7 @@ describe("redirect", () => {
   };
   const location = (
     redirect: Partial<RedirectAction>,
-    { path = "/a/b?q=1", authority = "example.com", headers = {}, match = {} as Partial<RouteMatch> } = {},
+    { path = "/a/b?q=1", authority = "example.com", headers = {}, match = {} }: LocationOf = {},
   ): string | undefined => {
     const head = get(path, authority, headers);
     return selected(head, { type: "redirect", redirect: { ...KEEP, ...redirect } }, match).redirectLocation(head);
