@@ -1,5 +1,5 @@
 import type { Clock } from "@heddle/base";
-import type { Log, MetricScope } from "@heddle/telemetry";
+import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
 import { makeResourceTypes } from "@heddle/xds";
 import { XdsServer } from "@heddle/xds/server";
 import { serveAdmin } from "./admin/admin-server.ts";
@@ -22,6 +22,8 @@ export interface ControlPlaneOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
+  /** What has been counted so far, for the admin. */
+  readonly collectMetrics: () => readonly SeriesValue[];
 }
 
 /** A control plane that is running. */
@@ -33,7 +35,7 @@ export interface ControlPlane {
 
 /** Joins the control plane: source > mesh > snapshot > serve. Rejects, with nothing left behind, if an address is taken. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { folders, xdsAddress, adminAddress, identifier, clock, log, metrics } = options;
+  const { folders, xdsAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } = options;
 
   const sources = new Sources(folders.map((folder) => new FileSource({ folder, clock, parse: parseResource })));
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
@@ -41,7 +43,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });
 
   const served = await serveXds(xds, xdsAddress);
-  const pages = adminPages({ identifier, sources, snapshots, nodes: xds });
+  const pages = adminPages({ identifier, sources, snapshots, nodes: xds, collectMetrics });
   const admin = await serveAdmin(pages, adminAddress).catch(async (error: unknown) => {
     await served.close();
     throw error;

@@ -1,6 +1,7 @@
 import type { Inspectable, Json } from "@heddle/base";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
 import { toProtoJson, typeNameOf } from "@heddle/proto";
+import { formatPrometheus, type SeriesValue } from "@heddle/telemetry";
 import type { EncodedResource, Snapshot } from "@heddle/xds";
 import type { Snapshots } from "../snapshot/snapshots.ts";
 import type { Sources } from "../source/sources.ts";
@@ -13,6 +14,7 @@ export interface AdminSubjects {
   readonly snapshots: Snapshots;
   /** Who is connected. */
   readonly nodes: Inspectable;
+  readonly collectMetrics: () => readonly SeriesValue[];
 }
 
 export function adminPages(subjects: AdminSubjects): readonly AdminPage[] {
@@ -27,6 +29,11 @@ export function adminPages(subjects: AdminSubjects): readonly AdminPage[] {
       path: "/status",
       summary: "who is connected, what each accepted or rejected, and what is wrong with the configuration",
       answer: () => ({ status: 200, body: status(subjects) }),
+    },
+    {
+      path: "/metrics",
+      summary: "counters and gauges, as Prometheus reads them",
+      answer: () => ({ status: 200, body: formatPrometheus([...subjects.collectMetrics()]) }),
     },
     {
       path: "/config",

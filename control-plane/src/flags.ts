@@ -1,0 +1,94 @@
+import { parseArgs } from "node:util";
+import { err, ok, type Result } from "@heddle/base";
+import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
+import { type HostPort, parseHostPort } from "./serve/address.ts";
+
+/** What the command line of a control plane says. */
+export interface Flags {
+  readonly folders: readonly string[];
+  readonly xdsAddress: HostPort;
+  readonly adminAddress: HostPort;
+  readonly identifier: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "text" | "json";
+  readonly exitWithParent: boolean;
+}
+
+export type FlagsReading =
+  | { readonly type: "run"; readonly flags: Flags }
+  | { readonly type: "print"; readonly what: "help" | "version" };
+
+export const HELP = `Usage: heddle control-plane --config DIR [OPTIONS]
+
+Runs the control plane: reads the configuration files in DIR (Kubernetes Services, Gateway API HTTPRoutes, Heddle's
+Workloads, xDS resources in proto JSON or YAML), follows their changes, and serves them to sidecars over xDS.
+
+Options:
+  --config DIR               a folder of YAML or JSON files, with its subfolders; may be given more than once
+  --xds-address HOST:PORT    where xDS is served, without TLS and so on loopback only (127.0.0.1:15010)
+  --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014)
+  --identifier NAME          which replica this is, for clients to tell (the machine's name)
+  --log-level LEVEL          trace, debug, info, warn, error or off (info)
+  --log-format FORMAT        text or json (text), on standard error
+  --exit-with-parent         end when standard input or the parent process ends
+  --version                  print the version
+  -h, --help                 print this
+
+Ends with 0 when it was told to stop, 1 when it could not start, 2 when the command line is wrong.
+
+Example:
+  heddle control-plane --config ./mesh`;
+
+/** Reads the words behind `heddle control-plane`. On failure every reason. */
+export function parseFlags(words: readonly string[]): Result<FlagsReading, readonly string[]> {
+  const parsed = parse(words);
+  if (!parsed.ok) return parsed;
+  const { values } = parsed.value;
+  if (values.help === true) return ok({ type: "print", what: "help" });
+  if (values.version === true) return ok({ type: "print", what: "version" });
+
+  const faults: string[] = [];
+  const address = (flag: "xds-address" | "admin-address", byDefault: string): HostPort => {
+    const read = parseHostPort(values[flag] ?? byDefault);
+    if (!read.ok) faults.push(`--${flag}: ${read.error}`);
+    return read.ok ? read.value : { host: "", port: 0 };
+  };
+  const folders = values.config ?? [];
+  if (folders.length === 0) faults.push("--config is missing: the folder of configuration files");
+  const logLevel = parseLogLevel(values["log-level"] ?? "info");
+  if (logLevel === undefined)
+    faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
+  const logFormat = values["log-format"] ?? "text";
+  if (logFormat !== "text" && logFormat !== "json")
+    faults.push(`--log-format: found "${logFormat}", allowed: text, json`);
+  const flags: Flags = {
+    folders,
+    xdsAddress: address("xds-address", "127.0.0.1:15010"),
+    adminAddress: address("admin-address", "127.0.0.1:15014"),
+    identifier: values.identifier,
+    logLevel: logLevel ?? "info",
+    logFormat: logFormat === "json" ? "json" : "text",
+    exitWithParent: values["exit-with-parent"] === true,
+  };
+  return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
+}
+
+const OPTIONS = {
+  config: { type: "string", multiple: true },
+  "xds-address": { type: "string" },
+  "admin-address": { type: "string" },
+  identifier: { type: "string" },
+  "log-level": { type: "string" },
+  "log-format": { type: "string" },
+  "exit-with-parent": { type: "boolean" },
+  version: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+function parse(words: readonly string[]) {
+  try {
+    return ok(parseArgs({ args: [...words], options: OPTIONS, strict: true, allowPositionals: false }));
+  } catch (error) {
+    return err([(error as Error).message]);
+  }
+}

@@ -1,0 +1,64 @@
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { systemClock } from "@heddle/base";
+import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
+import { startControlPlane } from "./control-plane.ts";
+import { type Flags, HELP, parseFlags } from "./flags.ts";
+import { formatHostPort, ListenError } from "./serve/address.ts";
+import { onStopReason } from "./stop-reason.ts";
+
+/* The control plane's program: flags in, exit code out. */
+
+const reading = parseFlags(process.argv.slice(2));
+if (!reading.ok) {
+  process.stderr.write(`${reading.error.map((fault) => `heddle control-plane: ${fault}\n`).join("")}see --help\n`);
+  process.exitCode = 2;
+} else if (reading.value.type === "print") {
+  process.stdout.write(`${reading.value.what === "help" ? HELP : version()}\n`);
+} else {
+  await run(reading.value.flags);
+}
+
+async function run(flags: Flags): Promise<void> {
+  const clock = systemClock;
+  const log = createLog({
+    level: flags.logLevel,
+    format: flags.logFormat,
+    clock,
+    write: (line) => void process.stderr.write(line),
+  });
+  const registry = new MetricsRegistry();
+  const metrics = new SharedMetrics((message) => registry.receive(0, message));
+
+  const stopped = Promise.withResolvers<string>();
+  onStopReason(flags.exitWithParent, clock, stopped.resolve);
+  try {
+    const controlPlane = await startControlPlane({
+      ...flags,
+      identifier: flags.identifier ?? hostname(),
+      clock,
+      log,
+      metrics,
+      collectMetrics: () => registry.collect(),
+    });
+    log.info("control plane is up", {
+      xds: formatHostPort(controlPlane.xdsAddress),
+      admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
+      config: flags.folders,
+    });
+    const reason = await stopped.promise;
+    log.info("control plane stops", { reason });
+    await controlPlane.stop();
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    log.error(error.message);
+    process.exitCode = 1;
+  }
+  // Standard input and signal handlers would keep the process; everything that it owned has been ended.
+  process.exit();
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+  return `heddle control-plane ${manifest.version}`;
+}
