@@ -1,0 +1,19 @@
+import { formatAddress } from "@heddle/net";
+import type { Address, ListenerConfig } from "@heddle/traffic";
+
+/** An address on which a listener listens, and the name under which control thread and workers speak of it. */
+export interface ListenPlace {
+  readonly key: string;
+  readonly address: Address;
+}
+
+/**
+ * Where a listener listens. The key is the address itself, so that a listener which is replaced by one of another name at
+ * the same address keeps the socket. A port that the kernel chooses belongs to its listener alone.
+ */
+export function listenPlaces(listener: ListenerConfig): readonly ListenPlace[] {
+  return [listener.address, ...listener.additionalAddresses].map((address, index) => {
+    const free = address.type === "socket" && address.port === 0;
+    return { key: free ? `${listener.name} ${index}` : formatAddress(address), address };
+  });
+}

@@ -1,0 +1,16 @@
+import type { Clock } from "@heddle/base";
+import type { Log, MetricScope } from "@heddle/telemetry";
+import type { NetworkFilterFactory } from "../network/network-filter.ts";
+import type { ConnectionLimit } from "./connection-limit.ts";
+
+/** What the listeners of one worker need from outside. */
+export interface ListenerEnv {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: MetricScope;
+  readonly makeFilter: NetworkFilterFactory;
+  /** Of all downstream connections of the process. */
+  readonly connectionLimit: ConnectionLimit;
+  /** How long the connections of a chain that is gone may go on (Envoy's `--drain-time-s`). */
+  readonly drainTimeMs: number;
+}

@@ -1,0 +1,152 @@
+import type { Json } from "@heddle/base";
+import { Acceptor, type Connection, type ListenTarget } from "@heddle/net";
+import type { ListenerConfig } from "@heddle/traffic";
+import { listenPlaces } from "./listen-key.ts";
+import { Listener } from "./listener.ts";
+import type { ListenerEnv } from "./listener-env.ts";
+
+export interface ListenerSetOptions {
+  readonly env: ListenerEnv;
+  /** The answer of `testRewrap`. */
+  readonly rewrap: boolean;
+  /** Accepting on that place has ended; a new target for it may come through `addTarget`. */
+  readonly onStopped: (key: string, reason: string, exhausted: boolean) => void;
+}
+
+/**
+ * The listeners of one worker. A place to listen on (an address) lives as long as some listener has it, so an update that
+ * keeps the address keeps accepting: only who gets the next connection changes.
+ */
+export class ListenerSet {
+  readonly #options: ListenerSetOptions;
+  readonly #listeners = new Map<string, Listener>();
+  readonly #places = new Map<string, Place>();
+  /** Targets that came before the listener that will use them. */
+  readonly #targets = new Map<string, ListenTarget>();
+  /** Listeners that are gone and still have connections. */
+  readonly #leaving = new Set<Listener>();
+  #draining = false;
+
+  constructor(options: ListenerSetOptions) {
+    this.#options = options;
+  }
+
+  get connections(): number {
+    let count = 0;
+    for (const listener of [...this.#listeners.values(), ...this.#leaving]) count += listener.connections;
+    return count;
+  }
+
+  /** The control thread has something to listen on for that place. */
+  addTarget(key: string, target: ListenTarget): void {
+    const place = this.#places.get(key);
+    if (place === undefined || place.acceptor !== undefined) this.#targets.set(key, target);
+    else this.#accept(key, place, target);
+  }
+
+  /**
+   * Puts a listener in place of the one of that name, if there is one. Throws if it cannot be built; then the old one
+   * goes on.
+   */
+  set(config: ListenerConfig): void {
+    const previous = this.#listeners.get(config.name);
+    const listener = new Listener(config, this.#options.env, previous);
+    this.#listeners.set(config.name, listener);
+    for (const { key } of listenPlaces(config)) this.#open(key, listener);
+    if (previous === undefined) return;
+    this.#closePlacesOf(previous);
+    this.#retire(previous, listener);
+  }
+
+  /** Stops accepting for that listener; its connections drain. */
+  remove(name: string): void {
+    const listener = this.#listeners.get(name);
+    if (listener === undefined) return;
+    this.#listeners.delete(name);
+    this.#closePlacesOf(listener);
+    this.#retire(listener, undefined);
+  }
+
+  /** Stops accepting everywhere. Resolves when no connection is left, at the latest at the deadline. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#draining = true;
+    for (const place of this.#places.values()) place.acceptor?.close();
+    const all = [...this.#listeners.values(), ...this.#leaving];
+    await Promise.all(all.map((listener) => listener.drain(deadlineMs)));
+  }
+
+  inspect(): Json {
+    return [...this.#listeners.values()].map((listener) => ({
+      name: listener.config.name,
+      places: listenPlaces(listener.config).map(({ key }) => key),
+      accepting: listenPlaces(listener.config).every(({ key }) => this.#places.get(key)?.acceptor !== undefined),
+      connections: listener.connections,
+    }));
+  }
+
+  #open(key: string, listener: Listener): void {
+    let place = this.#places.get(key);
+    if (place === undefined) {
+      place = { listener, acceptor: undefined };
+      this.#places.set(key, place);
+    }
+    place.listener = listener;
+    const target = this.#targets.get(key);
+    if (place.acceptor !== undefined || target === undefined) return;
+    this.#targets.delete(key);
+    this.#accept(key, place, target);
+  }
+
+  #accept(key: string, place: Place, target: ListenTarget): void {
+    if (this.#draining) return;
+    const { env, rewrap, onStopped } = this.#options;
+    const onThrow = (error: unknown): void => {
+      env.log.error("a connection's handler threw", { listener: place.listener.config.name, error });
+    };
+    const options = {
+      backlog: place.listener.config.tcpBacklogSize,
+      // Asked for each connection: another listener may have taken the place over.
+      get highWatermarkBytes() {
+        return place.listener.config.perConnectionBufferLimitBytes;
+      },
+      rewrap,
+      onThrow,
+    };
+    const acceptor = new Acceptor(target, options, {
+      onListening: () => undefined,
+      onConnection: (connection: Connection) => {
+        try {
+          place.listener.accept(connection);
+        } catch (error) {
+          connection.reset();
+          onThrow(error);
+        }
+      },
+      onStopped: (reason, exhausted) => {
+        if (place.acceptor === acceptor) place.acceptor = undefined;
+        onStopped(key, reason, exhausted);
+      },
+    });
+    place.acceptor = acceptor;
+  }
+
+  /** Places that belong to the listener still, that is, which nobody has taken over. */
+  #closePlacesOf(listener: Listener): void {
+    for (const { key } of listenPlaces(listener.config)) {
+      const place = this.#places.get(key);
+      if (place?.listener !== listener) continue;
+      place.acceptor?.close();
+      this.#places.delete(key);
+    }
+  }
+
+  #retire(listener: Listener, successor: Listener | undefined): void {
+    this.#leaving.add(listener);
+    void listener.retire(successor).then(() => this.#leaving.delete(listener));
+  }
+}
+
+interface Place {
+  listener: Listener;
+  acceptor: Acceptor | undefined;
+}

@@ -1,0 +1,27 @@
+import type { Counter, Gauge, Histogram, MetricScope } from "@heddle/telemetry";
+
+/** Handles of one listener's metrics, under Envoy's names (`listener.<address>.…`, config/listeners/stats). */
+export class ListenerStats {
+  readonly cxTotal: Counter;
+  readonly cxOverflow: Counter;
+  readonly noFilterChainMatch: Counter;
+  readonly cxActive: Gauge;
+  readonly #cxDestroy: Counter;
+  readonly #cxLengthMs: Histogram;
+
+  constructor(metrics: MetricScope, statPrefix: string) {
+    const scope = metrics.scope("listener", { envoy_listener_address: statPrefix });
+    this.cxTotal = scope.counter("downstream_cx_total");
+    this.cxOverflow = scope.counter("downstream_cx_overflow");
+    this.noFilterChainMatch = scope.counter("no_filter_chain_match");
+    this.cxActive = scope.gauge("downstream_cx_active");
+    this.#cxDestroy = scope.counter("downstream_cx_destroy");
+    this.#cxLengthMs = scope.histogram("downstream_cx_length_ms");
+  }
+
+  closed(lengthMs: number): void {
+    this.cxActive.add(-1);
+    this.#cxDestroy.add();
+    this.#cxLengthMs.record(lengthMs);
+  }
+}

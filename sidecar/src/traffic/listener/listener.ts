@@ -1,0 +1,166 @@
+import { type Drainable, DrainGroup, parseIp } from "@heddle/base";
+import { canonicalJson } from "@heddle/config/lanes";
+import type { DownstreamInfo } from "@heddle/filter";
+import type { Connection } from "@heddle/net";
+import {
+  compileFilterChainMatch,
+  type FilterChainConfig,
+  type FilterChainTable,
+  type ListenerConfig,
+} from "@heddle/traffic";
+import type { NetworkFilter } from "../network/network-filter.ts";
+import type { ListenerEnv } from "./listener-env.ts";
+import { ListenerStats } from "./listener-stats.ts";
+
+/**
+ * A listener at work, made from one configuration and never changed: an update makes another, which takes over the chains
+ * that stayed the same, with their connections. Chains that did not stay drain.
+ */
+export class Listener {
+  readonly config: ListenerConfig;
+  readonly #env: ListenerEnv;
+  readonly #stats: ListenerStats;
+  readonly #chains: ReadonlyMap<string, Chain>;
+  readonly #table: FilterChainTable<Chain>;
+
+  /**
+   * Throws if the configuration cannot work, which validation should have told before; nothing has happened then, and
+   * `previous` goes on.
+   */
+  constructor(config: ListenerConfig, env: ListenerEnv, previous: Listener | undefined) {
+    this.config = config;
+    this.#env = env;
+    this.#stats = new ListenerStats(env.metrics, statPrefixOf(config));
+    const frame = frameOf(config);
+    const kept = previous !== undefined && frameOf(previous.config) === frame ? previous.#chains : NO_CHAINS;
+    const chains = new Map<string, Chain>();
+    const chainOf = (chain: FilterChainConfig): Chain => {
+      const key = canonicalJson(chain);
+      const running = chains.get(key) ?? kept.get(key) ?? this.#start(chain);
+      chains.set(key, running);
+      return running;
+    };
+    const candidates = config.filterChains.map((chain, index) => ({
+      name: chain.name === "" ? `filter_chains[${index}]` : chain.name,
+      match: chain.match,
+      chain: chainOf(chain),
+    }));
+    const fallback = config.defaultFilterChain && chainOf(config.defaultFilterChain);
+    const table = compileFilterChainMatch(candidates, fallback);
+    if (!table.ok) throw new TypeError(`listener ${config.name}: ${table.error.join("; ")}`);
+    this.#chains = chains;
+    this.#table = table.value;
+  }
+
+  /** Connections of all its chains. */
+  get connections(): number {
+    let count = 0;
+    for (const { group } of this.#chains.values()) count += group.size;
+    return count;
+  }
+
+  /** Gives an accepted connection to the chain that matches. */
+  accept(connection: Connection): void {
+    const { connectionLimit } = this.#env;
+    this.#stats.cxTotal.add();
+    if (!connectionLimit.tryAcquire()) {
+      this.#stats.cxOverflow.add();
+      connection.reset();
+      return;
+    }
+    const info = describe(connection, this.config.name);
+    const chain = this.#choose(info);
+    if (chain === undefined) {
+      this.#stats.noFilterChainMatch.add();
+      connectionLimit.release();
+      connection.reset();
+      return;
+    }
+    this.#stats.cxActive.add(1);
+    const startedMs = this.#env.clock.now();
+    const served: Drainable = chain.filter.serve(connection, { ...info, filterChain: chain.name }, () => {
+      chain.group.delete(served);
+      connectionLimit.release();
+      this.#stats.closed(this.#env.clock.now() - startedMs);
+    });
+    chain.group.add(served);
+  }
+
+  /** Lets the chains that `successor` has not taken over drain; without a successor all of them. Resolves when they are done. */
+  async retire(successor: Listener | undefined): Promise<void> {
+    const taken = new Set(successor === undefined ? [] : successor.#chains.values());
+    const leaving = [...this.#chains.values()].filter((chain) => !taken.has(chain));
+    await Promise.all(leaving.map((chain) => this.#end(chain, this.#env.drainTimeMs)));
+  }
+
+  /** As `retire` without a successor, with a deadline of its own. */
+  async drain(deadlineMs: number): Promise<void> {
+    await Promise.all([...this.#chains.values()].map((chain) => this.#end(chain, deadlineMs)));
+  }
+
+  async #end(chain: Chain, deadlineMs: number): Promise<void> {
+    const forced = await chain.group.drain(deadlineMs);
+    if (forced > 0) {
+      const fields = { listener: this.config.name, filterChain: chain.name, connections: forced };
+      this.#env.log.info("connections that did not drain in time were closed", fields);
+    }
+    chain.filter.close?.();
+  }
+
+  #start(config: FilterChainConfig): Chain {
+    const last = config.filters.at(-1);
+    if (last === undefined) throw new TypeError(`listener ${this.config.name}: a filter chain without filters`);
+    const filter = this.#env.makeFilter(last, config, this.config.name);
+    return { name: config.name, filter, group: new DrainGroup(this.#env.clock) };
+  }
+
+  #choose(info: DownstreamInfo): Chain | undefined {
+    // By far most listeners have one chain for everything; they need no addresses in words.
+    if (this.config.filterChains.length === 1 && this.config.filterChains[0]?.match === undefined) {
+      for (const chain of this.#chains.values()) return chain;
+    }
+    const source = parseIp(info.remoteAddress);
+    return this.#table.find({
+      destinationAddress: parseIp(info.localAddress),
+      destinationPort: info.localPort === 0 ? undefined : info.localPort,
+      serverName: "",
+      transportProtocol: "raw_buffer",
+      applicationProtocols: [],
+      sourceAddress: source,
+      sourcePort: info.remotePort === 0 ? undefined : info.remotePort,
+      directSourceAddress: source,
+    });
+  }
+}
+
+interface Chain {
+  readonly name: string;
+  readonly filter: NetworkFilter;
+  readonly group: DrainGroup<Drainable>;
+}
+
+const NO_CHAINS: ReadonlyMap<string, Chain> = new Map();
+
+/** Everything of a listener but its chains. Where it changes, every chain begins anew. */
+function frameOf({ filterChains: _, defaultFilterChain: __, ...frame }: ListenerConfig): string {
+  return canonicalJson(frame);
+}
+
+function statPrefixOf({ statPrefix, address }: ListenerConfig): string {
+  if (statPrefix !== "") return statPrefix;
+  return address.type === "pipe" ? address.path : `${address.address}:${address.port}`;
+}
+
+function describe(connection: Connection, listener: string): DownstreamInfo {
+  const { id, remoteAddress, remotePort, localAddress, localPort } = connection;
+  return {
+    directRemoteAddress: remoteAddress,
+    remoteAddress,
+    remotePort,
+    localAddress,
+    localPort,
+    connectionId: id,
+    listener,
+    filterChain: "",
+  };
+}

@@ -1,0 +1,25 @@
+import type { Drainable } from "@heddle/base";
+import type { DownstreamInfo } from "@heddle/filter";
+import type { Connection } from "@heddle/net";
+import type { FilterChainConfig, NetworkFilterConfig } from "@heddle/traffic";
+
+/**
+ * The last network filter of a filter chain: what serves the connections that the listener gives to the chain. There is one
+ * for each chain, made when the chain's configuration changes; it lives as long as a connection of the chain does.
+ */
+export interface NetworkFilter {
+  /**
+   * Takes the connection over: calls `start` before it returns, and from then on ends it. `onClosed` is to be called once,
+   * when the connection is gone (its `onClose`). What is returned lets the listener drain it.
+   */
+  serve(connection: Connection, info: DownstreamInfo, onClosed: () => void): Drainable;
+  /** The chain is gone, and so is its last connection: lets timers and the like go. */
+  close?(): void;
+}
+
+/** Makes the filter of one chain. `listener` is the listener's name. Called while a configuration is built. */
+export type NetworkFilterFactory = (
+  filter: NetworkFilterConfig,
+  chain: FilterChainConfig,
+  listener: string,
+) => NetworkFilter;

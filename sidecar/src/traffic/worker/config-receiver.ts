@@ -1,0 +1,82 @@
+import type { Clock } from "@heddle/base";
+import type { ConfigLaneEntry, ConfigLaneUpdate } from "@heddle/config";
+import { decodeLane, EndpointLaneReader, type LaneKind, type LaneValues, parseLaneKey } from "@heddle/config/lanes";
+
+/** One key of an update, decoded. */
+export type DecodedEntry = {
+  readonly [Kind in LaneKind]: {
+    readonly kind: Kind;
+    readonly name: string;
+    readonly hash: string;
+    readonly value: LaneValues[Kind];
+  };
+}[LaneKind];
+
+export interface DecodedUpdate {
+  readonly generation: number;
+  /** Only what differs from what was applied before. */
+  readonly changed: readonly DecodedEntry[];
+  readonly removed: readonly { readonly kind: LaneKind; readonly name: string }[];
+}
+
+/** A slice of decoding: what a worker may spend between two turns of traffic. */
+const SLICE_MS = 1;
+
+/**
+ * Decodes updates, one after the other, only keys whose hash has changed, in slices between which traffic is served. Each
+ * decoded update is handed over whole; the next begins when `apply` has ended.
+ */
+export class ConfigReceiver {
+  readonly #clock: Clock;
+  readonly #apply: (update: DecodedUpdate) => Promise<void>;
+  readonly #hashes = new Map<string, string>();
+  readonly #queue: ConfigLaneUpdate[] = [];
+  #working = false;
+
+  constructor(clock: Clock, apply: (update: DecodedUpdate) => Promise<void>) {
+    this.#clock = clock;
+    this.#apply = apply;
+  }
+
+  receive(update: ConfigLaneUpdate): void {
+    this.#queue.push(update);
+    if (!this.#working) void this.#work();
+  }
+
+  async #work(): Promise<void> {
+    this.#working = true;
+    for (let update = this.#queue.shift(); update !== undefined; update = this.#queue.shift()) {
+      const decoded = await this.#decode(update);
+      await this.#apply(decoded);
+    }
+    this.#working = false;
+  }
+
+  async #decode({ generation, changed, removed }: ConfigLaneUpdate): Promise<DecodedUpdate> {
+    const entries: DecodedEntry[] = [];
+    let sliceEnd = this.#clock.now() + SLICE_MS;
+    for (const entry of changed) {
+      if (this.#hashes.get(entry.key) === entry.hash) continue;
+      this.#hashes.set(entry.key, entry.hash);
+      entries.push(await this.#decodeEntry(entry));
+      if (this.#clock.now() < sliceEnd) continue;
+      await nextTurn();
+      sliceEnd = this.#clock.now() + SLICE_MS;
+    }
+    for (const key of removed) this.#hashes.delete(key);
+    return { generation, changed: entries, removed: removed.map(parseLaneKey) };
+  }
+
+  async #decodeEntry({ key, hash, bytes }: ConfigLaneEntry): Promise<DecodedEntry> {
+    const { kind, name } = parseLaneKey(key);
+    const view = new Uint8Array(bytes);
+    if (kind !== "endpoints") return { kind, name, hash, value: decodeLane(key, view) } as DecodedEntry;
+    const reader = new EndpointLaneReader(view);
+    while (!reader.step(SLICE_MS, this.#clock)) await nextTurn();
+    return { kind, name, hash, value: reader.result };
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,70 @@
+import type { Json } from "@heddle/base";
+import type { ConfigLaneUpdate } from "@heddle/config";
+import type { ListenTarget } from "@heddle/net";
+import type { LogLevel, MetricsMessage } from "@heddle/telemetry";
+
+/* What the control thread and a traffic worker say to each other. Everything is plain data or shared memory. */
+
+/** Where a name's cells lie: in that block of all that have come so far, from that cell on. */
+export interface CellPlace {
+  readonly key: string;
+  readonly block: number;
+  readonly offset: number;
+  readonly count: number;
+}
+
+/** A block of Int32 cells that all workers share, and one of the same size for this worker's part alone. */
+export interface CellBlock {
+  readonly sum: SharedArrayBuffer;
+  readonly own: SharedArrayBuffer;
+}
+
+/** New cells, before the configuration that names them. */
+export interface CellTable {
+  readonly blocks: readonly CellBlock[];
+  readonly places: readonly CellPlace[];
+}
+
+/** `workerData` of a traffic worker. */
+export interface WorkerStart {
+  /** Rises with every worker that is started; a replaced worker has another number. */
+  readonly worker: number;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "json" | "text";
+  readonly drainTimeMs: number;
+  /** Of all workers together. */
+  readonly maxDownstreamConnections: number;
+  readonly cells: CellTable;
+}
+
+export type ToWorker =
+  | { readonly type: "config"; readonly update: ConfigLaneUpdate; readonly cells: CellTable }
+  /** Accept there, once a listener has that place. The worker owns the target from now on. */
+  | { readonly type: "listen"; readonly key: string; readonly target: ListenTarget }
+  /** Accept no more, let what runs end, answer "drained" at the latest at the deadline. */
+  | { readonly type: "drain"; readonly deadlineMs: number }
+  /** End now. */
+  | { readonly type: "stop" }
+  /** Answer at once: the watchdog asks. */
+  | { readonly type: "ping"; readonly id: number }
+  | { readonly type: "inspect"; readonly id: number };
+
+export type FromWorker =
+  /** Runs and listens to messages. */
+  | { readonly type: "started"; readonly rewrap: boolean }
+  /** That generation serves. `refused` names what could not be built; there the previous one goes on. */
+  | { readonly type: "applied"; readonly generation: number; readonly refused: readonly RefusedKey[] }
+  | { readonly type: "metrics"; readonly message: MetricsMessage }
+  /** Accepting has ended there. `exhausted`: out of descriptors; a new target after a while is welcome. */
+  | { readonly type: "accept-stopped"; readonly key: string; readonly reason: string; readonly exhausted: boolean }
+  | { readonly type: "drained" }
+  | { readonly type: "pong"; readonly id: number }
+  | { readonly type: "inspected"; readonly id: number; readonly value: Json };
+
+export interface RefusedKey {
+  readonly key: string;
+  readonly reason: string;
+}
+
+/** The cell that counts the downstream connections of the process. */
+export const CONNECTIONS_KEY = "downstream-connections";
