@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { systemClock } from "@heddle/base";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { startControlPlane } from "./control-plane.ts";
@@ -20,6 +21,7 @@ if (!reading.ok) {
 }
 
 async function run(flags: Flags): Promise<void> {
+  setLogVerbosity(logVerbosity.NONE); // what gRPC would print comes back to us as errors, and then into our own log
   const clock = systemClock;
   const log = createLog({
     level: flags.logLevel,

@@ -1,5 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock, Timer } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config";
 import { FolderWatcher } from "./folder-watcher.ts";
@@ -160,11 +160,11 @@ export class FileSource implements Source {
   }
 
   #folderIsGone(): void {
-    if (this.#folderFault !== undefined) return;
+    if (this.#folderFault !== undefined) return; // said before
     const message =
       this.#items === undefined ? "there is no such folder" : "the folder is gone; what it held stays in force";
     this.#folderFault = { severity: "error", file: this.#folder, line: 0, column: 0, path: "", message };
-    this.#watcher.watch(new Set());
+    this.#watcher.watch(new Set([dirname(this.#folder)])); // where it may appear
     // A source that never saw its folder does not know what exists: `items` stays undefined.
     this.#publish(this.#items !== undefined);
   }
