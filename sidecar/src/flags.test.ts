@@ -24,6 +24,7 @@ test("no flags at all give the defaults", () => {
     adminAddress: undefined,
     concurrency: 1,
     logLevel: "info",
+    logFormat: "text",
     drainTimeMs: 5000,
     exitWithParent: false,
   });
@@ -39,13 +40,24 @@ test("reads a bootstrap's file or text, and the number of workers", () => {
 test("reads what the control plane's form needs", () => {
   const read = flags(
     ...["--control-plane", "127.0.0.1:15010", "--node-id", "shop/orders/1", "--node-cluster", "orders"],
-    ...["--admin-address", "[::1]:0", "--log-level", "warning", "--drain-time-s", "0", "--exit-with-parent"],
+    ...[
+      "--admin-address",
+      "[::1]:0",
+      "--log-level",
+      "warning",
+      "--log-format",
+      "json",
+      "--drain-time-s",
+      "0",
+      "--exit-with-parent",
+    ],
   );
   assert.equal(read.controlPlane, "127.0.0.1:15010");
   assert.equal(read.nodeId, "shop/orders/1");
   assert.equal(read.nodeCluster, "orders");
   assert.deepEqual(read.adminAddress, { type: "socket", address: "::1", port: 0 });
   assert.equal(read.logLevel, "warn");
+  assert.equal(read.logFormat, "json");
   assert.equal(read.drainTimeMs, 0);
   assert.equal(read.exitWithParent, true);
 });
@@ -70,7 +82,7 @@ test("every fault is told, not the first", () => {
       "-c and --config-yaml exclude each other",
       "--control-plane and a bootstrap exclude each other: the bootstrap names its own control plane",
       '--control-plane: found "nowhere", allowed is HOST:PORT',
-      '--log-level: found "loud", allowed are trace, debug, info, warn, error, off',
+      '--log-level: found "loud", allowed are trace, debug, info, warn, error and off',
       '--concurrency: found "0", allowed are 1 to 256',
     ],
   );

@@ -1,5 +1,5 @@
 import { err, ok, type Result } from "@heddle/base";
-import type { LogLevel } from "@heddle/telemetry";
+import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
 
 /** What the command line of a sidecar says. */
@@ -17,6 +17,7 @@ export interface SidecarFlags {
   /** Traffic workers. */
   readonly concurrency: number;
   readonly logLevel: LogLevel;
+  readonly logFormat: "text" | "json";
   /** How long requests may go on after SIGTERM. */
   readonly drainTimeMs: number;
   /** End when the parent process ends, however it ends. */
@@ -60,6 +61,11 @@ const FLAGS = {
   },
   concurrency: { names: ["--concurrency"], value: "N", help: "traffic workers (1)" },
   logLevel: { names: ["--log-level", "-l"], value: "LEVEL", help: "trace, debug, info, warn, error or off (info)" },
+  logFormat: {
+    names: ["--log-format"],
+    value: "FORMAT",
+    help: "text or json (text), one line an event, on standard error",
+  },
   drainTime: { names: ["--drain-time-s"], value: "SECONDS", help: "how long requests may go on after SIGTERM (5)" },
   exitWithParent: {
     names: ["--exit-with-parent"],
@@ -75,10 +81,6 @@ type FlagKey = keyof typeof FLAGS;
 const KEY_BY_NAME: ReadonlyMap<string, FlagKey> = new Map(
   Object.entries(FLAGS).flatMap(([key, { names }]) => names.map((name) => [name, key as FlagKey])),
 );
-
-const LOG_LEVELS: ReadonlySet<string> = new Set<LogLevel>(["trace", "debug", "info", "warn", "error", "off"]);
-/** Envoy's names for ours. */
-const ENVOY_LEVELS: Readonly<Record<string, LogLevel>> = { warning: "warn", critical: "error" };
 
 export function sidecarHelp(): string {
   const rows = Object.values(FLAGS).map((flag: Flag) => {
@@ -124,9 +126,11 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
     faults.push(`--admin-address: found "${admin}", allowed is HOST:PORT`);
 
   const level = given.get("logLevel") ?? "info";
-  const logLevel = ENVOY_LEVELS[level] ?? level;
-  if (!LOG_LEVELS.has(logLevel))
-    faults.push(`--log-level: found "${level}", allowed are ${[...LOG_LEVELS].join(", ")}`);
+  const logLevel = parseLogLevel(level);
+  if (logLevel === undefined)
+    faults.push(`--log-level: found "${level}", allowed are trace, debug, info, warn, error and off`);
+  const format = given.get("logFormat") ?? "text";
+  if (format !== "text" && format !== "json") faults.push(`--log-format: found "${format}", allowed are text and json`);
 
   const flags: SidecarFlags = {
     config: file !== undefined ? { type: "file", path: file } : text !== undefined ? { type: "text", text } : undefined,
@@ -135,7 +139,8 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
     nodeCluster: given.get("nodeCluster"),
     adminAddress,
     concurrency: wholeNumber(given, "concurrency", 1, 1, 256, faults),
-    logLevel: logLevel as LogLevel,
+    logLevel: logLevel ?? "info",
+    logFormat: format === "json" ? "json" : "text",
     drainTimeMs: 1000 * wholeNumber(given, "drainTime", 5, 0, 86_400, faults),
     exitWithParent: given.has("exitWithParent"),
   };

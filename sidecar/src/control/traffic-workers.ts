@@ -1,0 +1,20 @@
+import type { Inspectable } from "@heddle/base";
+import type { ConfigLaneUpdate } from "@heddle/config";
+import type { Address } from "@heddle/traffic";
+
+/** The traffic workers as the control thread's other parts see them. */
+export interface TrafficWorkers extends Inspectable {
+  /** Resolves when all of them run; what was handed over meanwhile is theirs by then. Rejects if one cannot start. */
+  start(): Promise<void>;
+  /** Hands one step of the configuration to every worker. */
+  apply(update: ConfigLaneUpdate): void;
+  /** The generation that every running worker serves. */
+  readonly acknowledged: number;
+  /** Where the listeners really listen. */
+  readonly listeners: readonly { readonly name: string; readonly address: Address }[];
+  /**
+   * Stops accepting, lets requests go on for at most `drainMs`, then ends the workers and closes the sockets. Called again
+   * it shortens the time.
+   */
+  stop(drainMs: number): Promise<void>;
+}

@@ -1,0 +1,179 @@
+import { type Clock, err, type Inspectable, type Json, ok, type Result } from "@heddle/base";
+import { type AssembledResource, ConfigAssembler, LaneBook } from "@heddle/config";
+import { type Log, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
+import type { Address } from "@heddle/traffic";
+import type { ResourceTypes } from "@heddle/xds";
+import { XdsClient, xdsDial } from "@heddle/xds/client";
+import type { SidecarStart } from "./bootstrap.ts";
+import type { AdminPage } from "./control/admin/admin-page.ts";
+import { AdminServer } from "./control/admin/admin-server.ts";
+import { clustersPage } from "./control/admin/cluster-pages.ts";
+import { configDumpPage } from "./control/admin/config-dump.ts";
+import { serverGauges } from "./control/admin/server-gauges.ts";
+import { type ServerState, serverPages } from "./control/admin/server-pages.ts";
+import { statsPages } from "./control/admin/stats-pages.ts";
+import { statsView } from "./control/admin/stats-view.ts";
+import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
+import type { TrafficWorkers } from "./control/traffic-workers.ts";
+import { xdsTarget } from "./control/xds-target.ts";
+import { VERSION } from "./version.ts";
+
+/** What a sidecar is made of; everything that is not in here it makes itself. */
+export interface SidecarOptions {
+  readonly start: SidecarStart;
+  /** The types that read resources: the same that have read the static ones. */
+  readonly types: ResourceTypes;
+  readonly drainTimeMs: number;
+  /** For `/server_info`. */
+  readonly commandLine: Json;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** 0 to below 1. */
+  readonly random: () => number;
+  readonly resolve: Resolve;
+  readonly makeWorkers: (neighbours: WorkerNeighbours) => TrafficWorkers;
+  /** Somebody asks the sidecar to end (`/quitquitquit`). */
+  readonly onQuit: () => void;
+}
+
+/** What the traffic workers get of the control thread. */
+export interface WorkerNeighbours {
+  /** Everything, for a worker that begins with nothing. */
+  readonly lanes: LaneBook;
+  /** Takes the workers' metrics; thread 0 is the control thread. */
+  readonly registry: MetricsRegistry;
+  readonly metrics: SharedMetrics;
+}
+
+/** A sidecar that runs. */
+export interface Sidecar {
+  /** Where admin listens; undefined without one. */
+  readonly admin: Address | undefined;
+  readonly state: ServerState;
+  /** Drains and ends everything. A second call drains no longer. */
+  stop(drainTimeMs?: number): Promise<void>;
+}
+
+/**
+ * Joins a sidecar: control plane > assembler > lanes > traffic workers, with DNS beside the assembler and admin looking at
+ * all of them. Resolves when everything runs (which is before it is ready), or with the reason why it cannot.
+ */
+export async function startSidecar(options: SidecarOptions): Promise<Result<Sidecar, string>> {
+  const { clock, log, types } = options;
+  const { bootstrap, warnings } = options.start;
+  for (const warning of warnings) log.warn("configuration without effect", { field: warning });
+
+  const registry = new MetricsRegistry();
+  const metrics = new SharedMetrics((message) => registry.receive(0, message));
+  const lanes = new LaneBook();
+  const workers = options.makeWorkers({ lanes, registry, metrics });
+
+  // Configuration. The three know each other only through these callbacks, and nobody calls before `assembler.start`.
+  const client = bootstrap.xds === undefined ? ok(undefined) : makeClient();
+  if (!client.ok) return client;
+  const dns = new DnsClusters({ ...options, onResolved: (config, endpoints) => assembler.resolved(config, endpoints) });
+  const assembler = new ConfigAssembler({
+    clock,
+    staticListeners: bootstrap.listeners,
+    staticClusters: bootstrap.clusters,
+    dynamicListeners: bootstrap.xds?.listeners ?? false,
+    dynamicClusters: bootstrap.xds?.clusters ?? false,
+    subscriber: client.value ?? { subscribe: () => undefined },
+    onDnsClusters: (clusters) => dns.update(clusters),
+    onConfig(delta) {
+      const update = lanes.apply(delta);
+      if (update !== undefined) workers.apply(update);
+    },
+    onReady() {
+      readyGeneration = lanes.generation;
+      log.info("configuration is complete", { generation: lanes.generation });
+    },
+  });
+
+  let readyGeneration = Number.POSITIVE_INFINITY;
+  let stopping: Promise<void> | undefined;
+  const state = (): ServerState => {
+    if (stopping !== undefined) return "DRAINING";
+    return workers.acknowledged >= readyGeneration ? "LIVE" : "INITIALIZING";
+  };
+
+  const admin = bootstrap.admin === undefined ? undefined : new AdminServer(bootstrap.admin, adminPages(), log);
+  const listening = admin === undefined ? ok(undefined) : await admin.listen();
+  if (!listening.ok) return err(listening.error);
+
+  const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
+    client.value?.close();
+    assembler.close();
+    dns.close();
+    await workers.stop(drainTimeMs);
+    await admin?.close();
+  };
+
+  const started = workers.start();
+  assembler.start(); // meanwhile: what it finds is there when the workers are
+  try {
+    await started;
+  } catch (error) {
+    await stop(0);
+    return err(`the traffic workers cannot start: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return ok({
+    admin: listening.value,
+    get state() {
+      return state();
+    },
+    async stop(drainTimeMs) {
+      if (stopping !== undefined) void workers.stop(0); // asked twice: no more patience
+      stopping ??= stop(drainTimeMs);
+      await stopping;
+    },
+  });
+
+  function makeClient(): Result<XdsClient, string> {
+    const source = bootstrap.xds!; // only called where there is one
+    const target = xdsTarget(source.server, bootstrap.clusters);
+    if (!target.ok) return target;
+    const client = new XdsClient({
+      dial: xdsDial(target.value),
+      node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: [] },
+      variant: source.variant,
+      types: Object.values(types),
+      clock,
+      log: log.with({ part: "xds" }),
+      metrics,
+      random: options.random,
+      onUpdate: (update) => assembler.update(update),
+    });
+    return ok(client);
+  }
+
+  function adminPages(): AdminPage[] {
+    const resources = (): readonly AssembledResource[] => assembler.resources();
+    const residentBytes = (): number => process.memoryUsage.rss();
+    const gauges = serverGauges(metrics, { clock, state, resources, residentBytes });
+    const parts: Inspectable[] = [workers, dns];
+    if (client.ok && client.value !== undefined) parts.push(client.value);
+    const statuses = () => (client.ok ? (client.value?.statuses() ?? []) : []);
+    return [
+      ...serverPages({
+        version: VERSION,
+        node: bootstrap.node,
+        commandLine: options.commandLine,
+        clock,
+        state,
+        listeners: () => workers.listeners,
+        parts,
+        quit: options.onQuit,
+      }),
+      configDumpPage({
+        bootstrap,
+        startedWallMs: clock.wallNow(),
+        resources,
+        statuses,
+        typeOf: (kind) => types[kind] as never,
+      }),
+      clustersPage(() => assembler.current(), resources),
+      ...statsPages(statsView(registry, gauges)),
+    ];
+  }
+}
