@@ -47,7 +47,7 @@ export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/h
 export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
 export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
 export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
-export { type AttemptResult, RetryDecision } from "./retry/retry-decision.ts";
+export { RetryDecision } from "./retry/retry-decision.ts";
 export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
 export {
   compileHeaderFormat,

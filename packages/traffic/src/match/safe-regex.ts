@@ -1,6 +1,7 @@
-import { isUtf8 } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import { err, ok, type Result } from "@heddle/base";
 import { RE2JS, RE2JSException } from "re2js";
+import { asBytes, isAscii } from "./bytes.ts";
 
 /**
  * A regular expression in RE2 syntax (`envoy.type.matcher.v3.RegexMatcher`), run by a linear-time engine.
@@ -43,7 +44,7 @@ export class SafeRegex {
       result += text.slice(end, matcher.start()) + substitution.expand((group) => matcher.group(group) ?? "");
       end = matcher.end();
     }
-    return encodeBytes(result + text.slice(end));
+    return asBytes(result + text.slice(end));
   }
 
   /** Number of capturing groups, for checking a substitution. */
@@ -111,13 +112,4 @@ function decodeBytes(value: string): string | undefined {
   if (isAscii(value)) return value;
   const bytes = Buffer.from(value, "latin1");
   return isUtf8(bytes) ? bytes.toString("utf8") : undefined;
-}
-
-function encodeBytes(text: string): string {
-  return isAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
-}
-
-function isAscii(text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
-  return true;
 }

@@ -1,3 +1,4 @@
+import { asBytes } from "./bytes.ts";
 import { compileSafeRegex } from "./safe-regex.ts";
 
 /**
@@ -27,7 +28,7 @@ export function compileStringMatcher(config: StringMatcherConfig): StringMatcher
     if (!regex.ok) throw new Error(regex.error);
     return regex.value;
   }
-  const bytes = Buffer.from(config.value, "utf8").toString("latin1");
+  const bytes = asBytes(config.value);
   const value = config.ignoreCase ? asciiLower(bytes) : bytes;
   return new LiteralMatcher(config.type, value, config.ignoreCase, LITERAL_TESTS[config.type]);
 }

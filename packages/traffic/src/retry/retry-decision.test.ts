@@ -21,10 +21,9 @@ describe("retry decision", () => {
     status: number,
     headers: Record<string, string> = {},
     codes: number[] = [],
-  ): boolean =>
-    decision(retryOn, codes).shouldRetry({ type: "response", head: new ResponseHead(status, HeaderMap.from(headers)) });
+  ): boolean => decision(retryOn, codes).retriesResponse(new ResponseHead(status, HeaderMap.from(headers)));
   const onFailure = (retryOn: string, kind: FailureKind, retry: RetryAdvice = "never"): boolean =>
-    decision(retryOn).shouldRetry({ type: "failure", failure: failure(kind, "upstream", "", retry) });
+    decision(retryOn).retriesFailure(failure(kind, "upstream", "", retry));
 
   it("looks at the status as the conditions say", () => {
     assert.ok(onResponse("5xx", 500) && onResponse("5xx", 503) && !onResponse("5xx", 404) && !onResponse("5xx", 200));
@@ -76,7 +75,7 @@ describe("retry decision", () => {
       ["no-healthy-upstream", "upstream"],
       ["downstream-reset", "downstream"],
     ] as const) {
-      assert.ok(!all.shouldRetry({ type: "failure", failure: failure(kind, side, "") }), kind);
+      assert.ok(!all.retriesFailure(failure(kind, side, "")), kind);
     }
   });
 });

@@ -2,15 +2,10 @@ import type { Failure } from "@heddle/base";
 import type { ResponseHead } from "@heddle/http";
 import type { RetryPolicy } from "../route/route-config.ts";
 
-/** How an attempt ended, as far as a retry is concerned. */
-export type AttemptResult =
-  | { readonly type: "response"; readonly head: ResponseHead }
-  | { readonly type: "failure"; readonly failure: Failure };
-
 /**
- * A retry policy, compiled: its conditions as bits. Whether an attempt may be repeated at all (attempts left, budget,
- * body still held, response not begun) is asked elsewhere; here is only whether its result is one of those that the
- * policy names.
+ * A retry policy's conditions, ready to be asked. Whether an attempt may be repeated at all (attempts left, budget, body
+ * still held, response not begun) is asked elsewhere; here is only whether its result is one of those that the policy
+ * names.
  */
 export class RetryDecision {
   readonly #conditions: ReadonlySet<string>;
@@ -21,12 +16,8 @@ export class RetryDecision {
     this.#statusCodes = new Set(policy.retriableStatusCodes);
   }
 
-  shouldRetry(result: AttemptResult): boolean {
-    return result.type === "response" ? this.#retriesResponse(result.head) : this.#retriesFailure(result.failure);
-  }
-
   /** An upstream that marks its answer as rate limited is left alone unless the policy asks for it (Envoy). */
-  #retriesResponse({ status, headers }: ResponseHead): boolean {
+  retriesResponse({ status, headers }: ResponseHead): boolean {
     const on = this.#conditions;
     if (headers.has("x-envoy-ratelimited")) return on.has("envoy-ratelimited");
     if (on.has("5xx") && status >= 500 && status <= 599) return true;
@@ -38,7 +29,7 @@ export class RetryDecision {
     return condition !== undefined && on.has(condition);
   }
 
-  #retriesFailure(failure: Failure): boolean {
+  retriesFailure(failure: Failure): boolean {
     const on = this.#conditions;
     if (failure.side !== "upstream") return false; // our own limits and the client's faults do not get better
     switch (failure.kind) {

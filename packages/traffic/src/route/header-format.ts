@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { err, ok, type Result } from "@heddle/base";
 import type { RequestHead } from "@heddle/http";
+import { asBytes } from "../match/bytes.ts";
 import { headerValue } from "../match/header-matcher.ts";
 
 /** What a value of a header mutation may be made of. An `Exchange` is one. */
@@ -47,10 +48,10 @@ export function compileHeaderFormat(text: string): Result<HeaderFormat, string> 
   while (at < text.length) {
     const percent = text.indexOf("%", at);
     if (percent === -1) {
-      parts.push(bytes(text.slice(at)));
+      parts.push(asBytes(text.slice(at)));
       break;
     }
-    if (percent > at) parts.push(bytes(text.slice(at, percent)));
+    if (percent > at) parts.push(asBytes(text.slice(at, percent)));
     if (text[percent + 1] === "%") {
       parts.push("%");
       at = percent + 2;
@@ -68,11 +69,6 @@ export function compileHeaderFormat(text: string): Result<HeaderFormat, string> 
 }
 
 const COMMAND = /%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::([0-9]+))?%/y;
-
-/** A value of the configuration goes into the head as its UTF-8 bytes. */
-function bytes(text: string): string {
-  return Buffer.from(text, "utf8").toString("latin1");
-}
 
 function makeCommand(name: string, argument: string | undefined, length: number): Result<HeaderCommand, string> {
   const make = COMMANDS[name];

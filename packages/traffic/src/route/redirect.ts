@@ -1,4 +1,5 @@
 import type { RequestHead } from "@heddle/http";
+import { asBytes } from "../match/bytes.ts";
 import { portStart } from "./path.ts";
 import { type PathRewrite, PrefixRewrite, RegexRewrite } from "./rewrite.ts";
 import type { RedirectAction } from "./route-config.ts";
@@ -35,8 +36,8 @@ export class Redirect {
     const query = target.indexOf("?");
     if (path.type === "path") {
       // A query of the redirect's own takes the place of the request's, whatever `strip_query` says.
-      if (path.value.includes("?") || stripQuery || query === -1) return path.value;
-      return path.value + target.slice(query);
+      const value = asBytes(path.value);
+      return value.includes("?") || stripQuery || query === -1 ? value : value + target.slice(query);
     }
     const kept = stripQuery && query !== -1 ? target.slice(0, query) : target;
     return this.#rewrite === undefined ? kept : this.#rewrite.rewrite(kept, matchedLength);

@@ -1,4 +1,5 @@
 import type { RequestHead } from "@heddle/http";
+import { asBytes } from "../match/bytes.ts";
 import { firstHeaderValue } from "../match/header-matcher.ts";
 import { compileSafeRegex, compileSubstitution } from "../match/safe-regex.ts";
 import { pathOnly } from "./path.ts";
@@ -14,7 +15,7 @@ export class PrefixRewrite implements PathRewrite {
   readonly #prefix: string;
 
   constructor(prefix: string) {
-    this.#prefix = prefix;
+    this.#prefix = asBytes(prefix);
   }
 
   rewrite(target: string, matchedLength: number): string {
@@ -53,7 +54,7 @@ export function compilePathRewrite(forward: ForwardAction): PathRewrite | undefi
 export function rewrittenHost(head: RequestHead, rewrite: ForwardAction["hostRewrite"]): string | undefined {
   switch (rewrite.type) {
     case "literal":
-      return rewrite.value;
+      return asBytes(rewrite.value);
     case "header": {
       const value = firstHeaderValue(head, rewrite.header);
       return value === "" ? undefined : value;

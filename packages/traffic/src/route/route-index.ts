@@ -1,3 +1,4 @@
+import { asBytes } from "../match/bytes.ts";
 import { PrefixTree } from "./prefix-tree.ts";
 import type { RouteMatch } from "./route-config.ts";
 import type { RequestToMatch, RouteMatcher } from "./route-matcher.ts";
@@ -51,7 +52,7 @@ export class RouteIndex<Route extends Indexed> {
       this.#others.push(number);
       return;
     }
-    const value = Buffer.from(path.value, "utf8").toString("latin1"); // as the matcher compares it
+    const value = asBytes(path.value);
     if (path.type !== "path") {
       this.#prefixes.add(value, number);
       return;

@@ -1,4 +1,5 @@
 import type { RequestHead } from "@heddle/http";
+import { asBytes } from "../match/bytes.ts";
 import { compileHeaderMatcher, type HeaderMatcher } from "../match/header-matcher.ts";
 import { parseQuery, QueryMatcher, type QueryParameters } from "../match/query-matcher.ts";
 import { compileSafeRegex } from "../match/safe-regex.ts";
@@ -80,7 +81,7 @@ function compilePath(match: RouteMatch): PathMatcher {
     case "prefix":
     case "path":
     case "path-separated-prefix": {
-      const value = Buffer.from(path.value, "utf8").toString("latin1"); // as bytes of a head
+      const value = asBytes(path.value);
       const literal = new LiteralPath(path.type, caseSensitive ? value : asciiLower(value), LITERAL_TESTS[path.type]);
       return caseSensitive ? literal : new AnyCase(literal);
     }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { HeaderMap, RequestHead } from "@heddle/http";
+import { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import fc from "fast-check";
 import { pathOnly } from "./path.ts";
 import type { RouteConfiguration, RouteEntry, WeightedCluster } from "./route-config.ts";
@@ -255,5 +255,7 @@ describe("selected route", () => {
     const table = compileRouteConfiguration(config);
     assert.equal(table.match(get("/own"), 0)?.retryPolicy?.numRetries, 7);
     assert.equal(table.match(get("/"), 0)?.retryPolicy?.numRetries, 1);
+    assert.ok(table.match(get("/"), 0)?.retry?.retriesResponse(new ResponseHead(500, new HeaderMap())));
+    assert.equal(compileRouteConfiguration(oneHost(route({}, forward("c")))).match(get("/"), 0)?.retry, undefined);
   });
 });

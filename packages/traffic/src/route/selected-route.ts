@@ -1,5 +1,6 @@
 import type { HeaderMap, RequestHead } from "@heddle/http";
 import { firstHeaderValue } from "../match/header-matcher.ts";
+import { RetryDecision } from "../retry/retry-decision.ts";
 import type { HeaderFormatContext } from "./header-format.ts";
 import { compileHeaderMutations, type HeaderMutation } from "./mutate-headers.ts";
 import { pathOnly } from "./path.ts";
@@ -107,6 +108,7 @@ interface SelectedParts {
   readonly filters: ReadonlyMap<string, FilterOverride>;
   readonly pathRewrite: PathRewrite | undefined;
   readonly redirect: Redirect | undefined;
+  readonly retry: RetryDecision | undefined;
 }
 
 /** A route that a request has matched, with its cluster drawn. Immutable and shared by many exchanges. */
@@ -120,6 +122,8 @@ export class SelectedRoute {
   readonly cluster: string;
   /** The route's, else the virtual host's. */
   readonly retryPolicy: RetryPolicy | undefined;
+  /** The conditions of that policy. */
+  readonly retry: RetryDecision | undefined;
   /** Set on routes that redirect. */
   readonly redirect: Redirect | undefined;
   /** @internal Shared by the results of a route whose cluster a header names. */
@@ -144,6 +148,7 @@ export class SelectedRoute {
     this.cluster = cluster;
     this.#forward = entry.action.type === "forward" ? entry.action.forward : undefined;
     this.retryPolicy = this.#forward?.retryPolicy ?? virtualHost.retryPolicy;
+    this.retry = parts.retry;
     this.redirect = parts.redirect;
     this.parts = parts;
     this.#route = route;
@@ -215,6 +220,7 @@ function compileParts(
   // From the most to the least specific, so that the least specific has the last word, unless told otherwise.
   if (config.mostSpecificHeaderMutationsWins) levels.reverse();
   const { action } = entry;
+  const retryPolicy = (action.type === "forward" ? action.forward.retryPolicy : undefined) ?? host.retryPolicy;
   return {
     requestMutations: compileHeaderMutations(
       levels.map((level) => ({ add: level.requestHeadersToAdd, remove: level.requestHeadersToRemove })),
@@ -229,5 +235,6 @@ function compileParts(
     ),
     pathRewrite: action.type === "forward" ? compilePathRewrite(action.forward) : undefined,
     redirect: action.type === "redirect" ? new Redirect(action.redirect) : undefined,
+    retry: retryPolicy === undefined ? undefined : new RetryDecision(retryPolicy),
   };
 }
