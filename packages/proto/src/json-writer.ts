@@ -128,8 +128,13 @@ function secondsText(message: Message): string {
   return `${sign}${seconds}.${decimals}`;
 }
 
+// Years 0001 to 9999 (timestamp.proto). What lies outside is no time, and somebody else's mistake: null.
+const MIN_SECONDS = -62_135_596_800;
+const MAX_SECONDS = 253_402_300_799;
+
 function writeTimestamp(timestamp: Message): Json {
   const seconds = toNumber(fieldOf(timestamp, "seconds") ?? 0);
+  if (seconds < MIN_SECONDS || seconds > MAX_SECONDS) return null;
   const date = new Date(seconds * 1000).toISOString().slice(0, 19);
   const decimals = secondsText({ nanos: fieldOf(timestamp, "nanos") ?? 0 }).slice(1);
   return `${date}${decimals}Z`;

@@ -10,22 +10,35 @@ import { durationToMs } from "./well-known.ts";
 /** `{ string: { min_len: 1 } }`: the kind of value, then the rules of that kind. */
 export type Rules = { readonly [kind: string]: { readonly [rule: string]: unknown } };
 
-type Check = (value: unknown, bound: unknown) => string | undefined;
+/** What a value that is set does wrong, as a phrase that says what was found and what is allowed. */
+export type RuleCheck = (value: unknown) => string | undefined;
 
-/** What the rules say against a value that is set; each a phrase that says what was found and what is allowed. */
-export function checkRules(rules: Rules, value: unknown): string[] {
-  const problems: string[] = [];
-  for (const [kind, bounds] of Object.entries(rules)) {
-    if (bounds["ignore_empty"] === true && isEmpty(value)) continue;
-    if (kind === "duration") problems.push(...checkRange(durationToMs(value as Message), toMsBounds(bounds), "s"));
-    else if (NUMBERS.has(kind)) problems.push(...checkRange(toNumber(value), toNumberBounds(bounds), ""));
-    const checks = CHECKS[kind] ?? {};
-    for (const [rule, bound] of Object.entries(bounds)) {
-      const problem = checks[rule]?.(value, bound);
-      if (problem !== undefined) problems.push(problem);
-    }
+/** The rules as checks, made once for a field. */
+export function compileRules(rules: Rules | undefined): readonly RuleCheck[] {
+  return Object.entries(rules ?? {}).flatMap(([kind, bounds]) => {
+    const checks = compileKind(kind, bounds);
+    if (bounds["ignore_empty"] !== true) return checks;
+    return checks.map(
+      (check): RuleCheck =>
+        (value) =>
+          isEmpty(value) ? undefined : check(value),
+    );
+  });
+}
+
+function compileKind(kind: string, bounds: Rules[string]): RuleCheck[] {
+  if (kind === "duration") {
+    const range = readRange(bounds, (bound) => durationToMs(bound as Message));
+    return range === undefined ? [] : [(value) => checkRange(durationToMs(value as Message), range, "s")];
   }
-  return problems;
+  if (NUMBERS.has(kind)) {
+    const range = readRange(bounds, toNumber);
+    return range === undefined ? [] : [(value) => checkRange(toNumber(value), range, "")];
+  }
+  return Object.entries(bounds).flatMap(([rule, bound]): RuleCheck[] => {
+    const check = CHECKS[kind]?.[rule];
+    return check === undefined ? [] : [(value) => check(value, bound)];
+  });
 }
 
 /** Whether a message-typed field must be set. */
@@ -46,9 +59,15 @@ const RANGE = ["gt", "gte", "lt", "lte"];
 /** Rules that `validate` follows itself, since they hold rules of their own. */
 const NESTED: { readonly [kind: string]: readonly string[] } = { repeated: ["items"], map: ["keys", "values"] };
 
+type Check = (value: unknown, bound: unknown) => string | undefined;
+
 const CHECKS: { readonly [kind: string]: { readonly [rule: string]: Check } } = {
   string: {
-    min_len: (value, bound) => atLeast([...(value as string)].length, bound, "character"),
+    // Characters, not UTF-16 units: counted only where the units leave it open.
+    min_len: (value, bound) =>
+      (value as string).length >= 2 * (bound as number)
+        ? undefined
+        : atLeast([...(value as string)].length, bound, "character"),
     max_len: (value, bound) => atMost([...(value as string)].length, bound, "character"),
     max_bytes: (value, bound) => atMost(Buffer.byteLength(value as string), bound, "byte"),
     in: (value, bound) =>
@@ -94,32 +113,24 @@ interface Bounds {
 }
 
 // Where the lower bound lies above the upper one, allowed is what lies outside (protoc-gen-validate's exclusive range).
-function checkRange(value: number, bounds: Bounds, unit: "" | "s"): string[] {
+function checkRange(value: number, bounds: Bounds, unit: "" | "s"): string | undefined {
   const low = bounds.gt ?? bounds.gte;
   const high = bounds.lt ?? bounds.lte;
   const aboveLow = low === undefined || (bounds.gt !== undefined ? value > low : value >= low);
   const belowHigh = high === undefined || (bounds.lt !== undefined ? value < high : value <= high);
   const outside = low !== undefined && high !== undefined && low > high;
-  if (outside ? aboveLow || belowHigh : aboveLow && belowHigh) return [];
+  if (outside ? aboveLow || belowHigh : aboveLow && belowHigh) return undefined;
 
   const show = (x: number) => (unit === "s" ? `${x / 1000}s` : String(x));
   const lowText = low === undefined ? undefined : `${bounds.gt !== undefined ? "above" : "at least"} ${show(low)}`;
   const highText = high === undefined ? undefined : `${bounds.lt !== undefined ? "below" : "at most"} ${show(high)}`;
   const allowed = [lowText, highText].filter((text) => text !== undefined).join(outside ? " or " : " and ");
-  return [`found ${show(value)}, allowed is ${allowed}`];
+  return `found ${show(value)}, allowed is ${allowed}`;
 }
 
-function toNumberBounds(bounds: { readonly [rule: string]: unknown }): Bounds {
-  return mapBounds(bounds, toNumber);
-}
-
-function toMsBounds(bounds: { readonly [rule: string]: unknown }): Bounds {
-  return mapBounds(bounds, (bound) => durationToMs(bound as Message));
-}
-
-function mapBounds(bounds: { readonly [rule: string]: unknown }, toBound: (bound: unknown) => number): Bounds {
+function readRange(bounds: Rules[string], toBound: (bound: unknown) => number): Bounds | undefined {
   const entries = RANGE.filter((rule) => bounds[rule] !== undefined).map((rule) => [rule, toBound(bounds[rule])]);
-  return Object.fromEntries(entries) as Bounds;
+  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as Bounds);
 }
 
 // RFC 9110 §5.1 and §5.5. `strict: false` in Envoy's API means "no NUL, CR or LF"; the strict form adds the token rule.

@@ -1,7 +1,7 @@
 import protobuf from "protobufjs/light.js";
 import { fieldOf, type Message } from "./message.ts";
 import { typeOf } from "./registry.ts";
-import { checkRules, isRequired, type Rules } from "./rules.ts";
+import { compileRules, isRequired, type RuleCheck, type Rules } from "./rules.ts";
 
 /**
  * Everything that a message's `validate.rules` say against it: "filter_chains[0].filters[1].name: is empty, …". Follows
@@ -22,18 +22,17 @@ interface Plan {
 
 interface FieldPlan {
   readonly name: string;
-  readonly rules: Rules | undefined;
+  readonly checks: readonly RuleCheck[];
+  readonly required: boolean;
   readonly kind: "scalar" | "repeated" | "map" | "message";
   /** Of a plain scalar: its value where it is not set, which the rules apply to as well. */
   readonly implicitDefault: unknown;
-  readonly itemRules: Rules | undefined;
-  readonly keyRules: Rules | undefined;
+  readonly itemChecks: readonly RuleCheck[];
+  readonly keyChecks: readonly RuleCheck[];
   readonly definedValues: ReadonlySet<number> | undefined;
   readonly message: protobuf.Type | undefined;
   /** `google.protobuf.UInt32Value` and the like: the rules are of what it holds. */
   readonly wrapper: boolean;
-  /** Which member of a oneof is set is the oneof's own matter. */
-  readonly inOneof: boolean;
   /** The message has rules of its own. */
   readonly descend: boolean;
 }
@@ -44,12 +43,17 @@ function planOf(type: protobuf.Type): Plan {
   let plan = plans.get(type);
   if (plan === undefined) {
     plan = {
-      fields: type.fieldsArray.map(toFieldPlan),
+      fields: type.fieldsArray.map(toFieldPlan).filter(hasWork),
       requiredOneofs: type.oneofsArray.filter((oneof) => oneof.options?.["required"] === true),
     };
     plans.set(type, plan);
   }
   return plan;
+}
+
+function hasWork(field: FieldPlan): boolean {
+  const checks = field.checks.length + field.itemChecks.length + field.keyChecks.length;
+  return checks > 0 || field.required || field.descend || field.definedValues !== undefined;
 }
 
 function toFieldPlan(field: protobuf.Field): FieldPlan {
@@ -68,17 +72,18 @@ function toFieldPlan(field: protobuf.Field): FieldPlan {
   const message = field.resolvedType instanceof protobuf.Type ? field.resolvedType : undefined;
   return {
     name: field.name,
-    rules,
+    checks: compileRules(rules),
+    // Which member of a oneof is set is the oneof's own matter.
+    required: isRequired(rules) && field.partOf === null,
     kind,
     implicitDefault: kind === "scalar" && field.partOf === null ? field.typeDefault : undefined,
-    itemRules,
-    keyRules: rules?.["map"]?.["keys"] as Rules | undefined,
+    itemChecks: compileRules(itemRules),
+    keyChecks: compileRules(rules?.["map"]?.["keys"] as Rules | undefined),
     definedValues:
       ofEnum?.["defined_only"] === true && field.resolvedType instanceof protobuf.Enum
         ? new Set(Object.values(field.resolvedType.values))
         : undefined,
     message,
-    inOneof: field.partOf !== null,
     wrapper: message !== undefined && WRAPPER.test(message.fullName),
     descend: message !== undefined && !message.fullName.startsWith(".google.protobuf."),
   };
@@ -94,12 +99,12 @@ function validateMessage(plan: Plan, message: Message, prefix: string, problems:
     const path = prefix + field.name;
     switch (field.kind) {
       case "scalar":
-        validateValue(field, field.rules, set ?? field.implicitDefault, path, problems);
+        validateValue(field, field.checks, set ?? field.implicitDefault, path, problems);
         break;
       case "message":
         if (set === undefined || set === null) {
-          if (isRequired(field.rules) && !field.inOneof) problems.push(`${path}: must be set`);
-        } else validateValue(field, field.rules, set, path, problems);
+          if (field.required) problems.push(`${path}: must be set`);
+        } else validateValue(field, field.checks, set, path, problems);
         break;
       case "repeated":
         validateRepeated(field, (set ?? []) as unknown[], path, problems);
@@ -115,10 +120,10 @@ function requiredText(oneof: protobuf.OneOf): string {
 }
 
 function validateRepeated(field: FieldPlan, items: readonly unknown[], path: string, problems: string[]): void {
-  if (field.rules !== undefined) report(checkRules(field.rules, items), path, problems);
-  if (field.itemRules === undefined && !field.descend && field.definedValues === undefined) return;
+  report(field.checks, items, path, problems);
+  if (field.itemChecks.length === 0 && !field.descend && field.definedValues === undefined) return;
   for (const [index, item] of items.entries()) {
-    validateValue(field, field.itemRules, item, `${path}[${index}]`, problems);
+    validateValue(field, field.itemChecks, item, `${path}[${index}]`, problems);
   }
 }
 
@@ -128,17 +133,19 @@ function validateMap(
   path: string,
   problems: string[],
 ): void {
-  if (field.rules !== undefined) report(checkRules(field.rules, entries), path, problems);
+  report(field.checks, entries, path, problems);
+  if (field.itemChecks.length + field.keyChecks.length === 0 && !field.descend && field.definedValues === undefined)
+    return;
   for (const [key, value] of Object.entries(entries)) {
     const entryPath = `${path}[${JSON.stringify(key)}]`;
-    if (field.keyRules !== undefined) report(checkRules(field.keyRules, key), `${entryPath} (key)`, problems);
-    validateValue(field, field.itemRules, value, entryPath, problems);
+    report(field.keyChecks, key, `${entryPath} (key)`, problems);
+    validateValue(field, field.itemChecks, value, entryPath, problems);
   }
 }
 
 function validateValue(
   field: FieldPlan,
-  rules: Rules | undefined,
+  checks: readonly RuleCheck[],
   value: unknown,
   path: string,
   problems: string[],
@@ -148,12 +155,10 @@ function validateValue(
     problems.push(`${path}: found ${value}, which is no value of the enum`);
   }
   if (field.message === undefined) {
-    if (rules !== undefined) report(checkRules(rules, value), path, problems);
+    report(checks, value, path, problems);
     return;
   }
-  if (rules !== undefined) {
-    report(checkRules(rules, field.wrapper ? wrappedValue(field.message, value as Message) : value), path, problems);
-  }
+  report(checks, field.wrapper ? wrappedValue(field.message, value as Message) : value, path, problems);
   if (field.descend) validateMessage(planOf(field.message), value as Message, `${path}.`, problems);
 }
 
@@ -163,6 +168,9 @@ function wrappedValue(type: protobuf.Type, message: Message): unknown {
   return fieldOf(message, "value") ?? type.fields["value"]?.typeDefault;
 }
 
-function report(found: readonly string[], path: string, problems: string[]): void {
-  for (const problem of found) problems.push(`${path}: ${problem}`);
+function report(checks: readonly RuleCheck[], value: unknown, path: string, problems: string[]): void {
+  for (const check of checks) {
+    const problem = check(value);
+    if (problem !== undefined) problems.push(`${path}: ${problem}`);
+  }
 }
