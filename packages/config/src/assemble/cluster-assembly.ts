@@ -29,6 +29,9 @@ export class ClusterAssembly {
   readonly #users = new Map<string, Set<string>>();
   /** Clusters that have no active version yet. */
   #unserved = 0;
+  /** What the getters last answered, kept until it changes: a step that brings endpoints must not walk all clusters. */
+  #serviceNames: ReadonlySet<string> | undefined;
+  #dnsClusters: ReadonlyMap<string, ClusterConfig> | undefined;
 
   /** `onTimeout` is called after a timer has changed the draft. An `initialFetchTimeoutMs` of 0 waits for ever. */
   constructor(draft: ConfigDraft, clock: Clock, initialFetchTimeoutMs: number, onTimeout: () => void) {
@@ -104,18 +107,21 @@ export class ClusterAssembly {
     else this.#activate(config.name, state);
   }
 
-  /** Names to ask EDS for. */
+  /** Names to ask EDS for. The same object until they change. */
   get serviceNames(): ReadonlySet<string> {
-    return new Set(this.#users.keys());
+    this.#serviceNames ??= new Set(this.#users.keys());
+    return this.#serviceNames;
   }
 
-  /** Clusters to resolve by DNS, in the version that is to serve next. */
+  /** Clusters to resolve by DNS, in the version that is to serve next. The same object until they may have changed. */
   get dnsClusters(): ReadonlyMap<string, ClusterConfig> {
+    if (this.#dnsClusters !== undefined) return this.#dnsClusters;
     const wanted = new Map<string, ClusterConfig>();
     for (const [name, state] of this.#clusters) {
       const config = (state.warming ?? state.active)?.config;
       if (config?.discovery.type === "STRICT_DNS" || config?.discovery.type === "LOGICAL_DNS") wanted.set(name, config);
     }
+    this.#dnsClusters = wanted;
     return wanted;
   }
 
@@ -194,6 +200,7 @@ export class ClusterAssembly {
 
   /** Brings `#users` in line with what this cluster's versions ask for, and forgets assignments nobody asks for. */
   #noteUsers(name: string, state: ClusterState): void {
+    this.#dnsClusters = undefined;
     const wanted = new Set([serviceName(state.active?.config), serviceName(state.warming?.config)]);
     for (const service of state.services) {
       if (wanted.has(service)) continue;
@@ -201,6 +208,7 @@ export class ClusterAssembly {
       users?.delete(name);
       if (users?.size !== 0) continue;
       this.#users.delete(service);
+      this.#serviceNames = undefined;
       this.#assignments.delete(service);
     }
     state.services.clear();
@@ -208,8 +216,11 @@ export class ClusterAssembly {
       if (service === undefined) continue;
       state.services.add(service);
       const users = this.#users.get(service);
-      if (users === undefined) this.#users.set(service, new Set([name]));
-      else users.add(name);
+      if (users !== undefined) users.add(name);
+      else {
+        this.#users.set(service, new Set([name]));
+        this.#serviceNames = undefined;
+      }
     }
   }
 }

@@ -167,21 +167,17 @@ export class ConfigAssembler {
 
   #tellWants(): void {
     const { subscriber, onDnsClusters } = this.#options;
-    const endpoints = this.#clusters.serviceNames;
-    if (!equalSets(endpoints, this.#wantedEndpoints)) {
-      this.#wantedEndpoints = endpoints;
-      subscriber.subscribe("endpoints", endpoints);
-    }
-    const routes = this.#listeners.routeNames;
-    if (!equalSets(routes, this.#wantedRoutes)) {
-      this.#wantedRoutes = routes;
-      subscriber.subscribe("route-configuration", routes);
-    }
-    const dns = this.#clusters.dnsClusters;
-    if (!equalMaps(dns, this.#wantedDns)) {
-      this.#wantedDns = dns;
-      onDnsClusters(dns);
-    }
+    const [endpoints, hadEndpoints] = [this.#clusters.serviceNames, this.#wantedEndpoints];
+    this.#wantedEndpoints = endpoints;
+    if (!equalSets(endpoints, hadEndpoints)) subscriber.subscribe("endpoints", endpoints);
+
+    const [routes, hadRoutes] = [this.#listeners.routeNames, this.#wantedRoutes];
+    this.#wantedRoutes = routes;
+    if (!equalSets(routes, hadRoutes)) subscriber.subscribe("route-configuration", routes);
+
+    const [dns, hadDns] = [this.#clusters.dnsClusters, this.#wantedDns];
+    this.#wantedDns = dns;
+    if (!equalMaps(dns, hadDns)) onDnsClusters(dns);
   }
 
   #noteShadow(kind: "listener" | "cluster", name: string, taken: boolean): void {
@@ -199,10 +195,11 @@ export class ConfigAssembler {
 }
 
 function equalSets(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
-  return a.size === b.size && a.isSubsetOf(b);
+  return a === b || (a.size === b.size && a.isSubsetOf(b));
 }
 
 function equalMaps<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
+  if (a === b) return true;
   if (a.size !== b.size) return false;
   for (const [key, value] of a) if (b.get(key) !== value) return false;
   return true;
