@@ -25,15 +25,13 @@ test("gRPC's own xDS client calls a server through our control plane, and follow
 
   const [node] = xds.nodes();
   assert.equal(node?.node.id, "interop/grpc-js/1");
-  assert.deepEqual(
-    node?.types.map(({ typeUrl, rejected }) => [typeUrl.slice(typeUrl.lastIndexOf(".") + 1), rejected]).sort(),
-    [
-      ["Cluster", undefined],
-      ["ClusterLoadAssignment", undefined],
-      ["Listener", undefined],
-      ["RouteConfiguration", undefined],
-    ],
-  );
+  assert.ok(node?.types.every(({ rejected }) => rejected === undefined));
+  assert.deepEqual(node?.types.map(({ typeUrl }) => typeUrl.slice(typeUrl.lastIndexOf(".") + 1)).sort(), [
+    "Cluster",
+    "ClusterLoadAssignment",
+    "Listener",
+    "RouteConfiguration",
+  ]);
 });
 
 test("a call to a name that does not exist yet waits, and is served when the name comes", async (t) => {

@@ -189,7 +189,7 @@ class FastTimeouts implements Clock {
 }
 
 async function serve(world: TextWorld | Snapshot, port = 0) {
-  const source = new SettableSource("resources" in world ? (world as Snapshot) : textSnapshot(world as TextWorld));
+  const source = new SettableSource("resources" in world ? world : textSnapshot(world));
   const sent = new Map<string, number>();
   const metrics = {
     ...quietMetrics,

@@ -96,8 +96,7 @@ export class ReportServer implements Inspectable {
 
   /** Ends every stream; sidecars try again later. */
   close(): void {
-    for (const call of [...this.#calls.keys()])
-      this.#refuse(call, status.UNAVAILABLE, "the control plane is shutting down");
+    for (const call of this.#calls.keys()) this.#refuse(call, status.UNAVAILABLE, "the control plane is shutting down");
   }
 
   #open(call: ServerDuplexStream<Buffer, Buffer>): void {
@@ -148,6 +147,6 @@ export class ReportServer implements Inspectable {
   }
 
   #tell(): void {
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const watcher of Array.from(this.#watchers)) watcher();
   }
 }

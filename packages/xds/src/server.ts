@@ -159,7 +159,7 @@ export class XdsServer implements Inspectable {
   /** Ends every stream, telling clients to try again, and takes no more. The gRPC server is its owner's to close. */
   close(): void {
     this.#closed = true;
-    for (const stream of [...this.#streams]) stream.close(status.UNAVAILABLE, "the control plane is shutting down");
+    for (const stream of this.#streams) stream.close(status.UNAVAILABLE, "the control plane is shutting down");
   }
 
   #open<Request extends XdsRequest>(
@@ -174,7 +174,8 @@ export class XdsServer implements Inspectable {
   }
 
   #tell(): void {
-    for (const watcher of [...this.#watchers]) watcher();
+    // A watcher may take itself off and put itself on again while it is called.
+    for (const watcher of Array.from(this.#watchers)) watcher();
   }
 }
 

@@ -67,7 +67,7 @@ export class SettableSource implements SnapshotSource {
 
   set(snapshot: Snapshot): void {
     this.#current = snapshot;
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const watcher of Array.from(this.#watchers)) watcher();
   }
 
   watch(_node: XdsNode, onChange: () => void): SnapshotWatch {

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import type { ResourceKind } from "../resource/resource-type.ts";
 import type { Snapshot } from "../snapshot.ts";
 import type { ResourceUpdate } from "../subscription.ts";
-import { type TextConfig, type TextWorld, testNode, textSnapshot, textType } from "../testing.ts";
+import { type TextConfig, testNode, textSnapshot, textType } from "../testing.ts";
 import { deltaClient } from "./client-delta.ts";
 import { ClientSession } from "./client-session.ts";
 import { sotwClient } from "./client-sotw.ts";
@@ -108,12 +108,12 @@ class Pair<
       case "change": {
         if (step.text === undefined) delete this.#world[step.kind][step.name];
         else this.#world[step.kind][step.name] = step.text;
-        this.#snapshot = textSnapshot(this.#world as TextWorld);
+        this.#snapshot = textSnapshot(this.#world);
         break;
       }
       case "want": {
         this.#client.subscribe(step.kind, new Set(step.names));
-        for (const key of [...this.#view.keys()]) {
+        for (const key of this.#view.keys()) {
           const [kind, name] = key.split("/") as [string, string];
           if (kind === step.kind && !step.names.includes("*") && !step.names.includes(name)) this.#view.delete(key);
         }

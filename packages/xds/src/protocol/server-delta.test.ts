@@ -231,7 +231,7 @@ class Stream {
   }
 
   set(world: TextWorld | Snapshot): void {
-    this.snapshot = "resources" in world ? (world as Snapshot) : textSnapshot(world as TextWorld);
+    this.snapshot = "resources" in world ? world : textSnapshot(world);
   }
 
   ask(
@@ -272,8 +272,8 @@ class Stream {
   peek(): ServerResponse {
     if (this.#peeked !== undefined) return this.#peeked;
     const step = this.session.next(this.snapshot, 0);
-    assert.equal(step.step, "send");
-    this.#peeked = (step as Extract<typeof step, { step: "send" }>).response;
+    assert.ok(step.step === "send");
+    this.#peeked = step.response;
     return this.#peeked;
   }
 

@@ -379,7 +379,7 @@ class Stream {
   }
 
   set(world: TextWorld | Snapshot): void {
-    this.snapshot = "resources" in world ? (world as Snapshot) : textSnapshot(world as TextWorld);
+    this.snapshot = "resources" in world ? world : textSnapshot(world);
   }
 
   nonceOf(typeUrl: string): string {
@@ -410,8 +410,8 @@ class Stream {
 
   receive(expected?: readonly string[]): ServerResponse {
     const step = this.session.next(this.snapshot, this.nowMs);
-    assert.equal(step.step, "send");
-    const { response } = step as Extract<typeof step, { step: "send" }>;
+    assert.ok(step.step === "send");
+    const { response } = step;
     if (expected !== undefined) assert.deepEqual(names(response), expected);
     this.#nonces.set(response.typeUrl, response.nonce);
     return response;

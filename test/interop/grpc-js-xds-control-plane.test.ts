@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { systemClock } from "@heddle/base";
+import { startControlPlane } from "@heddle/control-plane";
+import { quietLog, quietMetrics } from "@heddle/xds/testing";
+import { eventually } from "../harness/eventually.ts";
+import { namedServer, xdsCaller } from "./grpc-xds-client.ts";
+
+test("gRPC's own xDS client calls a service of the mesh by name, and follows its files", async (t) => {
+  const [first, second] = [await named("first", t), await named("second", t)];
+  const mesh = await startMesh(t);
+  await mesh.write("orders.yaml", service("orders"));
+  await mesh.write("first.yaml", workload("orders-1", "orders", first));
+  const controlPlanePort = await mesh.start();
+
+  for (const name of ["orders.default:80", "orders", "orders.default.svc.cluster.local:80"]) {
+    const caller = xdsCaller({ name, controlPlanePort, nodeId: `interop ${name}` });
+    t.after(() => caller.close());
+    assert.equal(await caller.call(), "first", name);
+  }
+
+  const caller = xdsCaller({ name: "orders.default:80", controlPlanePort, nodeId: "interop/follower/1" });
+  t.after(() => caller.close());
+  assert.equal(await caller.call(), "first");
+  await mesh.write("first.yaml", workload("orders-1", "orders", second));
+  await eventually("calls go to the second server", async () => (await caller.call()) === "second");
+});
+
+test("gRPC's own xDS client follows the routes of an HTTPRoute, to another namespace too", async (t) => {
+  const [plain, special] = [await named("plain", t), await named("special", t)];
+  const mesh = await startMesh(t);
+  await mesh.write("services.yaml", service("orders") + service("special", "other"));
+  await mesh.write(
+    "workloads.yaml",
+    workload("orders-1", "orders", plain) + workload("special-1", "special", special, "other"),
+  );
+  const controlPlanePort = await mesh.start();
+  const caller = xdsCaller({ name: "orders.default:80", controlPlanePort, nodeId: "interop/routed/1" });
+  t.after(() => caller.close());
+  assert.equal(await caller.call(), "plain");
+  await mesh.write(
+    "route.yaml",
+    `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: orders }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: orders }]
+  rules:
+    - matches: [{ path: { type: Exact, value: /heddle.test.Who/AmI } }]
+      backendRefs: [{ name: special, namespace: other, port: 80 }]
+`,
+  );
+  await eventually("calls go where the route says", async () => (await caller.call()) === "special");
+});
+
+async function named(name: string, t: TestContext): Promise<number> {
+  const server = await namedServer(name);
+  t.after(() => server.close());
+  return server.port;
+}
+
+async function startMesh(t: TestContext) {
+  const folder = await mkdtemp(join(tmpdir(), "heddle-interop-"));
+  t.after(() => rm(folder, { recursive: true }));
+  return {
+    write: (name: string, text: string) => writeFile(join(folder, name), text),
+    /** The port of xDS. */
+    start: async (): Promise<number> => {
+      const controlPlane = await startControlPlane({
+        folders: [folder],
+        xdsAddress: { host: "127.0.0.1", port: 0 },
+        adminAddress: { host: "127.0.0.1", port: 0 },
+        identifier: "interop",
+        clock: systemClock,
+        log: quietLog,
+        metrics: quietMetrics,
+        collectMetrics: () => [],
+      });
+      t.after(() => controlPlane.stop());
+      return controlPlane.xdsAddress.port;
+    },
+  };
+}
+
+function service(name: string, namespace = "default"): string {
+  return `apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: ${namespace} }
+spec: { selector: { app: ${name} }, ports: [{ name: grpc, port: 80 }] }
+---
+`;
+}
+
+function workload(name: string, app: string, port: number, namespace = "default"): string {
+  return `apiVersion: heddle.dev/v1
+kind: Workload
+metadata: { name: ${name}, namespace: ${namespace}, labels: { app: ${app} } }
+spec: { addresses: [127.0.0.1], ports: [{ name: grpc, protocol: grpc, port: ${port} }] }
+---
+`;
+}
