@@ -7,6 +7,8 @@ import { roundRobin } from "./round-robin.ts";
 import { WeightedDraw } from "./weighted-draw.ts";
 import { WeightedSchedule } from "./weighted-schedule.ts";
 
+const NO_PHASE = (): number => 0;
+
 describe("round robin", () => {
   it("takes the endpoints in their order, beginning at a random one", () => {
     const endpoints = makeEndpoints([1, 1, 1]);
@@ -18,12 +20,12 @@ describe("round robin", () => {
 
 describe("weighted schedule", () => {
   it("spreads the turns of a heavy place", () => {
-    const schedule = new WeightedSchedule([3, 1, 1]);
+    const schedule = new WeightedSchedule([3, 1, 1], NO_PHASE);
     assert.deepEqual(
       Array.from({ length: 10 }, () => schedule.next()),
       [0, 0, 1, 2, 0, 0, 0, 1, 2, 0],
     );
-    const even = new WeightedSchedule([4, 2]);
+    const even = new WeightedSchedule([4, 2], NO_PHASE);
     assert.deepEqual(
       Array.from({ length: 6 }, () => even.next()),
       [0, 1, 0, 0, 1, 0],
@@ -32,21 +34,25 @@ describe("weighted schedule", () => {
 
   it("gives each place exactly its weight in every cycle, and is never a whole turn behind", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 8 }), (weights) => {
-        const schedule = new WeightedSchedule(weights);
-        const total = weights.reduce((sum, weight) => sum + weight, 0);
-        for (let cycle = 1; cycle <= 3; cycle++) {
-          const counts = weights.map(() => 0);
-          for (let pick = 1; pick <= total; pick++) {
-            const place = schedule.next();
-            counts[place] = counts[place]! + 1;
-            // EDF serves a place at most one turn ahead of its share; so the others are at most one behind each.
-            for (const [i, count] of counts.entries())
-              assert.ok(count <= (pick * weights[i]!) / total + weights.length);
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 8 }),
+        fc.nat(),
+        (weights, seed) => {
+          const schedule = new WeightedSchedule(weights, seededRandom(seed));
+          const total = weights.reduce((sum, weight) => sum + weight, 0);
+          for (let cycle = 1; cycle <= 3; cycle++) {
+            const counts = weights.map(() => 0);
+            for (let pick = 1; pick <= total; pick++) {
+              const place = schedule.next();
+              counts[place] = counts[place]! + 1;
+              // EDF serves a place at most one turn ahead of its share; so the others are at most one behind each.
+              for (const [i, count] of counts.entries())
+                assert.ok(count <= (pick * weights[i]!) / total + weights.length);
+            }
+            assert.deepEqual(counts, weights);
           }
-          assert.deepEqual(counts, weights);
-        }
-      }),
+        },
+      ),
       { seed: 31, numRuns: 200 },
     );
   });

@@ -6,17 +6,18 @@ export class DeadlineHeap {
   readonly #deadline: Float64Array;
   /** When the place was put back, counted in turns. */
   readonly #since: Float64Array;
-  /** Places, the earliest first. */
+  /** Places; none is later than the two below it, at 2 i + 1 and 2 i + 2. */
   readonly #heap: Int32Array;
   #turns: number;
 
-  /** At least one deadline. */
-  constructor(deadlines: readonly number[]) {
-    const places = deadlines.map((_, place) => place);
-    this.#deadline = Float64Array.from(deadlines);
-    this.#since = Float64Array.from(places);
-    this.#heap = Int32Array.from(places.toSorted((a, b) => (this.#before(a, b) ? -1 : 1))); // a sorted list is a heap
-    this.#turns = deadlines.length;
+  /** At least one deadline. O(n). */
+  constructor(deadlines: Float64Array) {
+    const n = deadlines.length;
+    this.#deadline = deadlines.slice();
+    this.#since = Float64Array.from({ length: n }, (_, place) => place);
+    this.#heap = Int32Array.from({ length: n }, (_, place) => place);
+    this.#turns = n;
+    for (let i = (n >> 1) - 1; i >= 0; i--) this.#sink(i);
   }
 
   get first(): number {
@@ -29,11 +30,16 @@ export class DeadlineHeap {
 
   /** Gives the first place a later deadline and lets the others past it. */
   postponeFirst(deadline: number): void {
+    const { first } = this;
+    this.#deadline[first] = deadline;
+    this.#since[first] = this.#turns++;
+    this.#sink(0);
+  }
+
+  /** Moves what stands at `hole` down until nothing below it is earlier. */
+  #sink(hole: number): void {
     const heap = this.#heap;
-    const sinking = this.first;
-    this.#deadline[sinking] = deadline;
-    this.#since[sinking] = this.#turns++;
-    let hole = 0;
+    const sinking = heap[hole]!;
     for (;;) {
       let child = 2 * hole + 1;
       if (child >= heap.length) break;

@@ -1,6 +1,14 @@
 import type { Endpoint } from "../endpoint/endpoint.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
-import { type EndpointPick, endpointPick, type NonEmpty, type Pick, type Picker, type Random } from "./picker.ts";
+import {
+  type EndpointPick,
+  endpointPick,
+  type NonEmpty,
+  type Pick,
+  type Picker,
+  type Random,
+  randomFraction,
+} from "./picker.ts";
 import { haveEqualWeights } from "./round-robin.ts";
 
 /** `choiceCount`: how many endpoints are drawn (2). `activeRequestBias`: how much load lowers a weight (1; 0 is not at all). */
@@ -53,9 +61,9 @@ class ByWeight implements Picker {
   constructor(endpoints: NonEmpty<Endpoint>, random: Random, bias: number) {
     this.#picks = endpoints.map(endpointPick);
     this.#bias = bias;
-    this.#heap = new DeadlineHeap(endpoints.map((endpoint) => this.#interval(endpoint)));
-    const skip = random() % endpoints.length; // proxies that start together should not all begin alike
-    for (let i = 0; i < skip; i++) this.pick();
+    // A random part of the first interval has passed: proxies that start together should not all begin alike.
+    const first = (endpoint: Endpoint): number => (1 - randomFraction(random)) * this.#interval(endpoint);
+    this.#heap = new DeadlineHeap(Float64Array.from(endpoints, first));
   }
 
   pick(): Pick {

@@ -46,7 +46,7 @@ class ByLocality implements Picker {
     this.#pickers = localities.map(({ picker }) => picker);
     this.#schedule = new WeightedSchedule(
       localities.map(({ weight }) => weight),
-      random() % localities.length,
+      random,
     );
   }
 

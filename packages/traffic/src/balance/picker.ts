@@ -28,6 +28,11 @@ export type Random = () => number;
 
 export const systemRandom: Random = () => (Math.random() * 0x80000000) | 0; // Math.floor would leave a heap number
 
+/** From 0 (included) to 1 (excluded). */
+export function randomFraction(random: Random): number {
+  return random() / 0x80000000;
+}
+
 export type NonEmpty<T> = readonly [T, ...T[]];
 
 export function isNonEmpty<T>(list: readonly T[]): list is NonEmpty<T> {

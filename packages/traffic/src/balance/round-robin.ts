@@ -9,8 +9,9 @@ import { WeightedSchedule } from "./weighted-schedule.ts";
  * since a mesh that starts all at once would otherwise send its first wave to one endpoint.
  */
 export function roundRobin(endpoints: NonEmpty<Endpoint>, random: Random): Picker {
-  const first = random() % endpoints.length;
-  return haveEqualWeights(endpoints) ? new InTurn(endpoints, first) : new ByWeight(endpoints, first);
+  return haveEqualWeights(endpoints)
+    ? new InTurn(endpoints, random() % endpoints.length)
+    : new ByWeight(endpoints, random);
 }
 
 export function haveEqualWeights(endpoints: NonEmpty<Endpoint>): boolean {
@@ -38,11 +39,11 @@ class ByWeight implements Picker {
   readonly #picks: readonly EndpointPick[];
   readonly #schedule: WeightedSchedule;
 
-  constructor(endpoints: NonEmpty<Endpoint>, first: number) {
+  constructor(endpoints: NonEmpty<Endpoint>, random: Random) {
     this.#picks = endpoints.map(endpointPick);
     this.#schedule = new WeightedSchedule(
       endpoints.map(({ weight }) => weight),
-      first,
+      random,
     );
   }
 

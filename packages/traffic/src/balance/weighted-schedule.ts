@@ -1,26 +1,26 @@
 import { DeadlineHeap } from "./deadline-heap.ts";
+import { type Random, randomFraction } from "./picker.ts";
 
 /**
  * Gives each of n places its share by weight, spread as evenly as the weights allow: the k-th turn of a place is due at
- * k / weight, and the earliest is taken.
+ * (k - phase) / weight, and the earliest is taken. Each place has a random phase, since proxies that start together
+ * should not all begin alike; whatever the phases, a cycle (as many picks as the sum of the weights) is exact.
  *
- *     weights 3, 1, 1:   a a b c a │ a a b c a │ …      over a cycle of five picks exactly 3, 1 and 1
+ *     weights 3, 1, 1 without phases:   a a b c a │ a a b c a │ …
  *
- * Deadlines are divided anew each time. Adding 1 / weight up would drift, and equal deadlines would no longer be equal;
- * a division rounds the same fraction to the same number always.
+ * Deadlines are divided anew each time. Adding 1 / weight up would drift, and a cycle would no longer be exact.
  */
 export class WeightedSchedule {
   readonly #weight: Float64Array;
-  /** Which turn of the place comes next. */
+  /** k - phase of the next turn. */
   readonly #turn: Float64Array;
   readonly #heap: DeadlineHeap;
 
-  /** Weights above 0. `skip` picks are made at once, since proxies that start together should not all begin alike. */
-  constructor(weights: readonly number[], skip = 0) {
+  /** Weights above 0. */
+  constructor(weights: readonly number[], random: Random) {
     this.#weight = Float64Array.from(weights);
-    this.#turn = new Float64Array(weights.length).fill(1);
-    this.#heap = new DeadlineHeap(weights.map((weight) => 1 / weight));
-    for (let i = 0; i < skip; i++) this.next();
+    this.#turn = Float64Array.from(weights, () => 1 - randomFraction(random));
+    this.#heap = new DeadlineHeap(this.#turn.map((turn, place) => turn / this.#weight[place]!));
   }
 
   /** The next place, 0 to n - 1. O(log n). */

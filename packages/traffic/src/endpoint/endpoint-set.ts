@@ -52,22 +52,21 @@ function buildLocality(
   previous: EndpointSet | undefined,
 ): LocalityMembers {
   const all: Endpoint[] = [];
+  const healthy: Endpoint[] = [];
+  const degraded: Endpoint[] = [];
   for (const endpointConfig of config.endpoints) {
     const key = addressKey(endpointConfig.address);
     if (byKey.has(key)) continue;
-    const endpoint = previous?.byKey.get(key) ?? new Endpoint(endpointConfig);
+    const endpoint = previous?.byKey.get(key) ?? new Endpoint(endpointConfig, key);
     endpoint.config = endpointConfig;
     byKey.set(key, endpoint);
     all.push(endpoint);
+    const health = healthOf(endpointConfig);
+    if (health === "healthy") healthy.push(endpoint);
+    else if (health === "degraded") degraded.push(endpoint);
   }
   const { region, zone, subZone } = config.locality;
-  return {
-    name: `${region}/${zone}/${subZone}`,
-    weight: config.loadBalancingWeight,
-    all,
-    healthy: all.filter((endpoint) => healthOf(endpoint.config) === "healthy"),
-    degraded: all.filter((endpoint) => healthOf(endpoint.config) === "degraded"),
-  };
+  return { name: `${region}/${zone}/${subZone}`, weight: config.loadBalancingWeight, all, healthy, degraded };
 }
 
 /** UNKNOWN counts as healthy: nobody checks, so nobody has found fault (Envoy, `EdsHealth`). */

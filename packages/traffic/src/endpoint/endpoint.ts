@@ -15,8 +15,8 @@ export class Endpoint {
   activeRequests = 0;
   activeConnections = 0;
 
-  constructor(config: EndpointConfig) {
-    this.key = addressKey(config.address);
+  constructor(config: EndpointConfig, key = addressKey(config.address)) {
+    this.key = key;
     this.address = config.address;
     this.config = config;
   }

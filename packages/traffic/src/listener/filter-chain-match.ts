@@ -91,9 +91,9 @@ function expand<Chain>({ name, match, chain }: FilterChainCandidate<Chain>): Row
 function buildNode<Chain>(rows: readonly Row<Chain>[], depth: number, faults: string[]): Node<Chain> {
   const criterion = CRITERIA[depth];
   if (criterion === undefined) {
-    const [first, second] = rows;
-    if (second !== undefined) {
-      faults.push(`filter chains "${first!.name}" and "${second.name}" have the same match; only one can be chosen`);
+    const [first, ...others] = rows;
+    for (const { name } of others) {
+      faults.push(`filter chains "${first!.name}" and "${name}" have the same match; only one can be chosen`);
     }
     return { type: "leaf", chain: first!.chain }; // a node is built for at least one row
   }
