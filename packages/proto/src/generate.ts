@@ -34,15 +34,36 @@ export function generate(envoyApi: string): Map<string, string> {
   for (const folder of ["envoy", "xds", "udpa", "heddle"]) loader.loadFolder(folder);
 
   const files = new Map<string, string>();
+  const pruned = new protobuf.Root();
   const emitted = new Set<string>();
   for (const descriptor of DESCRIPTORS) {
     const wanted = roots.filter((root) => root.descriptor === descriptor).flatMap((root) => loader.select(root.what));
     const reached = reach(wanted);
     const types = new Set([...reached].filter((type) => !emitted.has(type.fullName)));
     for (const type of types) emitted.add(type.fullName);
-    files.set(`${descriptor}.ts`, toModule(descriptor, { nested: pruneNested(loader.root, types) }));
+    const nested = pruneNested(loader.root, types) ?? {};
+    files.set(`${descriptor}.ts`, toModule(descriptor, { nested }));
+    pruned.addJSON(nested as { [name: string]: protobuf.AnyNestedObject });
+    requireSameTypes(loader.root, pruned, [...types]);
   }
   return files;
+}
+
+/**
+ * Fields name their types relative to where they stand ("core.v3.Address"), and there is more than one `core.v3`. What
+ * pruning has taken away must not make a field mean another type.
+ */
+function requireSameTypes(source: protobuf.Root, pruned: protobuf.Root, types: readonly Declared[]): void {
+  for (const { fullName } of types) {
+    const before = source.lookupTypeOrEnum(fullName);
+    if (before instanceof protobuf.Enum) continue;
+    const after = pruned.lookupType(fullName);
+    for (const { name, type } of before.fieldsArray) {
+      if (Object.hasOwn(protobuf.types.basic, type)) continue;
+      const [was, is] = [before, after].map((message) => message.lookupTypeOrEnum(type).fullName);
+      if (was !== is) throw new Error(`${fullName}.${name} was a ${was} and has become a ${is}`);
+    }
+  }
 }
 
 /** protobufjs has its own descriptors of these; nobody's import has to ask for them. */
