@@ -18,7 +18,7 @@ export class Live<T> {
   publish(next: T): T {
     const previous = this.#current;
     this.#current = next;
-    for (const watcher of [...this.#watchers]) watcher(next, previous);
+    for (const watcher of Array.from(this.#watchers)) watcher(next, previous);
     return previous;
   }
 
