@@ -157,17 +157,20 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     if (this.#writing || this.#ended || this.#watch === undefined) return;
     this.#hold?.cancel();
     this.#hold = undefined;
-    const snapshot = this.#watch.current;
-    if (snapshot !== undefined) {
-      for (const { typeUrl, names } of this.#session.missing(snapshot)) this.#watch.request(typeUrl, names);
-    }
+    this.#requestMissing(this.#watch);
     const nowMs = this.#context.clock.now();
-    const step = this.#session.next(snapshot, nowMs);
+    const step = this.#session.next(this.#watch.current, nowMs);
     if (step.step === "hold") {
       this.#hold = this.#context.clock.after(step.untilMs - nowMs, () => this.#pump(), true);
     } else if (step.step === "send") {
       this.#write(step.response);
     }
+  }
+
+  /** Before a name is answered as absent, the source may have it made; what it makes at once is in the answer. */
+  #requestMissing(watch: SnapshotWatch): void {
+    if (watch.current === undefined) return;
+    for (const { typeUrl, names } of this.#session.missing(watch.current)) watch.request(typeUrl, names);
   }
 
   #write(response: ServerResponse): void {

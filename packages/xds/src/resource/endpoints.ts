@@ -112,7 +112,8 @@ function encodeLocality(locality: LocalityEndpoints): Message {
     lb_endpoints: locality.endpoints.map(encodeEndpoint),
     priority: locality.priority,
   };
-  if (region !== "" || zone !== "" || subZone !== "") message["locality"] = { region, zone, sub_zone: subZone };
+  // Also where it is empty: gRPC refuses endpoints without one (grpc-js-xds "locality unset").
+  message["locality"] = { region, zone, sub_zone: subZone };
   if (locality.loadBalancingWeight !== undefined) {
     message["load_balancing_weight"] = { value: locality.loadBalancingWeight };
   }
