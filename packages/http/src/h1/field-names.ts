@@ -17,6 +17,8 @@ export interface FieldName {
   /** Lower case. */
   readonly name: string;
   readonly kind: FieldKind;
+  /** As it was written, with the colon behind it. */
+  readonly prefix: string;
 }
 
 /** Names with a meaning for the codec. */
@@ -48,7 +50,18 @@ const COMMON =
   "x-forwarded-host x-forwarded-port x-forwarded-proto x-frame-options x-powered-by x-real-ip x-request-id " +
   "x-requested-with x-xss-protection";
 
+/** Spellings that are neither all lower case nor a capital for each word. */
+const UNUSUAL: Readonly<Record<string, string>> = { te: "TE", etag: "ETag" };
+
 const KNOWN = knownNames();
+
+/** The field of a name that is a token. */
+export function fieldName(written: string): FieldName {
+  const known = KNOWN.get(written);
+  if (known !== undefined) return known;
+  const name = written.toLowerCase();
+  return { name, kind: KNOWN.get(name)?.kind ?? FieldKind.Ordinary, prefix: `${written}:` };
+}
 
 /** A name that is known, as it is written in most messages: all lower case, or each word with a capital. */
 export function knownField(name: string): FieldName | undefined {
@@ -58,14 +71,10 @@ export function knownField(name: string): FieldName | undefined {
 function knownNames(): ReadonlyMap<string, FieldName> {
   const names = new Map<string, FieldName>();
   for (const name of [...Object.keys(SPECIAL), ...COMMON.split(" ")]) {
-    const entry = { name, kind: SPECIAL[name] ?? FieldKind.Ordinary };
-    names.set(name, entry);
-    names.set(
-      name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()),
-      entry,
-    );
-    if (name === "te") names.set("TE", entry);
-    if (name === "etag") names.set("ETag", entry);
+    const kind = SPECIAL[name] ?? FieldKind.Ordinary;
+    const capitals = name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
+    for (const written of [name, capitals, UNUSUAL[name] ?? name])
+      names.set(written, { name, kind, prefix: `${written}:` });
   }
   return names;
 }

@@ -1,4 +1,4 @@
-import { FieldKind, knownField } from "./field-names.ts";
+import { FieldKind, type FieldName, fieldName, knownField } from "./field-names.ts";
 import { ParseError } from "./parse-error.ts";
 import { isToken } from "./tokens.ts";
 
@@ -10,6 +10,9 @@ const BAD_LENGTH = new ParseError(400, "content-length is not a number of bytes"
 const REPEATED_LENGTH = new ParseError(400, "content-length is repeated");
 const REPEATED_HOST = new ParseError(400, "host is repeated");
 const BAD_UPGRADE = new ParseError(400, "upgrade is not a list of protocols");
+
+/** Of one connection, so that what it remembers stays small. */
+const MAX_REMEMBERED_NAMES = 32;
 
 const UPGRADE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?$/;
 
@@ -35,6 +38,11 @@ export class MessageFields {
   expectsContinue = false;
   /** Other options of `Connection`, lower case: names of fields that end here (RFC 9110 §7.6.1). */
   nominated: string[] | undefined = undefined;
+  /**
+   * The names of the last head on this connection by their place. A peer writes its heads alike, so that most names are
+   * found by one comparison instead of being cut out, checked and lowered again.
+   */
+  readonly names: FieldName[] = [];
 
   reset(): void {
     this.host = undefined;
@@ -64,27 +72,21 @@ export function parseFields(
   message: MessageFields,
 ): ParseError | undefined {
   const end = text.length - 2;
+  const { names } = message;
   let count = 0;
   while (at < end) {
     const lineEnd = text.indexOf("\r\n", at);
-    const colon = text.indexOf(":", at);
-    if (++count > maxCount) return TOO_MANY;
-    if (colon === -1 || colon > lineEnd) return isBlank(text.charCodeAt(at)) ? OBS_FOLD : NO_COLON;
-    const written = text.substring(at, colon);
-    let name = written;
-    let kind: FieldKind = FieldKind.Ordinary;
-    let known = knownField(written);
-    if (known === undefined) {
-      // A space before the colon or at the start of the line is no token either (RFC 9112 §5.1, §5.2).
-      if (!isToken(written)) return isBlank(text.charCodeAt(at)) ? OBS_FOLD : BAD_NAME;
-      name = written.toLowerCase();
-      known = knownField(name);
+    if (count === maxCount) return TOO_MANY;
+    let field = names[count];
+    if (field === undefined || !text.startsWith(field.prefix, at)) {
+      const read = readName(text, at, lineEnd);
+      if (read instanceof ParseError) return read;
+      field = read;
+      if (count < MAX_REMEMBERED_NAMES) names[count] = field;
     }
-    if (known !== undefined) {
-      name = known.name;
-      kind = known.kind;
-    }
-    let from = colon + 1;
+    count++;
+    const { name, kind } = field;
+    let from = at + field.prefix.length;
     let to = lineEnd;
     while (from < to && isBlank(text.charCodeAt(from))) from++;
     while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
@@ -98,6 +100,22 @@ export function parseFields(
   }
   if (message.nominated !== undefined) removeNominated(fields, message.nominated);
   return undefined;
+}
+
+function readName(text: string, at: number, lineEnd: number): FieldName | ParseError {
+  const colon = text.indexOf(":", at);
+  if (colon === -1 || colon > lineEnd) return isBlank(text.charCodeAt(at)) ? OBS_FOLD : NO_COLON;
+  const written = text.substring(at, colon);
+  const known = knownField(written);
+  if (known !== undefined) return known;
+  // A space before the colon or at the start of the line is no token either (RFC 9112 §5.1, §5.2).
+  if (!isToken(written)) return isBlank(text.charCodeAt(at)) ? OBS_FOLD : BAD_NAME;
+  return fieldName(ownCopy(written));
+}
+
+/** A part of a string keeps the whole alive, and a remembered name must not keep a head. A key is a string of its own. */
+function ownCopy(part: string): string {
+  return Object.keys({ [part]: true })[0]!; // the one key
 }
 
 function isBlank(code: number): boolean {
