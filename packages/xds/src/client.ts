@@ -4,7 +4,7 @@ import type { Log, MetricScope } from "@heddle/telemetry";
 import { ClientMetrics } from "./client-metrics.ts";
 import { type ClientWire, clientWire, type ReceivedResponse } from "./client-wire.ts";
 import type { XdsChannel } from "./dial.ts";
-import type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
+import { type ClientResourceType, nackMessage, type ResourceStatus } from "./protocol/client-resources.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import type { XdsNode } from "./snapshot.ts";
@@ -183,7 +183,12 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     if (outcome.errors.length > 0) {
       this.#metrics.rejections(typeUrl).add();
       const type = shortTypeName(typeUrl);
-      this.#options.log.warn("rejected configuration", { type, nonce, controlPlane, errors: outcome.errors });
+      this.#options.log.warn("rejected configuration", {
+        type,
+        nonce,
+        controlPlane,
+        error: nackMessage(outcome.errors),
+      });
     }
     this.#deliver(outcome.update);
     this.#setStatus({ controlPlane });

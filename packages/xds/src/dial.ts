@@ -7,8 +7,9 @@ const OPTIONS: ChannelOptions = {
   // A response of a large mesh has tens of megabytes; gRPC would stop at four.
   "grpc.max_receive_message_length": -1,
   "grpc.max_send_message_length": -1,
-  // A control plane that has vanished without a word is noticed within 40 s.
-  "grpc.keepalive_time_ms": 30_000,
+  // A control plane that has vanished without a word is noticed within 50 s. Not more often: servers in the manner of
+  // go-control-plane's close connections that ping more than once in 30 s.
+  "grpc.keepalive_time_ms": 40_000,
   "grpc.keepalive_timeout_ms": 10_000,
   // Each attempt dials anew, with its own back-off: gRPC's, shared between channels to one address, stays out of it.
   "grpc.use_local_subchannel_pool": 1,

@@ -58,7 +58,8 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   readonly #context: StreamContext;
   #node: XdsNode | undefined;
   #watch: SnapshotWatch | undefined;
-  #writing = false;
+  /** A response is being made or written. */
+  #busy = false;
   #ended = false;
   #hold: Timer | undefined;
 
@@ -154,10 +155,13 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
 
   /** Writes the next response, if one is due and the last one has left. */
   #pump(): void {
-    if (this.#writing || this.#ended || this.#watch === undefined) return;
+    if (this.#busy || this.#ended || this.#watch === undefined) return;
     this.#hold?.cancel();
     this.#hold = undefined;
+    // The source may call back from within; what it says then is read below.
+    this.#busy = true;
     this.#requestMissing(this.#watch);
+    this.#busy = false;
     const nowMs = this.#context.clock.now();
     const step = this.#session.next(this.#watch.current, nowMs);
     if (step.step === "hold") {
@@ -174,11 +178,11 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   }
 
   #write(response: ServerResponse): void {
-    this.#writing = true;
+    this.#busy = true;
     this.#context.metrics.responses(response.typeUrl).add();
     this.#context.metrics.resources(response.typeUrl).add(response.resources.length);
     this.#call.write(this.#wire.encode(response, this.#context.identifier), () => {
-      this.#writing = false;
+      this.#busy = false;
       this.#pump();
     });
     this.#context.onChange();

@@ -9,7 +9,7 @@ import {
   encodeDeltaDiscoveryRequest,
   encodeDiscoveryRequest,
 } from "@heddle/proto";
-import { CLUSTER_TYPE_URL, ENDPOINTS_TYPE_URL } from "./protocol/type-urls.ts";
+import { CLUSTER_TYPE_URL, ENDPOINTS_TYPE_URL, LISTENER_TYPE_URL } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "./protocol/wire.ts";
 import { XdsServer, xdsServerOptions } from "./server.ts";
 import {
@@ -162,6 +162,26 @@ test("names that the snapshot does not have are asked of the source", async () =
   stream.write(sotw({ typeUrl: CLUSTER_TYPE_URL, resourceNames: ["a", "b"] }));
   await stream.next(decodeDiscoveryResponse);
   assert.deepEqual(server.source.requested, [`${CLUSTER_TYPE_URL} b`]);
+});
+
+test("what the source makes at once for a name that was asked for is in the first answer", async () => {
+  const server = await start({});
+  const { source } = server;
+  const watch = source.watch.bind(source);
+  source.watch = (node, onChange) => {
+    const inner = watch(node, onChange);
+    return {
+      get current() {
+        return inner.current;
+      },
+      request: () => source.set(textSnapshot({ listener: { "orders.default:80": "1" } })),
+      close: () => inner.close(),
+    };
+  };
+  const stream = server.open(DELTA_ADS);
+  stream.write(delta({ typeUrl: LISTENER_TYPE_URL, resourceNamesSubscribe: ["orders.default:80"] }));
+  const response = await stream.next(decodeDeltaDiscoveryResponse);
+  assert.deepEqual([response.resources.length, response.removedResources], [1, []]);
 });
 
 test("a client that does not read gets the newest state when it does, and the server keeps no queue", async () => {
