@@ -1,0 +1,63 @@
+import { parentPort, workerData } from "node:worker_threads";
+import type { Failure } from "@heddle/base";
+import type { Connection, ConnectionHandler } from "@heddle/net";
+import { runWorker, type WorkerHost } from "../../traffic/worker/run-worker.ts";
+
+/*
+ * For tests of the supervisor: a worker that greets with its number and the listener's name, and then echoes. What a
+ * client says can make it misbehave.
+ */
+
+class Echo implements ConnectionHandler {
+  readonly #connection: Connection;
+  readonly #onClosed: () => void;
+  #draining = false;
+
+  constructor(connection: Connection, greeting: string, onClosed: () => void) {
+    this.#connection = connection;
+    this.#onClosed = onClosed;
+    connection.start(this);
+    connection.writeLatin1(greeting);
+  }
+
+  onData(bytes: Uint8Array): void {
+    const said = Buffer.from(bytes).toString("latin1");
+    if (said === "die")
+      queueMicrotask(() => { throw new Error("told to die"); }); // biome-ignore format: one step
+    else if (said === "block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+    else if (said === "throw") throw new Error("told to throw");
+    else this.#connection.writeBytes(bytes);
+    if (this.#draining) this.#connection.end();
+  }
+
+  onEnd(): void {
+    this.#connection.end();
+  }
+
+  onDrain(): void {}
+
+  onClose(_failure: Failure | undefined): void {
+    this.#onClosed();
+  }
+
+  drain(): void {
+    this.#draining = true;
+  }
+
+  destroy(): void {
+    this.#connection.destroy();
+  }
+}
+
+const host = (worker: number): WorkerHost => ({
+  prepare: async () => undefined,
+  apply: () => [],
+  makeFilter: (_filter, chain, listener) => ({
+    serve: (connection, _info, onClosed) => new Echo(connection, `${worker} ${listener} ${chain.name}\n`, onClosed),
+  }),
+  inspect: () => ({ greeting: true }),
+  close: () => undefined,
+});
+
+if (parentPort === null) throw new Error("this module is the entry of a worker thread");
+await runWorker(parentPort, workerData, ({ worker }) => host(worker));

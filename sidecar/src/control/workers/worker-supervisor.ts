@@ -1,0 +1,397 @@
+import { Backoff, type Clock, type Json, type Timer } from "@heddle/base";
+import type { ConfigDelta, ConfigLaneUpdate } from "@heddle/config";
+import { laneKey, parseLaneKey } from "@heddle/config/lanes";
+import type { SocketOpener } from "@heddle/net";
+import type { Log, LogLevel, MetricScope, MetricsRegistry } from "@heddle/telemetry";
+import { type Address, CIRCUIT_BREAKER_CELLS, type ListenerConfig } from "@heddle/traffic";
+import { CONNECTIONS_KEY, type FromWorker, type RefusedKey } from "../../traffic/worker/worker-messages.ts";
+import type { TrafficWorkers } from "../traffic-workers.ts";
+import { LaneStore } from "./lane-store.ts";
+import { ListenSockets } from "./listen-sockets.ts";
+import { SharedCells } from "./shared-cells.ts";
+import { WorkerStats } from "./worker-stats.ts";
+import { WorkerThread } from "./worker-thread.ts";
+
+export interface WorkerSupervisorOptions {
+  /** The traffic worker's module. */
+  readonly entry: URL;
+  readonly concurrency: number;
+  readonly opener: SocketOpener;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "json" | "text";
+  readonly metrics: MetricScope;
+  /** Gets the workers' metrics, by the worker's number (from 1). */
+  readonly registry: MetricsRegistry;
+  /** How long connections of a listener or filter chain that is gone may go on. */
+  readonly drainTimeMs: number;
+  /** Of the process. */
+  readonly maxDownstreamConnections: number;
+  /** 0 to below 1; spreads restarts. */
+  readonly random: () => number;
+}
+
+const PING_EVERY_MS = 1000;
+/** Unanswered pings after which a worker counts as blocked. */
+const PINGS_UNTIL_BLOCKED = 3;
+const REOPEN_AFTER_MS = 1000;
+const STOP_WITHIN_MS = 1000;
+/** A worker that lived this long has not died of its start. */
+const STABLE_AFTER_MS = 10_000;
+
+/**
+ * The traffic workers and everything of theirs that outlives them: listening sockets and shared counts. A worker that
+ * dies is replaced and gets the whole configuration; connections that waited to be accepted wait on.
+ *
+ * A listener whose addresses cannot be had is held back: workers keep what they had of it, and it is tried again.
+ */
+export class WorkerSupervisor implements TrafficWorkers {
+  readonly name = "workers";
+  readonly #options: WorkerSupervisorOptions;
+  readonly #sockets: ListenSockets;
+  readonly #cells = new SharedCells();
+  readonly #slots: Slot[] = [];
+  readonly #stats: WorkerStats;
+  readonly #lanes = new LaneStore();
+  /** Listeners that are held back, by name. */
+  readonly #refused = new Map<string, { readonly config: ListenerConfig; readonly reason: string }>();
+  /** Names whose cells may be given away once a generation is applied. */
+  readonly #releases: { readonly generation: number; readonly keys: readonly string[] }[] = [];
+  #steps: Promise<void> = Promise.resolve();
+  #appliedGeneration = 0;
+  #nextWorker = 1;
+  #restarts = 0;
+  #retry: Timer | undefined;
+  #watchdog: Timer | undefined;
+  #state: "new" | "running" | "draining" | "stopped" = "new";
+  constructor(options: WorkerSupervisorOptions) {
+    this.#options = options;
+    this.#sockets = new ListenSockets(options.opener);
+    this.#stats = new WorkerStats(options.metrics.scope("workers"));
+    this.#cells.ensure([CONNECTIONS_KEY], 1);
+  }
+
+  get generation(): number {
+    return this.#lanes.generation;
+  }
+
+  get appliedGeneration(): number {
+    return this.#appliedGeneration;
+  }
+
+  get running(): number {
+    return this.#slots.filter(({ thread }) => thread !== undefined).length;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  get addresses(): readonly { readonly name: string; readonly address: Address }[] {
+    return this.#sockets.addresses;
+  }
+
+  get refusedListeners(): ReadonlyMap<string, string> {
+    return new Map([...this.#refused].map(([name, { reason }]) => [name, reason]));
+  }
+
+  async start(): Promise<void> {
+    if (this.#state !== "new") throw new TypeError("workers are started once");
+    this.#state = "running";
+    const { random, concurrency } = this.#options;
+    for (let i = 0; i < concurrency; i++) {
+      this.#slots.push(new Slot(new Backoff({ baseMs: 200, maxMs: 5000 }, random)));
+    }
+    await Promise.all(this.#slots.map((slot) => this.#spawn(slot)));
+    const failed = this.#slots.find(({ thread }) => thread === undefined);
+    if (failed !== undefined) throw failed.lastError;
+    this.#watch();
+  }
+
+  /** Steps are taken in the order of the calls; sockets are opened first. */
+  apply(delta: ConfigDelta): Promise<void> {
+    this.#steps = this.#steps.then(() => this.#step(delta));
+    return this.#steps;
+  }
+
+  /** What the living workers show of themselves, by their number. */
+  async inspectWorkers(): Promise<readonly { readonly worker: number; readonly value: Json }[]> {
+    const threads = this.#slots.flatMap(({ thread }) => thread ?? []);
+    return Promise.all(threads.map(async (thread) => ({ worker: thread.id, value: await thread.inspect() })));
+  }
+
+  inspect(): Json {
+    return {
+      state: this.#state,
+      sharing: this.#sockets.sharing,
+      generation: this.generation,
+      appliedGeneration: this.#appliedGeneration,
+      downstreamConnections: this.#cells.sums(CONNECTIONS_KEY)[0] ?? 0,
+      refusedListeners: Object.fromEntries(this.refusedListeners),
+      workers: this.#slots.map(({ thread, applied, blocked, refused }) => ({
+        worker: thread?.id ?? 0,
+        applied,
+        blocked,
+        refused: refused.map(({ key, reason }) => ({ key, reason })),
+      })),
+    };
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    if (this.#state !== "running") return;
+    this.#state = "draining";
+    await this.#steps;
+    this.#sockets.close(); // new connections are refused from the moment in which the last worker closes its own
+    const drained = this.#slots.map((slot) => {
+      slot.restart?.cancel();
+      const { thread } = slot;
+      if (thread === undefined) return Promise.resolve();
+      thread.post({ type: "drain", deadlineMs });
+      return slot.drained.promise; // or until `stop` ends the thread
+    });
+    await this.#within(Promise.all(drained), deadlineMs + STOP_WITHIN_MS);
+  }
+
+  async stop(): Promise<void> {
+    this.#state = "stopped";
+    this.#watchdog?.cancel();
+    this.#retry?.cancel();
+    await this.#steps;
+    this.#sockets.close();
+    await Promise.all(
+      this.#slots.map(async (slot) => {
+        slot.restart?.cancel();
+        const { thread } = slot;
+        if (thread === undefined) return;
+        // A blocked thread does not hear.
+        if (!(await this.#within(thread.stop(), STOP_WITHIN_MS))) await thread.terminate();
+      }),
+    );
+  }
+
+  async #step({ changed, removed }: ConfigDelta): Promise<void> {
+    if (this.#state === "draining" || this.#state === "stopped") return;
+    const listeners: ListenerConfig[] = [];
+    for (const [key, value] of changed) if (kindOf(key) === "listener") listeners.push(value as ListenerConfig);
+    const gone = removed.map(parseLaneKey).flatMap(({ kind, name }) => (kind === "listener" ? [name] : []));
+    for (const name of [...gone, ...listeners.map((listener) => listener.name)]) this.#refused.delete(name);
+    const { opened, refused } = await this.#sockets.step(listeners, gone);
+    for (const config of listeners) {
+      const reason = refused.get(config.name);
+      if (reason !== undefined) this.#refuse(config, reason);
+    }
+
+    const heldBack = new Set([...refused.keys()].map((name) => laneKey("listener", name)));
+    const update = this.#lanes.step({ changed: new Map([...changed].filter(([key]) => !heldBack.has(key))), removed });
+    for (const place of opened) {
+      for (const { thread } of this.#slots) if (thread !== undefined) this.#sendTarget(thread, place);
+    }
+    if (update !== undefined) this.#publish(update);
+  }
+
+  #publish(update: ConfigLaneUpdate): void {
+    const places = this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
+    const gone = update.removed.filter((key) => kindOf(key) === "cluster");
+    if (gone.length > 0) this.#releases.push({ generation: update.generation, keys: gone });
+    for (const { thread } of this.#slots) {
+      thread?.post({ type: "config", update, cells: this.#cells.tableFor(thread.id, places) });
+    }
+  }
+
+  /** Resolves when the thread runs or is gone. */
+  #spawn(slot: Slot): Promise<void> {
+    const { entry, log, logLevel, logFormat, drainTimeMs, maxDownstreamConnections, clock } = this.#options;
+    const worker = this.#nextWorker++;
+    const update = this.#lanes.everything();
+    this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
+    const cells = this.#cells.tableFor(worker);
+    const start = { worker, logLevel, logFormat, drainTimeMs, maxDownstreamConnections, cells };
+    return new Promise((resolve) => {
+      const thread = new WorkerThread(entry, start, {
+        onMessage: (message) => {
+          if (message.type !== "started") this.#heard(slot, thread, message);
+          else {
+            if (!message.rewrap) log.warn("sockets cannot be re-wrapped on this Node: reading costs more", { worker });
+            resolve();
+          }
+        },
+        onExit: (error) => {
+          this.#exited(slot, thread, error);
+          resolve();
+        },
+      });
+      slot.begin(thread, clock.now());
+      this.#stats.active.add(1);
+      for (const key of this.#sockets.places) this.#sendTarget(thread, key);
+      if (update.generation > 0) thread.post({ type: "config", update, cells: { blocks: [], places: [] } });
+    });
+  }
+
+  #heard(
+    slot: Slot,
+    thread: WorkerThread,
+    message: Exclude<FromWorker, { type: "inspected" | "pong" | "started" }>,
+  ): void {
+    const { log, registry, clock } = this.#options;
+    switch (message.type) {
+      case "metrics":
+        registry.receive(thread.id, message.message);
+        break;
+      case "applied":
+        slot.applied = message.generation;
+        this.#noteRefused(slot, thread, message.refused);
+        this.#settle();
+        break;
+      case "accept-stopped":
+        log.warn("a worker has stopped accepting", { worker: thread.id, place: message.key, reason: message.reason });
+        this.#stats.acceptStopped.add();
+        if (message.exhausted) clock.after(REOPEN_AFTER_MS, () => this.#sendTarget(thread, message.key), true);
+        break;
+      case "drained":
+        slot.drained.resolve();
+        break;
+      default:
+        throw new Error(`unknown message ${(message satisfies never as { type: string }).type}`);
+    }
+  }
+
+  #noteRefused(slot: Slot, thread: WorkerThread, refused: readonly RefusedKey[]): void {
+    slot.refused = refused;
+    for (const { key, reason } of refused) {
+      this.#options.log.error("a worker cannot serve a part of the configuration", { worker: thread.id, key, reason });
+    }
+  }
+
+  #exited(slot: Slot, thread: WorkerThread, error: unknown): void {
+    const { log, registry, clock } = this.#options;
+    slot.thread = undefined;
+    slot.lastError = error;
+    slot.drained.resolve();
+    registry.remove(thread.id);
+    this.#cells.removeWorker(thread.id);
+    this.#stats.active.add(-1);
+    if (error === undefined || this.#state !== "running") return;
+    this.#stats.died.add();
+    const aliveMs = clock.now() - slot.startedMs;
+    if (aliveMs >= STABLE_AFTER_MS) slot.backoff.reset();
+    // The first time at once: clients are waiting in the kernel's queue.
+    const delayMs = aliveMs >= STABLE_AFTER_MS || slot.restart === undefined ? 0 : slot.backoff.nextMs();
+    log.error("a traffic worker died and is replaced", {
+      worker: thread.id,
+      aliveMs: Math.round(aliveMs),
+      delayMs,
+      error,
+    });
+    slot.restart = clock.after(delayMs, () => {
+      if (this.#state !== "running") return;
+      this.#restarts++;
+      void this.#spawn(slot);
+    });
+  }
+
+  #sendTarget(thread: WorkerThread, key: string): void {
+    if (thread.gone || this.#state !== "running") return;
+    const target = this.#sockets.target(key);
+    if (target !== undefined) thread.post({ type: "listen", key, target });
+    else if (this.#sockets.sharing === "one-queue") {
+      // Out of descriptors, since the place is there.
+      const again = (): void => this.#sendTarget(thread, key);
+      if (this.#sockets.places.includes(key)) this.#options.clock.after(REOPEN_AFTER_MS, again, true);
+    }
+  }
+
+  #refuse(config: ListenerConfig, reason: string): void {
+    const { log, clock } = this.#options;
+    log.error("a listener's address cannot be had; it is tried again", { listener: config.name, reason });
+    this.#stats.listenRefused.add();
+    this.#refused.set(config.name, { config, reason });
+    this.#retry ??= clock.after(
+      REOPEN_AFTER_MS,
+      () => {
+        this.#retry = undefined;
+        const again = [...this.#refused.values()].map((held) => held.config);
+        void this.apply({ changed: new Map(again.map((one) => [laneKey("listener", one.name), one])), removed: [] });
+      },
+      true,
+    );
+  }
+
+  /** Notes the generation that all workers have reached. */
+  #settle(): void {
+    const reached = Math.min(...this.#slots.map(({ applied }) => applied));
+    if (reached <= this.#appliedGeneration) return;
+    this.#appliedGeneration = reached;
+    while (this.#releases[0] !== undefined && this.#releases[0].generation <= reached) {
+      for (const key of this.#releases.shift()?.keys ?? []) this.#cells.release(key);
+    }
+  }
+
+  #watch(): void {
+    const { clock, log } = this.#options;
+    this.#watchdog = clock.after(
+      PING_EVERY_MS,
+      () => {
+        for (const slot of this.#slots) {
+          const { thread } = slot;
+          if (thread === undefined) continue;
+          const blocked = thread.ping() >= PINGS_UNTIL_BLOCKED;
+          if (blocked && !slot.blocked) {
+            this.#stats.blocked.add();
+            log.error("a traffic worker does not answer: something in it blocks", { worker: thread.id });
+          } else if (!blocked && slot.blocked) log.info("a traffic worker answers again", { worker: thread.id });
+          slot.blocked = blocked;
+        }
+        this.#watch();
+      },
+      true,
+    );
+  }
+
+  /** Whether it was done within that time. */
+  #within(done: Promise<unknown>, deadlineMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(deadlineMs, () => resolve(false));
+      void done.then(() => {
+        timer.cancel();
+        resolve(true);
+      });
+    });
+  }
+}
+
+/** A worker's place: the thread in it may change. */
+class Slot {
+  readonly backoff: Backoff;
+  thread: WorkerThread | undefined = undefined;
+  /** The last generation that the thread has applied. */
+  applied = 0;
+  refused: readonly RefusedKey[] = [];
+  startedMs = 0;
+  blocked = false;
+  restart: Timer | undefined = undefined;
+  /** What the last thread here died of. */
+  lastError: unknown = undefined;
+  drained = Promise.withResolvers<void>();
+
+  constructor(backoff: Backoff) {
+    this.backoff = backoff;
+  }
+
+  begin(thread: WorkerThread, nowMs: number): void {
+    this.thread = thread;
+    this.applied = 0;
+    this.refused = [];
+    this.startedMs = nowMs;
+    this.blocked = false;
+    this.drained = Promise.withResolvers();
+  }
+}
+
+function kindOf(key: string): string {
+  return parseLaneKey(key).kind;
+}
+
+function clusterKeys(update: ConfigLaneUpdate): string[] {
+  return update.changed.map(({ key }) => key).filter((key) => kindOf(key) === "cluster");
+}

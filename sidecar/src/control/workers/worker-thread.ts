@@ -1,0 +1,96 @@
+import { Worker } from "node:worker_threads";
+import type { Json } from "@heddle/base";
+import type { FromWorker, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
+
+export interface WorkerThreadEvents {
+  onMessage(message: Exclude<FromWorker, { type: "inspected" | "pong" }>): void;
+  /** The thread is gone. `error`: what it died of; undefined if it was asked to end. */
+  onExit(error: unknown): void;
+}
+
+/**
+ * The control thread's end of one traffic worker. It outlives the thread: messages to a thread that is gone are dropped.
+ */
+export class WorkerThread {
+  readonly id: number;
+  readonly #thread: Worker;
+  readonly #inspecting = new Map<number, (value: Json) => void>();
+  #nextInspection = 0;
+  #error: unknown;
+  #gone = false;
+  #asked = false;
+  #pinged = 0;
+  #ponged = 0;
+  readonly #exited: Promise<void>;
+
+  constructor(entry: URL, start: WorkerStart, events: WorkerThreadEvents) {
+    this.id = start.worker;
+    this.#thread = new Worker(entry, {
+      name: `traffic-${start.worker}`,
+      workerData: start,
+      // Short-lived objects are few on the data path; a larger young generation only costs memory (see docs/architecture.md).
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#thread.on("exit", (code) => {
+        this.#gone = true;
+        for (const answer of this.#inspecting.values()) answer(null);
+        this.#inspecting.clear();
+        events.onExit(this.#asked ? undefined : (this.#error ?? new Error(`the thread ended with code ${code}`)));
+        resolve();
+      });
+    });
+    this.#thread.on("error", (error) => {
+      this.#error = error;
+    });
+    this.#thread.on("message", (message: FromWorker) => {
+      if (message.type === "pong") this.#ponged = message.id;
+      else if (message.type === "inspected") this.#inspected(message.id, message.value);
+      else events.onMessage(message);
+    });
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  post(message: ToWorker): void {
+    if (!this.#gone) this.#thread.postMessage(message);
+  }
+
+  /** Asks for an answer. Returns how many earlier questions have none yet. */
+  ping(): number {
+    const unanswered = this.#pinged - this.#ponged;
+    this.post({ type: "ping", id: ++this.#pinged });
+    return unanswered;
+  }
+
+  /** A picture of the worker's inside, or null if it ends before it answers. */
+  inspect(): Promise<Json> {
+    if (this.#gone) return Promise.resolve(null);
+    const id = this.#nextInspection++;
+    return new Promise((resolve) => {
+      this.#inspecting.set(id, resolve);
+      this.post({ type: "inspect", id });
+    });
+  }
+
+  /** Asks the thread to end at once. Resolves when it is gone. */
+  stop(): Promise<void> {
+    this.#asked = true;
+    this.post({ type: "stop" });
+    return this.#exited;
+  }
+
+  /** Ends the thread without asking. */
+  async terminate(): Promise<void> {
+    this.#asked = true;
+    await this.#thread.terminate();
+    await this.#exited;
+  }
+
+  #inspected(id: number, value: Json): void {
+    this.#inspecting.get(id)?.(value);
+    this.#inspecting.delete(id);
+  }
+}

@@ -1,0 +1,136 @@
+import { writeSync } from "node:fs";
+import type { MessagePort } from "node:worker_threads";
+import { type Clock, type Json, systemClock } from "@heddle/base";
+import { testRewrap } from "@heddle/net";
+import { createLog, type Log, type MetricScope, SharedMetrics } from "@heddle/telemetry";
+import { ConnectionLimit } from "../listener/connection-limit.ts";
+import { ListenerSet } from "../listener/listener-set.ts";
+import type { NetworkFilterFactory } from "../network/network-filter.ts";
+import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
+import { WorkerCells } from "./worker-cells.ts";
+import {
+  CONNECTIONS_KEY,
+  type FromWorker,
+  type RefusedKey,
+  type ToWorker,
+  type WorkerStart,
+} from "./worker-messages.ts";
+
+/** What a worker's parts get from it. */
+export interface WorkerEnv {
+  readonly worker: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: MetricScope;
+  /** Ends the series that carry these labels. */
+  readonly retireMetrics: (labels: Readonly<Record<string, string>>) => void;
+  readonly cells: WorkerCells;
+}
+
+/** Everything behind the listeners: builds what serves connections from the configuration. */
+export interface WorkerHost {
+  /** What must happen before a step and may take time, such as loading the module of a filter. */
+  prepare(update: DecodedUpdate): Promise<void>;
+  /**
+   * Puts routes, clusters and endpoints in force, in one synchronous block. Answers what it could not build; there the
+   * previous one goes on.
+   */
+  apply(update: DecodedUpdate): readonly RefusedKey[];
+  /** The filter of a chain of a listener; called after `apply` of the step that brought it. Throws if it cannot be built. */
+  readonly makeFilter: NetworkFilterFactory;
+  inspect(): Json;
+  /** The thread ends: write out what waits to be written. */
+  close(): void;
+}
+
+/**
+ * Runs a traffic worker: joins listeners, configuration and what serves, and does what the control thread says. One call per
+ * thread.
+ */
+export async function runWorker(
+  port: MessagePort,
+  start: WorkerStart,
+  makeHost: (env: WorkerEnv) => WorkerHost,
+): Promise<void> {
+  const tell = (message: FromWorker): void => port.postMessage(message);
+  const clock = systemClock;
+  const { worker, logLevel: level, logFormat: format } = start;
+  const log = createLog({ level, format, clock, write: writeLine }).with({ worker });
+  const metrics = new SharedMetrics((message) => tell({ type: "metrics", message }));
+  const cells = new WorkerCells(start.cells);
+  const env = { worker, clock, log, metrics, cells, retireMetrics: metrics.retire.bind(metrics) };
+  const rewrap = await testRewrap();
+  const host = makeHost(env);
+
+  const { sum, own } = cells.get(CONNECTIONS_KEY);
+  const listeners = new ListenerSet({
+    env: {
+      clock,
+      log,
+      metrics,
+      makeFilter: host.makeFilter,
+      connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
+      drainTimeMs: start.drainTimeMs,
+    },
+    rewrap,
+    onStopped: (key, reason, exhausted) => tell({ type: "accept-stopped", key, reason, exhausted }),
+  });
+  const receiver = new ConfigReceiver(clock, async (update) => {
+    await host.prepare(update);
+    // From here on nothing waits: traffic sees all of the step or nothing.
+    const refused = [...host.apply(update), ...applyListeners(listeners, update)];
+    tell({ type: "applied", generation: update.generation, refused });
+  });
+
+  port.on("message", (message: ToWorker) => {
+    switch (message.type) {
+      case "config":
+        cells.add(message.cells);
+        receiver.receive(message.update);
+        break;
+      case "listen":
+        listeners.addTarget(message.key, message.target);
+        break;
+      case "drain":
+        void listeners.drain(message.deadlineMs).then(() => tell({ type: "drained" }));
+        break;
+      case "stop":
+        host.close();
+        process.exit(0); // of this thread alone
+        break;
+      case "ping":
+        tell({ type: "pong", id: message.id });
+        break;
+      case "inspect":
+        tell({ type: "inspected", id: message.id, value: { listeners: listeners.inspect(), serving: host.inspect() } });
+        break;
+      default:
+        throw new Error(`unknown message ${(message satisfies never as { type: string }).type}`);
+    }
+  });
+  tell({ type: "started", rewrap });
+}
+
+function applyListeners(listeners: ListenerSet, { changed, removed }: DecodedUpdate): RefusedKey[] {
+  const refused: RefusedKey[] = [];
+  for (const { kind, name } of removed) if (kind === "listener") listeners.remove(name);
+  for (const entry of changed) {
+    if (entry.kind !== "listener") continue;
+    try {
+      listeners.set(entry.value);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      refused.push({ key: `listener/${entry.name}`, reason });
+    }
+  }
+  return refused;
+}
+
+/** `process.stderr` of a worker waits for the main thread. */
+function writeLine(line: string): void {
+  try {
+    writeSync(2, line);
+  } catch {
+    // Nobody reads, or not fast enough: a log line is not worth a request.
+  }
+}
