@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RequestHead } from "../head.ts";
-import { entries, ScriptedServer, summary, waysToCut } from "../testing/index.ts";
+import { AnsweringServer, entries, ScriptedServer, summary, waysToCut } from "../testing/index.ts";
 import type { H1ServerOptions } from "./server-connection.ts";
 
 const BASE = "GET / HTTP/1.1\r\nhost: a\r\n";
@@ -290,6 +290,32 @@ test("a request for a tunnel has no body", () => {
   refuses(400, `${upgrade}transfer-encoding: chunked\r\n\r\n0\r\n\r\n`);
   refuses(400, "CONNECT a:1 HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc");
   assert.equal(parse(`${upgrade}content-length: 0\r\n\r\n`).upgrade, "websocket");
+});
+
+test("what a connection remembers of names changes no later head", () => {
+  const server = new AnsweringServer();
+  const heads = [
+    "Host: a\r\nX-One: 1\r\nX-Two: 2\r\n",
+    "Host: a\r\nX-Two: 2\r\nX-One: 1\r\n",
+    "host: a\r\nx-one: 3\r\nX-TWO: 4\r\nX-Three: 5\r\n",
+    "X-One: 1\r\nHost: a\r\n",
+    "Host: a\r\nContent-Length: 0\r\nX-Two: :\r\n",
+    "Host: a\r\nX-One2: 1\r\nX-Tw: 2\r\n",
+  ];
+  for (const head of heads) server.receive(`GET / HTTP/1.1\r\n${head}\r\n`);
+  assert.deepEqual(
+    server.requests.map((request) => request.head?.headers.fields.join(" ")),
+    [
+      "x-one 1 x-two 2",
+      "x-two 2 x-one 1",
+      "x-one 3 x-two 4 x-three 5",
+      "x-one 1",
+      "content-length 0 x-two :",
+      "x-one2 1 x-tw 2",
+    ],
+  );
+  server.receive("GET / HTTP/1.1\r\nHost: a\r\nX-One2 : 1\r\n\r\n");
+  assert.equal(server.last.failure?.kind, "bad-request");
 });
 
 test("the head has a limit in bytes", () => {

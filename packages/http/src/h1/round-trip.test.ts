@@ -7,9 +7,11 @@ import { AnsweringServer, entries, ScriptedClient, ScriptedServer, summary } fro
 
 const RUNS = { seed: 9112, numRuns: 200 } as const;
 
-const token = fc.string({ unit: fc.constantFrom(..."abcxyz019-_.!~"), minLength: 1, maxLength: 12 });
+/** One of these characters. */
+const anyOf = (characters: string) => fc.constantFrom(...characters.split(""));
+const token = fc.string({ unit: anyOf("abcxyz019-_.!~"), minLength: 1, maxLength: 12 });
 const value = fc
-  .string({ unit: fc.constantFrom(...'aZ09 \t,;="%:\xe9\xff'), maxLength: 30 })
+  .string({ unit: anyOf('aZ09 \t,;="%:\xe9\xff'), maxLength: 30 })
   .map((text) => text.replace(/^[ \t]+|[ \t]+$/g, ""));
 const headers = fc
   .array(
@@ -20,12 +22,12 @@ const headers = fc
     { maxLength: 12 },
   )
   .map((pairs) => pairs.flat());
-const body = fc.array(fc.string({ unit: fc.constantFrom(..."ab\r\n0;\0\xff"), minLength: 1, maxLength: 40 }), {
+const body = fc.array(fc.string({ unit: anyOf("ab\r\n0;\0\xff"), minLength: 1, maxLength: 40 }), {
   maxLength: 6,
 });
 const framing = fc.constantFrom("length", "chunked", "trailers");
 const method = fc.constantFrom("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD");
-const path = fc.string({ unit: fc.constantFrom(...'az09/?&=%|{}"\\'), maxLength: 40 }).map((text) => `/${text}`);
+const path = fc.string({ unit: anyOf('az09/?&=%|{}"\\'), maxLength: 40 }).map((text) => `/${text}`);
 const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 30 });
 const request = fc.record({ method, path, headers, body, framing });
 const response = fc.record({ status: fc.constantFrom(200, 201, 404, 500, 599), headers, body, framing });
@@ -130,7 +132,7 @@ function mutations(text: string) {
   const edit = fc.tuple(
     fc.integer({ min: 0, max: text.length - 1 }),
     fc.integer({ min: 0, max: 2 }),
-    fc.string({ unit: fc.constantFrom(..."\r\n\t :;,0a\0\x7f\x80"), minLength: 1, maxLength: 3 }),
+    fc.string({ unit: anyOf("\r\n\t :;,0a\0\x7f\x80"), minLength: 1, maxLength: 3 }),
   );
   return fc.array(edit, { minLength: 1, maxLength: 4 }).map((edits) => {
     let result = text;
