@@ -12,7 +12,7 @@ import {
   resourceFromJson,
   type Snapshot,
 } from "@heddle/xds";
-import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
+import { ReportServer, XdsServer, xdsServerOptions } from "@heddle/xds/server";
 import { eventually, quietLog, quietMetrics, SettableSource } from "@heddle/xds/testing";
 import { sidecarBootstrap } from "./bootstrap.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
@@ -26,10 +26,12 @@ const types = makeResourceTypes({
   ]),
 });
 
-/** Workers that acknowledge when told to and remember what they were given. */
+/** Workers that serve a configuration when told to and remember what they were given. */
 class RecordedWorkers implements TrafficWorkers {
-  readonly name = "traffic-workers";
+  readonly name = "workers";
   readonly listeners = [];
+  readonly running = 1;
+  readonly restarts = 0;
   readonly held = new Map<string, unknown>();
   readonly stopped: number[] = [];
   acknowledged = 0;
@@ -42,6 +44,10 @@ class RecordedWorkers implements TrafficWorkers {
     this.generation = generation;
     for (const { key, bytes } of changed) this.held.set(key, decodeLane(key, new Uint8Array(bytes)));
     for (const key of removed) this.held.delete(key);
+  }
+
+  serveAll(): void {
+    this.acknowledged = this.generation;
   }
 
   async stop(drainMs: number): Promise<void> {
@@ -96,11 +102,13 @@ async function admin({ adminPort }: Started, path: string, method = "GET"): Prom
 async function controlPlane(
   t: TestContext,
   snapshot: Snapshot,
-): Promise<{ source: SettableSource; port: number; xds: XdsServer }> {
+): Promise<{ source: SettableSource; port: number; xds: XdsServer; reports: ReportServer }> {
   const source = new SettableSource(snapshot);
   const xds = new XdsServer({ source, log: quietLog, metrics: quietMetrics, clock: systemClock, identifier: "test" });
+  const reports = new ReportServer({ log: quietLog, clock: systemClock });
   const server = new Server(xdsServerOptions);
   xds.addTo(server);
+  reports.addTo(server);
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
@@ -110,7 +118,7 @@ async function controlPlane(
     xds.close();
     server.forceShutdown();
   });
-  return { source, port, xds };
+  return { source, port, xds, reports };
 }
 
 const cluster = (timeout: string): Json => ({
@@ -168,7 +176,10 @@ function snapshotOf(...resources: Json[]): Snapshot {
 
 for (const variant of ["GRPC", "DELTA_GRPC"] as const) {
   test(`${variant}: a sidecar serves what its control plane says, as complete configurations, and follows changes`, async (t) => {
-    const { source, port, xds } = await controlPlane(t, snapshotOf(cluster("1s"), assignment(1), listener, routes));
+    const { source, port, xds, reports } = await controlPlane(
+      t,
+      snapshotOf(cluster("1s"), assignment(1), listener, routes),
+    );
     const bootstrap = `
       node: { id: shop/web/1, cluster: web }
       dynamic_resources:
@@ -195,7 +206,8 @@ for (const variant of ["GRPC", "DELTA_GRPC"] as const) {
 
     assert.equal(sidecar.state, "INITIALIZING", "the workers have not said that they serve it");
     assert.equal((await admin(started, "/ready")).status, 503);
-    workers.acknowledged = workers.generation;
+    workers.serveAll();
+    await eventually(() => sidecar.state === "LIVE", "readiness");
     assert.deepEqual(await admin(started, "/ready"), { status: 200, body: "LIVE\n" });
 
     // A cluster that changes with its endpoints is one step: never one without the other.
@@ -209,6 +221,8 @@ for (const variant of ["GRPC", "DELTA_GRPC"] as const) {
 
     // What the control plane sees, and what admin shows.
     await eventually(() => xds.nodes()[0]?.types.length === 4, "the control plane's view");
+    const reported = () => reports.stateOf("shop/web/1")?.report;
+    await eventually(() => reported()?.health.ready === true && reported()?.resources.length === 4, "the report");
     assert.match((await admin(started, "/clusters")).body, /orders::10\.0\.0\.1:2::health_flags::healthy/);
     assert.match((await admin(started, "/config_dump")).body, /"route_config_name": "routes"/);
     assert.match((await admin(started, "/stats?filter=cluster_manager")).body, /cluster_manager\.active_clusters: 2\n/);
@@ -228,8 +242,8 @@ test("a static sidecar is ready at once, and resolves its DNS clusters", async (
   const started = await start(t, "--config-yaml", bootstrap);
   await eventually(() => started.workers.held.has("endpoints/a"), "the addresses");
   assert.match((await admin(started, "/clusters")).body, /a::127\.0\.0\.7:80::hostname::a\.test/);
-  started.workers.acknowledged = started.workers.generation;
-  assert.equal(started.sidecar.state, "LIVE");
+  started.workers.serveAll();
+  await eventually(() => started.sidecar.state === "LIVE", "readiness");
 });
 
 test("quitquitquit asks for the end; stopping drains, and asked twice drains no longer", async (t) => {

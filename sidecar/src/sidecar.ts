@@ -3,7 +3,7 @@ import { type AssembledResource, ConfigAssembler, LaneBook } from "@heddle/confi
 import { type Log, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
 import type { ResourceTypes } from "@heddle/xds";
-import { XdsClient, xdsDial } from "@heddle/xds/client";
+import { ReportClient, type ResourceStatus, type SidecarReport, XdsClient, xdsDial } from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
 import type { AdminPage } from "./control/admin/admin-page.ts";
 import { AdminServer } from "./control/admin/admin-server.ts";
@@ -14,6 +14,7 @@ import { type ServerState, serverPages } from "./control/admin/server-pages.ts";
 import { statsPages } from "./control/admin/stats-pages.ts";
 import { statsView } from "./control/admin/stats-view.ts";
 import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
+import { sidecarReport } from "./control/report.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import { xdsTarget } from "./control/xds-target.ts";
 import { VERSION } from "./version.ts";
@@ -63,6 +64,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const { bootstrap, warnings } = options.start;
   for (const warning of warnings) log.warn("configuration without effect", { field: warning });
 
+  const startedMs = clock.now();
   const registry = new MetricsRegistry();
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
   const lanes = new LaneBook();
@@ -71,6 +73,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   // Configuration. The three know each other only through these callbacks, and nobody calls before `assembler.start`.
   const client = bootstrap.xds === undefined ? ok(undefined) : makeClient();
   if (!client.ok) return client;
+  const reports = new ReportClient({ report, clock, log: log.with({ part: "report" }) });
   const dns = new DnsClusters({ ...options, onResolved: (config, endpoints) => assembler.resolved(config, endpoints) });
   const assembler = new ConfigAssembler({
     clock,
@@ -83,13 +86,16 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     onConfig(delta) {
       const update = lanes.apply(delta);
       if (update !== undefined) workers.apply(update);
+      reports.changed();
     },
     onReady() {
       readyGeneration = lanes.generation;
-      log.info("configuration is complete", { generation: lanes.generation });
+      reports.changed();
+      log.info("the configuration is complete", { generation: readyGeneration });
     },
   });
 
+  /** What the workers have to serve for the sidecar to be ready. */
   let readyGeneration = Number.POSITIVE_INFINITY;
   let stopping: Promise<void> | undefined;
   const state = (): ServerState => {
@@ -102,6 +108,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   if (!listening.ok) return err(listening.error);
 
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
+    reports.close();
     client.value?.close();
     assembler.close();
     dns.close();
@@ -143,8 +150,32 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       metrics,
       random: options.random,
       onUpdate: (update) => assembler.update(update),
+      onStatus: () => reports.changed(),
+      onConnected: (channel) => reports.attach(channel),
     });
     return ok(client);
+  }
+
+  function report(): SidecarReport {
+    return sidecarReport({
+      node: bootstrap.node,
+      version: VERSION,
+      wallNowMs: clock.wallNow(),
+      uptimeMs: clock.now() - startedMs,
+      statuses: statuses(),
+      resources: assembler.resources(),
+      registry,
+      health: {
+        ready: state() === "LIVE",
+        workers: workers.running,
+        workerRestarts: workers.restarts,
+        residentBytes: process.memoryUsage.rss(),
+      },
+    });
+  }
+
+  function statuses(): readonly ResourceStatus[] {
+    return client.ok ? (client.value?.statuses() ?? []) : [];
   }
 
   function adminPages(): AdminPage[] {
@@ -153,7 +184,6 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     const gauges = serverGauges(metrics, { clock, state, resources, residentBytes });
     const parts: Inspectable[] = [workers, dns];
     if (client.ok && client.value !== undefined) parts.push(client.value);
-    const statuses = () => (client.ok ? (client.value?.statuses() ?? []) : []);
     return [
       ...serverPages({
         version: VERSION,

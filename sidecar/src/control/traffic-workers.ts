@@ -10,6 +10,10 @@ export interface TrafficWorkers extends Inspectable {
   apply(update: ConfigLaneUpdate): void;
   /** The generation that every running worker serves. */
   readonly acknowledged: number;
+  /** Running now. */
+  readonly running: number;
+  /** Died and were replaced since the start. */
+  readonly restarts: number;
   /** Where the listeners really listen. */
   readonly listeners: readonly { readonly name: string; readonly address: Address }[];
   /**

@@ -16,6 +16,6 @@ export interface AssembledResource<Config = unknown> {
   readonly active: Versioned<Config> | undefined;
   /** What will serve once `waitingFor` has come. */
   readonly warming: Versioned<Config> | undefined;
-  /** For a person: 'endpoints "orders"'. */
+  /** "<kind>/<name>": "endpoints/orders", "dns/a" (of a cluster), "cluster/*" (the first clusters, before any listener). */
   readonly waitingFor: readonly string[];
 }

@@ -148,7 +148,7 @@ export class ClusterAssembly {
         source: "dynamic",
         active,
         warming: undefined,
-        waitingFor: active === undefined ? [`endpoints "${service}"`] : [],
+        waitingFor: active === undefined ? [`endpoints/${service}`] : [],
       };
     }
   }
@@ -258,6 +258,6 @@ function serviceName(config: ClusterConfig | undefined): string | undefined {
   return config?.discovery.type === "EDS" ? config.discovery.serviceName : undefined;
 }
 
-function waits({ discovery }: ClusterConfig): string {
-  return discovery.type === "EDS" ? `endpoints "${discovery.serviceName}"` : "its first DNS answer";
+function waits({ name, discovery }: ClusterConfig): string {
+  return discovery.type === "EDS" ? `endpoints/${discovery.serviceName}` : `dns/${name}`;
 }

@@ -133,7 +133,7 @@ test("statement 56: an EDS cluster warms until its first assignment", () => {
   world.cds(edsCluster("a"));
   assert.equal(world.step(), "nothing");
   assert.deepEqual(world.wanted.get("endpoints"), ["a"]);
-  assert.deepEqual(world.waitingFor("cluster", "a"), ['endpoints "a"']);
+  assert.deepEqual(world.waitingFor("cluster", "a"), ["endpoints/a"]);
   world.eds(assignment("a", 1));
   assert.equal(world.step(), "cluster/a endpoints/a");
   assert.equal(world.clock.pending, 0);
@@ -385,7 +385,7 @@ test("a listener waits for every route configuration that any of its filter chai
   world.lds(listener("in", "r1", "r2"));
   world.rds(routes("r1"));
   assert.equal(world.step(), "nothing");
-  assert.deepEqual(world.waitingFor("listener", "in"), ['route configuration "r2"']);
+  assert.deepEqual(world.waitingFor("listener", "in"), ["route-configuration/r2"]);
   world.rds(routes("r2"));
   assert.equal(world.step(), "listener/in route-configuration/r1 route-configuration/r2");
 });
@@ -492,7 +492,7 @@ test("no listener serves before the first clusters do, and all of it is one step
   const world = new World({ staticListeners: [listener("admin")] });
   world.lds(listener("in"));
   assert.deepEqual(world.served("listeners"), []);
-  assert.deepEqual(world.waitingFor("listener", "in"), ["the clusters"]);
+  assert.deepEqual(world.waitingFor("listener", "in"), ["cluster/*"]);
   world.cds(edsCluster("a"));
   assert.deepEqual(world.served("listeners"), []);
   assert.equal(world.readyCalls, 0);

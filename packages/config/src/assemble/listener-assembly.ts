@@ -108,13 +108,13 @@ export class ListenerAssembly {
   *resources(): Generator<AssembledResource<ListenerConfig | RouteConfiguration>> {
     for (const [name, { source, active, warming }] of this.#listeners) {
       const missing = warming === undefined ? [] : this.#missing(warming.config);
-      const waitingFor = missing.map((route) => `route configuration "${route}"`);
-      if (warming !== undefined && !this.#open) waitingFor.push("the clusters");
+      const waitingFor = missing.map((route) => `route-configuration/${route}`);
+      if (warming !== undefined && !this.#open) waitingFor.push("cluster/*");
       yield { kind: "listener", name, source, active, warming, waitingFor };
     }
     for (const name of this.#users.keys()) {
       const active = this.#routes.get(name);
-      const waitingFor = active === undefined ? [`route configuration "${name}"`] : [];
+      const waitingFor = active === undefined ? [`route-configuration/${name}`] : [];
       yield { kind: "route-configuration", name, source: "dynamic", active, warming: undefined, waitingFor };
     }
   }

@@ -1,0 +1,86 @@
+import type { AssembledResource, NodeIdentity } from "@heddle/config";
+import type { MetricsRegistry } from "@heddle/telemetry";
+import type { ResourceReport, ResourceStatus, SidecarHealth, SidecarReport } from "@heddle/xds/client";
+
+/** What a report tells of. */
+export interface ReportSubjects {
+  readonly node: NodeIdentity;
+  readonly version: string;
+  readonly wallNowMs: number;
+  readonly uptimeMs: number;
+  readonly statuses: readonly ResourceStatus[];
+  readonly resources: readonly AssembledResource[];
+  readonly registry: MetricsRegistry;
+  readonly health: Pick<SidecarHealth, "ready" | "workers" | "workerRestarts" | "residentBytes">;
+}
+
+/** What this sidecar holds and refuses, and how it fares, for its control plane and for `heddle status`. */
+export function sidecarReport(subjects: ReportSubjects): SidecarReport {
+  return {
+    nodeId: subjects.node.id,
+    nodeCluster: subjects.node.cluster,
+    timeMs: subjects.wallNowMs,
+    version: subjects.version,
+    uptimeMs: subjects.uptimeMs,
+    resources: resourceReports(subjects.statuses, subjects.resources),
+    health: { ...subjects.health, ...trafficFigures(subjects.registry) },
+  };
+}
+
+/**
+ * What became of everything that the control plane was asked for, ordered by type and name: what the client accepted or
+ * refused, and, of what it accepted, what the assembler still keeps back.
+ */
+export function resourceReports(
+  statuses: readonly ResourceStatus[],
+  resources: readonly AssembledResource[],
+): readonly ResourceReport[] {
+  const warming = new Map<string, AssembledResource>();
+  for (const resource of resources)
+    if (resource.source === "dynamic" && resource.warming !== undefined)
+      warming.set(`${resource.kind}/${resource.name}`, resource);
+  return statuses
+    .map((status) => toReport(status, warming.get(`${status.kind}/${status.name}`)))
+    .toSorted((a, b) => compare(a.typeUrl, b.typeUrl) || compare(a.name, b.name));
+}
+
+function toReport(status: ResourceStatus, warming: AssembledResource | undefined): ResourceReport {
+  const { typeUrl, name, errors, rejectedVersion, unhonoured, updatedAtMs } = status;
+  // A refused version is the more important news; the version before it may be warming all the same.
+  const isWarming = warming !== undefined && status.state === "SYNCED";
+  return {
+    typeUrl,
+    name,
+    version: warming === undefined ? status.version : (warming.active?.version ?? ""),
+    state: isWarming ? "WARMING" : status.state,
+    errors,
+    rejectedVersion,
+    unhonoured,
+    waitsFor: warming?.waitingFor ?? [],
+    updatedAtMs,
+  };
+}
+
+/** Which series make up which figure, whatever their labels. */
+const FIGURES = {
+  downstreamConnections: "http.downstream_cx_active",
+  upstreamConnections: "cluster.upstream_cx_active",
+  requests: "http.downstream_rq_total",
+  requests5xx: "http.downstream_rq_5xx",
+} as const satisfies { readonly [figure in keyof SidecarHealth]?: string };
+
+function trafficFigures(registry: MetricsRegistry): { [figure in keyof typeof FIGURES]: number } {
+  const sums = new Map<string, number>();
+  for (const { name, value } of registry.collect()) sums.set(name, (sums.get(name) ?? 0) + value);
+  const of = (figure: keyof typeof FIGURES): number => sums.get(FIGURES[figure]) ?? 0;
+  return {
+    downstreamConnections: of("downstreamConnections"),
+    upstreamConnections: of("upstreamConnections"),
+    requests: of("requests"),
+    requests5xx: of("requests5xx"),
+  };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
