@@ -51,11 +51,15 @@ export interface ServerConnection {
 }
 
 export interface ServerConnectionEvents {
-  /** A request's head begins; the returned decoder gets its head next. */
+  /**
+   * A request's head begins, with its first byte; the returned decoder gets the head next, or `onReset` if it never
+   * becomes one.
+   */
   onRequest(encoder: ResponseEncoder): RequestDecoder;
   /**
-   * The peer broke the protocol where there is no exchange to tell. The codec has answered (400, 431, 501, 505) where
-   * an answer was possible and ends the connection; this is for counters and one log line.
+   * The peer broke the protocol before there was a request: its head cannot be read. The codec has answered (400, 431,
+   * 501, 505) where an answer was possible and ends the connection; the decoder, if one had begun, has had `onReset`.
+   * This is for counters and one log line. A body that is broken is told to the decoder alone.
    */
   onProtocolError(failure: Failure, answeredStatus: number | undefined): void;
   /** The connection became idle: a keep-alive timer may start. */
@@ -64,6 +68,10 @@ export interface ServerConnectionEvents {
 
 /** Gets one request, as it arrives. */
 export interface RequestDecoder {
+  /**
+   * A request that asks for a tunnel (`upgrade`, CONNECT) has no body, but does not end with its head: its direction
+   * carries the tunnel once 101 (2xx to CONNECT) has been sent. If another answer is sent, nothing more comes.
+   */
   onHead(head: RequestHead, endStream: boolean): void;
   onData(chunk: Uint8Array, endStream: boolean): void;
   /** Ends the request. */
