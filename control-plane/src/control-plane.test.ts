@@ -11,6 +11,7 @@ import {
   decodeDeltaDiscoveryResponse,
   encodeDeltaDiscoveryRequest,
 } from "@heddle/proto";
+import { ReportClient, type SidecarReport, xdsDial } from "@heddle/xds/client";
 import { quietLog, quietMetrics } from "@heddle/xds/testing";
 import { adminUrl } from "./admin/admin-server.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
@@ -119,6 +120,25 @@ describe("a control plane", { timeout: 30_000 }, () => {
     assert.equal((await ads.next()).typeUrl, ENDPOINTS);
   });
 
+  it("says what a sidecar reports about itself", async () => {
+    const started = await start({ "shop.yaml": SERVICES });
+    const ads = connect(started, "default/stock-1/a");
+    await ads.subscribe(CLUSTER);
+    const reports = new ReportClient({ report: () => REPORT, clock: systemClock, log: quietLog });
+    const channel = xdsDial(formatHostPort(started.controlPlane.xdsAddress))();
+    ends.push(
+      () => channel.close(),
+      () => reports.close(),
+    );
+    reports.attach(channel);
+    await until(async () => (await statusOf(started)).nodes[0]?.unhonoured !== undefined);
+    const [node] = (await statusOf(started)).nodes;
+    assert.deepEqual(node?.unhonoured, [{ resource: "orders", path: "lb_policy", note: "has no effect" }]);
+    assert.deepEqual(node?.unsettled, [
+      { resource: "stock", state: "WARMING", errors: [], waitsFor: ["endpoints/stock"] },
+    ]);
+  });
+
   it("names the port that is taken, and leaves nothing behind", async () => {
     const { controlPlane, root } = await start();
     await assert.rejects(
@@ -146,6 +166,36 @@ describe("a control plane", { timeout: 30_000 }, () => {
   });
 });
 
+const REPORT: SidecarReport = {
+  nodeId: "default/stock-1/a",
+  nodeCluster: "stock-1",
+  timeMs: 0,
+  version: "0.1.0",
+  uptimeMs: 1,
+  resources: [
+    { name: "orders", state: "SYNCED", unhonoured: [{ path: "lb_policy", note: "has no effect" }], waitsFor: [] },
+    { name: "stock", state: "WARMING", unhonoured: [], waitsFor: ["endpoints/stock"] },
+  ].map((one) => ({
+    ...one,
+    state: one.state as "SYNCED" | "WARMING",
+    typeUrl: CLUSTER,
+    version: "1",
+    errors: [],
+    rejectedVersion: "",
+    updatedAtMs: undefined,
+  })),
+  health: {
+    ready: true,
+    workers: 1,
+    downstreamConnections: 0,
+    upstreamConnections: 0,
+    requests: 0,
+    requests5xx: 0,
+    workerRestarts: 0,
+    residentBytes: 0,
+  },
+};
+
 interface Started {
   readonly root: string;
   readonly controlPlane: ControlPlane;
@@ -153,6 +203,8 @@ interface Started {
 
 interface StatusBody {
   readonly nodes: readonly {
+    readonly unhonoured?: unknown;
+    readonly unsettled?: unknown;
     readonly types: readonly { readonly type: string; readonly rejected: { readonly message: string } | null }[];
   }[];
   readonly diagnostics: readonly { readonly text: string }[];

@@ -1,8 +1,9 @@
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
 import { makeResourceTypes } from "@heddle/xds";
-import { XdsServer } from "@heddle/xds/server";
+import { ReportServer, XdsServer } from "@heddle/xds/server";
 import { serveAdmin } from "./admin/admin-server.ts";
+import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
 import type { HostPort } from "./serve/address.ts";
 import { serveXds } from "./serve/serve-xds.ts";
@@ -41,9 +42,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const snapshots = new Snapshots(makeResourceTypes({ httpFilters: "unchecked" }));
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });
+  const reports = new ReportServer({ clock, log });
 
-  const served = await serveXds(xds, xdsAddress);
-  const pages = adminPages({ identifier, sources, snapshots, nodes: xds, collectMetrics });
+  const served = await serveXds(xds, reports, xdsAddress);
+  const pages = adminPages({ identifier, sources, snapshots, nodes: new NodeStatuses(xds, reports), collectMetrics });
   const admin = await serveAdmin(pages, adminAddress).catch(async (error: unknown) => {
     await served.close();
     throw error;

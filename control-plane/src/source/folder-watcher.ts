@@ -14,7 +14,7 @@ export class FolderWatcher {
 
   /** Replaces the folders that are watched. One that cannot be watched is tried again the next time. */
   watch(folders: ReadonlySet<string>): void {
-    for (const folder of [...this.#watchers.keys()]) if (!folders.has(folder)) this.#drop(folder);
+    for (const folder of this.#watchers.keys()) if (!folders.has(folder)) this.#drop(folder);
     for (const folder of folders) {
       if (this.#watchers.has(folder)) continue;
       try {
@@ -28,7 +28,7 @@ export class FolderWatcher {
   }
 
   close(): void {
-    for (const folder of [...this.#watchers.keys()]) this.#drop(folder);
+    for (const folder of this.#watchers.keys()) this.#drop(folder);
   }
 
   #drop(folder: string): void {

@@ -6,10 +6,10 @@ import { itemKey, type Source } from "./source.ts";
 export interface SourceFixture {
   readonly source: Source;
   /** Puts one or more documents under a name, in place of what was there. Resolves when it has been put. */
-  put(name: string, yaml: string): Promise<void>;
-  remove(name: string): Promise<void>;
+  readonly put: (name: string, yaml: string) => Promise<void>;
+  readonly remove: (name: string) => Promise<void>;
   /** Ends what the fixture itself holds; the source has been closed before. */
-  dispose(): Promise<void>;
+  readonly dispose: () => Promise<void>;
 }
 
 /** What every source does, whatever it reads from. One call in each source's test. */

@@ -1,0 +1,50 @@
+import type { Inspectable, Json } from "@heddle/base";
+import type { ReportServer, SidecarState, XdsServer } from "@heddle/xds/server";
+
+/**
+ * Who is connected: what each node accepted or rejected, as the server saw it, and, of a sidecar of ours, what it says
+ * about itself.
+ */
+export class NodeStatuses implements Inspectable {
+  readonly name = "nodes";
+  readonly #xds: XdsServer;
+  readonly #reports: ReportServer;
+
+  constructor(xds: XdsServer, reports: ReportServer) {
+    this.#xds = xds;
+    this.#reports = reports;
+  }
+
+  inspect(): Json {
+    return (this.#xds.inspect() as readonly { readonly id: string }[]).map((node) => ({
+      ...node,
+      ...reported(this.#reports.stateOf(node.id)),
+    }));
+  }
+}
+
+/** Nothing of a client that does not report: an Envoy, a gRPC client. */
+function reported(state: SidecarState | undefined): { readonly [key: string]: Json } {
+  if (state === undefined) return {};
+  const { report, receivedAtMs } = state;
+  const isWaiting = (state: string): boolean => state !== "SYNCED" && state !== "UNSPECIFIED";
+  return {
+    reportedAt: new Date(receivedAtMs).toISOString(),
+    version: report.version,
+    uptimeMs: report.uptimeMs,
+    health: { ...report.health },
+    // What the sidecar accepted and does not do.
+    unhonoured: report.resources.flatMap(({ name, unhonoured }) =>
+      unhonoured.map(({ path, note }) => ({ resource: name, path, note })),
+    ),
+    // What it has not in force as it should be.
+    unsettled: report.resources
+      .filter(({ state }) => isWaiting(state))
+      .map(({ name, state, errors, waitsFor }) => ({
+        resource: name,
+        state,
+        errors: [...errors],
+        waitsFor: [...waitsFor],
+      })),
+  };
+}

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { HELP, parseFlags } from "./flags.ts";
+
+describe("flags", () => {
+  it("have defaults for all but the folder", () => {
+    const read = parseFlags(["--config", "a", "--config", "b"]);
+    assert.deepEqual(read.ok && read.value, {
+      type: "run",
+      flags: {
+        folders: ["a", "b"],
+        xdsAddress: { host: "127.0.0.1", port: 15_010 },
+        adminAddress: { host: "127.0.0.1", port: 15_014 },
+        identifier: undefined,
+        logLevel: "info",
+        logFormat: "text",
+        exitWithParent: false,
+      },
+    });
+  });
+
+  it("are all read", () => {
+    const words =
+      "--config a --xds-address [::1]:1 --admin-address localhost:2 --identifier x --log-level warning --log-format json --exit-with-parent";
+    const read = parseFlags(words.split(" "));
+    assert.deepEqual(read.ok && read.value.type === "run" && read.value.flags, {
+      folders: ["a"],
+      xdsAddress: { host: "::1", port: 1 },
+      adminAddress: { host: "localhost", port: 2 },
+      identifier: "x",
+      logLevel: "warn",
+      logFormat: "json",
+      exitWithParent: true,
+    });
+  });
+
+  it("that are wrong are said all at once", () => {
+    const read = parseFlags([
+      "--xds-address",
+      "15010",
+      "--admin-address",
+      "a:b",
+      "--log-level",
+      "loud",
+      "--log-format",
+      "xml",
+    ]);
+    assert.deepEqual(read.ok || read.error, [
+      "--config is missing: the folder of configuration files",
+      '--log-level: found "loud", allowed: trace, debug, info, warn, error, off',
+      '--log-format: found "xml", allowed: text, json',
+      '--xds-address: found "15010", allowed: HOST:PORT such as 127.0.0.1:15010',
+      '--admin-address: found "a:b", allowed: HOST:PORT such as 127.0.0.1:15010',
+    ]);
+    assert.match((parseFlags(["--nothing"]) as { error: readonly string[] }).error[0] ?? "", /--nothing/);
+  });
+
+  it("ask for help, which tells of each", () => {
+    assert.deepEqual(parseFlags(["-h"]), { ok: true, value: { type: "print", what: "help" } });
+    assert.deepEqual(parseFlags(["--version"]), { ok: true, value: { type: "print", what: "version" } });
+    for (const flag of [
+      "config",
+      "xds-address",
+      "admin-address",
+      "identifier",
+      "log-level",
+      "log-format",
+      "exit-with-parent",
+    ])
+      assert.ok(HELP.includes(`--${flag} `), flag);
+  });
+});
