@@ -1,12 +1,11 @@
 import { Backoff, type Clock, type Json, type Timer } from "@heddle/base";
-import type { ConfigDelta, ConfigLaneUpdate } from "@heddle/config";
-import { laneKey, parseLaneKey } from "@heddle/config/lanes";
+import type { ConfigLaneEntry, ConfigLaneUpdate, LaneBook } from "@heddle/config";
+import { decodeLane, parseLaneKey } from "@heddle/config/lanes";
 import type { SocketOpener } from "@heddle/net";
 import type { Log, LogLevel, MetricScope, MetricsRegistry } from "@heddle/telemetry";
 import { type Address, CIRCUIT_BREAKER_CELLS, type ListenerConfig } from "@heddle/traffic";
 import { CONNECTIONS_KEY, type FromWorker, type RefusedKey } from "../../traffic/worker/worker-messages.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
-import { LaneStore } from "./lane-store.ts";
 import { ListenSockets } from "./listen-sockets.ts";
 import { SharedCells } from "./shared-cells.ts";
 import { WorkerStats } from "./worker-stats.ts";
@@ -24,6 +23,8 @@ export interface WorkerSupervisorOptions {
   readonly metrics: MetricScope;
   /** Gets the workers' metrics, by the worker's number (from 1). */
   readonly registry: MetricsRegistry;
+  /** The configuration, for a worker that begins with nothing. */
+  readonly lanes: LaneBook;
   /** How long connections of a listener or filter chain that is gone may go on. */
   readonly drainTimeMs: number;
   /** Of the process. */
@@ -53,18 +54,23 @@ export class WorkerSupervisor implements TrafficWorkers {
   readonly #cells = new SharedCells();
   readonly #slots: Slot[] = [];
   readonly #stats: WorkerStats;
-  readonly #lanes = new LaneStore();
-  /** Listeners that are held back, by name. */
-  readonly #refused = new Map<string, { readonly config: ListenerConfig; readonly reason: string }>();
+  /** What workers have of each listener, by key. It differs from the configuration where that is held back. */
+  readonly #servedListeners = new Map<string, ConfigLaneEntry>();
+  /** Listeners that are held back, by key, with the reason. */
+  readonly #refused = new Map<string, { readonly entry: ConfigLaneEntry; readonly reason: string }>();
   /** Names whose cells may be given away once a generation is applied. */
   readonly #releases: { readonly generation: number; readonly keys: readonly string[] }[] = [];
   #steps: Promise<void> = Promise.resolve();
-  #appliedGeneration = 0;
+  #acknowledged = 0;
   #nextWorker = 1;
   #restarts = 0;
   #retry: Timer | undefined;
   #watchdog: Timer | undefined;
   #state: "new" | "running" | "draining" | "stopped" = "new";
+  #stopping: Promise<void> | undefined;
+  /** Ends the waiting for connections to drain. */
+  readonly #hurry = Promise.withResolvers<void>();
+
   constructor(options: WorkerSupervisorOptions) {
     this.#options = options;
     this.#sockets = new ListenSockets(options.opener);
@@ -72,12 +78,8 @@ export class WorkerSupervisor implements TrafficWorkers {
     this.#cells.ensure([CONNECTIONS_KEY], 1);
   }
 
-  get generation(): number {
-    return this.#lanes.generation;
-  }
-
-  get appliedGeneration(): number {
-    return this.#appliedGeneration;
+  get acknowledged(): number {
+    return this.#acknowledged;
   }
 
   get running(): number {
@@ -88,12 +90,8 @@ export class WorkerSupervisor implements TrafficWorkers {
     return this.#restarts;
   }
 
-  get addresses(): readonly { readonly name: string; readonly address: Address }[] {
+  get listeners(): readonly { readonly name: string; readonly address: Address }[] {
     return this.#sockets.addresses;
-  }
-
-  get refusedListeners(): ReadonlyMap<string, string> {
-    return new Map([...this.#refused].map(([name, { reason }]) => [name, reason]));
   }
 
   async start(): Promise<void> {
@@ -110,9 +108,8 @@ export class WorkerSupervisor implements TrafficWorkers {
   }
 
   /** Steps are taken in the order of the calls; sockets are opened first. */
-  apply(delta: ConfigDelta): Promise<void> {
-    this.#steps = this.#steps.then(() => this.#step(delta));
-    return this.#steps;
+  apply(update: ConfigLaneUpdate): void {
+    this.#steps = this.#steps.then(() => this.#step(update));
   }
 
   /** What the living workers show of themselves, by their number. */
@@ -125,10 +122,9 @@ export class WorkerSupervisor implements TrafficWorkers {
     return {
       state: this.#state,
       sharing: this.#sockets.sharing,
-      generation: this.generation,
-      appliedGeneration: this.#appliedGeneration,
+      acknowledged: this.#acknowledged,
       downstreamConnections: this.#cells.sums(CONNECTIONS_KEY)[0] ?? 0,
-      refusedListeners: Object.fromEntries(this.refusedListeners),
+      refusedListeners: Object.fromEntries([...this.#refused].map(([key, { reason }]) => [key, reason])),
       workers: this.#slots.map(({ thread, applied, blocked, refused }) => ({
         worker: thread?.id ?? 0,
         applied,
@@ -138,31 +134,30 @@ export class WorkerSupervisor implements TrafficWorkers {
     };
   }
 
-  async drain(deadlineMs: number): Promise<void> {
-    if (this.#state !== "running") return;
+  async stop(drainMs: number): Promise<void> {
+    if (drainMs <= 0) this.#hurry.resolve();
+    this.#stopping ??= this.#drain(drainMs).then(() => this.#end());
+    await this.#stopping;
+  }
+
+  async #drain(deadlineMs: number): Promise<void> {
     this.#state = "draining";
     await this.#steps;
     this.#sockets.close(); // new connections are refused from the moment in which the last worker closes its own
     const drained = this.#slots.map((slot) => {
       slot.restart?.cancel();
-      const { thread } = slot;
-      if (thread === undefined) return Promise.resolve();
-      thread.post({ type: "drain", deadlineMs });
-      return slot.drained.promise; // or until `stop` ends the thread
+      slot.thread?.post({ type: "drain", deadlineMs });
+      return slot.thread === undefined ? undefined : slot.drained.promise;
     });
-    await this.#within(Promise.all(drained), deadlineMs + STOP_WITHIN_MS);
+    await this.#within(Promise.race([Promise.all(drained), this.#hurry.promise]), deadlineMs + STOP_WITHIN_MS);
   }
 
-  async stop(): Promise<void> {
+  async #end(): Promise<void> {
     this.#state = "stopped";
     this.#watchdog?.cancel();
     this.#retry?.cancel();
-    await this.#steps;
-    this.#sockets.close();
     await Promise.all(
-      this.#slots.map(async (slot) => {
-        slot.restart?.cancel();
-        const { thread } = slot;
+      this.#slots.map(async ({ thread }) => {
         if (thread === undefined) return;
         // A blocked thread does not hear.
         if (!(await this.#within(thread.stop(), STOP_WITHIN_MS))) await thread.terminate();
@@ -170,24 +165,26 @@ export class WorkerSupervisor implements TrafficWorkers {
     );
   }
 
-  async #step({ changed, removed }: ConfigDelta): Promise<void> {
+  async #step(update: ConfigLaneUpdate): Promise<void> {
     if (this.#state === "draining" || this.#state === "stopped") return;
-    const listeners: ListenerConfig[] = [];
-    for (const [key, value] of changed) if (kindOf(key) === "listener") listeners.push(value as ListenerConfig);
-    const gone = removed.map(parseLaneKey).flatMap(({ kind, name }) => (kind === "listener" ? [name] : []));
-    for (const name of [...gone, ...listeners.map((listener) => listener.name)]) this.#refused.delete(name);
-    const { opened, refused } = await this.#sockets.step(listeners, gone);
-    for (const config of listeners) {
-      const reason = refused.get(config.name);
-      if (reason !== undefined) this.#refuse(config, reason);
+    const listeners = update.changed.filter(({ key }) => kindOf(key) === "listener");
+    const gone = update.removed.filter((key) => kindOf(key) === "listener");
+    for (const key of [...gone, ...listeners.map((entry) => entry.key)]) this.#refused.delete(key);
+    const { opened, refused } = await this.#sockets.step(
+      listeners.map(({ key, bytes }) => decodeLane(key, new Uint8Array(bytes)) as ListenerConfig),
+      gone.map((key) => parseLaneKey(key).name),
+    );
+    for (const entry of listeners) {
+      const reason = refused.get(parseLaneKey(entry.key).name);
+      if (reason === undefined) this.#servedListeners.set(entry.key, entry);
+      else this.#refuse(entry, reason);
     }
+    for (const key of gone) this.#servedListeners.delete(key);
 
-    const heldBack = new Set([...refused.keys()].map((name) => laneKey("listener", name)));
-    const update = this.#lanes.step({ changed: new Map([...changed].filter(([key]) => !heldBack.has(key))), removed });
     for (const place of opened) {
       for (const { thread } of this.#slots) if (thread !== undefined) this.#sendTarget(thread, place);
     }
-    if (update !== undefined) this.#publish(update);
+    this.#publish({ ...update, changed: update.changed.filter(({ key }) => !this.#refused.has(key)) });
   }
 
   #publish(update: ConfigLaneUpdate): void {
@@ -199,11 +196,18 @@ export class WorkerSupervisor implements TrafficWorkers {
     }
   }
 
+  /** The configuration as workers have it, for one that begins with nothing. */
+  #everything(): ConfigLaneUpdate {
+    const all = this.#options.lanes.everything();
+    const rest = all.changed.filter(({ key }) => kindOf(key) !== "listener");
+    return { ...all, changed: [...rest, ...this.#servedListeners.values()] };
+  }
+
   /** Resolves when the thread runs or is gone. */
   #spawn(slot: Slot): Promise<void> {
     const { entry, log, logLevel, logFormat, drainTimeMs, maxDownstreamConnections, clock } = this.#options;
     const worker = this.#nextWorker++;
-    const update = this.#lanes.everything();
+    const update = this.#everything();
     this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
     const cells = this.#cells.tableFor(worker);
     const start = { worker, logLevel, logFormat, drainTimeMs, maxDownstreamConnections, cells };
@@ -301,17 +305,17 @@ export class WorkerSupervisor implements TrafficWorkers {
     }
   }
 
-  #refuse(config: ListenerConfig, reason: string): void {
-    const { log, clock } = this.#options;
-    log.error("a listener's address cannot be had; it is tried again", { listener: config.name, reason });
+  #refuse(entry: ConfigLaneEntry, reason: string): void {
+    const { log, clock, lanes } = this.#options;
+    log.error("a listener's address cannot be had; it is tried again", { key: entry.key, reason });
     this.#stats.listenRefused.add();
-    this.#refused.set(config.name, { config, reason });
+    this.#refused.set(entry.key, { entry, reason });
     this.#retry ??= clock.after(
       REOPEN_AFTER_MS,
       () => {
         this.#retry = undefined;
-        const again = [...this.#refused.values()].map((held) => held.config);
-        void this.apply({ changed: new Map(again.map((one) => [laneKey("listener", one.name), one])), removed: [] });
+        const changed = [...this.#refused.values()].map((held) => held.entry);
+        this.apply({ generation: lanes.generation, changed, removed: [] });
       },
       true,
     );
@@ -320,8 +324,8 @@ export class WorkerSupervisor implements TrafficWorkers {
   /** Notes the generation that all workers have reached. */
   #settle(): void {
     const reached = Math.min(...this.#slots.map(({ applied }) => applied));
-    if (reached <= this.#appliedGeneration) return;
-    this.#appliedGeneration = reached;
+    if (reached <= this.#acknowledged) return;
+    this.#acknowledged = reached;
     while (this.#releases[0] !== undefined && this.#releases[0].generation <= reached) {
       for (const key of this.#releases.shift()?.keys ?? []) this.#cells.release(key);
     }
