@@ -38,7 +38,7 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
   response: ResponseHead | undefined = undefined;
   requestTrailers: HeaderMap | undefined = undefined;
   responseTrailers: HeaderMap | undefined = undefined;
-  readonly downstream: DownstreamInfo;
+  downstream: DownstreamInfo;
   readonly upstream = new UpstreamState();
   trace: TraceContext;
   requestId = "";
@@ -92,8 +92,12 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
 
   // === what the owner of an exchange gives
 
+  /**
+   * The first look at a request, before any filter: false if it has been answered. May set `requestEnded`.
+   */
+  protected abstract admit(): boolean;
   protected abstract matchRoute(): ChainRoute | undefined;
-  protected abstract now(): number;
+  abstract now(): number;
   protected abstract startTimer(delayMs: number, callback: () => void): Timer;
   protected abstract startSideRequest(
     cluster: string,
@@ -124,13 +128,7 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
     this.#running = -1;
     try {
       this.requestEnded = endStream;
-      if (this.chain.places.length > 0) this.#filters = this.chain.instantiate(this.#lookUpRoute());
-      if (this.#filters.length === 0) {
-        this.#headToTerminal(endStream);
-      } else {
-        this.#requestFlow = new Flow(this, this.#filters, this.chain.bufferLimitBytes, 0, 1);
-        this.#requestFlow.head(0, endStream);
-      }
+      if (this.admit()) this.#beginRequest(this.requestEnded);
     } catch (error) {
       this.#crash(error);
     }
@@ -240,6 +238,16 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
   /** The terminal filter takes request data again. */
   terminalDrained(): void {
     if (!this.finished) this.#guarded(-1, () => this.#restartRequest(StopReason.SinkFull));
+  }
+
+  /** The terminal filter has caught an exception of its own code. */
+  caught(error: unknown): void {
+    const running = this.#running;
+    const runningFlow = this.#runningFlow;
+    this.#running = -1;
+    this.#crash(error);
+    this.#running = running;
+    this.#runningFlow = runningFlow;
   }
 
   /** Runs a callback of the terminal filter (a timer, a connection that is ready) under this exchange's guard. */
@@ -476,6 +484,16 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
 
   // === the two ends
 
+  #beginRequest(endStream: boolean): void {
+    if (this.chain.places.length > 0) this.#filters = this.chain.instantiate(this.#lookUpRoute());
+    if (this.#filters.length === 0) {
+      this.#headToTerminal(endStream);
+      return;
+    }
+    this.#requestFlow = new Flow(this, this.#filters, this.chain.bufferLimitBytes, 0, 1);
+    this.#requestFlow.head(0, endStream);
+  }
+
   #headToTerminal(endStream: boolean): void {
     this.#terminal = this.chain.terminal.createTerminal!(this); // a chain without one cannot be made
     this.#terminal.onRequestHead(endStream);
@@ -553,22 +571,25 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
     const body = reply.body === undefined || reply.body === "" ? EMPTY : Buffer.from(reply.body, "utf8");
     const headers = reply.headers?.clone() ?? new HeaderMap();
     if (body.length > 0) headers.set("content-type", reply.contentType ?? "text/plain");
-    headers.set("content-length", String(body.length));
+    // RFC 9110 §8.6: none on 204; on 304 and for HEAD it would tell of a body that is not sent.
+    if (reply.status !== 204 && reply.status !== 304) headers.set("content-length", String(body.length));
     const head = new ResponseHead(reply.status, headers);
     this.response = head;
+    const headOnly =
+      body.length === 0 || this.request.method === "HEAD" || reply.status === 204 || reply.status === 304;
 
     // Filters that have seen the request, but have not yet seen the head of an answer that is now replaced.
     const first = this.#responseFlow?.reached ?? (this.#requestFlow?.reached ?? 0) - 1;
     this.#responseFlow?.close();
     if (!throughFilters || first < 0) {
       this.#responseFlow = undefined;
-      this.#headToDownstream(head, body.length === 0);
-      if (body.length > 0 && !this.finished) this.#dataToDownstream(body, true);
+      this.#headToDownstream(head, headOnly);
+      if (!headOnly && !this.finished) this.#dataToDownstream(body, true);
       return;
     }
     const flow = this.#beginResponseFlow(first);
-    flow.head(first, body.length === 0);
-    if (body.length > 0 && !flow.closed && !this.finished) flow.data(first, body, true);
+    flow.head(first, headOnly);
+    if (!headOnly && !flow.closed && !this.finished) flow.data(first, body, true);
   }
 
   #beginResponseFlow(first: number): Flow {

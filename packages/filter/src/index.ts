@@ -1,3 +1,4 @@
+export { ByteHold } from "./byte-hold.ts";
 export { type Cancellable, ChainExchange, type ChainRoute } from "./chain-exchange.ts";
 export type {
   DownstreamInfo,

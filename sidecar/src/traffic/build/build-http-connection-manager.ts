@@ -1,0 +1,37 @@
+import type { HttpFilterRegistry } from "@heddle/filter";
+import { type AccessLogConfig, compileRouteConfiguration, type HttpConnectionManagerConfig } from "@heddle/traffic";
+import type { AccessLogger } from "../http/access-logger.ts";
+import { HttpConnectionManager } from "../http/http-connection-manager.ts";
+import type { HttpEnv } from "../http/http-env.ts";
+import { buildFilterChain } from "./build-filter-chain.ts";
+
+/** What building needs besides what the built parts need. */
+export interface BuildEnv extends HttpEnv {
+  readonly filters: HttpFilterRegistry;
+  makeAccessLogger(configs: readonly AccessLogConfig[]): AccessLogger;
+}
+
+/** Builds the connection manager of one filter chain of a listener. Throws on configuration that was not validated. */
+export function buildHttpConnectionManager(
+  config: HttpConnectionManagerConfig,
+  listener: { readonly name: string; readonly bufferLimitBytes: number },
+  env: BuildEnv,
+): HttpConnectionManager {
+  const log = env.log.with({ listener: listener.name });
+  const metrics = env.metrics.scope("http", { envoy_http_conn_manager_prefix: config.statPrefix });
+  const chain = buildFilterChain(config.httpFilters, env.filters, listener.bufferLimitBytes, (name) => ({
+    name,
+    clock: env.clock,
+    log: log.with({ filter: name }),
+    metrics,
+  }));
+  const inlineRoutes =
+    config.routes.type === "inline" ? compileRouteConfiguration(config.routes.routeConfig) : undefined;
+  return new HttpConnectionManager({
+    config,
+    chain,
+    inlineRoutes,
+    accessLogger: env.makeAccessLogger(config.accessLog),
+    env,
+  });
+}

@@ -1,0 +1,129 @@
+import type { Failure } from "@heddle/base";
+import type { DownstreamInfo, FilterChain } from "@heddle/filter";
+import { defaultHttpLimits, type H1ServerOptions, HeaderMap, ResponseHead } from "@heddle/http";
+import type { Connection } from "@heddle/net";
+import type { HttpConnectionManagerConfig, RouteTable } from "@heddle/traffic";
+import type { NetworkFilter } from "../network/network-filter.ts";
+import type { AccessLogger } from "./access-logger.ts";
+import { HttpConnection } from "./http-connection.ts";
+import type { HttpEnv } from "./http-env.ts";
+import type { HttpExchange } from "./http-exchange.ts";
+import { HttpStats } from "./http-stats.ts";
+import { RequestPreparation } from "./prepare-request.ts";
+import type { TrafficRuntime } from "./traffic-runtime.ts";
+
+/** How a connection manager is put together; everything in it has been built. */
+export interface HttpConnectionManagerParts {
+  readonly config: HttpConnectionManagerConfig;
+  readonly chain: FilterChain;
+  /** Of an inline route configuration; undefined where the table comes by name from the runtime. */
+  readonly inlineRoutes: RouteTable | undefined;
+  readonly accessLogger: AccessLogger;
+  readonly env: HttpEnv;
+}
+
+/**
+ * `envoy.filters.network.http_connection_manager`: turns connections into exchanges. One for each filter chain of a
+ * listener, shared by all its connections; it is immutable, and what changes without it (routes, clusters) is read from
+ * the runtime once per exchange.
+ */
+export class HttpConnectionManager implements NetworkFilter {
+  readonly config: HttpConnectionManagerConfig;
+  readonly chain: FilterChain;
+  readonly env: HttpEnv;
+  readonly stats: HttpStats;
+  readonly preparation: RequestPreparation;
+  readonly codecOptions: H1ServerOptions;
+  readonly #inlineRoutes: RouteTable | undefined;
+  readonly #accessLogger: AccessLogger;
+  /** Causes whose stack has been logged. */
+  readonly #reported = new Set<string>();
+
+  constructor({ config, chain, inlineRoutes, accessLogger, env }: HttpConnectionManagerParts) {
+    this.config = config;
+    this.chain = chain;
+    this.env = env;
+    this.stats = new HttpStats(env.metrics, config.statPrefix);
+    this.preparation = new RequestPreparation(config);
+    this.codecOptions = {
+      limits: {
+        ...defaultHttpLimits,
+        maxHeadBytes: config.maxRequestHeadersKb * 1024,
+        maxHeaderCount: config.maxHeadersCount,
+      },
+    };
+    this.#inlineRoutes = inlineRoutes;
+    this.#accessLogger = accessLogger;
+  }
+
+  /** Serves a connection from now on. `onClosed` is called once, when it is closed. */
+  serve(connection: Connection, downstream: DownstreamInfo, onClosed: () => void): HttpConnection {
+    return new HttpConnection(this, connection, downstream, onClosed);
+  }
+
+  close(): void {
+    this.chain.close();
+  }
+
+  routeTable(runtime: TrafficRuntime): RouteTable | undefined {
+    const { routes } = this.config;
+    return routes.type === "rds" ? runtime.routeTables.get(routes.routeConfigName) : this.#inlineRoutes;
+  }
+
+  /** What every answer gets, whoever gave it. */
+  prepareResponse({ headers, status }: ResponseHead, exchange: HttpExchange): void {
+    const { config } = this;
+    switch (config.serverHeaderTransformation) {
+      case "OVERWRITE":
+        headers.set("server", config.serverName);
+        break;
+      case "APPEND_IF_ABSENT":
+        if (!headers.has("server")) headers.append("server", config.serverName);
+        break;
+      case "PASS_THROUGH":
+        break;
+      default:
+        throw new Error(`unknown transformation ${config.serverHeaderTransformation satisfies never}`);
+    }
+    if (status >= 200 && !headers.has("date")) headers.append("date", this.env.date.value);
+    if (config.via !== "") headers.append("via", config.via);
+    if (config.alwaysSetRequestIdInResponse && exchange.requestId !== "") {
+      headers.set("x-request-id", exchange.requestId);
+    }
+  }
+
+  continueHead(): ResponseHead {
+    return new ResponseHead(100, new HeaderMap());
+  }
+
+  exchangeEnded(exchange: HttpExchange): void {
+    const { stats } = this;
+    stats.rqActive.add(-1);
+    stats.rqTime.record(exchange.endMs - exchange.startMs);
+    if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
+    if (exchange.tunnel) stats.upgradesTotal.add();
+    this.#accessLogger.log(exchange);
+  }
+
+  /** Something threw. Counted always; the stack is logged once for each cause, or a broken filter would fill the disk. */
+  reportCrash(error: unknown, filterName: string | undefined): void {
+    this.stats.internalError.add();
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (this.#reported.has(stack) || this.#reported.size >= MAX_REPORTED) return;
+    this.#reported.add(stack);
+    this.env.log.error("an exchange was ended by an exception", { filter: filterName ?? "", stack });
+  }
+
+  reportProtocolError(reason: Failure, answeredStatus: number | undefined, downstream: DownstreamInfo): void {
+    this.stats.cxProtocolError.add();
+    if (reason.kind === "head-too-large") this.stats.rqTooLarge.add();
+    this.env.log.info("a client broke the protocol", {
+      client: downstream.directRemoteAddress,
+      listener: downstream.listener,
+      reason: reason.detail,
+      answered: answeredStatus ?? 0,
+    });
+  }
+}
+
+const MAX_REPORTED = 100;

@@ -1,0 +1,179 @@
+import { callbackTimer, type Drainable, type Failure, failure, type WheelTimer } from "@heddle/base";
+import type { DownstreamInfo } from "@heddle/filter";
+import {
+  H1ServerConnection,
+  type RequestDecoder,
+  type ResponseEncoder,
+  type ServerConnectionEvents,
+} from "@heddle/http";
+import type { Connection, ConnectionHandler } from "@heddle/net";
+import type { HttpConnectionManager } from "./http-connection-manager.ts";
+import { HttpExchange } from "./http-exchange.ts";
+
+/**
+ * A client's connection: joins the transport, the codec and the exchanges, and watches the time of all of them with one
+ * timer. The timer is set to the earliest moment at which something can be overdue; when it fires, deadlines that have
+ * moved meanwhile are only read again.
+ */
+export class HttpConnection implements ConnectionHandler, ServerConnectionEvents, Drainable {
+  readonly downstream: DownstreamInfo;
+  readonly #manager: HttpConnectionManager;
+  readonly #connection: Connection;
+  readonly #codec: H1ServerConnection;
+  readonly #onClosed: () => void;
+  readonly #startMs: number;
+  readonly #watch: WheelTimer;
+  #nextCheckMs = Infinity;
+  #exchange: HttpExchange | undefined = undefined;
+  #exchanges = 0;
+  /** Since when no exchange has been open; Infinity while one is. */
+  #idleSinceMs: number;
+  #maxDurationAtMs = Infinity;
+  /** The codec has ended the connection; when the client does not close by then, we do. */
+  #closeAtMs = Infinity;
+  #gone = false;
+
+  constructor(
+    manager: HttpConnectionManager,
+    connection: Connection,
+    downstream: DownstreamInfo,
+    onClosed: () => void,
+  ) {
+    this.#manager = manager;
+    this.#connection = connection;
+    this.downstream = downstream;
+    this.#onClosed = onClosed;
+    this.#codec = new H1ServerConnection(connection, this, manager.codecOptions);
+    this.#watch = callbackTimer(() => this.#check());
+    const now = manager.env.clock.now();
+    this.#startMs = now;
+    this.#idleSinceMs = now;
+    const { maxConnectionDurationMs, idleTimeoutMs } = manager.config;
+    if (maxConnectionDurationMs > 0) this.#maxDurationAtMs = now + maxConnectionDurationMs;
+    this.checkBy(Math.min(this.#maxDurationAtMs, idleTimeoutMs > 0 ? now + idleTimeoutMs : Infinity), now);
+    manager.stats.cxTotal.add();
+    manager.stats.cxActive.add(1);
+    connection.start(this);
+  }
+
+  /** Takes no further exchange: closes now if there is none, else tells the client with the answer. */
+  drain(): void {
+    this.#codec.drain();
+    this.#watchForEnd();
+  }
+
+  destroy(): void {
+    this.#connection.destroy();
+  }
+
+  /** Whether the exchange that is answered now is the last one that this connection may carry. */
+  isLastExchange(): boolean {
+    const max = this.#manager.config.maxRequestsPerConnection;
+    if (max === 0 || this.#exchanges < max) return false;
+    this.#manager.stats.cxMaxRequests.add();
+    return true;
+  }
+
+  /** Has the deadlines looked at by then at the latest. `now` is the clock's. */
+  checkBy(atMs: number, now: number): void {
+    if (atMs >= this.#nextCheckMs || this.#gone) return;
+    this.#nextCheckMs = atMs;
+    this.#manager.env.wheel.start(this.#watch, atMs - now);
+  }
+
+  exchangeEnded(exchange: HttpExchange): void {
+    if (this.#exchange === exchange) this.#exchange = undefined;
+    this.#watchForEnd();
+  }
+
+  // === the codec tells
+
+  onRequest(encoder: ResponseEncoder): RequestDecoder {
+    this.#exchanges++;
+    this.#idleSinceMs = Infinity;
+    this.#manager.stats.rqTotal.add();
+    this.#manager.stats.rqHttp1Total.add();
+    this.#manager.stats.rqActive.add(1);
+    this.#exchange = new HttpExchange(this.#manager, this, encoder);
+    return this.#exchange;
+  }
+
+  onProtocolError(reason: Failure, answeredStatus: number | undefined): void {
+    this.#manager.reportProtocolError(reason, answeredStatus, this.downstream);
+  }
+
+  onIdle(): void {
+    const now = this.#manager.env.clock.now();
+    this.#idleSinceMs = now;
+    const { idleTimeoutMs } = this.#manager.config;
+    if (idleTimeoutMs > 0) this.checkBy(now + idleTimeoutMs, now);
+  }
+
+  // === the transport tells
+
+  onData(bytes: Uint8Array): void {
+    this.#codec.receive(bytes);
+    this.#watchForEnd();
+  }
+
+  onEnd(): void {
+    this.#codec.receiveEnd();
+    this.#watchForEnd();
+  }
+
+  onDrain(): void {
+    this.#codec.transportDrained();
+  }
+
+  onClose(reason: Failure | undefined): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#codec.transportClosed(reason ?? CLIENT_GONE);
+    const { env, stats } = this.#manager;
+    env.wheel.cancel(this.#watch);
+    stats.cxActive.add(-1);
+    stats.cxLengthMs.record(env.clock.now() - this.#startMs);
+    this.#onClosed();
+  }
+
+  // === time
+
+  #check(): void {
+    this.#nextCheckMs = Infinity;
+    const { env, stats, config } = this.#manager;
+    const now = env.clock.now();
+    if (this.#closeAtMs <= now) {
+      this.#connection.destroy();
+      return;
+    }
+    if (this.#maxDurationAtMs <= now) {
+      this.#maxDurationAtMs = Infinity;
+      stats.cxMaxDuration.add();
+      this.drain();
+    }
+    const idleAtMs = config.idleTimeoutMs > 0 ? this.#idleSinceMs + config.idleTimeoutMs : Infinity;
+    if (idleAtMs <= now) {
+      this.#idleSinceMs = Infinity;
+      stats.cxIdleTimeout.add();
+      this.drain();
+    }
+    this.#exchange?.checkDeadlines(now);
+    const next = Math.min(
+      this.#closeAtMs,
+      this.#maxDurationAtMs,
+      idleAtMs <= now ? Infinity : idleAtMs,
+      this.#exchange?.nextDeadline() ?? Infinity,
+    );
+    this.checkBy(next, now);
+  }
+
+  /** Once the codec has ended the connection the client has a moment to read what was sent (RFC 9112 §9.6). */
+  #watchForEnd(): void {
+    if (!this.#codec.ended || this.#closeAtMs !== Infinity || this.#gone) return;
+    const now = this.#manager.env.clock.now();
+    this.#closeAtMs = now + this.#manager.config.delayedCloseTimeoutMs;
+    this.checkBy(this.#closeAtMs, now);
+  }
+}
+
+const CLIENT_GONE = failure("downstream-reset", "downstream", "the client closed the connection");

@@ -1,0 +1,12 @@
+import type { Live } from "@heddle/base";
+import type { UpstreamEnv } from "../upstream/upstream-env.ts";
+import type { DateHeader } from "./date-header.ts";
+import type { RandomHex } from "./random-hex.ts";
+import type { TrafficRuntime } from "./traffic-runtime.ts";
+
+/** What the HTTP stage of one worker needs from outside. */
+export interface HttpEnv extends UpstreamEnv {
+  readonly runtime: Live<TrafficRuntime>;
+  readonly date: DateHeader;
+  readonly randomHex: RandomHex;
+}

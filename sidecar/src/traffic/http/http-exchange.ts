@@ -1,0 +1,310 @@
+import { type Failure, failure, type Result, type Timer } from "@heddle/base";
+import { type Cancellable, ChainExchange, type ChainRoute, type SideRequest, type SideResponse } from "@heddle/filter";
+import { HeaderMap, type RequestDecoder, RequestHead, type ResponseEncoder, type ResponseHead } from "@heddle/http";
+import type { TraceContext } from "@heddle/telemetry";
+import type { SelectedRoute } from "@heddle/traffic";
+import { sendSideRequest } from "../upstream/side-request.ts";
+import { answerFailure } from "./answer-failure.ts";
+import type { HttpConnection } from "./http-connection.ts";
+import type { HttpConnectionManager } from "./http-connection-manager.ts";
+import { prepareRequest } from "./prepare-request.ts";
+import { traceOf } from "./trace-context.ts";
+import type { TrafficRuntime } from "./traffic-runtime.ts";
+
+/** The router's two timeouts; their deadlines stand in the exchange, which is asked when time has passed. */
+export interface RouteTimeouts {
+  onRouteTimeout(): void;
+  onTryTimeout(): void;
+}
+
+/**
+ * One request that a client sent, and its answer. What filters see of it is `ChainExchange`; here is what ties it to the
+ * downstream codec, to the configuration that was current at its head, and to the clock.
+ *
+ * Timeouts are deadlines in plain fields. The connection looks at them when the earliest can have passed, so an exchange
+ * that ends in time has touched no timer.
+ */
+export class HttpExchange extends ChainExchange implements RequestDecoder {
+  readonly manager: HttpConnectionManager;
+  readonly runtime: TrafficRuntime;
+  /** A whole number, drawn once: `runtime_fraction` and the weighted cluster are decided by it. */
+  readonly random: number;
+  readonly #connection: HttpConnection;
+  readonly #encoder: ResponseEncoder;
+
+  /** When anything was last sent or received. */
+  lastActivityMs: number;
+  /** 0: no limit. */
+  idleLimitMs: number;
+  headDeadlineMs = Infinity;
+  requestDeadlineMs = Infinity;
+  durationDeadlineMs = Infinity;
+  routeDeadlineMs = Infinity;
+  tryDeadlineMs = Infinity;
+  routeTimeouts: RouteTimeouts | undefined = undefined;
+
+  constructor(manager: HttpConnectionManager, connection: HttpConnection, encoder: ResponseEncoder) {
+    const { clock, random, runtime } = manager.env;
+    const startMs = clock.now();
+    super(manager.chain, NO_HEAD, connection.downstream, NO_TRACE, startMs, clock.wallNow());
+    this.manager = manager;
+    this.runtime = runtime.current;
+    this.random = random();
+    this.#connection = connection;
+    this.#encoder = encoder;
+    this.lastActivityMs = startMs;
+    const { config } = manager;
+    this.idleLimitMs = config.streamIdleTimeoutMs;
+    if (config.requestHeadersTimeoutMs > 0) this.headDeadlineMs = startMs + config.requestHeadersTimeoutMs;
+    if (config.requestTimeoutMs > 0) this.requestDeadlineMs = startMs + config.requestTimeoutMs;
+    if (config.maxStreamDurationMs > 0) this.durationDeadlineMs = startMs + config.maxStreamDurationMs;
+    connection.checkBy(this.nextDeadline(), startMs);
+  }
+
+  // === RequestDecoder: the codec tells
+
+  onHead(head: RequestHead, endStream: boolean): void {
+    this.request = head;
+    this.headDeadlineMs = Infinity;
+    this.#touch();
+    this.receiveHead(endStream);
+  }
+
+  onData(chunk: Uint8Array, endStream: boolean): void {
+    this.#touch();
+    if (endStream) this.requestDeadlineMs = Infinity;
+    this.receiveData(chunk, endStream);
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    this.#touch();
+    this.requestDeadlineMs = Infinity;
+    this.receiveTrailers(trailers);
+  }
+
+  onReset(reason: Failure): void {
+    if (this.finished) return;
+    this.manager.stats.rqRxReset.add();
+    const { details, flags = 0 } = answerFailure(reason, this.requestEnded);
+    this.responseFlags |= flags;
+    this.responseCodeDetails = details;
+    this.receiveReset(reason);
+  }
+
+  onDrain(): void {
+    this.#touch();
+    this.downstreamDrained();
+  }
+
+  // === what the router asks and tells
+
+  get selectedRoute(): SelectedRoute | undefined {
+    return this.route as SelectedRoute | undefined; // `matchRoute` gives nothing else
+  }
+
+  setRouteDeadline(atMs: number): void {
+    this.routeDeadlineMs = atMs;
+    this.#connection.checkBy(atMs, this.now());
+  }
+
+  setTryDeadline(atMs: number): void {
+    this.tryDeadlineMs = atMs;
+    this.#connection.checkBy(atMs, this.now());
+  }
+
+  /** A route's own limits replace those of the listener. */
+  useRouteLimits(idleTimeoutMs: number | undefined, maxDurationMs: number | undefined): void {
+    if (idleTimeoutMs !== undefined) this.idleLimitMs = idleTimeoutMs;
+    if (maxDurationMs !== undefined) {
+      this.durationDeadlineMs = maxDurationMs === 0 ? Infinity : this.startMs + maxDurationMs;
+    }
+    this.#connection.checkBy(this.nextDeadline(), this.now());
+  }
+
+  /** The earliest moment at which something may have to be done. */
+  nextDeadline(): number {
+    const idle = this.idleLimitMs > 0 ? this.lastActivityMs + this.idleLimitMs : Infinity;
+    return Math.min(
+      idle,
+      this.headDeadlineMs,
+      this.requestDeadlineMs,
+      this.durationDeadlineMs,
+      this.routeDeadlineMs,
+      this.tryDeadlineMs,
+    );
+  }
+
+  checkDeadlines(now: number): void {
+    if (this.nextDeadline() <= now) this.guard(() => this.#endOverdue(now));
+  }
+
+  override fail(reason: Failure): void {
+    if (this.finished) return;
+    if (reason.side === "upstream") this.upstream.failure = reason;
+    const reply = answerFailure(reason, this.requestEnded);
+    if (!this.responseBegun) {
+      this.reply(reply);
+      return;
+    }
+    this.responseFlags |= reply.flags ?? 0;
+    this.responseCodeDetails = reply.details.replace("before_response_started", "after_response_started");
+    this.abort(reason);
+  }
+
+  /** The connection ends after this exchange. */
+  closeConnectionAfter(): void {
+    this.#connection.drain();
+  }
+
+  // === ChainExchange asks
+
+  /** What is done before the filters see the request. */
+  protected override admit(): boolean {
+    const { manager, request: head } = this;
+    // RFC 7540 §3.2, deprecated by RFC 9113 §3.1: HTTP/2 over cleartext begins with prior knowledge only.
+    if (head.upgrade === "h2c" && head.method !== "CONNECT") {
+      head.upgrade = undefined;
+      head.headers.remove("http2-settings");
+      this.requestEnded = true; // a request that asks for an upgrade has no body
+    }
+    if (this.requestEnded) this.requestDeadlineMs = Infinity;
+    const refusal = prepareRequest(head, manager.preparation, this);
+    this.trace = traceOf(head.headers, manager.env.randomHex);
+    if (refusal !== undefined) {
+      this.reply(refusal);
+      return false;
+    }
+    if ((head.upgrade !== undefined || head.method === "CONNECT") && !this.#allowsUpgrade(head)) {
+      this.fail(UPGRADE_REFUSED);
+      return false;
+    }
+    if (!manager.config.proxy100Continue && head.headers.get("expect")?.toLowerCase() === "100-continue") {
+      head.headers.remove("expect");
+      if (!this.requestEnded) this.#encoder.sendInformational(manager.continueHead());
+    }
+    return true;
+  }
+
+  protected override matchRoute(): ChainRoute | undefined {
+    const route = this.manager.routeTable(this.runtime)?.match(this.request, this.random);
+    if (route === undefined) this.manager.stats.noRoute.add();
+    return route;
+  }
+
+  override now(): number {
+    return this.manager.env.clock.now();
+  }
+
+  protected override startTimer(delayMs: number, callback: () => void): Timer {
+    return this.manager.env.clock.after(delayMs, callback, true);
+  }
+
+  protected override startSideRequest(
+    clusterName: string,
+    request: SideRequest,
+    callback: (result: Result<SideResponse, Failure>) => void,
+  ): Cancellable {
+    return sendSideRequest(this.runtime.clusters.get(clusterName), clusterName, request, this.manager.env, callback);
+  }
+
+  protected override writeInformational(head: ResponseHead): void {
+    if (head.status === 100 && !this.manager.config.proxy100Continue) return; // ours has been sent
+    this.#encoder.sendInformational(head);
+  }
+
+  protected override writeHead(head: ResponseHead, endStream: boolean): void {
+    this.#touch();
+    this.manager.prepareResponse(head, this);
+    if (this.#connection.isLastExchange()) this.#connection.drain();
+    this.#encoder.sendHead(head, endStream);
+  }
+
+  protected override writeData(chunk: Uint8Array, endStream: boolean): boolean {
+    this.#touch();
+    return this.#encoder.sendData(chunk, endStream);
+  }
+
+  protected override writeTrailers(trailers: HeaderMap): void {
+    this.#encoder.sendTrailers(trailers);
+  }
+
+  protected override writeReset(reason: Failure): void {
+    this.manager.stats.rqTxReset.add();
+    this.#encoder.reset(reason);
+  }
+
+  protected override pauseRequestSource(): void {
+    this.#encoder.pauseRequest();
+  }
+
+  protected override resumeRequestSource(): void {
+    this.#encoder.resumeRequest();
+  }
+
+  protected override crashed(error: unknown, filterName: string | undefined): void {
+    this.manager.reportCrash(error, filterName);
+  }
+
+  protected override ended(): void {
+    this.manager.exchangeEnded(this);
+    this.#connection.exchangeEnded(this);
+  }
+
+  // === private
+
+  /** A route's word on an upgrade counts more than the listener's (Envoy `upgrade_configs`). */
+  #allowsUpgrade(head: RequestHead): boolean {
+    const type = head.method === "CONNECT" && head.upgrade === undefined ? "connect" : (head.upgrade ?? "");
+    const action = this.selectedRoute?.entry.action;
+    const ofRoute = action?.type === "forward" ? action.forward.upgradeConfigs : NONE;
+    const decided = [...ofRoute, ...this.manager.config.upgradeConfigs].find((c) => c.upgradeType === type);
+    return decided?.enabled === true;
+  }
+
+  #touch(): void {
+    this.lastActivityMs = this.manager.env.clock.now();
+  }
+
+  #endOverdue(now: number): void {
+    const { stats } = this.manager;
+    if (this.headDeadlineMs <= now) {
+      stats.rqHeaderTimeout.add();
+      this.#giveUpOnClient(HEAD_TIMEOUT);
+    } else if (this.requestDeadlineMs <= now) {
+      stats.rqTimeout.add();
+      this.#giveUpOnClient(REQUEST_TIMEOUT);
+    } else if (this.durationDeadlineMs <= now) {
+      stats.rqMaxDuration.add();
+      this.durationDeadlineMs = Infinity;
+      this.#giveUpOnClient(DURATION_TIMEOUT);
+    } else if (this.idleLimitMs > 0 && this.lastActivityMs + this.idleLimitMs <= now) {
+      stats.rqIdleTimeout.add();
+      this.idleLimitMs = 0;
+      this.#giveUpOnClient(this.requestEnded ? UPSTREAM_SILENT : CLIENT_SILENT);
+    } else if (this.routeDeadlineMs <= now) {
+      this.routeDeadlineMs = Infinity;
+      this.routeTimeouts?.onRouteTimeout();
+    } else if (this.tryDeadlineMs <= now) {
+      this.tryDeadlineMs = Infinity;
+      this.routeTimeouts?.onTryTimeout();
+    }
+  }
+
+  /** If the request is not complete, what comes of it later must not be waited for. */
+  #giveUpOnClient(reason: Failure): void {
+    this.headDeadlineMs = Infinity;
+    this.requestDeadlineMs = Infinity;
+    if (!this.requestEnded) this.closeConnectionAfter();
+    this.fail(reason);
+  }
+}
+
+const NO_HEAD = new RequestHead("", "http", "", "", new HeaderMap());
+const NO_TRACE: TraceContext = { traceId: "", spanId: "", parentSpanId: "", sampled: false, traceState: "" };
+const NONE: readonly { readonly upgradeType: string; readonly enabled: boolean }[] = [];
+const UPGRADE_REFUSED = failure("upgrade-refused", "downstream", "no configuration allows this upgrade");
+const HEAD_TIMEOUT = failure("request-headers-timeout", "downstream", "the request's head did not come in time");
+const REQUEST_TIMEOUT = failure("request-timeout", "downstream", "the request did not come in time");
+const DURATION_TIMEOUT = failure("max-duration", "local", "the exchange lasted longer than it may");
+const CLIENT_SILENT = failure("downstream-idle-timeout", "downstream", "the client stopped sending its request");
+const UPSTREAM_SILENT = failure("stream-idle-timeout", "upstream", "nothing moved for longer than the idle timeout");

@@ -1,0 +1,71 @@
+import type { Counter, Gauge, Histogram, MetricScope } from "@heddle/telemetry";
+
+/**
+ * Handles of one connection manager's metrics, under Envoy's names (`http.<stat_prefix>.…`,
+ * config/http_conn_man/stats). Made when the manager is built.
+ */
+export class HttpStats {
+  readonly cxTotal: Counter;
+  readonly cxActive: Gauge;
+  readonly cxProtocolError: Counter;
+  readonly cxIdleTimeout: Counter;
+  readonly cxMaxDuration: Counter;
+  readonly cxMaxRequests: Counter;
+  readonly cxLengthMs: Histogram;
+  readonly rqTotal: Counter;
+  readonly rqActive: Gauge;
+  readonly rqCompleted: Counter;
+  readonly rqTime: Histogram;
+  readonly rqRxReset: Counter;
+  readonly rqTxReset: Counter;
+  readonly rqTimeout: Counter;
+  readonly rqIdleTimeout: Counter;
+  readonly rqHeaderTimeout: Counter;
+  readonly rqMaxDuration: Counter;
+  readonly rqTooLarge: Counter;
+  readonly rqHttp1Total: Counter;
+  readonly upgradesTotal: Counter;
+  readonly noRoute: Counter;
+  readonly noCluster: Counter;
+  readonly rqDirectResponse: Counter;
+  readonly rqRedirect: Counter;
+  /** Of heddle's own: exchanges that ended since something threw. */
+  readonly internalError: Counter;
+  /** By hundreds: place 2 counts 2xx. */
+  readonly #rqByClass: readonly Counter[];
+
+  constructor(metrics: MetricScope, statPrefix: string) {
+    const scope = metrics.scope("http", { envoy_http_conn_manager_prefix: statPrefix });
+    this.cxTotal = scope.counter("downstream_cx_total");
+    this.cxActive = scope.gauge("downstream_cx_active");
+    this.cxProtocolError = scope.counter("downstream_cx_protocol_error");
+    this.cxIdleTimeout = scope.counter("downstream_cx_idle_timeout");
+    this.cxMaxDuration = scope.counter("downstream_cx_max_duration_reached");
+    this.cxMaxRequests = scope.counter("downstream_cx_max_requests_reached");
+    this.cxLengthMs = scope.histogram("downstream_cx_length_ms");
+    this.rqTotal = scope.counter("downstream_rq_total");
+    this.rqActive = scope.gauge("downstream_rq_active");
+    this.rqCompleted = scope.counter("downstream_rq_completed");
+    this.rqTime = scope.histogram("downstream_rq_time");
+    this.rqRxReset = scope.counter("downstream_rq_rx_reset");
+    this.rqTxReset = scope.counter("downstream_rq_tx_reset");
+    this.rqTimeout = scope.counter("downstream_rq_timeout");
+    this.rqIdleTimeout = scope.counter("downstream_rq_idle_timeout");
+    this.rqHeaderTimeout = scope.counter("downstream_rq_header_timeout");
+    this.rqMaxDuration = scope.counter("downstream_rq_max_duration_reached");
+    this.rqTooLarge = scope.counter("downstream_rq_too_large");
+    this.rqHttp1Total = scope.counter("downstream_rq_http1_total");
+    this.upgradesTotal = scope.counter("downstream_cx_upgrades_total");
+    this.noRoute = scope.counter("no_route");
+    this.noCluster = scope.counter("no_cluster");
+    this.rqDirectResponse = scope.counter("rq_direct_response");
+    this.rqRedirect = scope.counter("rq_redirect");
+    this.internalError = scope.counter("internal_error");
+    this.#rqByClass = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].map((name) => scope.counter(`downstream_rq_${name}`));
+  }
+
+  countResponse(status: number): void {
+    this.rqCompleted.add();
+    this.#rqByClass[Math.trunc(status / 100)]?.add();
+  }
+}

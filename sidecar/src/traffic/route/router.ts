@@ -1,0 +1,626 @@
+import { backoffMs, type Failure, failure, type Timer } from "@heddle/base";
+import { ResponseFlag, type TerminalFilter } from "@heddle/filter";
+import { HeaderMap, type RequestEncoder, RequestHead, type ResponseDecoder, type ResponseHead } from "@heddle/http";
+import type { Endpoint, ForwardAction, Outcome, RetryPolicy, SelectedRoute } from "@heddle/traffic";
+import type { HttpExchange, RouteTimeouts } from "../http/http-exchange.ts";
+import type { Cluster } from "../upstream/cluster.ts";
+import type { H1PooledConnection } from "../upstream/pool/h1-connection.ts";
+import type { Pool, PoolWaiter } from "../upstream/pool/pool.ts";
+import { isIdempotent } from "./idempotent.ts";
+import { RequestCopy } from "./request-copy.ts";
+import { retryDecision } from "./retry-policies.ts";
+import type { RouterConfig } from "./router-config.ts";
+
+/**
+ * One exchange from its route to the end of its answer, over as many attempts as it takes.
+ *
+ *     start ─> waiting ─> sending ─> done           waiting: for a picker or for a connection
+ *                ^  └────────┘│                      sending: an attempt has a connection
+ *                └─ pausing <─┘                      pausing: before a retry
+ *
+ * An attempt may be followed by another one for three reasons, asked in this order:
+ * 1. Replay, once: a pooled connection that was closed while it was idle. Only on a reused connection, without any byte of
+ *    an answer, and only if no byte was handed to the kernel or the method is idempotent (RFC 9110 §9.2.2).
+ * 2. A filter's `connectFailure` says so.
+ * 3. The route's retry policy.
+ * All of them need the request from its beginning, which `RequestCopy` holds within the buffer limit.
+ */
+export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, RouteTimeouts {
+  readonly #exchange: HttpExchange;
+  readonly #config: RouterConfig;
+  #state: "start" | "waiting" | "sending" | "pausing" | "done" = "start";
+  #route: SelectedRoute | undefined = undefined;
+  #forward: ForwardAction | undefined = undefined;
+  #policy: RetryPolicy | undefined = undefined;
+
+  // The request.
+  #copy: RequestCopy | undefined = undefined;
+  #requestComplete = false;
+  #trailers: HeaderMap | undefined = undefined;
+  #requestCompleteMs = -1;
+  #sourceStopped = false;
+
+  // The attempt.
+  #cluster: Cluster | undefined = undefined;
+  #endpoint: Endpoint | undefined = undefined;
+  #pickDone: ((outcome: Outcome) => void) | undefined = undefined;
+  #pool: Pool | undefined = undefined;
+  #connection: H1PooledConnection | undefined = undefined;
+  #encoder: RequestEncoder | undefined = undefined;
+  #retries = 0;
+  #replayed = false;
+  #holdsRetry = false;
+  #timer: Timer | undefined = undefined;
+  #leavePicker: (() => void) | undefined = undefined;
+
+  // The answer.
+  #responseBegun = false;
+  #responseComplete = false;
+  #status = 0;
+  #responsePaused = false;
+
+  constructor(exchange: HttpExchange, config: RouterConfig) {
+    this.#exchange = exchange;
+    this.#config = config;
+  }
+
+  // === TerminalFilter: the request comes out of the filters
+
+  onRequestHead(endStream: boolean): void {
+    const exchange = this.#exchange;
+    this.#requestComplete = endStream;
+    const route = exchange.selectedRoute;
+    if (route === undefined) {
+      this.#fail(NO_ROUTE);
+      return;
+    }
+    this.#route = route;
+    const { action } = route.entry;
+    switch (action.type) {
+      case "forward":
+        this.#begin(route, action.forward);
+        return;
+      case "redirect":
+        exchange.manager.stats.rqRedirect.add();
+        this.#answer(action.redirect.responseCode, "", ["location", route.redirectLocation(exchange.request) ?? ""]);
+        return;
+      case "direct-response":
+        exchange.manager.stats.rqDirectResponse.add();
+        this.#answer(action.status, action.body, []);
+        return;
+      case "non-forwarding":
+        this.#fail(NO_ROUTE);
+        return;
+      default:
+        throw new Error(`unknown action ${JSON.stringify(action satisfies never)}`);
+    }
+  }
+
+  onRequestData(chunk: Uint8Array, endStream: boolean): boolean {
+    if (this.#state === "done") return true;
+    this.#copy ??= new RequestCopy(
+      this.#policy !== undefined || isIdempotent(this.#exchange.request.method),
+      this.#exchange.chain.bufferLimitBytes,
+    );
+    if (endStream) this.#requestComplete = true;
+    if (this.#state !== "sending") {
+      this.#copy.hold(chunk);
+      this.#sourceStopped = !endStream;
+      return endStream;
+    }
+    if (chunk.length > 0) {
+      if (this.#mayNeedCopy()) this.#copy.keep(chunk);
+      else this.#copy.drop();
+    }
+    const mayGoOn = this.#encoder?.sendData(chunk, endStream) ?? true;
+    if (endStream) this.#requestSent();
+    return mayGoOn;
+  }
+
+  onRequestTrailers(trailers: HeaderMap): void {
+    if (this.#state === "done") return;
+    this.#requestComplete = true;
+    this.#trailers = trailers;
+    if (this.#state !== "sending") return;
+    this.#encoder?.sendTrailers(trailers);
+    this.#requestSent();
+  }
+
+  pauseResponse(): void {
+    this.#responsePaused = true;
+    this.#encoder?.pauseResponse();
+  }
+
+  resumeResponse(): void {
+    this.#responsePaused = false;
+    this.#encoder?.resumeResponse();
+  }
+
+  cancel(reason: Failure): void {
+    if (this.#state === "done") return;
+    this.#state = "done";
+    this.#exchange.routeDeadlineMs = Infinity;
+    this.#exchange.tryDeadlineMs = Infinity;
+    this.#stopWaiting();
+    this.#endAttempt(reason);
+  }
+
+  // === PoolWaiter
+
+  onConnection(connection: H1PooledConnection): void {
+    this.#pool = undefined;
+    this.#connection = connection;
+    try {
+      this.#send(connection);
+    } catch (error) {
+      this.#exchange.caught(error);
+    }
+  }
+
+  onNoConnection(reason: Failure): void {
+    this.#pool = undefined;
+    try {
+      this.#endAttempt(reason);
+      this.#noConnection(reason);
+    } catch (error) {
+      this.#exchange.caught(error);
+    }
+  }
+
+  // === ResponseDecoder: the answer comes from the upstream
+
+  onInformational(head: ResponseHead): void {
+    this.#exchange.respondInformational(head);
+  }
+
+  onHead(head: ResponseHead, endStream: boolean): void {
+    try {
+      this.#onHead(head, endStream);
+    } catch (error) {
+      this.#exchange.caught(error);
+    }
+  }
+
+  onData(chunk: Uint8Array, endStream: boolean): void {
+    if (endStream) this.#completed();
+    this.#exchange.respondData(chunk, endStream);
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    this.#completed();
+    this.#exchange.respondTrailers(trailers);
+  }
+
+  onReset(reason: Failure): void {
+    try {
+      this.#onReset(reason);
+    } catch (error) {
+      this.#exchange.caught(error);
+    }
+  }
+
+  onDrain(): void {
+    this.#exchange.terminalDrained();
+  }
+
+  // === RouteTimeouts
+
+  onRouteTimeout(): void {
+    if (this.#state === "done") return;
+    this.#cluster?.stats.rqTimeout.add();
+    this.#stopWaiting();
+    this.#endAttempt(ROUTE_TIMEOUT);
+    this.#fail(ROUTE_TIMEOUT);
+  }
+
+  onTryTimeout(): void {
+    if (this.#state !== "sending" && this.#state !== "waiting") return;
+    this.#cluster?.stats.rqPerTryTimeout.add();
+    this.#stopWaiting();
+    this.#endAttempt(TRY_TIMEOUT);
+    if (this.#responseBegun || !this.#retryFailure(TRY_TIMEOUT)) this.#fail(TRY_TIMEOUT);
+  }
+
+  // === the first attempt
+
+  #begin(route: SelectedRoute, forward: ForwardAction): void {
+    const exchange = this.#exchange;
+    const cluster = exchange.runtime.clusters.get(route.cluster);
+    if (cluster === undefined) {
+      this.#noCluster(forward.clusterNotFoundResponseCode);
+      return;
+    }
+    this.#forward = forward;
+    this.#policy = route.retryPolicy;
+    this.#cluster = cluster;
+    exchange.routeTimeouts = this;
+    if (forward.idleTimeoutMs !== undefined || forward.maxStreamDurationMs !== undefined) {
+      exchange.useRouteLimits(forward.idleTimeoutMs, forward.maxStreamDurationMs);
+    }
+    route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
+    if (!this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout(forward);
+    if (this.#requestComplete) this.#startRouteTimeout();
+    this.#attempt();
+  }
+
+  #attempt(): void {
+    const exchange = this.#exchange;
+    const attempt = ++exchange.upstream.attempts;
+    this.#state = "waiting";
+    const choice = exchange.askSelectUpstream(attempt);
+    if (choice?.cluster !== undefined) {
+      this.#cluster = exchange.runtime.clusters.get(choice.cluster);
+      if (this.#cluster === undefined) {
+        this.#noCluster(503);
+        return;
+      }
+    }
+    const cluster = this.#cluster!; // `#begin` has found one
+    exchange.upstream.cluster = cluster.name;
+    if (choice?.endpoint !== undefined) this.#connectTo(cluster, cluster.endpointAt(choice.endpoint), undefined);
+    else this.#pick(cluster);
+  }
+
+  #pick(cluster: Cluster): void {
+    const pick = cluster.pick(this.#exchange.request);
+    switch (pick.type) {
+      case "endpoint":
+        this.#connectTo(cluster, pick.endpoint, pick.done);
+        return;
+      case "wait": {
+        const again = (): void => this.#exchange.guard(() => this.#pickAgain(cluster));
+        this.#leavePicker = cluster.nextPicker(again);
+        this.#timer ??= this.#after(cluster.config.connectTimeoutMs, () => {
+          this.#stopWaiting();
+          this.#fail(NO_ENDPOINT_YET);
+        });
+        return;
+      }
+      case "fail":
+        cluster.stats.noneHealthy.add();
+        this.#fail(pick.failure);
+        return;
+      default:
+        throw new Error(`unknown pick ${JSON.stringify(pick satisfies never)}`);
+    }
+  }
+
+  #pickAgain(cluster: Cluster): void {
+    this.#stopWaiting();
+    this.#pick(cluster);
+  }
+
+  #connectTo(cluster: Cluster, endpoint: Endpoint, done: ((outcome: Outcome) => void) | undefined): void {
+    if (!cluster.breaker.tryAcquireRequest()) {
+      cluster.stats.rqPendingOverflow.add();
+      this.#fail(REQUEST_OVERFLOW);
+      return;
+    }
+    const { upstream } = this.#exchange;
+    upstream.address = endpoint.key;
+    upstream.connectionReused = false;
+    this.#endpoint = endpoint;
+    this.#pickDone = done;
+    endpoint.activeRequests++;
+    cluster.stats.rqActive.add(1);
+    const pool = cluster.pool(endpoint);
+    // Where one pooled connection was stale others may be: a replay asks for one that is not.
+    const idle = this.#replayed ? undefined : pool.takeIdle();
+    if (idle === undefined) {
+      this.#pool = pool;
+      pool.wait(this);
+    } else {
+      this.#connection = idle;
+      this.#send(idle);
+    }
+  }
+
+  // === sending
+
+  #send(connection: H1PooledConnection): void {
+    const exchange = this.#exchange;
+    const { upstream } = exchange;
+    const encoder = connection.startExchange(this);
+    this.#state = "sending";
+    this.#encoder = encoder;
+    this.#cluster?.stats.rqTotal.add();
+    upstream.connectionReused = connection.reused;
+    upstream.localAddress = connection.connection.localAddress;
+    upstream.connectedMs = exchange.now() - exchange.startMs;
+    if (this.#responsePaused) encoder.pauseResponse();
+
+    const body = this.#copy?.length ?? 0;
+    const complete = this.#requestComplete;
+    encoder.sendHead(this.#attemptHead(), complete && body === 0 && this.#trailers === undefined);
+    if (body > 0 && this.#encoder === encoder) {
+      encoder.sendData(this.#copy!.view(), complete && this.#trailers === undefined); // it has the bytes
+    }
+    if (this.#trailers !== undefined && this.#encoder === encoder) encoder.sendTrailers(this.#trailers);
+    if (this.#encoder !== encoder) return; // it could not be sent; `onReset` has been called
+    if (body > 0 && !this.#mayNeedCopy()) this.#copy?.drop();
+    if (complete) this.#requestSent();
+    if (this.#sourceStopped) {
+      this.#sourceStopped = false;
+      exchange.terminalDrained();
+    }
+  }
+
+  /** The head as this attempt sends it: a copy only where somebody looks at each attempt. */
+  #attemptHead(): RequestHead {
+    const exchange = this.#exchange;
+    const { request, upstream } = exchange;
+    const route = this.#route!; // an attempt has a route
+    if (route.virtualHostConfig.includeRequestAttemptCount) {
+      request.headers.set("x-envoy-attempt-count", String(upstream.attempts));
+    }
+    if (route.rewritesHostToEndpoint && this.#endpoint?.hostname) request.authority = this.#endpoint.hostname;
+    if (!exchange.hasUpstreamRequestHook) return request;
+    const { method, scheme, authority, path, headers, httpVersion, upgrade } = request;
+    const head = new RequestHead(method, scheme, authority, path, headers.clone(), httpVersion, upgrade);
+    exchange.tellUpstreamRequest(head, upstream.attempts);
+    return head;
+  }
+
+  /** Whether what is sent now might have to be sent again. */
+  #mayNeedCopy(): boolean {
+    if (this.#responseBegun) return false;
+    if (this.#policy !== undefined) return true;
+    const connection = this.#connection;
+    if (connection === undefined || !connection.reused || this.#replayed) return false;
+    return isIdempotent(this.#exchange.request.method) || !connection.handedToKernel;
+  }
+
+  #requestSent(): void {
+    if (this.#responseComplete) {
+      this.#encoder = undefined; // both halves of a tunnel have ended
+      this.#endAttempt(undefined);
+      return;
+    }
+    const now = this.#exchange.now();
+    if (this.#requestCompleteMs === -1) {
+      this.#requestCompleteMs = now;
+      this.#startRouteTimeout();
+    }
+    const perTryTimeoutMs = this.#policy?.perTryTimeoutMs ?? 0;
+    if (perTryTimeoutMs > 0 && !this.#exchange.tunnel) this.#exchange.setTryDeadline(now + perTryTimeoutMs);
+  }
+
+  /** The route's timeout runs from the end of the request; a tunnel has none (Envoy `RouteAction.timeout`). */
+  #startRouteTimeout(): void {
+    const exchange = this.#exchange;
+    const timeoutMs = this.#forward?.timeoutMs ?? 0;
+    if (timeoutMs === 0 || exchange.tunnel || exchange.routeDeadlineMs !== Infinity) return;
+    exchange.setRouteDeadline(exchange.now() + timeoutMs);
+  }
+
+  // === the answer
+
+  #onHead(head: ResponseHead, endStream: boolean): void {
+    const exchange = this.#exchange;
+    const cluster = this.#cluster!; // an attempt has one
+    const now = exchange.now();
+    if (exchange.upstream.firstByteMs === -1) exchange.upstream.firstByteMs = now - exchange.startMs;
+    if (this.#retryInstead(head, endStream)) return;
+    if (this.#retries > 0 && head.status < 500) cluster.stats.rqRetrySuccess.add();
+    this.#releaseRetry();
+    this.#responseBegun = true;
+    this.#status = head.status;
+    this.#copy?.drop();
+    exchange.responseCodeDetails = "via_upstream";
+    exchange.upstream.failure = undefined;
+    cluster.stats.countResponse(head.status);
+    this.#decorate(head, now);
+    if (opensTunnel(exchange.request.method, head.status)) {
+      exchange.tunnel = true;
+      exchange.routeDeadlineMs = Infinity;
+      exchange.tryDeadlineMs = Infinity;
+    }
+    if (endStream) this.#completed();
+    exchange.respondHead(head, endStream);
+  }
+
+  #decorate({ headers }: ResponseHead, now: number): void {
+    const route = this.#route!; // an attempt has a route
+    if (!this.#config.suppressEnvoyHeaders) {
+      const begun = this.#requestCompleteMs === -1 ? now : this.#requestCompleteMs;
+      headers.set("x-envoy-upstream-service-time", String(Math.round(now - begun)));
+    }
+    if (route.virtualHostConfig.includeAttemptCountInResponse) {
+      headers.set("x-envoy-attempt-count", String(this.#exchange.upstream.attempts));
+    }
+    route.finalizeResponse(headers, this.#exchange);
+  }
+
+  /** The answer is whole. The codec gives the connection back by itself. */
+  #completed(): void {
+    if (this.#responseComplete) return;
+    this.#responseComplete = true;
+    const exchange = this.#exchange;
+    exchange.routeDeadlineMs = Infinity;
+    exchange.tryDeadlineMs = Infinity;
+    const begun = this.#requestCompleteMs;
+    if (begun !== -1) this.#cluster?.stats.rqTime.record(exchange.now() - begun);
+    if (!this.#requestComplete) return; // `cancel` ends the attempt, or the other half of a tunnel
+    this.#encoder = undefined;
+    this.#endAttempt(undefined);
+  }
+
+  // === what goes wrong
+
+  #onReset(reason: Failure): void {
+    const connection = this.#connection;
+    this.#encoder = undefined;
+    this.#cluster?.stats.rqRxReset.add();
+    this.#endAttempt(reason);
+    if (this.#responseBegun) {
+      this.#fail(reason);
+      return;
+    }
+    if (connection !== undefined && this.#mayReplay(connection, reason)) {
+      this.#replayed = true;
+      this.#cluster?.stats.rqReplay.add();
+      this.#attempt();
+      return;
+    }
+    if (!this.#retryFailure(reason)) this.#fail(reason);
+  }
+
+  #mayReplay(connection: H1PooledConnection, reason: Failure): boolean {
+    if (this.#replayed || !connection.reused || reason.retry === "never" || !this.#isIntact) return false;
+    return !connection.handedToKernel || isIdempotent(this.#exchange.request.method);
+  }
+
+  #noConnection(reason: Failure): void {
+    const { upstream } = this.#exchange;
+    const isConnectFailure = reason.side === "upstream";
+    const verdict = isConnectFailure ? this.#exchange.askConnectFailure(reason, upstream.attempts) : "default";
+    if (verdict === "retry" && upstream.attempts <= MAX_CONNECT_RETRIES && this.#isIntact) {
+      this.#attempt();
+      return;
+    }
+    if (verdict === "default" && this.#retryFailure(reason)) return;
+    this.#fail(reason);
+  }
+
+  /** Gives the answer of a retriable status up for another attempt. */
+  #retryInstead(head: ResponseHead, endStream: boolean): boolean {
+    const policy = this.#policy;
+    if (policy === undefined || !retryDecision(policy).retriesResponse(head) || !this.#retry(policy)) return false;
+    if (endStream && this.#requestComplete) this.#encoder = undefined; // it ends by itself, and may be used again
+    this.#status = head.status;
+    this.#endAttempt(undefined);
+    return true;
+  }
+
+  #retryFailure(reason: Failure): boolean {
+    const policy = this.#policy;
+    return policy !== undefined && retryDecision(policy).retriesFailure(reason) && this.#retry(policy);
+  }
+
+  /** Schedules another attempt if all limits allow one. */
+  #retry(policy: RetryPolicy): boolean {
+    const cluster = this.#cluster;
+    if (cluster === undefined || !this.#isIntact) return false;
+    this.#releaseRetry();
+    if (this.#retries >= policy.numRetries) {
+      cluster.stats.rqRetryLimitExceeded.add();
+      this.#exchange.responseFlags |= ResponseFlag.UpstreamRetryLimitExceeded;
+      return false;
+    }
+    if (!cluster.breaker.tryAcquireRetry()) {
+      cluster.stats.rqRetryOverflow.add();
+      this.#exchange.responseFlags |= ResponseFlag.UpstreamOverflow;
+      return false;
+    }
+    this.#holdsRetry = true;
+    cluster.stats.rqRetry.add();
+    this.#state = "pausing";
+    this.#exchange.tryDeadlineMs = Infinity;
+    const limits = { baseMs: policy.baseIntervalMs, maxMs: policy.maxIntervalMs };
+    const { random } = this.#exchange.manager.env;
+    this.#timer = this.#after(
+      backoffMs(this.#retries++, limits, () => random() / RANDOM_RANGE),
+      () => {
+        this.#timer = undefined;
+        this.#attempt();
+      },
+    );
+    return true;
+  }
+
+  get #isIntact(): boolean {
+    return this.#copy?.intact ?? true;
+  }
+
+  #fail(reason: Failure): void {
+    this.#exchange.fail(reason);
+  }
+
+  #noCluster(status: number): void {
+    this.#exchange.manager.stats.noCluster.add();
+    this.#exchange.reply({ status, details: "cluster_not_found", flags: ResponseFlag.NoClusterFound });
+  }
+
+  #answer(status: number, body: string, fields: string[]): void {
+    const headers = new HeaderMap(fields);
+    this.#route?.finalizeResponse(headers, this.#exchange);
+    this.#exchange.reply({ status, body, headers, details: "direct_response" });
+  }
+
+  #tellExpectedTimeout({ timeoutMs }: ForwardAction): void {
+    const perTryMs = this.#policy?.perTryTimeoutMs ?? 0;
+    const expectedMs = perTryMs > 0 && (timeoutMs === 0 || perTryMs < timeoutMs) ? perTryMs : timeoutMs;
+    if (expectedMs > 0) this.#exchange.request.headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
+  }
+
+  // === letting go
+
+  #stopWaiting(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#leavePicker?.();
+    this.#leavePicker = undefined;
+    const pool = this.#pool;
+    this.#pool = undefined;
+    pool?.leave(this);
+  }
+
+  /** Gives back what an attempt has taken. `reason`: why it failed. Where it still has an encoder it is broken off. */
+  #endAttempt(reason: Failure | undefined): void {
+    const endpoint = this.#endpoint;
+    if (endpoint === undefined) {
+      if (this.#state === "done") this.#releaseRetry();
+      return;
+    }
+    this.#endpoint = undefined;
+    const cluster = this.#cluster!; // an attempt has one
+    const encoder = this.#encoder;
+    this.#encoder = undefined;
+    this.#connection = undefined;
+    endpoint.activeRequests--;
+    cluster.breaker.releaseRequest();
+    cluster.stats.rqActive.add(-1);
+    if (encoder !== undefined) {
+      cluster.stats.rqTxReset.add();
+      encoder.reset(reason ?? NOT_WANTED);
+    }
+    if (this.#state === "done") this.#releaseRetry();
+    const done = this.#pickDone;
+    this.#pickDone = undefined;
+    done?.(
+      reason === undefined || this.#responseComplete
+        ? { type: "response", status: this.#status }
+        : { type: "failure", failure: reason },
+    );
+  }
+
+  #releaseRetry(): void {
+    if (!this.#holdsRetry) return;
+    this.#holdsRetry = false;
+    this.#cluster?.breaker.releaseRetry();
+  }
+
+  #after(delayMs: number, callback: () => void): Timer {
+    return this.#exchange.manager.env.clock.after(delayMs, () => this.#exchange.guard(callback), true);
+  }
+}
+
+/** 101, or 2xx to CONNECT (RFC 9110 §7.8, §9.3.6). */
+function opensTunnel(method: string, status: number): boolean {
+  return status === 101 || (method === "CONNECT" && status >= 200 && status < 300);
+}
+
+/** However often a filter asks for another connection. */
+const MAX_CONNECT_RETRIES = 5;
+const RANDOM_RANGE = 2 ** 32;
+
+const NO_ROUTE = failure("no-route", "local", "no route matches");
+const NO_ENDPOINT_YET = failure("no-healthy-upstream", "upstream", "the cluster's endpoints have not come yet");
+const REQUEST_OVERFLOW = failure("overflow", "local", "too many requests to the cluster");
+const ROUTE_TIMEOUT = failure("response-timeout", "upstream", "the upstream did not answer within the route's timeout");
+const TRY_TIMEOUT = failure(
+  "per-try-timeout",
+  "upstream",
+  "the upstream did not answer within the timeout per attempt",
+);
+const NOT_WANTED = failure("internal", "local", "the answer is not wanted any more");

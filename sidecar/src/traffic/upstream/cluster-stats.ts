@@ -1,0 +1,84 @@
+import type { Counter, Gauge, Histogram, MetricScope } from "@heddle/telemetry";
+
+/**
+ * Handles of one cluster's metrics, under Envoy's names (`cluster.<name>.…`, config/cluster_manager/cluster_stats). Made
+ * when the cluster is built; traffic only adds.
+ */
+export class ClusterStats {
+  readonly cxTotal: Counter;
+  readonly cxActive: Gauge;
+  readonly cxConnectFail: Counter;
+  readonly cxConnectTimeout: Counter;
+  readonly cxOverflow: Counter;
+  readonly cxIdleTimeout: Counter;
+  readonly cxMaxRequests: Counter;
+  readonly cxMaxDuration: Counter;
+  readonly cxDestroyRemote: Counter;
+  readonly cxConnectMs: Histogram;
+  readonly rqTotal: Counter;
+  readonly rqActive: Gauge;
+  readonly rqPendingTotal: Counter;
+  readonly rqPendingActive: Gauge;
+  readonly rqPendingOverflow: Counter;
+  readonly rqPendingFailureEject: Counter;
+  readonly rqCancelled: Counter;
+  readonly rqTimeout: Counter;
+  readonly rqPerTryTimeout: Counter;
+  readonly rqRxReset: Counter;
+  readonly rqTxReset: Counter;
+  readonly rqRetry: Counter;
+  readonly rqRetrySuccess: Counter;
+  readonly rqRetryOverflow: Counter;
+  readonly rqRetryLimitExceeded: Counter;
+  /** Of heddle's own: requests sent again since their pooled connection had been closed while it was idle. */
+  readonly rqReplay: Counter;
+  readonly rqCompleted: Counter;
+  readonly rqTime: Histogram;
+  readonly noneHealthy: Counter;
+  readonly membershipTotal: Gauge;
+  readonly membershipHealthy: Gauge;
+  /** By hundreds: place 2 counts 2xx. */
+  readonly #rqByClass: readonly Counter[];
+
+  constructor(metrics: MetricScope, clusterName: string) {
+    const scope = metrics.scope("cluster", { envoy_cluster_name: clusterName });
+    this.cxTotal = scope.counter("upstream_cx_total");
+    this.cxActive = scope.gauge("upstream_cx_active");
+    this.cxConnectFail = scope.counter("upstream_cx_connect_fail");
+    this.cxConnectTimeout = scope.counter("upstream_cx_connect_timeout");
+    this.cxOverflow = scope.counter("upstream_cx_overflow");
+    this.cxIdleTimeout = scope.counter("upstream_cx_idle_timeout");
+    this.cxMaxRequests = scope.counter("upstream_cx_max_requests");
+    this.cxMaxDuration = scope.counter("upstream_cx_max_duration_reached");
+    this.cxDestroyRemote = scope.counter("upstream_cx_destroy_remote");
+    this.cxConnectMs = scope.histogram("upstream_cx_connect_ms");
+    this.rqTotal = scope.counter("upstream_rq_total");
+    this.rqActive = scope.gauge("upstream_rq_active");
+    this.rqPendingTotal = scope.counter("upstream_rq_pending_total");
+    this.rqPendingActive = scope.gauge("upstream_rq_pending_active");
+    this.rqPendingOverflow = scope.counter("upstream_rq_pending_overflow");
+    this.rqPendingFailureEject = scope.counter("upstream_rq_pending_failure_eject");
+    this.rqCancelled = scope.counter("upstream_rq_cancelled");
+    this.rqTimeout = scope.counter("upstream_rq_timeout");
+    this.rqPerTryTimeout = scope.counter("upstream_rq_per_try_timeout");
+    this.rqRxReset = scope.counter("upstream_rq_rx_reset");
+    this.rqTxReset = scope.counter("upstream_rq_tx_reset");
+    this.rqRetry = scope.counter("upstream_rq_retry");
+    this.rqRetrySuccess = scope.counter("upstream_rq_retry_success");
+    this.rqRetryOverflow = scope.counter("upstream_rq_retry_overflow");
+    this.rqRetryLimitExceeded = scope.counter("upstream_rq_retry_limit_exceeded");
+    this.rqReplay = scope.counter("upstream_rq_replay");
+    this.rqCompleted = scope.counter("upstream_rq_completed");
+    this.rqTime = scope.histogram("upstream_rq_time");
+    this.noneHealthy = scope.counter("upstream_cx_none_healthy");
+    this.membershipTotal = scope.gauge("membership_total");
+    this.membershipHealthy = scope.gauge("membership_healthy");
+    this.#rqByClass = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].map((name) => scope.counter(`upstream_rq_${name}`));
+  }
+
+  /** Counts an answer that goes downstream, whether the upstream gave it or we did in its place. */
+  countResponse(status: number): void {
+    this.rqCompleted.add();
+    this.#rqByClass[Math.trunc(status / 100)]?.add();
+  }
+}

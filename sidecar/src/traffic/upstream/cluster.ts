@@ -1,0 +1,195 @@
+import { failure, type Json } from "@heddle/base";
+import type { RequestHead } from "@heddle/http";
+import {
+  type Address,
+  addressKey,
+  buildEndpointSet,
+  CircuitBreaker,
+  type ClusterConfig,
+  Endpoint,
+  type EndpointSet,
+  type EndpointsConfig,
+  failingPicker,
+  makePicker,
+  type Pick,
+  type Picker,
+  removedEndpoints,
+  waitingPicker,
+} from "@heddle/traffic";
+import { ClusterStats } from "./cluster-stats.ts";
+import { Pool, type PoolOptions } from "./pool/pool.ts";
+import type { UpstreamEnv } from "./upstream-env.ts";
+
+/**
+ * A cluster at work: its endpoints, who picks among them, and the pools. It lives as long as its configuration stays the
+ * same; endpoints come and go meanwhile, each change being one assignment of `#picker`.
+ */
+export class Cluster {
+  readonly config: ClusterConfig;
+  readonly stats: ClusterStats;
+  readonly breaker: CircuitBreaker;
+  readonly #env: UpstreamEnv;
+  readonly #poolOptions: PoolOptions;
+  readonly #pools = new Map<Endpoint, Pool>();
+  /** Addresses that a filter chose and that are no endpoints of the cluster; forgotten when they have no connection. */
+  readonly #strays = new Map<string, Endpoint>();
+  #endpoints: EndpointSet | undefined = undefined;
+  #endpointsHash: string | undefined = undefined;
+  #picker: Picker = waitingPicker;
+  #waiting = new Set<() => void>();
+  #drained = false;
+
+  constructor(config: ClusterConfig, env: UpstreamEnv) {
+    this.config = config;
+    this.#env = env;
+    this.stats = new ClusterStats(env.metrics, config.statName);
+    this.breaker = new CircuitBreaker(env.breakerCells(config.name), config.circuitBreakers.default);
+    this.#poolOptions = {
+      connectTimeoutMs: config.connectTimeoutMs,
+      highWatermarkBytes: config.perConnectionBufferLimitBytes,
+      keepAliveDelayMs: config.tcpKeepalive === undefined ? undefined : config.tcpKeepalive.idleSeconds * 1000,
+      idleTimeoutMs: config.idleTimeoutMs,
+      maxConnectionDurationMs: config.maxConnectionDurationMs,
+      maxRequestsPerConnection: config.maxRequestsPerConnection,
+    };
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get endpoints(): EndpointSet | undefined {
+    return this.#endpoints;
+  }
+
+  pick(request: RequestHead): Pick {
+    return this.#picker.pick(request);
+  }
+
+  /** Calls back once when there is another picker to ask. The returned function takes the request back. */
+  nextPicker(callback: () => void): () => void {
+    this.#waiting.add(callback);
+    return () => this.#waiting.delete(callback);
+  }
+
+  /** Does nothing if the hash is that of the endpoints it has. Connections to endpoints that left are let go. */
+  setEndpoints(config: EndpointsConfig, hash: string): void {
+    if (hash === this.#endpointsHash) return;
+    const previous = this.#endpoints;
+    const next = buildEndpointSet(config, previous);
+    this.#endpoints = next;
+    this.#endpointsHash = hash;
+    this.#setPicker(makePicker(next, { ...this.config, clusterName: this.name }, this.#env.random));
+    this.#countMembers(next);
+    for (const endpoint of previous === undefined ? [] : removedEndpoints(previous, next)) this.#drainPool(endpoint);
+  }
+
+  /** There are no endpoints any more, and none are awaited. */
+  clearEndpoints(): void {
+    if (this.#endpointsHash === NO_ENDPOINTS) return;
+    for (const endpoint of this.#endpoints?.byKey.values() ?? []) this.#drainPool(endpoint);
+    this.#endpoints = undefined;
+    this.#endpointsHash = NO_ENDPOINTS;
+    const reason = failure("no-healthy-upstream", "upstream", `cluster "${this.name}" has no endpoints`);
+    this.#setPicker(failingPicker(reason));
+  }
+
+  pool(endpoint: Endpoint): Pool {
+    const pool = this.#pools.get(endpoint);
+    return pool === undefined ? this.#makePool(endpoint) : pool;
+  }
+
+  /** The endpoint of an address that somebody else than the picker chose. */
+  endpointAt(address: Address): Endpoint {
+    const key = addressKey(address);
+    const known = this.#endpoints?.byKey.get(key) ?? this.#strays.get(key);
+    if (known !== undefined) return known;
+    const stray = new Endpoint({
+      address,
+      hostname: "",
+      healthStatus: "UNKNOWN",
+      loadBalancingWeight: 1,
+      metadata: {},
+    });
+    this.#strays.set(key, stray);
+    return stray;
+  }
+
+  /** The configuration has no such cluster any more. Exchanges that have it may still use it. */
+  drain(): void {
+    this.#drained = true;
+    for (const pool of [...this.#pools.values()]) pool.drain();
+  }
+
+  /** Ends every connection at once. */
+  destroy(): void {
+    this.#drained = true;
+    for (const pool of [...this.#pools.values()]) pool.destroy();
+  }
+
+  inspect(): Json {
+    return {
+      name: this.name,
+      draining: this.#drained,
+      circuitBreaker: { ...this.breaker.counts },
+      endpoints: [...(this.#endpoints?.byKey.values() ?? [])].map((endpoint) => ({
+        address: endpoint.key,
+        weight: endpoint.weight,
+        healthStatus: endpoint.config.healthStatus,
+        activeRequests: endpoint.activeRequests,
+        activeConnections: endpoint.activeConnections,
+      })),
+      pools: [...this.#pools.values()].map((pool) => pool.inspect()),
+    };
+  }
+
+  #setPicker(picker: Picker): void {
+    this.#picker = picker;
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const callback of waiting) callback();
+  }
+
+  #makePool(endpoint: Endpoint): Pool {
+    const identity = { address: endpoint.address, tls: undefined, socketOptions: "" };
+    const isStray = this.#endpoints?.byKey.get(endpoint.key) !== endpoint;
+    const forget = (): void => this.#forget(endpoint);
+    const pool = new Pool(
+      endpoint,
+      identity,
+      this.#poolOptions,
+      this.breaker,
+      this.stats,
+      this.#env,
+      isStray ? forget : undefined,
+    );
+    this.#pools.set(endpoint, pool);
+    // An exchange that began before the cluster (the endpoint) left: its connection is not kept.
+    if (this.#drained || (isStray && !this.#strays.has(endpoint.key))) pool.drain();
+    return pool;
+  }
+
+  #drainPool(endpoint: Endpoint): void {
+    const pool = this.#pools.get(endpoint);
+    this.#pools.delete(endpoint);
+    pool?.drain();
+  }
+
+  #forget(endpoint: Endpoint): void {
+    this.#pools.delete(endpoint);
+    this.#strays.delete(endpoint.key);
+  }
+
+  #countMembers({ priorities }: EndpointSet): void {
+    let total = 0;
+    let healthy = 0;
+    for (const priority of priorities) {
+      total += priority.total;
+      healthy += priority.healthy;
+    }
+    this.stats.membershipTotal.set(total);
+    this.stats.membershipHealthy.set(healthy);
+  }
+}
+
+const NO_ENDPOINTS = "";

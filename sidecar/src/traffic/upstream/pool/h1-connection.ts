@@ -1,0 +1,146 @@
+import { callbackTimer, type Failure, failure, type WheelTimer } from "@heddle/base";
+import {
+  type ClientConnectionEvents,
+  H1ClientConnection,
+  type RequestEncoder,
+  type ResponseDecoder,
+} from "@heddle/http";
+import type { Connection, ConnectionHandler } from "@heddle/net";
+import type { Pool } from "./pool.ts";
+
+/**
+ * A pooled HTTP/1 connection: joins the transport, the codec and the pool's bookkeeping. It is in one of three states:
+ * in use (one exchange), idle (the pool has it in its list, the idle timer runs), gone.
+ */
+export class H1PooledConnection implements ConnectionHandler, ClientConnectionEvents {
+  readonly connection: Connection;
+  readonly #client: H1ClientConnection;
+  readonly #pool: Pool;
+  readonly #idleTimer: WheelTimer;
+  readonly #durationTimer: WheelTimer | undefined;
+  #bytesBefore = 0;
+  #gone = false;
+  /** Whether the circuit breaker's count of connections has it. */
+  readonly counted: boolean;
+  /** The exchange that it carries, or carried last, was not its first. */
+  reused = false;
+
+  /** `maxDurationMs`: 0 is without end. */
+  constructor(connection: Connection, pool: Pool, counted: boolean, maxDurationMs: number) {
+    this.connection = connection;
+    this.#pool = pool;
+    this.counted = counted;
+    this.#client = new H1ClientConnection(connection, this);
+    this.#idleTimer = callbackTimer(() => this.#idleTooLong());
+    if (maxDurationMs > 0) {
+      this.#durationTimer = callbackTimer(() => this.#tooOld());
+      pool.env.wheel.start(this.#durationTimer, maxDurationMs);
+    }
+    connection.start(this);
+  }
+
+  get usable(): boolean {
+    return !this.#gone && this.#client.capacity > 0 && !this.connection.closed;
+  }
+
+  get active(): boolean {
+    return this.#client.active > 0;
+  }
+
+  get started(): number {
+    return this.#client.started;
+  }
+
+  /** What the upstream announced (`Keep-Alive: timeout=N`), in ms. */
+  get announcedIdleMs(): number | undefined {
+    return this.#client.keepAliveTimeoutMs;
+  }
+
+  /** Whether the kernel has taken any byte of the current exchange's request. */
+  get handedToKernel(): boolean {
+    return this.connection.bytesWritten > this.#bytesBefore;
+  }
+
+  startExchange(decoder: ResponseDecoder): RequestEncoder {
+    this.reused = this.#client.started > 0;
+    this.#bytesBefore = this.connection.bytesWritten;
+    return this.#client.startExchange(decoder);
+  }
+
+  /** Starts waiting for the next exchange. `limitMs`: 0 is without end. */
+  becomeIdle(limitMs: number): void {
+    if (limitMs > 0) this.#pool.env.wheel.start(this.#idleTimer, limitMs);
+  }
+
+  leaveIdle(): void {
+    this.#pool.env.wheel.cancel(this.#idleTimer);
+  }
+
+  /** Takes no further exchange; ends when the current one has ended, at once if there is none. */
+  retire(): void {
+    this.#client.drain();
+  }
+
+  // === the codec tells
+
+  onCapacityChange(): void {
+    if (!this.#gone && this.#client.capacity > 0) this.#pool.freed(this);
+  }
+
+  // === the transport tells
+
+  onData(bytes: Uint8Array): void {
+    this.#client.receive(bytes);
+  }
+
+  onEnd(): void {
+    if (!this.#gone) this.#pool.stats.cxDestroyRemote.add();
+    this.#client.receiveEnd();
+  }
+
+  onDrain(): void {
+    this.#client.transportDrained();
+  }
+
+  /** The codec is done with the connection, or the transport is gone; for the codec the latter includes the former. */
+  onClose(cause: Failure | undefined): void {
+    this.#client.transportClosed(connectionLost(cause));
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#pool.env.wheel.cancel(this.#idleTimer);
+    if (this.#durationTimer !== undefined) this.#pool.env.wheel.cancel(this.#durationTimer);
+    this.connection.destroy();
+    this.#pool.lost(this);
+  }
+
+  #idleTooLong(): void {
+    this.#pool.stats.cxIdleTimeout.add();
+    this.retire();
+  }
+
+  #tooOld(): void {
+    this.#pool.stats.cxMaxDuration.add();
+    this.retire();
+  }
+}
+
+/**
+ * On HTTP/1 a connection that breaks and one that is closed are the same to a request (Envoy's UC). "reset-by-upstream" is
+ * kept for a peer that resets one of many streams.
+ */
+function connectionLost(cause: Failure | undefined): Failure {
+  if (cause === undefined) return CLOSED;
+  if (cause.kind !== "reset-by-upstream") return cause;
+  return failure("connection-closed", "upstream", cause.detail, cause.retry, cause.cause);
+}
+
+const CLOSED = failure(
+  "connection-closed",
+  "upstream",
+  "the upstream closed the connection",
+  "if-connection-was-reused",
+);

@@ -1,0 +1,36 @@
+import type { Clock, TimerWheel } from "@heddle/base";
+import type { DialCallbacks, Dialling } from "@heddle/net";
+import type { Log, MetricScope } from "@heddle/telemetry";
+import type { Random } from "@heddle/traffic";
+import type { ConnectionIdentity } from "./pool/pool-key.ts";
+
+/** What the upstream side of one worker needs from outside. */
+export interface UpstreamEnv {
+  readonly clock: Clock;
+  /** For timeouts of connections and exchanges, which are many and coarse. */
+  readonly wheel: TimerWheel;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: MetricScope;
+  /**
+   * Gets a connection that nobody uses. A new one is made; where workers share their pools, one that another worker had
+   * idle may come instead.
+   */
+  readonly dial: DialUpstream;
+  /** `CIRCUIT_BREAKER_CELLS` cells in memory that all workers share, the same for the same name. */
+  breakerCells(clusterName: string): Int32Array;
+}
+
+export interface UpstreamDialOptions {
+  readonly connectTimeoutMs: number;
+  readonly highWatermarkBytes: number;
+  /** Undefined: no TCP keep-alive. */
+  readonly keepAliveDelayMs: number | undefined;
+}
+
+/** Exactly one of the callbacks is called, once, and never from within; neither after `cancel`. */
+export type DialUpstream = (
+  identity: ConnectionIdentity,
+  options: UpstreamDialOptions,
+  callbacks: DialCallbacks,
+) => Dialling;
