@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { clusterType } from "./cluster.ts";
-import { accept, bytesOf, errorsOf, reportsOf } from "./fixtures.test.ts";
+import { accept, bytesOf, errorsOf, reportsOf } from "./testing.ts";
 
 const ads = { eds_config: { ads: {}, resource_api_version: "V3" } };
 const eds = { name: "a", type: "EDS", eds_cluster_config: ads };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { endpointsType } from "./endpoints.ts";
-import { accept, errorsOf, reportsOf } from "./fixtures.test.ts";
+import { accept, errorsOf, reportsOf } from "./testing.ts";
 
 function at(address: string, port_value = 80): object {
   return { address: { socket_address: { address, port_value } } };

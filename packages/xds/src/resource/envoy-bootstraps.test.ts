@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
-import { httpFilters } from "./fixtures.test.ts";
 import { resourceFromJson } from "./resource-from-json.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeResourceTypes } from "./resource-types.ts";
+import { httpFilters } from "./testing.ts";
 
 /* The static resources of Envoy's own example bootstraps: what people write. Most ask for more than there is yet. */
 

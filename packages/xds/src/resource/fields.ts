@@ -10,6 +10,11 @@ import {
 import { type FieldClass, type FieldRule, HONOURED } from "./honoured.ts";
 import type { FieldReport } from "./resource-type.ts";
 
+/** Refuses and reports what is set in a message that somebody else reads, if the table knows its type. */
+export function checkClasses(typeName: string, message: Message, path: string, findings: Findings): void {
+  if (HONOURED[typeName] !== undefined) new Fields(typeName, message, path, findings);
+}
+
 /** What was found while one resource was read. */
 export class Findings {
   readonly #errors = new Set<string>();

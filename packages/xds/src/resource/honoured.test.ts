@@ -21,9 +21,14 @@ const ROOTS = [
   "envoy.extensions.load_balancing_policies.random.v3.Random",
 ];
 
+/** HTTP filters read their configuration themselves, from JSON. */
+const READ_BY_FILTERS = ["envoy.extensions.filters.http.router.v3.Router", "heddle.filters.http.v1.Module"];
+
 /** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */
 const SOURCES = readdirSync(import.meta.dirname)
-  .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts") && file !== "honoured.ts")
+  .filter(
+    (file) => file.endsWith(".ts") && !file.endsWith(".test.ts") && file !== "honoured.ts" && file !== "testing.ts",
+  )
   .map((file) => readFileSync(`${import.meta.dirname}/${file}`, "utf8"))
   .join("\n");
 
@@ -43,7 +48,7 @@ function reached(): Set<string> {
       if (message !== undefined && !message.startsWith("google.protobuf.")) visit(message);
     }
   };
-  for (const root of ROOTS) visit(root);
+  for (const root of [...ROOTS, ...READ_BY_FILTERS]) visit(root);
   return types;
 }
 
@@ -68,7 +73,7 @@ test("every field of every message that is read has exactly one class", () => {
 
 test("every honoured field is read somewhere", () => {
   const wrong = Object.entries(HONOURED).flatMap(([type, rules]) =>
-    honoured(rules)
+    (READ_BY_FILTERS.includes(type) ? [] : honoured(rules))
       .filter((field) => !SOURCES.includes(`"${field}"`))
       .map((field) => `${type}.${field}`),
   );

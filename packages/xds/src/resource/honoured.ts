@@ -243,6 +243,23 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
 
+  // HTTP filters, which read their configuration themselves
+
+  "envoy.extensions.filters.http.router.v3.Router": {
+    honoured: "suppress_envoy_headers",
+    refused: { upstream_http_filters: "upstream filters are not supported" },
+    reported: {
+      dynamic_stats: { note: "statistics are made when the configuration changes", unless: true },
+      start_child_span: "spans are not exported yet",
+      upstream_log: "only the connection manager writes access logs",
+      upstream_log_options: "only the connection manager writes access logs",
+      strict_check_headers: "x-envoy headers that make no sense are passed over",
+      respect_expected_rq_timeout: "x-envoy-expected-rq-timeout-ms does not change the route's timeout",
+      suppress_grpc_request_failure_code_stats: NO_EFFECT,
+    },
+  },
+  "heddle.filters.http.v1.Module": { honoured: "module_path config" },
+
   // Route configuration
 
   "envoy.config.route.v3.RouteConfiguration": {

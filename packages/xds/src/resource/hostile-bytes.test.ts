@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { bytesOf, MANAGER, MODULE_PER_ROUTE, ROUTER } from "./fixtures.test.ts";
 import { makeResourceTypes } from "./resource-types.ts";
+import { bytesOf, MANAGER, MODULE, ROUTER } from "./testing.ts";
 
 /* Whatever bytes a control plane sends, decoding gives a value: a configuration that is plain JSON, or reasons. */
 
@@ -18,7 +18,7 @@ const virtual_hosts = [
       {
         match: { prefix: "/", headers: [{ name: "x", string_match: { safe_regex: { regex: "a+" } } }] },
         route: { weighted_clusters: { clusters: [{ name: "a", weight: 1 }] }, timeout: "3s" },
-        typed_per_filter_config: { m: { "@type": MODULE_PER_ROUTE, config: { a: [1, { b: null }] } } },
+        typed_per_filter_config: { m: { "@type": MODULE, module_path: "a.ts", config: { a: [1, { b: null }] } } },
       },
     ],
   },

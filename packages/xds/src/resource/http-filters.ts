@@ -3,7 +3,7 @@ import type { HttpFilterType } from "@heddle/filter";
 import { fieldOf } from "@heddle/proto";
 import type { HttpFilterConfig, PerFilterConfig, TypedConfig } from "@heddle/traffic";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
-import { Fields } from "./fields.ts";
+import { checkClasses, Fields } from "./fields.ts";
 import { HARMLESS_EXTENSIONS } from "./honoured.ts";
 import { anyJson, type Extension, openAny } from "./typed-config.ts";
 
@@ -33,12 +33,9 @@ export function decodeHttpFilters(
   field: string,
   registry: HttpFilterRegistry,
 ): readonly HttpFilterConfig[] {
-  const names = new Set<string>();
   const errorsBefore = fields.findings.errorCount;
   const filters = fields.messages(field).flatMap((filter) => {
     const name = filter.text("name");
-    if (names.has(name)) filter.fail("name", `${JSON.stringify(name)} is the name of an earlier filter`);
-    names.add(name);
     const config = decodeFilterConfig(filter, name, registry);
     return config === undefined ? [] : [{ filter, config }];
   });
@@ -74,6 +71,7 @@ function decodeFilterConfig(filter: Fields, name: string, registry: HttpFilterRe
     leaveOut(filter.findings, path, extension, optional);
     return undefined;
   }
+  if (extension.message !== undefined) checkClasses(extension.type, extension.message, path, filter.findings);
   const parsed = type.parse(config.config);
   if (!parsed.ok) for (const issue of parsed.error) filter.findings.error(join(path, issue.path), issue.message);
   return { name, config, disabled };

@@ -1,17 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HttpConnectionManagerConfig, ListenerConfig } from "@heddle/traffic";
-import {
-  accept,
-  errorsOf,
-  httpFilters,
-  MANAGER,
-  MODULE,
-  MODULE_PER_ROUTE,
-  ROUTER,
-  reportsOf,
-} from "./fixtures.test.ts";
 import { encodeApiListener, makeListenerType } from "./listener.ts";
+import { accept, errorsOf, httpFilters, MANAGER, MODULE, ROUTER, reportsOf } from "./testing.ts";
 
 const type = makeListenerType({ httpFilters });
 const unchecked = makeListenerType({ httpFilters: "unchecked" });
@@ -313,6 +304,17 @@ test("a filter's own complaint has the path of its configuration before it", () 
   ]);
 });
 
+test("the router's own fields are refused and reported as well", () => {
+  const configured = (config: object) =>
+    withManager({ http_filters: [{ name: "r", typed_config: { "@type": ROUTER, ...config } }] });
+  assert.deepEqual(errorsOf(type, configured({ upstream_http_filters: [{ name: "x" }] })), [
+    `${HCM}.http_filters[0].typed_config.upstream_http_filters: upstream filters are not supported`,
+  ]);
+  assert.deepEqual(reportsOf(type, configured({ start_child_span: true, dynamic_stats: true })), [
+    `${HCM}.http_filters[0].typed_config.start_child_span`,
+  ]);
+});
+
 test("a chain of filters ends with the router, and has it nowhere else", () => {
   const module = { name: "m", typed_config: { "@type": MODULE, module_path: "a.ts" } };
   assert.deepEqual(errorsOf(type, withManager({ http_filters: [router, module] })), [
@@ -391,7 +393,11 @@ test("what is accepted without effect is reported by path", () => {
 test("references are the route configurations by RDS and the clusters of inline routes", () => {
   assert.deepEqual(type.references(accept(type, withManager({}))), [{ kind: "route-configuration", name: "r" }]);
   const routes = [
-    { match: { prefix: "/" }, route: { cluster: "a" }, typed_per_filter_config: { m: { "@type": MODULE_PER_ROUTE } } },
+    {
+      match: { prefix: "/" },
+      route: { cluster: "a" },
+      typed_per_filter_config: { m: { "@type": MODULE, module_path: "a.ts" } },
+    },
   ];
   const route_config = { virtual_hosts: [{ name: "h", domains: ["*"], routes }] };
   const inline = accept(type, withManager({ rds: undefined, route_config }));

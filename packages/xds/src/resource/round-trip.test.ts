@@ -23,9 +23,9 @@ import type {
   VirtualHost,
 } from "@heddle/traffic";
 import fc from "fast-check";
-import { httpFilters } from "./fixtures.test.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeResourceTypes } from "./resource-types.ts";
+import { httpFilters } from "./testing.ts";
 
 /*
  * What is encoded is read again as it was: for any configuration that a decoder of ours could have made. Encoding is
@@ -225,8 +225,8 @@ const perFilter = fc
           disabled,
           config: config && {
             name: filter,
-            type: "heddle.filters.http.v1.ModulePerRoute",
-            config: { config: config as never },
+            type: "heddle.filters.http.v1.Module",
+            config: { modulePath: "a.ts", config: config as never },
           },
         },
       ]),

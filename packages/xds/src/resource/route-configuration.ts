@@ -69,12 +69,6 @@ export function decodeRouteConfiguration(
     typedPerFilterConfig: decodePerFilterConfig(fields, httpFilters),
     ...decodeHeaderMutations(fields),
   };
-  const names = new Set<string>();
-  for (const [index, { name }] of config.virtualHosts.entries()) {
-    if (names.has(name))
-      fields.fail(`virtual_hosts[${index}].name`, `${JSON.stringify(name)} is the name of an earlier host`);
-    names.add(name);
-  }
   for (const fault of checkRouteConfiguration(config)) {
     const colon = fault.indexOf(": ");
     fields.fail(fault.slice(0, colon), fault.slice(colon + 2));

@@ -10,7 +10,6 @@ export const MANAGER =
   "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 export const ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
 export const MODULE = "type.googleapis.com/heddle.filters.http.v1.Module";
-export const MODULE_PER_ROUTE = "type.googleapis.com/heddle.filters.http.v1.ModulePerRoute";
 
 const router: HttpFilterReader = {
   name: "envoy.filters.http.router",
@@ -22,7 +21,7 @@ const router: HttpFilterReader = {
 const module_: HttpFilterReader = {
   name: "heddle.filters.http.module",
   configType: "heddle.filters.http.v1.Module",
-  routeConfigType: "heddle.filters.http.v1.ModulePerRoute",
+  routeConfigType: "heddle.filters.http.v1.Module",
   parse: (config) => {
     const path = (config as { readonly [key: string]: Json })["modulePath"];
     return path === "missing.ts" ? err([{ path: "modulePath", message: "cannot be loaded" }]) : ok(config);
