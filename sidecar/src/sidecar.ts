@@ -1,4 +1,4 @@
-import { type Clock, err, type Inspectable, type Json, ok, type Result } from "@heddle/base";
+import { type Clock, err, type Inspectable, type Json, ok, type Result, type Timer } from "@heddle/base";
 import { type AssembledResource, ConfigAssembler, LaneBook } from "@heddle/config";
 import { type Log, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
@@ -18,6 +18,9 @@ import { sidecarReport } from "./control/report.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import { xdsTarget } from "./control/xds-target.ts";
 import { VERSION } from "./version.ts";
+
+/** Between the assembler's word that all is there and the workers' that they serve it. */
+const READY_LOOK_MS = 10;
 
 /** What a sidecar is made of; everything that is not in here it makes itself. */
 export interface SidecarOptions {
@@ -90,8 +93,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     },
     onReady() {
       readyGeneration = lanes.generation;
-      reports.changed();
-      log.info("the configuration is complete", { generation: readyGeneration });
+      lookWhetherReady();
     },
   });
 
@@ -103,11 +105,20 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     return workers.acknowledged >= readyGeneration ? "LIVE" : "INITIALIZING";
   };
 
+  let nextLook: Timer | undefined;
+  const lookWhetherReady = (): void => {
+    if (state() === "INITIALIZING") nextLook = clock.after(READY_LOOK_MS, lookWhetherReady, true);
+    if (state() !== "LIVE") return;
+    log.info("ready", { afterMs: Math.round(clock.now() - startedMs), listeners: workers.listeners.length });
+    reports.changed();
+  };
+
   const admin = bootstrap.admin === undefined ? undefined : new AdminServer(bootstrap.admin, adminPages(), log);
   const listening = admin === undefined ? ok(undefined) : await admin.listen();
   if (!listening.ok) return err(listening.error);
 
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
+    nextLook?.cancel();
     reports.close();
     client.value?.close();
     assembler.close();
