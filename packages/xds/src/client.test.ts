@@ -147,6 +147,27 @@ test("a control plane that is not there is tried again and again, with growing w
   assert.equal(client.xds.status.attempts, 0);
 });
 
+test("statement 53: clients that lose their control plane together all come back, over a spread of time", async () => {
+  const world: TextWorld = { cluster: { a: "1" } };
+  const first = await serve(world);
+  const waits: number[] = [];
+  const clock: Clock = {
+    now: () => systemClock.now(),
+    wallNow: () => systemClock.wallNow(),
+    after(delayMs, callback, unref): Timer {
+      if (delayMs < 10_000) waits.push(delayMs);
+      return systemClock.after(delayMs, callback, unref);
+    },
+  };
+  const clients = Array.from({ length: 100 }, () => connect(first, "delta", { clock }));
+  for (const { xds } of clients) xds.subscribe("cluster", new Set(["*"]));
+  for (const client of clients) await client.until(() => client.held.size === 1);
+  await first.stop();
+  await serve({ cluster: { a: "2" } }, first.port);
+  for (const client of clients) await client.until(() => client.held.get("cluster/a") === "2");
+  assert.ok(new Set(waits.map((ms) => Math.floor(ms / 20))).size >= 5, "waits are spread");
+});
+
 test("a client that is closed dials no more and holds no timer", async () => {
   const server = await serve({ cluster: { a: "1" } });
   const client = connect(server, "delta");

@@ -1,5 +1,5 @@
-import type { Plan, Resources, ServerType } from "./server-type.ts";
-import { versionOf } from "./server-type.ts";
+import { type Resources, versionOf } from "./resources.ts";
+import type { Plan, ServerType } from "./server-type.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest } from "./wire.ts";
 
@@ -32,7 +32,7 @@ export function takeDeltaRequest(type: ServerType, request: DeltaDiscoveryReques
     if (type.sent.size === 0) type.unanswered = true;
   }
   type.forgetUnwanted();
-  type.unsettle();
+  if (request.resourceNamesSubscribe.length + request.resourceNamesUnsubscribe.length > 0) type.unsettle();
 }
 
 /** What is due for that type, if anything. `removals`: whether resources that are gone may be taken away now. */
@@ -53,6 +53,7 @@ export function planDelta(type: ServerType, resources: Resources, removals: bool
     resources: changes,
     removed,
     replaces: false,
+    complete: removals || gone.length === 0,
     answers: type.unanswered || type.asked.size > 0,
   };
 }

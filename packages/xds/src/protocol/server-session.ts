@@ -1,8 +1,9 @@
 import type { EncodedResource, Snapshot } from "../snapshot.ts";
 import { deliveryRank, dependentsOf, isReferrer, isTarget } from "./delivery-order.ts";
+import type { Resources } from "./resources.ts";
 import { planDelta, takeDeltaRequest } from "./server-delta.ts";
 import { planSotw, takeSotwRequest } from "./server-sotw.ts";
-import { type Plan, type Resources, ServerType } from "./server-type.ts";
+import { type Plan, ServerType } from "./server-type.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./wire.ts";
 
@@ -152,7 +153,7 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     }
     this.#boundAgain(snapshot);
     const nonce = String((this.#nonces += 1));
-    type.commit(plan, nonce, nowMs);
+    type.commit(plan, snapshot.resources.get(typeUrl) ?? NOTHING, nonce, nowMs);
     return { typeUrl, version: plan.version, nonce, resources: plan.resources, removed: plan.removed };
   }
 

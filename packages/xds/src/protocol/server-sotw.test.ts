@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Snapshot } from "../snapshot.ts";
 import { type TextWorld, textResource, textSnapshot } from "../testing.ts";
+import { versionOf } from "./resources.ts";
 import { type ServerResponse, ServerSession, sotwServer } from "./server-session.ts";
-import { versionOf } from "./server-type.ts";
 import { CLUSTER_TYPE_URL, ENDPOINTS_TYPE_URL, LISTENER_TYPE_URL, ROUTE_CONFIGURATION_TYPE_URL } from "./type-urls.ts";
 import type { DiscoveryRequest } from "./wire.ts";
 

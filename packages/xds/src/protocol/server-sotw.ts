@@ -1,6 +1,6 @@
 import type { EncodedResource } from "../snapshot.ts";
-import type { Plan, Resources, ServerType } from "./server-type.ts";
-import { versionOf } from "./server-type.ts";
+import { type Resources, versionOf } from "./resources.ts";
+import type { Plan, ServerType } from "./server-type.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DiscoveryRequest } from "./wire.ts";
 
@@ -56,6 +56,7 @@ function planComplete(type: ServerType, resources: Resources, removals: boolean)
     resources: [...set, ...kept],
     removed: removals ? gone : [],
     replaces: true,
+    complete: removals || gone.length === 0,
     answers,
   };
 }
@@ -74,7 +75,7 @@ function planPartial(type: ServerType, resources: Resources): Plan | undefined {
     return undefined;
   }
   const answers = changes.some(({ name }) => type.asked.has(name)) || type.asked.has(WILDCARD);
-  return { version: versionOf(resources), resources: changes, removed: [], replaces: false, answers };
+  return { version: versionOf(resources), resources: changes, removed: [], replaces: false, complete: true, answers };
 }
 
 /**

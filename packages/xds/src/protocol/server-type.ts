@@ -1,10 +1,7 @@
-import { createHash } from "node:crypto";
 import type { EncodedResource } from "../snapshot.ts";
+import { changedBetween, type Resources } from "./resources.ts";
 import { Subscription } from "./subscription.ts";
 import { type TypeTraits, traitsOf } from "./type-urls.ts";
-
-/** The resources of one type of a snapshot, by name. Its identity stands for its content. */
-export type Resources = ReadonlyMap<string, EncodedResource>;
 
 /** A resource that the client holds, as far as the server knows; without bytes where the client only claims to hold it. */
 export type Sent = EncodedResource | { readonly name: string; readonly version: string; readonly bytes?: undefined };
@@ -17,6 +14,8 @@ export interface Plan {
   readonly removed: readonly string[];
   /** The resources are the complete set. */
   readonly replaces: boolean;
+  /** Once this is sent, nothing of these resources is left to send or to take away. */
+  readonly complete: boolean;
   /** The client has asked for something in it and waits; otherwise the server speaks first. */
   readonly answers: boolean;
 }
@@ -42,7 +41,6 @@ export class ServerType {
   /** Names that were dropped while a response was under way: the client may have taken them all the same. */
   readonly #limbo: Set<string> = new Set();
   requests = 0;
-  responses = 0;
   /** The first request of the type still waits for its answer. */
   unanswered = false;
   /** State of the world: the latest request crossed a response on its way; nothing is answered until the verdict on that. */
@@ -57,7 +55,7 @@ export class ServerType {
   outstanding: Plan | undefined;
   ackedVersion = "";
   rejected: Rejection | undefined;
-  /** The resources that were last compared, and came out equal to what was sent. */
+  /** Of these the client holds what it wants, and nothing that is not in them: later ones need only be compared to them. */
   #settled: Resources | undefined;
 
   constructor(typeUrl: string) {
@@ -79,14 +77,14 @@ export class ServerType {
   }
 
   /** Books a response as sent: from now on the client holds what is in it, unless it says otherwise. */
-  commit(plan: Plan, nonce: string, nowMs: number): void {
+  commit(plan: Plan, resources: Resources, nonce: string, nowMs: number): void {
     if (plan.replaces) this.sent.clear();
     for (const resource of plan.resources) this.sent.set(resource.name, resource);
     for (const name of plan.removed) this.sent.delete(name);
+    this.#settled = plan.complete ? resources : undefined;
     this.asked.clear();
     this.again.clear();
     this.unanswered = false;
-    this.responses += 1;
     this.nonce = nonce;
     this.sentVersion = plan.version;
     this.sentAtMs = nowMs;
@@ -135,44 +133,28 @@ export class ServerType {
   /** Resources that were asked for and differ from what the client holds, or have to be sent anyway. */
   changes(resources: Resources): EncodedResource[] {
     const changes: EncodedResource[] = [];
-    const consider = (resource: EncodedResource): void => {
-      const { name, version } = resource;
-      if (this.sent.get(name)?.version !== version || this.asked.has(name) || this.again.has(name)) {
-        changes.push(resource);
-      }
-    };
-    if (this.subscription.wildcard) {
-      for (const resource of resources.values()) consider(resource);
-      return changes;
-    }
-    for (const name of this.subscription.names) {
+    for (const name of this.#candidates(resources)) {
       const resource = resources.get(name);
-      if (resource !== undefined) consider(resource);
+      if (resource === undefined || !this.subscription.wants(name)) continue;
+      const isNews = this.sent.get(name)?.version !== resource.version;
+      if (isNews || this.asked.has(name) || this.again.has(name)) changes.push(resource);
     }
     return changes;
   }
 
   /** Names that the client holds and that no longer exist. */
   gone(resources: Resources): string[] {
+    const candidates = this.#settled === undefined ? this.sent.keys() : changedBetween(this.#settled, resources);
     const gone: string[] = [];
-    for (const name of this.sent.keys()) if (!resources.has(name)) gone.push(name);
+    for (const name of candidates) if (this.sent.has(name) && !resources.has(name)) gone.push(name);
     return gone;
   }
-}
 
-const versions = new WeakMap<Resources, string>();
-
-/**
- * The version of all resources of a type: a hash of their names and versions, so that replicas agree without talking.
- * Computed once for each map, however many clients are served from it.
- */
-export function versionOf(resources: Resources): string {
-  let version = versions.get(resources);
-  if (version === undefined) {
-    const hash = createHash("sha256");
-    for (const name of [...resources.keys()].sort()) hash.update(`${name}\0${resources.get(name)?.version}\n`);
-    version = hash.digest("base64url").slice(0, 16);
-    versions.set(resources, version);
+  /** Every name that may have to be sent: few when it is known what the resources were when all was sent. */
+  #candidates(resources: Resources): Iterable<string> {
+    if (this.#settled !== undefined) {
+      return new Set([...changedBetween(this.#settled, resources), ...this.asked, ...this.again]);
+    }
+    return this.subscription.wildcard ? resources.keys() : this.subscription.names;
   }
-  return version;
 }

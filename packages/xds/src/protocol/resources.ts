@@ -1,0 +1,41 @@
+import { createHash } from "node:crypto";
+import type { EncodedResource } from "../snapshot.ts";
+
+/*
+ * What is computed of a snapshot's resources once, however many nodes are served from it. Snapshots are immutable, and a
+ * source that has nothing new of a type keeps the map of that type: so a map's identity stands for its content.
+ */
+
+/** The resources of one type of a snapshot, by name. */
+export type Resources = ReadonlyMap<string, EncodedResource>;
+
+const versions = new WeakMap<Resources, string>();
+const differences = new WeakMap<Resources, WeakMap<Resources, readonly string[]>>();
+
+/** The version of all resources of a type: a hash of their names and versions, so that replicas agree without talking. */
+export function versionOf(resources: Resources): string {
+  let version = versions.get(resources);
+  if (version === undefined) {
+    const hash = createHash("sha256");
+    for (const name of [...resources.keys()].sort()) hash.update(`${name}\0${resources.get(name)?.version}\n`);
+    version = hash.digest("base64url").slice(0, 16);
+    versions.set(resources, version);
+  }
+  return version;
+}
+
+/** Names of resources that are in only one of the two, or in both with different versions. */
+export function changedBetween(before: Resources, after: Resources): readonly string[] {
+  if (before === after) return [];
+  let ofAfter = differences.get(after);
+  if (ofAfter === undefined) differences.set(after, (ofAfter = new WeakMap()));
+  let names = ofAfter.get(before);
+  if (names === undefined) {
+    const changed: string[] = [];
+    for (const [name, { version }] of after) if (before.get(name)?.version !== version) changed.push(name);
+    for (const name of before.keys()) if (!after.has(name)) changed.push(name);
+    names = changed;
+    ofAfter.set(before, names);
+  }
+  return names;
+}
