@@ -1,6 +1,6 @@
 import { FieldKind, type FieldName, fieldName, knownField } from "./field-names.ts";
 import { ParseError } from "./parse-error.ts";
-import { isToken } from "./tokens.ts";
+import { isBlank, isToken, trimBlanks } from "./tokens.ts";
 
 const NO_COLON = new ParseError(400, "a header line has no colon");
 const BAD_NAME = new ParseError(400, "a header name is not a token");
@@ -13,6 +13,7 @@ const BAD_UPGRADE = new ParseError(400, "upgrade is not a list of protocols");
 
 /** Of one connection, so that what it remembers stays small. */
 const MAX_REMEMBERED_NAMES = 32;
+const MAX_REMEMBERED_LENGTH = 64;
 
 const UPGRADE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?$/;
 
@@ -37,7 +38,7 @@ export class MessageFields {
   keepAliveTimeoutSeconds: number | undefined = undefined;
   expectsContinue = false;
   /** Other options of `Connection`, lower case: names of fields that end here (RFC 9110 §7.6.1). */
-  nominated: string[] | undefined = undefined;
+  nominated: Set<string> | undefined = undefined;
   /**
    * The names of the last head on this connection by their place. A peer writes its heads alike, so that most names are
    * found by one comparison instead of being cut out, checked and lowered again.
@@ -82,7 +83,7 @@ export function parseFields(
       const read = readName(text, at, lineEnd);
       if (read instanceof ParseError) return read;
       field = read;
-      if (count < MAX_REMEMBERED_NAMES) names[count] = field;
+      if (count < MAX_REMEMBERED_NAMES && field.prefix.length <= MAX_REMEMBERED_LENGTH) names[count] = field;
     }
     count++;
     const { name, kind } = field;
@@ -98,7 +99,7 @@ export function parseFields(
     }
     at = lineEnd + 2;
   }
-  if (message.nominated !== undefined) removeNominated(fields, message.nominated);
+  if (message.nominated !== undefined) removeFields(fields, message.nominated);
   return undefined;
 }
 
@@ -116,10 +117,6 @@ function readName(text: string, at: number, lineEnd: number): FieldName | ParseE
 /** A part of a string keeps the whole alive, and a remembered name must not keep a head. A key is a string of its own. */
 function ownCopy(part: string): string {
   return Object.keys({ [part]: true })[0]!; // the one key
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 function takeSpecial(
@@ -187,11 +184,11 @@ export function parseContentLength(value: string): number {
 
 function readConnection(value: string, message: MessageFields): void {
   for (const member of value.includes(",") ? value.split(",") : [value]) {
-    const option = member.trim().toLowerCase();
+    const option = trimBlanks(member).toLowerCase();
     if (option === "close") message.close = true;
     else if (option === "keep-alive") message.keepAlive = true;
     else if (option === "upgrade") message.upgradeOption = true;
-    else if (option !== "" && !isEndToEnd(option)) (message.nominated ??= []).push(option);
+    else if (option !== "" && !isEndToEnd(option)) (message.nominated ??= new Set()).add(option);
   }
 }
 
@@ -214,10 +211,10 @@ const END_TO_END = new Set(
   ).split(" "),
 );
 
-function removeNominated(fields: string[], nominated: readonly string[]): void {
+function removeFields(fields: string[], names: ReadonlySet<string>): void {
   let kept = 0;
   for (let i = 0; i < fields.length; i += 2) {
-    if (nominated.includes(fields[i]!)) continue;
+    if (names.has(fields[i]!)) continue;
     fields[kept] = fields[i]!;
     fields[kept + 1] = fields[i + 1]!;
     kept += 2;
@@ -228,7 +225,7 @@ function removeNominated(fields: string[], nominated: readonly string[]): void {
 /** h2c is dropped: its upgrade is obsolete (RFC 9113 §3.1), and its requests may have a body. */
 function readUpgrade(value: string, message: MessageFields): ParseError | undefined {
   for (const member of value.split(",")) {
-    const protocol = member.trim().toLowerCase();
+    const protocol = trimBlanks(member).toLowerCase();
     if (protocol === "") continue;
     if (!UPGRADE.test(protocol)) return BAD_UPGRADE;
     if (protocol === "h2c") continue;
@@ -255,12 +252,5 @@ const NOT_IN_TRAILERS = new Set(
 );
 
 export function removeForbiddenTrailers(fields: string[]): void {
-  let kept = 0;
-  for (let i = 0; i < fields.length; i += 2) {
-    if (NOT_IN_TRAILERS.has(fields[i]!)) continue;
-    fields[kept] = fields[i]!;
-    fields[kept + 1] = fields[i + 1]!;
-    kept += 2;
-  }
-  fields.length = kept;
+  removeFields(fields, NOT_IN_TRAILERS);
 }

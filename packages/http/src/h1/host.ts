@@ -6,7 +6,8 @@ import { table } from "./tokens.ts";
  * would take different halves for the host.
  */
 const NAME = table("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+;=");
-const IPV6_LITERAL = /^\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]/;
+/** The longest IPv6 address has 45 characters; the bound also keeps a hostile text from costing more than its length. */
+const IPV6_LITERAL = /^\[[0-9A-Fa-f:.]{2,45}\]/;
 const PERCENT = /%(?![0-9A-Fa-f]{2})/;
 
 /**
@@ -25,7 +26,10 @@ export function isAuthorityForm(text: string): boolean {
 
 /** Where the host ends; 0 if none begins at the start. */
 function endOfHost(text: string): number {
-  if (text.charCodeAt(0) === 0x5b) return IPV6_LITERAL.exec(text)?.[0].length ?? 0;
+  if (text.charCodeAt(0) === 0x5b) {
+    const literal = IPV6_LITERAL.exec(text)?.[0] ?? "";
+    return literal.indexOf(":") === literal.lastIndexOf(":") ? 0 : literal.length;
+  }
   let i = 0;
   let escaped = false;
   for (; i < text.length; i++) {

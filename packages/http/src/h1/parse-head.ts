@@ -5,7 +5,7 @@ import { isAuthority } from "./host.ts";
 import { isKnownMethod } from "./methods.ts";
 import { ParseError } from "./parse-error.ts";
 import { BAD_TARGET, isTargetText, parseSpecialTarget } from "./request-target.ts";
-import { isToken } from "./tokens.ts";
+import { isToken, trimBlanks } from "./tokens.ts";
 
 const BAD_REQUEST_LINE = new ParseError(400, "the request line is not method, target and version");
 const BAD_METHOD = new ParseError(400, "the method is not a token");
@@ -109,7 +109,7 @@ function checkCoding(minor: number, message: MessageFields): ParseError | undefi
   if (message.contentLength !== -1) return CODING_AND_LENGTH;
   const coding = message.transferEncoding!.toLowerCase(); // the caller has seen that there is one
   if (coding === "chunked") return undefined;
-  const codings = coding.split(",").map((member) => member.trim());
+  const codings = coding.split(",").map(trimBlanks);
   const unclear = codings.pop() !== "chunked" || codings.includes("chunked") || !codings.every(isToken);
   return unclear ? CODING_UNCLEAR : CODING_UNKNOWN;
 }

@@ -150,6 +150,10 @@ test("HTTP/1.1 needs one Host, and any Host must be well-formed", () => {
     "\xe9",
     "a#",
     "[::1]x",
+    "[:]",
+    "[1]",
+    `[${":".repeat(20_000)}`,
+    `[${":".repeat(46)}]`,
     ":80",
   ])
     refuses(400, `GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
@@ -267,6 +271,12 @@ test("Connection cannot remove what is meant for every recipient", () => {
   );
   assert.deepEqual(entries(head.headers), fields);
   assert.equal(head.authority, "a");
+});
+
+test("white space is space and tab only", () => {
+  assert.equal(parse(`${BASE}connection: upgrade\xa0\r\nupgrade: websocket\r\n\r\n`).upgrade, undefined);
+  refuses(400, `${BASE}connection: upgrade\r\nupgrade: websocket\xa0\r\n\r\n`);
+  assert.equal(parse(`${BASE}x: \xa0a\xa0\r\n\r\n`).headers.get("x"), "\xa0a\xa0");
 });
 
 test("of TE only trailers goes on", () => {
