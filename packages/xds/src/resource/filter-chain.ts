@@ -87,21 +87,19 @@ function decodeMatch(fields: Fields): FilterChainMatch {
     sourceType: fields.enumName("source_type") as FilterChainMatch["sourceType"],
     sourcePrefixRanges: fields.messages("source_prefix_ranges").map(decodeCidr),
     sourcePorts: fields.numbers("source_ports"),
-    serverNames: decodeServerNames(fields),
-    transportProtocol: fields.text("transport_protocol"),
-    applicationProtocols: fields.texts("application_protocols"),
+    serverNames: [],
+    transportProtocol: decodeTransportProtocol(fields),
+    applicationProtocols: [],
   };
 }
 
-// "*.example.com" stands for names of any depth below; no other wildcard exists (listener_components.proto).
-function decodeServerNames(fields: Fields): readonly string[] {
-  return fields.texts("server_names").map((name, index) => {
-    const rest = name.startsWith("*.") ? name.slice(2) : name;
-    if (rest === "" || rest.includes("*")) {
-      fields.fail(`server_names[${index}]`, `found ${JSON.stringify(name)}, allowed are names and "*." before a name`);
-    }
-    return name.toLowerCase();
-  });
+// Without TLS every connection is "raw_buffer", as in Envoy without an inspector.
+function decodeTransportProtocol(fields: Fields): string {
+  const protocol = fields.text("transport_protocol");
+  if (protocol !== "" && protocol !== "raw_buffer") {
+    fields.fail("transport_protocol", `found ${JSON.stringify(protocol)}, supported yet is "raw_buffer"`);
+  }
+  return protocol;
 }
 
 export function encodeFilterChain(chain: FilterChainConfig): LooseJsonObject {

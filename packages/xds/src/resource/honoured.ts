@@ -39,6 +39,7 @@ const NO_EFFECT = "has no effect";
 const NO_HTTP2 = "HTTP/2 settings have no effect yet";
 const NO_HTTP3 = "HTTP/3 is not supported";
 const NO_TLS = "TLS is not supported yet; a connection would be open where it should be protected";
+const NO_PEEK = "a connection's first bytes are not looked at yet; the chain would match nothing";
 const NO_SUBSETS = "endpoint subsets are not supported; other endpoints would be called";
 const NO_SLOW_START = "there is no slow start; a new endpoint gets its full share at once";
 const NO_LOCALITY_LB = "localities of one priority are not weighed against each other";
@@ -94,8 +95,13 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.listener.v3.FilterChainMatch": {
     honoured: `destination_port prefix_ranges direct_source_prefix_ranges source_type source_prefix_ranges source_ports
-      server_names transport_protocol application_protocols`,
-    refused: { address_suffix: LATER, suffix_len: LATER },
+      transport_protocol`,
+    refused: {
+      address_suffix: LATER,
+      suffix_len: LATER,
+      server_names: NO_PEEK,
+      application_protocols: NO_PEEK,
+    },
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.Filter": {
@@ -623,7 +629,7 @@ export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ["envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", "gRPC statistics are not collected"],
 ]);
 
-/** Listener filters whose work the listener does anyway. */
+/** Listener filters that may stand there: what they find out matters only to chains that ask for it, which are refused. */
 export const LISTENER_FILTERS: ReadonlySet<string> = new Set([
   "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
   "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",

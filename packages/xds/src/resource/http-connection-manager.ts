@@ -75,6 +75,7 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
 
 function decodeCodecType(fields: Fields): CodecType {
   const name = fields.enumName("codec_type");
+  if (name === "HTTP2") fields.report("codec_type", "HTTP/2 is not spoken yet; connections speak HTTP/1.1");
   if (name === "HTTP3") fields.fail("codec_type", "HTTP/3 is not supported");
   return name === "HTTP1" || name === "HTTP2" ? name : "AUTO";
 }

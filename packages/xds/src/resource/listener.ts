@@ -95,6 +95,7 @@ function decodeListenerFilter(fields: Fields): TypedConfig[] {
     fields.fail("typed_config", `there is no listener filter ${extension.type}`);
     return [];
   }
+  fields.report("typed_config", "a connection's first bytes are not looked at yet");
   return [{ name, type: extension.type, config: extension.config ?? null }];
 }
 

@@ -5,6 +5,8 @@ import { openAny } from "./typed-config.ts";
 
 const HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
+const NOT_SPOKEN = "HTTP/2 is not spoken yet; requests go as HTTP/1.1";
+
 /** Other protocol options that decide nothing that we do. */
 const HARMLESS = new Map([
   ["envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions", "the pool's own idle timeout holds"],
@@ -35,20 +37,22 @@ function decodeOptions(options: Fields): UpstreamProtocol {
   const useDownstream = options.message("use_downstream_protocol_config");
   const auto = options.message("auto_config");
   for (const config of [explicit, useDownstream, auto]) config?.message("http_protocol_options");
-  const protocol =
-    explicit?.message("http2_protocol_options") !== undefined
-      ? "http2"
-      : useDownstream !== undefined
-        ? "use-downstream"
-        : auto !== undefined
-          ? "auto"
-          : "http1";
+  const http2 = explicit?.message("http2_protocol_options") !== undefined;
+  if (http2) explicit?.report("http2_protocol_options", NOT_SPOKEN);
+  const protocol = http2
+    ? "http2"
+    : useDownstream !== undefined
+      ? "use-downstream"
+      : auto !== undefined
+        ? "auto"
+        : "http1";
   return { upstreamProtocol: protocol, ...decodeCommon(options.message("common_http_protocol_options")) };
 }
 
 // Deprecated since Envoy 1.17, and still what small configurations have.
 function decodeOlderFields(cluster: Fields): UpstreamProtocol {
   const http2 = cluster.message("http2_protocol_options") !== undefined;
+  if (http2) cluster.report("http2_protocol_options", NOT_SPOKEN);
   cluster.message("http_protocol_options"); // reports what is set in it
   const follow = cluster.enumName("protocol_selection") === "USE_DOWNSTREAM_PROTOCOL";
   const common = decodeCommon(cluster.message("common_http_protocol_options"));
