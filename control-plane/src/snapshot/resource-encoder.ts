@@ -11,7 +11,7 @@ import {
 /** Makes resources of configurations. Equal content is the same object as long as it is in use, whoever asks for it. */
 export class ResourceEncoder {
   readonly types: ResourceTypes;
-  /** By type and name: what was made last. */
+  /** By type, name and version: nodes may hold resources of one name and different content. */
   readonly #made = new Map<string, WeakRef<EncodedResource>>();
 
   constructor(types: ResourceTypes) {
@@ -32,9 +32,9 @@ export class ResourceEncoder {
 
   fromBytes(typeUrl: string, name: string, bytes: Uint8Array, references?: readonly Reference[]): EncodedResource {
     const version = versionOf(bytes);
-    const key = `${typeUrl} ${name}`;
+    const key = `${typeUrl} ${name} ${version}`;
     const known = this.#made.get(key)?.deref();
-    if (known?.version === version) return known;
+    if (known !== undefined) return known;
     const made: EncodedResource =
       references === undefined ? { name, version, bytes } : { name, version, bytes, references };
     this.#made.set(key, new WeakRef(made));

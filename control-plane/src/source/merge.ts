@@ -1,5 +1,5 @@
 import type { Diagnostic } from "@heddle/config";
-import { checkReferences, diagnosticAt, formatOrigin, Mesh, type MeshObject } from "@heddle/mesh";
+import { checkReferences, checkWorkloads, diagnosticAt, formatOrigin, Mesh, type MeshObject } from "@heddle/mesh";
 import type { RawResource } from "./raw-resource.ts";
 import { itemKey, type SourceItem } from "./source.ts";
 
@@ -42,12 +42,7 @@ export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyM
     else objects.push(item);
   }
   const mesh = new Mesh(objects);
-  diagnostics.push(
-    ...checkReferences(
-      mesh,
-      objects.filter((object) => object.kind === "http-route"),
-    ),
-  );
+  diagnostics.push(...checkReferences(mesh), ...checkWorkloads(mesh));
   return { world: { mesh, rawResources }, diagnostics, serving };
 }
 

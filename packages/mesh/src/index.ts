@@ -1,4 +1,5 @@
 export { checkReferences } from "./model/check-references.ts";
+export { checkWorkloads } from "./model/check-workloads.ts";
 export type {
   Backend,
   HeaderChanges,

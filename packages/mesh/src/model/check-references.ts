@@ -1,5 +1,4 @@
 import type { Diagnostic } from "@heddle/config";
-import type { HttpRoute } from "./http-route.ts";
 import type { Mesh } from "./mesh.ts";
 import { diagnosticAt, type Origin } from "./origin.ts";
 import type { Service } from "./service.ts";
@@ -8,13 +7,13 @@ import type { Service } from "./service.ts";
  * What points to something that is not there. Warnings, since objects come one by one and what is missing may still
  * come: until then requests that would go there are answered 500.
  */
-export function checkReferences(mesh: Mesh, routes: readonly HttpRoute[]): readonly Diagnostic[] {
+export function checkReferences(mesh: Mesh): readonly Diagnostic[] {
   const diagnostics: Diagnostic[] = [];
   const check = (what: { namespace: string; name: string; port: number | undefined; origin: Origin }): void => {
     const message = fault(mesh.service(what.namespace, what.name), what);
     if (message !== undefined) diagnostics.push(diagnosticAt(what.origin, "warning", message));
   };
-  for (const route of routes) {
+  for (const route of mesh.routes) {
     for (const parent of route.parents) check(parent);
     for (const rule of route.rules) for (const backend of rule.backends) check(backend);
   }

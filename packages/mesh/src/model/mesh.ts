@@ -14,7 +14,10 @@ export function keyOf(object: MeshObject): string {
  * objects themselves stay the same ones: whoever derives something from them sees by identity what changed.
  */
 export class Mesh {
+  /** Each kind ordered by namespace and name. */
   readonly services: readonly Service[];
+  readonly workloads: readonly Workload[];
+  readonly routes: readonly HttpRoute[];
   readonly #servicesByName: ReadonlyMap<string, Service>;
   readonly #workloadsByName: ReadonlyMap<string, Workload>;
   /** By namespace and one label, so that a selector looks at few. */
@@ -28,6 +31,8 @@ export class Mesh {
     const workloads = sorted.filter((object) => object.kind === "workload");
     const routes = sorted.filter((object) => object.kind === "http-route");
     this.services = services;
+    this.workloads = workloads;
+    this.routes = routes;
     this.#servicesByName = new Map(services.map((service) => [nameOf(service.namespace, service.name), service]));
     this.#workloadsByName = new Map(workloads.map((workload) => [nameOf(workload.namespace, workload.name), workload]));
     this.#workloadsByLabel = grouped(workloads, (workload) =>

@@ -208,7 +208,7 @@ describe("names", () => {
 
 describe("references", () => {
   it("to what is not there are warnings at their place", () => {
-    const objects = objectsOf(
+    const mesh = meshOf(
       serviceYaml("a") +
         routeYaml(
           "r",
@@ -216,14 +216,8 @@ describe("references", () => {
           "[{ backendRefs: [{ name: gone, port: 80 }, { name: a, port: 80 }] }]",
         ),
     );
-    const routes = objects.filter((object) => object.kind === "http-route");
     assert.deepEqual(
-      checkReferences(meshOf(serviceYaml("a")), routes).map(({ severity, line, path, message }) => [
-        severity,
-        line,
-        path,
-        message,
-      ]),
+      checkReferences(mesh).map(({ severity, line, path, message }) => [severity, line, path, message]),
       [
         ["warning", 11, "spec.parentRefs[0]", 'the Service "a" has no port 81; it has 80'],
         ["warning", 12, "spec.rules[0].backendRefs[0]", 'there is no Service "gone" in the namespace "default"'],

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { makeResourceTypes, type Snapshot, type XdsNode } from "@heddle/xds";
+import fc from "fast-check";
+import { mergeItems } from "../source/merge.ts";
+import { parseResource } from "../source/parse-resource.ts";
+import { readFileText } from "../source/read-file.ts";
+import type { SourceItem } from "../source/source.ts";
+import { Snapshots } from "./snapshots.ts";
+
+const TYPES = makeResourceTypes({ httpFilters: "unchecked" });
+const NODES = ["default/a-1/x", "default/b-1/x", "other/c-1/x", "foreign"].map(node);
+
+describe("snapshots that follow changes", () => {
+  it("are what they would be if they had been made anew, and change only where their content does", () => {
+    fc.assert(
+      fc.property(fc.array(CHANGES, { minLength: 1, maxLength: 15 }), (changes) => {
+        const files = new Map<string, readonly SourceItem[]>();
+        const followed = new Snapshots(TYPES);
+        const watches = NODES.map((one) => followed.watch(one, () => {}));
+        for (const { name, yaml } of changes) {
+          if (yaml === undefined) files.delete(name);
+          else files.set(name, itemsOf(name, yaml));
+          const before = watches.map(({ current }) => current);
+          publish(followed, files);
+          const anew = new Snapshots(TYPES);
+          publish(anew, files);
+          for (const [index, watch] of watches.entries()) {
+            const expected = contentOf(anew.watch(NODES[index] ?? node("none"), () => {}).current);
+            assert.deepEqual(contentOf(watch.current), expected);
+            const last = before[index];
+            if (last !== undefined && last !== watch.current) assert.notDeepEqual(contentOf(last), expected);
+          }
+        }
+      }),
+      { seed: 11, numRuns: 60 },
+    );
+  });
+});
+
+const PORTS = fc.constantFrom(80, 81);
+const SERVICES = fc.constantFrom("a", "b", "c");
+const NAMESPACES = fc.constantFrom("default", "other");
+
+const YAML = fc.oneof(
+  fc
+    .record({ name: SERVICES, namespace: NAMESPACES, port: PORTS, app: SERVICES })
+    .map(({ name, namespace, port, app }) => ({
+      name: `service-${name}-${namespace}`,
+      yaml: `apiVersion: v1\nkind: Service\nmetadata: { name: ${name}, namespace: ${namespace} }\nspec: { selector: { app: ${app} }, ports: [{ name: http, port: ${port} }] }`,
+    })),
+  fc
+    .record({
+      app: SERVICES,
+      port: fc.integer({ min: 1000, max: 1003 }),
+      egress: fc.constantFrom("", "egress: ['*']", "egress: [a, c.other]"),
+    })
+    .map(({ app, port, egress }) => ({
+      name: `workload-${app}`,
+      yaml: `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${app}-1, labels: { app: ${app} } }\nspec:\n  addresses: [10.0.0.1]\n  ports: [{ name: http, port: ${port}, applicationPort: 9 }]\n  ${egress}`,
+    })),
+  fc
+    .record({
+      name: SERVICES,
+      namespace: NAMESPACES,
+      parent: SERVICES,
+      parentNamespace: NAMESPACES,
+      to: SERVICES,
+      weight: fc.nat(2),
+    })
+    .map(({ name, namespace, parent, parentNamespace, to, weight }) => ({
+      name: `route-${name}-${namespace}`,
+      yaml: `apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: ${name}, namespace: ${namespace} }\nspec:\n  parentRefs: [{ group: "", kind: Service, name: ${parent}, namespace: ${parentNamespace} }]\n  rules: [{ backendRefs: [{ name: ${to}, port: 80, weight: ${weight} }] }]`,
+    })),
+  fc
+    .record({
+      name: fc.constantFrom("mine", "outbound/80/a.default"),
+      override: fc.boolean(),
+      timeout: fc.integer({ min: 1, max: 2 }),
+    })
+    .map(({ name, override, timeout }) => ({
+      name: `raw-${name.length}`,
+      yaml: `override: ${override}\nresources: [{ "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: "${name}", connect_timeout: ${timeout}s }]`,
+    })),
+);
+
+/** Something is put, changed, put again as it was, or removed. */
+const CHANGES = fc
+  .tuple(YAML, fc.nat(4))
+  .map(([{ name, yaml }, what]) => ({ name, yaml: what === 0 ? undefined : yaml }));
+
+function itemsOf(file: string, yaml: string): readonly SourceItem[] {
+  const { items, diagnostics } = readFileText(file, yaml, parseResource);
+  assert.deepEqual(diagnostics, []);
+  return items;
+}
+
+function publish(snapshots: Snapshots, files: ReadonlyMap<string, readonly SourceItem[]>): void {
+  snapshots.publish(mergeItems([...files.values()].flat(), new Map()).world);
+}
+
+function contentOf(snapshot: Snapshot | undefined): Record<string, string> {
+  const all = [...(snapshot?.resources ?? [])].flatMap(([typeUrl, resources]) =>
+    [...resources.values()].map(({ name, version }) => [`${typeUrl} ${name}`, version] as const),
+  );
+  return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function node(id: string): XdsNode {
+  return {
+    id,
+    cluster: id.split("/")[1] ?? id,
+    metadata: id.startsWith("other") ? { heddle: {} } : {},
+    locality: { region: "", zone: "", subZone: "" },
+    userAgentName: "test",
+    userAgentVersion: "",
+    clientFeatures: [],
+  };
+}
