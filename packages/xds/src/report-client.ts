@@ -1,4 +1,4 @@
-import { type ClientDuplexStream, type StatusObject, status } from "@grpc/grpc-js";
+import { type ClientDuplexStream, connectivityState, type StatusObject, status } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import type { XdsChannel } from "./dial.ts";
@@ -58,8 +58,11 @@ export class ReportClient {
   }
 
   #open(): void {
-    const stream = this.#channel?.makeBidiStreamRequest<Buffer, Buffer>(REPORT_PATH, asIs, asIs);
-    if (stream === undefined) return;
+    const channel = this.#channel;
+    // The xDS client has let go of this connection: gRPC would throw. There will be another one to attach.
+    if (channel === undefined || channel.getChannel().getConnectivityState(false) === connectivityState.SHUTDOWN)
+      return;
+    const stream = channel.makeBidiStreamRequest<Buffer, Buffer>(REPORT_PATH, asIs, asIs);
     this.#stream = stream;
     this.#writing = false;
     stream.on("error", () => undefined); // each end comes as a status too

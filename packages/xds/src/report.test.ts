@@ -103,6 +103,31 @@ test("a control plane without the service is not asked again", async () => {
   assert.equal(reports, 1);
 });
 
+test("a report stream that ends is opened again after an interval, but not on a connection that is gone", async () => {
+  const server = await serve();
+  const clock = new ManualClock();
+  let ends = 0;
+  const log = { ...quietLog, debug: () => (ends += 1) };
+  let reports = 0;
+  const report = (): SidecarReport => ({ ...REPORT, version: String((reports += 1)) });
+  const client = new ReportClient({ report, clock, log });
+  const channel = xdsDial(`127.0.0.1:${server.port}`)();
+  cleanups.push(() => channel.close());
+  cleanups.push(() => client.close());
+  client.attach(channel);
+  await server.heard("1");
+  server.reports.close();
+  await server.until(() => ends === 1);
+  clock.advance(30_000);
+  await server.heard("2");
+  server.reports.close();
+  await server.until(() => ends === 2);
+  channel.close();
+  clock.advance(30_000);
+  assert.equal(reports, 2);
+  assert.equal(clock.pending, 0);
+});
+
 test("a stream that speaks for another node than before is refused", async () => {
   const server = await serve();
   let nodeId = "default/web/1";
