@@ -109,7 +109,7 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   /** Steps are taken in the order of the calls; sockets are opened first. */
   apply(update: ConfigLaneUpdate): void {
-    this.#steps = this.#steps.then(() => this.#step(update));
+    this.#enqueue(() => this.#step(update));
   }
 
   /** What the living workers show of themselves, by their number. */
@@ -138,6 +138,12 @@ export class WorkerSupervisor implements TrafficWorkers {
     if (drainMs <= 0) this.#hurry.resolve();
     this.#stopping ??= this.#drain(drainMs).then(() => this.#end());
     await this.#stopping;
+  }
+
+  #enqueue(step: () => Promise<void>): void {
+    this.#steps = this.#steps.then(step).catch((error) => {
+      this.#options.log.error("a step of the configuration could not be handed to the workers", { error });
+    });
   }
 
   async #drain(deadlineMs: number): Promise<void> {
@@ -314,8 +320,10 @@ export class WorkerSupervisor implements TrafficWorkers {
       REOPEN_AFTER_MS,
       () => {
         this.#retry = undefined;
-        const changed = [...this.#refused.values()].map((held) => held.entry);
-        this.apply({ generation: lanes.generation, changed, removed: [] });
+        this.#enqueue(() => {
+          const changed = [...this.#refused.values()].map((held) => held.entry);
+          return this.#step({ generation: lanes.generation, changed, removed: [] });
+        });
       },
       true,
     );

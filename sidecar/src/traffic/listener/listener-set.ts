@@ -45,26 +45,31 @@ export class ListenerSet {
   }
 
   /**
-   * Puts a listener in place of the one of that name, if there is one. Throws if it cannot be built; then the old one
-   * goes on.
+   * Puts listeners in the place of those of their names, and removes some, in one step: a place that changes its listener
+   * never stops accepting. Answers those that cannot be built, with the reason; there the previous one goes on.
    */
-  set(config: ListenerConfig): void {
-    const previous = this.#listeners.get(config.name);
-    const listener = new Listener(config, this.#options.env, previous);
-    this.#listeners.set(config.name, listener);
-    for (const { key } of listenPlaces(config)) this.#open(key, listener);
-    if (previous === undefined) return;
-    this.#closePlacesOf(previous);
-    this.#retire(previous, listener);
-  }
-
-  /** Stops accepting for that listener; its connections drain. */
-  remove(name: string): void {
-    const listener = this.#listeners.get(name);
-    if (listener === undefined) return;
-    this.#listeners.delete(name);
-    this.#closePlacesOf(listener);
-    this.#retire(listener, undefined);
+  apply(changed: readonly ListenerConfig[], removed: readonly string[]): ReadonlyMap<string, string> {
+    const refused = new Map<string, string>();
+    const leaving: { readonly listener: Listener; readonly successor: Listener | undefined }[] = [];
+    for (const name of removed) {
+      const listener = this.#listeners.get(name);
+      if (listener === undefined) continue;
+      this.#listeners.delete(name);
+      leaving.push({ listener, successor: undefined });
+    }
+    for (const config of changed) {
+      const previous = this.#listeners.get(config.name);
+      try {
+        const listener = new Listener(config, this.#options.env, previous);
+        this.#listeners.set(config.name, listener);
+        if (previous !== undefined) leaving.push({ listener: previous, successor: listener });
+      } catch (error) {
+        refused.set(config.name, error instanceof Error ? error.message : String(error));
+      }
+    }
+    this.#arrangePlaces();
+    for (const { listener, successor } of leaving) this.#retire(listener, successor);
+    return refused;
   }
 
   /** Stops accepting everywhere. Resolves when no connection is left, at the latest at the deadline. */
@@ -84,17 +89,26 @@ export class ListenerSet {
     }));
   }
 
-  #open(key: string, listener: Listener): void {
-    let place = this.#places.get(key);
-    if (place === undefined) {
-      place = { listener, acceptor: undefined };
-      this.#places.set(key, place);
+  /** Gives every place to the listener that has it now, and ends those that nobody has. */
+  #arrangePlaces(): void {
+    const wanted = new Map<string, Listener>();
+    for (const listener of this.#listeners.values()) {
+      for (const { key } of listenPlaces(listener.config)) wanted.set(key, listener);
     }
-    place.listener = listener;
-    const target = this.#targets.get(key);
-    if (place.acceptor !== undefined || target === undefined) return;
-    this.#targets.delete(key);
-    this.#accept(key, place, target);
+    for (const [key, place] of this.#places) {
+      if (wanted.has(key)) continue;
+      place.acceptor?.close();
+      this.#places.delete(key);
+    }
+    for (const [key, listener] of wanted) {
+      const place = this.#places.get(key);
+      if (place !== undefined) place.listener = listener;
+      else this.#places.set(key, { listener, acceptor: undefined });
+    }
+    for (const [key, target] of [...this.#targets]) {
+      this.#targets.delete(key);
+      this.addTarget(key, target);
+    }
   }
 
   #accept(key: string, place: Place, target: ListenTarget): void {
@@ -128,16 +142,6 @@ export class ListenerSet {
       },
     });
     place.acceptor = acceptor;
-  }
-
-  /** Places that belong to the listener still, that is, which nobody has taken over. */
-  #closePlacesOf(listener: Listener): void {
-    for (const { key } of listenPlaces(listener.config)) {
-      const place = this.#places.get(key);
-      if (place?.listener !== listener) continue;
-      place.acceptor?.close();
-      this.#places.delete(key);
-    }
   }
 
   #retire(listener: Listener, successor: Listener | undefined): void {

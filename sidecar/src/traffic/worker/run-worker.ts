@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import type { MessagePort } from "node:worker_threads";
 import { type Clock, type Json, systemClock } from "@heddle/base";
+import { laneKey } from "@heddle/config/lanes";
 import { testRewrap } from "@heddle/net";
 import { createLog, type Log, type MetricScope, SharedMetrics } from "@heddle/telemetry";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
@@ -112,18 +113,10 @@ export async function runWorker(
 }
 
 function applyListeners(listeners: ListenerSet, { changed, removed }: DecodedUpdate): RefusedKey[] {
-  const refused: RefusedKey[] = [];
-  for (const { kind, name } of removed) if (kind === "listener") listeners.remove(name);
-  for (const entry of changed) {
-    if (entry.kind !== "listener") continue;
-    try {
-      listeners.set(entry.value);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      refused.push({ key: `listener/${entry.name}`, reason });
-    }
-  }
-  return refused;
+  const configs = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
+  const gone = removed.flatMap(({ kind, name }) => (kind === "listener" ? [name] : []));
+  const refused = listeners.apply(configs, gone);
+  return [...refused].map(([name, reason]) => ({ key: laneKey("listener", name), reason }));
 }
 
 /** `process.stderr` of a worker waits for the main thread. */
