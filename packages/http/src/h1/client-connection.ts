@@ -100,7 +100,6 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#decoder = decoder;
     this.#request = Request.Head;
     this.#upgrade = undefined;
-    this.#head = undefined;
     this.#responseBegun = false;
     this.#responseDone = false;
     this.#informational = 0;
@@ -377,6 +376,8 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#handle?.release();
     this.#handle = undefined;
     this.#decoder = undefined;
+    this.#head = undefined;
+    this.#fields.reset(); // its values are parts of the head's text and would keep it
     this.#request = Request.None;
     this.#early = [];
     this.#earlyEnd = false;

@@ -174,3 +174,44 @@ test("broken responses have the same outcome however they are cut", () => {
     { ...RUNS, numRuns: 1500 },
   );
 });
+
+test("pausing between any two reads changes nothing but the time", () => {
+  const pauses = fc.array(fc.boolean(), { minLength: 1, maxLength: 20 });
+  fc.assert(
+    fc.property(cuts, pauses, (lengths, pattern) => {
+      const plain = new AnsweringServer().receive(REQUESTS);
+      const server = new AnsweringServer();
+      for (const [i, piece] of cut(REQUESTS, lengths).entries()) {
+        const encoder = server.requests.at(-1)?.encoder;
+        const pause = pattern[i % pattern.length] === true;
+        if (pause) encoder?.pauseRequest();
+        server.receive(piece);
+        if (pause) encoder?.resumeRequest();
+      }
+      assert.deepEqual(summary(server.requests), summary(plain.requests));
+      assert.deepEqual([server.transport.paused, server.connection.idle, server.idles > 0], [false, true, true]);
+      assert.equal(server.transport.take(), plain.transport.take());
+    }),
+    RUNS,
+  );
+});
+
+test("pausing a response between any two reads changes nothing but the time", () => {
+  const pauses = fc.array(fc.boolean(), { minLength: 1, maxLength: 20 });
+  fc.assert(
+    fc.property(cuts, pauses, (lengths, pattern) => {
+      const client = new ScriptedClient();
+      const { encoder, response: arrived } = client.start();
+      encoder.sendHead(new RequestHead("GET", "http", "a", "/", new HeaderMap()), true);
+      for (const [i, piece] of cut(RESPONSES, lengths).entries()) {
+        const pause = pattern[i % pattern.length] === true;
+        if (pause) encoder.pauseResponse();
+        client.receive(piece);
+        if (pause) encoder.resumeResponse();
+      }
+      assert.deepEqual([arrived.body, arrived.ended, arrived.informational.length], ["0123456789", true, 1]);
+      assert.deepEqual([client.transport.paused, client.connection.capacity, client.capacityChanges], [false, 1, 1]);
+    }),
+    RUNS,
+  );
+});

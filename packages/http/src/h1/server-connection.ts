@@ -377,6 +377,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#handle?.release();
     this.#handle = undefined;
     this.#decoder = undefined;
+    this.#fields.reset(); // its values are parts of the head's text and would keep it
     return decoder;
   }
 
