@@ -22,6 +22,10 @@ export class RequestCopy {
     return this.#bytes?.length ?? 0;
   }
 
+  get isOverLimit(): boolean {
+    return this.length > this.#limitBytes;
+  }
+
   view(): Uint8Array {
     return this.#bytes?.view() ?? NOTHING;
   }

@@ -337,7 +337,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     }
     if (this.#trailers !== undefined && this.#encoder === encoder) encoder.sendTrailers(this.#trailers);
     if (this.#encoder !== encoder) return; // it could not be sent; `onReset` has been called
-    if (body > 0 && !this.#mayNeedCopy()) this.#copy?.drop();
+    if (body > 0 && (!this.#mayNeedCopy() || this.#copy!.isOverLimit)) this.#copy!.drop();
     if (complete) this.#requestSent();
     if (this.#sourceStopped) {
       this.#sourceStopped = false;
