@@ -11,7 +11,13 @@ import { formatDiagnostic } from "./diagnostic.ts";
 const types: StaticResourceTypes = {
   listener: nameReader<ListenerConfig>("envoy.config.listener.v3.Listener", (name, message) => {
     const socket = (message["address"] as Message)["socket_address"] as Message;
-    return { name, address: { type: "socket", address: socket["address"], port: socket["port_value"] } };
+    // The stat prefix stands for a route: the name of the cluster that it forwards to.
+    const forward = { cluster: { type: "cluster", name: message["stat_prefix"] } };
+    const routes = !message["stat_prefix"] ? [] : [{ action: { type: "forward", forward } }];
+    const routeConfig = { validateClusters: true, virtualHosts: [{ routes }] };
+    const filters = [{ type: "http-connection-manager", config: { routes: { type: "inline", routeConfig } } }];
+    const address = { type: "socket", address: socket["address"], port: socket["port_value"] };
+    return { name, address, filterChains: [{ filters }], defaultFilterChain: undefined };
   }),
   cluster: nameReader<ClusterConfig>("envoy.config.cluster.v3.Cluster", (name) => ({ name })),
 };
@@ -170,6 +176,20 @@ test("refuses two clusters of one name, an empty file, and a second document", (
   assert.match(faults("static_resources: { clusters: [{ name: a }, { name: a }] }")[0]!, /two clusters named "a"/);
   assert.deepEqual(faults(""), ["b.yaml: the bootstrap is empty"]);
   assert.match(faults("node: {}\n---\nnode: {}")[0]!, /^b\.yaml:3:1: found a second document/);
+});
+
+test("routes of a static listener must name static clusters; where CDS brings others it is a warning", () => {
+  const listener =
+    "{ name: in, stat_prefix: orders, address: { socket_address: { address: 127.0.0.1, port_value: 80 } } }";
+  assert.deepEqual(faults(`static_resources: { listeners: [${listener}] }`), [
+    'b.yaml:1:33: static_resources.listeners[0]: its routes name the cluster "orders", which is no static cluster',
+  ]);
+  read(`static_resources: { listeners: [${listener}], clusters: [{ name: orders }] }`);
+  const { warnings } = read(ADS.replace("static_resources:\n", `static_resources:\n  listeners: [${listener}]\n`));
+  assert.match(
+    warnings.map(formatDiagnostic).join("\n"),
+    /"orders", which is no static cluster; requests to it get 503/,
+  );
 });
 
 test("a list that is no list is refused, not skipped", () => {

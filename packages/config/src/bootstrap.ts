@@ -8,7 +8,7 @@ import {
   structToJson,
   validate,
 } from "@heddle/proto";
-import type { Address, ClusterConfig, ListenerConfig } from "@heddle/traffic";
+import type { Address, ClusterConfig, ListenerConfig, RouteEntry } from "@heddle/traffic";
 import type { ResourceType, XdsNode } from "@heddle/xds";
 import type { Diagnostic } from "./diagnostic.ts";
 import { parseYamlDocuments, type YamlDocument } from "./yaml-document.ts";
@@ -104,6 +104,8 @@ class BootstrapReader {
     }
     for (const problem of validate(BOOTSTRAP, message.value)) this.#problem("", problem);
     this.#reportUnhonoured(message.value, "");
+    // What was refused is not in the lists, so it would only be missed once more.
+    if (this.errors.length === 0) this.#checkClustersOfRoutes(listeners, clusters, listenersJson.path, message.value);
     return {
       node: readNode(message.value),
       listeners,
@@ -143,6 +145,28 @@ class BootstrapReader {
     for (const { name } of configs) {
       if (seen.has(name)) this.#error(path, `there are two ${kind} named "${name}"`);
       seen.add(name);
+    }
+  }
+
+  /**
+   * `validate_clusters`: the routes that stand in a static listener must name clusters that are there. Envoy looks at static
+   * clusters alone; where clusters come by CDS as well, one of these may be meant, so that is only a warning here.
+   */
+  #checkClustersOfRoutes(
+    listeners: readonly ListenerConfig[],
+    clusters: readonly ClusterConfig[],
+    path: string,
+    bootstrap: Message,
+  ): void {
+    const hasCds = messageIn(messageIn(bootstrap, "dynamic_resources") ?? {}, "cds_config") !== undefined;
+    const known = new Set(clusters.map(({ name }) => name));
+    for (const [index, listener] of listeners.entries()) {
+      for (const name of new Set(clustersOfInlineRoutes(listener))) {
+        if (known.has(name)) continue;
+        const message = `its routes name the cluster "${name}", which is no static cluster`;
+        if (hasCds) this.#warning(`${path}[${index}]`, `${message}; requests to it get 503 until it comes`);
+        else this.#error(`${path}[${index}]`, message);
+      }
     }
   }
 
@@ -317,6 +341,27 @@ function named(listener: Message): Message {
   const name =
     pipe === undefined ? `${textIn(socket, "address")}_${numberIn(socket, "port_value")}` : textIn(pipe, "path");
   return { ...listener, name };
+}
+
+/** The clusters that routes with `validate_clusters` name, where they stand in the listener itself. */
+function clustersOfInlineRoutes({ filterChains, defaultFilterChain }: ListenerConfig): string[] {
+  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
+  return chains
+    .flatMap(({ filters }) => filters)
+    .flatMap((filter) =>
+      filter.type === "http-connection-manager" && filter.config.routes.type === "inline"
+        ? [filter.config.routes.routeConfig]
+        : [],
+    )
+    .filter(({ validateClusters }) => validateClusters)
+    .flatMap(({ virtualHosts }) => virtualHosts.flatMap(({ routes }) => routes.flatMap(clustersOfRoute)));
+}
+
+function clustersOfRoute({ action }: RouteEntry): string[] {
+  if (action.type !== "forward") return [];
+  const { cluster } = action.forward;
+  if (cluster.type === "cluster") return [cluster.name];
+  return cluster.type === "weighted" ? cluster.clusters.map(({ name }) => name) : [];
 }
 
 function readNode(bootstrap: Message): NodeIdentity {
