@@ -137,7 +137,7 @@ describe("a folder of files", { timeout: 20_000 }, () => {
     const running = await start(undefined, "later");
     while (running.source.diagnostics.length === 0) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(running.source.items, undefined);
-    assert.match(formatDiagnostic(running.source.diagnostics[0]!), /later: there is no such folder$/); // there is one
+    assert.match(formatDiagnostic(running.source.diagnostics[0]!), /later: there is no folder here that can be read$/); // there is one
     await mkdir(join(running.folder, "later"));
     await writeFile(join(running.folder, "later/a.yaml"), service("a"));
     await running.until("a is there", (keys) => keys.length === 1);

@@ -162,7 +162,9 @@ export class FileSource implements Source {
   #folderIsGone(): void {
     if (this.#folderFault !== undefined) return; // said before
     const message =
-      this.#items === undefined ? "there is no such folder" : "the folder is gone; what it held stays in force";
+      this.#items === undefined
+        ? "there is no folder here that can be read"
+        : "the folder is gone; what it held stays in force";
     this.#folderFault = { severity: "error", file: this.#folder, line: 0, column: 0, path: "", message };
     this.#watcher.watch(new Set([dirname(this.#folder)])); // where it may appear
     // A source that never saw its folder does not know what exists: `items` stays undefined.
