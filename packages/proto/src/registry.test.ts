@@ -28,6 +28,10 @@ test("a name that is not the full name finds nothing", () => {
   assert.throws(() => typeOf("v3.Cluster"), /not compiled/);
 });
 
+test("the extensions are of the packages that the registry looks for there", () => {
+  assert.deepEqual(Object.keys(JSON.parse(extensionsDescriptor).nested), ["envoy", "google", "xds"]);
+});
+
 test("extensions refer to the same types as core", () => {
   const core = describeMessage("envoy.config.listener.v3.FilterChain").get("transport_socket");
   const extension = describeMessage(

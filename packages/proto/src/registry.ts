@@ -8,6 +8,9 @@ import { extensionsDescriptor } from "./gen/extensions.ts";
  * makes a type's coder when it is first used. README.md beside this folder says what that costs.
  */
 
+/** What the extensions are of. A name from elsewhere (Istio's `stats.PluginConfig`) is not worth loading them. */
+const PACKAGES = /^(envoy|xds|udpa|google)\./;
+
 let root: protobuf.Root | undefined;
 let extensionsLoaded = false;
 
@@ -15,7 +18,7 @@ let extensionsLoaded = false;
 export function findType(fullName: string): protobuf.Type | undefined {
   root ??= protobuf.Root.fromJSON(JSON.parse(coreDescriptor));
   const found = exactType(root, fullName);
-  if (found !== undefined || extensionsLoaded) return found;
+  if (found !== undefined || extensionsLoaded || !PACKAGES.test(fullName)) return found;
   extensionsLoaded = true;
   root.addJSON(JSON.parse(extensionsDescriptor).nested).resolveAll();
   return exactType(root, fullName);

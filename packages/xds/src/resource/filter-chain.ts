@@ -10,7 +10,7 @@ import {
 } from "./http-connection-manager.ts";
 import type { HttpFilterRegistry } from "./http-filters.ts";
 import { requirePlaintext } from "./transport-socket.ts";
-import { anyJson, openAny } from "./typed-config.ts";
+import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
 
 /** What exists where a listener will be used. */
 export interface ListenerOptions {
@@ -70,7 +70,7 @@ function decodeNetworkFilter(fields: Fields, options: ListenerOptions): NetworkF
     ];
   }
   if (options.httpFilters === "unchecked" || options.networkFilters?.has(extension.type) === true) {
-    return [{ type: "extension", name, config: { name, type: extension.type, config: extension.config ?? null } }];
+    return [{ type: "extension", name, config: toTypedConfig(name, extension) }];
   }
   const harmless = HARMLESS_EXTENSIONS.get(extension.type);
   if (harmless === undefined) fields.fail("typed_config", `there is no network filter ${extension.type}`);

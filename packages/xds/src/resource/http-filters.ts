@@ -1,11 +1,9 @@
-import type { Json } from "@heddle/base";
-import type { HttpFilterType } from "@heddle/filter";
-import { fieldOf } from "@heddle/proto";
-import type { HttpFilterConfig, PerFilterConfig, TypedConfig } from "@heddle/traffic";
+import type { ConfigIssue, HttpFilterType } from "@heddle/filter";
+import type { HttpFilterConfig } from "@heddle/traffic";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
-import { checkClasses, Fields } from "./fields.ts";
+import { checkClasses, type Fields, type Findings } from "./fields.ts";
 import { HARMLESS_EXTENSIONS } from "./honoured.ts";
-import { anyJson, type Extension, openAny } from "./typed-config.ts";
+import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
 
 /** What decoding asks of a kind of HTTP filter. */
 export type HttpFilterReader = Pick<
@@ -24,8 +22,6 @@ export type HttpFilterRegistry = ReadonlyMap<string, HttpFilterReader> | "unchec
 export function httpFilterRegistry(types: Iterable<HttpFilterReader>): ReadonlyMap<string, HttpFilterReader> {
   return new Map([...types].map((type) => [type.configType, type]));
 }
-
-const FILTER_CONFIG = "envoy.config.route.v3.FilterConfig";
 
 /** A list of `HttpFilter`: every one known, and exactly the last one terminal (the router). */
 export function decodeHttpFilters(
@@ -68,84 +64,28 @@ function decodeFilterConfig(filter: Fields, name: string, registry: HttpFilterRe
 
   const type = registry.get(extension.type);
   if (type === undefined) {
-    leaveOut(filter.findings, path, extension, optional);
+    leaveOut(filter.findings, path, extension.type, optional);
     return undefined;
   }
   if (extension.message !== undefined) checkClasses(extension.type, extension.message, path, filter.findings);
   const parsed = type.parse(config.config);
-  if (!parsed.ok) for (const issue of parsed.error) filter.findings.error(join(path, issue.path), issue.message);
+  if (!parsed.ok) reportIssues(parsed.error, path, filter.findings);
   return { name, config, disabled };
 }
 
-/** `typed_per_filter_config`: filter name to an Any that is a `FilterConfig`, or the filter's own message. */
-export function decodePerFilterConfig(fields: Fields, registry: HttpFilterRegistry): PerFilterConfig {
-  const entries = fields.rawMap("typed_per_filter_config").flatMap(([name, any, path]) => {
-    const extension = openAny(any, path, fields.findings);
-    if (extension === undefined) return [];
-    const entry =
-      extension.type === FILTER_CONFIG && extension.message !== undefined
-        ? decodeWrapped(new Fields(FILTER_CONFIG, extension.message, path, fields.findings), name, registry)
-        : decodeRouteConfig(fields, extension, name, path, false, false, registry);
-    return entry === undefined ? [] : [[name, entry] as const];
-  });
-  return Object.fromEntries(entries);
-}
-
-function decodeWrapped(
-  wrapper: Fields,
-  name: string,
-  registry: HttpFilterRegistry,
-): PerFilterConfig[string] | undefined {
-  const disabled = wrapper.flag("disabled");
-  const any = wrapper.raw("config");
-  // An Any without a type is what `config: {}` gives: nothing but the flag was meant.
-  if (any === undefined || fieldOf(any, "type_url") === undefined) return { disabled, config: undefined };
-  const path = wrapper.at("config");
-  const extension = openAny(any, path, wrapper.findings);
-  if (extension === undefined) return undefined;
-  return decodeRouteConfig(wrapper, extension, name, path, wrapper.flag("is_optional"), disabled, registry);
-}
-
-function decodeRouteConfig(
-  fields: Fields,
-  extension: Extension,
-  name: string,
-  path: string,
-  optional: boolean,
-  disabled: boolean,
-  registry: HttpFilterRegistry,
-): PerFilterConfig[string] | undefined {
-  const config = toTypedConfig(name, extension);
-  if (registry === "unchecked") return { disabled, config };
-  const type = [...registry.values()].find((candidate) => readsRouteConfig(candidate, extension.type));
-  if (type?.parseRoute === undefined) {
-    leaveOut(fields.findings, path, extension, optional);
-    return disabled ? { disabled, config: undefined } : undefined;
-  }
-  const parsed = type.parseRoute(config.config);
-  if (!parsed.ok) for (const issue of parsed.error) fields.findings.error(join(path, issue.path), issue.message);
-  return { disabled, config };
-}
-
-function readsRouteConfig(type: HttpFilterReader, message: string): boolean {
-  return type.parseRoute !== undefined && (type.routeConfigType ?? type.configType) === message;
-}
-
 /** A filter that we do not have: left out if it may be, else the resource cannot be used. */
-function leaveOut(findings: Fields["findings"], path: string, extension: Extension, optional: boolean): void {
-  const harmless = HARMLESS_EXTENSIONS.get(extension.type);
+export function leaveOut(findings: Findings, path: string, type: string, optional: boolean): void {
+  const harmless = HARMLESS_EXTENSIONS.get(type);
   if (harmless !== undefined) findings.report(path, harmless);
-  else if (optional) findings.report(path, `there is no filter ${extension.type}; it is optional and left out`);
-  else findings.error(path, `there is no filter ${extension.type}, and it is not marked is_optional`);
+  else if (optional) findings.report(path, `there is no filter ${type}; it is optional and left out`);
+  else findings.error(path, `there is no filter ${type}, and it is not marked is_optional`);
 }
 
-function toTypedConfig(name: string, extension: Extension): TypedConfig {
-  return { name, type: extension.type, config: extension.config ?? null };
-}
-
-function join(path: string, inner: string): string {
-  if (inner === "") return path;
-  return inner.startsWith("[") ? path + inner : `${path}.${inner}`;
+/** What a filter says against its configuration, with the path of the configuration before it. */
+export function reportIssues(issues: readonly ConfigIssue[], path: string, findings: Findings): void {
+  for (const { path: inner, message } of issues) {
+    findings.error(inner === "" || inner.startsWith("[") ? path + inner : `${path}.${inner}`, message);
+  }
 }
 
 export function encodeHttpFilters(filters: readonly HttpFilterConfig[]): readonly LooseJsonObject[] | undefined {
@@ -156,18 +96,4 @@ export function encodeHttpFilters(filters: readonly HttpFilterConfig[]): readonl
       disabled: unless(false, filter.disabled),
     })),
   );
-}
-
-export function encodePerFilterConfig(config: PerFilterConfig): LooseJsonObject | undefined {
-  const entries = Object.entries(config);
-  if (entries.length === 0) return undefined;
-  const wrap = (entry: PerFilterConfig[string]): Json | LooseJsonObject =>
-    entry.config !== undefined && !entry.disabled
-      ? anyJson(entry.config)
-      : {
-          "@type": `type.googleapis.com/${FILTER_CONFIG}`,
-          config: entry.config && anyJson(entry.config),
-          disabled: unless(false, entry.disabled),
-        };
-  return Object.fromEntries(entries.map(([name, entry]) => [name, wrap(entry)])) as LooseJsonObject;
 }

@@ -16,7 +16,7 @@ import { LISTENER_FILTERS } from "./honoured.ts";
 import { encodeHttpConnectionManager, HTTP_CONNECTION_MANAGER } from "./http-connection-manager.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { clusterReferences } from "./route-configuration.ts";
-import { anyJson, openAny } from "./typed-config.ts";
+import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
 
 const LISTENER = "envoy.config.listener.v3.Listener";
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
@@ -96,7 +96,7 @@ function decodeListenerFilter(fields: Fields): TypedConfig[] {
     return [];
   }
   fields.report("typed_config", "a connection's first bytes are not looked at yet");
-  return [{ name, type: extension.type, config: extension.config ?? null }];
+  return [toTypedConfig(name, extension)];
 }
 
 // Envoy refuses two chains that match the same: which one served would be chance.

@@ -4,7 +4,8 @@ import { decodeDataSource } from "./access-log.ts";
 import { durationIfSet, durationUnless, type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeHeaderMutations, encodeHeaderMutations } from "./header-mutations.ts";
-import { decodePerFilterConfig, encodePerFilterConfig, type HttpFilterRegistry } from "./http-filters.ts";
+import type { HttpFilterRegistry } from "./http-filters.ts";
+import { decodePerFilterConfig, encodePerFilterConfig } from "./per-filter-config.ts";
 import { decodeRetryPolicy, encodeRetryPolicy } from "./retry-policy.ts";
 import { decodeRegexRewrite, encodeRegexRewrite } from "./string-matcher.ts";
 

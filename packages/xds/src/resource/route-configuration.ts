@@ -5,7 +5,8 @@ import { checkRouteConfiguration, type RouteConfiguration, type RouteEntry, type
 import { encodeJson, type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields, Findings } from "./fields.ts";
 import { decodeHeaderMutations, encodeHeaderMutations } from "./header-mutations.ts";
-import { decodePerFilterConfig, encodePerFilterConfig, type HttpFilterRegistry } from "./http-filters.ts";
+import type { HttpFilterRegistry } from "./http-filters.ts";
+import { decodePerFilterConfig, encodePerFilterConfig } from "./per-filter-config.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { decodeRetryPolicy, encodeRetryPolicy } from "./retry-policy.ts";
 import { decodeRouteAction, encodeRouteAction, type RouteContext } from "./route-action.ts";

@@ -72,6 +72,11 @@ function reportInvalid(type: string, message: Message, path: string, findings: F
   }
 }
 
+/** An extension as it stands in a configuration. One that says nothing to us is kept by its type alone. */
+export function toTypedConfig(name: string, extension: Extension): TypedConfig {
+  return { name, type: extension.type, config: extension.config ?? null };
+}
+
 /** An extension's configuration as the JSON of an Any. A type that has not been compiled becomes a TypedStruct. */
 export function anyJson(typed: TypedConfig): Json {
   if (isKnownType(typed.type)) return { "@type": typeUrlOf(typed.type), ...(typed.config as object) };
