@@ -16,6 +16,7 @@ export function takeDeltaRequest(type: ServerType, request: DeltaDiscoveryReques
     else if (request.errorDetail !== undefined) type.rejectEarlier(request.errorDetail);
   }
   const first = type.requests === 1;
+  if (!first && request.resourceNamesSubscribe.length + request.resourceNamesUnsubscribe.length === 0) return;
   if (first) {
     for (const [name, version] of request.initialResourceVersions) type.sent.set(name, { name, version });
   }
@@ -32,7 +33,7 @@ export function takeDeltaRequest(type: ServerType, request: DeltaDiscoveryReques
     if (type.sent.size === 0) type.unanswered = true;
   }
   type.forgetUnwanted();
-  if (request.resourceNamesSubscribe.length + request.resourceNamesUnsubscribe.length > 0) type.unsettle();
+  type.unsettle();
 }
 
 /** What is due for that type, if anything. `removals`: whether resources that are gone may be taken away now. */

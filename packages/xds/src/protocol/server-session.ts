@@ -3,7 +3,7 @@ import { deliveryRank, dependentsOf, isReferrer, isTarget } from "./delivery-ord
 import type { Resources } from "./resources.ts";
 import { planDelta, takeDeltaRequest } from "./server-delta.ts";
 import { planSotw, takeSotwRequest } from "./server-sotw.ts";
-import { type Plan, ServerType } from "./server-type.ts";
+import { answersOnly, type Plan, ServerType } from "./server-type.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./wire.ts";
 
@@ -89,8 +89,9 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     const due = this.#due(snapshot, nowMs);
     let untilMs = this.#removalsHeldUntil(snapshot, nowMs);
     for (const { type, plan } of due) {
-      const until = this.#heldUntil(type, plan);
-      if (until <= nowMs) return { step: "send", response: this.#commit(type, plan, snapshot, nowMs) };
+      const until = this.#pushHeldUntil(type);
+      if (until <= nowMs) return this.#send(type, plan, snapshot, nowMs);
+      if (plan.answers && !type.stale) return this.#send(type, answersOnly(plan, type), snapshot, nowMs);
       untilMs = Math.min(untilMs, until);
     }
     return untilMs === Number.POSITIVE_INFINITY ? { step: "idle" } : { step: "hold", untilMs };
@@ -125,8 +126,7 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     return [...due.filter(({ plan }) => plan.answers), ...due.filter(({ plan }) => !plan.answers)];
   }
 
-  #heldUntil(type: ServerType, plan: Plan): number {
-    if (plan.answers && !type.stale) return 0;
+  #pushHeldUntil(type: ServerType): number {
     let until = verdictDue(type);
     if (!isReferrer(type.traits.typeUrl)) return until;
     for (const other of this.#ordered) if (isTarget(other.traits.typeUrl)) until = Math.max(until, verdictDue(other));
@@ -145,7 +145,7 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     return held ? until : Number.POSITIVE_INFINITY;
   }
 
-  #commit(type: ServerType, plan: Plan, snapshot: Snapshot, nowMs: number): ServerResponse {
+  #send(type: ServerType, plan: Plan, snapshot: Snapshot, nowMs: number): ServerStep {
     const { typeUrl } = type.traits;
     for (const resource of plan.resources) {
       if (type.sent.get(resource.name)?.version === resource.version) continue;
@@ -154,7 +154,8 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     this.#boundAgain(snapshot);
     const nonce = String((this.#nonces += 1));
     type.commit(plan, snapshot.resources.get(typeUrl) ?? NOTHING, nonce, nowMs);
-    return { typeUrl, version: plan.version, nonce, resources: plan.resources, removed: plan.removed };
+    const { version, resources, removed } = plan;
+    return { step: "send", response: { typeUrl, version, nonce, resources, removed } };
   }
 
   /** A client may never ask for a type that its resources refer to; what would be sent again is then kept small. */

@@ -293,6 +293,19 @@ test("what is asked for is answered although clusters wait for their verdict", (
   s.receive(["y"]);
 });
 
+test("statement 55: what is pushed does not slip out beside an answer", () => {
+  const s = everything("1");
+  s.set({ ...all("2"), "route-configuration": { x: "2", y: "1" } });
+  const [clusters, endpoints] = [s.receive(), s.receive()];
+  s.ask(ROUTE_CONFIGURATION_TYPE_URL, ["x", "y"], { responseNonce: s.nonceOf(ROUTE_CONFIGURATION_TYPE_URL) });
+  s.ack(s.receive(["y"]));
+  s.held();
+  s.ack(clusters);
+  s.ack(endpoints);
+  s.ack(s.receive(["x"]));
+  assert.equal(s.receive(["x"]).typeUrl, ROUTE_CONFIGURATION_TYPE_URL);
+});
+
 test("a client that is slow to answer gets the newest state, once", () => {
   const s = new Stream({ endpoints: { a: "1" } });
   s.ask(ENDPOINTS_TYPE_URL, ["a"]);

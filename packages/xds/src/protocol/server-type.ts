@@ -1,6 +1,6 @@
 import type { EncodedResource } from "../snapshot.ts";
 import { changedBetween, type Resources } from "./resources.ts";
-import { Subscription } from "./subscription.ts";
+import { Subscription, WILDCARD } from "./subscription.ts";
 import { type TypeTraits, traitsOf } from "./type-urls.ts";
 
 /** A resource that the client holds, as far as the server knows; without bytes where the client only claims to hold it. */
@@ -83,7 +83,8 @@ export class ServerType {
     for (const name of plan.removed) this.sent.delete(name);
     this.#settled = plan.complete ? resources : undefined;
     this.asked.clear();
-    this.again.clear();
+    if (plan.complete) this.again.clear();
+    else for (const { name } of plan.resources) this.again.delete(name);
     this.unanswered = false;
     this.nonce = nonce;
     this.sentVersion = plan.version;
@@ -100,13 +101,13 @@ export class ServerType {
     this.outstanding = undefined;
     this.#limbo.clear();
     if (error !== undefined) {
-      const names = new Set(plan?.resources.map(({ name }) => name));
-      this.rejected = { version: this.sentVersion, message: error.message, names };
+      const names = plan === undefined ? this.rejected?.names : new Set(namesOf(plan));
+      this.rejected = { version: this.sentVersion, message: error.message, names: names ?? new Set() };
     } else if (plan !== undefined) {
       this.ackedVersion = plan.version;
       const rejected = this.rejected?.names;
-      if (plan.replaces || plan.resources.some(({ name }) => rejected?.has(name))) this.rejected = undefined;
-      if (plan.removed.some((name) => rejected?.has(name))) this.rejected = undefined;
+      const isMended = rejected?.size === 0 || plan.replaces || namesOf(plan).some((name) => rejected?.has(name));
+      if (isMended) this.rejected = undefined;
     }
   }
 
@@ -157,4 +158,19 @@ export class ServerType {
     }
     return this.subscription.wildcard ? resources.keys() : this.subscription.names;
   }
+}
+
+/** Only what the client has asked for: what is pushed beside it may have to wait. A complete set stays one. */
+export function answersOnly(plan: Plan, { asked, unanswered }: ServerType): Plan {
+  if (plan.replaces || unanswered || asked.has(WILDCARD)) return plan;
+  return {
+    ...plan,
+    resources: plan.resources.filter(({ name }) => asked.has(name)),
+    removed: plan.removed.filter((name) => asked.has(name)),
+    complete: false,
+  };
+}
+
+function namesOf(plan: Plan): string[] {
+  return [...plan.resources.map(({ name }) => name), ...plan.removed];
 }
