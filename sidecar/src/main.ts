@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
@@ -37,8 +37,9 @@ async function run(flags: SidecarFlags): Promise<number> {
   const write = (line: string): void => void process.stderr.write(line);
   const log = createLog({ level: logLevel, format: logFormat, clock, write });
 
-  const modules = new FilterModules(flags.config?.type === "file" ? dirname(flags.config.path) : ".");
-  const types = makeResourceTypes({ httpFilters: httpFilterRegistry(builtInFilters(modules)) });
+  const filterFolder = resolve(flags.config?.type === "file" ? dirname(flags.config.path) : ".");
+  const filters = builtInFilters(new FilterModules(filterFolder));
+  const types = makeResourceTypes({ httpFilters: httpFilterRegistry(filters) });
   const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types);
   if (!start.ok) {
     complain(start.error);
@@ -73,6 +74,7 @@ async function run(flags: SidecarFlags): Promise<number> {
         metrics,
         registry,
         lanes,
+        filterFolder,
         drainTimeMs,
         maxDownstreamConnections: MAX_DOWNSTREAM_CONNECTIONS,
         random,

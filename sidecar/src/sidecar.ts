@@ -99,15 +99,17 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   /** What the workers have to serve for the sidecar to be ready. */
   let readyGeneration = Number.POSITIVE_INFINITY;
+  let workersRun = false;
   let stopping: Promise<void> | undefined;
   const state = (): ServerState => {
     if (stopping !== undefined) return "DRAINING";
+    if (!workersRun) return "PRE_INITIALIZING";
     return workers.acknowledged >= readyGeneration ? "LIVE" : "INITIALIZING";
   };
 
   let nextLook: Timer | undefined;
   const lookWhetherReady = (): void => {
-    if (state() === "INITIALIZING") nextLook = clock.after(READY_LOOK_MS, lookWhetherReady, true);
+    if (state().endsWith("INITIALIZING")) nextLook = clock.after(READY_LOOK_MS, lookWhetherReady, true);
     if (state() !== "LIVE") return;
     log.info("ready", { afterMs: Math.round(clock.now() - startedMs), listeners: workers.listeners.length });
     reports.changed();
@@ -131,6 +133,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   assembler.start(); // meanwhile: what it finds is there when the workers are
   try {
     await started;
+    workersRun = true;
   } catch (error) {
     await stop(0);
     return err(`the traffic workers cannot start: ${error instanceof Error ? error.message : String(error)}`);
