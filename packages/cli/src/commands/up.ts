@@ -36,7 +36,7 @@ export const up: Command = {
     if (folder === undefined || more.length > 0) throw new UsageError("name one folder, for example examples/shop");
     if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new UsageError(`"${folder}" is not a folder`);
     if (values.inner !== true) return watchOver(args);
-    return runMesh({
+    const code = await runMesh({
       folder,
       check: values.check === true,
       showLogs: values.log === true,
@@ -48,6 +48,8 @@ export const up: Command = {
       clock: systemClock,
       stop: stopSignal(),
     });
+    // The pipe on stdin would hold the process; everything that the mesh owned has ended.
+    process.exit(code);
   },
 };
 
