@@ -147,6 +147,25 @@ test("a control plane that is not there is tried again and again, with growing w
   assert.equal(client.xds.status.attempts, 0);
 });
 
+test("a control plane that refuses the stream is asked less and less often", async () => {
+  const server = await serve({ cluster: { a: "1" } });
+  const waits: number[] = [];
+  const clock: Clock = {
+    now: () => systemClock.now(),
+    wallNow: () => systemClock.wallNow(),
+    after(delayMs, callback, unref): Timer {
+      if (delayMs >= 10_000) return systemClock.after(delayMs, callback, unref);
+      waits.push(delayMs);
+      return systemClock.after(1, callback, unref);
+    },
+  };
+  const client = connect(server, "delta", { clock, random: () => 0.5, node: testNode("") });
+  client.xds.subscribe("cluster", new Set(["*"]));
+  await client.until(() => waits.length >= 4);
+  assert.deepEqual(waits.slice(0, 4), [100, 200, 400, 800]);
+  assert.match(client.xds.status.lastError, /must carry node.id \(code 3\)/);
+});
+
 test("statement 53: clients that lose their control plane together all come back, over a spread of time", async () => {
   const world: TextWorld = { cluster: { a: "1" } };
   const first = await serve(world);

@@ -160,7 +160,6 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   #answered(stream: ClientDuplexStream<Buffer, Buffer>, channel: XdsChannel): void {
     if (stream !== this.#stream || this.#status.state === "connected") return;
     this.#connectTimeout?.cancel();
-    this.#backoff.reset();
     this.#metrics.connected.set(1);
     this.#options.log.info("connected to the control plane", { attempts: this.#status.attempts });
     this.#setStatus({ state: "connected", attempts: 0 });
@@ -177,6 +176,9 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
       this.#lost(stream, `the control plane sent what is no discovery response: ${String(error)}`);
       return;
     }
+    // Only now: a control plane that accepts streams and refuses what is asked on them must not be asked ten times a second
+    // (gRFC A57).
+    this.#backoff.reset();
     const { outcome, typeUrl, nonce, controlPlane } = received;
     if (outcome === undefined) return;
     this.#metrics.responses(typeUrl).add();
