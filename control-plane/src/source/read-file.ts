@@ -1,5 +1,5 @@
 import { type Diagnostic, parseYamlDocuments } from "@heddle/config";
-import { readObject } from "@heddle/mesh";
+import { readObjects } from "@heddle/mesh";
 import { holdsRawResources, type ResourceParser, readRawResources } from "./raw-resource.ts";
 import type { SourceItem } from "./source.ts";
 
@@ -21,8 +21,8 @@ export function readFileText(file: string, text: string, parse: ResourceParser):
       items.push(...read.items);
       diagnostics.push(...read.diagnostics);
     } else {
-      const read = readObject(document);
-      if (read.object !== undefined) items.push(read.object);
+      const read = readObjects(document);
+      items.push(...read.objects);
       diagnostics.push(...read.diagnostics);
     }
   }

@@ -7,7 +7,7 @@ import { HeaderMap, RequestHead } from "@heddle/http";
 import { compileRouteConfiguration, type RouteTable } from "@heddle/traffic";
 import type { HttpRoute } from "./model/http-route.ts";
 import { Mesh, type MeshObject } from "./model/mesh.ts";
-import { readObject } from "./read/read-object.ts";
+import { readObjects } from "./read/read-objects.ts";
 import { outboundRouteConfiguration, serviceVirtualHost } from "./translate/routes.ts";
 import { reachable } from "./translate/scope.ts";
 
@@ -56,9 +56,9 @@ describe("Gateway API's vectors", { skip }, () => {
       if (!file.endsWith(".yaml")) continue;
       const documents = parseYamlDocuments(file, readFileSync(join(folder, "manifests", file), "utf8"));
       for (const document of documents.ok ? documents.value : []) {
-        const { object, diagnostics } = readObject(document);
-        if (object !== undefined) objects += 1;
-        for (const { line, column } of diagnostics) assert.ok(line > 0 && column > 0, file);
+        const read = readObjects(document);
+        objects += read.objects.length;
+        for (const { line, column } of read.diagnostics) assert.ok(line > 0 && column > 0, file);
       }
     }
     assert.ok(objects > 150, `${objects} objects were read`);
@@ -182,13 +182,13 @@ function objectsIn(file: string): readonly MeshObject[] {
   const documents = parseYamlDocuments(file, readFileSync(path, "utf8"));
   assert.ok(documents.ok, file);
   return documents.value.flatMap((document) => {
-    const { object, diagnostics } = readObject(document);
+    const { objects, diagnostics } = readObjects(document);
     assert.deepEqual(
       diagnostics.filter(({ severity }) => severity === "error"),
       [],
       file,
     );
-    return object ?? [];
+    return objects;
   });
 }
 

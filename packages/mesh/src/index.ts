@@ -18,7 +18,7 @@ export { keyOf, Mesh, type MeshObject } from "./model/mesh.ts";
 export { diagnosticAt, formatOrigin, type Origin } from "./model/origin.ts";
 export type { AppProtocol, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
 export type { EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
-export { type ReadObject, readObject } from "./read/read-object.ts";
+export { type ReadObjects, readObjects } from "./read/read-objects.ts";
 export { inboundCluster, outboundCluster } from "./translate/clusters.ts";
 export { serviceEndpoints } from "./translate/endpoints.ts";
 export {

@@ -1,5 +1,5 @@
 import { formatDiagnostic, parseYamlDocuments } from "@heddle/config";
-import { readObject } from "../read/read-object.ts";
+import { readObjects } from "../read/read-objects.ts";
 import { Mesh, type MeshObject } from "./mesh.ts";
 
 /* For tests: meshes written as YAML, the way users write them. */
@@ -9,10 +9,10 @@ export function objectsOf(yaml: string, file = "test.yaml"): readonly MeshObject
   const documents = parseYamlDocuments(file, yaml);
   if (!documents.ok) throw new Error(documents.error.map(formatDiagnostic).join("\n"));
   return documents.value.flatMap((document) => {
-    const { object, diagnostics } = readObject(document);
+    const { objects, diagnostics } = readObjects(document);
     const errors = diagnostics.filter(({ severity }) => severity === "error");
     if (errors.length > 0) throw new Error(errors.map(formatDiagnostic).join("\n"));
-    return object === undefined ? [] : [object];
+    return objects;
   });
 }
 

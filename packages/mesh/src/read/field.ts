@@ -36,6 +36,11 @@ export class Field {
     return new Field(document, diagnostics, unknown, "", document.json);
   }
 
+  /** The same field, of a kind whose unknown fields are treated so. */
+  treatingUnknown(unknown: UnknownFields): Field {
+    return new Field(this.#document, this.#diagnostics, unknown, this.path, this.value);
+  }
+
   get present(): boolean {
     return this.value !== undefined;
   }

@@ -18,13 +18,17 @@ export function readHttpRoute(document: Field): HttpRoute {
   // A mesh routes by the service that is called; GEP-1426 has implementations ignore hostnames there.
   if (fields.hostnames.present && parents.length > 0)
     fields.hostnames.warn("has no effect on a route whose parent is a Service");
-  // A rule-less route has one rule that matches everything, and no backend (the CRD's default).
-  const rules = fields.rules.items().map((rule, index) => readRule(rule, index, namespace));
+  if (fields.rules.present && fields.rules.items().length === 0)
+    fields.rules.error("is empty; leave it out, or give at least one rule");
+  const rules = fields.rules.present
+    ? fields.rules.items().map((rule, index) => readRule(rule, index, namespace))
+    : [DEFAULT_RULE];
   return { kind: "http-route", namespace, name, createdAtMs, parents, rules, origin: document.origin };
 }
 
 function readParents(field: Field, routeNamespace: string): readonly ParentService[] {
   const parents: ParentService[] = [];
+  if (field.items().length === 0) field.warn("is missing: the route has no effect");
   for (const item of field.items()) {
     const fields = item.object("group", "kind", "name", "namespace", "port", "sectionName");
     const group = fields.group.text() ?? "gateway.networking.k8s.io";
@@ -78,6 +82,16 @@ const MATCH_ALL: RequestMatch = {
   method: undefined,
   headers: [],
   queryParameters: [],
+};
+
+/** What the resource definition puts where `rules` is left out. */
+const DEFAULT_RULE: RouteRule = {
+  name: "0",
+  matches: [MATCH_ALL],
+  filters: { requestHeaders: undefined, responseHeaders: undefined, redirect: undefined, rewrite: undefined },
+  backends: [],
+  requestTimeoutMs: undefined,
+  backendRequestTimeoutMs: undefined,
 };
 
 function readMatch(match: Field): RequestMatch {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatDiagnostic, parseYamlDocuments } from "@heddle/config";
-import { type ReadObject, readObject } from "./read-object.ts";
+import { type Diagnostic, formatDiagnostic, parseYamlDocuments } from "@heddle/config";
+import type { MeshObject } from "../model/mesh.ts";
+import { readObjects } from "./read-objects.ts";
 
 test("reads a Service: ports, targets and protocols", () => {
   const { object, diagnostics } = read(`
@@ -254,6 +255,49 @@ spec:
   );
 });
 
+test("reads the List that kubectl writes, each item by its own rules", () => {
+  const list = `
+apiVersion: v1
+kind: List
+items:
+  - { apiVersion: v1, kind: Service, metadata: { name: a, uid: x }, spec: { clusterIP: None }, status: {} }
+  - { apiVersion: heddle.dev/v1, kind: Workload, metadata: { name: w }, spec: { addresses: [10.0.0.1], nonsense: 1 } }
+  - { apiVersion: apps/v1, kind: Deployment }
+  - { apiVersion: v1, kind: Service, metadata: { name: b }, spec: { ports: [{ port: 80 }] } }
+metadata: { resourceVersion: "" }
+`;
+  const documents = parseYamlDocuments("f.yaml", list);
+  assert.ok(documents.ok && documents.value[0] !== undefined);
+  const { objects, diagnostics } = readObjects(documents.value[0]);
+  assert.deepEqual(
+    objects.map(({ name, origin }) => [name, origin.line]),
+    [
+      ["a", 5],
+      ["b", 8],
+    ],
+  );
+  assert.deepEqual(
+    diagnostics.map(({ path }) => path),
+    ["items[1].spec.nonsense"],
+  );
+});
+
+test("an HTTPRoute without rules matches everything and has no backend; one without parents has no effect", () => {
+  const route = (spec: string): string =>
+    `apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\nspec: ${spec}`;
+  const { object, diagnostics } = read(route(`{ parentRefs: [{ group: "", kind: Service, name: a }] }`));
+  assert.deepEqual(diagnostics, []);
+  assert.ok(object?.kind === "http-route");
+  assert.deepEqual(
+    object.rules.map(({ matches, backends }) => [matches[0]?.path.value, backends]),
+    [["/", []]],
+  );
+  faults(route("{ rules: [] }"), [
+    "warning f.yaml:4:1: spec.parentRefs: is missing: the route has no effect",
+    "f.yaml:4:9: spec.rules: is empty; leave it out, or give at least one rule",
+  ]);
+});
+
 test("kinds that are none of ours are passed over, and only a likely mistake is mentioned", () => {
   const text = (version: string, kind: string): string =>
     `apiVersion: ${version}\nkind: ${kind}\nmetadata: { name: x }`;
@@ -273,11 +317,14 @@ test("kinds that are none of ours are passed over, and only a likely mistake is 
   ]);
 });
 
-function read(text: string): ReadObject {
+/** Reads a text of one document and at most one object. */
+function read(text: string): { readonly object: MeshObject | undefined; readonly diagnostics: readonly Diagnostic[] } {
   const documents = parseYamlDocuments("f.yaml", text);
   assert.ok(documents.ok, JSON.stringify(documents));
   assert.equal(documents.value.length, 1);
-  return readObject(documents.value[0]!); // one, as was just checked
+  const { objects, diagnostics } = readObjects(documents.value[0]!); // one, as was just checked
+  assert.ok(objects.length <= 1);
+  return { object: objects[0], diagnostics };
 }
 
 function faults(text: string, expected: readonly string[]): void {

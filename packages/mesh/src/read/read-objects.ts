@@ -1,3 +1,4 @@
+import type { Json } from "@heddle/base";
 import type { Diagnostic, YamlDocument } from "@heddle/config";
 import type { MeshObject } from "../model/mesh.ts";
 import { Field, type UnknownFields } from "./field.ts";
@@ -5,9 +6,9 @@ import { readHttpRoute } from "./read-http-route.ts";
 import { readService } from "./read-service.ts";
 import { readWorkload } from "./read-workload.ts";
 
-/** `object` is undefined where the document has errors, or is of a kind that the mesh has no use for. */
-export interface ReadObject {
-  readonly object: MeshObject | undefined;
+/** `objects` holds none that has errors, and none of a kind that the mesh has no use for. */
+export interface ReadObjects {
+  readonly objects: readonly MeshObject[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -40,21 +41,37 @@ const EXPECTED_FOREIGN_KINDS: ReadonlySet<string> = new Set([
   "ServiceAccount",
 ]);
 
-/** Reads one document: a Kubernetes Service, a Gateway API HTTPRoute, or a kind of ours. Every fault is in `diagnostics`. */
-export function readObject(document: YamlDocument): ReadObject {
+/**
+ * Reads one document: a Kubernetes Service, a Gateway API HTTPRoute, a kind of ours, or a `List` of them, which is what
+ * `kubectl get -o yaml` writes. Every fault is in `diagnostics`.
+ */
+export function readObjects(document: YamlDocument): ReadObjects {
   const diagnostics: Diagnostic[] = [];
-  const { apiVersion, kind } = Field.root(document, diagnostics, "warning").pick("apiVersion", "kind");
+  const root = Field.root(document, diagnostics, "warning");
+  const fields = isList(root.value) ? root.pick("items").items.items() : [root];
+  const objects = fields.flatMap((field) => readOne(field, diagnostics) ?? []);
+  return { objects, diagnostics: diagnostics.sort(byPlace) };
+}
+
+function isList(json: Json | undefined): boolean {
+  const { apiVersion, kind } = (json ?? {}) as { readonly apiVersion?: Json; readonly kind?: Json }; // of no object: neither
+  return apiVersion === "v1" && kind === "List";
+}
+
+/** @param diagnostics where the field puts what is wrong with it. */
+function readOne(field: Field, diagnostics: readonly Diagnostic[]): MeshObject | undefined {
+  const before = diagnostics.length;
+  const { apiVersion, kind } = field.pick("apiVersion", "kind");
   const [version, kindName] = [apiVersion.requiredText(), kind.requiredText()];
-  if (diagnostics.length > 0) return { object: undefined, diagnostics };
+  if (diagnostics.length > before) return undefined;
 
   const known = KINDS.get(`${version} ${kindName}`);
   if (known === undefined) {
     reportUnreadKind(version, kindName, apiVersion, kind);
-    return { object: undefined, diagnostics };
+    return undefined;
   }
-  const object = known.read(Field.root(document, diagnostics, known.unknownFields));
-  const failed = diagnostics.some(({ severity }) => severity === "error");
-  return { object: failed ? undefined : object, diagnostics: diagnostics.sort(byPlace) };
+  const object = known.read(field.treatingUnknown(known.unknownFields));
+  return diagnostics.slice(before).some(({ severity }) => severity === "error") ? undefined : object;
 }
 
 function byPlace(a: Diagnostic, b: Diagnostic): number {
