@@ -1,4 +1,3 @@
-import type { Json } from "@heddle/base";
 import { fieldOf, type Message } from "./message.ts";
 import { typeOf } from "./registry.ts";
 import { structFromJson, structToJson } from "./well-known.ts";
@@ -186,7 +185,7 @@ function encode(name: string, message: Message): Uint8Array {
 }
 
 function decode(name: string, bytes: Uint8Array): Message {
-  return typeOf(`envoy.service.discovery.v3.${name}`).decode(bytes) as unknown as Message;
+  return typeOf(`envoy.service.discovery.v3.${name}`).decode(bytes);
 }
 
 function nodeToMessage(node: Node): Message {
@@ -210,7 +209,7 @@ function nodeFrom(message: Message): Node | undefined {
   return {
     id: text(node, "id"),
     cluster: text(node, "cluster"),
-    metadata: metadata === undefined ? {} : (structToJson(metadata) as { readonly [key: string]: Json }),
+    metadata: metadata === undefined ? {} : structToJson(metadata),
     locality: { region: text(locality, "region"), zone: text(locality, "zone"), subZone: text(locality, "sub_zone") },
     userAgentName: text(node, "user_agent_name"),
     userAgentVersion: text(node, "user_agent_version"),

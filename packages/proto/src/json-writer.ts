@@ -118,7 +118,8 @@ function writeAny(any: Message): Json {
 
 /** Seconds with 0, 3, 6 or 9 decimals. Done in text: seconds may need more digits than a number has. */
 function secondsText(message: Message): string {
-  const seconds = String(fieldOf(message, "seconds") ?? 0);
+  const field = fieldOf(message, "seconds") as { toString(): string } | undefined; // a number, a Long or text
+  const seconds = field?.toString() ?? "0";
   const nanos = toNumber(fieldOf(message, "nanos") ?? 0);
   if (nanos === 0) return seconds;
   const sign = nanos < 0 && !seconds.startsWith("-") ? "-" : "";

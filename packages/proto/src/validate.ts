@@ -152,7 +152,7 @@ function validateValue(
 ): void {
   if (value === undefined || value === null) return; // a member of a oneof that is not set
   if (field.definedValues !== undefined && !field.definedValues.has(value as number)) {
-    problems.push(`${path}: found ${value}, which is no value of the enum`);
+    problems.push(`${path}: found ${value as number}, which is no value of the enum`);
   }
   if (field.message === undefined) {
     report(checks, value, path, problems);

@@ -43,8 +43,8 @@ function decodeValue(header: Fields): string {
   if (raw === undefined) return value;
   if (value !== "") header.fail("raw_value", 'excludes "value", which is set as well');
   const text = Buffer.from(raw).toString("utf8");
-  const isHeaderValue = isUtf8(raw) && ![...text].some((char) => char < " " && char !== "\t");
-  if (!isHeaderValue) header.fail("raw_value", "is no UTF-8 text without control characters");
+  const hasControls = raw.some((byte) => (byte < 0x20 && byte !== 0x09) || byte === 0x7f);
+  if (!isUtf8(raw) || hasControls) header.fail("raw_value", "is no UTF-8 text without control characters");
   return text;
 }
 

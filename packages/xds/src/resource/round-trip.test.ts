@@ -39,7 +39,7 @@ type Generators<T> = { readonly [K in keyof T]: fc.Arbitrary<T[K]> };
 
 /** Every field drawn by its generator. Typed, so that a new field of a configuration does not compile until it is here. */
 function record<T>(generators: Generators<T>): fc.Arbitrary<T> {
-  return fc.record(generators as never) as unknown as fc.Arbitrary<T>;
+  return fc.record(generators);
 }
 
 const name = fc.stringMatching(/^[a-z][a-z0-9.-]{0,7}$/);
@@ -108,7 +108,9 @@ const thresholds = record<CircuitBreakerThresholds>({
   maxRetries: count,
 });
 
-const dns = record<Extract<ClusterConfig["discovery"], { type: "STRICT_DNS" }>["dns"]>({
+type Discovery<Type> = Extract<ClusterConfig["discovery"], { readonly type: Type }>;
+
+const dns = record<Discovery<"STRICT_DNS">["dns"]>({
   refreshRateMs: fc.integer({ min: 2, max: 600_000 }),
   respectTtl: fc.boolean(),
   lookupFamily: fc.constantFrom("AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"),
@@ -118,9 +120,9 @@ const cluster = record<ClusterConfig>({
   name,
   statName: name,
   discovery: fc.oneof(
-    record<ClusterConfig["discovery"]>({ type: fc.constant("STATIC"), loadAssignment: endpoints }),
-    record<ClusterConfig["discovery"]>({ type: fc.constant("STRICT_DNS"), loadAssignment: endpoints, dns } as never),
-    record<ClusterConfig["discovery"]>({ type: fc.constant("EDS"), serviceName: name } as never),
+    record<Discovery<"STATIC">>({ type: fc.constant("STATIC"), loadAssignment: endpoints }),
+    record<Discovery<"STRICT_DNS">>({ type: fc.constant("STRICT_DNS"), loadAssignment: endpoints, dns }),
+    record<Discovery<"EDS">>({ type: fc.constant("EDS"), serviceName: name }),
   ),
   lbPolicy: fc.oneof(
     fc.constant({ type: "round-robin" } as const),
