@@ -58,7 +58,7 @@ const SERVICE = {
 /** Mostly what people write, now and then anything. */
 function mostly<T>(...usual: readonly T[]): fc.Arbitrary<unknown> {
   return fc.oneof(
-    { weight: 30, arbitrary: fc.constantFrom(...usual) },
+    { weight: 80, arbitrary: fc.constantFrom(...usual) },
     { weight: 1, arbitrary: fc.string({ unit: "binary", maxLength: 8 }) },
     {
       weight: 1,
@@ -147,7 +147,7 @@ const ROUTE_SPEC = fc.record({
       backendRefs: fc.array(BACKEND, { maxLength: 2 }),
       timeouts: optional({ request: mostly("1s", "0s", "1h30m"), backendRequest: mostly("500ms") }),
     }),
-    { maxLength: 2 },
+    { minLength: 1, maxLength: 2 },
   ),
 });
 const WORKLOAD_SPEC = fc.record({
