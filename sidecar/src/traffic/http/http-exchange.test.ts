@@ -183,7 +183,7 @@ describe("what the sidecar answers itself", () => {
       harness.dialFailures.push(failure("connect-refused", "upstream", "ECONNREFUSED", "safe"));
       client.send(GET);
       harness.run();
-      assert.match(client.take(), /^HTTP\/1\.1 503 [^]*remote connection failure$/);
+      assert.match(client.take(), /^HTTP\/1\.1 503 .*remote connection failure$/s);
       assert.equal(formatResponseFlags(harness.logged[0]?.responseFlags ?? 0), "UF");
     });
   });
@@ -212,9 +212,9 @@ describe("what the sidecar answers itself", () => {
       client.send("HEAD /x HTTP/1.1\r\nhost: a\r\n\r\n");
       harness.run();
       const [redirect, direct, head] = client.take().split("HTTP/1.1 ").slice(1);
-      assert.match(redirect ?? "", /^301 [^]*location: https:\/\/a\/new\r\n/);
-      assert.match(direct ?? "", /^200 [^]*content-length: 6\r\n[^]*\r\n\r\ndirect$/);
-      assert.match(head ?? "", /^200 [^]*content-length: 6\r\n[^]*\r\n\r\n$/);
+      assert.match(redirect ?? "", /^301 .*location: https:\/\/a\/new\r\n/s);
+      assert.match(direct ?? "", /^200 .*content-length: 6\r\n.*\r\n\r\ndirect$/s);
+      assert.match(head ?? "", /^200 .*content-length: 6\r\n.*\r\n\r\n$/s);
     });
   });
 
@@ -252,7 +252,7 @@ describe("an upgrade", () => {
         .upstream()
         .send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhi");
       harness.run();
-      assert.match(client.take(), /^HTTP\/1\.1 101 [^]*\r\n\r\nhi$/);
+      assert.match(client.take(), /^HTTP\/1\.1 101 .*\r\n\r\nhi$/s);
       client.send("from client");
       harness.run();
       assert.equal(harness.upstream().take(), "from client");
@@ -342,7 +342,7 @@ describe("time", () => {
       harness.advance(190);
       assert.equal(client.take(), "");
       harness.advance(20);
-      assert.match(client.take(), /^HTTP\/1\.1 504 [^]*upstream request timeout$/);
+      assert.match(client.take(), /^HTTP\/1\.1 504 .*upstream request timeout$/s);
       assert.equal(formatResponseFlags(harness.logged[0]?.responseFlags ?? 0), "UT");
       assert.equal(harness.upstream().closed, true);
     });
@@ -374,7 +374,7 @@ describe("time", () => {
         assert.match(client.take(), /^HTTP\/1\.1 504 /);
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\na");
         harness.advance(510);
-        assert.match(client.take(), /^HTTP\/1\.1 408 [^]*connection: close/);
+        assert.match(client.take(), /^HTTP\/1\.1 408 .*connection: close/s);
         assert.deepEqual(
           harness.logged.map(({ responseFlags }) => formatResponseFlags(responseFlags)),
           ["SI", "SI"],
@@ -404,7 +404,7 @@ describe("time", () => {
     withHarness({ manager: { requestHeadersTimeoutMs: 300 } }, (harness, client) => {
       client.send("GET / HTTP/1.1\r\nho");
       harness.advance(310);
-      assert.match(client.take(), /^HTTP\/1\.1 408 [^]*connection: close/);
+      assert.match(client.take(), /^HTTP\/1\.1 408 .*connection: close/s);
       assert.equal(client.ended, true);
     });
   });
@@ -413,7 +413,7 @@ describe("time", () => {
     withHarness({ manager: { requestTimeoutMs: 300 } }, (harness, client) => {
       client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na");
       harness.advance(310);
-      assert.match(client.take(), /^HTTP\/1\.1 408 [^]*request timeout$/);
+      assert.match(client.take(), /^HTTP\/1\.1 408 .*request timeout$/s);
       assert.equal(client.ended, true);
     });
   });

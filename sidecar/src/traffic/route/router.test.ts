@@ -65,7 +65,7 @@ describe("a pooled connection that was closed while it was idle", () => {
       harness.run();
       client.send("cd");
       harness.run();
-      assert.match(harness.upstream(1).take(), /^PUT \/ [^]*\r\n\r\nabcd$/);
+      assert.match(harness.upstream(1).take(), /^PUT \/ .*\r\n\r\nabcd$/s);
       harness.upstream(1).send(OK);
       harness.run();
     });
@@ -109,7 +109,7 @@ describe("a pooled connection that was closed while it was idle", () => {
       client.turn();
       harness.upstream().break(); // before its turn: what was queued is lost
       harness.run();
-      assert.match(harness.upstream(1).take(), /^POST \/ [^]*\r\n\r\nab$/);
+      assert.match(harness.upstream(1).take(), /^POST \/ .*\r\n\r\nab$/s);
       harness.upstream(1).send(OK);
       harness.run();
       assert.match(client.take(), /^HTTP\/1\.1 200 /);
@@ -159,7 +159,7 @@ describe("a retry policy", () => {
       harness.run();
       assert.equal(client.take(), "");
       harness.advance(20);
-      assert.match(harness.upstream().take(), /^POST \/ [^]*ab$/);
+      assert.match(harness.upstream().take(), /^POST \/ .*ab$/s);
       harness.upstream().send(OK);
       harness.run();
       assert.match(client.take(), /^HTTP\/1\.1 200 /);
@@ -323,7 +323,7 @@ describe("limits", () => {
       client.send(GET);
       second.send(GET);
       harness.run();
-      assert.match(second.take(), /^HTTP\/1\.1 503 [^]*x-envoy-overloaded: true/);
+      assert.match(second.take(), /^HTTP\/1\.1 503 .*x-envoy-overloaded: true/s);
       assert.equal(flagsOf(harness), "UO");
       harness.upstream().send(OK);
       harness.run();
