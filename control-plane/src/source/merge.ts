@@ -1,5 +1,13 @@
 import type { Diagnostic } from "@heddle/config";
-import { checkReferences, checkWorkloads, diagnosticAt, formatOrigin, Mesh, type MeshObject } from "@heddle/mesh";
+import {
+  checkReferences,
+  checkServices,
+  checkWorkloads,
+  diagnosticAt,
+  formatOrigin,
+  Mesh,
+  type MeshObject,
+} from "@heddle/mesh";
 import type { RawResource } from "./raw-resource.ts";
 import { itemKey, type SourceItem } from "./source.ts";
 
@@ -42,7 +50,7 @@ export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyM
     else objects.push(item);
   }
   const mesh = new Mesh(objects);
-  diagnostics.push(...checkReferences(mesh), ...checkWorkloads(mesh));
+  diagnostics.push(...checkReferences(mesh), ...checkServices(mesh), ...checkWorkloads(mesh));
   return { world: { mesh, rawResources }, diagnostics, serving };
 }
 

@@ -1,5 +1,6 @@
-export { checkReferences } from "./model/check-references.ts";
-export { checkWorkloads } from "./model/check-workloads.ts";
+export { checkReferences } from "./check/check-references.ts";
+export { checkServices } from "./check/check-services.ts";
+export { checkWorkloads } from "./check/check-workloads.ts";
 export type {
   Backend,
   HeaderChanges,

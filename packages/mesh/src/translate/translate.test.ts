@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { checkReferences } from "../model/check-references.ts";
+import { checkReferences } from "../check/check-references.ts";
 import { meshOf, objectsOf, routeYaml, serviceYaml } from "../model/testing.ts";
 import type { Workload } from "../model/workload.ts";
 import { inboundCluster, outboundCluster } from "./clusters.ts";

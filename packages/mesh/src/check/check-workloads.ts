@@ -1,7 +1,7 @@
 import type { Diagnostic } from "@heddle/config";
-import type { Mesh } from "./mesh.ts";
-import { diagnosticAt, formatOrigin } from "./origin.ts";
-import type { Workload } from "./workload.ts";
+import type { Mesh } from "../model/mesh.ts";
+import { diagnosticAt, formatOrigin } from "../model/origin.ts";
+import type { Workload } from "../model/workload.ts";
 
 /**
  * Workloads that cannot all listen where they say: the same public port at one address, or, for workloads at loopback

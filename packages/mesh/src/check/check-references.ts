@@ -1,7 +1,7 @@
 import type { Diagnostic } from "@heddle/config";
-import type { Mesh } from "./mesh.ts";
-import { diagnosticAt, type Origin } from "./origin.ts";
-import type { Service } from "./service.ts";
+import type { Mesh } from "../model/mesh.ts";
+import { diagnosticAt, type Origin } from "../model/origin.ts";
+import type { Service } from "../model/service.ts";
 
 /**
  * What points to something that is not there. Warnings, since objects come one by one and what is missing may still

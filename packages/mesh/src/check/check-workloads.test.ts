@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { meshOf } from "../model/testing.ts";
 import { checkWorkloads } from "./check-workloads.ts";
-import { meshOf } from "./testing.ts";
 
 describe("workloads that listen in one place", () => {
   for (const [what, first, second, expected] of [
