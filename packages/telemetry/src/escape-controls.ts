@@ -1,6 +1,5 @@
 // C0 and C1 controls, DEL, and the two separators that some readers take for an end of line.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: finding these is its purpose
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const CONTROLS = /[\p{Cc}\u2028\u2029]/gu;
 
 /** Makes control characters visible ("\n" becomes `\x0a`), so that what a client sent can neither end a line nor steer a terminal. */
 export function escapeControls(text: string): string {

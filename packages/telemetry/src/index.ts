@@ -1,3 +1,11 @@
+export {
+  type AccessLogFormat,
+  compileJsonFormat,
+  compileTextFormat,
+  DEFAULT_ACCESS_LOG_FORMAT,
+} from "./access-log-format.ts";
+export type { AccessLogSource } from "./access-log-source.ts";
+export { AccessLogWriter, type AccessLogWriterOptions } from "./access-log-writer.ts";
 export { createLog, type LogOptions, parseLogLevel } from "./create-log.ts";
 export { escapeControls } from "./escape-controls.ts";
 export type { Log, LogFields, LogLevel } from "./log.ts";
