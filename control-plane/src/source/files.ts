@@ -5,7 +5,7 @@ import type { Diagnostic } from "@heddle/config";
 import { FolderWatcher } from "./folder-watcher.ts";
 import type { ResourceParser } from "./raw-resource.ts";
 import { hasErrors, readFileText } from "./read-file.ts";
-import { scanFolder, stampOf } from "./scan-folder.ts";
+import { MAX_FILES, scanFolder, stampOf } from "./scan-folder.ts";
 import { Settling } from "./settling.ts";
 import { itemKey, type Source, type SourceItem } from "./source.ts";
 
@@ -103,8 +103,9 @@ export class FileSource implements Source {
     const first = this.#items === undefined;
     const { believe, gone, againInMs } = this.#settling.look(scan.files, this.#clock.now(), first);
     for (const path of gone) this.#files.delete(path);
-    let changed = gone.length > 0 || first || this.#folderFault !== undefined;
-    this.#folderFault = undefined;
+    const fault = scan.truncated ? `holds more than ${MAX_FILES} files; the others are not read` : undefined;
+    let changed = gone.length > 0 || first || this.#folderFault?.message !== fault;
+    this.#folderFault = fault === undefined ? undefined : this.#faultOfFolder(fault);
     for (const path of believe) changed = (await this.#read(path, scan.files.get(path)?.stamp)) || changed;
     if (this.#closed) return;
     if (changed) this.#publish(true);
@@ -160,15 +161,19 @@ export class FileSource implements Source {
   }
 
   #folderIsGone(): void {
-    if (this.#folderFault !== undefined) return; // said before
     const message =
       this.#items === undefined
         ? "there is no folder here that can be read"
         : "the folder is gone; what it held stays in force";
-    this.#folderFault = { severity: "error", file: this.#folder, line: 0, column: 0, path: "", message };
+    if (this.#folderFault?.message === message) return; // said before
+    this.#folderFault = this.#faultOfFolder(message);
     this.#watcher.watch(new Set([dirname(this.#folder)])); // where it may appear
     // A source that never saw its folder does not know what exists: `items` stays undefined.
     this.#publish(this.#items !== undefined);
+  }
+
+  #faultOfFolder(message: string): Diagnostic {
+    return { severity: "error", file: this.#folder, line: 0, column: 0, path: "", message };
   }
 
   #publish(synchronised: boolean): void {

@@ -9,9 +9,12 @@ export interface Scan {
   readonly files: ReadonlyMap<string, FileStamp>;
   /** Every real folder in which an event may mean a change: the folder, its subfolders, and where links lead. */
   readonly folders: ReadonlySet<string>;
+  /** There were more files than are read: those that would come later in order were left out. */
+  readonly truncated: boolean;
 }
 
-const MAX_FILES = 10_000;
+/** More than anybody writes by hand; a folder with more is most likely not the one that was meant. */
+export const MAX_FILES = 10_000;
 const MAX_DEPTH = 16;
 
 /**
@@ -20,9 +23,10 @@ const MAX_DEPTH = 16;
  *
  * A mounted ConfigMap is a folder of links into `..data`, itself a link that is swapped: hidden, and reached by them.
  */
-export async function scanFolder(root: string): Promise<Scan | undefined> {
+export async function scanFolder(root: string, maxFiles = MAX_FILES): Promise<Scan | undefined> {
   const files = new Map<string, FileStamp>();
   const folders = new Set<string>();
+  let truncated = false;
   const open = async (path: string, relative: string, trail: readonly string[]): Promise<boolean> => {
     const real = await orUndefined(realpath(path));
     // A link to a folder above would go round for ever.
@@ -36,7 +40,11 @@ export async function scanFolder(root: string): Promise<Scan | undefined> {
       const stats = await orUndefined(stat(child, { bigint: true }));
       if (stats === undefined) continue; // gone meanwhile, or a link to nothing
       if (stats.isDirectory()) await open(child, join(relative, name), [...trail, real]);
-      else if (stats.isFile() && isConfigFile(name) && files.size < MAX_FILES) {
+      else if (stats.isFile() && isConfigFile(name)) {
+        if (files.size === maxFiles) {
+          truncated = true;
+          return true;
+        }
         files.set(join(relative, name), { stamp: stampOf(stats), empty: stats.size === 0n });
         const realFile = await orUndefined(realpath(child));
         if (realFile !== undefined) folders.add(dirname(realFile));
@@ -46,7 +54,7 @@ export async function scanFolder(root: string): Promise<Scan | undefined> {
   };
   if (!(await open(root, "", []))) return undefined;
   folders.add(await realpath(dirname(root)).catch(() => dirname(root))); // where the folder itself may be swapped
-  return { files, folders };
+  return { files, folders, truncated };
 }
 
 /** Not "shop.yaml~", "#shop.yaml#", "shop.yaml.swp", "4913". */
