@@ -38,20 +38,10 @@ test("reads a bootstrap's file or text, and the number of workers", () => {
 });
 
 test("reads what the control plane's form needs", () => {
-  const read = flags(
-    ...["--control-plane", "127.0.0.1:15010", "--node-id", "shop/orders/1", "--node-cluster", "orders"],
-    ...[
-      "--admin-address",
-      "[::1]:0",
-      "--log-level",
-      "warning",
-      "--log-format",
-      "json",
-      "--drain-time-s",
-      "0",
-      "--exit-with-parent",
-    ],
-  );
+  const words =
+    "--control-plane 127.0.0.1:15010 --node-id shop/orders/1 --node-cluster orders --admin-address [::1]:0 " +
+    "--log-level warning --log-format json --drain-time-s 0 --exit-with-parent";
+  const read = flags(...words.split(" "));
   assert.equal(read.controlPlane, "127.0.0.1:15010");
   assert.equal(read.nodeId, "shop/orders/1");
   assert.equal(read.nodeCluster, "orders");

@@ -143,7 +143,7 @@ function scalarToJson(reader: Reader, offset: number, value: unknown): Json {
 /** "a", "404" and "true" are keys; null, lists and maps are not. */
 function keyName(key: unknown): string | undefined {
   if (!isScalar(key) || key.value === null) return undefined;
-  return typeof key.value === "string" ? key.value : (key.source ?? String(key.value));
+  return typeof key.value === "string" ? key.value : key.source; // a number or boolean as it was written
 }
 
 class ParsedDocument implements YamlDocument {

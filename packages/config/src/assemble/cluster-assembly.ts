@@ -80,7 +80,7 @@ export class ClusterAssembly {
     const users = this.#users.get(service);
     if (users === undefined) return;
     if (assignment !== "unchanged") this.#assignments.set(service, assignment);
-    for (const name of [...users]) {
+    for (const name of users) {
       const state = this.#clusters.get(name)!; // users holds only clusters that are there
       if (serviceName(state.warming?.config) === service) {
         state.needsRepeat = false;
@@ -92,7 +92,7 @@ export class ClusterAssembly {
 
   /** The server says that there is no such assignment. Warming clusters serve without endpoints; others keep theirs, as in Envoy. */
   absent(service: string): void {
-    for (const name of [...(this.#users.get(service) ?? [])]) {
+    for (const name of this.#users.get(service) ?? []) {
       const state = this.#clusters.get(name)!; // as above
       if (serviceName(state.warming?.config) === service) this.#activate(name, state);
     }

@@ -127,7 +127,7 @@ export class ListenerAssembly {
   }
 
   #tryAll(names: ReadonlySet<string>): void {
-    for (const name of [...names]) this.#activateIfReady(name, this.#listeners.get(name)!); // users are listeners
+    for (const name of names) this.#activateIfReady(name, this.#listeners.get(name)!); // users are listeners
   }
 
   #missing(config: ListenerConfig): string[] {

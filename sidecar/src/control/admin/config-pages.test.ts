@@ -91,7 +91,9 @@ function dump(query: string, statuses: readonly ResourceStatus[] = [], prepare?:
 
 /** What lies at a path in one of the dump's parts: at(configs, "Clusters", "static_clusters.0.cluster.name"). */
 function at(configs: readonly Json[], part: string, path: string): Json | undefined {
-  let value = configs.find((config) => String(field(config, "@type")).endsWith(`.${part}ConfigDump`));
+  let value = configs.find(
+    (config) => field(config, "@type") === `type.googleapis.com/envoy.admin.v3.${part}ConfigDump`,
+  );
   for (const key of path.split(".")) value = field(value, key);
   return value;
 }
