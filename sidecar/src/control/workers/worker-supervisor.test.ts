@@ -28,6 +28,7 @@ class World {
       registry: this.registry,
       lanes: this.lanes,
       drainTimeMs: 1000,
+      filterFolder: ".",
       maxDownstreamConnections,
       random: () => 0,
     });
@@ -399,6 +400,7 @@ function optionsOf({ lanes, registry, logged }: World) {
     registry,
     lanes,
     drainTimeMs: 1000,
+    filterFolder: ".",
     maxDownstreamConnections: 10,
     random: () => 0,
   };

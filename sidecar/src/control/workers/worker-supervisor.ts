@@ -27,6 +27,8 @@ export interface WorkerSupervisorOptions {
   readonly lanes: LaneBook;
   /** How long connections of a listener or filter chain that is gone may go on. */
   readonly drainTimeMs: number;
+  /** From which workers take relative paths of filters: the folder of the bootstrap. */
+  readonly filterFolder: string;
   /** Of the process. */
   readonly maxDownstreamConnections: number;
   /** 0 to below 1; spreads restarts. */
@@ -211,12 +213,13 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   /** Resolves when the thread runs or is gone. */
   #spawn(slot: Slot): Promise<void> {
-    const { entry, log, logLevel, logFormat, drainTimeMs, maxDownstreamConnections, clock } = this.#options;
+    const { entry, log, clock, logLevel, logFormat, drainTimeMs, filterFolder, maxDownstreamConnections } =
+      this.#options;
     const worker = this.#nextWorker++;
     const update = this.#everything();
     this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
     const cells = this.#cells.tableFor(worker);
-    const start = { worker, logLevel, logFormat, drainTimeMs, maxDownstreamConnections, cells };
+    const start = { worker, logLevel, logFormat, drainTimeMs, filterFolder, maxDownstreamConnections, cells };
     return new Promise((resolve) => {
       const thread = new WorkerThread(entry, start, {
         onMessage: (message) => {

@@ -32,6 +32,8 @@ export interface WorkerStart {
   readonly logLevel: LogLevel;
   readonly logFormat: "json" | "text";
   readonly drainTimeMs: number;
+  /** From which relative paths of filters are taken. */
+  readonly filterFolder: string;
   /** Of all workers together. */
   readonly maxDownstreamConnections: number;
   readonly cells: CellTable;

@@ -1,0 +1,160 @@
+import { type Json, Live, TimerWheel } from "@heddle/base";
+import { laneKey } from "@heddle/config/lanes";
+import { dial } from "@heddle/net";
+import {
+  type ClusterConfig,
+  type EndpointsConfig,
+  type ListenerConfig,
+  type RouteConfiguration,
+  systemRandom,
+} from "@heddle/traffic";
+import type { BuildEnv } from "../build/build-http-connection-manager.ts";
+import { buildRuntime, takeOver } from "../build/build-runtime.ts";
+import { networkFilters } from "../build/network-filters.ts";
+import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
+import { builtInFilters } from "../filter/built-in-filters.ts";
+import { FilterModules } from "../filter/filter-modules.ts";
+import { DateHeader } from "../http/date-header.ts";
+import { RandomHex } from "../http/random-hex.ts";
+import type { NetworkFilterFactory } from "../network/network-filter.ts";
+import type { DialUpstream } from "../upstream/upstream-env.ts";
+import { AccessLogs } from "./access-logs.ts";
+import type { DecodedUpdate } from "./config-receiver.ts";
+import type { WorkerEnv, WorkerHost } from "./run-worker.ts";
+import type { RefusedKey } from "./worker-messages.ts";
+
+/**
+ * What serves HTTP in a worker: the runtime (routes, clusters, endpoints) that exchanges look into, and the connection
+ * managers that listeners give connections to.
+ */
+export class HttpHost implements WorkerHost {
+  readonly makeFilter: NetworkFilterFactory;
+  readonly #env: WorkerEnv;
+  readonly #build: BuildEnv;
+  readonly #modules: FilterModules;
+  readonly #accessLogs: AccessLogs;
+  readonly #runtime = new Live<Runtime>(emptyRuntime);
+  #config: HostConfig = {
+    listeners: new Map(),
+    routeConfigurations: new Map(),
+    clusters: new Map(),
+    endpoints: new Map(),
+  };
+
+  /** Relative paths of filters are taken from `filterFolder`. */
+  constructor(env: WorkerEnv, filterFolder: string) {
+    const { clock, log, metrics, cells } = env;
+    this.#env = env;
+    this.#modules = new FilterModules(filterFolder);
+    this.#accessLogs = new AccessLogs({ clock, metrics, log });
+    this.#build = {
+      clock,
+      wheel: new TimerWheel(clock),
+      random: systemRandom,
+      log,
+      metrics,
+      dial: dialWith(env),
+      breakerCells: (cluster) => cells.get(laneKey("cluster", cluster)).sum,
+      runtime: this.#runtime,
+      date: new DateHeader(clock),
+      randomHex: new RandomHex(),
+      filters: builtInFilters(this.#modules),
+      makeAccessLogger: (configs) => this.#accessLogs.logger(configs),
+    };
+    const bufferLimitOf = (listener: string): number =>
+      this.#config.listeners.get(listener)?.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES;
+    this.makeFilter = networkFilters(this.#build, bufferLimitOf);
+  }
+
+  async prepare({ changed }: DecodedUpdate): Promise<void> {
+    const listeners = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
+    if (listeners.length === 0) return;
+    const prepared = await this.#modules.prepare(listeners);
+    // The listener that names it is refused when it is built; here is why.
+    if (!prepared.ok)
+      for (const problem of prepared.error) this.#env.log.error("a filter cannot be loaded", { problem });
+  }
+
+  apply(update: DecodedUpdate): readonly RefusedKey[] {
+    const previous = this.#runtime.current;
+    const config = changedConfig(this.#config, update);
+    try {
+      const next = buildRuntime(config, previous, this.#build);
+      takeOver(next, previous, config.endpoints);
+      this.#runtime.publish(next);
+    } catch (error) {
+      // Validation lets nothing through that cannot be built, so whose fault it is cannot be told more closely.
+      const reason = error instanceof Error ? error.message : String(error);
+      return update.changed.map(({ kind, name }) => ({ key: laneKey(kind, name), reason }));
+    }
+    for (const { kind, name } of update.removed) {
+      const cluster = kind === "cluster" ? this.#config.clusters.get(name) : undefined;
+      if (cluster !== undefined) this.#env.retireMetrics({ envoy_cluster_name: cluster.value.statName });
+    }
+    this.#config = config;
+    return [];
+  }
+
+  inspect(): Json {
+    return { clusters: [...this.#runtime.current.clusters.values()].map((cluster) => cluster.inspect()) };
+  }
+
+  close(): void {
+    this.#accessLogs.close();
+  }
+}
+
+/** Envoy's default of `per_connection_buffer_limit_bytes`. */
+const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
+
+/** All that the worker has, by name. Immutable: a step makes another one, which counts only once all of it was built. */
+interface HostConfig {
+  readonly listeners: ReadonlyMap<string, ListenerConfig>;
+  readonly routeConfigurations: ReadonlyMap<string, RuntimeEntry<RouteConfiguration>>;
+  readonly clusters: ReadonlyMap<string, RuntimeEntry<ClusterConfig>>;
+  readonly endpoints: ReadonlyMap<string, RuntimeEntry<EndpointsConfig>>;
+}
+
+function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate): HostConfig {
+  const listeners = new Map(before.listeners);
+  const routeConfigurations = new Map(before.routeConfigurations);
+  const clusters = new Map(before.clusters);
+  const endpoints = new Map(before.endpoints);
+  const maps = { listener: listeners, "route-configuration": routeConfigurations, cluster: clusters, endpoints };
+  for (const { kind, name } of removed) maps[kind].delete(name);
+  for (const entry of changed) {
+    switch (entry.kind) {
+      case "listener":
+        listeners.set(entry.name, entry.value);
+        break;
+      case "route-configuration":
+        routeConfigurations.set(entry.name, entry);
+        break;
+      case "cluster":
+        clusters.set(entry.name, entry);
+        break;
+      case "endpoints":
+        endpoints.set(entry.name, entry);
+        break;
+      default:
+        throw new Error(`unknown kind ${(entry satisfies never as { kind: string }).kind}`);
+    }
+  }
+  return { listeners, routeConfigurations, clusters, endpoints };
+}
+
+function dialWith({ clock, log }: WorkerEnv): DialUpstream {
+  const onThrow = (error: unknown): void => log.error("an upstream connection's handler threw", { error });
+  return ({ address }, { connectTimeoutMs, highWatermarkBytes, keepAliveDelayMs }, callbacks) =>
+    dial(
+      address,
+      {
+        timeoutMs: connectTimeoutMs,
+        clock,
+        highWatermarkBytes,
+        onThrow,
+        ...(keepAliveDelayMs !== undefined && { keepAliveDelayMs }),
+      },
+      callbacks,
+    );
+}
