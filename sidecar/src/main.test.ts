@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 
@@ -12,13 +15,15 @@ function run(...args: string[]): { status: number | null; stdout: string; stderr
 
 interface Started {
   readonly child: ChildProcess;
+  /** "127.0.0.1:40000"; "" without one. */
+  readonly admin: string;
   /** The exit code, and why it stopped, as its log says. */
   readonly ended: Promise<{ code: number | null; reason: string | undefined }>;
 }
 
-/** Starts the program with these flags and an empty bootstrap, and waits until it says that it is ready. */
-async function start(t: TestContext, ...flags: string[]): Promise<Started> {
-  const child = spawn(process.execPath, [...PROGRAM, "--config-yaml", "node: {}", ...flags], {
+/** Starts the program with these flags and waits until it says that it is ready. */
+async function start(t: TestContext, flags: readonly string[] = [], bootstrap = "node: {}"): Promise<Started> {
+  const child = spawn(process.execPath, [...PROGRAM, "--config-yaml", bootstrap, ...flags], {
     stdio: ["pipe", "ignore", "pipe"],
   });
   t.after(() => child.kill("SIGKILL"));
@@ -33,7 +38,7 @@ async function start(t: TestContext, ...flags: string[]): Promise<Started> {
     });
     void ended.then(({ code }) => reject(new Error(`ended with ${code} before it was ready:\n${log}`)));
   });
-  return { child, ended };
+  return { child, ended, admin: /admin is up address=(\S+)/.exec(log)?.[1] ?? "" };
 }
 
 test("help and version are printed and end with 0", () => {
@@ -60,7 +65,7 @@ test("SIGTERM stops it, and it ends with 0", async (t) => {
 });
 
 test("the end of its standard input stops it where it goes with its parent", async (t) => {
-  const { child, ended } = await start(t, "--exit-with-parent");
+  const { child, ended } = await start(t, ["--exit-with-parent"]);
   child.stdin?.end();
   assert.deepEqual(await ended, { code: 0, reason: '"the parent process has ended"' });
 });
@@ -71,3 +76,58 @@ test("the end of its standard input means nothing elsewhere", async (t) => {
   child.kill("SIGTERM");
   assert.deepEqual(await ended, { code: 0, reason: "SIGTERM" });
 });
+
+test("it serves by its bootstrap, and a request in flight at SIGTERM is answered before it ends", async (t) => {
+  const arrived = Promise.withResolvers<ServerResponse>();
+  const upstream = createServer((_, response) => arrived.resolve(response)).listen(0, "127.0.0.1");
+  t.after(() => upstream.closeAllConnections());
+  t.after(() => upstream.close());
+  await once(upstream, "listening");
+  const { port } = upstream.address() as AddressInfo;
+  const { child, ended, admin } = await start(t, ["--admin-address", "127.0.0.1:0"], forwardTo(port));
+
+  const [listener] = (await (await fetch(`http://${admin}/listeners`)).text()).trim().split("::").slice(1);
+  const answer = fetch(`http://${listener}/orders`);
+  const response = await arrived.promise;
+  child.kill("SIGTERM");
+  await untilRefused(listener ?? "");
+  response.end("in stock");
+  assert.equal(await (await answer).text(), "in stock");
+  assert.deepEqual(await ended, { code: 0, reason: "SIGTERM" });
+});
+
+/** Resolves once nobody accepts there any more. */
+async function untilRefused(address: string): Promise<void> {
+  const [host, port] = address.split(":");
+  for (;;) {
+    const socket = connect({ host: host ?? "", port: Number(port) });
+    const outcome = await new Promise((resolve) =>
+      socket.once("connect", resolve).once("error", () => resolve("refused")),
+    );
+    socket.destroy();
+    if (outcome === "refused") return;
+  }
+}
+
+function forwardTo(port: number): string {
+  const envoy = "type.googleapis.com/envoy.extensions.filters";
+  return `
+    static_resources:
+      listeners:
+        - name: in
+          address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
+          filter_chains:
+            - filters:
+                - name: http
+                  typed_config:
+                    "@type": ${envoy}.network.http_connection_manager.v3.HttpConnectionManager
+                    stat_prefix: in
+                    route_config:
+                      virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: app } }] }]
+                    http_filters: [{ name: router, typed_config: { "@type": ${envoy}.http.router.v3.Router } }]
+      clusters:
+        - name: app
+          load_assignment:
+            cluster_name: app
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${port} } } } }] }]`;
+}

@@ -5,6 +5,7 @@ import type { Address } from "@heddle/traffic";
 import type { ResourceTypes } from "@heddle/xds";
 import { ReportClient, type ResourceStatus, type SidecarReport, XdsClient, xdsDial } from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
+import { addressText } from "./control/admin/address-form.ts";
 import type { AdminPage } from "./control/admin/admin-page.ts";
 import { AdminServer } from "./control/admin/admin-server.ts";
 import { clustersPage } from "./control/admin/cluster-pages.ts";
@@ -118,6 +119,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const admin = bootstrap.admin === undefined ? undefined : new AdminServer(bootstrap.admin, adminPages(), log);
   const listening = admin === undefined ? ok(undefined) : await admin.listen();
   if (!listening.ok) return err(listening.error);
+  if (listening.value !== undefined) log.info("admin is up", { address: addressText(listening.value) });
 
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
     nextLook?.cancel();
