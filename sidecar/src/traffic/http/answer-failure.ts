@@ -25,7 +25,7 @@ const ANSWERS: Readonly<Record<FailureKind, LocalReply>> = {
   "request-headers-timeout": answer(408, "request_header_timeout", "request header timeout"),
   "request-timeout": answer(408, "request_overall_timeout", "request timeout"),
   "not-implemented": answer(501, "http1.codec_error", "Not Implemented", ResponseFlag.DownstreamProtocolError),
-  "http-version-unsupported": answer(426, "low_version"),
+  "http-version-unsupported": answer(505, "http1.codec_error", "", ResponseFlag.DownstreamProtocolError),
   // routing
   "no-listener-chain": answer(404, "filter_chain_not_found", "", ResponseFlag.NoRouteFound),
   "no-route": answer(404, "route_not_found", "", ResponseFlag.NoRouteFound),

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { RequestHead } from "@heddle/http";
 
@@ -90,11 +91,8 @@ function addressFromEnd(list: string | undefined, fromEnd: number): string | und
     if (end <= 0) return undefined;
   }
   const address = list.slice(list.lastIndexOf(",", end - 1) + 1, end).trim();
-  return ADDRESS.test(address) ? address : undefined;
+  return isIP(address) === 0 ? undefined : address;
 }
-
-/** Loose on purpose: an address is shown and matched as text; what cannot be one is not believed. */
-const ADDRESS = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
 
 function withAddress(downstream: DownstreamInfo, address: string | undefined): DownstreamInfo {
   if (address === undefined || address === downstream.remoteAddress) return downstream;

@@ -31,6 +31,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   #maxDurationAtMs = Infinity;
   /** The codec has ended the connection; when the client does not close by then, we do. */
   #closeAtMs = Infinity;
+  #queuedBytes = Infinity;
   #gone = false;
 
   constructor(
@@ -142,7 +143,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#nextCheckMs = Infinity;
     const { env, stats, config } = this.#manager;
     const now = env.clock.now();
-    if (this.#closeAtMs <= now) {
+    if (this.#closeAtMs <= now && !this.#mayStillSend(now)) {
       this.#connection.destroy();
       return;
     }
@@ -174,6 +175,18 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#closeAtMs = now + this.#manager.config.delayedCloseTimeoutMs;
     this.checkBy(this.#closeAtMs, now);
   }
+
+  /** A client that reads slowly gets more time as long as it reads (Envoy `delayed_close_timeout`). */
+  #mayStillSend(now: number): boolean {
+    const { bytesQueued } = this.#connection;
+    if (bytesQueued === 0 || bytesQueued >= this.#queuedBytes) return false;
+    this.#queuedBytes = bytesQueued;
+    this.#closeAtMs = now + Math.max(this.#manager.config.delayedCloseTimeoutMs, MIN_FLUSH_MS);
+    return true;
+  }
 }
+
+/** Between two looks at whether a client reads what is left for it. */
+const MIN_FLUSH_MS = 1000;
 
 const CLIENT_GONE = failure("downstream-reset", "downstream", "the client closed the connection");

@@ -1,6 +1,6 @@
 import { type Failure, failure, type Result, type Timer } from "@heddle/base";
 import { type Cancellable, ChainExchange, type ChainRoute, type SideRequest, type SideResponse } from "@heddle/filter";
-import { HeaderMap, type RequestDecoder, RequestHead, type ResponseEncoder, type ResponseHead } from "@heddle/http";
+import { HeaderMap, type RequestDecoder, RequestHead, type ResponseEncoder, ResponseHead } from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
 import type { SelectedRoute } from "@heddle/traffic";
 import { sendSideRequest } from "../upstream/side-request.ts";
@@ -85,9 +85,15 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   onReset(reason: Failure): void {
     if (this.finished) return;
     this.manager.stats.rqRxReset.add();
-    const { details, flags = 0 } = answerFailure(reason, this.requestEnded);
+    const { status, details, flags = 0 } = answerFailure(reason, this.requestEnded);
     this.responseFlags |= flags;
     this.responseCodeDetails = details;
+    // The codec has answered a request that broke the protocol; counters and the log shall show it.
+    if (this.response === undefined && status !== 0) {
+      this.response = new ResponseHead(status, new HeaderMap());
+      this.manager.stats.countResponse(status);
+      if (this.request !== NO_HEAD) this.manager.reportProtocolError(reason, status, this.downstream);
+    }
     this.receiveReset(reason);
   }
 

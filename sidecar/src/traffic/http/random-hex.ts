@@ -1,26 +1,32 @@
 import { randomFillSync } from "node:crypto";
 
-/** Random identifiers in hex. The system is asked for 4 KiB at a time, which makes one cost a slice of a buffer. */
+/**
+ * Random identifiers in hex. The system is asked for 4 KiB at a time, which become one string; an identifier is a slice of
+ * it.
+ */
 export class RandomHex {
-  readonly #pool = Buffer.alloc(4096);
+  readonly #bytes = Buffer.alloc(POOL_BYTES);
   readonly #fill: (buffer: Buffer) => void;
-  #used: number;
+  #digits = "";
+  #used = 0;
 
   /** `fill` is given in tests. */
   constructor(fill: (buffer: Buffer) => void = randomFillSync) {
     this.#fill = fill;
-    this.#used = this.#pool.length;
   }
 
   /** Hex digits of that many bytes (at most 4096), never all zero. */
   take(bytes: number): string {
-    if (this.#used + bytes > this.#pool.length) {
-      this.#fill(this.#pool);
+    const end = this.#used + 2 * bytes;
+    if (end > this.#digits.length) {
+      this.#fill(this.#bytes);
+      this.#digits = this.#bytes.toString("hex");
       this.#used = 0;
+      return this.take(bytes);
     }
-    const hex = this.#pool.toString("hex", this.#used, this.#used + bytes);
-    this.#used += bytes;
-    return isZero(hex) ? this.take(bytes) : hex;
+    const hex = this.#digits.slice(this.#used, end);
+    this.#used = end;
+    return hex.charCodeAt(0) === ZERO && ONLY_ZEROS.test(hex) ? this.take(bytes) : hex;
   }
 
   /** A version 4 UUID (RFC 9562 §5.4). */
@@ -31,8 +37,7 @@ export class RandomHex {
   }
 }
 
+const POOL_BYTES = 4096;
 const VARIANT = "89ab";
-
-function isZero(hex: string): boolean {
-  return hex.charCodeAt(0) === 0x30 && /^0+$/.test(hex);
-}
+const ZERO = 0x30;
+const ONLY_ZEROS = /^0+$/;

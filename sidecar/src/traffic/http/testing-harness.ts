@@ -502,7 +502,7 @@ export function clusterConfig(name: string, config: Partial<ClusterConfig> = {})
   };
 }
 
-function endpointsConfig(clusterName: string, addresses: readonly string[]) {
+export function endpointsConfig(clusterName: string, addresses: readonly string[]) {
   return {
     clusterName,
     localities: [

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HeaderMap, RequestHead } from "@heddle/http";
+import { clusterConfig, endpointsConfig, Harness } from "../http/testing-harness.ts";
+import { Cluster } from "./cluster.ts";
+
+const HEAD = new RequestHead("GET", "http", "a", "/", new HeaderMap());
+
+function makeCluster() {
+  const harness = new Harness();
+  return { harness, cluster: new Cluster(clusterConfig("late"), harness.env) };
+}
+
+test("a cluster whose endpoints have not come makes requests wait, and tells when to ask again", () => {
+  const { cluster } = makeCluster();
+  assert.equal(cluster.pick(HEAD).type, "wait");
+  let told = 0;
+  cluster.nextPicker(() => told++);
+  const leave = cluster.nextPicker(() => assert.fail("it has left"));
+  leave();
+  cluster.setEndpoints(endpointsConfig("late", ["10.0.0.1:80"]), "1");
+  assert.equal(told, 1);
+  assert.equal(cluster.pick(HEAD).type, "endpoint");
+});
+
+test("endpoints with the hash that it has change nothing", () => {
+  const { cluster, harness } = makeCluster();
+  cluster.setEndpoints(endpointsConfig("late", ["10.0.0.1:80"]), "1");
+  const before = cluster.endpoints;
+  cluster.setEndpoints(endpointsConfig("late", ["10.0.0.2:80"]), "1");
+  assert.equal(cluster.endpoints, before);
+  assert.equal(harness.value("cluster.membership_total"), 1);
+});
+
+test("an endpoint that stays is the same object", () => {
+  const { cluster } = makeCluster();
+  cluster.setEndpoints(endpointsConfig("late", ["10.0.0.1:80"]), "1");
+  const before = cluster.endpoints?.byKey.get("10.0.0.1:80");
+  cluster.setEndpoints(endpointsConfig("late", ["10.0.0.2:80", "10.0.0.1:80"]), "2");
+  assert.equal(cluster.endpoints?.byKey.get("10.0.0.1:80"), before);
+});
+
+test("without endpoints every pick fails", () => {
+  const { cluster } = makeCluster();
+  cluster.clearEndpoints();
+  const pick = cluster.pick(HEAD);
+  assert.equal(pick.type === "fail" && pick.failure.kind, "no-healthy-upstream");
+});
+
+test("an address that a filter chose is one endpoint as long as it has a connection", () => {
+  const { cluster } = makeCluster();
+  const address = { type: "socket", address: "10.9.9.9", port: 1 } as const;
+  const stray = cluster.endpointAt(address);
+  assert.equal(cluster.endpointAt(address), stray);
+  const pool = cluster.pool(stray);
+  pool.drain();
+  assert.notEqual(cluster.endpointAt(address), stray);
+});
