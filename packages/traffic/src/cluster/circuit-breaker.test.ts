@@ -22,6 +22,22 @@ describe("circuit breaker", () => {
     assert.ok(breaker.tryAcquireConnection());
   });
 
+  it("notes the worker's share, so that it can be taken off when the worker dies", () => {
+    const shared = cells();
+    const share = cells();
+    const other = new CircuitBreaker(shared, LIMITS);
+    const dying = new CircuitBreaker(shared, LIMITS, share);
+    assert.ok(other.tryAcquireRequest() && dying.tryAcquireRequest() && dying.tryAcquireRequest());
+    assert.ok(!dying.tryAcquireRequest());
+    dying.releaseRequest();
+    assert.ok(dying.tryAcquireConnection());
+    assert.deepEqual([...share], [1, 0, 1, 0]);
+    share.forEach((held, index) => {
+      shared[index]! -= held;
+    });
+    assert.deepEqual(other.counts, { connections: 0, pendingRequests: 0, requests: 1, retries: 0 });
+  });
+
   it("keeps its counts when the limits change, and lets nobody in until enough have left", () => {
     const shared = cells();
     const before = new CircuitBreaker(shared, LIMITS);

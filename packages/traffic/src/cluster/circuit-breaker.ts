@@ -10,45 +10,55 @@ import type { CircuitBreakerThresholds } from "./cluster-config.ts";
  */
 export class CircuitBreaker {
   readonly #cells: Int32Array;
+  readonly #share: Int32Array;
   readonly #limits: CircuitBreakerThresholds;
 
-  /** `cells`: `CIRCUIT_BREAKER_CELLS` cells, all 0 when the first worker begins, shared by those that count together. */
-  constructor(cells: Int32Array, limits: CircuitBreakerThresholds) {
+  /**
+   * `cells`: `CIRCUIT_BREAKER_CELLS` cells, all 0 when the first worker begins, shared by those that count together.
+   * `share`: as many cells that this worker alone writes, of what it holds of the counts. Whoever survives the worker takes
+   * that off the counts, since a dead worker gives nothing back.
+   */
+  constructor(
+    cells: Int32Array,
+    limits: CircuitBreakerThresholds,
+    share: Int32Array = new Int32Array(CIRCUIT_BREAKER_CELLS),
+  ) {
     this.#cells = cells;
+    this.#share = share;
     this.#limits = limits;
   }
 
   tryAcquireConnection(): boolean {
-    return tryAcquire(this.#cells, CONNECTIONS, this.#limits.maxConnections);
+    return tryAcquire(this.#cells, this.#share, CONNECTIONS, this.#limits.maxConnections);
   }
 
   releaseConnection(): void {
-    release(this.#cells, CONNECTIONS);
+    release(this.#cells, this.#share, CONNECTIONS);
   }
 
   /** For an exchange that waits for a connection. */
   tryAcquirePending(): boolean {
-    return tryAcquire(this.#cells, PENDING, this.#limits.maxPendingRequests);
+    return tryAcquire(this.#cells, this.#share, PENDING, this.#limits.maxPendingRequests);
   }
 
   releasePending(): void {
-    release(this.#cells, PENDING);
+    release(this.#cells, this.#share, PENDING);
   }
 
   tryAcquireRequest(): boolean {
-    return tryAcquire(this.#cells, REQUESTS, this.#limits.maxRequests);
+    return tryAcquire(this.#cells, this.#share, REQUESTS, this.#limits.maxRequests);
   }
 
   releaseRequest(): void {
-    release(this.#cells, REQUESTS);
+    release(this.#cells, this.#share, REQUESTS);
   }
 
   tryAcquireRetry(): boolean {
-    return tryAcquire(this.#cells, RETRIES, this.#limits.maxRetries);
+    return tryAcquire(this.#cells, this.#share, RETRIES, this.#limits.maxRetries);
   }
 
   releaseRetry(): void {
-    release(this.#cells, RETRIES);
+    release(this.#cells, this.#share, RETRIES);
   }
 
   /** The counts of all workers now. For admin. */
@@ -78,12 +88,16 @@ const REQUESTS = 2;
 const RETRIES = 3;
 
 /** Adds first and takes back when that was too much, so that two workers cannot both take the last place. */
-function tryAcquire(cells: Int32Array, index: number, limit: number): boolean {
-  if (Atomics.add(cells, index, 1) < limit) return true;
+function tryAcquire(cells: Int32Array, share: Int32Array, index: number, limit: number): boolean {
+  if (Atomics.add(cells, index, 1) < limit) {
+    share[index]! += 1;
+    return true;
+  }
   Atomics.sub(cells, index, 1);
   return false;
 }
 
-function release(cells: Int32Array, index: number): void {
+function release(cells: Int32Array, share: Int32Array, index: number): void {
+  share[index]! -= 1;
   if (Atomics.sub(cells, index, 1) <= 0) throw new Error("a circuit breaker was released more often than acquired");
 }

@@ -43,7 +43,11 @@ export class Cluster {
     this.config = config;
     this.#env = env;
     this.stats = new ClusterStats(env.metrics, config.statName);
-    this.breaker = new CircuitBreaker(env.breakerCells(config.name), config.circuitBreakers.default);
+    this.breaker = new CircuitBreaker(
+      env.breakerCells(config.name),
+      config.circuitBreakers.default,
+      env.breakerShare?.(config.name),
+    );
     this.#poolOptions = {
       connectTimeoutMs: config.connectTimeoutMs,
       highWatermarkBytes: config.perConnectionBufferLimitBytes,
@@ -118,13 +122,13 @@ export class Cluster {
   /** The configuration has no such cluster any more. Exchanges that have it may still use it. */
   drain(): void {
     this.#drained = true;
-    for (const pool of [...this.#pools.values()]) pool.drain();
+    for (const pool of this.#pools.values()) pool.drain();
   }
 
   /** Ends every connection at once. */
   destroy(): void {
     this.#drained = true;
-    for (const pool of [...this.#pools.values()]) pool.destroy();
+    for (const pool of this.#pools.values()) pool.destroy();
   }
 
   inspect(): Json {

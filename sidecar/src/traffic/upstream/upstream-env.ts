@@ -19,6 +19,8 @@ export interface UpstreamEnv {
   readonly dial: DialUpstream;
   /** `CIRCUIT_BREAKER_CELLS` cells in memory that all workers share, the same for the same name. */
   breakerCells(clusterName: string): Int32Array;
+  /** As many cells for this worker's share of those, which is taken off when it dies. Left out where nobody survives it. */
+  breakerShare?(clusterName: string): Int32Array;
 }
 
 export interface UpstreamDialOptions {

@@ -55,6 +55,7 @@ export class HttpHost implements WorkerHost {
       metrics,
       dial: dialWith(env),
       breakerCells: (cluster) => cells.get(laneKey("cluster", cluster)).sum,
+      breakerShare: (cluster) => cells.get(laneKey("cluster", cluster)).own,
       runtime: this.#runtime,
       date: new DateHeader(clock),
       randomHex: new RandomHex(),
