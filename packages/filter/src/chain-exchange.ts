@@ -333,10 +333,8 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
 
   askSelectUpstream(attempt: number): UpstreamChoice | undefined {
     for (let i = 0; i < this.#filters.length; i++) {
-      const { filter } = this.#filters[i]!; // i is below the length
-      if (filter.selectUpstream === undefined) continue;
       this.#running = i;
-      const choice = filter.selectUpstream(this, attempt);
+      const choice = this.#filters[i]!.filter.selectUpstream?.(this, attempt); // i is below the length
       this.#running = -1;
       if (choice !== undefined) return choice;
     }
@@ -346,10 +344,8 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
   /** The first filter that has an opinion decides. */
   askConnectFailure(reason: Failure, attempt: number): "default" | "retry" | "fail" {
     for (let i = 0; i < this.#filters.length; i++) {
-      const { filter } = this.#filters[i]!;
-      if (filter.connectFailure === undefined) continue;
       this.#running = i;
-      const verdict = filter.connectFailure(this, reason, attempt);
+      const verdict = this.#filters[i]!.filter.connectFailure?.(this, reason, attempt) ?? "default";
       this.#running = -1;
       if (verdict !== "default") return verdict;
     }
@@ -358,17 +354,15 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
 
   tellUpstreamRequest(head: RequestHead, attempt: number): void {
     for (let i = 0; i < this.#filters.length; i++) {
-      const { filter } = this.#filters[i]!;
-      if (filter.upstreamRequest === undefined) continue;
       this.#running = i;
-      filter.upstreamRequest(this, head, attempt);
+      this.#filters[i]!.filter.upstreamRequest?.(this, head, attempt);
       this.#running = -1;
     }
   }
 
   /** Whether any filter looks at the head of each attempt: only then must it be a copy. */
   get hasUpstreamRequestHook(): boolean {
-    for (const { filter } of this.#filters) if (filter.upstreamRequest !== undefined) return true;
+    for (const { filter } of this.#filters) if ("upstreamRequest" in filter) return true;
     return false;
   }
 
@@ -380,7 +374,7 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
     this.#requestFlow?.close();
     this.#responseFlow?.close();
     this.#cancelTerminal(EXCHANGE_ENDED);
-    if (this.#belongings !== undefined) for (const belonging of [...this.#belongings]) belonging.cancel();
+    if (this.#belongings !== undefined) for (const belonging of this.#belongings) belonging.cancel();
     for (const { filter, place } of this.#filters) {
       try {
         filter.log?.(this);
@@ -396,52 +390,47 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
   /** @internal */
   callHead(flow: Flow, index: number, endStream: boolean): HeadResult {
     const { filter } = this.#filters[index]!; // flows stay within the list
-    const isRequest = flow === this.#requestFlow;
-    if ((isRequest ? filter.requestHead : filter.responseHead) === undefined) return "continue";
     const running = this.#running;
     const runningFlow = this.#runningFlow;
     this.#running = index;
     this.#runningFlow = flow;
-    const result = isRequest
-      ? filter.requestHead!(this, endStream)
-      : filter.responseHead!(this, this.response!, endStream); // a response flow begins with its head
+    const result =
+      flow === this.#requestFlow
+        ? filter.requestHead?.(this, endStream)
+        : filter.responseHead?.(this, this.response!, endStream); // a response flow begins with its head
     this.#running = running;
     this.#runningFlow = runningFlow;
-    return result;
+    return result ?? "continue";
   }
 
   /** @internal */
   callData(flow: Flow, index: number, chunk: Uint8Array, endStream: boolean): DataResult {
     const { filter } = this.#filters[index]!;
-    const isRequest = flow === this.#requestFlow;
-    if ((isRequest ? filter.requestData : filter.responseData) === undefined) {
-      return flow.isHolding(index) ? "watermark" : "continue";
-    }
     const running = this.#running;
     const runningFlow = this.#runningFlow;
     this.#running = index;
     this.#runningFlow = flow;
-    const result = isRequest
-      ? filter.requestData!(this, chunk, endStream)
-      : filter.responseData!(this, chunk, endStream);
+    const result =
+      flow === this.#requestFlow
+        ? filter.requestData?.(this, chunk, endStream)
+        : filter.responseData?.(this, chunk, endStream);
     this.#running = running;
     this.#runningFlow = runningFlow;
-    return result;
+    return result ?? (flow.isHolding(index) ? "watermark" : "continue");
   }
 
   /** @internal */
   callTrailers(flow: Flow, index: number, trailers: HeaderMap): HeadResult {
     const { filter } = this.#filters[index]!;
-    const isRequest = flow === this.#requestFlow;
-    if ((isRequest ? filter.requestTrailers : filter.responseTrailers) === undefined) return "continue";
     const running = this.#running;
     const runningFlow = this.#runningFlow;
     this.#running = index;
     this.#runningFlow = flow;
-    const result = isRequest ? filter.requestTrailers!(this, trailers) : filter.responseTrailers!(this, trailers);
+    const result =
+      flow === this.#requestFlow ? filter.requestTrailers?.(this, trailers) : filter.responseTrailers?.(this, trailers);
     this.#running = running;
     this.#runningFlow = runningFlow;
-    return result;
+    return result ?? "continue";
   }
 
   /** @internal */

@@ -25,7 +25,8 @@ export interface ChainPlace {
   readonly factory: HttpFilterFactory;
   /** Takes part only where a route's configuration says so. */
   readonly disabled: boolean;
-  readonly parseRoute: HttpFilterType["parseRoute"];
+  /** Reads what a route has for this filter. */
+  readonly type: Pick<HttpFilterType, "parseRoute">;
 }
 
 /** Per-route configuration, as `SelectedRoute` of traffic gives it. */
@@ -44,7 +45,7 @@ export class FilterChain {
   readonly #routeConfigs = new WeakMap<object, unknown>();
 
   constructor(places: readonly ChainPlace[], terminal: HttpFilterFactory, bufferLimitBytes: number) {
-    if (terminal.createTerminal === undefined) throw new TypeError("the last filter of a chain must be a terminal one");
+    if (!("createTerminal" in terminal)) throw new TypeError("the last filter of a chain must be a terminal one");
     this.places = places;
     this.terminal = terminal;
     this.bufferLimitBytes = bufferLimitBytes;
@@ -66,8 +67,7 @@ export class FilterChain {
     const typed = route?.filterOverride(filterName)?.config;
     if (typed === undefined) return undefined;
     if (this.#routeConfigs.has(typed)) return this.#routeConfigs.get(typed);
-    const parseRoute = this.places.find((place) => place.name === filterName)?.parseRoute;
-    const parsed = parseRoute?.(typed.config);
+    const parsed = this.places.find((place) => place.name === filterName)?.type.parseRoute?.(typed.config);
     if (parsed !== undefined && !parsed.ok) {
       throw new Error(`${filterName}: ${parsed.error.map((issue) => `${issue.path}: ${issue.message}`).join("; ")}`);
     }

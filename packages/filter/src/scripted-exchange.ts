@@ -12,8 +12,7 @@ import { silentLog, unseenMetrics } from "./testing-context.ts";
 export interface ScriptedFilter {
   /** Default: "filter-1", "filter-2" … */
   readonly name?: string;
-  // biome-ignore lint/suspicious/noExplicitAny: a list holds filters of different configurations
-  readonly filter: FilterModule<any, any> | HttpFilterType<any, any>;
+  readonly filter: FilterModule | HttpFilterType;
   /** As it would stand in a configuration; parsed by the filter, and a mistake in it throws. Default: `{}`. */
   readonly config?: Json;
   /** The same for the route that the request matches. */
@@ -304,7 +303,7 @@ function makeChain(options: ScriptedOptions, clock: ManualClock, terminal: () =>
     const { log = silentLog, metrics = unseenMetrics } = options;
     const context: FilterContext = { name, clock, log, metrics };
     const factory = filter.create(parsed.value, context);
-    return { name, factory, disabled: false, parseRoute: filter.parseRoute };
+    return { name, factory, disabled: false, type: filter };
   });
   const last = { create: () => ({}), createTerminal: terminal };
   return new FilterChain(places, last, options.bufferLimitBytes ?? 1024 * 1024);

@@ -14,7 +14,7 @@ const picky: HttpFilterType = {
   create: () => ({ create: () => ({}) }),
 };
 
-const registry = new HttpFilterRegistry([picky, routerType as HttpFilterType]);
+const registry = new HttpFilterRegistry([picky, routerType]);
 
 function build(...configs: readonly (readonly [name: string, type: string, config: null | object])[]) {
   const filters = configs.map(

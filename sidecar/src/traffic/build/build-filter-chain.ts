@@ -29,7 +29,7 @@ export function buildFilterChain(
     }
     const factory = makeFactory(config, type, contextOf(config.name));
     if (type.terminal === true) terminal = factory;
-    else places.push({ name: config.name, factory, disabled: config.disabled, parseRoute: type.parseRoute });
+    else places.push({ name: config.name, factory, disabled: config.disabled, type });
   }
   if (terminal === undefined) throw new Error("the last HTTP filter must be a terminal one, such as the router");
   return new FilterChain(places, terminal, bufferLimitBytes);

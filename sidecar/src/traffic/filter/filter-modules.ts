@@ -95,9 +95,7 @@ export class FilterModules {
     const read = readModuleConfig(config);
     if (!read.ok) return read;
     const { modulePath, config: own } = read.value;
-    const parseRoute = this.#get(modulePath)?.parseRoute;
-    if (parseRoute === undefined) return ok(own);
-    const parsed = parseRoute(own);
+    const parsed = this.#get(modulePath)?.parseRoute?.(own) ?? ok(own);
     return parsed.ok
       ? parsed
       : err(parsed.error.map(({ path, message }) => ({ path: below("config", path), message })));

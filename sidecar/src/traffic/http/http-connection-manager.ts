@@ -83,7 +83,7 @@ export class HttpConnectionManager implements NetworkFilter {
       case "PASS_THROUGH":
         break;
       default:
-        throw new Error(`unknown transformation ${config.serverHeaderTransformation satisfies never}`);
+        throw new Error(`unknown transformation ${String(config.serverHeaderTransformation satisfies never)}`);
     }
     if (status >= 200 && !headers.has("date")) headers.append("date", this.env.date.value);
     if (config.via !== "") headers.append("via", config.via);

@@ -1,5 +1,5 @@
 import { type Failure, failure, Live, ManualClock, TimerWheel } from "@heddle/base";
-import type { Exchange, FilterModule, HttpFilterType } from "@heddle/filter";
+import type { Exchange, FilterModule } from "@heddle/filter";
 import { HttpFilterRegistry } from "@heddle/filter";
 import type { Connection, ConnectionHandler, DialCallbacks, Dialling } from "@heddle/net";
 import type { Counter, Gauge, Histogram, Labels, Log, MetricScope } from "@heddle/telemetry";
@@ -209,7 +209,7 @@ export class Harness {
       date: new DateHeader(this.clock),
       randomHex: new RandomHex((buffer) => buffer.fill(0xab)),
       filters: new HttpFilterRegistry([
-        routerType as HttpFilterType,
+        routerType,
         ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
       ]),
       makeAccessLogger: () => ({ log: (exchange) => void this.logged.push(exchange) }),
@@ -318,7 +318,7 @@ export class Harness {
       if (name.endsWith("_active") && value !== 0) leaks.push(`${name} is ${value}`);
     }
     for (const [name, cells] of this.#cells) {
-      if (cells.some((count) => count !== 0)) leaks.push(`circuit breaker of ${name}: ${[...cells]}`);
+      if (cells.some((count) => count !== 0)) leaks.push(`circuit breaker of ${name}: ${cells.join(" ")}`);
     }
     if (this.wheel.running > 0) leaks.push(`${this.wheel.running} wheel timers`);
     if (this.clock.pending > 0) leaks.push(`${this.clock.pending} timers`);

@@ -95,22 +95,22 @@ export class Pool {
   /** Keeps no connection any more: idle ones close now, the others after their exchange. Waiters are still served. */
   drain(): void {
     this.#draining = true;
-    for (const connection of [...this.#connections]) connection.retire();
+    for (const connection of this.#connections) connection.retire();
     this.#tellIfEmpty();
   }
 
   /** Ends at once, whatever runs. */
   destroy(): void {
     this.#draining = true;
-    for (const dial of [...this.#dials]) {
+    for (const dial of this.#dials) {
       dial.cancel();
       this.#endDial(dial);
     }
-    for (const waiter of [...this.#waiters]) {
+    for (const waiter of this.#waiters) {
       this.#unqueue(waiter);
       waiter.onNoConnection(POOL_DESTROYED);
     }
-    for (const connection of [...this.#connections]) connection.connection.destroy();
+    for (const connection of this.#connections) connection.connection.destroy();
   }
 
   get counts(): {
