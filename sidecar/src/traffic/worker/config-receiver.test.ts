@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ManualClock } from "@heddle/base";
+import type { ConfigLaneEntry } from "@heddle/config";
+import { type LaneKind, type LaneValues, laneEntry } from "@heddle/config/lanes";
+import { endpointConfig, endpointsConfig, locality, routeConfiguration } from "@heddle/traffic/testing";
+import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
+
+/** A clock that goes on by itself: each look costs that much. */
+class BusyClock extends ManualClock {
+  readonly #lookMs: number;
+
+  constructor(lookMs: number) {
+    super();
+    this.#lookMs = lookMs;
+  }
+
+  override now(): number {
+    this.advance(this.#lookMs);
+    return super.now();
+  }
+}
+
+function routes(name: string): ConfigLaneEntry {
+  return laneEntry(`route-configuration/${name}`, routeConfiguration([], { name }));
+}
+
+function endpoints(cluster: string, count: number): ConfigLaneEntry {
+  const members = Array.from({ length: count }, (_, i) => endpointConfig(`10.0.${i >> 8}.${i & 255}`));
+  const value: LaneValues[LaneKind] = endpointsConfig([locality(members)], { clusterName: cluster });
+  return laneEntry(`endpoints/${cluster}`, value);
+}
+
+function receiver(clock = new ManualClock()) {
+  const applied: DecodedUpdate[] = [];
+  const gate = { open: Promise.resolve() };
+  const receiver = new ConfigReceiver(clock, async (update) => {
+    await gate.open;
+    applied.push(update);
+  });
+  return { receiver, applied, gate };
+}
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("decodes what changed, with its hash, and names what is gone", async () => {
+  const { receiver: it, applied } = receiver();
+  const entry = routes("a");
+  it.receive({ generation: 1, changed: [entry, endpoints("c", 3)], removed: ["cluster/b/c"] });
+  await turns(2);
+  const [update] = applied;
+  assert.deepEqual(update?.removed, [{ kind: "cluster", name: "b/c" }]);
+  assert.deepEqual(
+    update.changed.map(({ kind, name }) => `${kind} ${name}`),
+    ["route-configuration a", "endpoints c"],
+  );
+  assert.equal(update.changed[0]?.hash, entry.hash);
+  const decoded = update.changed[1];
+  assert.ok(decoded?.kind === "endpoints");
+  assert.equal(decoded.value.localities[0]?.endpoints.length, 3);
+});
+
+test("leaves out what it has already, until it was removed", async () => {
+  const { receiver: it, applied } = receiver();
+  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  it.receive({ generation: 2, changed: [routes("a"), routes("b")], removed: [] });
+  it.receive({ generation: 3, changed: [], removed: ["route-configuration/a"] });
+  it.receive({ generation: 4, changed: [routes("a")], removed: [] });
+  await turns(2);
+  assert.deepEqual(
+    applied.map(({ generation, changed }) => [generation, changed.map(({ name }) => name)]),
+    [[1, ["a"]], [2, ["b"]], [3, []], [4, ["a"]]],
+  ); // biome-ignore format: a table
+});
+
+test("takes one update after the other, however long applying takes", async () => {
+  const { receiver: it, applied, gate } = receiver();
+  const opened = Promise.withResolvers<void>();
+  gate.open = opened.promise;
+  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  it.receive({ generation: 2, changed: [routes("b")], removed: [] });
+  await turns(5);
+  assert.equal(applied.length, 0);
+  opened.resolve();
+  await turns(2);
+  assert.deepEqual(
+    applied.map(({ generation }) => generation),
+    [1, 2],
+  );
+});
+
+test("many endpoints are decoded in slices between which the thread serves others", async () => {
+  const { receiver: it, applied } = receiver(new BusyClock(0.3));
+  it.receive({ generation: 1, changed: [endpoints("c", 5000)], removed: [] });
+  let served = 0;
+  while (applied.length === 0) {
+    await turns(1);
+    served++;
+  }
+  assert.ok(served > 10, `${served} turns for others`);
+  const [entry] = applied[0]?.changed ?? [];
+  assert.ok(entry?.kind === "endpoints");
+  assert.equal(entry.value.localities[0]?.endpoints.length, 5000);
+});
