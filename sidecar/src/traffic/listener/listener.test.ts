@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+import { type Drainable, ManualClock } from "@heddle/base";
+import type { DownstreamInfo } from "@heddle/filter";
+import type { Connection } from "@heddle/net";
+import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
+import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "@heddle/traffic";
+import { ConnectionLimit } from "./connection-limit.ts";
+import { Listener } from "./listener.ts";
+import type { ListenerEnv } from "./listener-env.ts";
+
+/** A connection as far as a listener looks at it. */
+class FakeConnection {
+  static #ids = 0;
+  readonly id = FakeConnection.#ids++;
+  readonly remoteAddress: string;
+  readonly remotePort = 40_000;
+  readonly localAddress = "127.0.0.1";
+  readonly localPort = 8080;
+  wasReset = false;
+
+  constructor(remoteAddress = "127.0.0.1") {
+    this.remoteAddress = remoteAddress;
+  }
+
+  reset(): void {
+    this.wasReset = true;
+  }
+}
+
+interface Served {
+  readonly chain: string;
+  readonly info: DownstreamInfo;
+  readonly close: () => void;
+  drained: boolean;
+  destroyed: boolean;
+}
+
+let served: Served[];
+let closedFilters: string[];
+let clock: ManualClock;
+let registry: MetricsRegistry;
+let env: ListenerEnv;
+let counts: { readonly sum: Int32Array; readonly own: Int32Array };
+
+beforeEach(() => {
+  served = [];
+  closedFilters = [];
+  clock = new ManualClock();
+  const own = new MetricsRegistry();
+  registry = own;
+  counts = { sum: new Int32Array(1), own: new Int32Array(1) };
+  const metrics = new SharedMetrics((message) => own.receive(1, message));
+  env = {
+    clock,
+    log: createLog({ level: "off", format: "text", clock, write: () => undefined }),
+    metrics,
+    makeFilter: (_filter, chain) => ({
+      serve(_connection, info, close): Drainable {
+        const one: Served = { chain: chain.name, info, close, drained: false, destroyed: false };
+        served.push(one);
+        return {
+          drain: () => {
+            one.drained = true;
+          },
+          destroy: () => {
+            one.destroyed = true;
+          },
+        };
+      },
+      close: () => closedFilters.push(chain.name),
+    }),
+    connectionLimit: new ConnectionLimit(counts.sum, counts.own, 3),
+    drainTimeMs: 1000,
+  };
+});
+
+function chain(name: string, match?: Partial<FilterChainMatch>): FilterChainConfig {
+  return {
+    name,
+    match: match && { ...ANY, ...match },
+    filters: [{ type: "extension", name: "x", config: { name: "x", type: "x", config: {} } }],
+    transportSocketConnectTimeoutMs: 0,
+  };
+}
+
+function listenerConfig(chains: readonly FilterChainConfig[], more: Partial<ListenerConfig> = {}): ListenerConfig {
+  return {
+    name: "in",
+    address: { type: "socket", address: "127.0.0.1", port: 8080 },
+    additionalAddresses: [],
+    statPrefix: "",
+    filterChains: chains,
+    defaultFilterChain: undefined,
+    perConnectionBufferLimitBytes: 1024,
+    listenerFiltersTimeoutMs: 0,
+    listenerFilters: [],
+    trafficDirection: "UNSPECIFIED",
+    tcpBacklogSize: undefined,
+    reusePort: true,
+    accessLog: [],
+    ...more,
+  };
+}
+
+function accept(listener: Listener, remoteAddress?: string): FakeConnection {
+  const connection = new FakeConnection(remoteAddress);
+  listener.accept(connection as unknown as Connection);
+  return connection;
+}
+
+function metric(name: string): number {
+  return registry.collect().find((series) => series.name === name)?.value ?? -1;
+}
+
+async function settled(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe("a listener", () => {
+  test("gives a connection to the chain that matches, and says where it came from", () => {
+    const chains = [chain("local", { sourcePrefixRanges: ["127.0.0.0/8"] }), chain("rest", {})];
+    const listener = new Listener(listenerConfig(chains), env, undefined);
+    accept(listener, "127.0.0.9");
+    accept(listener, "10.0.0.1");
+    assert.deepEqual(
+      served.map((one) => one.chain),
+      ["local", "rest"],
+    );
+    const { info } = served[1]!;
+    assert.equal(info.listener, "in");
+    assert.equal(info.filterChain, "rest");
+    assert.equal(info.remoteAddress, "10.0.0.1");
+    assert.equal(info.localPort, 8080);
+    assert.equal(listener.connections, 2);
+  });
+
+  test("resets what no chain takes, and counts it", async () => {
+    const listener = new Listener(listenerConfig([chain("port", { destinationPort: 9 })]), env, undefined);
+    assert.equal(accept(listener).wasReset, true);
+    await settled();
+    assert.equal(metric("listener.no_filter_chain_match"), 1);
+    assert.equal(counts.sum[0], 0);
+  });
+
+  test("takes no more connections than the process may have", async () => {
+    const listener = new Listener(listenerConfig([chain("a")]), env, undefined);
+    const connections = Array.from({ length: 5 }, () => accept(listener));
+    assert.deepEqual(
+      connections.map(({ wasReset }) => wasReset),
+      [false, false, false, true, true],
+    );
+    served[0]!.close();
+    assert.equal(accept(listener).wasReset, false);
+    await settled();
+    assert.equal(metric("listener.downstream_cx_total"), 6);
+    assert.equal(metric("listener.downstream_cx_overflow"), 2);
+    assert.equal(metric("listener.downstream_cx_active"), 3);
+    assert.equal(counts.sum[0], 3);
+    assert.equal(counts.own[0], 3);
+  });
+
+  test("keeps the chains that stayed the same and drains the others", async () => {
+    const before = new Listener(
+      listenerConfig([chain("stays", { sourcePorts: [40_000] }), chain("goes", {})]),
+      env,
+      undefined,
+    );
+    accept(before);
+    const config = listenerConfig([chain("stays", { sourcePorts: [40_000] }), chain("new", {})]);
+    const after = new Listener(config, env, before);
+    const gone = before.retire(after);
+    assert.deepEqual(
+      served.map(({ drained }) => drained),
+      [false],
+    );
+    await gone;
+    assert.deepEqual(closedFilters, ["goes"]);
+    assert.equal(after.connections, 1);
+    served[0]!.close();
+    assert.equal(after.connections, 0);
+    assert.equal(clock.pending, 0);
+  });
+
+  test("drains everything when something else than its chains changed", () => {
+    const before = new Listener(listenerConfig([chain("a")]), env, undefined);
+    accept(before);
+    const after = new Listener(listenerConfig([chain("a")], { perConnectionBufferLimitBytes: 2048 }), env, before);
+    void before.retire(after);
+    assert.equal(served[0]!.drained, true);
+    assert.equal(after.connections, 0);
+    served[0]!.close();
+    assert.equal(clock.pending, 0);
+  });
+
+  test("ends at the deadline what did not drain", async () => {
+    const listener = new Listener(listenerConfig([chain("a")]), env, undefined);
+    accept(listener);
+    accept(listener);
+    const gone = listener.retire(undefined);
+    served[0]!.close();
+    clock.advance(999);
+    assert.equal(served[1]!.destroyed, false);
+    clock.advance(1);
+    assert.equal(served[1]!.destroyed, true);
+    await gone;
+    assert.deepEqual(closedFilters, ["a"]);
+    assert.equal(clock.pending, 0);
+  });
+
+  test("two chains with one match are a mistake, told with both names, and nothing is touched", () => {
+    const before = new Listener(listenerConfig([chain("a")]), env, undefined);
+    accept(before);
+    const config = listenerConfig([chain("b", { destinationPort: 1 }), chain("c", { destinationPort: 1 })]);
+    assert.throws(() => new Listener(config, env, before), /listener in: .*b.*c|listener in: .*c.*b/);
+    assert.equal(served[0]!.drained, false);
+  });
+});
+
+const ANY: FilterChainMatch = {
+  destinationPort: undefined,
+  prefixRanges: [],
+  directSourcePrefixRanges: [],
+  sourceType: "ANY",
+  sourcePrefixRanges: [],
+  sourcePorts: [],
+  serverNames: [],
+  transportProtocol: "",
+  applicationProtocols: [],
+};
