@@ -1,0 +1,134 @@
+/*
+ * Envoy configuration as JSON, with the few places that tests vary. Field names as in Envoy's documentation, so that what
+ * stands here can be given to an Envoy as well.
+ */
+
+const FILTERS = "type.googleapis.com/envoy.extensions.filters";
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** One line of JSON for each exchange, in the file. */
+export function jsonAccessLog(path: string): Json {
+  return {
+    name: "json",
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+      path,
+      log_format: {
+        json_format: {
+          method: "%REQ(:METHOD)%",
+          path: "%REQ(:PATH)%",
+          host: "%REQ(:AUTHORITY)%",
+          status: "%RESPONSE_CODE%",
+          flags: "%RESPONSE_FLAGS%",
+          details: "%RESPONSE_CODE_DETAILS%",
+          attempts: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+          received: "%BYTES_RECEIVED%",
+          sent: "%BYTES_SENT%",
+          upstream: "%UPSTREAM_HOST%",
+          cluster: "%UPSTREAM_CLUSTER%",
+          request_id: "%REQ(X-REQUEST-ID)%",
+        },
+      },
+    },
+  };
+}
+
+export function textAccessLog(path: string): Json {
+  return {
+    name: "text",
+    typed_config: { "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", path },
+  };
+}
+
+export function socketAddress(port: number): Json {
+  return { socket_address: { address: "127.0.0.1", port_value: port } };
+}
+
+export const router: Json = {
+  name: "envoy.filters.http.router",
+  typed_config: { "@type": `${FILTERS}.http.router.v3.Router` },
+};
+
+/** A filter of ours, by the path of its module. */
+export function filterModule(modulePath: string, config: Json = {}): Json {
+  return {
+    name: modulePath,
+    typed_config: {
+      "@type": "type.googleapis.com/heddle.filters.http.v1.Module",
+      module_path: modulePath,
+      config,
+    },
+  };
+}
+
+export interface ListenerWish {
+  readonly name: string;
+  /** 0, a free one, by default. */
+  readonly port?: number;
+  /** `route_config` or `rds`. */
+  readonly routes: Json;
+  /** More fields of the connection manager. */
+  readonly http?: Json;
+  /** Before the router. */
+  readonly filters?: readonly Json[];
+}
+
+export function listener({ name, port = 0, routes, http = {}, filters = [] }: ListenerWish): Json {
+  return {
+    name,
+    address: socketAddress(port),
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: "envoy.filters.network.http_connection_manager",
+            typed_config: {
+              "@type": `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
+              stat_prefix: name,
+              ...routes,
+              http_filters: [...filters, router],
+              ...http,
+            },
+          },
+        ],
+      },
+    ],
+  };
+}
+
+/** `route_config` with one virtual host for each domain. */
+export function inlineRoutes(virtualHosts: readonly Json[]): Json {
+  return { route_config: { name: "local", virtual_hosts: virtualHosts } };
+}
+
+/** A virtual host whose every path goes to a cluster. `route` has more fields of the action. */
+export function virtualHost(domain: string, cluster: string, route: Json = {}): Json {
+  return {
+    name: domain,
+    domains: [domain],
+    routes: [{ match: { prefix: "/" }, route: { cluster, ...route } }],
+  };
+}
+
+/** Of type STATIC; `fields` are more of the cluster's. */
+export function cluster(name: string, ports: readonly number[], fields: Json = {}): Json {
+  return {
+    name,
+    type: "STATIC",
+    connect_timeout: "2s",
+    load_assignment: loadAssignment(name, ports),
+    ...fields,
+  };
+}
+
+export function loadAssignment(clusterName: string, ports: readonly number[]): Json {
+  return {
+    cluster_name: clusterName,
+    endpoints: [{ lb_endpoints: ports.map((port) => ({ endpoint: { address: socketAddress(port) } })) }],
+  };
+}
+
+export function staticBootstrap(listeners: readonly Json[], clusters: readonly Json[]): Json {
+  return { node: { id: "default/test/1", cluster: "test" }, static_resources: { listeners, clusters } };
+}
