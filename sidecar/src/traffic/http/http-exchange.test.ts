@@ -270,6 +270,28 @@ describe("an upgrade", () => {
     });
   });
 
+  test("CONNECT makes a tunnel where configuration and route allow it", () => {
+    const connect = "CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\n\r\n";
+    const match = { ...routeEntry({ action: { type: "non-forwarding" } }).match, path: { type: "connect" } as const };
+    const options = { routes: routeTo("app", {}, { match }) };
+    withHarness(options, (harness, client) => {
+      client.send(connect);
+      harness.run();
+      assert.match(client.take(), /^HTTP\/1\.1 403 /);
+    });
+    const upgradeConfigs = [{ upgradeType: "connect", enabled: true }];
+    withHarness({ ...options, manager: { upgradeConfigs } }, (harness, client) => {
+      client.send(connect);
+      harness.run();
+      assert.match(harness.upstream().take(), /^CONNECT db\.example:5432 HTTP\/1\.1\r\n/);
+      harness.upstream().send("HTTP/1.1 200 OK\r\n\r\nhello");
+      client.send("from client");
+      harness.run();
+      assert.match(client.take(), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nhello$/s);
+      assert.equal(harness.upstream().take(), "from client");
+    });
+  });
+
   test("of an h1 request to h2c is ignored", () => {
     withHarness({}, (harness, client) => {
       client.send(

@@ -488,6 +488,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (policy === undefined || !retryDecision(policy).retriesResponse(head) || !this.#retry(policy)) return false;
     if (endStream && this.#requestComplete) this.#encoder = undefined; // it ends by itself, and may be used again
     this.#status = head.status;
+    this.#cluster?.stats.countResponse(head.status);
     this.#endAttempt(undefined);
     return true;
   }
@@ -533,7 +534,11 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   }
 
   #fail(reason: Failure): void {
-    this.#exchange.fail(reason);
+    const exchange = this.#exchange;
+    const cluster = this.#responseBegun ? undefined : this.#cluster;
+    exchange.fail(reason);
+    // As in Envoy, what we answer in the upstream's place counts for its cluster.
+    if (exchange.response !== undefined) cluster?.stats.countResponse(exchange.response.status);
   }
 
   #noCluster(status: number): void {
