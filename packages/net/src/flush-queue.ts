@@ -8,7 +8,7 @@ export interface Flushable {
  *
  * Output that is made while a socket's callback runs leaves when that callback ends; output that is made elsewhere (a timer,
  * a promise) leaves on the next tick. Flushing explicitly at a callback's end rather than always on the next tick saves
- * the tick's machinery for each event (measured: bench/micro/connection.ts).
+ * some 4 % of what a byte-copying proxy costs (bench/micro/connection.ts).
  */
 let depth = 0;
 let ticking = false;
