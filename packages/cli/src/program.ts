@@ -18,9 +18,5 @@ export function programArgv(name: ProgramName): string[] {
 /** Becomes that program: same process id, so whoever supervises `heddle sidecar` supervises the sidecar. */
 export function becomeProgram(name: ProgramName, args: readonly string[]): never {
   if (process.execve === undefined) throw new Error("this platform cannot replace a process");
-  return process.execve(
-    process.execPath,
-    [process.execPath, ...programArgv(name), ...args],
-    process.env as Record<string, string>,
-  );
+  return process.execve(process.execPath, [process.execPath, ...programArgv(name), ...args], process.env);
 }

@@ -128,7 +128,7 @@ class Reader {
   texts(path: string): Readonly<Record<string, string>> {
     const value = this.value(path) ?? {};
     if (typeof value !== "object" || Array.isArray(value)) this.fault(path, "allowed is a map of texts");
-    const entries = Object.entries(value as object);
+    const entries = Object.entries(value);
     for (const [key, text] of entries)
       if (typeof text !== "string")
         this.fault(`${path}.${key}`, `found ${JSON.stringify(text)}, allowed is text: put it in quotes`);

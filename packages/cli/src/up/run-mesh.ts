@@ -110,7 +110,11 @@ function controlPlaneArgv(
     process.execPath,
     ...programArgv("control-plane"),
     ...folders.flatMap((folder) => ["--config", folder]),
-    ...["--xds-address", `127.0.0.1:${xdsPort}`, "--admin-address", `127.0.0.1:${adminPort}`, "--exit-with-parent"],
+    "--xds-address",
+    `127.0.0.1:${xdsPort}`,
+    "--admin-address",
+    `127.0.0.1:${adminPort}`,
+    "--exit-with-parent",
   ];
 }
 
@@ -118,8 +122,15 @@ function sidecarArgv({ nodeId, spec, adminPort }: PlannedWorkload, xdsPort: numb
   return [
     process.execPath,
     ...programArgv("sidecar"),
-    ...["--control-plane", `127.0.0.1:${xdsPort}`, "--node-id", nodeId, "--node-cluster", spec.name],
-    ...["--admin-address", `127.0.0.1:${adminPort}`, "--exit-with-parent"],
+    "--control-plane",
+    `127.0.0.1:${xdsPort}`,
+    "--node-id",
+    nodeId,
+    "--node-cluster",
+    spec.name,
+    "--admin-address",
+    `127.0.0.1:${adminPort}`,
+    "--exit-with-parent",
   ];
 }
 
