@@ -119,6 +119,7 @@ describe("the JSON format", () => {
     const compiled = compileJsonFormat(
       {
         code: "%RESPONSE_CODE%",
+        flags: "%RESPONSE_FLAGS%",
         path: "%REQ(:path)%",
         none: "%REQ(none)%",
         mixed: "%PROTOCOL% %REQ(none)%",
@@ -132,6 +133,7 @@ describe("the JSON format", () => {
     assert.equal(line.at(-1), "\n");
     assert.deepEqual(JSON.parse(line), {
       code: 200,
+      flags: "-",
       path: "/a?b=1",
       none: null,
       mixed: "HTTP/1.1 -",

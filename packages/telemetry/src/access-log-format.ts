@@ -30,7 +30,7 @@ export function compileTextFormat(format: string, hostname: string): Result<Acce
 
 /**
  * Compiles a JSON format: each value a format string. One that is a single command keeps its type (numbers stay numbers,
- * what is missing is null). One object a line.
+ * what is missing is null; no response flag is "-", as in Envoy). One object a line.
  */
 export function compileJsonFormat(
   format: { readonly [key: string]: string },
@@ -100,7 +100,7 @@ function textOf(value: LogValue | undefined): string {
 }
 
 function jsonOf(value: LogValue | undefined): string {
-  if (value === undefined || value === "" || value === "-") return "null";
+  if (value === undefined || value === "") return "null";
   if (typeof value === "number") return Number.isFinite(value) ? String(value) : "null";
   return typeof value === "string" ? JSON.stringify(readable(value)) : safeJson(value);
 }
