@@ -17,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), "heddle-listen-"));
 after(() => rmSync(folder, { recursive: true }));
 afterEach(assertNothingLeft);
 
-const loopback: SocketAddress = { type: "socket", address: "127.0.0.1", port: 0 };
+const loopback = { type: "socket", address: "127.0.0.1", port: 0 } as const;
 
 async function open(opener: SocketOpener, address: SocketAddress): Promise<ListenSocket> {
   const opened = await opener.open(address, { backlog: undefined });
@@ -176,7 +176,7 @@ describe("listening without shared descriptors", () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as { port: number };
-    const opened = await opener.open({ ...loopback, port } as SocketAddress, { backlog: undefined });
+    const opened = await opener.open({ ...loopback, port }, { backlog: undefined });
     assert.equal(opened.ok, false);
     assert.match(opened.ok ? "" : opened.error, new RegExp(`127\\.0\\.0\\.1:${port}: the address is in use`));
     server.close();

@@ -276,12 +276,12 @@ export class SocketConnection implements Connection, Flushable, Reader {
   readonly #onWritten = (): void => {
     if (!this.#above || this.#closed || this.bytesQueued > this.#highWatermark / 2) return;
     this.#above = false;
-    this.#call(this.#handler?.onDrain);
+    this.#tell("drain");
   };
 
   readonly #onEnd = (): void => {
     if (this.#writeFailed) this.#socket.destroy();
-    else if (!this.#closed) this.#call(this.#handler?.onEnd);
+    else if (!this.#closed) this.#tell("end");
   };
 
   readonly #onError = (error: Error): void => {
@@ -289,22 +289,17 @@ export class SocketConnection implements Connection, Flushable, Reader {
   };
 
   readonly #onClose = (): void => {
-    const failure = this.#closed ? undefined : this.#failure;
+    if (this.#closed) this.#failure = undefined; // by our own doing
     this.#close();
-    enterCallback();
-    try {
-      this.#handler?.onClose(failure);
-    } catch (error) {
-      this.#threw(error);
-    } finally {
-      leaveCallback();
-    }
+    this.#tell("close");
   };
 
-  #call(callback: (() => void) | undefined): void {
+  #tell(event: "drain" | "end" | "close"): void {
     enterCallback();
     try {
-      callback?.call(this.#handler);
+      if (event === "drain") this.#handler?.onDrain();
+      else if (event === "end") this.#handler?.onEnd();
+      else this.#handler?.onClose(this.#failure);
     } catch (error) {
       this.#threw(error);
     } finally {

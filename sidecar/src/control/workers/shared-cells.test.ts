@@ -75,7 +75,7 @@ test("whatever comes and goes, sums are what living workers hold, and no two nam
         if (what === 0) {
           shared.removeWorker(worker);
           workers.delete(worker);
-          for (const name of [...held.keys()]) if (name.startsWith(`${worker} `)) held.delete(name);
+          for (const name of held.keys()) if (name.startsWith(`${worker} `)) held.delete(name);
         } else if (what === 1) {
           const free = [...held].every(([name, count]) => !name.endsWith(` ${key}`) || count === 0);
           if (!free) continue;

@@ -152,10 +152,11 @@ export class WorkerSupervisor implements TrafficWorkers {
     this.#state = "draining";
     await this.#steps;
     this.#sockets.close(); // new connections are refused from the moment in which the last worker closes its own
-    const drained = this.#slots.map((slot) => {
+    const drained = this.#slots.flatMap((slot) => {
       slot.restart?.cancel();
-      slot.thread?.post({ type: "drain", deadlineMs });
-      return slot.thread === undefined ? undefined : slot.drained.promise;
+      if (slot.thread === undefined) return [];
+      slot.thread.post({ type: "drain", deadlineMs });
+      return slot.drained.promise;
     });
     await this.#within(Promise.race([Promise.all(drained), this.#hurry.promise]), deadlineMs + STOP_WITHIN_MS);
   }

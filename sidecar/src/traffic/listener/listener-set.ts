@@ -105,9 +105,11 @@ export class ListenerSet {
       if (place !== undefined) place.listener = listener;
       else this.#places.set(key, { listener, acceptor: undefined });
     }
-    for (const [key, target] of [...this.#targets]) {
+    for (const [key, place] of this.#places) {
+      const target = place.acceptor === undefined ? this.#targets.get(key) : undefined;
+      if (target === undefined) continue;
       this.#targets.delete(key);
-      this.addTarget(key, target);
+      this.#accept(key, place, target);
     }
   }
 

@@ -142,8 +142,8 @@ interface Chain {
 const NO_CHAINS: ReadonlyMap<string, Chain> = new Map();
 
 /** Everything of a listener but its chains. Where it changes, every chain begins anew. */
-function frameOf({ filterChains: _, defaultFilterChain: __, ...frame }: ListenerConfig): string {
-  return canonicalJson(frame);
+function frameOf(listener: ListenerConfig): string {
+  return canonicalJson({ ...listener, filterChains: [], defaultFilterChain: undefined });
 }
 
 function statPrefixOf({ statPrefix, address }: ListenerConfig): string {
