@@ -28,10 +28,19 @@ interface Wanted {
   /** More HTTP filters, before the router, in YAML's flow form. */
   readonly filters?: string;
   readonly maxRequests?: number;
+  /** Any value: a change of it makes another filter chain. */
+  readonly maxHeadKb?: number;
 }
 
 /** Decodes as the control thread does, from an Envoy bootstrap. */
-function configuration({ routes, clusters, port = 0, filters = "", maxRequests = 1024 }: Wanted): Map<string, unknown> {
+function configuration({
+  routes,
+  clusters,
+  port = 0,
+  filters = "",
+  maxRequests = 1024,
+  maxHeadKb = 60,
+}: Wanted): Map<string, unknown> {
   const http = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
   const router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
   const file = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
@@ -46,6 +55,7 @@ static_resources:
         typed_config:
           "@type": ${http}
           stat_prefix: in
+          max_request_headers_kb: ${maxHeadKb}
           access_log: [ { name: file, typed_config: { "@type": ${file}, path: "${accessLog}" } } ]
           http_filters: [ ${filters} { name: router, typed_config: { "@type": ${router} } } ]
           route_config:
@@ -272,6 +282,36 @@ describe("the traffic worker", () => {
     assert.deepEqual(failures, []);
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
     assert.ok(a.seen() > 50 && b.seen() > 50);
+  });
+
+  test("no request fails while the listener changes under load", async () => {
+    mesh = await Mesh.start(2);
+    const a = await app("a");
+    const wanted = { routes: { "/": "a" }, clusters: { a: [a.port] } };
+    const answers: number[] = [];
+    const failures: unknown[] = [];
+    await mesh.apply(wanted);
+    const { port } = mesh;
+    await mesh.apply({ ...wanted, port, maxHeadKb: 61 });
+    let going = true;
+    const client = async (): Promise<void> => {
+      while (going) {
+        await ask("/load").then(
+          ({ status }) => answers.push(status),
+          (error) => failures.push(error),
+        );
+      }
+    };
+    const clients = Array.from({ length: 8 }, client);
+    for (let round = 0; round < 10; round++) {
+      const before = answers.length + failures.length;
+      await mesh.apply({ ...wanted, port, maxHeadKb: 62 + round });
+      await until(() => answers.length + failures.length >= before + 20);
+    }
+    going = false;
+    await Promise.all(clients);
+    assert.deepEqual(failures, []);
+    assert.deepEqual([...new Set(answers)], [200]);
   });
 
   test("max_requests is one limit for all workers", async () => {

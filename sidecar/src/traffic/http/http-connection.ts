@@ -1,4 +1,4 @@
-import { callbackTimer, type Drainable, type Failure, failure, type WheelTimer } from "@heddle/base";
+import { callbackTimer, type Failure, failure, type WheelTimer } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import {
   H1ServerConnection,
@@ -7,6 +7,7 @@ import {
   type ServerConnectionEvents,
 } from "@heddle/http";
 import type { Connection, ConnectionHandler } from "@heddle/net";
+import type { ServedConnection } from "../network/network-filter.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import { HttpExchange } from "./http-exchange.ts";
 
@@ -15,7 +16,7 @@ import { HttpExchange } from "./http-exchange.ts";
  * timer. The timer is set to the earliest moment at which something can be overdue; when it fires, deadlines that have
  * moved meanwhile are only read again.
  */
-export class HttpConnection implements ConnectionHandler, ServerConnectionEvents, Drainable {
+export class HttpConnection implements ConnectionHandler, ServerConnectionEvents, ServedConnection {
   readonly downstream: DownstreamInfo;
   readonly #manager: HttpConnectionManager;
   readonly #connection: Connection;
@@ -33,6 +34,8 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   #closeAtMs = Infinity;
   #queuedBytes = Infinity;
   #gone = false;
+  /** The next request is the last. */
+  #drainWithNext = false;
 
   constructor(
     manager: HttpConnectionManager,
@@ -61,6 +64,12 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   drain(): void {
     this.#codec.drain();
     this.#watchForEnd();
+  }
+
+  /** Carries one more exchange if none is open, since the client may be sending it; its answer tells that it is the last. */
+  drainGently(): void {
+    if (this.#exchange === undefined) this.#drainWithNext = true;
+    else this.drain();
   }
 
   destroy(): void {
@@ -96,6 +105,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#manager.stats.rqHttp1Total.add();
     this.#manager.stats.rqActive.add(1);
     this.#exchange = new HttpExchange(this.#manager, this, encoder);
+    if (this.#drainWithNext) this.#codec.drain();
     return this.#exchange;
   }
 

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import { type Drainable, ManualClock } from "@heddle/base";
+import { ManualClock } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { Connection } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "@heddle/traffic";
+import type { ServedConnection } from "../network/network-filter.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { Listener } from "./listener.ts";
 import type { ListenerEnv } from "./listener-env.ts";
@@ -33,6 +34,7 @@ interface Served {
   readonly info: DownstreamInfo;
   readonly close: () => void;
   drained: boolean;
+  gently: boolean;
   destroyed: boolean;
 }
 
@@ -56,12 +58,15 @@ beforeEach(() => {
     log: createLog({ level: "off", format: "text", clock, write: () => undefined }),
     metrics,
     makeFilter: (_filter, chain) => ({
-      serve(_connection, info, close): Drainable {
-        const one: Served = { chain: chain.name, info, close, drained: false, destroyed: false };
+      serve(_connection, info, close): ServedConnection {
+        const one: Served = { chain: chain.name, info, close, drained: false, gently: false, destroyed: false };
         served.push(one);
         return {
           drain: () => {
             one.drained = true;
+          },
+          drainGently: () => {
+            one.gently = true;
           },
           destroy: () => {
             one.destroyed = true;
@@ -187,7 +192,7 @@ describe("a listener", () => {
     accept(before);
     const after = new Listener(listenerConfig([chain("a")], { perConnectionBufferLimitBytes: 2048 }), env, before);
     void before.retire(after);
-    assert.equal(served[0]!.drained, true);
+    assert.deepEqual([served[0]!.gently, served[0]!.drained], [true, false]);
     assert.equal(after.connections, 0);
     served[0]!.close();
     assert.equal(clock.pending, 0);
@@ -204,6 +209,19 @@ describe("a listener", () => {
     clock.advance(1);
     assert.equal(served[1]!.destroyed, true);
     await gone;
+    assert.deepEqual(closedFilters, ["a"]);
+    assert.equal(clock.pending, 0);
+  });
+
+  test("closes idle connections when the process ends, also those of chains that drain gently already", async () => {
+    const before = new Listener(listenerConfig([chain("a")]), env, undefined);
+    accept(before);
+    const retired = before.retire(undefined);
+    assert.deepEqual([served[0]!.gently, served[0]!.drained], [true, false]);
+    const ended = before.drain(500);
+    assert.equal(served[0]!.drained, true);
+    served[0]!.close();
+    await Promise.all([retired, ended]);
     assert.deepEqual(closedFilters, ["a"]);
     assert.equal(clock.pending, 0);
   });

@@ -8,7 +8,7 @@ import {
   type FilterChainTable,
   type ListenerConfig,
 } from "@heddle/traffic";
-import type { NetworkFilter } from "../network/network-filter.ts";
+import type { NetworkFilter, ServedConnection } from "../network/network-filter.ts";
 import type { ListenerEnv } from "./listener-env.ts";
 import { ListenerStats } from "./listener-stats.ts";
 
@@ -78,40 +78,52 @@ export class Listener {
     }
     this.#stats.cxActive.add(1);
     const startedMs = this.#env.clock.now();
-    const served: Drainable = chain.filter.serve(connection, { ...info, filterChain: chain.name }, () => {
-      chain.group.delete(served);
+    const served: ServedConnection = chain.filter.serve(connection, { ...info, filterChain: chain.name }, () => {
+      chain.group.delete(unit);
       connectionLimit.release();
       this.#stats.closed(this.#env.clock.now() - startedMs);
     });
-    chain.group.add(served);
+    const unit = new Unit(served, chain);
+    chain.group.add(unit);
   }
 
-  /** Lets the chains that `successor` has not taken over drain; without a successor all of them. Resolves when they are done. */
+  /**
+   * Lets the chains that `successor` has not taken over drain gently; without a successor all of them. Resolves when they
+   * are done.
+   */
   async retire(successor: Listener | undefined): Promise<void> {
     const taken = new Set(successor === undefined ? [] : successor.#chains.values());
     const leaving = [...this.#chains.values()].filter((chain) => !taken.has(chain));
+    for (const chain of leaving) chain.gently = true;
     await Promise.all(leaving.map((chain) => this.#end(chain, this.#env.drainTimeMs)));
   }
 
-  /** As `retire` without a successor, with a deadline of its own. */
+  /** The process ends: all chains drain, those too that do so already, and idle connections close at once. */
   async drain(deadlineMs: number): Promise<void> {
-    await Promise.all([...this.#chains.values()].map((chain) => this.#end(chain, deadlineMs)));
+    const chains = [...this.#chains.values()];
+    for (const chain of chains) {
+      chain.gently = false;
+      if (chain.group.draining) for (const unit of chain.group) unit.drain();
+    }
+    await Promise.all(chains.map((chain) => this.#end(chain, deadlineMs)));
   }
 
-  async #end(chain: Chain, deadlineMs: number): Promise<void> {
-    const forced = await chain.group.drain(deadlineMs);
-    if (forced > 0) {
-      const fields = { listener: this.config.name, filterChain: chain.name, connections: forced };
-      this.#env.log.info("connections that did not drain in time were closed", fields);
-    }
-    chain.filter.close?.();
+  #end(chain: Chain, deadlineMs: number): Promise<void> {
+    chain.ending ??= chain.group.drain(deadlineMs).then((forced) => {
+      if (forced > 0) {
+        const fields = { listener: this.config.name, filterChain: chain.name, connections: forced };
+        this.#env.log.info("connections that did not drain in time were closed", fields);
+      }
+      chain.filter.close?.();
+    });
+    return chain.ending;
   }
 
   #start(config: FilterChainConfig): Chain {
     const last = config.filters.at(-1);
     if (last === undefined) throw new TypeError(`listener ${this.config.name}: a filter chain without filters`);
     const filter = this.#env.makeFilter(last, config, this.config.name);
-    return { name: config.name, filter, group: new DrainGroup(this.#env.clock) };
+    return { name: config.name, filter, group: new DrainGroup(this.#env.clock), gently: false, ending: undefined };
   }
 
   #choose(info: DownstreamInfo): Chain | undefined {
@@ -136,7 +148,30 @@ export class Listener {
 interface Chain {
   readonly name: string;
   readonly filter: NetworkFilter;
-  readonly group: DrainGroup<Drainable>;
+  readonly group: DrainGroup<Unit>;
+  /** It ends since the listener changed, and not the process: idle connections have the time to carry one more request. */
+  gently: boolean;
+  ending: Promise<void> | undefined;
+}
+
+/** A connection in its chain's group. */
+class Unit implements Drainable {
+  readonly #served: ServedConnection;
+  readonly #chain: Chain;
+
+  constructor(served: ServedConnection, chain: Chain) {
+    this.#served = served;
+    this.#chain = chain;
+  }
+
+  drain(): void {
+    if (this.#chain.gently && this.#served.drainGently !== undefined) this.#served.drainGently();
+    else this.#served.drain();
+  }
+
+  destroy(): void {
+    this.#served.destroy();
+  }
 }
 
 const NO_CHAINS: ReadonlyMap<string, Chain> = new Map();

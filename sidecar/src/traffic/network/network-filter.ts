@@ -12,9 +12,18 @@ export interface NetworkFilter {
    * Takes the connection over: calls `start` before it returns, and from then on ends it. `onClosed` is to be called once,
    * when the connection is gone (its `onClose`). What is returned lets the listener drain it.
    */
-  serve(connection: Connection, info: DownstreamInfo, onClosed: () => void): Drainable;
+  serve(connection: Connection, info: DownstreamInfo, onClosed: () => void): ServedConnection;
   /** The chain is gone, and so is its last connection: lets timers and the like go. */
   close?(): void;
+}
+
+/** A connection that a network filter serves. */
+export interface ServedConnection extends Drainable {
+  /**
+   * As `drain`, but without closing what is only idle: a client that just sends its next request would lose it. For when
+   * there is time, as after an update of the listener. Left out where `drain` is as gentle.
+   */
+  drainGently?(): void;
 }
 
 /** Makes the filter of one chain. `listener` is the listener's name. Called while a configuration is built. */
