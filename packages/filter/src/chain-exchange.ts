@@ -1,6 +1,7 @@
 import { type Failure, failure, type Result, type Timer } from "@heddle/base";
 import { HeaderMap, type RequestHead, ResponseHead } from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
+import { Belonging, type Cancellable } from "./belonging.ts";
 import { EMPTY } from "./byte-hold.ts";
 import type {
   DownstreamInfo,
@@ -11,10 +12,10 @@ import type {
   SideResponse,
   UpstreamChoice,
 } from "./exchange.ts";
+import { ExchangeRecord } from "./exchange-record.ts";
 import type { ActiveFilter, FilterChain, FilterOverrides, TerminalFilter } from "./filter-chain.ts";
 import { Flow, type FlowOwner, StopReason } from "./flow.ts";
 import type { DataResult, HeadResult } from "./http-filter.ts";
-import { UpstreamState } from "./upstream-state.ts";
 
 /** A matched route that also knows what filters shall do differently on it. `SelectedRoute` of traffic is one. */
 export type ChainRoute = MatchedRoute & FilterOverrides;
@@ -33,31 +34,7 @@ export type ChainRoute = MatchedRoute & FilterOverrides;
  * - `#running` is the filter whose code runs now, or -1. It tells whose fault a throw is, and which of several filters that
  *   hold something `continueRequest` means.
  */
-export abstract class ChainExchange implements Exchange, FlowOwner {
-  request: RequestHead;
-  response: ResponseHead | undefined = undefined;
-  requestTrailers: HeaderMap | undefined = undefined;
-  responseTrailers: HeaderMap | undefined = undefined;
-  downstream: DownstreamInfo;
-  readonly upstream = new UpstreamState();
-  trace: TraceContext;
-  requestId = "";
-  responseFlags = 0;
-  responseCodeDetails = "";
-  readonly startWallMs: number;
-  readonly startMs: number;
-  endMs = -1;
-  requestBodyBytes = 0;
-  responseBodyBytes = 0;
-  /** Both directions carry raw bytes and end on their own (101, or 2xx to CONNECT). */
-  tunnel = false;
-
-  requestEnded = false;
-  /** A final head has been written downstream. */
-  responseBegun = false;
-  responseEnded = false;
-  finished = false;
-
+export abstract class ChainExchange extends ExchangeRecord implements Exchange, FlowOwner {
   readonly chain: FilterChain;
   #filters: readonly ActiveFilter[] = [];
   #requestFlow: Flow | undefined = undefined;
@@ -70,7 +47,6 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
   #runningFlow: Flow | undefined = undefined;
   #route: ChainRoute | undefined = undefined;
   #routeKnown = false;
-  #metadata: Map<string, Map<string, unknown>> | undefined = undefined;
   #belongings: Set<Cancellable> | undefined = undefined;
   #crashes = 0;
 
@@ -82,12 +58,8 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
     startMs: number,
     startWallMs: number,
   ) {
+    super(request, downstream, trace, startMs, startWallMs);
     this.chain = chain;
-    this.request = request;
-    this.downstream = downstream;
-    this.trace = trace;
-    this.startMs = startMs;
-    this.startWallMs = startWallMs;
   }
 
   // === what the owner of an exchange gives
@@ -256,11 +228,6 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
   }
 
   // === what filters ask
-
-  get metadata(): Map<string, Map<string, unknown>> {
-    this.#metadata ??= new Map();
-    return this.#metadata;
-  }
 
   get route(): ChainRoute | undefined {
     return this.#lookUpRoute();
@@ -661,30 +628,6 @@ export abstract class ChainExchange implements Exchange, FlowOwner {
   #belong(): Set<Cancellable> {
     this.#belongings ??= new Set();
     return this.#belongings;
-  }
-}
-
-export interface Cancellable {
-  cancel(): void;
-}
-
-/** A timer or a side request, as long as it runs. */
-class Belonging implements Cancellable {
-  inner: Cancellable | undefined = undefined;
-  readonly #all: Set<Cancellable>;
-
-  constructor(all: Set<Cancellable>) {
-    this.#all = all;
-    all.add(this);
-  }
-
-  /** False if it has ended before. */
-  end(): boolean {
-    return this.#all.delete(this);
-  }
-
-  cancel(): void {
-    if (this.end()) this.inner?.cancel();
   }
 }
 

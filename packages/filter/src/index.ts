@@ -1,5 +1,6 @@
+export type { Cancellable } from "./belonging.ts";
 export { ByteHold } from "./byte-hold.ts";
-export { type Cancellable, ChainExchange, type ChainRoute } from "./chain-exchange.ts";
+export { ChainExchange, type ChainRoute } from "./chain-exchange.ts";
 export type {
   DownstreamInfo,
   Exchange,

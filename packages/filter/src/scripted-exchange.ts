@@ -2,7 +2,8 @@ import { type Failure, failure, type Json, ManualClock, type Result, type Timer 
 import { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { RouteEntry } from "@heddle/traffic";
-import { type Cancellable, ChainExchange, type ChainRoute } from "./chain-exchange.ts";
+import type { Cancellable } from "./belonging.ts";
+import { ChainExchange, type ChainRoute } from "./chain-exchange.ts";
 import type { DownstreamInfo, SideRequest, SideResponse } from "./exchange.ts";
 import { type ChainPlace, FilterChain, type TerminalFilter } from "./filter-chain.ts";
 import type { ConfigIssue, FilterContext, FilterModule, HttpFilterType } from "./http-filter.ts";

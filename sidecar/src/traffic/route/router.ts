@@ -1,14 +1,14 @@
-import { backoffMs, type Failure, failure, type Timer } from "@heddle/base";
+import { type Failure, failure, type Timer } from "@heddle/base";
 import { ResponseFlag, type TerminalFilter } from "@heddle/filter";
 import { HeaderMap, type RequestEncoder, RequestHead, type ResponseDecoder, type ResponseHead } from "@heddle/http";
-import type { Endpoint, ForwardAction, Outcome, RetryPolicy, SelectedRoute } from "@heddle/traffic";
+import type { Endpoint, ForwardAction, Outcome, SelectedRoute } from "@heddle/traffic";
 import type { HttpExchange, RouteTimeouts } from "../http/http-exchange.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import type { H1PooledConnection } from "../upstream/pool/h1-connection.ts";
 import type { Pool, PoolWaiter } from "../upstream/pool/pool.ts";
 import { isIdempotent } from "./idempotent.ts";
 import { RequestCopy } from "./request-copy.ts";
-import { retryDecision } from "./retry-policies.ts";
+import { RetryState } from "./retry-state.ts";
 import type { RouterConfig } from "./router-config.ts";
 
 /**
@@ -31,7 +31,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #state: "start" | "waiting" | "sending" | "pausing" | "done" = "start";
   #route: SelectedRoute | undefined = undefined;
   #forward: ForwardAction | undefined = undefined;
-  #policy: RetryPolicy | undefined = undefined;
+  /** Undefined: the route has no retry policy. */
+  #retry: RetryState | undefined = undefined;
 
   // The request.
   #copy: RequestCopy | undefined = undefined;
@@ -47,9 +48,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #pool: Pool | undefined = undefined;
   #connection: H1PooledConnection | undefined = undefined;
   #encoder: RequestEncoder | undefined = undefined;
-  #retries = 0;
   #replayed = false;
-  #holdsRetry = false;
   #timer: Timer | undefined = undefined;
   #leavePicker: (() => void) | undefined = undefined;
 
@@ -99,7 +98,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   onRequestData(chunk: Uint8Array, endStream: boolean): boolean {
     if (this.#state === "done") return true;
     this.#copy ??= new RequestCopy(
-      this.#policy !== undefined || isIdempotent(this.#exchange.request.method),
+      this.#retry !== undefined || isIdempotent(this.#exchange.request.method),
       this.#exchange.chain.bufferLimitBytes,
     );
     if (endStream) this.#requestComplete = true;
@@ -218,7 +217,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#cluster?.stats.rqPerTryTimeout.add();
     this.#stopWaiting();
     this.#endAttempt(TRY_TIMEOUT);
-    if (this.#responseBegun || !this.#retryFailure(TRY_TIMEOUT)) this.#fail(TRY_TIMEOUT);
+    if (this.#responseBegun || !this.#retryAfter(TRY_TIMEOUT)) this.#fail(TRY_TIMEOUT);
   }
 
   // === the first attempt
@@ -231,7 +230,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       return;
     }
     this.#forward = forward;
-    this.#policy = route.retryPolicy;
+    if (route.retryPolicy !== undefined) this.#retry = new RetryState(route.retryPolicy);
     this.#cluster = cluster;
     exchange.routeTimeouts = this;
     if (forward.idleTimeoutMs !== undefined || forward.maxStreamDurationMs !== undefined) {
@@ -364,7 +363,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   /** Whether what is sent now might have to be sent again. */
   #mayNeedCopy(): boolean {
     if (this.#responseBegun) return false;
-    if (this.#policy !== undefined) return true;
+    if (this.#retry !== undefined) return true;
     const connection = this.#connection;
     if (connection === undefined || !connection.reused || this.#replayed) return false;
     return isIdempotent(this.#exchange.request.method) || !connection.handedToKernel;
@@ -381,7 +380,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       this.#requestCompleteMs = now;
       this.#startRouteTimeout();
     }
-    const perTryTimeoutMs = this.#policy?.perTryTimeoutMs ?? 0;
+    const perTryTimeoutMs = this.#retry?.perTryTimeoutMs ?? 0;
     if (perTryTimeoutMs > 0 && !this.#exchange.tunnel) this.#exchange.setTryDeadline(now + perTryTimeoutMs);
   }
 
@@ -401,8 +400,10 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const now = exchange.now();
     if (exchange.upstream.firstByteMs === -1) exchange.upstream.firstByteMs = now - exchange.startMs;
     if (this.#retryInstead(head, endStream)) return;
-    if (this.#retries > 0 && head.status < 500) cluster.stats.rqRetrySuccess.add();
-    this.#releaseRetry();
+    if (this.#retry !== undefined) {
+      if (this.#retry.retries > 0 && head.status < 500) cluster.stats.rqRetrySuccess.add();
+      this.#retry.release();
+    }
     this.#responseBegun = true;
     this.#status = head.status;
     this.#copy?.drop();
@@ -462,7 +463,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       this.#attempt();
       return;
     }
-    if (!this.#retryFailure(reason)) this.#fail(reason);
+    if (!this.#retryAfter(reason)) this.#fail(reason);
   }
 
   #mayReplay(connection: H1PooledConnection, reason: Failure): boolean {
@@ -478,14 +479,13 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       this.#attempt();
       return;
     }
-    if (verdict === "default" && this.#retryFailure(reason)) return;
+    if (verdict === "default" && this.#retryAfter(reason)) return;
     this.#fail(reason);
   }
 
   /** Gives the answer of a retriable status up for another attempt. */
   #retryInstead(head: ResponseHead, endStream: boolean): boolean {
-    const policy = this.#policy;
-    if (policy === undefined || !retryDecision(policy).retriesResponse(head) || !this.#retry(policy)) return false;
+    if (!this.#retryAfter(head)) return false;
     if (endStream && this.#requestComplete) this.#encoder = undefined; // it ends by itself, and may be used again
     this.#status = head.status;
     this.#cluster?.stats.countResponse(head.status);
@@ -493,39 +493,18 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     return true;
   }
 
-  #retryFailure(reason: Failure): boolean {
-    const policy = this.#policy;
-    return policy !== undefined && retryDecision(policy).retriesFailure(reason) && this.#retry(policy);
-  }
-
-  /** Schedules another attempt if all limits allow one. */
-  #retry(policy: RetryPolicy): boolean {
-    const cluster = this.#cluster;
-    if (cluster === undefined || !this.#isIntact) return false;
-    this.#releaseRetry();
-    if (this.#retries >= policy.numRetries) {
-      cluster.stats.rqRetryLimitExceeded.add();
-      this.#exchange.responseFlags |= ResponseFlag.UpstreamRetryLimitExceeded;
-      return false;
-    }
-    if (!cluster.breaker.tryAcquireRetry()) {
-      cluster.stats.rqRetryOverflow.add();
-      this.#exchange.responseFlags |= ResponseFlag.UpstreamOverflow;
-      return false;
-    }
-    this.#holdsRetry = true;
-    cluster.stats.rqRetry.add();
+  /** Schedules another attempt if the policy names the result and all limits allow one. */
+  #retryAfter(result: ResponseHead | Failure): boolean {
+    const retry = this.#retry;
+    if (retry === undefined || this.#cluster === undefined || !this.#isIntact || !retry.names(result)) return false;
+    const pauseMs = retry.begin(this.#cluster, this.#exchange);
+    if (pauseMs === undefined) return false;
     this.#state = "pausing";
     this.#exchange.tryDeadlineMs = Infinity;
-    const limits = { baseMs: policy.baseIntervalMs, maxMs: policy.maxIntervalMs };
-    const { random } = this.#exchange.manager.env;
-    this.#timer = this.#after(
-      backoffMs(this.#retries++, limits, () => random() / RANDOM_RANGE),
-      () => {
-        this.#timer = undefined;
-        this.#attempt();
-      },
-    );
+    this.#timer = this.#after(pauseMs, () => {
+      this.#timer = undefined;
+      this.#attempt();
+    });
     return true;
   }
 
@@ -553,7 +532,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   }
 
   #tellExpectedTimeout({ timeoutMs }: ForwardAction): void {
-    const perTryMs = this.#policy?.perTryTimeoutMs ?? 0;
+    const perTryMs = this.#retry?.perTryTimeoutMs ?? 0;
     const expectedMs = perTryMs > 0 && (timeoutMs === 0 || perTryMs < timeoutMs) ? perTryMs : timeoutMs;
     if (expectedMs > 0) this.#exchange.request.headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
   }
@@ -574,7 +553,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #endAttempt(reason: Failure | undefined): void {
     const endpoint = this.#endpoint;
     if (endpoint === undefined) {
-      if (this.#state === "done") this.#releaseRetry();
+      if (this.#state === "done") this.#retry?.release();
       return;
     }
     this.#endpoint = undefined;
@@ -589,7 +568,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       cluster.stats.rqTxReset.add();
       encoder.reset(reason ?? NOT_WANTED);
     }
-    if (this.#state === "done") this.#releaseRetry();
+    if (this.#state === "done") this.#retry?.release();
     const done = this.#pickDone;
     this.#pickDone = undefined;
     done?.(
@@ -597,12 +576,6 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
         ? { type: "response", status: this.#status }
         : { type: "failure", failure: reason },
     );
-  }
-
-  #releaseRetry(): void {
-    if (!this.#holdsRetry) return;
-    this.#holdsRetry = false;
-    this.#cluster?.breaker.releaseRetry();
   }
 
   #after(delayMs: number, callback: () => void): Timer {
@@ -617,7 +590,6 @@ function opensTunnel(method: string, status: number): boolean {
 
 /** However often a filter asks for another connection. */
 const MAX_CONNECT_RETRIES = 5;
-const RANDOM_RANGE = 2 ** 32;
 
 const NO_ROUTE = failure("no-route", "local", "no route matches");
 const NO_ENDPOINT_YET = failure("no-healthy-upstream", "upstream", "the cluster's endpoints have not come yet");

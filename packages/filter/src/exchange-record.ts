@@ -1,0 +1,51 @@
+import type { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
+import type { TraceContext } from "@heddle/telemetry";
+import type { DownstreamInfo } from "./exchange.ts";
+import { UpstreamState } from "./upstream-state.ts";
+
+/** What is known of an exchange: the part of it that is plain data. */
+export abstract class ExchangeRecord {
+  request: RequestHead;
+  response: ResponseHead | undefined = undefined;
+  requestTrailers: HeaderMap | undefined = undefined;
+  responseTrailers: HeaderMap | undefined = undefined;
+  downstream: DownstreamInfo;
+  readonly upstream = new UpstreamState();
+  trace: TraceContext;
+  requestId = "";
+  responseFlags = 0;
+  responseCodeDetails = "";
+  readonly startWallMs: number;
+  readonly startMs: number;
+  endMs = -1;
+  requestBodyBytes = 0;
+  responseBodyBytes = 0;
+  /** Both directions carry raw bytes and end on their own (101, or 2xx to CONNECT). */
+  tunnel = false;
+
+  requestEnded = false;
+  /** A final head has been written downstream. */
+  responseBegun = false;
+  responseEnded = false;
+  finished = false;
+  #metadata: Map<string, Map<string, unknown>> | undefined = undefined;
+
+  constructor(
+    request: RequestHead,
+    downstream: DownstreamInfo,
+    trace: TraceContext,
+    startMs: number,
+    startWallMs: number,
+  ) {
+    this.request = request;
+    this.downstream = downstream;
+    this.trace = trace;
+    this.startMs = startMs;
+    this.startWallMs = startWallMs;
+  }
+
+  get metadata(): Map<string, Map<string, unknown>> {
+    this.#metadata ??= new Map();
+    return this.#metadata;
+  }
+}
