@@ -21,8 +21,10 @@ export interface AcceptorEvents {
   /** The callee calls `start` before it returns, or ends the connection. */
   onConnection(connection: Connection): void;
   /**
-   * Accepting has ended, and the target is closed. `exhausted`: the process is out of descriptors; connections wait in the
-   * kernel's queue, and the owner may accept again on a new target after a while. Otherwise there was no listening at all.
+   * Accepting has ended, and the target is closed. `exhausted`: the system is out of descriptors or memory; connections wait
+   * in the kernel's queue, and the owner may accept again on a new target after a while. (As long as the process alone is
+   * out of descriptors this does not come: libuv keeps one spare, with which it accepts and closes what cannot be held.)
+   * Otherwise there was no listening at all.
    */
   onStopped(reason: string, exhausted: boolean): void;
 }

@@ -16,10 +16,8 @@ export { formatPrometheus, PROMETHEUS_CONTENT_TYPE } from "./prometheus.ts";
 export { SharedMetrics } from "./shared-metrics.ts";
 export { formatStats, type StatsFilter } from "./stats-text.ts";
 export {
-  continueTrace,
   formatTraceparent,
   parseTraceparent,
-  type RandomHex,
   type TraceContext,
   type Traceparent,
 } from "./trace-context.ts";
