@@ -1,10 +1,10 @@
 import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
-import { systemClock } from "@heddle/base";
+import { type Result, systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
 import { createLog } from "@heddle/telemetry";
-import { httpFilterRegistry, makeResourceTypes } from "@heddle/xds";
-import { sidecarBootstrap } from "./bootstrap.ts";
+import { httpFilterRegistry, makeResourceTypes, type ResourceTypes } from "@heddle/xds";
+import { type SidecarStart, sidecarBootstrap } from "./bootstrap.ts";
 import { StopReason } from "./control/stop-reason.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./flags.ts";
@@ -38,9 +38,9 @@ async function run(flags: SidecarFlags): Promise<number> {
   const log = createLog({ level: logLevel, format: logFormat, clock, write });
 
   const filterFolder = resolve(flags.config?.type === "file" ? dirname(flags.config.path) : ".");
-  const filters = builtInFilters(new FilterModules(filterFolder));
-  const types = makeResourceTypes({ httpFilters: httpFilterRegistry(filters) });
-  const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types);
+  const modules = new FilterModules(filterFolder);
+  const types = makeResourceTypes({ httpFilters: httpFilterRegistry(builtInFilters(modules)) });
+  const start = await readStart(flags, modules, types);
   if (!start.ok) {
     complain(start.error);
     return 2;
@@ -92,6 +92,20 @@ async function run(flags: SidecarFlags): Promise<number> {
   await sidecar.value.stop();
   reasons.close();
   return 0;
+}
+
+/** Reads the bootstrap, a second time if it names modules: what they get is checked once they have been loaded. */
+async function readStart(
+  flags: SidecarFlags,
+  modules: FilterModules,
+  types: ResourceTypes,
+): Promise<Result<SidecarStart, readonly string[]>> {
+  const read = (): Result<SidecarStart, readonly string[]> =>
+    sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types);
+  const first = read();
+  if (!first.ok) return first;
+  const prepared = await modules.prepare(first.value.bootstrap.listeners);
+  return prepared.ok ? read() : prepared;
 }
 
 function complain(faults: readonly string[]): void {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "./eventually.ts";
@@ -18,9 +18,11 @@ export interface SidecarOptions {
   readonly expectedErrors?: RegExp;
 }
 
-/** A folder for one test's files. */
-export function scratchFolder(owner: Owner): string {
-  const folder = mkdtempSync(join(tmpdir(), "heddle-test-"));
+/** A folder for one test's files. Modules in it find the project's packages if it lies within the project. */
+export function scratchFolder(owner: Owner, { withinProject = false } = {}): string {
+  const parent = withinProject ? join(projectRoot, ".cache") : tmpdir();
+  mkdirSync(parent, { recursive: true });
+  const folder = mkdtempSync(join(parent, "heddle-test-"));
   owner.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
