@@ -33,6 +33,8 @@ export class Flow {
   readonly #limitBytes: number;
   readonly #step: 1 | -1;
   readonly #end: number;
+  /** No filter looks at bodies of this direction. */
+  readonly #skipsData: boolean;
   #slots: (Slot | undefined)[] | undefined;
   /** Slots that hold more than the limit with "watermark". */
   #full = 0;
@@ -50,6 +52,8 @@ export class Flow {
     this.#step = step;
     this.#end = step === 1 ? filters.length : -1;
     this.reached = start;
+    const phase = step === 1 ? "requestData" : "responseData";
+    this.#skipsData = !filters.some(({ filter }) => phase in filter);
   }
 
   head(from: number, endStream: boolean): void {
@@ -68,6 +72,10 @@ export class Flow {
   }
 
   data(from: number, chunk: Uint8Array, endStream: boolean): void {
+    if (this.#skipsData && this.#slots === undefined) {
+      this.#owner.passedData(this, chunk, endStream);
+      return;
+    }
     let passing = chunk;
     for (let i = from; i !== this.#end; i += this.#step) {
       this.continueRequested = false;

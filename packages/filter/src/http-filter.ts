@@ -20,8 +20,7 @@ export type HeadResult = "continue" | "pause";
 export type DataResult = "continue" | "buffer" | "watermark" | "drop" | Uint8Array;
 
 /**
- * The phases of one exchange. All are optional; a chain is compiled for the phases that its filters have, so a phase
- * nobody has costs nothing. Request phases run in the order of the list, response phases against it, `log` in order.
+ * The phases of one exchange. All are optional; bodies pass a chain at once if none of its filters looks at them. Request phases run in the order of the list, response phases against it, `log` in order.
  * A phase must not block. What it throws ends this exchange with 500 (`filter_error`), and no other.
  *
  *   requestHead > requestData* > requestTrailers?
