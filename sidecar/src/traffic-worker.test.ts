@@ -322,7 +322,7 @@ describe("the traffic worker", () => {
     const asked = Array.from({ length: 20 }, async () => statuses.push((await ask("/hold")).status));
     await until(() => statuses.length === 15);
     assert.deepEqual([...new Set(statuses)], [503]);
-    assert.equal(a.seen(), 5);
+    await until(() => a.seen() === 5);
     a.release();
     await Promise.all(asked);
     assert.equal(statuses.filter((status) => status === 200).length, 5);

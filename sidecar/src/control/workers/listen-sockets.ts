@@ -7,6 +7,8 @@ import { type ListenPlace, listenPlaces } from "../../traffic/listener/listen-ke
 export interface ListenStep {
   /** Places opened in this step: every worker needs a target for each. */
   readonly opened: readonly string[];
+  /** Places that nobody wants any more. */
+  readonly closed: readonly string[];
   /** Listeners that cannot have their addresses, with the reason. They keep what they had. */
   readonly refused: ReadonlyMap<string, string>;
 }
@@ -62,12 +64,14 @@ export class ListenSockets {
     for (const name of refused.keys()) {
       for (const held of before.get(name) ?? []) if (held.owner === NOBODY) held.owner = name;
     }
+    const closed: string[] = [];
     for (const [key, held] of this.#held) {
       if (held.owner !== NOBODY) continue;
       this.#held.delete(key);
       held.socket.close();
+      closed.push(key);
     }
-    return { opened, refused };
+    return { opened: opened.filter((key) => this.#held.has(key)), closed, refused };
   }
 
   close(): void {

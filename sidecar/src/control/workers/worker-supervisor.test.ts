@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, test } from "node:test";
-import { systemClock } from "@heddle/base";
+import { type Clock, systemClock } from "@heddle/base";
 import { type ConfigDelta, LaneBook } from "@heddle/config";
 import { reusePortOpener, type SocketOpener, socketOpener } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
@@ -15,12 +15,12 @@ class World {
   readonly logged: string[] = [];
   readonly supervisor: WorkerSupervisor;
 
-  constructor(concurrency: number, opener: SocketOpener, maxDownstreamConnections = 1000) {
+  constructor(concurrency: number, opener: SocketOpener, maxDownstreamConnections = 1000, clock: Clock = systemClock) {
     this.supervisor = new WorkerSupervisor({
       entry: new URL("./greeting-worker.ts", import.meta.url),
       concurrency,
       opener,
-      clock: systemClock,
+      clock,
       log: createLog({ level: "info", format: "text", clock: systemClock, write: (line) => this.logged.push(line) }),
       logLevel: "off",
       logFormat: "text",
@@ -119,6 +119,13 @@ class Client {
     return this.heard;
   }
 }
+
+/** Ten times as fast. */
+const hurriedClock: Clock = {
+  now: () => systemClock.now() * 10,
+  wallNow: () => systemClock.wallNow(),
+  after: (delayMs, callback, unref) => systemClock.after(delayMs / 10, callback, unref),
+};
 
 let world: World | undefined;
 
@@ -307,6 +314,21 @@ describe("traffic workers", () => {
       assert.match(world!.logged.join(""), /a traffic worker died and is replaced .*told to die/);
     });
   }
+
+  test("a worker that something blocks is named while it is blocked, and not replaced", async () => {
+    world = new World(1, await socketOpener(), 10, hurriedClock);
+    await world.supervisor.start();
+    await world.apply({ "listener/a": listener("a") });
+    const client = new Client(world.port("a"));
+    await client.greeting();
+    client.socket.write("block");
+    await until(() => JSON.stringify(world?.supervisor.inspect()).includes('"blocked":true'));
+    await until(() => JSON.stringify(world?.supervisor.inspect()).includes('"blocked":false'));
+    assert.match(world.logged.join(""), /does not answer: something in it blocks worker=1\n.*answers again worker=1/);
+    assert.equal(world.metric("workers.watchdog_miss"), 1);
+    assert.equal(world.supervisor.restarts, 0);
+    client.socket.destroy();
+  });
 
   test("counters go on from where the dead worker left them", async () => {
     const { supervisor } = await start(1);

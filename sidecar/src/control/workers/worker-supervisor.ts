@@ -179,7 +179,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     const listeners = update.changed.filter(({ key }) => kindOf(key) === "listener");
     const gone = update.removed.filter((key) => kindOf(key) === "listener");
     for (const key of [...gone, ...listeners.map((entry) => entry.key)]) this.#refused.delete(key);
-    const { opened, refused } = await this.#sockets.step(
+    const { opened, closed, refused } = await this.#sockets.step(
       listeners.map(({ key, bytes }) => decodeLane(key, new Uint8Array(bytes)) as ListenerConfig),
       gone.map((key) => parseLaneKey(key).name),
     );
@@ -190,6 +190,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     }
     for (const key of gone) this.#servedListeners.delete(key);
 
+    for (const key of closed) for (const { thread } of this.#slots) thread?.post({ type: "unlisten", key });
     for (const place of opened) {
       for (const { thread } of this.#slots) if (thread !== undefined) this.#sendTarget(thread, place);
     }

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import type { Json } from "@heddle/base";
 import { Acceptor, type Connection, type ListenTarget } from "@heddle/net";
 import type { ListenerConfig } from "@heddle/traffic";
@@ -40,8 +41,19 @@ export class ListenerSet {
   /** The control thread has something to listen on for that place. */
   addTarget(key: string, target: ListenTarget): void {
     const place = this.#places.get(key);
-    if (place === undefined || place.acceptor !== undefined) this.#targets.set(key, target);
-    else this.#accept(key, place, target);
+    if (place !== undefined && place.acceptor === undefined) {
+      this.#accept(key, place, target);
+      return;
+    }
+    this.dropTarget(key);
+    this.#targets.set(key, target);
+  }
+
+  /** Closes a target that no listener has taken; a port must not listen with nobody to accept. */
+  dropTarget(key: string): void {
+    const target = this.#targets.get(key);
+    this.#targets.delete(key);
+    if (target?.type === "descriptor") closeSync(target.descriptor);
   }
 
   /**

@@ -92,6 +92,9 @@ export async function runWorker(
       case "listen":
         listeners.addTarget(message.key, message.target);
         break;
+      case "unlisten":
+        listeners.dropTarget(message.key);
+        break;
       case "drain":
         void listeners.drain(message.deadlineMs).then(() => tell({ type: "drained" }));
         break;

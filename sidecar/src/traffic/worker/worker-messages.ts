@@ -43,6 +43,8 @@ export type ToWorker =
   | { readonly type: "config"; readonly update: ConfigLaneUpdate; readonly cells: CellTable }
   /** Accept there, once a listener has that place. The worker owns the target from now on. */
   | { readonly type: "listen"; readonly key: string; readonly target: ListenTarget }
+  /** Nobody wants that place any more: let go of a target that no listener has taken. */
+  | { readonly type: "unlisten"; readonly key: string }
   /** Accept no more, let what runs end, answer "drained" at the latest at the deadline. */
   | { readonly type: "drain"; readonly deadlineMs: number }
   /** End now. */
