@@ -11,7 +11,7 @@ test("the control plane killed and started again under load loses no request, an
   const { controlPlane, workloads } = mesh.addresses;
   const web = workloads.find(({ name }) => name === "web");
   assert.ok(web);
-  const load = startLoad(web.url, 8);
+  const load = startLoad(web.url, 8, t);
   for (let round = 0; round < 2; round += 1) {
     const before = load.count;
     const status = await nodesOf(controlPlane.adminPort);

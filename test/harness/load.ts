@@ -1,4 +1,5 @@
 import { Agent, request } from "node:http";
+import type { TestContext } from "node:test";
 
 export interface LoadResult {
   readonly requests: number;
@@ -14,8 +15,8 @@ export interface RunningLoad {
   stop(): Promise<LoadResult>;
 }
 
-/** Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped. */
-export function startLoad(url: string, clients: number): RunningLoad {
+/** Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped or the test ends. */
+export function startLoad(url: string, clients: number, t: TestContext): RunningLoad {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
   const failures = new Map<string, number>();
   const recent: string[] = [];
@@ -54,6 +55,10 @@ export function startLoad(url: string, clients: number): RunningLoad {
     });
   }
 
+  t.after(() => {
+    stopping = true;
+    agent.destroy();
+  });
   const running = Promise.all(Array.from({ length: clients }, client));
   return {
     recent,

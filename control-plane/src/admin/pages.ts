@@ -51,6 +51,7 @@ function status(subjects: AdminSubjects): Json {
   const { identifier, sources, snapshots, nodes } = subjects;
   return {
     identifier,
+    pid: process.pid,
     ready: isReady(subjects),
     nodes: nodes.inspect(),
     sources: sources.all.map(({ name, items, diagnostics }) => ({
