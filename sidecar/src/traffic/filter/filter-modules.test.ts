@@ -48,6 +48,27 @@ describe("a filter module", () => {
     assert.deepEqual(!noPath.ok && noPath.error.map(({ path }) => path), ["modulePath"]);
   });
 
+  test("is loaded while its configuration is read, where that decides what is accepted", async () => {
+    await writeFile(
+      join(folder, "picky.mjs"),
+      'export default { parse: () => ({ ok: false, error: [{ path: "colour", message: "is missing" }] }), create() {} };',
+    );
+    await writeFile(join(folder, "waits.mjs"), "await 1; export default {};");
+    const { type } = new FilterModules(folder, { loadOnParse: true });
+    const issuesOf = (modulePath: string): unknown => {
+      const parsed = type.parse({ modulePath, config: {} });
+      return parsed.ok ? [] : parsed.error.map(({ path, message }) => `${path}: ${message.replaceAll(folder, "")}`);
+    };
+    assert.deepEqual(issuesOf("picky.mjs"), ["config.colour: is missing"]);
+    assert.deepEqual(issuesOf("absent.mjs"), ["modulePath: cannot be loaded: Cannot find module '/absent.mjs'"]);
+    assert.match(String(issuesOf("waits.mjs")), /^modulePath: cannot be loaded: .*top-level await/);
+    const example = new FilterModules(EXAMPLES, { loadOnParse: true }).type.parse({
+      modulePath: "./request-tag.ts",
+      config: { value: 1 },
+    });
+    assert.deepEqual(!example.ok && example.error.map(({ path }) => path), ["config.value"]);
+  });
+
   test("that is missing, throws, or exports no filter is told by name", async () => {
     await writeFile(join(folder, "throws.mjs"), 'throw new Error("at load");');
     await writeFile(join(folder, "empty.mjs"), "export const nothing = 1;");

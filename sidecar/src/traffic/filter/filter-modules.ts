@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { err, type Json, ok, type Result } from "@heddle/base";
@@ -22,11 +23,17 @@ export interface ModuleConfig {
  */
 export class FilterModules {
   readonly #baseFolder: string;
+  readonly #loadOnParse: boolean;
   readonly #loaded = new Map<string, { readonly version: number; readonly module: FilterModule }>();
 
-  /** Relative paths are taken from `baseFolder`, the one of the configuration. */
-  constructor(baseFolder: string) {
+  /**
+   * Relative paths are taken from `baseFolder`, the one of the configuration. `loadOnParse` is for the thread that decides
+   * whether configuration is accepted: there a module is loaded when its configuration is read, so that one that is
+   * missing or does not like its configuration is a NACK.
+   */
+  constructor(baseFolder: string, options: { readonly loadOnParse?: boolean } = {}) {
     this.#baseFolder = baseFolder;
+    this.#loadOnParse = options.loadOnParse === true;
   }
 
   /** Loads every module that the listeners name. All problems are told, not only the first. */
@@ -47,7 +54,7 @@ export class FilterModules {
       if (known?.version === version) return ok(known.module);
       const exports = (await import(`${pathToFileURL(path).href}?v=${version}`)) as { readonly default?: unknown };
       if (!isFilterModule(exports.default)) {
-        return err(`${modulePath}: the default export is no filter; write \`export default defineFilter({ … })\``);
+        return err(`${modulePath}: ${NO_FILTER}`);
       }
       this.#loaded.set(path, { version, module: exports.default });
       return ok(exports.default);
@@ -78,14 +85,33 @@ export class FilterModules {
     return this.#loaded.get(resolve(this.#baseFolder, modulePath))?.module;
   }
 
+  /**
+   * Reading configuration is synchronous, hence `require`, which takes ES modules without top-level await. It keeps the
+   * first version of a file; a later one is judged by the workers, which load it anew.
+   */
+  #getOrLoad(modulePath: string): Result<FilterModule | undefined, string> {
+    const known = this.#get(modulePath);
+    if (known !== undefined || !this.#loadOnParse) return ok(known);
+    try {
+      const exports = createRequire(import.meta.url)(resolve(this.#baseFolder, modulePath)) as {
+        readonly default?: unknown;
+      };
+      return isFilterModule(exports.default) ? ok(exports.default) : err(NO_FILTER);
+    } catch (error) {
+      return err(`cannot be loaded: ${error instanceof Error ? error.message.split("\n", 1)[0] : String(error)}`);
+    }
+  }
+
   #parse(
     config: Json,
     parseOwn: (module: FilterModule, own: Json) => Result<unknown, readonly ConfigIssue[]>,
   ): Result<ModuleConfig, readonly ConfigIssue[]> {
     const read = readModuleConfig(config);
     if (!read.ok) return read;
+    const loaded = this.#getOrLoad(read.value.modulePath);
+    if (!loaded.ok) return err([{ path: "modulePath", message: loaded.error }]);
     // Where modules are not loaded (the control plane), only the frame can be checked.
-    const module = this.#get(read.value.modulePath);
+    const module = loaded.value;
     const own = module === undefined ? ok(undefined) : parseOwn(module, read.value.config);
     return own.ok ? read : err(own.error.map(({ path, message }) => ({ path: below("config", path), message })));
   }
@@ -101,6 +127,8 @@ export class FilterModules {
       : err(parsed.error.map(({ path, message }) => ({ path: below("config", path), message })));
   }
 }
+
+const NO_FILTER = "the default export is no filter; write `export default defineFilter({ … })`";
 
 export function readModuleConfig(config: Json): Result<ModuleConfig, readonly ConfigIssue[]> {
   const fields = typeof config === "object" && config !== null && !Array.isArray(config) ? config : {};
