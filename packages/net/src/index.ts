@@ -15,3 +15,4 @@ export {
 export { testRewrap } from "./rewrap.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
+export { TurnClock } from "./turn-clock.ts";

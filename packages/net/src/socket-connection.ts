@@ -5,7 +5,7 @@ import type { Connection, ConnectionHandler } from "./connection.ts";
 import { enterCallback, type Flushable, leaveCallback, scheduleFlush } from "./flush-queue.ts";
 import { type ConnectionSide, connectionFailure, wouldBlock } from "./node-errors.ts";
 import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, takeOutputBuffer } from "./output-pool.ts";
-import { descriptorOf, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
+import { Descriptor, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
 
 export interface ConnectionOptions {
   readonly side: ConnectionSide;
@@ -38,6 +38,7 @@ let nextId = 1;
 export class SocketConnection implements Connection, Flushable, Reader {
   readonly id = nextId++;
   readonly #socket: Socket;
+  readonly #descriptor: Descriptor;
   /** It has `onread`. */
   readonly #hooked: boolean;
   readonly #side: ConnectionSide;
@@ -64,6 +65,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   /** `hook` is that of the socket's `onread`; without one the socket is read by `data` events (TLS, or no re-wrapping). */
   constructor(socket: Socket, options: ConnectionOptions, hook?: ReadHook) {
     this.#socket = socket;
+    this.#descriptor = new Descriptor(socket);
     this.#hooked = hook !== undefined;
     this.#side = options.side;
     this.#highWatermark = options.highWatermarkBytes;
@@ -105,11 +107,16 @@ export class SocketConnection implements Connection, Flushable, Reader {
   }
 
   get bytesWritten(): number {
-    return this.#written + this.#queuedToSocket - this.#socket.writableLength;
+    return this.#written + this.#queuedToSocket - this.#inSocket;
   }
 
   get bytesQueued(): number {
-    return this.#outputLength + this.#socket.writableLength;
+    return this.#outputLength + this.#inSocket;
+  }
+
+  /** Bytes in the socket's own queue. Most connections never have any, and do not ask. */
+  get #inSocket(): number {
+    return this.#queuedToSocket === 0 ? 0 : this.#socket.writableLength;
   }
 
   get closed(): boolean {
@@ -244,8 +251,8 @@ export class SocketConnection implements Connection, Flushable, Reader {
 
   /** Gives the kernel what it takes, and answers how much that was. After a failed write that is all: nobody wants a rest. */
   #writeNow(first: Uint8Array, length: number, second: Uint8Array | undefined): number {
-    if (this.#socket.writableLength > 0) return 0;
-    const descriptor = descriptorOf(this.#socket);
+    if (this.#inSocket > 0) return 0;
+    const descriptor = this.#descriptor.current;
     if (descriptor < 0) return 0; // the socket is gone, or has no descriptor (TLS): its own queue deals with it
     try {
       const taken =

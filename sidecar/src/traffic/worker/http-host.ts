@@ -1,6 +1,6 @@
 import { type Json, Live, TimerWheel } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
-import { dial } from "@heddle/net";
+import { dial, TurnClock } from "@heddle/net";
 import {
   type ClusterConfig,
   type EndpointsConfig,
@@ -43,7 +43,8 @@ export class HttpHost implements WorkerHost {
 
   /** Relative paths of filters are taken from `filterFolder`. */
   constructor(env: WorkerEnv, filterFolder: string) {
-    const { clock, log, metrics, cells } = env;
+    const { log, metrics, cells } = env;
+    const clock = new TurnClock(env.clock);
     this.#env = env;
     this.#modules = new FilterModules(filterFolder);
     this.#accessLogs = new AccessLogs({ clock, metrics, log });
