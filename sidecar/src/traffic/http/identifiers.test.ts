@@ -9,13 +9,20 @@ import { traceOf } from "./trace-context.ts";
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN_ID = "00f067aa0ba902b7";
 
-test("identifiers are hex, differ, and are never all zero", () => {
+test("identifiers differ, also those of different fillings", () => {
   const random = new RandomHex();
-  const taken = Array.from({ length: 1000 }, () => random.take(8));
-  assert.equal(new Set(taken).size, 1000);
-  for (const id of taken) assert.match(id, /^[0-9a-f]{16}$/);
-  const zeros = new RandomHex((buffer) => buffer.fill(0, 0, 8).fill(1, 8));
-  assert.equal(zeros.take(8), "01".repeat(8));
+  assert.equal(new Set(Array.from({ length: 1000 }, () => random.uuid())).size, 1000);
+  assert.equal(new Set(Array.from({ length: 1000 }, () => random.traceparent())).size, 1000);
+});
+
+test("the ids of a trace are never all zero", () => {
+  const zeros = new RandomHex((buffer) => buffer.fill(0));
+  assert.equal(zeros.traceparent(), `00-${"0".repeat(31)}1-${"0".repeat(15)}1-01`);
+  const high = new RandomHex((buffer) => buffer.fill(0xf0)); // a digit is the low half of a byte
+  assert.equal(high.traceparent(), `00-${"0".repeat(31)}1-${"0".repeat(15)}1-01`);
+  const ones = new RandomHex((buffer) => buffer.fill(0xff));
+  assert.equal(ones.traceparent(), `00-${"f".repeat(32)}-${"f".repeat(16)}-01`);
+  assert.match(new RandomHex().traceparent(), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
 });
 
 test("a UUID is one of version 4", () => {

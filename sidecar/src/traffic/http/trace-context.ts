@@ -17,9 +17,10 @@ export function traceOf(headers: HeaderMap, random: RandomHex): TraceContext {
     const { traceId, spanId, sampled } = parent;
     return { traceId, spanId, parentSpanId: "", sampled, traceState: headers.joined("tracestate") ?? "" };
   }
-  const traceId = random.take(16);
-  const spanId = random.take(8);
-  headers.set("traceparent", `00-${traceId}-${spanId}-01`);
+  const begun = random.traceparent();
+  const traceId = begun.substring(3, 35);
+  const spanId = begun.substring(36, 52);
+  headers.set("traceparent", begun);
   headers.remove("tracestate"); // §3.3: it belonged to the one that is not valid
   return { traceId, spanId, parentSpanId: "", sampled: true, traceState: "" };
 }
