@@ -10,7 +10,7 @@ import type { Pool } from "./pool.ts";
 
 /**
  * A pooled HTTP/1 connection: joins the transport, the codec and the pool's bookkeeping. It is in one of three states:
- * in use (one exchange), idle (the pool has it in its list, the idle timer runs), gone.
+ * in use (one exchange), idle (the pool has it in its list, until a moment that the idle timer watches), gone.
  */
 export class H1PooledConnection implements ConnectionHandler, ClientConnectionEvents {
   readonly connection: Connection;
@@ -18,6 +18,10 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   readonly #pool: Pool;
   readonly #idleTimer: WheelTimer;
   readonly #durationTimer: WheelTimer | undefined;
+  /** Until when it may stand idle; Infinity while it is in use, or without end. */
+  #idleUntilMs = Infinity;
+  /** When the idle timer fires at the latest, if it runs. */
+  #timerAtMs = 0;
   #bytesBefore = 0;
   #gone = false;
   /** Whether the circuit breaker's count of connections has it. */
@@ -31,7 +35,7 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
     this.#pool = pool;
     this.counted = counted;
     this.#client = new H1ClientConnection(connection, this);
-    this.#idleTimer = callbackTimer(() => this.#idleTooLong());
+    this.#idleTimer = callbackTimer(() => this.#checkIdle());
     if (maxDurationMs > 0) {
       this.#durationTimer = callbackTimer(() => this.#tooOld());
       pool.env.wheel.start(this.#durationTimer, maxDurationMs);
@@ -69,11 +73,18 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
 
   /** Starts waiting for the next exchange. `limitMs`: 0 is without end. */
   becomeIdle(limitMs: number): void {
-    if (limitMs > 0) this.#pool.env.wheel.start(this.#idleTimer, limitMs);
+    if (limitMs === 0) return;
+    const { clock, wheel } = this.#pool.env;
+    const now = clock.now();
+    this.#idleUntilMs = now + limitMs;
+    if (this.#idleTimer.running && this.#timerAtMs <= this.#idleUntilMs) return;
+    this.#timerAtMs = this.#idleUntilMs;
+    wheel.start(this.#idleTimer, limitMs);
   }
 
+  /** The timer goes on: most connections are idle again before it fires, and then it need not have been touched. */
   leaveIdle(): void {
-    this.#pool.env.wheel.cancel(this.#idleTimer);
+    this.#idleUntilMs = Infinity;
   }
 
   /** Takes no further exchange; ends when the current one has ended, at once if there is none. */
@@ -117,7 +128,15 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
     this.#pool.lost(this);
   }
 
-  #idleTooLong(): void {
+  #checkIdle(): void {
+    if (this.#idleUntilMs === Infinity) return; // `becomeIdle` will start it again
+    const { clock, wheel } = this.#pool.env;
+    const leftMs = this.#idleUntilMs - clock.now();
+    if (leftMs > 0) {
+      this.#timerAtMs = this.#idleUntilMs;
+      wheel.start(this.#idleTimer, leftMs);
+      return;
+    }
     this.#pool.stats.cxIdleTimeout.add();
     this.retire();
   }
