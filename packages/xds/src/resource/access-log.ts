@@ -1,5 +1,6 @@
 import type { Json } from "@heddle/base";
 import type { Message } from "@heddle/proto";
+import { compileJsonFormat, compileTextFormat } from "@heddle/telemetry";
 import type { AccessLogConfig } from "@heddle/traffic";
 import { type LooseJsonObject, list } from "./encode.ts";
 import { Fields } from "./fields.ts";
@@ -45,7 +46,20 @@ function decodeSink(logger: Fields): Sink {
   return path === "/dev/stderr" ? { type: "stderr" } : { type: "file", path };
 }
 
+/** A format that cannot be compiled would write no line: it is refused here, where somebody hears of it. */
 function decodeFormat(logger: Fields): Format {
+  const format = readFormat(logger);
+  const compiled =
+    format.type === "text"
+      ? compileTextFormat(format.text, "")
+      : format.type === "json"
+        ? compileJsonFormat(format.json, "")
+        : undefined;
+  if (compiled?.ok === false) logger.fail(logger.has("log_format") ? "log_format" : "format", compiled.error);
+  return format;
+}
+
+function readFormat(logger: Fields): Format {
   if (logger.typeName === FILE) {
     if (logger.text("format") !== "") return { type: "text", text: logger.text("format") };
     for (const field of ["json_format", "typed_json_format"]) {

@@ -237,7 +237,7 @@ test("access logs are read: files, streams and all forms of format", () => {
   const access_log = [
     log(FILE, { path: "/var/log/a" }),
     log(FILE, { path: "/dev/stdout", format: "%PROTOCOL%\n" }),
-    log(FILE, { path: "/dev/stderr", json_format: { b: "%X%", a: 1 } }),
+    log(FILE, { path: "/dev/stderr", json_format: { b: "%PROTOCOL%", a: 1 } }),
     log("stream.v3.StdoutAccessLog", { log_format: { text_format_source: { inline_string: "t" } } }),
     log("stream.v3.StderrAccessLog", { log_format: { json_format: { nested: { x: "y" }, flat: "z" } } }),
     log("open_telemetry.v3.OpenTelemetryAccessLogConfig", {}),
@@ -248,7 +248,7 @@ test("access logs are read: files, streams and all forms of format", () => {
     [
       [{ type: "file", path: "/var/log/a" }, { type: "default" }],
       [{ type: "stdout" }, { type: "text", text: "%PROTOCOL%\n" }],
-      [{ type: "stderr" }, { type: "json", json: { a: "1", b: "%X%" } }],
+      [{ type: "stderr" }, { type: "json", json: { a: "1", b: "%PROTOCOL%" } }],
       [{ type: "stdout" }, { type: "text", text: "t" }],
       [{ type: "stderr" }, { type: "json", json: { flat: "z" } }],
     ],
@@ -256,6 +256,18 @@ test("access logs are read: files, streams and all forms of format", () => {
   assert.deepEqual(reportsOf(type, withManager({ access_log })), [
     `${HCM}.access_log[4].typed_config.log_format.json_format["nested"]`,
   ]);
+});
+
+test("a log format that cannot be compiled is refused with the command", () => {
+  const log = (log_format: object): object => ({
+    typed_config: { "@type": "x/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", log_format },
+  });
+  const errors = errorsOf(
+    type,
+    withManager({ access_log: [log({ text_format: "%NOPE%" }), log({ json_format: { a: "100%" } })] }),
+  );
+  assert.match(errors[0] ?? "", /access_log\[0\]\.typed_config\.log_format: %NOPE% is not known; known are /);
+  assert.match(errors[1] ?? "", /access_log\[1\]\.typed_config\.log_format: a: at character 3/);
 });
 
 test("filters are read by the type of their configuration, out of a TypedStruct as well", () => {
