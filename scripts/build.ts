@@ -14,7 +14,7 @@ function run(command: string, ...args: string[]): void {
   if (status !== 0) throw new Error(`${command} ended with ${status}`);
 }
 
-run("tsc", "-b");
+run("tsc", "-b", "packages/cli"); // refers to every package there is; tests and benches are not published
 
 const folder = join(root, "sidecar/dist/bundle");
 rmSync(folder, { recursive: true, force: true });
