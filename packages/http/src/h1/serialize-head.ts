@@ -23,7 +23,7 @@ export function serializeRequestHead(
   tail: string,
 ): string {
   const start = `${method} ${target} HTTP/1.1\r\nhost: ${cleanValue(authority)}\r\n`;
-  return `${appendFields(start, headers, withLength)}${tail}\r\n`;
+  return `${appendFields(start, headers, withLength, requestNames)}${tail}\r\n`;
 }
 
 /** The whole head of a response. HTTP/1.1 always: it is the version of the sender (RFC 9110 §6.2). */
@@ -35,25 +35,49 @@ export function serializeResponseHead(
   tail: string,
 ): string {
   const phrase = reason === "" ? standardPhrase(status) : cleanValue(reason);
-  return `${appendFields(`HTTP/1.1 ${status} ${phrase}\r\n`, headers, withLength)}${tail}\r\n`;
+  return `${appendFields(`HTTP/1.1 ${status} ${phrase}\r\n`, headers, withLength, responseNames)}${tail}\r\n`;
 }
 
 /** The last chunk and the trailer section behind it. */
 export function serializeTrailers(trailers: HeaderMap): string {
   const allowed = trailers.clone();
   removeForbiddenTrailers(allowed.fields);
-  return `${appendFields("0\r\n", allowed, false)}\r\n`;
+  return `${appendFields("0\r\n", allowed, false, trailerNames)}\r\n`;
 }
 
+/**
+ * The known names of the head that was written last, by their place. Heads of one kind are alike, so that most names are
+ * found by one comparison. Names that are not known could be of any size, and are not kept.
+ */
+class LastNames {
+  readonly #names = new Array<string | undefined>(MAX_REMEMBERED_PLACES).fill(undefined);
+  readonly #kinds = new Array<FieldKind>(MAX_REMEMBERED_PLACES).fill(FieldKind.Ordinary);
+
+  /** Undefined: not a name. */
+  kindOf(name: string, place: number): FieldKind | undefined {
+    if (this.#names[place] === name) return this.#kinds[place];
+    const known = knownField(name);
+    if (known === undefined) return isToken(name) ? FieldKind.Ordinary : undefined;
+    if (place < MAX_REMEMBERED_PLACES) {
+      this.#names[place] = known.name;
+      this.#kinds[place] = known.kind;
+    }
+    return known.kind;
+  }
+}
+
+const MAX_REMEMBERED_PLACES = 32;
+const requestNames = new LastNames();
+const responseNames = new LastNames();
+const trailerNames = new LastNames();
+
 /** Fields of the connection are the codec's own; whatever put them among these is not obeyed. */
-function appendFields(text: string, headers: HeaderMap, withLength: boolean): string {
+function appendFields(text: string, headers: HeaderMap, withLength: boolean, names: LastNames): string {
   const { fields } = headers;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i]!;
-    const known = knownField(name);
-    if (known === undefined) {
-      if (!isToken(name)) continue;
-    } else if (known.kind !== FieldKind.Ordinary && !isSent(known.kind, withLength)) continue;
+    const kind = names.kindOf(name, i >> 1);
+    if (kind === undefined || (kind !== FieldKind.Ordinary && !isSent(kind, withLength))) continue;
     const value = fields[i + 1]!; // values stand at odd places
     text += `${name}: ${UNSAFE_IN_VALUE.test(value) ? cleanValue(value) : value}\r\n`;
   }
