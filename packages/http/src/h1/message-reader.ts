@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer"; // the global one is an accessor, asked for each read
 import type { Transport } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
 import type { HttpLimits } from "../limits.ts";
