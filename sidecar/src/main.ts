@@ -1,11 +1,10 @@
 import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
-import { type Result, systemClock } from "@heddle/base";
+import { type Result, StopReason, systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
 import { createLog } from "@heddle/telemetry";
 import { httpFilterRegistry, makeResourceTypes, type ResourceTypes } from "@heddle/xds";
 import { type SidecarStart, sidecarBootstrap } from "./bootstrap.ts";
-import { StopReason } from "./control/stop-reason.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./flags.ts";
 import { startSidecar } from "./sidecar.ts";
@@ -47,9 +46,8 @@ async function run(flags: SidecarFlags): Promise<number> {
   }
 
   const stop = Promise.withResolvers<string>();
-  const parent = flags.exitWithParent ? { stdin: process.stdin, parentId: () => process.ppid } : undefined;
   let askedToStop = (reason: string): void => stop.resolve(reason);
-  const reasons = new StopReason({ events: process, parent }, clock, (reason) => askedToStop(reason));
+  const reasons = StopReason.ofProcess(flags.exitWithParent, clock, (reason) => askedToStop(reason));
 
   const resolver = new NameResolver();
   const opener = await socketOpener();
