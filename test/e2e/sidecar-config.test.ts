@@ -9,7 +9,7 @@ import {
   type TestControlPlane,
   type World,
 } from "../harness/control-plane.ts";
-import { type Json, listener, loadAssignment, virtualHost } from "../harness/envoy-config.ts";
+import { filterModule, type Json, listener, loadAssignment, router, virtualHost } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { type RunningLoad, startLoad } from "../harness/load.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
@@ -116,6 +116,23 @@ for (const { variant, concurrency } of [
       await eventually("nothing is rejected any more", () => controlPlane.settled);
       const { failures } = await load.stop();
       assert.deepEqual([...failures], []);
+    });
+
+    test("a listener whose filter module is not there is refused by path, and the one before serves on", async (t) => {
+      const { controlPlane, sidecar, a } = await start(t);
+      const good = { to: "first", endpoints: { first: [a] } };
+      controlPlane.set(world(good));
+      await sidecar.untilReady();
+      const url = `http://127.0.0.1:${await sidecar.port("in")}/`;
+      controlPlane.set(world({ ...good, http: { http_filters: [filterModule("./not-there.ts"), router] } }));
+      await eventually("the rejection is told", () => controlPlane.rejection("listener") !== undefined);
+      assert.match(
+        controlPlane.rejection("listener") ?? "",
+        /http_filters\[0\].*modulePath: cannot be loaded: .*not-there\.ts/,
+      );
+      assert.equal(await (await fetch(url)).text(), "a");
+      controlPlane.set(world(good));
+      await eventually("nothing is rejected any more", () => controlPlane.settled);
     });
 
     test("a listener that is gone accepts nobody, and one that comes back does again", async (t) => {
