@@ -490,6 +490,25 @@ describe("time", () => {
     assert.equal(busy.ended, true);
     assert.equal(harness.leaks(), "");
   });
+
+  test("draining gently, an idle connection carries one more exchange, or closes after drain_timeout", () => {
+    const harness = new Harness({ manager: { drainTimeoutMs: 3000 } });
+    const idle = harness.connect();
+    const used = harness.connect();
+    for (const client of [idle, used]) client.http.drainGently();
+    harness.clock.advance(2900);
+    used.send(GET);
+    harness.run();
+    assert.deepEqual([idle.ended, used.ended], [false, false]);
+    harness.clock.advance(200);
+    harness.run();
+    assert.deepEqual([idle.ended, used.ended], [true, false]);
+    harness.upstream().send(OK);
+    harness.run();
+    assert.match(used.take(), /connection: close/);
+    assert.equal(used.ended, true);
+    assert.equal(harness.leaks(), "");
+  });
 });
 
 describe("forwarding headers", () => {
