@@ -50,6 +50,10 @@ class RecordedWorkers implements TrafficWorkers {
     this.acknowledged = this.generation;
   }
 
+  async inspectWorkers(): Promise<readonly []> {
+    return [];
+  }
+
   async stop(drainMs: number): Promise<void> {
     this.stopped.push(drainMs);
   }

@@ -218,7 +218,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
         statuses,
         typeOf: (kind) => types[kind] as never,
       }),
-      clustersPage(() => assembler.current(), resources),
+      clustersPage(() => assembler.current(), resources, workers),
       ...statsPages(statsView(registry, gauges)),
     ];
   }

@@ -10,6 +10,7 @@ import { type ConfigDelta, LaneBook, readBootstrap } from "@heddle/config";
 import { socketOpener } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { httpFilterRegistry, makeResourceTypes } from "@heddle/xds";
+import { endpointFigures } from "./control/admin/endpoint-figures.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { builtInFilters } from "./traffic/filter/built-in-filters.ts";
 import { FilterModules } from "./traffic/filter/filter-modules.ts";
@@ -257,6 +258,9 @@ describe("the traffic worker", () => {
     await until(() => a.seen() === 1);
     await mesh.apply({ routes: { "/": "b" }, clusters });
     assert.equal((await ask("/next")).body, "b /next 0");
+    const figuresOf = await endpointFigures(mesh.supervisor, 5000);
+    assert.deepEqual(figuresOf?.("a", `127.0.0.1:${a.port}`), { activeConnections: 1, activeRequests: 1 });
+    assert.deepEqual(figuresOf?.("b", `127.0.0.1:${b.port}`), { activeConnections: 1, activeRequests: 0 });
     a.release();
     assert.equal((await running).body, "a /hold 0");
   });

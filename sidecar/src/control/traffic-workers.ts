@@ -1,4 +1,4 @@
-import type { Inspectable } from "@heddle/base";
+import type { Inspectable, Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { Address } from "@heddle/traffic";
 
@@ -16,6 +16,8 @@ export interface TrafficWorkers extends Inspectable {
   readonly restarts: number;
   /** Where the listeners really listen. */
   readonly listeners: readonly { readonly name: string; readonly address: Address }[];
+  /** What the living workers show of themselves, by their number; null of one that does not answer within `withinMs`. */
+  inspectWorkers(withinMs: number): Promise<readonly { readonly worker: number; readonly value: Json }[]>;
   /**
    * Stops accepting, lets requests go on for at most `drainMs`, then ends the workers and closes the sockets. Called again
    * it shortens the time.

@@ -7,7 +7,7 @@ export interface AdminPage {
   readonly method: "GET" | "POST";
   /** One line for the list at `/`. */
   readonly help: string;
-  answer(query: URLSearchParams): AdminAnswer;
+  answer(query: URLSearchParams): AdminAnswer | Promise<AdminAnswer>;
 }
 
 export interface AdminAnswer {

@@ -28,7 +28,7 @@ export class AdminServer {
   constructor(pages: readonly AdminPage[], log: Log) {
     this.#pages = new Map(pages.map((page) => [page.path, page]));
     this.#log = log;
-    this.#server = createServer(LIMITS, (request, response) => this.#handle(request, response));
+    this.#server = createServer(LIMITS, (request, response) => void this.#handle(request, response));
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
@@ -52,11 +52,11 @@ export class AdminServer {
     });
   }
 
-  #handle(request: IncomingMessage, response: ServerResponse): void {
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     request.resume(); // no page reads a body
     let answer: AdminAnswer;
     try {
-      answer = this.#answer(request);
+      answer = await this.#answer(request);
     } catch (error) {
       // A page that fails must not end the program.
       this.#log.error("an admin page failed", { path: request.url, error });
@@ -72,7 +72,7 @@ export class AdminServer {
     response.end(request.method === "HEAD" ? undefined : body);
   }
 
-  #answer(request: IncomingMessage): AdminAnswer {
+  #answer(request: IncomingMessage): AdminAnswer | Promise<AdminAnswer> {
     const { host, origin } = request.headers;
     if (!this.#ownsName(host)) return { status: 403, body: "use an IP address or localhost as the host\n" };
     const url = URL.parse(request.url ?? "/", "http://admin");

@@ -2,15 +2,28 @@ import type { Json } from "@heddle/base";
 import type { AssembledResource, ProxyConfig } from "@heddle/config";
 import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointConfig, LocalityEndpoints } from "@heddle/traffic";
+import type { TrafficWorkers } from "../traffic-workers.ts";
 import { addressJson, addressText } from "./address-form.ts";
+import { type EndpointFigures, endpointFigures, type FiguresOf } from "./endpoint-figures.ts";
 
-/** `/clusters` as Envoy writes it: what each cluster may do and which endpoints it has. */
-export function clustersPage(config: () => ProxyConfig, resources: () => readonly AssembledResource[]): AdminPage {
+/** What a worker may take to answer. Whoever asks wants the page, above all of a worker that is busy. */
+const WITHIN_MS = 500;
+
+/**
+ * `/clusters` as Envoy writes it: what each cluster may do, which endpoints it has, and what runs towards them. The last is
+ * left out while a worker is too busy to tell.
+ */
+export function clustersPage(
+  config: () => ProxyConfig,
+  resources: () => readonly AssembledResource[],
+  workers: Pick<TrafficWorkers, "inspectWorkers">,
+): AdminPage {
   return {
     path: "/clusters",
     method: "GET",
     help: "serving clusters and their endpoints (?format=json)",
-    answer(query) {
+    async answer(query) {
+      const figuresOf = await endpointFigures(workers, WITHIN_MS);
       const dynamic = new Set(
         resources().flatMap(({ kind, name, source }) => (kind === "cluster" && source === "dynamic" ? [name] : [])),
       );
@@ -18,6 +31,7 @@ export function clustersPage(config: () => ProxyConfig, resources: () => readonl
         cluster,
         addedViaApi: dynamic.has(cluster.name),
         localities: config().endpoints.get(cluster.name)?.localities ?? [],
+        figuresOf,
       }));
       return query.get("format") === "json"
         ? jsonAnswer({ cluster_statuses: clusters.map(toJson) })
@@ -30,9 +44,10 @@ interface ShownCluster {
   readonly cluster: ClusterConfig;
   readonly addedViaApi: boolean;
   readonly localities: readonly LocalityEndpoints[];
+  readonly figuresOf: FiguresOf | undefined;
 }
 
-function toText({ cluster, addedViaApi, localities }: ShownCluster): string {
+function toText({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): string {
   const lines = [`observability_name::${cluster.statName}`];
   const { default: byDefault, high } = cluster.circuitBreakers;
   lines.push(...thresholdLines("default_priority", byDefault), ...thresholdLines("high_priority", high));
@@ -41,6 +56,13 @@ function toText({ cluster, addedViaApi, localities }: ShownCluster): string {
   for (const { locality, priority, endpoints } of localities) {
     for (const endpoint of endpoints) {
       const address = addressText(endpoint.address);
+      const figures = figuresOf?.(cluster.name, address);
+      if (figures !== undefined) {
+        lines.push(
+          `${address}::cx_active::${figures.activeConnections}`,
+          `${address}::rq_active::${figures.activeRequests}`,
+        );
+      }
       lines.push(
         `${address}::hostname::${endpoint.hostname}`,
         `${address}::health_flags::${healthFlags(endpoint)}`,
@@ -64,7 +86,7 @@ function thresholdLines(priority: string, thresholds: CircuitBreakerThresholds):
   ];
 }
 
-function toJson({ cluster, addedViaApi, localities }: ShownCluster): Json {
+function toJson({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): Json {
   return {
     name: cluster.name,
     added_via_api: addedViaApi,
@@ -79,6 +101,7 @@ function toJson({ cluster, addedViaApi, localities }: ShownCluster): Json {
     host_statuses: localities.flatMap(({ locality, priority, endpoints }) =>
       endpoints.map((endpoint) => ({
         address: addressJson(endpoint.address),
+        ...statsJson(figuresOf?.(cluster.name, addressText(endpoint.address))),
         health_status: { eds_health_status: endpoint.healthStatus },
         weight: endpoint.loadBalancingWeight,
         hostname: endpoint.hostname,
@@ -86,6 +109,17 @@ function toJson({ cluster, addedViaApi, localities }: ShownCluster): Json {
         locality: { region: locality.region, zone: locality.zone, sub_zone: locality.subZone },
       })),
     ),
+  };
+}
+
+/** `envoy.admin.v3.HostStatus.stats`; its numbers are 64 bits wide, so text in JSON. */
+function statsJson(figures: EndpointFigures | undefined): { readonly stats?: Json } {
+  if (figures === undefined) return {};
+  return {
+    stats: [
+      { type: "GAUGE", name: "cx_active", value: String(figures.activeConnections) },
+      { type: "GAUGE", name: "rq_active", value: String(figures.activeRequests) },
+    ],
   };
 }
 

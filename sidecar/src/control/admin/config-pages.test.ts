@@ -74,7 +74,11 @@ function update(kind: ResourceUpdate["kind"], name: string, config: unknown): Re
   return { kind, changed: new Map([[name, { name, version: "7", config, unhonoured: [] }]]), removed: [], absent: [] };
 }
 
-function dump(query: string, statuses: readonly ResourceStatus[] = [], prepare?: (a: ConfigAssembler) => void): Json[] {
+async function dump(
+  query: string,
+  statuses: readonly ResourceStatus[] = [],
+  prepare?: (a: ConfigAssembler) => void,
+): Promise<Json[]> {
   const { assembler, bootstrap } = world();
   prepare?.(assembler);
   const page = configDumpPage({
@@ -84,7 +88,7 @@ function dump(query: string, statuses: readonly ResourceStatus[] = [], prepare?:
     statuses: () => statuses,
     typeOf: (kind) => types[kind] as never,
   });
-  const answer = page.answer(new URLSearchParams(query));
+  const answer = await page.answer(new URLSearchParams(query));
   assembler.close();
   return JSON.parse(answer.body).configs;
 }
@@ -102,8 +106,8 @@ function field(json: Json | undefined, key: string): Json | undefined {
   return typeof json === "object" && json !== null ? (json as { readonly [key: string]: Json })[key] : undefined;
 }
 
-test("config_dump has Envoy's shape and field names: static, warming with what was accepted", () => {
-  const configs = dump("");
+test("config_dump has Envoy's shape and field names: static, warming with what was accepted", async () => {
+  const configs = await dump("");
   assert.equal(at(configs, "Bootstrap", "bootstrap.node.id"), "shop/web/1");
   const local = at(configs, "Clusters", "static_clusters.0") as { readonly [key: string]: Json };
   assert.equal(field(local["cluster"], "@type"), "type.googleapis.com/envoy.config.cluster.v3.Cluster");
@@ -119,8 +123,8 @@ test("config_dump has Envoy's shape and field names: static, warming with what w
   assert.equal(at(configs, "Endpoints", ""), undefined);
 });
 
-test("config_dump shows endpoints on request, and serving clusters as active", () => {
-  const configs = dump("include_eds", [], (assembler) => {
+test("config_dump shows endpoints on request, and serving clusters as active", async () => {
+  const configs = await dump("include_eds", [], (assembler) => {
     const { assignment } = sample();
     assembler.update(update("endpoints", "orders-eds", { ...assignment, clusterName: "orders-eds" }));
   });
@@ -131,7 +135,7 @@ test("config_dump shows endpoints on request, and serving clusters as active", (
   assert.equal(at(configs, "Endpoints", `${endpoints}.${address}.port_value`), 80);
 });
 
-test("config_dump tells why resources were refused, held or not", () => {
+test("config_dump tells why resources were refused, held or not", async () => {
   const refused = (name: string): ResourceStatus => ({
     kind: "cluster",
     typeUrl: types.cluster.typeUrl,
@@ -143,7 +147,7 @@ test("config_dump tells why resources were refused, held or not", () => {
     unhonoured: [],
     updatedAtMs: Date.UTC(2026, 0, 2),
   });
-  const configs = dump("", [refused("orders"), refused("other")]);
+  const configs = await dump("", [refused("orders"), refused("other")]);
   const error = {
     details: "lb_policy: no\nname: no",
     version_info: "8",
@@ -153,13 +157,24 @@ test("config_dump tells why resources were refused, held or not", () => {
   assert.deepEqual(at(configs, "Clusters", "dynamic_warming_clusters.1"), { name: "other", error_state: error });
 });
 
-test("clusters come as Envoy's text and as JSON", () => {
+test("clusters come as Envoy's text and as JSON, with what runs towards their endpoints", async () => {
   const { assembler } = world();
+  const json = new URLSearchParams("format=json");
+  const workerWith = (activeConnections: number, activeRequests: number): Json => ({
+    serving: {
+      clusters: [{ name: "local", endpoints: [{ address: "10.0.0.1:80", activeConnections, activeRequests }] }],
+    },
+  });
+  let inspected = [
+    { worker: 1, value: workerWith(2, 0) },
+    { worker: 2, value: workerWith(3, 1) },
+  ];
   const page = clustersPage(
     () => assembler.current(),
     () => assembler.resources(),
+    { inspectWorkers: () => Promise.resolve(inspected) },
   );
-  const text = page.answer(new URLSearchParams()).body;
+  const text = (await page.answer(new URLSearchParams())).body;
   for (const line of [
     "local::observability_name::local",
     "local::default_priority::max_connections::1024",
@@ -167,13 +182,26 @@ test("clusters come as Envoy's text and as JSON", () => {
     "local::10.0.0.1:80::weight::3",
     "local::10.0.0.1:80::health_flags::healthy",
     "local::10.0.0.1:80::zone::a",
+    "local::10.0.0.1:80::cx_active::5",
+    "local::10.0.0.1:80::rq_active::1",
+    "local::/run/x::cx_active::0",
     "local::/run/x::health_flags::/eds_status_draining",
   ])
     assert.ok(text.split("\n").includes(line), `${line}\n${text}`);
-  const [cluster] = JSON.parse(page.answer(new URLSearchParams("format=json")).body).cluster_statuses;
+  const [cluster] = JSON.parse((await page.answer(json)).body).cluster_statuses;
   assert.equal(cluster.name, "local");
   assert.deepEqual(cluster.host_statuses[1].address, { pipe: { path: "/run/x" } });
   assert.equal(cluster.host_statuses[1].health_status.eds_health_status, "DRAINING");
+  assert.deepEqual(cluster.host_statuses[0].stats, [
+    { type: "GAUGE", name: "cx_active", value: "5" },
+    { type: "GAUGE", name: "rq_active", value: "1" },
+  ]);
+
+  // A sum without the worker that does not answer would be wrong.
+  inspected = [inspected[0]!, { worker: 2, value: null }];
+  const partial = (await page.answer(new URLSearchParams())).body;
+  assert.match(partial, /local::10\.0\.0\.1:80::weight::3/);
+  assert.doesNotMatch(partial, /_active/);
   assembler.close();
 });
 

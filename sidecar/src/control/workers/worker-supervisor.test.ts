@@ -322,6 +322,7 @@ describe("traffic workers", () => {
     await client.greeting();
     client.socket.write("block");
     await until(() => JSON.stringify(world?.supervisor.inspect()).includes('"blocked":true'));
+    assert.deepEqual(await world.supervisor.inspectWorkers(10), [{ worker: 1, value: null }]);
     await until(() => JSON.stringify(world?.supervisor.inspect()).includes('"blocked":false'));
     assert.match(world.logged.join(""), /does not answer: something in it blocks worker=1\n.*answers again worker=1/);
     assert.equal(world.metric("workers.watchdog_miss"), 1);
@@ -390,7 +391,7 @@ describe("traffic workers", () => {
   test("inspects its workers from inside", async () => {
     const { supervisor } = await start(2);
     await world!.apply({ "listener/a": listener("a") });
-    const seen = await supervisor.inspectWorkers();
+    const seen = await supervisor.inspectWorkers(5000);
     assert.equal(seen.length, 2);
     assert.match(JSON.stringify(seen), /"accepting":true/);
   });

@@ -114,10 +114,15 @@ export class WorkerSupervisor implements TrafficWorkers {
     this.#enqueue(() => this.#step(update));
   }
 
-  /** What the living workers show of themselves, by their number. */
-  async inspectWorkers(): Promise<readonly { readonly worker: number; readonly value: Json }[]> {
+  async inspectWorkers(withinMs: number): Promise<readonly { readonly worker: number; readonly value: Json }[]> {
     const threads = this.#slots.flatMap(({ thread }) => thread ?? []);
-    return Promise.all(threads.map(async (thread) => ({ worker: thread.id, value: await thread.inspect() })));
+    return Promise.all(
+      threads.map(async (thread) => {
+        const inspected = thread.inspect();
+        const value = (await this.#within(inspected, withinMs)) ? await inspected : null;
+        return { worker: thread.id, value };
+      }),
+    );
   }
 
   inspect(): Json {
