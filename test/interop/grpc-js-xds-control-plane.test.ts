@@ -4,26 +4,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { systemClock } from "@heddle/base";
-import { startControlPlane } from "@heddle/control-plane";
+import { type ControlPlane, startControlPlane } from "@heddle/control-plane";
 import { quietLog, quietMetrics } from "@heddle/xds/testing";
 import { eventually } from "../harness/eventually.ts";
-import { namedServer, xdsCaller } from "./grpc-xds-client.ts";
+import { closeCallers, namedServer, type XdsCaller, xdsCaller } from "./grpc-xds-client.ts";
 
 test("gRPC's own xDS client calls a service of the mesh by name, and follows its files", async (t) => {
   const [first, second] = [await named("first", t), await named("second", t)];
   const mesh = await startMesh(t);
   await mesh.write("orders.yaml", service("orders"));
   await mesh.write("first.yaml", workload("orders-1", "orders", first));
-  const controlPlanePort = await mesh.start();
+  await mesh.start();
 
   for (const name of ["orders.default:80", "orders", "orders.default.svc.cluster.local:80"]) {
-    const caller = xdsCaller({ name, controlPlanePort, nodeId: `interop ${name}` });
-    t.after(() => caller.close());
+    const caller = mesh.caller(name, `interop ${name}`);
     assert.equal(await caller.call(), "first", name);
   }
 
-  const caller = xdsCaller({ name: "orders.default:80", controlPlanePort, nodeId: "interop/follower/1" });
-  t.after(() => caller.close());
+  const caller = mesh.caller("orders.default:80", "interop/follower/1");
   assert.equal(await caller.call(), "first");
   await mesh.write("first.yaml", workload("orders-1", "orders", second));
   await eventually("calls go to the second server", async () => (await caller.call()) === "second");
@@ -37,9 +35,8 @@ test("gRPC's own xDS client follows the routes of an HTTPRoute, to another names
     "workloads.yaml",
     workload("orders-1", "orders", plain) + workload("special-1", "special", special, "other"),
   );
-  const controlPlanePort = await mesh.start();
-  const caller = xdsCaller({ name: "orders.default:80", controlPlanePort, nodeId: "interop/routed/1" });
-  t.after(() => caller.close());
+  await mesh.start();
+  const caller = mesh.caller("orders.default:80", "interop/routed/1");
   assert.equal(await caller.call(), "plain");
   await mesh.write(
     "route.yaml",
@@ -64,12 +61,20 @@ async function named(name: string, t: TestContext): Promise<number> {
 
 async function startMesh(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), "heddle-interop-"));
-  t.after(() => rm(folder, { recursive: true }));
+  const callers: XdsCaller[] = [];
+  let controlPlane: ControlPlane | undefined;
+  t.after(async () => {
+    if (controlPlane !== undefined) {
+      const { port } = controlPlane.adminAddress;
+      await closeCallers(callers, () => connectedNodes(port));
+      await controlPlane.stop();
+    }
+    await rm(folder, { recursive: true });
+  });
   return {
     write: (name: string, text: string) => writeFile(join(folder, name), text),
-    /** The port of xDS. */
-    start: async (): Promise<number> => {
-      const controlPlane = await startControlPlane({
+    start: async (): Promise<void> => {
+      controlPlane = await startControlPlane({
         folders: [folder],
         xdsAddress: { host: "127.0.0.1", port: 0 },
         adminAddress: { host: "127.0.0.1", port: 0 },
@@ -79,10 +84,20 @@ async function startMesh(t: TestContext) {
         metrics: quietMetrics,
         collectMetrics: () => [],
       });
-      t.after(() => controlPlane.stop());
-      return controlPlane.xdsAddress.port;
+    },
+    /** gRPC's client of a service by its name. */
+    caller: (name: string, nodeId: string): XdsCaller => {
+      assert.ok(controlPlane !== undefined, "the mesh was started");
+      const caller = xdsCaller({ name, controlPlanePort: controlPlane.xdsAddress.port, nodeId });
+      callers.push(caller);
+      return caller;
     },
   };
+}
+
+async function connectedNodes(adminPort: number): Promise<number> {
+  const status = (await (await fetch(`http://127.0.0.1:${adminPort}/status`)).json()) as { nodes: unknown[] };
+  return status.nodes.length;
 }
 
 function service(name: string, namespace = "default"): string {

@@ -7,13 +7,12 @@ import { type EncodedResource, resourceFromJson, type Snapshot } from "@heddle/x
 import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
 import { quietLog, quietMetrics, SettableSource } from "@heddle/xds/testing";
 import { eventually } from "../harness/eventually.ts";
-import { listen, namedServer, xdsCaller } from "./grpc-xds-client.ts";
+import { closeCallers, listen, namedServer, type XdsCaller, xdsCaller } from "./grpc-xds-client.ts";
 
 test("gRPC's own xDS client calls a server through our control plane, and follows its endpoints", async (t) => {
   const [first, second] = [await named("first", t), await named("second", t)];
-  const { source, xds, port } = await controlPlane(t, world([first]));
-  const caller = xdsCaller({ name: "orders.default:80", controlPlanePort: port, nodeId: "interop/grpc-js/1" });
-  t.after(() => caller.close());
+  const { source, xds, caller: connect } = await controlPlane(t, world([first]));
+  const caller = connect("interop/grpc-js/1");
   assert.equal(await caller.call(), "first");
 
   source.set(world([second]));
@@ -36,9 +35,8 @@ test("gRPC's own xDS client calls a server through our control plane, and follow
 
 test("a call to a name that does not exist yet waits, and is served when the name comes", async (t) => {
   const server = await named("late", t);
-  const { source, xds, port } = await controlPlane(t, { resources: new Map() });
-  const caller = xdsCaller({ name: "orders.default:80", controlPlanePort: port, nodeId: "interop/grpc-js/2" });
-  t.after(() => caller.close());
+  const { source, xds, caller: connect } = await controlPlane(t, { resources: new Map() });
+  const caller = connect("interop/grpc-js/2");
   const early = caller.call();
   await eventually("the name is asked for", () => xds.nodes()[0]?.types[0]?.ackedVersion !== "");
   source.set(world([server]));
@@ -47,9 +45,8 @@ test("a call to a name that does not exist yet waits, and is served when the nam
 
 test("a resource that the client cannot use is rejected, which is seen here, and the last good one goes on serving", async (t) => {
   const server = await named("good", t);
-  const { source, xds, port } = await controlPlane(t, world([server]));
-  const caller = xdsCaller({ name: "orders.default:80", controlPlanePort: port, nodeId: "interop/grpc-js/3" });
-  t.after(() => caller.close());
+  const { source, xds, caller: connect } = await controlPlane(t, world([server]));
+  const caller = connect("interop/grpc-js/3");
   assert.equal(await caller.call(), "good");
   source.set(world([server], { type: "ORIGINAL_DST", lb_policy: "CLUSTER_PROVIDED" }));
   const rejection = () => xds.nodes()[0]?.types.find(({ rejected }) => rejected !== undefined)?.rejected?.message;
@@ -76,12 +73,19 @@ async function controlPlane(t: TestContext, snapshot: Snapshot) {
   const server = new Server(xdsServerOptions);
   xds.addTo(server);
   const port = await listen(server);
-  t.after(() => {
+  const callers: XdsCaller[] = [];
+  t.after(async () => {
+    await closeCallers(callers, () => xds.nodes().length);
     xds.close();
     server.forceShutdown();
     assert.equal(source.watchers, 0, "every stream has let go of the source");
   });
-  return { source, xds, port };
+  const caller = (nodeId: string): XdsCaller => {
+    const made = xdsCaller({ name: "orders.default:80", controlPlanePort: port, nodeId });
+    callers.push(made);
+    return made;
+  };
+  return { source, xds, caller };
 }
 
 /** A world in which "orders.default:80" is one cluster with an endpoint on each of the ports. */

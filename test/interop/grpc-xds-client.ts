@@ -1,5 +1,6 @@
 import { Client, credentials, Server, ServerCredentials } from "@grpc/grpc-js";
 import { register } from "@grpc/grpc-js-xds";
+import { eventually } from "../harness/eventually.ts";
 
 /*
  * gRPC's own xDS client, which shares no line with ours, and a gRPC service that says who answered. For any control plane.
@@ -27,8 +28,14 @@ export function listen(server: Server): Promise<number> {
   });
 }
 
+export interface XdsCaller {
+  /** The name of the server that answered. */
+  call(): Promise<string>;
+  close(): void;
+}
+
 /** A gRPC client of `xds:///<name>` that knows nothing but where the control plane is. */
-export function xdsCaller({ name, controlPlanePort, nodeId }: XdsCallerOptions) {
+export function xdsCaller({ name, controlPlanePort, nodeId }: XdsCallerOptions): XdsCaller {
   register();
   const bootstrap = {
     xds_servers: [
@@ -45,8 +52,7 @@ export function xdsCaller({ name, controlPlanePort, nodeId }: XdsCallerOptions) 
     "grpc.TEST_ONLY_DO_NOT_USE_IN_PROD.xds_bootstrap_config": JSON.stringify(bootstrap),
   });
   return {
-    /** The name of the server that answered. */
-    call(): Promise<string> {
+    call() {
       return new Promise((resolve, reject) => {
         const deadline = new Date(Date.now() + 5000);
         client.makeUnaryRequest(WHO_AM_I, asIs, asIs, Buffer.alloc(0), { deadline }, (error, value) =>
@@ -56,6 +62,18 @@ export function xdsCaller({ name, controlPlanePort, nodeId }: XdsCallerOptions) 
     },
     close: () => client.close(),
   };
+}
+
+/**
+ * Closes callers and waits until the control plane has seen their streams end. To be done before it stops: a client that
+ * is closed while it waits for its control plane to come back holds this process for ever.
+ */
+export async function closeCallers(
+  callers: readonly { close(): void }[],
+  connectedNodes: () => number | Promise<number>,
+): Promise<void> {
+  for (const caller of callers) caller.close();
+  await eventually("the callers' streams have ended", async () => (await connectedNodes()) === 0);
 }
 
 export interface XdsCallerOptions {
