@@ -78,6 +78,7 @@ const NOWHERE = { region: "", zone: "", subZone: "" };
 function missingIdentity(flags: SidecarFlags, { xds, node }: SidecarBootstrap): string[] {
   if (xds === undefined) return [];
   if (flags.config === undefined) {
+    if (node.id === "") return ["name a bootstrap with -c, or this node with --node-id; see --help"];
     return /^[^/]+\/[^/]+\/[^/]+$/.test(node.id)
       ? []
       : [`--node-id: found "${node.id}", allowed is <namespace>/<workload>/<instance>`];

@@ -136,6 +136,7 @@ function connectionManager(
     acceptHttp10: true,
     defaultHostForHttp10: "",
     proxy100Continue: true,
+    headersWithUnderscoresAction: "ALLOW",
   };
 }
 

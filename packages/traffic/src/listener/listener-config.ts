@@ -98,6 +98,8 @@ export interface HttpConnectionManagerConfig {
   readonly acceptHttp10: boolean;
   readonly defaultHostForHttp10: string;
   readonly proxy100Continue: boolean;
+  /** Of a request's head. Some upstreams take "a_b" and "a-b" for one name. */
+  readonly headersWithUnderscoresAction: "ALLOW" | "REJECT_REQUEST" | "DROP_HEADER";
 }
 
 export interface HttpFilterConfig {

@@ -244,8 +244,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { transport_api_version: { note: "version 3 is the only one", unless: 2 } },
   },
   "envoy.config.core.v3.HttpProtocolOptions": {
-    honoured: `idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection`,
-    refused: { headers_with_underscores_action: "headers with underscores are passed on" },
+    honoured: `idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection
+      headers_with_underscores_action`,
   },
   "envoy.config.core.v3.Http1ProtocolOptions": {
     honoured: "accept_http_10 default_host_for_http_10",

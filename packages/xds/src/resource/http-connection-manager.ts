@@ -70,6 +70,9 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
     acceptHttp10: http1?.flag("accept_http_10") ?? false,
     defaultHostForHttp10: http1?.text("default_host_for_http_10") ?? "",
     proxy100Continue: fields.flag("proxy_100_continue"),
+    headersWithUnderscoresAction:
+      (common?.enumName("headers_with_underscores_action") as Config["headersWithUnderscoresAction"] | undefined) ??
+      "ALLOW",
   };
 }
 
@@ -147,6 +150,7 @@ function encodeCommonOptions(config: Config): LooseJsonObject {
     max_headers_count: unless(MAX_HEADERS_COUNT, config.maxHeadersCount),
     max_stream_duration: durationUnless(0, config.maxStreamDurationMs),
     max_requests_per_connection: unless(0, config.maxRequestsPerConnection),
+    headers_with_underscores_action: unless("ALLOW", config.headersWithUnderscoresAction),
   };
 }
 

@@ -86,6 +86,7 @@ test("what is not set in a connection manager has Envoy's default", () => {
     acceptHttp10: false,
     defaultHostForHttp10: "",
     proxy100Continue: false,
+    headersWithUnderscoresAction: "ALLOW",
   });
 });
 
@@ -101,6 +102,7 @@ test("every honoured field of a connection manager is read", () => {
           max_headers_count: 3,
           max_stream_duration: "4s",
           max_requests_per_connection: 5,
+          headers_with_underscores_action: "DROP_HEADER",
         },
         http_protocol_options: { accept_http_10: true, default_host_for_http_10: "h" },
         server_name: "me",
@@ -159,6 +161,7 @@ test("every honoured field of a connection manager is read", () => {
     acceptHttp10: true,
     defaultHostForHttp10: "h",
     proxy100Continue: true,
+    headersWithUnderscoresAction: "DROP_HEADER",
   });
 });
 

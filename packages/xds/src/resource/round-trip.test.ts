@@ -416,6 +416,7 @@ const manager = record<HttpConnectionManagerConfig>({
   acceptHttp10: fc.boolean(),
   defaultHostForHttp10: fc.constantFrom("", "h"),
   proxy100Continue: fc.boolean(),
+  headersWithUnderscoresAction: fc.constantFrom("ALLOW", "REJECT_REQUEST", "DROP_HEADER"),
 });
 
 const chainMatch = record<FilterChainMatch>({

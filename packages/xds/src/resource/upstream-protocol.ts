@@ -65,7 +65,7 @@ function decodeOlderFields(cluster: Fields): UpstreamProtocol {
 }
 
 function decodeCommon(common: Fields | undefined): Omit<UpstreamProtocol, "upstreamProtocol"> {
-  // Honoured by the listener, and not towards an upstream.
+  // Honoured by the listener, and not towards an upstream; headers_with_underscores_action has no effect there in Envoy.
   if (common?.has("max_stream_duration")) common.report("max_stream_duration", "the route's timeouts hold");
   if (common?.has("max_headers_count")) common.report("max_headers_count", "the listener's limit holds");
   return {

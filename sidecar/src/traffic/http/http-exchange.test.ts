@@ -511,6 +511,45 @@ describe("time", () => {
   });
 });
 
+describe("header names with underscores", () => {
+  const request = "GET / HTTP/1.1\r\nhost: a\r\nx_a: 1\r\nx-b: 2\r\nX_A: 3\r\nc_d: 4\r\n\r\n";
+
+  test("are passed on as they are unless the configuration says otherwise", () => {
+    withHarness({}, (harness, client) => {
+      client.send(request);
+      harness.run();
+      assert.match(harness.upstream().take(), /x_a: 1\r\nx-b: 2\r\nx_a: 3\r\nc_d: 4\r\n/);
+      client.sendEnd();
+      harness.run();
+    });
+  });
+
+  test("are dropped where it says so", () => {
+    withHarness({ manager: { headersWithUnderscoresAction: "DROP_HEADER" } }, (harness, client) => {
+      client.send(request);
+      harness.run();
+      const passedOn = harness.upstream().take();
+      assert.match(passedOn, /x-b: 2\r\n/);
+      assert.doesNotMatch(passedOn, /x_a|c_d/);
+      client.sendEnd();
+      harness.run();
+    });
+  });
+
+  test("or make the request a bad one", () => {
+    withHarness({ manager: { headersWithUnderscoresAction: "REJECT_REQUEST" } }, (harness, client) => {
+      client.send(request);
+      harness.run();
+      assert.match(client.take(), /^HTTP\/1\.1 400 /);
+      client.send("GET / HTTP/1.1\r\nhost: a\r\nx-b: 2\r\n\r\n");
+      harness.run();
+      assert.match(harness.upstream().take(), /x-b: 2\r\n/);
+      client.sendEnd();
+      harness.run();
+    });
+  });
+});
+
 describe("forwarding headers", () => {
   test("at the edge the peer is appended, its request id replaced, internal headers taken away", () => {
     withHarness({ manager: { useRemoteAddress: true } }, (harness, client) => {

@@ -14,24 +14,34 @@ export class RequestPreparation {
   readonly config: HttpConnectionManagerConfig;
   /** Undefined: paths stay as they are. */
   readonly normalization: PathNormalizationOptions | undefined;
+  /** Undefined: names with underscores are as good as others. */
+  readonly underscores: "REJECT_REQUEST" | "DROP_HEADER" | undefined;
 
   constructor(config: HttpConnectionManagerConfig) {
     this.config = config;
     const { normalizePath, mergeSlashes, pathWithEscapedSlashesAction } = config;
     const wanted = normalizePath || mergeSlashes || pathWithEscapedSlashesAction !== "KEEP_UNCHANGED";
+    const { headersWithUnderscoresAction: underscores } = config;
+    this.underscores = underscores === "ALLOW" ? undefined : underscores;
     this.normalization = wanted ? { normalizePath, mergeSlashes, pathWithEscapedSlashesAction } : undefined;
   }
 }
 
 /**
- * Version, path, host, forwarding headers, request id, in Envoy's order. Returns the answer for a request that goes no
+ * Header names, version, path, host, forwarding headers, request id, in Envoy's order. Returns the answer for a request that goes no
  * further.
  */
 export function prepareRequest(
   head: RequestHead,
-  { config, normalization }: RequestPreparation,
+  { config, normalization, underscores }: RequestPreparation,
   exchange: HttpExchange,
 ): LocalReply | undefined {
+  if (underscores !== undefined) {
+    for (let name = underscored(head.headers); name !== undefined; name = underscored(head.headers)) {
+      if (underscores === "REJECT_REQUEST") return UNEXPECTED_UNDERSCORE;
+      head.headers.remove(name);
+    }
+  }
   if (head.httpVersion === "1.0") {
     if (!config.acceptHttp10) return VERSION_TOO_LOW;
     if (head.authority === "") head.authority = config.defaultHostForHttp10;
@@ -47,6 +57,12 @@ export function prepareRequest(
   exchange.downstream = readForwarded(head, config, exchange.downstream);
   exchange.requestId = requestId(head.headers, config, exchange);
   if (config.via !== "") head.headers.append("via", config.via);
+  return undefined;
+}
+
+/** The first name with an underscore. */
+function underscored({ fields }: HeaderMap): string | undefined {
+  for (let i = 0; i < fields.length; i += 2) if (fields[i]!.includes("_")) return fields[i];
   return undefined;
 }
 
@@ -75,5 +91,6 @@ function redirectTo(target: string): LocalReply {
 }
 
 const VERSION_TOO_LOW: LocalReply = { status: 426, details: "low_version" };
+const UNEXPECTED_UNDERSCORE: LocalReply = { status: 400, details: "http1.unexpected_underscore" };
 const NO_HOST: LocalReply = { status: 400, details: "missing_host_header" };
 const BAD_PATH: LocalReply = { status: 400, details: "path_normalization_failed" };

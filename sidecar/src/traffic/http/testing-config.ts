@@ -42,6 +42,7 @@ export const managerConfig: HttpConnectionManagerConfig = {
   acceptHttp10: true,
   defaultHostForHttp10: "",
   proxy100Continue: false,
+  headersWithUnderscoresAction: "ALLOW",
 };
 
 const NO_MUTATIONS = {
