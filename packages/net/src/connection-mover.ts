@@ -1,7 +1,6 @@
-import { closeSync } from "node:fs";
 import { Socket, type SocketConstructorOpts } from "node:net";
 import type { Connection } from "./connection.ts";
-import { loadLibc } from "./libc.ts";
+import { type Libc, loadLibc } from "./libc.ts";
 import { ReadHook } from "./rewrap.ts";
 import { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
 
@@ -30,12 +29,12 @@ export async function connectionMover(): Promise<ConnectionMover | undefined> {
   if (libc === undefined) return undefined;
   return {
     release: (connection) => (connection instanceof SocketConnection ? connection.detach(libc.duplicate) : -1),
-    adopt,
-    close: closeSync,
+    adopt: (descriptor, options) => adopt(libc, descriptor, options),
+    close: (descriptor) => void libc.close(descriptor),
   };
 }
 
-function adopt(descriptor: number, options: ConnectionOptions): Connection {
+function adopt(libc: Libc, descriptor: number, options: ConnectionOptions): Connection {
   const hook = new ReadHook();
   let socket: Socket;
   try {
@@ -43,7 +42,7 @@ function adopt(descriptor: number, options: ConnectionOptions): Connection {
     const socketOptions = { fd: descriptor, allowHalfOpen: true, pauseOnCreate: true, onread: hook.onread };
     socket = new Socket(socketOptions as SocketConstructorOpts);
   } catch (error) {
-    closeSync(descriptor); // a socket that could not be made has not taken it
+    libc.close(descriptor); // a socket that could not be made has not taken it
     throw error;
   }
   return new SocketConnection(socket, options, hook);

@@ -161,7 +161,8 @@ export class Cluster {
     const pool = new Pool(
       endpoint,
       identity,
-      this.#poolOptions,
+      // Who forgets a pool that is empty does not share it.
+      isStray ? this.#poolOptions : { ...this.#poolOptions, sharedAs: this.name },
       this.breaker,
       this.stats,
       this.#env,
