@@ -332,6 +332,19 @@ describe("a pool that is asked", () => {
     });
   });
 
+  test("of a cluster that was replaced does not stand in the way of the new one's", () => {
+    withOther((harness, other) => {
+      const old = harness.runtime.current.clusters.get("app");
+      harness.configure({ clusters: [clusterConfig("app", { maxRequestsPerConnection: 7 })] });
+      carry(harness);
+      const { giver } = other;
+      const [endpoint] = old?.endpoints?.byKey.values() ?? [];
+      assert.ok(giver !== undefined && old !== undefined && endpoint !== undefined);
+      old.pool(endpoint);
+      assert.equal(other.giver, giver);
+    });
+  });
+
   test("gives nothing once it drains", () => {
     withOther((harness, other) => {
       carry(harness);
