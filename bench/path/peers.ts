@@ -84,13 +84,20 @@ backend back
   return start("haproxy", port, ["haproxy", "-db", "-f", config]);
 }
 
-/** The built sidecar, one traffic worker, a static bootstrap; what it runs is what `npm run build` has made. */
-export async function startSidecar(folder: string, upstream: number, entry: string, name = "heddle"): Promise<Peer> {
+/** The built sidecar, a static bootstrap; what it runs is what `npm run build` has made. */
+export async function startSidecar(
+  folder: string,
+  upstream: number,
+  entry: string,
+  name = "heddle",
+  workers = 1,
+): Promise<Peer> {
   if (!existsSync(entry)) throw new Error(`${entry} is not there: run npm run build first`);
   const [port, admin] = [await freePort(), await freePort()];
   const config = join(folder, `${name}.json`);
   writeFileSync(config, JSON.stringify(sidecarBootstrap(port, admin, upstream), null, 2));
-  return start(name, port, [process.execPath, "--max-semi-space-size=4", entry, "-c", config, "--concurrency", "1"]);
+  const flags = ["-c", config, "--concurrency", String(workers)];
+  return start(name, port, [process.execPath, "--max-semi-space-size=4", entry, ...flags]);
 }
 
 function sidecarBootstrap(port: number, admin: number, upstream: number): object {
