@@ -147,6 +147,26 @@ describe("two workers", () => {
     assert.equal(clock.pending, 0);
   });
 
+  test("a pool that asks a hundred times within a second makes connections of its own until the next", () => {
+    const { share, taking, askerPort, ownerPort, giving, has, clock } = pair();
+    has(1);
+    giving.has = 0;
+    const asks = (): number => {
+      let count = 0;
+      while (count < 1000 && share.ask(taking)) {
+        count++;
+        askerPort.deliver();
+        ownerPort.deliver();
+      }
+      return count;
+    };
+    assert.equal(asks(), 100);
+    clock.advance(999);
+    assert.equal(asks(), 0);
+    clock.advance(1);
+    assert.equal(asks(), 100);
+  });
+
   test("a refusal comes back", () => {
     const { share, taking, giving, askerPort, ownerPort, has, clock } = pair();
     has(1);

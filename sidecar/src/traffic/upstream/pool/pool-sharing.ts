@@ -15,7 +15,8 @@ export interface PoolShare {
   /** An idle connection came to the pool (1) or left it (-1). */
   countIdle(change: 1 | -1): void;
   /**
-   * Asks another worker for an idle connection. False: none has one that nobody else of this pool asks for. Otherwise
+   * Asks another worker for an idle connection. False: none has one that nobody else of this pool asks for, or
+   * the pool asks so often that connections of its own are cheaper. Otherwise
    * the taker hears of it, never from within.
    */
   ask(taker: ConnectionTaker): boolean;
