@@ -9,6 +9,7 @@ export const SYSTEM_PACKAGES = [
   "iproute2",
   "procps",
   "nghttp2-client",
+  "strace",
   "python3-grpcio",
 ] as const;
 

@@ -1,9 +1,20 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Memory, measure, median, memory, type Sample } from "./measure.ts";
-import { type Peer, startHaproxy, startNginx, startSidecar, startUpstream, stop } from "./peers.ts";
+import {
+  freePort,
+  type Peer,
+  startAdsSidecar,
+  startControlPlane,
+  startHaproxy,
+  startNginx,
+  startSidecar,
+  startUpstream,
+  stop,
+} from "./peers.ts";
 
 const DEFAULT_ENTRY = join(import.meta.dirname, "../../sidecar/dist/bundle/main.js");
 
@@ -17,6 +28,12 @@ const MANY_WORKERS_LOADS = [
   { name: "HTTP/1, a connection for each request, one at a time", path: "/small", connections: 1, close: true },
   { name: "HTTP/1, a connection for each request, 8 at a time", path: "/small", connections: 8, close: true },
 ] as const;
+
+/** What is to be reached, of the sidecar that has everything by ADS and no traffic. */
+const IDLE_GOAL = { readyMs: 700, rssMb: 115, privateDirtyMb: 55 };
+
+/** Until what starting has left is given back. */
+const SETTLE_MS = 3000;
 
 /**
  * The built sidecar beside HAProxy and nginx in front of the same upstream, alternating in one run: on a noisy machine
@@ -38,6 +55,7 @@ export async function pathBench(args: readonly string[]): Promise<void> {
   const peers: Peer[] = [];
   const upstream = await startUpstream(folder);
   try {
+    await printIdleWithAds(folder, upstream.port, [values.entry, values.against ?? []].flat(), Number(values.rounds));
     peers.push(await startHaproxy(folder, upstream.port));
     peers.push(await startNginx(folder, upstream.port));
     const workers = Number(values.concurrency);
@@ -45,6 +63,7 @@ export async function pathBench(args: readonly string[]): Promise<void> {
     if (values.against !== undefined)
       peers.push(await startSidecar(folder, upstream.port, values.against, "against", workers));
 
+    await sleep(SETTLE_MS);
     const idle = new Map(peers.map((peer) => [peer, memory(peer.process.pid!)]));
     for (const load of workers > 1 ? [...LOADS, ...MANY_WORKERS_LOADS] : LOADS) {
       const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]));
@@ -60,6 +79,42 @@ export async function pathBench(args: readonly string[]): Promise<void> {
     for (const peer of [...peers, upstream]) await stop(peer);
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Start-up and memory as in a mesh: one listener, route configuration, cluster and endpoint from our control plane. */
+async function printIdleWithAds(
+  folder: string,
+  upstream: number,
+  entries: readonly string[],
+  rounds: number,
+): Promise<void> {
+  const port = await freePort();
+  const controlPlane = await startControlPlane(folder, port, upstream);
+  const seen = entries.map((): (Memory & { readonly readyMs: number })[] => []);
+  try {
+    for (let round = 0; round < rounds; round += 1) {
+      for (const [index, entry] of entries.entries()) {
+        const sidecar = await startAdsSidecar(controlPlane, port, entry);
+        await sleep(SETTLE_MS);
+        seen[index]!.push({ readyMs: sidecar.readyMs, ...memory(sidecar.process.pid!) });
+        await stop(sidecar);
+      }
+    }
+  } finally {
+    await stop(controlPlane);
+  }
+  const row = (of: (field: keyof typeof IDLE_GOAL) => number): object => ({
+    "ready ms": round(of("readyMs"), 0),
+    "RSS MB": round(of("rssMb"), 1),
+    "private dirty MB": round(of("privateDirtyMb"), 1),
+  });
+  const rows = seen.map((samples) => row((field) => median(samples.map((sample) => sample[field]))));
+  console.log(`\nIdle with ADS, ${SETTLE_MS / 1000} s after it is ready`);
+  console.table({
+    sidecar: rows[0],
+    ...(rows[1] && { against: rows[1] }),
+    "at most": row((field) => IDLE_GOAL[field]),
+  });
 }
 
 function urlOf(peer: Peer, path: string): string {

@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { NODE_FLAGS } from "@heddle/sidecar";
 
 /** A proxy under test: listens on `port` and forwards everything to one upstream. */
 export interface Peer {
@@ -92,66 +94,95 @@ export async function startSidecar(
   name = "heddle",
   workers = 1,
 ): Promise<Peer> {
-  if (!existsSync(entry)) throw new Error(`${entry} is not there: run npm run build first`);
   const [port, admin] = [await freePort(), await freePort()];
-  const config = join(folder, `${name}.json`);
-  writeFileSync(config, JSON.stringify(sidecarBootstrap(port, admin, upstream), null, 2));
-  const flags = ["-c", config, "--concurrency", String(workers)];
-  return start(name, port, [process.execPath, "--max-semi-space-size=4", entry, ...flags]);
-}
-
-function sidecarBootstrap(port: number, admin: number, upstream: number): object {
-  const address = (portValue: number): object => ({ socket_address: { address: "127.0.0.1", port_value: portValue } });
-  return {
-    node: { id: "default/bench/1", cluster: "bench" },
+  const bootstrap = {
+    node: { id: NODE_ID, cluster: "bench" },
     admin: { address: address(admin) },
     static_resources: {
-      listeners: [
-        {
-          name: "front",
-          address: address(port),
-          filter_chains: [
-            {
-              filters: [
-                {
-                  name: "envoy.filters.network.http_connection_manager",
-                  typed_config: {
-                    "@type":
-                      "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                    stat_prefix: "front",
-                    use_remote_address: true,
-                    route_config: {
-                      name: "local",
-                      virtual_hosts: [
-                        { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "up" } }] },
-                      ],
-                    },
-                    http_filters: [
-                      {
-                        name: "envoy.filters.http.router",
-                        typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
-                      },
-                    ],
-                  },
-                },
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: [
-        {
-          name: "up",
-          type: "STATIC",
-          connect_timeout: "5s",
-          load_assignment: {
-            cluster_name: "up",
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(upstream) } }] }],
-          },
-        },
-      ],
+      listeners: [listener(port, { route_config: ROUTES })],
+      clusters: [{ ...CLUSTER, type: "STATIC", load_assignment: endpoints(upstream) }],
     },
   };
+  const config = join(folder, `${name}.json`);
+  writeFileSync(config, JSON.stringify(bootstrap, null, 2));
+  return start(name, port, [...sidecarCommand(entry, workers), "-c", config]);
+}
+
+/** Our control plane, from source, with the static bootstrap's resources as four of their own: what ADS streams. */
+export async function startControlPlane(folder: string, sidecarPort: number, upstream: number): Promise<Peer> {
+  const ads = { resource_api_version: "V3", ads: {} };
+  const resources = [
+    {
+      "@type": `${TYPES}.listener.v3.Listener`,
+      ...listener(sidecarPort, { rds: { route_config_name: ROUTES.name, config_source: ads } }),
+    },
+    { "@type": `${TYPES}.route.v3.RouteConfiguration`, ...ROUTES },
+    { "@type": `${TYPES}.cluster.v3.Cluster`, ...CLUSTER, type: "EDS", eds_cluster_config: { eds_config: ads } },
+    { "@type": `${TYPES}.endpoint.v3.ClusterLoadAssignment`, ...endpoints(upstream) },
+  ];
+  const config = join(folder, "mesh");
+  mkdirSync(config, { recursive: true });
+  writeFileSync(join(config, "mesh.json"), JSON.stringify({ resources }, null, 2));
+  const [port, admin] = [await freePort(), await freePort()];
+  const entry = fileURLToPath(import.meta.resolve("@heddle/control-plane/main"));
+  const addresses = ["--xds-address", `127.0.0.1:${port}`, "--admin-address", `127.0.0.1:${admin}`];
+  const command = [
+    process.execPath,
+    ...process.execArgv,
+    entry,
+    "--config",
+    config,
+    "--log-level",
+    "error",
+    ...addresses,
+  ];
+  return start("control plane", port, command);
+}
+
+/** The built sidecar, one traffic worker, everything by delta ADS; `port` is where the control plane tells it to listen. */
+export async function startAdsSidecar(controlPlane: Peer, port: number, entry: string, name = "heddle"): Promise<Peer> {
+  const flags = ["--control-plane", `127.0.0.1:${controlPlane.port}`, "--node-id", NODE_ID];
+  return start(name, port, [...sidecarCommand(entry), ...flags, "--admin-address", `127.0.0.1:${await freePort()}`]);
+}
+
+function sidecarCommand(entry: string, workers = 1): string[] {
+  if (!existsSync(entry)) throw new Error(`${entry} is not there: run npm run build first`);
+  return [process.execPath, ...NODE_FLAGS, entry, "--concurrency", String(workers)];
+}
+
+const NODE_ID = "default/bench/1";
+const TYPES = "type.googleapis.com/envoy.config";
+const EXTENSIONS = "type.googleapis.com/envoy.extensions.filters";
+
+const CLUSTER = { name: "up", connect_timeout: "5s" };
+
+const ROUTES = {
+  name: "local",
+  virtual_hosts: [
+    { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: CLUSTER.name } }] },
+  ],
+};
+
+function listener(port: number, routes: object): object {
+  const manager = {
+    "@type": `${EXTENSIONS}.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: "front",
+    use_remote_address: true,
+    ...routes,
+    http_filters: [
+      { name: "envoy.filters.http.router", typed_config: { "@type": `${EXTENSIONS}.http.router.v3.Router` } },
+    ],
+  };
+  const filter = { name: "envoy.filters.network.http_connection_manager", typed_config: manager };
+  return { name: "front", address: address(port), filter_chains: [{ filters: [filter] }] };
+}
+
+function endpoints(port: number): object {
+  return { cluster_name: CLUSTER.name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] };
+}
+
+function address(port: number): object {
+  return { socket_address: { address: "127.0.0.1", port_value: port } };
 }
 
 async function start(name: string, port: number, [command, ...args]: readonly string[]): Promise<Peer> {

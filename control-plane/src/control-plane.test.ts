@@ -13,7 +13,7 @@ import {
 } from "@heddle/proto";
 import { ReportClient, type SidecarReport, xdsDial } from "@heddle/xds/client";
 import { quietLog, quietMetrics } from "@heddle/xds/testing";
-import { adminUrl } from "./admin/admin-server.ts";
+import { adminUrl } from "./admin/serve-admin.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { formatHostPort, ListenError } from "./serve/address.ts";
 

@@ -2,9 +2,9 @@ import type { Clock } from "@heddle/base";
 import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
 import { makeResourceTypes } from "@heddle/xds";
 import { ReportServer, XdsServer } from "@heddle/xds/server";
-import { serveAdmin } from "./admin/admin-server.ts";
 import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
+import { serveAdmin } from "./admin/serve-admin.ts";
 import type { HostPort } from "./serve/address.ts";
 import { serveXds } from "./serve/serve-xds.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
@@ -46,7 +46,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
   const served = await serveXds(xds, reports, xdsAddress);
   const pages = adminPages({ identifier, sources, snapshots, nodes: new NodeStatuses(xds, reports), collectMetrics });
-  const admin = await serveAdmin(pages, adminAddress).catch(async (error: unknown) => {
+  const admin = await serveAdmin(pages, adminAddress, log).catch(async (error: unknown) => {
     await served.close();
     throw error;
   });

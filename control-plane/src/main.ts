@@ -1,12 +1,11 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
-import { systemClock } from "@heddle/base";
+import { StopReason, systemClock } from "@heddle/base";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { startControlPlane } from "./control-plane.ts";
 import { type Flags, HELP, parseFlags } from "./flags.ts";
 import { formatHostPort, ListenError } from "./serve/address.ts";
-import { onStopReason } from "./stop-reason.ts";
 
 /* The control plane's program: flags in, exit code out. */
 
@@ -33,7 +32,7 @@ async function run(flags: Flags): Promise<void> {
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
 
   const stopped = Promise.withResolvers<string>();
-  onStopReason(flags.exitWithParent, clock, stopped.resolve);
+  const reasons = StopReason.ofProcess(flags.exitWithParent, clock, stopped.resolve);
   try {
     const controlPlane = await startControlPlane({
       ...flags,
@@ -56,6 +55,7 @@ async function run(flags: Flags): Promise<void> {
     log.error(error.message);
     process.exitCode = 1;
   }
+  reasons.close();
   // Standard input and signal handlers would keep the process; everything that it owned has been ended.
   process.exit();
 }

@@ -1,1 +1,1 @@
-export {};
+export { NODE_FLAGS } from "./node-flags.ts";

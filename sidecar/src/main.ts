@@ -1,11 +1,10 @@
 import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
-import { type Result, systemClock } from "@heddle/base";
+import { StopReason, systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
 import { createLog } from "@heddle/telemetry";
-import { httpFilterRegistry, makeResourceTypes, type ResourceTypes } from "@heddle/xds";
-import { type SidecarStart, sidecarBootstrap } from "./bootstrap.ts";
-import { StopReason } from "./control/stop-reason.ts";
+import { httpFilterRegistry, makeResourceTypes } from "@heddle/xds";
+import { sidecarBootstrap } from "./bootstrap.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./flags.ts";
 import { startSidecar } from "./sidecar.ts";
@@ -38,18 +37,17 @@ async function run(flags: SidecarFlags): Promise<number> {
   const log = createLog({ level: logLevel, format: logFormat, clock, write });
 
   const filterFolder = resolve(flags.config?.type === "file" ? dirname(flags.config.path) : ".");
-  const modules = new FilterModules(filterFolder);
+  const modules = new FilterModules(filterFolder, { loadOnParse: true });
   const types = makeResourceTypes({ httpFilters: httpFilterRegistry(builtInFilters(modules)) });
-  const start = await readStart(flags, modules, types);
+  const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types);
   if (!start.ok) {
     complain(start.error);
     return 2;
   }
 
   const stop = Promise.withResolvers<string>();
-  const parent = flags.exitWithParent ? { stdin: process.stdin, parentId: () => process.ppid } : undefined;
   let askedToStop = (reason: string): void => stop.resolve(reason);
-  const reasons = new StopReason({ events: process, parent }, clock, (reason) => askedToStop(reason));
+  const reasons = StopReason.ofProcess(flags.exitWithParent, clock, (reason) => askedToStop(reason));
 
   const resolver = new NameResolver();
   const opener = await socketOpener();
@@ -92,20 +90,6 @@ async function run(flags: SidecarFlags): Promise<number> {
   await sidecar.value.stop();
   reasons.close();
   return 0;
-}
-
-/** Reads the bootstrap, a second time if it names modules: what they get is checked once they have been loaded. */
-async function readStart(
-  flags: SidecarFlags,
-  modules: FilterModules,
-  types: ResourceTypes,
-): Promise<Result<SidecarStart, readonly string[]>> {
-  const read = (): Result<SidecarStart, readonly string[]> =>
-    sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types);
-  const first = read();
-  if (!first.ok) return first;
-  const prepared = await modules.prepare(first.value.bootstrap.listeners);
-  return prepared.ok ? read() : prepared;
 }
 
 function complain(faults: readonly string[]): void {

@@ -1,15 +1,15 @@
 import { type Clock, err, type Inspectable, type Json, ok, type Result, type Timer } from "@heddle/base";
 import { type AssembledResource, ConfigAssembler, LaneBook } from "@heddle/config";
 import { type Log, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
+import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
 import type { ResourceTypes } from "@heddle/xds";
 import { ReportClient, type ResourceStatus, type SidecarReport, XdsClient, xdsDial } from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
 import { addressText } from "./control/admin/address-form.ts";
-import type { AdminPage } from "./control/admin/admin-page.ts";
-import { AdminServer } from "./control/admin/admin-server.ts";
 import { clustersPage } from "./control/admin/cluster-pages.ts";
 import { configDumpPage } from "./control/admin/config-dump.ts";
+import { listenAdmin } from "./control/admin/listen-admin.ts";
 import { serverGauges } from "./control/admin/server-gauges.ts";
 import { type ServerState, serverPages } from "./control/admin/server-pages.ts";
 import { statsPages } from "./control/admin/stats-pages.ts";
@@ -116,8 +116,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     reports.changed();
   };
 
-  const admin = bootstrap.admin === undefined ? undefined : new AdminServer(bootstrap.admin, adminPages(), log);
-  const listening = admin === undefined ? ok(undefined) : await admin.listen();
+  const admin = new AdminServer(adminPages(), log);
+  const listening = bootstrap.admin === undefined ? ok(undefined) : await listenAdmin(admin, bootstrap.admin);
   if (!listening.ok) return err(listening.error);
   if (listening.value !== undefined) log.info("admin is up", { address: addressText(listening.value) });
 
@@ -128,7 +128,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     assembler.close();
     dns.close();
     await workers.stop(drainTimeMs);
-    await admin?.close();
+    await admin.close();
   };
 
   const started = workers.start();

@@ -17,6 +17,7 @@ import { FilterModules } from "./traffic/filter/filter-modules.ts";
 const folder = mkdtempSync(join(tmpdir(), "heddle-worker-"));
 after(() => rmSync(folder, { recursive: true }));
 const accessLog = join(folder, "access.log");
+const connectionLog = join(folder, "connections.log");
 const types = makeResourceTypes({ httpFilters: httpFilterRegistry(builtInFilters(new FilterModules(folder))) });
 
 interface Wanted {
@@ -49,6 +50,12 @@ static_resources:
   listeners:
   - name: in
     address: { socket_address: { address: 127.0.0.1, port_value: ${port} } }
+    access_log:
+    - name: connections
+      typed_config:
+        "@type": ${file}
+        path: "${connectionLog}"
+        log_format: { text_format_source: { inline_string: "%DOWNSTREAM_LOCAL_PORT% %BYTES_RECEIVED% %BYTES_SENT% %PROTOCOL% %RESPONSE_FLAGS%\\n" } }
     filter_chains:
     - filters:
       - name: http
@@ -209,6 +216,7 @@ describe("the traffic worker", () => {
     servers = [];
     agent = new Agent({ keepAlive: true });
     writeFileSync(accessLog, "");
+    writeFileSync(connectionLog, "");
   });
 
   afterEach(async () => {
@@ -227,6 +235,7 @@ describe("the traffic worker", () => {
     assert.deepEqual(await ask("/x"), { status: 200, body: "a /x 0" });
     assert.deepEqual(await ask("/up", Buffer.alloc(3_000_000)), { status: 200, body: "a /up 3000000" });
     await until(() => mesh.metric("cluster.upstream_rq_2xx") === 2);
+    const { port } = mesh;
     agent.destroy();
     await mesh.supervisor.stop(1000);
     const lines = readFileSync(accessLog, "utf8").trim().split("\n");
@@ -235,6 +244,8 @@ describe("the traffic worker", () => {
       lines[0] ?? "",
       new RegExp(`^\\[\\d{4}-.*Z\\] "GET /x HTTP/1\\.1" 200 - 0 6 .*"127\\.0\\.0\\.1:${a.port}"$`),
     );
+    // The agent keeps one connection, which carried both.
+    assert.match(readFileSync(connectionLog, "utf8"), new RegExp(`^${port} 3000[1-9]\\d\\d [1-9]\\d+ - -\n$`));
   });
 
   test("a changed route is in force for the next request and leaves the running one alone", async () => {

@@ -1,11 +1,11 @@
 import type { Inspectable, Json } from "@heddle/base";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
 import { toProtoJson, typeNameOf } from "@heddle/proto";
-import { formatPrometheus, type SeriesValue } from "@heddle/telemetry";
+import { formatPrometheus, PROMETHEUS_CONTENT_TYPE, type SeriesValue } from "@heddle/telemetry";
+import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { EncodedResource, Snapshot } from "@heddle/xds";
 import type { Snapshots } from "../snapshot/snapshots.ts";
 import type { Sources } from "../source/sources.ts";
-import type { AdminPage } from "./admin-server.ts";
 
 /** What the pages show. */
 export interface AdminSubjects {
@@ -21,23 +21,29 @@ export function adminPages(subjects: AdminSubjects): readonly AdminPage[] {
   return [
     {
       path: "/ready",
-      summary: "200 once every source has synchronised, 503 before",
-      answer: () =>
-        isReady(subjects) ? { status: 200, body: "ready\n" } : { status: 503, body: "waiting for sources\n" },
+      method: "GET",
+      help: "200 once every source has synchronised, 503 before",
+      answer: () => (isReady(subjects) ? { body: "ready\n" } : { status: 503, body: "waiting for sources\n" }),
     },
     {
       path: "/status",
-      summary: "who is connected, what each accepted or rejected, and what is wrong with the configuration",
-      answer: () => ({ status: 200, body: status(subjects) }),
+      method: "GET",
+      help: "who is connected, what each accepted or rejected, and what is wrong with the configuration",
+      answer: () => jsonAnswer(status(subjects)),
     },
     {
       path: "/metrics",
-      summary: "counters and gauges, as Prometheus reads them",
-      answer: () => ({ status: 200, body: formatPrometheus([...subjects.collectMetrics()]) }),
+      method: "GET",
+      help: "counters and gauges, as Prometheus reads them",
+      answer: () => ({
+        contentType: PROMETHEUS_CONTENT_TYPE,
+        body: formatPrometheus([...subjects.collectMetrics()]),
+      }),
     },
     {
       path: "/config",
-      summary: "the resources of each connected node by version; ?node=ID shows those of one in full",
+      method: "GET",
+      help: "the resources of each connected node by version; ?node=ID shows those of one in full",
       answer: (query) => config(subjects, query.get("node")),
     },
   ];
@@ -69,13 +75,13 @@ function diagnosticJson(diagnostic: Diagnostic): Json {
   return { ...diagnostic, text: formatDiagnostic(diagnostic) };
 }
 
-function config({ snapshots }: AdminSubjects, node: string | null): { status: number; body: Json } {
+function config({ snapshots }: AdminSubjects, node: string | null): AdminAnswer {
   const current = snapshots.current();
   if (node === null)
-    return { status: 200, body: Object.fromEntries([...current].map(([id, s]) => [id, snapshotJson(s, versionOf)])) };
+    return jsonAnswer(Object.fromEntries([...current].map(([id, s]) => [id, snapshotJson(s, versionOf)])));
   const snapshot = current.get(node);
-  if (snapshot === undefined) return { status: 404, body: { error: `no node "${node}" is connected` } };
-  return { status: 200, body: snapshotJson(snapshot, contentOf) };
+  if (snapshot === undefined) return { ...jsonAnswer({ error: `no node "${node}" is connected` }), status: 404 };
+  return jsonAnswer(snapshotJson(snapshot, contentOf));
 }
 
 function snapshotJson(snapshot: Snapshot, show: (typeName: string, resource: EncodedResource) => Json): Json {

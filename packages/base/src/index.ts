@@ -7,4 +7,5 @@ export { type Failure, type FailureKind, type FailureSide, failure, type RetryAd
 export type { Inspectable, Json } from "./json.ts";
 export { Live } from "./live.ts";
 export { err, ok, type Result } from "./result.ts";
+export { StopReason, type StopSignals } from "./stop-reason.ts";
 export { callbackTimer, TimerWheel, WheelTimer } from "./timer-wheel.ts";

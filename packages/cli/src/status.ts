@@ -40,6 +40,12 @@ export async function readStatus(adminUrl: string): Promise<Result<StatusReport,
   }
 }
 
+/** The ids of the nodes that are connected; none where the control plane does not answer. */
+export async function connectedNodes(adminUrl: string): Promise<ReadonlySet<string>> {
+  const status = await readStatus(adminUrl);
+  return new Set(status.ok ? status.value.nodes.map(({ id }) => id) : []);
+}
+
 /** One line for everything that is wrong: faults of files, and what nodes have refused. */
 export function troubles(status: StatusReport): string[] {
   return [

@@ -37,8 +37,9 @@ function fieldRows(rules: MessageRules["refused"], verdict: string): string[] {
   return Object.entries(rules ?? {})
     .toSorted(byFirst)
     .map(([field, rule]) => {
-      const note = typeof rule === "string" ? rule : `${rule.note} (\`${String(rule.unless)}\` is accepted)`;
-      return `| \`${field}\` | ${verdict} | ${note.replaceAll("|", "\\|")} |`;
+      const { note, unless } = typeof rule === "string" ? { note: rule } : rule;
+      const accepted = unless === undefined ? "" : ` (\`${String(unless)}\` is accepted)`;
+      return `| \`${field}\` | ${verdict} | ${note.replaceAll("|", "\\|")}${accepted} |`;
     });
 }
 

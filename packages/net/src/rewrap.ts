@@ -100,18 +100,24 @@ export function stopReading(socket: Socket): void {
  * A socket's descriptor, asked for before each use: once the socket is destroyed its number is given to the next
  * connection. Node lets go of the handle in the same step in which it closes it, so a number that was read from a handle
  * is good as long as the socket has that handle. (Reading it each time is a call into C++, 80 ns.)
+ *
+ * A TLS socket has none: its handle tells the number of the socket beneath it, and what is written there goes out as it
+ * is, unencrypted and between two records.
  */
 export class Descriptor {
   readonly #socket: WithHandle;
+  readonly #encrypted: boolean;
   #handle: Handle | null = null;
   #number = -1;
 
   constructor(socket: Socket) {
     this.#socket = socket as unknown as WithHandle;
+    this.#encrypted = "encrypted" in socket; // by which Node tells a TLSSocket
   }
 
-  /** -1: the socket is gone, or not there yet. */
+  /** -1: the socket is gone, not there yet, or encrypted. */
   get current(): number {
+    if (this.#encrypted) return -1;
     const handle = this.#socket._handle;
     if (handle === this.#handle && handle !== null && this.#number >= 0) return this.#number;
     this.#handle = handle;

@@ -1,3 +1,4 @@
+import { connectedNodes } from "../status.ts";
 import type { PlannedWorkload } from "./plan.ts";
 import { formatTable } from "./table.ts";
 
@@ -44,14 +45,5 @@ async function ask(url: string, host: string): Promise<{ status: number; body: s
     return { status: response.status, body: (await response.text()).slice(0, 160) };
   } catch (error) {
     return { status: 0, body: String((error as Error).cause ?? error) };
-  }
-}
-
-async function connectedNodes(adminUrl: string): Promise<ReadonlySet<string>> {
-  try {
-    const status = (await (await fetch(`${adminUrl}/status`)).json()) as { nodes: { id: string }[] };
-    return new Set(status.nodes.map(({ id }) => id));
-  } catch {
-    return new Set();
   }
 }

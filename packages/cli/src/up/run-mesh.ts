@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Clock } from "@heddle/base";
 import { formatDiagnostic } from "@heddle/config";
 import { programArgv } from "../program.ts";
+import { connectedNodes } from "../status.ts";
 import { checkMesh } from "./check-mesh.ts";
 import { Children } from "./children.ts";
 import { followStatus } from "./follow-status.ts";
@@ -28,7 +29,8 @@ export interface MeshOptions {
   readonly stop: Promise<string>;
 }
 
-const READY_WITHIN_MS = 20_000;
+/** Nine Node processes on two busy cores take their time. */
+const READY_WITHIN_MS = 40_000;
 
 /** Runs the mesh of a folder until told to stop; with `check` until its requests are answered. Returns the exit code. */
 export async function runMesh(options: MeshOptions): Promise<number> {
@@ -79,7 +81,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
           workloads: workloads.map((w, i) => jsonOf(w, pids[i]!)),
         }),
       );
-    else print(formatTable(workloads.map(rowOf), HEAD));
+    else print(await meshTable(workloads, adminUrl));
     if (options.check) return (await checkMesh(workloads, adminUrl, print)) ? 0 : 1;
 
     if (!options.json) {
@@ -88,7 +90,12 @@ export async function runMesh(options: MeshOptions): Promise<number> {
       );
       print(`following the files of ${folder}; Ctrl-C ends everything`);
     }
-    follower = followStatus(adminUrl, clock, print);
+    follower = followStatus(
+      adminUrl,
+      workloads.map(({ nodeId }) => nodeId),
+      clock,
+      print,
+    );
     const ended = await Promise.race([options.stop.then(() => undefined), children.failed]);
     if (ended === undefined) return 0;
     print(`stopping, since ${ended}`);
@@ -154,17 +161,28 @@ function startApplication(
   });
 }
 
-const HEAD = ["SERVICE", "URL (THROUGH ITS SIDECAR)", "APPLICATION", "CALLS OTHERS THROUGH", "SIDECAR ADMIN"];
-
-function rowOf(workload: PlannedWorkload): readonly string[] {
-  const { spec, applicationPort, outboundPort, adminPort } = workload;
-  return [
-    spec.name,
-    urlOf(workload),
-    `127.0.0.1:${applicationPort}`,
-    `http_proxy=http://127.0.0.1:${outboundPort}`,
-    `http://127.0.0.1:${adminPort}`,
-  ];
+/** Where everything is, and who is connected to the control plane. */
+async function meshTable(workloads: readonly PlannedWorkload[], adminUrl: string): Promise<string> {
+  const connected = await connectedNodes(adminUrl);
+  const rows = workloads.map((workload) => {
+    const { spec, nodeId, applicationPort, outboundPort, adminPort } = workload;
+    return [
+      spec.name,
+      urlOf(workload),
+      connected.has(nodeId) ? "connected" : "not yet",
+      `127.0.0.1:${applicationPort}`,
+      `http_proxy=http://127.0.0.1:${outboundPort}`,
+      `http://127.0.0.1:${adminPort}`,
+    ];
+  });
+  return formatTable(rows, [
+    "SERVICE",
+    "URL (THROUGH ITS SIDECAR)",
+    "SIDECAR IS",
+    "APPLICATION",
+    "CALLS OTHERS THROUGH",
+    "SIDECAR ADMIN",
+  ]);
 }
 
 function jsonOf(

@@ -27,6 +27,8 @@ export class ClusterAssembly {
   readonly #assignments = new Map<string, Versioned<EndpointsConfig>>();
   /** Cluster names by the service name that their active or warming version asks for. */
   readonly #users = new Map<string, Set<string>>();
+  /** Clusters that are gone and may still be in the draft. */
+  readonly #removed = new Set<string>();
   /** Clusters that have no active version yet. */
   #unserved = 0;
   /** What the getters last answered, kept until it changes: a step that brings endpoints must not walk all clusters. */
@@ -71,8 +73,26 @@ export class ClusterAssembly {
     state.active = undefined;
     state.warming = undefined;
     this.#noteUsers(name, state);
-    this.#draft.drop("cluster", name);
-    this.#draft.drop("endpoints", name);
+    this.#removed.add(name);
+  }
+
+  /**
+   * Takes removed clusters out of what serves. To be called when nothing that serves waits to be replaced: until then a
+   * route configuration that serves on may still need them.
+   */
+  dropRemoved(): void {
+    for (const name of this.#removed) {
+      if (this.#clusters.get(name)?.active !== undefined) continue; // it is back
+      this.#draft.drop("cluster", name);
+      this.#draft.drop("endpoints", name);
+    }
+    this.#removed.clear();
+  }
+
+  /** Whether the cluster has come and does not serve yet in any version. */
+  isWarming(name: string): boolean {
+    const state = this.#clusters.get(name);
+    return state !== undefined && state.active === undefined;
   }
 
   /** An assignment came, or came again unchanged, under that service name. Names nobody asks for are ignored. */

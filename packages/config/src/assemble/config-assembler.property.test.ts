@@ -14,7 +14,8 @@ const name = fc.constantFrom(...NAMES);
 type Event =
   | { readonly type: "cluster"; readonly name: string; readonly service: string | undefined }
   | { readonly type: "listener"; readonly name: string; readonly routes: readonly string[] }
-  | { readonly type: "send"; readonly kind: "endpoints" | "route-configuration"; readonly name: string }
+  | { readonly type: "endpoints"; readonly name: string }
+  | { readonly type: "routes"; readonly name: string; readonly clusters: readonly string[] }
   | { readonly type: "refresh" | "absent"; readonly kind: "endpoints" | "route-configuration"; readonly name: string }
   | { readonly type: "remove"; readonly kind: ResourceKind; readonly name: string }
   | { readonly type: "wait"; readonly ms: number };
@@ -23,7 +24,8 @@ const referenced = fc.constantFrom("endpoints" as const, "route-configuration" a
 const event: fc.Arbitrary<Event> = fc.oneof(
   fc.record({ type: fc.constant("cluster" as const), name, service: fc.option(name, { nil: undefined }) }),
   fc.record({ type: fc.constant("listener" as const), name, routes: fc.uniqueArray(name, { maxLength: 2 }) }),
-  fc.record({ type: fc.constant("send" as const), kind: referenced, name }),
+  fc.record({ type: fc.constant("endpoints" as const), name }),
+  fc.record({ type: fc.constant("routes" as const), name, clusters: fc.uniqueArray(name, { maxLength: 2 }) }),
   fc.record({ type: fc.constantFrom("refresh" as const, "absent" as const), kind: referenced, name }),
   fc.record({
     type: fc.constant("remove" as const),
@@ -53,6 +55,8 @@ class World {
   /** What was last said. */
   readonly #clusters = new Map<string, ClusterConfig>();
   readonly #listeners = new Map<string, ListenerConfig>();
+  readonly #clustersOfRoutes = new Map<string, readonly string[]>();
+  readonly #lastRoutes = new Map<string, unknown>();
   readonly #assembler = new ConfigAssembler({
     clock: this.#clock,
     staticListeners: [],
@@ -81,8 +85,12 @@ class World {
       case "listener":
         this.#sendListener(listener(event.name, event.routes));
         break;
-      case "send":
-        this.#send(event.kind, event.name, bodyOf(event.kind, event.name));
+      case "endpoints":
+        this.#send("endpoints", event.name, endpoints(event.name));
+        break;
+      case "routes":
+        this.#clustersOfRoutes.set(event.name, event.clusters);
+        this.#send("route-configuration", event.name, routes(event.name, event.clusters));
         break;
       case "refresh":
         this.#assembler.update({ kind: event.kind, ...NOTHING, refreshed: [event.name] });
@@ -105,8 +113,10 @@ class World {
   answerEverything(): void {
     this.#assembler.update({ kind: "cluster", ...NOTHING });
     this.#assembler.update({ kind: "listener", ...NOTHING });
-    for (const kind of ["endpoints", "route-configuration"] as const)
-      for (const one of this.#wanted.get(kind) ?? []) this.#send(kind, one, bodyOf(kind, one));
+    // Routes first: they wait for the clusters that they name.
+    for (const one of this.#wanted.get("route-configuration") ?? [])
+      this.#send("route-configuration", one, routes(one, this.#clustersOfRoutes.get(one) ?? []));
+    for (const one of this.#wanted.get("endpoints") ?? []) this.#send("endpoints", one, endpoints(one));
   }
 
   assertServesWhatWasSaid(): void {
@@ -118,7 +128,8 @@ class World {
     }
     for (const config of this.#listeners.values()) {
       expected.set(laneKey("listener", config.name), config);
-      for (const route of routesOf(config)) expected.set(laneKey("route-configuration", route), ANYTHING);
+      for (const route of routesOf(config))
+        expected.set(laneKey("route-configuration", route), this.#lastRoutes.get(route));
     }
     assert.deepEqual([...this.#served.keys()].sort(), [...expected.keys()].sort());
     for (const [key, value] of expected) if (value !== ANYTHING) assert.equal(this.#served.get(key), value, key);
@@ -155,6 +166,7 @@ class World {
 
   #send(kind: ResourceKind, named: string, config: unknown): void {
     const resource = { name: named, version: "1", config, unhonoured: [] };
+    if (kind === "route-configuration") this.#lastRoutes.set(named, config);
     this.#assembler.update({ kind, ...NOTHING, changed: new Map([[named, resource]]) });
   }
 }
@@ -190,6 +202,13 @@ function routesOf({ filterChains }: ListenerConfig): string[] {
   );
 }
 
-function bodyOf(kind: "endpoints" | "route-configuration", named: string): EndpointsConfig | RouteConfiguration {
-  return (kind === "endpoints" ? { clusterName: named } : { name: named }) as EndpointsConfig | RouteConfiguration;
+function endpoints(clusterName: string): EndpointsConfig {
+  return { clusterName } as EndpointsConfig;
+}
+
+function routes(named: string, clusters: readonly string[]): RouteConfiguration {
+  const entries = clusters.map((clusterName) => ({
+    action: { type: "forward", forward: { cluster: { type: "cluster", name: clusterName } } },
+  }));
+  return { name: named, virtualHosts: [{ routes: entries }] } as unknown as RouteConfiguration;
 }

@@ -472,6 +472,52 @@ test("statement 59: a route to an unknown cluster holds nothing back", () => {
   assert.deepEqual(world.served("clusters"), []);
 });
 
+test("routes that change to a cluster that is warming wait for it, and what they leave stays until then", () => {
+  const world = new World().started();
+  world.cds(edsCluster("old"));
+  world.eds(assignment("old", 1));
+  world.lds(listener("in", "r"));
+  world.rds(routes("r", "old"));
+  world.steps.length = 0;
+
+  world.cds(edsCluster("new"));
+  world.rds(routes("r", "new"));
+  world.removed("cluster", "old");
+  assert.equal(world.step(), "nothing");
+  assert.deepEqual(world.waitingFor("route-configuration", "r"), ["cluster/new"]);
+  world.eds(assignment("new", 1));
+  assert.equal(world.step(), "cluster/new endpoints/new route-configuration/r -cluster/old -endpoints/old");
+  assert.deepEqual(world.waitingFor("route-configuration", "r"), []);
+});
+
+test("routes wait for a warming cluster no longer than the cluster waits itself", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  world.rds(routes("r"));
+  world.cds(edsCluster("new"));
+  world.rds(routes("r", "new"));
+  world.steps.length = 0;
+  world.clock.advance(14_999);
+  assert.equal(world.step(), "nothing");
+  world.clock.advance(1);
+  assert.equal(world.step(), "cluster/new endpoints/new route-configuration/r");
+});
+
+test("routes that wait are replaced by newer ones, and removing the cluster ends the wait", () => {
+  const world = new World().started();
+  world.lds(listener("in", "r"));
+  world.rds(routes("r"));
+  world.cds(edsCluster("new"), staticCluster("other"));
+  world.rds(routes("r", "new"));
+  world.steps.length = 0;
+  world.rds(routes("r", "other"));
+  assert.equal(world.step(), "route-configuration/r");
+  world.rds(routes("r", "new"));
+  assert.equal(world.step(), "nothing");
+  world.removed("cluster", "new");
+  assert.equal(world.step(), "route-configuration/r");
+});
+
 test("a static cluster or listener is not replaced by a dynamic one of its name, which is told", () => {
   const [cluster, inListener] = [staticCluster("a"), listener("in")];
   const world = new World({ staticClusters: [cluster], staticListeners: [inListener] }).started();
@@ -575,6 +621,9 @@ function listener(name: string, ...routeNames: string[]): ListenerConfig {
   return { name, filterChains, defaultFilterChain: undefined } as unknown as ListenerConfig;
 }
 
-function routes(name: string): RouteConfiguration {
-  return { name, virtualHosts: [] } as unknown as RouteConfiguration;
+function routes(name: string, ...clusters: string[]): RouteConfiguration {
+  const entries = clusters.map((cluster) => ({
+    action: { type: "forward", forward: { cluster: { type: "cluster", name: cluster } } },
+  }));
+  return { name, virtualHosts: [{ routes: entries }] } as unknown as RouteConfiguration;
 }

@@ -57,7 +57,9 @@ export class ConfigAssembler {
     const timeout = options.initialFetchTimeoutMs ?? INITIAL_FETCH_TIMEOUT_MS;
     const onTimeout = (): void => this.#finishStep();
     this.#clusters = new ClusterAssembly(this.#draft, options.clock, timeout, onTimeout);
-    this.#listeners = new ListenerAssembly(this.#draft, options.clock, timeout, onTimeout);
+    this.#listeners = new ListenerAssembly(this.#draft, options.clock, timeout, onTimeout, (name) =>
+      this.#clusters.isWarming(name),
+    );
   }
 
   /** Takes the static resources and begins to ask for the others. */
@@ -155,6 +157,8 @@ export class ConfigAssembler {
       this.#listeners.open();
     }
     if (this.#firstAnswers.size === 0) this.#firstAnswerTimer?.cancel();
+    this.#listeners.releaseRoutes();
+    if (!this.#listeners.holdsRoutes) this.#clusters.dropRemoved();
 
     const delta = this.#draft.take();
     if (delta !== undefined) this.#options.onConfig(delta);

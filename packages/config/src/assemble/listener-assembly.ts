@@ -1,6 +1,7 @@
 import type { Clock, Timer } from "@heddle/base";
 import type { ListenerConfig, RouteConfiguration } from "@heddle/traffic";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
+import { clustersOfRoutes } from "./clusters-of-routes.ts";
 import type { ConfigDraft } from "./config-draft.ts";
 
 /**
@@ -11,6 +12,9 @@ import type { ConfigDraft } from "./config-draft.ts";
  * A route configuration that does not exist, or has not come after `initialFetchTimeoutMs`, is not waited for: the
  * listener serves, without it such requests match no route, and it is used when it comes (statements 58 and 65).
  *
+ * A route configuration that changes to name a cluster that is warming waits until that cluster serves, and the version
+ * before serves on: control planes send endpoints only when they are asked for them, and may send routes before.
+ *
  * Nothing serves before `open` is called: a listener that accepts before the clusters are known would only refuse.
  */
 export class ListenerAssembly {
@@ -19,17 +23,32 @@ export class ListenerAssembly {
   readonly #initialFetchTimeoutMs: number;
   readonly #onTimeout: () => void;
   readonly #listeners = new Map<string, ListenerState>();
+  readonly #isWarmingCluster: (name: string) => boolean;
   /** What RDS last said; only of names that a listener asks for (statement 66). */
   readonly #routes = new Map<string, Versioned<RouteConfiguration>>();
+  /** What of it serves. */
+  readonly #servedRoutes = new Map<string, Versioned<RouteConfiguration>>();
+  /** Route configurations whose newest version waits for a cluster; the version before serves on. */
+  readonly #heldRoutes = new Set<string>();
   readonly #absentRoutes = new Set<string>();
   /** Listener names by the route configuration that their active or warming version asks for. */
   readonly #users = new Map<string, Set<string>>();
   #unserved = 0;
   #open = false;
 
-  /** `onTimeout` is called after a timer has changed the draft. An `initialFetchTimeoutMs` of 0 waits for ever. */
-  constructor(draft: ConfigDraft, clock: Clock, initialFetchTimeoutMs: number, onTimeout: () => void) {
+  /**
+   * `onTimeout` is called after a timer has changed the draft. An `initialFetchTimeoutMs` of 0 waits for ever.
+   * `isWarmingCluster` tells whether a cluster has come that does not serve yet in any version.
+   */
+  constructor(
+    draft: ConfigDraft,
+    clock: Clock,
+    initialFetchTimeoutMs: number,
+    onTimeout: () => void,
+    isWarmingCluster: (name: string) => boolean,
+  ) {
     this.#draft = draft;
+    this.#isWarmingCluster = isWarmingCluster;
     this.#clock = clock;
     this.#initialFetchTimeoutMs = initialFetchTimeoutMs;
     this.#onTimeout = onTimeout;
@@ -90,6 +109,16 @@ export class ListenerAssembly {
     this.#tryAll(users);
   }
 
+  /** Puts in force what waited for clusters that serve by now. */
+  releaseRoutes(): void {
+    for (const name of [...this.#heldRoutes]) this.#putRoute(name);
+  }
+
+  /** Whether a route configuration waits for a cluster. As long as one does, what the version before needs must stay. */
+  get holdsRoutes(): boolean {
+    return this.#heldRoutes.size > 0;
+  }
+
   /** Names to ask RDS for. */
   get routeNames(): ReadonlySet<string> {
     return new Set(this.#users.keys());
@@ -113,9 +142,22 @@ export class ListenerAssembly {
       yield { kind: "listener", name, source, active, warming, waitingFor };
     }
     for (const name of this.#users.keys()) {
-      const active = this.#routes.get(name);
-      const waitingFor = active === undefined ? [`route-configuration/${name}`] : [];
-      yield { kind: "route-configuration", name, source: "dynamic", active, warming: undefined, waitingFor };
+      const newest = this.#routes.get(name);
+      const held = this.#heldRoutes.has(name) && newest !== undefined;
+      const active = held ? this.#servedRoutes.get(name) : newest;
+      const waitingFor = held
+        ? this.#warmingClusters(newest.config).map((cluster) => `cluster/${cluster}`)
+        : active === undefined
+          ? [`route-configuration/${name}`]
+          : [];
+      yield {
+        kind: "route-configuration",
+        name,
+        source: "dynamic",
+        active,
+        warming: held ? newest : undefined,
+        waitingFor,
+      };
     }
   }
 
@@ -155,9 +197,19 @@ export class ListenerAssembly {
     for (const user of this.#users.get(name) ?? []) {
       const active = this.#listeners.get(user)?.active;
       if (active === undefined || !routeNamesOf(active.config).includes(name)) continue;
+      if (this.#servedRoutes.has(name) && this.#warmingClusters(route.config).length > 0) {
+        this.#heldRoutes.add(name);
+        return;
+      }
+      this.#heldRoutes.delete(name);
+      this.#servedRoutes.set(name, route);
       this.#draft.put("route-configuration", name, route.config);
       return;
     }
+  }
+
+  #warmingClusters(config: RouteConfiguration): string[] {
+    return [...clustersOfRoutes(config)].filter((name) => this.#isWarmingCluster(name));
   }
 
   /** Brings `#users` in line with what this listener's versions ask for, and forgets routes nobody asks for. */
@@ -170,6 +222,8 @@ export class ListenerAssembly {
       if (users?.size !== 0) continue;
       this.#users.delete(route);
       this.#routes.delete(route);
+      this.#servedRoutes.delete(route);
+      this.#heldRoutes.delete(route);
       this.#absentRoutes.delete(route);
       this.#draft.drop("route-configuration", route);
     }

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer"; // the global one is an accessor, asked for each read
 import type { Transport } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
 import type { HttpLimits } from "../limits.ts";
@@ -333,7 +334,7 @@ export abstract class MessageReader {
     const last = this.#missing === 0;
     if (last) this.#part = Part.Complete;
     this.#unread = bytes.length - end;
-    this.dataRead(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end), last);
+    this.dataRead(part(bytes, at, end), last);
     return end;
   }
 
@@ -355,7 +356,7 @@ export abstract class MessageReader {
   #readChunkData(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.#missing);
     this.#missing -= end - at;
-    const chunk = at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end);
+    const chunk = part(bytes, at, end);
     if (this.#missing > 0) {
       this.dataRead(chunk, false);
       return end;
@@ -401,6 +402,23 @@ export abstract class MessageReader {
     }
     return bytes.length;
   }
+}
+
+let lastWhole: Buffer = NOTHING;
+let lastPart: Buffer = NOTHING;
+let lastAt = 0;
+
+/**
+ * `bytes` from `at` to `end`. A view that was made is given again for the same bytes: reads of the same length come as the
+ * same view, and small answers of one kind have their body at the same place in it. At most one read is kept alive.
+ */
+function part(bytes: Buffer, at: number, end: number): Buffer {
+  if (at === 0 && end === bytes.length) return bytes;
+  if (bytes === lastWhole && at === lastAt && end - at === lastPart.length) return lastPart;
+  lastWhole = bytes;
+  lastAt = at;
+  lastPart = bytes.subarray(at, end);
+  return lastPart;
 }
 
 function endsMessage(bytes: Buffer, at: number): boolean {

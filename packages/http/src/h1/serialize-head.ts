@@ -1,5 +1,5 @@
 import type { HeaderMap } from "../header-map.ts";
-import { FieldKind, knownField } from "./field-names.ts";
+import { FieldKind, type FieldName, knownField } from "./field-names.ts";
 import { removeForbiddenTrailers } from "./fields.ts";
 import { standardPhrase } from "./status-phrases.ts";
 import { isToken } from "./tokens.ts";
@@ -23,7 +23,7 @@ export function serializeRequestHead(
   tail: string,
 ): string {
   const start = `${method} ${target} HTTP/1.1\r\nhost: ${cleanValue(authority)}\r\n`;
-  return `${appendFields(start, headers, withLength)}${tail}\r\n`;
+  return `${appendFields(start, headers, withLength, requestLines)}${tail}\r\n`;
 }
 
 /** The whole head of a response. HTTP/1.1 always: it is the version of the sender (RFC 9110 §6.2). */
@@ -35,33 +35,94 @@ export function serializeResponseHead(
   tail: string,
 ): string {
   const phrase = reason === "" ? standardPhrase(status) : cleanValue(reason);
-  return `${appendFields(`HTTP/1.1 ${status} ${phrase}\r\n`, headers, withLength)}${tail}\r\n`;
+  return `${appendFields(`HTTP/1.1 ${status} ${phrase}\r\n`, headers, withLength, responseLines)}${tail}\r\n`;
 }
 
 /** The last chunk and the trailer section behind it. */
 export function serializeTrailers(trailers: HeaderMap): string {
   const allowed = trailers.clone();
   removeForbiddenTrailers(allowed.fields);
-  return `${appendFields("0\r\n", allowed, false)}\r\n`;
+  return `${appendFields("0\r\n", allowed, false, trailerLines)}\r\n`;
+}
+
+/**
+ * The field lines of the head that was written last, by their place. Heads of one kind are alike, so that most lines are
+ * found by two comparisons instead of being checked and put together again.
+ *
+ * Only short values of known names are kept. A value may be a part of its head and keep that alive: at most one head a
+ * place.
+ */
+class LastLines {
+  readonly #names = new Array<string | undefined>(MAX_PLACES).fill(undefined);
+  readonly #values = new Array<string>(MAX_PLACES).fill("");
+  readonly #kinds = new Array<FieldKind>(MAX_PLACES).fill(FieldKind.Ordinary);
+  readonly #lines = new Array<string>(MAX_PLACES).fill("");
+
+  /** `text` with the field behind it, if it is one that is sent. */
+  append(text: string, name: string, value: string, place: number, withLength: boolean): string {
+    if (this.#names[place] !== name) {
+      const known = knownField(name);
+      if (known === undefined) return isToken(name) ? text + fieldLine(name, value) : text;
+      if (place < MAX_PLACES) this.#rememberName(known, place);
+      return isSent(known.kind, withLength) ? text + fieldLine(name, value) : text;
+    }
+    if (!isSent(this.#kinds[place]!, withLength)) return text;
+    if (this.#values[place] === value) return text + this.#line(place);
+    if (value.length <= MAX_VALUE_LENGTH) {
+      this.#values[place] = value;
+      this.#lines[place] = "";
+    }
+    return text + fieldLine(name, value);
+  }
+
+  /** Made when it is first wanted again, since many values never come twice. */
+  #line(place: number): string {
+    const line = this.#lines[place]!; // as many as values
+    if (line !== "") return line;
+    const made = inOnePiece(fieldLine(this.#names[place]!, this.#values[place]!));
+    this.#lines[place] = made;
+    return made;
+  }
+
+  #rememberName({ name, kind }: FieldName, place: number): void {
+    this.#names[place] = name;
+    this.#kinds[place] = kind;
+    this.#values[place] = "";
+    this.#lines[place] = "";
+  }
+}
+
+/** The engine keeps a string that was put together as a tree of its parts, which is walked whenever it is written. */
+function inOnePiece(text: string): string {
+  return Buffer.from(text, "latin1").toString("latin1");
+}
+
+const MAX_PLACES = 32;
+const MAX_VALUE_LENGTH = 64;
+const requestLines = new LastLines();
+const responseLines = new LastLines();
+const trailerLines = new LastLines();
+
+function fieldLine(name: string, value: string): string {
+  return `${name}: ${cleanValue(value)}\r\n`;
 }
 
 /** Fields of the connection are the codec's own; whatever put them among these is not obeyed. */
-function appendFields(text: string, headers: HeaderMap, withLength: boolean): string {
+function appendFields(text: string, headers: HeaderMap, withLength: boolean, lines: LastLines): string {
   const { fields } = headers;
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!;
-    const known = knownField(name);
-    if (known === undefined) {
-      if (!isToken(name)) continue;
-    } else if (known.kind !== FieldKind.Ordinary && !isSent(known.kind, withLength)) continue;
-    const value = fields[i + 1]!; // values stand at odd places
-    text += `${name}: ${UNSAFE_IN_VALUE.test(value) ? cleanValue(value) : value}\r\n`;
+    text = lines.append(text, fields[i]!, fields[i + 1]!, i >> 1, withLength); // name and value in turn
   }
   return text;
 }
 
 function isSent(kind: FieldKind, withLength: boolean): boolean {
-  return kind === FieldKind.Te || kind === FieldKind.Expect || (kind === FieldKind.ContentLength && withLength);
+  return (
+    kind === FieldKind.Ordinary ||
+    kind === FieldKind.Te ||
+    kind === FieldKind.Expect ||
+    (kind === FieldKind.ContentLength && withLength)
+  );
 }
 
 function cleanValue(value: string): string {

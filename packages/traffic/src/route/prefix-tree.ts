@@ -37,7 +37,7 @@ export class PrefixTree {
   find(text: string): readonly number[] {
     let node = this.#root;
     let at = 0;
-    while (at < text.length) {
+    while (at < text.length && node.children.size > 0) {
       const child = node.children.get(text.charCodeAt(at));
       if (child === undefined || !text.startsWith(child.label, at)) break;
       at += child.label.length;

@@ -26,7 +26,8 @@ export class RouteIndex<Route extends Indexed> {
   }
 
   find(request: RequestToMatch, random: number): Route | undefined {
-    const exact = this.#exact.get(request.path) ?? NONE;
+    // Looking a path up begins with hashing it.
+    const exact = this.#exact.size === 0 ? NONE : (this.#exact.get(request.path) ?? NONE);
     const prefixes = this.#prefixes.find(request.path);
     const others = this.#others;
     let e = 0;

@@ -202,16 +202,24 @@ test("what is accepted without effect is reported by path", () => {
         { timeout: "1s", interval: "1s", unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {} },
       ],
       common_lb_config: { locality_weighted_lb_config: {} },
-      circuit_breakers: { thresholds: [{ track_remaining: true }] },
+      circuit_breakers: { thresholds: [{ track_remaining: true }, { priority: "HIGH" }] },
+      metadata: { filter_metadata: { a: { b: 1 } } },
+      upstream_connection_options: {
+        tcp_keepalive: { keepalive_time: 60, keepalive_interval: 5, keepalive_probes: 3 },
+      },
       wait_for_warm_on_init: true,
       eds_cluster_config: { eds_config: { ads: {}, initial_fetch_timeout: "3s", resource_api_version: "V3" } },
     }),
     [
       "circuit_breakers.thresholds[0].track_remaining",
+      "circuit_breakers.thresholds[1].priority",
       "common_lb_config.locality_weighted_lb_config",
       "eds_cluster_config.eds_config.initial_fetch_timeout",
       "health_checks",
+      "metadata",
       "outlier_detection",
+      "upstream_connection_options.tcp_keepalive.keepalive_interval",
+      "upstream_connection_options.tcp_keepalive.keepalive_probes",
     ],
   );
 });

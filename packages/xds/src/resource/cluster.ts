@@ -77,6 +77,7 @@ function decodeCluster(fields: Fields): ClusterConfig {
 // Envoy takes the first thresholds of a priority.
 function decodeThresholds(all: readonly Fields[], priority: "DEFAULT" | "HIGH"): CircuitBreakerThresholds {
   const fields = all.find((candidate) => candidate.enumName("priority") === priority);
+  if (priority === "HIGH") fields?.report("priority", "no request has a high priority yet");
   return {
     maxConnections: fields?.wrappedNumber("max_connections", undefined) ?? THRESHOLDS.maxConnections,
     maxPendingRequests: fields?.wrappedNumber("max_pending_requests", undefined) ?? THRESHOLDS.maxPendingRequests,

@@ -19,6 +19,7 @@ export function checkClasses(typeName: string, message: Message, path: string, f
 export class Findings {
   readonly #errors = new Set<string>();
   readonly unhonoured: FieldReport[] = [];
+  readonly #reportedOnce = new Set<string>();
 
   /** Begins with these errors, each of which starts with its path: what `validate` says. */
   static of(errors: readonly string[]): Findings {
@@ -43,11 +44,18 @@ export class Findings {
   report(path: string, note: string): void {
     this.unhonoured.push({ path, note });
   }
+
+  /** The same for what may stand in thousands of places: only the first with that key counts. */
+  reportOnce(key: string, path: string, note: string): void {
+    if (this.#reportedOnce.has(key)) return;
+    this.#reportedOnce.add(key);
+    this.report(path, note);
+  }
 }
 
 /**
  * Reads the fields of one decoded message. As soon as it is made, what is set and not honoured has been refused or
- * reported, by the table in honoured.ts; a field that the table does not call honoured cannot be read at all. So nothing
+ * reported, by the table in honoured.ts; a field that the table calls neither honoured nor kept cannot be read at all. So nothing
  * is ignored in silence, and the table cannot drift from the code.
  *
  * Every reader gives the proto's default for what is not set, and goes on after an error: all of them are wanted.
@@ -168,8 +176,8 @@ export class Fields {
   }
 
   #get(name: string): unknown {
-    if (this.#rules.fields.get(name)?.class !== "honoured") {
-      throw new Error(`${this.typeName}.${name} is read and does not stand as honoured in honoured.ts`);
+    if (this.#rules.fields.get(name)?.readable !== true) {
+      throw new Error(`${this.typeName}.${name} is read and stands neither as honoured nor as kept in honoured.ts`);
     }
     return fieldOf(this.#message, name);
   }
@@ -189,6 +197,7 @@ export class Fields {
       const rule = this.#rules.fields.get(name);
       if (rule === undefined || rule.class === "honoured" || !this.#isSet(name, rule)) continue;
       if (rule.class === "refused") this.fail(name, rule.note);
+      else if (rule.once) this.findings.reportOnce(`${this.typeName}.${name}`, this.at(name), rule.note);
       else this.report(name, rule.note);
     }
     const unknowns = this.#message["$unknowns"] as readonly Uint8Array[] | undefined;
@@ -212,6 +221,8 @@ interface CompiledRule {
   readonly class: FieldClass;
   readonly note: string;
   readonly unless: boolean | number | string | undefined;
+  readonly readable: boolean;
+  readonly once: boolean;
   readonly isMap: boolean;
   readonly isWrapper: boolean;
 }
@@ -238,9 +249,11 @@ function compileRules(typeName: string): CompiledRules {
   const descriptions = describeMessage(typeName);
   const compile = (name: string, fieldClass: FieldClass, rule: FieldRule): readonly [string, CompiledRule] => {
     const description = descriptions.get(name);
-    const { note, unless } = typeof rule === "string" ? { note: rule, unless: undefined } : rule;
+    const { note, unless, kept = false, once = false } = typeof rule === "string" ? { note: rule } : rule;
+    const readable = kept || fieldClass === "honoured";
     const isWrapper = description?.messageType?.startsWith("google.protobuf.") === true && unless !== undefined;
-    return [name, { class: fieldClass, note, unless, isMap: description?.label === "map", isWrapper }];
+    const isMap = description?.label === "map";
+    return [name, { class: fieldClass, note, unless, readable, once, isMap, isWrapper }];
   };
   const honoured = rules.honoured.split(/\s+/).filter(Boolean);
   return {

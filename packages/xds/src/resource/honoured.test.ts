@@ -36,14 +36,21 @@ function honoured(rules: MessageRules): string[] {
   return rules.honoured.split(/\s+/).filter(Boolean);
 }
 
-/** The message types that decoding goes through: what honoured fields hold, all the way down. */
+/** Fields that are reported, and read all the same. */
+function kept({ reported = {} }: MessageRules): string[] {
+  return Object.entries(reported).flatMap(([field, rule]) =>
+    typeof rule !== "string" && rule.kept === true ? [field] : [],
+  );
+}
+
+/** The message types that decoding goes through: what fields that are read hold, all the way down. */
 function reached(): Set<string> {
   const types = new Set<string>();
   const visit = (type: string): void => {
     if (types.has(type)) return;
     types.add(type);
     const rules = HONOURED[type];
-    for (const name of rules === undefined ? [] : honoured(rules)) {
+    for (const name of rules === undefined ? [] : [...honoured(rules), ...kept(rules)]) {
       const message = describeMessage(type).get(name)?.messageType;
       if (message !== undefined && !message.startsWith("google.protobuf.")) visit(message);
     }
@@ -71,9 +78,9 @@ test("every field of every message that is read has exactly one class", () => {
   assert.deepEqual(wrong, []);
 });
 
-test("every honoured field is read somewhere", () => {
+test("every field that is honoured or kept is read somewhere", () => {
   const wrong = Object.entries(HONOURED).flatMap(([type, rules]) =>
-    (READ_BY_FILTERS.includes(type) ? [] : honoured(rules))
+    (READ_BY_FILTERS.includes(type) ? [] : [...honoured(rules), ...kept(rules)])
       .filter((field) => !SOURCES.includes(`"${field}"`))
       .map((field) => `${type}.${field}`),
   );

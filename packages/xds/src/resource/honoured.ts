@@ -18,7 +18,11 @@ export type FieldRule =
   | {
       readonly note: string;
       /** With this value the field says what happens anyway. */
-      readonly unless: boolean | number | string;
+      readonly unless?: boolean | number | string;
+      /** It is read all the same, and encoded again: what we pass on may be honoured by others. */
+      readonly kept?: true;
+      /** The first place alone is reported: there may be thousands. */
+      readonly once?: true;
     };
 
 export interface MessageRules {
@@ -53,8 +57,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.config.listener.v3.Listener": {
     honoured: `name address additional_addresses stat_prefix filter_chains default_filter_chain
-      per_connection_buffer_limit_bytes listener_filters listener_filters_timeout traffic_direction
-      enable_reuse_port access_log tcp_backlog_size`,
+      per_connection_buffer_limit_bytes listener_filters access_log tcp_backlog_size`,
     refused: {
       filter_chain_matcher: LATER,
       use_original_dst: { note: LATER, unless: false },
@@ -68,9 +71,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
     reported: {
       metadata: NOT_COPIED,
+      listener_filters_timeout: { note: "no listener filter waits for bytes yet", kept: true },
+      traffic_direction: { note: "spans are not exported yet, and listeners drain together", kept: true },
+      enable_reuse_port: { note: "the workers share one socket where the system lets them", unless: true, kept: true },
       drain_type: "connections are drained always",
       reuse_port: "enable_reuse_port alone is read",
-      continue_on_listener_filters_timeout: "a connection that keeps a listener filter waiting is closed",
+      continue_on_listener_filters_timeout: "no listener filter waits for bytes yet",
       socket_options: NO_EFFECT,
       tcp_fast_open_queue_length: NO_EFFECT,
       connection_balance_config: "the kernel spreads connections over the workers",
@@ -85,12 +91,18 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { socket_options: NO_EFFECT },
   },
   "envoy.config.listener.v3.FilterChain": {
-    honoured: "name filter_chain_match filters transport_socket transport_socket_connect_timeout",
+    honoured: "name filter_chain_match filters transport_socket",
     refused: {
       use_proxy_proto: { note: LATER, unless: false },
       on_demand_configuration: LATER,
     },
-    reported: { metadata: NOT_COPIED },
+    reported: {
+      metadata: NOT_COPIED,
+      transport_socket_connect_timeout: {
+        note: "there is no transport socket yet whose handshake could be timed",
+        kept: true,
+      },
+    },
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.FilterChainMatch": {
@@ -270,7 +282,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.config.route.v3.RouteConfiguration": {
     honoured: `name virtual_hosts response_headers_to_add response_headers_to_remove request_headers_to_add
-      request_headers_to_remove most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes
+      request_headers_to_remove most_specific_header_mutations_wins max_direct_response_body_size_bytes
       ignore_port_in_host_matching typed_per_filter_config`,
     refused: {
       vhds: "virtual host discovery is not supported",
@@ -278,7 +290,15 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       cluster_specifier_plugins: LATER,
       ignore_path_parameters_in_path_matching: LATER,
     },
-    reported: { request_mirror_policies: NO_MIRRORING, metadata: NOT_COPIED },
+    reported: {
+      request_mirror_policies: NO_MIRRORING,
+      metadata: NOT_COPIED,
+      validate_clusters: {
+        note: "checked in the bootstrap alone; later a cluster that is not there fails the requests for it",
+        unless: false,
+        kept: true,
+      },
+    },
     unknownFields: "refused",
   },
   "envoy.config.route.v3.VirtualHost": {
@@ -301,10 +321,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.route.v3.Route": {
     honoured: `name match route redirect direct_response non_forwarding_action typed_per_filter_config
-      request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove stat_prefix`,
+      request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove`,
     refused: { filter_action: LATER },
     reported: {
       metadata: NOT_COPIED,
+      stat_prefix: { note: "routes have no statistics of their own", kept: true },
       decorator: "spans are not exported yet",
       tracing: "spans are not exported yet",
       per_request_buffer_limit_bytes: "the listener's limit holds",
@@ -431,7 +452,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured: `name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy
       load_assignment max_requests_per_connection circuit_breakers common_http_protocol_options http2_protocol_options
       http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
-      least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata protocol_selection
+      least_request_lb_config round_robin_lb_config common_lb_config transport_socket protocol_selection
       upstream_connection_options load_balancing_policy`,
     refused: {
       transport_socket_matches: NO_TLS,
@@ -445,6 +466,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       connection_pool_per_downstream_connection: "connections are shared by downstream connections",
     },
     reported: {
+      metadata: { note: NOT_COPIED, kept: true },
       health_checks: "there are no active health checks yet; endpoints count as healthy",
       upstream_http_protocol_options: "has an effect with TLS only",
       dns_failure_refresh_rate: "a failed lookup is repeated as a successful one is",
@@ -527,7 +549,13 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       happy_eyeballs_config: "an endpoint's first address is used",
     },
   },
-  "envoy.config.core.v3.TcpKeepalive": { honoured: "keepalive_probes keepalive_time keepalive_interval" },
+  "envoy.config.core.v3.TcpKeepalive": {
+    honoured: "keepalive_time",
+    reported: {
+      keepalive_interval: { note: "probes are sent each second", kept: true },
+      keepalive_probes: { note: "10 probes are sent", kept: true },
+    },
+  },
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
     honoured: "common_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config",
     refused: { http_filters: "upstream filters are not supported" },
@@ -598,8 +626,9 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { metadata: NOT_COPIED, proximity: NO_EFFECT },
   },
   "envoy.config.endpoint.v3.LbEndpoint": {
-    honoured: "endpoint health_status metadata load_balancing_weight",
+    honoured: "endpoint health_status load_balancing_weight",
     refused: { endpoint_name: "endpoints have to stand in their localities" },
+    reported: { metadata: { note: NOT_COPIED, kept: true, once: true } },
   },
   "envoy.config.endpoint.v3.Endpoint": {
     honoured: "address hostname",

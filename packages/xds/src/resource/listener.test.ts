@@ -400,6 +400,27 @@ test("what is accepted without effect is reported by path", () => {
   ]);
 });
 
+test("what others may honour is reported, and kept for them", () => {
+  const typed_config = { "@type": MANAGER, stat_prefix: "s", rds, http_filters: [router] };
+  const listener = {
+    name: "l",
+    address,
+    listener_filters_timeout: "3s",
+    traffic_direction: "INBOUND",
+    enable_reuse_port: false,
+    filter_chains: [{ filters: [{ name: "hcm", typed_config }], transport_socket_connect_timeout: "2s" }],
+  };
+  assert.deepEqual(reportsOf(type, listener), [
+    "enable_reuse_port",
+    "filter_chains[0].transport_socket_connect_timeout",
+    "listener_filters_timeout",
+    "traffic_direction",
+  ]);
+  const { listenerFiltersTimeoutMs, trafficDirection, reusePort, filterChains } = accept(type, listener);
+  assert.deepEqual([listenerFiltersTimeoutMs, trafficDirection, reusePort], [3000, "INBOUND", false]);
+  assert.equal(filterChains[0]?.transportSocketConnectTimeoutMs, 2000);
+});
+
 test("references are the route configurations by RDS and the clusters of inline routes", () => {
   assert.deepEqual(type.references(accept(type, withManager({}))), [{ kind: "route-configuration", name: "r" }]);
   const routes = [

@@ -412,6 +412,7 @@ test("what is accepted without effect is reported by path", () => {
       ...withRoutes({
         match: { prefix: "/", runtime_fraction: { default_value: { numerator: 1 }, runtime_key: "k" } },
         decorator: { operation: "o" },
+        stat_prefix: "stock",
         route: {
           cluster: "a",
           hash_policy: [{ header: { header_name: "x" } }],
@@ -420,14 +421,17 @@ test("what is accepted without effect is reported by path", () => {
         },
       }),
       metadata: { filter_metadata: { x: {} } },
+      validate_clusters: true,
     }),
     [
       "metadata",
+      "validate_clusters",
       "virtual_hosts[0].routes[0].decorator",
       "virtual_hosts[0].routes[0].match.runtime_fraction.runtime_key",
       "virtual_hosts[0].routes[0].route.hash_policy",
       "virtual_hosts[0].routes[0].route.max_grpc_timeout",
       "virtual_hosts[0].routes[0].route.retry_policy.retry_priority",
+      "virtual_hosts[0].routes[0].stat_prefix",
     ],
   );
 });

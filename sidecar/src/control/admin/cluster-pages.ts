@@ -1,8 +1,8 @@
 import type { Json } from "@heddle/base";
 import type { AssembledResource, ProxyConfig } from "@heddle/config";
+import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointConfig, LocalityEndpoints } from "@heddle/traffic";
 import { addressJson, addressText } from "./address-form.ts";
-import { type AdminPage, jsonAnswer } from "./admin-page.ts";
 
 /** `/clusters` as Envoy writes it: what each cluster may do and which endpoints it has. */
 export function clustersPage(config: () => ProxyConfig, resources: () => readonly AssembledResource[]): AdminPage {

@@ -1,10 +1,10 @@
 import type { Json } from "@heddle/base";
 import type { AssembledResource, SidecarBootstrap, Versioned } from "@heddle/config";
 import { toProtoJson, typeNameOf } from "@heddle/proto";
+import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { ResourceKind, ResourceType } from "@heddle/xds";
 import type { ResourceStatus } from "@heddle/xds/client";
 import { addressJson } from "./address-form.ts";
-import { type AdminPage, jsonAnswer } from "./admin-page.ts";
 import { withProtoNames } from "./proto-names.ts";
 
 /** What `/config_dump` shows. */

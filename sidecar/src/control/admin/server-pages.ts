@@ -1,8 +1,8 @@
 import type { Clock, Inspectable, Json } from "@heddle/base";
 import type { NodeIdentity } from "@heddle/config";
+import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
 import { addressJson, addressText } from "./address-form.ts";
-import { type AdminAnswer, type AdminPage, jsonAnswer } from "./admin-page.ts";
 
 /** Envoy's `ServerInfo.State`. */
 export type ServerState = "LIVE" | "DRAINING" | "PRE_INITIALIZING" | "INITIALIZING";

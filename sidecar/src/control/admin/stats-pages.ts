@@ -1,6 +1,6 @@
 import type { StatsFilter } from "@heddle/telemetry";
+import type { AdminAnswer, AdminPage } from "@heddle/telemetry/admin";
 import { compileSafeRegex } from "@heddle/traffic";
-import type { AdminAnswer, AdminPage } from "./admin-page.ts";
 
 /** Every series of the process, as its owner writes them. */
 export interface StatsView {

@@ -55,6 +55,7 @@ const host = (worker: number): WorkerHost => ({
   makeFilter: (_filter, chain, listener) => ({
     serve: (connection, _info, onClosed) => new Echo(connection, `${worker} ${listener} ${chain.name}\n`, onClosed),
   }),
+  makeConnectionLogger: () => ({ log: () => undefined }),
   inspect: () => ({ greeting: true }),
   close: () => undefined,
 });

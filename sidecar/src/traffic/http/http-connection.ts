@@ -36,6 +36,8 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   #gone = false;
   /** The next request is the last. */
   #drainWithNext = false;
+  /** Until when it may come. */
+  #drainAtMs = Infinity;
 
   constructor(
     manager: HttpConnectionManager,
@@ -66,10 +68,19 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#watchForEnd();
   }
 
-  /** Carries one more exchange if none is open, since the client may be sending it; its answer tells that it is the last. */
+  /**
+   * Carries one more exchange if none is open, since the client may be sending it; its answer tells that it is the last.
+   * What does not come within `drain_timeout` is not waited for.
+   */
   drainGently(): void {
-    if (this.#exchange === undefined) this.#drainWithNext = true;
-    else this.drain();
+    if (this.#exchange !== undefined) {
+      this.drain();
+      return;
+    }
+    const now = this.#manager.env.clock.now();
+    this.#drainWithNext = true;
+    this.#drainAtMs = now + this.#manager.config.drainTimeoutMs;
+    this.checkBy(this.#drainAtMs, now);
   }
 
   destroy(): void {
@@ -105,7 +116,10 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#manager.stats.rqHttp1Total.add();
     this.#manager.stats.rqActive.add(1);
     this.#exchange = new HttpExchange(this.#manager, this, encoder);
-    if (this.#drainWithNext) this.#codec.drain();
+    if (this.#drainWithNext) {
+      this.#drainAtMs = Infinity;
+      this.#codec.drain();
+    }
     return this.#exchange;
   }
 
@@ -157,6 +171,10 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
       this.#connection.destroy();
       return;
     }
+    if (this.#drainAtMs <= now) {
+      this.#drainAtMs = Infinity;
+      this.drain();
+    }
     if (this.#maxDurationAtMs <= now) {
       this.#maxDurationAtMs = Infinity;
       stats.cxMaxDuration.add();
@@ -171,6 +189,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#exchange?.checkDeadlines(now);
     const next = Math.min(
       this.#closeAtMs,
+      this.#drainAtMs,
       this.#maxDurationAtMs,
       idleAtMs <= now ? Infinity : idleAtMs,
       this.#exchange?.nextDeadline() ?? Infinity,

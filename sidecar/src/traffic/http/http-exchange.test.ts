@@ -30,7 +30,7 @@ describe("an exchange", () => {
       assert.match(request, /^GET \/hello\?a=1 HTTP\/1\.1\r\nhost: example\.org\r\n/);
       assert.match(request, /\r\nx-forwarded-proto: http\r\n/);
       assert.match(request, /\r\nx-request-id: [0-9a-f-]{36}\r\n/);
-      assert.match(request, /\r\ntraceparent: 00-b{32}-b{16}-01\r\n/);
+      assert.match(request, /\r\ntraceparent: 00-(ab){16}-(ab){8}-01\r\n/);
       harness.upstream().send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
       harness.run();
       const date = "Thu, 01 Jan 2026 00:00:00 GMT";
@@ -488,6 +488,25 @@ describe("time", () => {
     harness.run();
     assert.match(busy.take(), /connection: close/);
     assert.equal(busy.ended, true);
+    assert.equal(harness.leaks(), "");
+  });
+
+  test("draining gently, an idle connection carries one more exchange, or closes after drain_timeout", () => {
+    const harness = new Harness({ manager: { drainTimeoutMs: 3000 } });
+    const idle = harness.connect();
+    const used = harness.connect();
+    for (const client of [idle, used]) client.http.drainGently();
+    harness.clock.advance(2900);
+    used.send(GET);
+    harness.run();
+    assert.deepEqual([idle.ended, used.ended], [false, false]);
+    harness.clock.advance(200);
+    harness.run();
+    assert.deepEqual([idle.ended, used.ended], [true, false]);
+    harness.upstream().send(OK);
+    harness.run();
+    assert.match(used.take(), /connection: close/);
+    assert.equal(used.ended, true);
     assert.equal(harness.leaks(), "");
   });
 });

@@ -1,7 +1,9 @@
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import type { AccessLogConfig } from "@heddle/traffic";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
+import type { ConnectionLogger } from "./connection-logger.ts";
 
 /** What the listeners of one worker need from outside. */
 export interface ListenerEnv {
@@ -9,6 +11,8 @@ export interface ListenerEnv {
   readonly log: Log;
   readonly metrics: MetricScope;
   readonly makeFilter: NetworkFilterFactory;
+  /** Of a listener's own access logs, one at least. Throws on what cannot be opened. */
+  readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;
   /** Of all downstream connections of the process. */
   readonly connectionLimit: ConnectionLimit;
   /** How long the connections of a chain that is gone may go on (Envoy's `--drain-time-s`). */

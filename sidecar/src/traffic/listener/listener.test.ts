@@ -7,6 +7,7 @@ import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "@heddle/traffic";
 import type { ServedConnection } from "../network/network-filter.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
+import type { EndedConnection } from "./connection-logger.ts";
 import { Listener } from "./listener.ts";
 import type { ListenerEnv } from "./listener-env.ts";
 
@@ -18,6 +19,8 @@ class FakeConnection {
   readonly remotePort = 40_000;
   readonly localAddress = "127.0.0.1";
   readonly localPort = 8080;
+  readonly bytesRead = 30;
+  readonly bytesWritten = 70;
   wasReset = false;
 
   constructor(remoteAddress = "127.0.0.1") {
@@ -40,6 +43,7 @@ interface Served {
 
 let served: Served[];
 let closedFilters: string[];
+let logged: (EndedConnection & { readonly log: string })[];
 let clock: ManualClock;
 let registry: MetricsRegistry;
 let env: ListenerEnv;
@@ -48,6 +52,7 @@ let counts: { readonly sum: Int32Array; readonly own: Int32Array };
 beforeEach(() => {
   served = [];
   closedFilters = [];
+  logged = [];
   clock = new ManualClock();
   const own = new MetricsRegistry();
   registry = own;
@@ -74,6 +79,9 @@ beforeEach(() => {
         };
       },
       close: () => closedFilters.push(chain.name),
+    }),
+    makeConnectionLogger: (configs) => ({
+      log: (connection) => logged.push({ log: configs.map(({ name }) => name).join(), ...connection }),
     }),
     connectionLimit: new ConnectionLimit(counts.sum, counts.own, 3),
     drainTimeMs: 1000,
@@ -146,6 +154,37 @@ describe("a listener", () => {
     await settled();
     assert.equal(metric("listener.no_filter_chain_match"), 1);
     assert.equal(counts.sum[0], 0);
+  });
+
+  test("writes its access log when a connection ends, and for those that no chain takes", () => {
+    const accessLog: ListenerConfig["accessLog"] = [
+      { name: "own", sink: { type: "stdout" }, format: { type: "default" } },
+    ];
+    const listener = new Listener(
+      listenerConfig([chain("a", { sourcePorts: [40_000] })], { accessLog }),
+      env,
+      undefined,
+    );
+    accept(listener);
+    clock.advance(250);
+    assert.equal(logged.length, 0);
+    const startWallMs = clock.wallNow() - 250;
+    served[0]!.close();
+    const lines = logged.map(({ downstream, ...line }) => ({ ...line, filterChain: downstream.filterChain }));
+    assert.deepEqual(lines, [
+      {
+        log: "own",
+        startWallMs,
+        durationMs: 250,
+        bytesReceived: 30,
+        bytesSent: 70,
+        unmatched: false,
+        filterChain: "a",
+      },
+    ]);
+    const picky = new Listener(listenerConfig([chain("b", { destinationPort: 9 })], { accessLog }), env, undefined);
+    accept(picky);
+    assert.equal(logged.at(-1)?.unmatched, true);
   });
 
   test("takes no more connections than the process may have", async () => {

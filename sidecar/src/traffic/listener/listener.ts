@@ -9,6 +9,7 @@ import {
   type ListenerConfig,
 } from "@heddle/traffic";
 import type { NetworkFilter, ServedConnection } from "../network/network-filter.ts";
+import type { ConnectionLogger } from "./connection-logger.ts";
 import type { ListenerEnv } from "./listener-env.ts";
 import { ListenerStats } from "./listener-stats.ts";
 
@@ -20,6 +21,7 @@ export class Listener {
   readonly config: ListenerConfig;
   readonly #env: ListenerEnv;
   readonly #stats: ListenerStats;
+  readonly #logger: ConnectionLogger | undefined;
   readonly #chains: ReadonlyMap<string, Chain>;
   readonly #table: FilterChainTable<Chain>;
 
@@ -31,6 +33,7 @@ export class Listener {
     this.config = config;
     this.#env = env;
     this.#stats = new ListenerStats(env.metrics, statPrefixOf(config));
+    this.#logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
     const frame = frameOf(config);
     const kept = previous !== undefined && frameOf(previous.config) === frame ? previous.#chains : NO_CHAINS;
     const chains = new Map<string, Chain>();
@@ -74,14 +77,18 @@ export class Listener {
       this.#stats.noFilterChainMatch.add();
       connectionLimit.release();
       connection.reset();
+      this.#log(connection, info, 0, true);
       return;
     }
     this.#stats.cxActive.add(1);
     const startedMs = this.#env.clock.now();
-    const served: ServedConnection = chain.filter.serve(connection, { ...info, filterChain: chain.name }, () => {
+    const downstream: DownstreamInfo = { ...info, filterChain: chain.name };
+    const served: ServedConnection = chain.filter.serve(connection, downstream, () => {
       chain.group.delete(unit);
       connectionLimit.release();
-      this.#stats.closed(this.#env.clock.now() - startedMs);
+      const durationMs = this.#env.clock.now() - startedMs;
+      this.#stats.closed(durationMs);
+      this.#log(connection, downstream, durationMs, false);
     });
     const unit = new Unit(served, chain);
     chain.group.add(unit);
@@ -117,6 +124,17 @@ export class Listener {
       chain.filter.close?.();
     });
     return chain.ending;
+  }
+
+  #log(connection: Connection, downstream: DownstreamInfo, durationMs: number, unmatched: boolean): void {
+    this.#logger?.log({
+      downstream,
+      startWallMs: this.#env.clock.wallNow() - durationMs,
+      durationMs,
+      bytesReceived: connection.bytesRead,
+      bytesSent: connection.bytesWritten,
+      unmatched,
+    });
   }
 
   #start(config: FilterChainConfig): Chain {

@@ -13,6 +13,8 @@ import {
 } from "@heddle/telemetry";
 import type { AccessLogConfig } from "@heddle/traffic";
 import type { AccessLogger } from "../http/access-logger.ts";
+import type { ConnectionLogger, EndedConnection } from "../listener/connection-logger.ts";
+import { ConnectionLogSource } from "./connection-log-source.ts";
 import { ExchangeLogSource } from "./exchange-log-source.ts";
 
 export interface AccessLogsEnv {
@@ -29,6 +31,7 @@ export class AccessLogs {
   readonly #env: AccessLogsEnv;
   readonly #writers = new Map<string, AccessLogWriter>();
   readonly #source = new ExchangeLogSource();
+  readonly #connectionSource = new ConnectionLogSource();
   readonly #hostname = hostname();
 
   constructor(env: AccessLogsEnv) {
@@ -37,7 +40,7 @@ export class AccessLogs {
 
   /** Throws on a format that does not compile or a file that cannot be opened. */
   logger(configs: readonly AccessLogConfig[]): AccessLogger {
-    const sinks = configs.map((config) => ({ format: this.#format(config), writer: this.#writer(config.sink) }));
+    const sinks = this.#sinks(configs);
     const source = this.#source;
     if (sinks.length === 0) return SILENT;
     return {
@@ -48,9 +51,25 @@ export class AccessLogs {
     };
   }
 
+  /** As `logger`, for connections. */
+  connectionLogger(configs: readonly AccessLogConfig[]): ConnectionLogger {
+    const sinks = this.#sinks(configs);
+    const source = this.#connectionSource;
+    return {
+      log(connection: EndedConnection) {
+        source.connection = connection;
+        for (const { format, writer } of sinks) writer.write(format(source));
+      },
+    };
+  }
+
   /** Writes out what waits. The loggers drop lines from now on. */
   close(): void {
     for (const writer of this.#writers.values()) writer.close();
+  }
+
+  #sinks(configs: readonly AccessLogConfig[]): readonly Sink[] {
+    return configs.map((config) => ({ format: this.#format(config), writer: this.#writer(config.sink) }));
   }
 
   #format({ name, format }: AccessLogConfig): AccessLogFormat {
@@ -83,6 +102,11 @@ export class AccessLogs {
     if (!opened.ok) throw new Error(opened.error);
     return opened.value;
   }
+}
+
+interface Sink {
+  readonly format: AccessLogFormat;
+  readonly writer: AccessLogWriter;
 }
 
 const SILENT: AccessLogger = { log: () => undefined };

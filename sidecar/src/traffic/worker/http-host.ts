@@ -16,6 +16,7 @@ import { builtInFilters } from "../filter/built-in-filters.ts";
 import { FilterModules } from "../filter/filter-modules.ts";
 import { DateHeader } from "../http/date-header.ts";
 import { RandomHex } from "../http/random-hex.ts";
+import type { ListenerEnv } from "../listener/listener-env.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { DialUpstream } from "../upstream/upstream-env.ts";
 import { AccessLogs } from "./access-logs.ts";
@@ -29,6 +30,7 @@ import type { RefusedKey } from "./worker-messages.ts";
  */
 export class HttpHost implements WorkerHost {
   readonly makeFilter: NetworkFilterFactory;
+  readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
   readonly #env: WorkerEnv;
   readonly #build: BuildEnv;
   readonly #modules: FilterModules;
@@ -66,6 +68,7 @@ export class HttpHost implements WorkerHost {
     };
     const bufferLimitOf = (listener: string): number =>
       this.#config.listeners.get(listener)?.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES;
+    this.makeConnectionLogger = (configs) => this.#accessLogs.connectionLogger(configs);
     this.makeFilter = networkFilters(this.#build, bufferLimitOf);
   }
 

@@ -5,6 +5,7 @@ import { laneKey } from "@heddle/config/lanes";
 import { connectionMover, testRewrap } from "@heddle/net";
 import { createLog, type Log, type MetricScope, SharedMetrics } from "@heddle/telemetry";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
+import type { ListenerEnv } from "../listener/listener-env.ts";
 import { ListenerSet } from "../listener/listener-set.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
@@ -43,6 +44,7 @@ export interface WorkerHost {
   apply(update: DecodedUpdate): readonly RefusedKey[];
   /** The filter of a chain of a listener; called after `apply` of the step that brought it. Throws if it cannot be built. */
   readonly makeFilter: NetworkFilterFactory;
+  readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
   inspect(): Json;
   /** The thread ends: write out what waits to be written. */
   close(): void;
@@ -75,6 +77,7 @@ export async function runWorker(
       log,
       metrics,
       makeFilter: host.makeFilter,
+      makeConnectionLogger: host.makeConnectionLogger,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
       drainTimeMs: start.drainTimeMs,
     },

@@ -1,50 +1,45 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
-import type { Log } from "@heddle/telemetry";
-import type { Address } from "@heddle/traffic";
+import type { Log } from "../log.ts";
 import type { AdminAnswer, AdminPage } from "./admin-page.ts";
 
 const MAX_CONNECTIONS = 64;
 const LIMITS = { maxHeaderSize: 16 * 1024, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 };
 
+/** Where it listens: a TCP port, or a Unix socket. */
+export type AdminAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
 /**
- * The admin server: what the sidecar holds and does, for people on its machine and for scrapers. It knows no part of the
- * sidecar, only pages.
+ * The admin server of a program: what it holds and does, for people on its machine and for scrapers. It knows no part of
+ * the program, only pages.
  *
  * It has no authentication, so it listens on loopback unless told otherwise, and it answers browsers only under names that
  * nobody else can own: a web page that has its own name resolve to this machine (DNS rebinding) is refused by Host, and one
  * that posts across origins by Origin.
  */
 export class AdminServer {
-  readonly #address: Address;
   readonly #pages: ReadonlyMap<string, AdminPage>;
   readonly #log: Log;
   readonly #server: Server;
+  /** In lower case, the name that the user chose to listen on; undefined for a Unix socket. */
+  #ownName: string | undefined;
 
-  constructor(address: Address, pages: readonly AdminPage[], log: Log) {
-    this.#address = address;
+  constructor(pages: readonly AdminPage[], log: Log) {
     this.#pages = new Map(pages.map((page) => [page.path, page]));
     this.#log = log;
     this.#server = createServer(LIMITS, (request, response) => this.#handle(request, response));
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
-  /** Listens. Gives the address with the port that port 0 became, or why it could not. */
-  listen(): Promise<Result<Address, string>> {
-    const address = this.#address;
-    const where = address.type === "pipe" ? { path: address.path } : { host: address.address, port: address.port };
+  /** Listens. Gives the address with the port that port 0 became, or what the system said. */
+  listen<A extends AdminAddress>(address: A): Promise<Result<A, NodeJS.ErrnoException>> {
+    this.#ownName = "host" in address ? address.host.toLowerCase() : undefined;
     return new Promise((resolve) => {
-      this.#server.once("error", (error: NodeJS.ErrnoException) => resolve(err(listenFault(address, error))));
-      this.#server.listen({ ...where, exclusive: true }, () => {
+      this.#server.once("error", (error) => resolve(err(error)));
+      this.#server.listen({ ...address, exclusive: true }, () => {
         const bound = this.#server.address();
-        resolve(
-          ok(
-            address.type === "socket" && typeof bound === "object" && bound !== null
-              ? { ...address, port: bound.port }
-              : address,
-          ),
-        );
+        resolve(ok(typeof bound === "object" && bound !== null ? { ...address, port: bound.port } : address));
       });
     });
   }
@@ -63,7 +58,7 @@ export class AdminServer {
     try {
       answer = this.#answer(request);
     } catch (error) {
-      // A page that fails must not end the control thread.
+      // A page that fails must not end the program.
       this.#log.error("an admin page failed", { path: request.url, error });
       answer = { status: 500, body: "this page failed; the log says why\n" };
     }
@@ -98,12 +93,12 @@ export class AdminServer {
 
   /** An IP address cannot be rebound, and localhost and a Unix socket are this machine. */
   #ownsName(host: string | undefined): boolean {
-    if (this.#address.type === "pipe") return true;
+    if (this.#ownName === undefined) return true;
     const name = (host ?? "")
       .replace(/:\d+$/, "")
       .replace(/^\[(.*)\]$/, "$1")
       .toLowerCase();
-    return isIP(name) !== 0 || name === "localhost" || name === this.#address.address.toLowerCase();
+    return isIP(name) !== 0 || name === "localhost" || name === this.#ownName;
   }
 
   #help(): string {
@@ -113,10 +108,4 @@ export class AdminServer {
       .map(({ path, method, help }) => `${path.padEnd(width)}  ${method === "POST" ? "(POST) " : ""}${help}\n`)
       .join("");
   }
-}
-
-function listenFault(address: Address, error: NodeJS.ErrnoException): string {
-  const where = address.type === "pipe" ? address.path : `${address.address}:${address.port}`;
-  const why = error.code === "EADDRINUSE" ? "the address is taken" : error.message;
-  return `admin cannot listen on ${where}: ${why}; --admin-address names another`;
 }

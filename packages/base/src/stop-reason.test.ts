@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { ManualClock } from "@heddle/base";
+import { ManualClock } from "./clock.ts";
 import { StopReason, type StopSignals } from "./stop-reason.ts";
 
 function watch(parent: StopSignals["parent"]) {

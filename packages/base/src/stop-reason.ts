@@ -1,5 +1,5 @@
 import type { EventEmitter } from "node:events";
-import type { Clock, Timer } from "@heddle/base";
+import type { Clock, Timer } from "./clock.ts";
 
 /** What of the process a `StopReason` listens to. `process` is one. */
 export interface StopSignals {
@@ -20,6 +20,12 @@ const PARENT_LOOK_MS = 500;
  * A second signal is another reason: whoever asks twice does not want to wait.
  */
 export class StopReason {
+  /** Of this process; `watchParent`: also when its parent has ended. */
+  static ofProcess(watchParent: boolean, clock: Clock, onReason: (reason: string) => void): StopReason {
+    const parent = watchParent ? { stdin: process.stdin, parentId: () => process.ppid } : undefined;
+    return new StopReason({ events: process, parent }, clock, onReason);
+  }
+
   readonly #signals: StopSignals;
   readonly #onReason: (reason: string) => void;
   readonly #clock: Clock;

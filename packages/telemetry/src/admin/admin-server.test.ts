@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
-import { request } from "node:http";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { ManualClock } from "@heddle/base";
-import type { Log, StatsFilter } from "@heddle/telemetry";
-import type { Address } from "@heddle/traffic";
+import type { Log } from "../log.ts";
 import type { AdminPage } from "./admin-page.ts";
 import { AdminServer } from "./admin-server.ts";
-import { type ServerState, serverPages } from "./server-pages.ts";
-import { statsPages } from "./stats-pages.ts";
 
-const LOOPBACK: Address = { type: "socket", address: "127.0.0.1", port: 0 };
+const LOOPBACK = { host: "127.0.0.1", port: 0 };
 
 interface Answer {
   readonly status: number;
@@ -22,10 +21,10 @@ interface Answer {
 async function serve(t: TestContext, pages: readonly AdminPage[]): Promise<{ port: number; errors: unknown[] }> {
   const errors: unknown[] = [];
   const log = { error: (_: string, fields: { error: unknown }) => errors.push(fields.error) } as unknown as Log;
-  const server = new AdminServer(LOOPBACK, pages, log);
-  const listening = await server.listen();
+  const server = new AdminServer(pages, log);
+  const listening = await server.listen(LOOPBACK);
   t.after(() => server.close());
-  assert.ok(listening.ok && listening.value.type === "socket");
+  assert.ok(listening.ok);
   return { port: listening.value.port, errors };
 }
 
@@ -128,61 +127,30 @@ test("bytes that are no HTTP end that connection alone", async (t) => {
   assert.equal((await ask(port, "/hello")).status, 200);
 });
 
-test("a taken address is named, with the flag that names another", async (t) => {
+test("a path that is no URL is refused", async (t) => {
   const { port } = await serve(t, [hello]);
-  const second = new AdminServer({ type: "socket", address: "127.0.0.1", port }, [], {} as Log);
-  assert.deepEqual(await second.listen(), {
-    ok: false,
-    error: `admin cannot listen on 127.0.0.1:${port}: the address is taken; --admin-address names another`,
-  });
+  for (const path of ["//", "http://[", "http://a:b/"]) assert.equal((await ask(port, path)).status, 400, path);
+  assert.equal((await ask(port, "/hello")).status, 200);
 });
 
-test("ready tells the state: 200 only when live", async (t) => {
-  let state: ServerState = "INITIALIZING";
-  let quits = 0;
-  const clock = new ManualClock();
-  const pages = serverPages({
-    version: "0.1.0",
-    node: { id: "n", cluster: "c", metadata: {}, locality: { region: "", zone: "z", subZone: "" } },
-    commandLine: { concurrency: 2 },
-    clock,
-    state: () => state,
-    listeners: () => [{ name: "in", address: { type: "socket", address: "::", port: 80 } }],
-    parts: [{ name: "dns", inspect: () => ({ a: 1 }) }],
-    quit: () => {
-      quits += 1;
-    },
-  });
-  const { port } = await serve(t, pages);
-  assert.deepEqual([(await ask(port, "/ready")).status, (await ask(port, "/ready")).body], [503, "INITIALIZING\n"]);
-  state = "LIVE";
-  assert.deepEqual([(await ask(port, "/ready")).status, (await ask(port, "/ready")).body], [200, "LIVE\n"]);
-  clock.advance(61_500);
-  assert.deepEqual(JSON.parse((await ask(port, "/server_info")).body), {
-    version: "heddle/0.1.0",
-    state: "LIVE",
-    uptime_current_epoch: "61s",
-    uptime_all_epochs: "61s",
-    hot_restart_version: "disabled",
-    command_line_options: { concurrency: 2 },
-    node: { id: "n", cluster: "c", metadata: {}, locality: { region: "", zone: "z", sub_zone: "" } },
-  });
-  assert.equal((await ask(port, "/listeners")).body, "in::[::]:80\n");
-  assert.deepEqual(JSON.parse((await ask(port, "/listeners?format=json")).body).listener_statuses[0].name, "in");
-  assert.deepEqual(JSON.parse((await ask(port, "/inspect")).body), { dns: { a: 1 } });
-  await ask(port, "/quitquitquit", { method: "POST" });
-  assert.equal(quits, 1);
+test("a taken address is told", async (t) => {
+  const { port } = await serve(t, [hello]);
+  const second = await new AdminServer([], {} as Log).listen({ ...LOOPBACK, port });
+  assert.equal(second.ok ? "" : second.error.code, "EADDRINUSE");
 });
 
-test("statistics come as text and for Prometheus, filtered by a pattern found anywhere in the name", async (t) => {
-  const names = ["cluster.a.upstream_rq_total", "http.in.downstream_rq_total"];
-  const write = (filter: StatsFilter): string =>
-    `${filter.usedOnly} ${names.filter(filter.matches ?? (() => true)).join(" ")}`;
-  const { port } = await serve(t, statsPages({ text: write, prometheus: (filter) => `prometheus ${write(filter)}` }));
-  assert.equal((await ask(port, "/stats")).body, `false ${names.join(" ")}`);
-  assert.equal((await ask(port, "/stats?filter=upstream&usedonly")).body, `true ${names[0]}`);
-  assert.equal((await ask(port, "/stats?filter=^http")).body, `false ${names[1]}`);
-  assert.equal((await ask(port, "/stats?format=prometheus&filter=total$")).body, `prometheus false ${names.join(" ")}`);
-  assert.match((await ask(port, "/stats/prometheus")).type, /^text\/plain; version=0\.0\.4/);
-  assert.equal((await ask(port, "/stats?filter=(")).status, 400);
+test("on a Unix socket, whoever can open it may call this machine what they like", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "heddle-admin-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "admin.sock");
+  const server = new AdminServer([hello], {} as Log);
+  t.after(() => server.close());
+  assert.deepEqual(await server.listen({ path }), { ok: true, value: { path } });
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request({ socketPath: path, path: "/hello", agent: false, headers: { host: "anything" } }, resolve)
+      .on("error", reject)
+      .end();
+  });
+  response.resume();
+  assert.equal(response.statusCode, 200);
 });
