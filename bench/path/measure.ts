@@ -20,16 +20,17 @@ export interface Memory {
 
 const TICKS_PER_SECOND = Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
-/** One run of wrk, the proxy's CPU read before and after. */
+/** One run of wrk, the proxy's CPU read before and after. `close`: a connection for each request. */
 export async function measure(
   pid: number,
   url: string,
   countUrl: string,
   connections: number,
   seconds: number,
+  close = false,
 ): Promise<Sample> {
   const before = { cpu: cpuSeconds(pid), count: await upstreamCount(countUrl) };
-  const output = await wrk(url, connections, seconds);
+  const output = await wrk(url, connections, seconds, close);
   const after = { cpu: cpuSeconds(pid), count: await upstreamCount(countUrl) };
   const requests = Number(/(\d+) requests in/.exec(output)?.[1]);
   const socketErrors =
@@ -49,9 +50,10 @@ export async function measure(
   };
 }
 
-function wrk(url: string, connections: number, seconds: number): Promise<string> {
+function wrk(url: string, connections: number, seconds: number, close: boolean): Promise<string> {
+  const header = close ? ["-H", "Connection: close"] : [];
   return new Promise((resolve, reject) => {
-    const child = spawn("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", url], {
+    const child = spawn("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", ...header, url], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     let output = "";

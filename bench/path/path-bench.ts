@@ -19,8 +19,14 @@ import {
 const DEFAULT_ENTRY = join(import.meta.dirname, "../../sidecar/dist/bundle/main.js");
 
 const LOADS = [
-  { name: "HTTP/1 keep-alive, 32 connections, 170-byte answers", path: "/small", connections: 32 },
-  { name: "HTTP/1 keep-alive, 32 connections, 64 KiB answers", path: "/large", connections: 32 },
+  { name: "HTTP/1 keep-alive, 32 connections, 170-byte answers", path: "/small", connections: 32, close: false },
+  { name: "HTTP/1 keep-alive, 32 connections, 64 KiB answers", path: "/large", connections: 32, close: false },
+] as const;
+
+/** Each request meets any of the workers: how many of them then need an upstream connection of their own? */
+const MANY_WORKERS_LOADS = [
+  { name: "HTTP/1, a connection for each request, one at a time", path: "/small", connections: 1, close: true },
+  { name: "HTTP/1, a connection for each request, 8 at a time", path: "/small", connections: 8, close: true },
 ] as const;
 
 /** What is to be reached, of the sidecar that has everything by ADS and no traffic. */
@@ -31,7 +37,8 @@ const SETTLE_MS = 3000;
 
 /**
  * The built sidecar beside HAProxy and nginx in front of the same upstream, alternating in one run: on a noisy machine
- * only ratios from one run mean anything. `--against FILE` puts another built sidecar beside (old and new build).
+ * only ratios from one run mean anything. `--against FILE` puts another built sidecar beside (old and new build);
+ * `--concurrency N` gives the sidecars N traffic workers, and adds loads that go to all of them.
  */
 export async function pathBench(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -41,6 +48,7 @@ export async function pathBench(args: readonly string[]): Promise<void> {
       seconds: { type: "string", default: "3" },
       entry: { type: "string", default: DEFAULT_ENTRY },
       against: { type: "string" },
+      concurrency: { type: "string", default: "1" },
     },
   });
   const folder = mkdtempSync(join(tmpdir(), "heddle-bench-"));
@@ -50,29 +58,21 @@ export async function pathBench(args: readonly string[]): Promise<void> {
     await printIdleWithAds(folder, upstream.port, [values.entry, values.against ?? []].flat(), Number(values.rounds));
     peers.push(await startHaproxy(folder, upstream.port));
     peers.push(await startNginx(folder, upstream.port));
-    peers.push(await startSidecar(folder, upstream.port, values.entry));
-    if (values.against !== undefined) peers.push(await startSidecar(folder, upstream.port, values.against, "against"));
+    const workers = Number(values.concurrency);
+    peers.push(await startSidecar(folder, upstream.port, values.entry, "heddle", workers));
+    if (values.against !== undefined)
+      peers.push(await startSidecar(folder, upstream.port, values.against, "against", workers));
 
     await sleep(SETTLE_MS);
     const idle = new Map(peers.map((peer) => [peer, memory(peer.process.pid!)]));
-    for (const load of LOADS) {
+    for (const load of workers > 1 ? [...LOADS, ...MANY_WORKERS_LOADS] : LOADS) {
       const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]));
       const countUrl = `http://127.0.0.1:${upstream.port}/count`;
-      for (const peer of peers) await measure(peer.process.pid!, urlOf(peer, load.path), countUrl, load.connections, 2); // warm up
-      for (let round = 0; round < Number(values.rounds); round += 1) {
-        for (const peer of peers)
-          samples
-            .get(peer)!
-            .push(
-              await measure(
-                peer.process.pid!,
-                urlOf(peer, load.path),
-                countUrl,
-                load.connections,
-                Number(values.seconds),
-              ),
-            );
-      }
+      const run = (peer: Peer, seconds: number): Promise<Sample> =>
+        measure(peer.process.pid!, urlOf(peer, load.path), countUrl, load.connections, seconds, load.close);
+      for (const peer of peers) await run(peer, 2); // warm up
+      for (let round = 0; round < Number(values.rounds); round += 1)
+        for (const peer of peers) samples.get(peer)!.push(await run(peer, Number(values.seconds)));
       print(load.name, peers, samples, idle);
     }
   } finally {

@@ -86,8 +86,14 @@ backend back
   return start("haproxy", port, ["haproxy", "-db", "-f", config]);
 }
 
-/** The built sidecar, one traffic worker, a static bootstrap; what it runs is what `npm run build` has made. */
-export async function startSidecar(folder: string, upstream: number, entry: string, name = "heddle"): Promise<Peer> {
+/** The built sidecar, a static bootstrap; what it runs is what `npm run build` has made. */
+export async function startSidecar(
+  folder: string,
+  upstream: number,
+  entry: string,
+  name = "heddle",
+  workers = 1,
+): Promise<Peer> {
   const [port, admin] = [await freePort(), await freePort()];
   const bootstrap = {
     node: { id: NODE_ID, cluster: "bench" },
@@ -99,7 +105,7 @@ export async function startSidecar(folder: string, upstream: number, entry: stri
   };
   const config = join(folder, `${name}.json`);
   writeFileSync(config, JSON.stringify(bootstrap, null, 2));
-  return start(name, port, [...sidecarCommand(entry), "-c", config]);
+  return start(name, port, [...sidecarCommand(entry, workers), "-c", config]);
 }
 
 /** Our control plane, from source, with the static bootstrap's resources as four of their own: what ADS streams. */
@@ -139,9 +145,9 @@ export async function startAdsSidecar(controlPlane: Peer, port: number, entry: s
   return start(name, port, [...sidecarCommand(entry), ...flags, "--admin-address", `127.0.0.1:${await freePort()}`]);
 }
 
-function sidecarCommand(entry: string): string[] {
+function sidecarCommand(entry: string, workers = 1): string[] {
   if (!existsSync(entry)) throw new Error(`${entry} is not there: run npm run build first`);
-  return [process.execPath, ...NODE_FLAGS, entry, "--concurrency", "1"];
+  return [process.execPath, ...NODE_FLAGS, entry, "--concurrency", String(workers)];
 }
 
 const NODE_ID = "default/bench/1";

@@ -13,6 +13,8 @@ export interface Libc {
   getsockname(descriptor: number, address: Uint8Array, length: Uint8Array): number;
   /** A copy of the descriptor that child processes do not inherit, or -1. */
   duplicate(descriptor: number): number;
+  /** `fs.closeSync` in a worker warns of a descriptor that `fs` has not opened there. */
+  close(descriptor: number): number;
   /** "EADDRINUSE": of the call just made on this thread. */
   lastError(): string;
 }
@@ -52,6 +54,7 @@ async function load(): Promise<Libc | undefined> {
       setsockopt: lib.func("int setsockopt(int descriptor, int level, int option, const void *value, uint32_t length)"),
       getsockname: lib.func("int getsockname(int descriptor, void *address, void *length)"),
       duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),
+      close: lib.func("int close(int descriptor)"),
       lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
     };
   } catch {

@@ -191,6 +191,19 @@ export class SocketConnection implements Connection, Flushable, Reader {
     else this.#socket.resetAndDestroy();
   }
 
+  /**
+   * Lets go of the connection without the peer's notice: of two descriptors one is closed, so nothing is sent. Answers the
+   * other one, or -1 if the connection has to stay here; then nothing has happened.
+   */
+  detach(duplicate: (descriptor: number) => number): number {
+    const { current } = this.#descriptor;
+    if (this.#deaf() || !this.#hooked || this.bytesQueued > 0 || current < 0 || this.#socket.readableEnded) return -1;
+    const copy = duplicate(current);
+    // No byte is lost: nothing is read between the two calls, and what has come lies in the kernel.
+    if (copy >= 0) this.destroy();
+    return copy;
+  }
+
   /** Sends what has gathered. Called by the flush queue at the end of the turn. */
   flush(): void {
     const output = this.#output;

@@ -32,6 +32,14 @@ export class CircuitBreaker {
     return tryAcquire(this.#cells, this.#share, CONNECTIONS, this.#limits.maxConnections);
   }
 
+  /**
+   * For a connection that comes from another worker, which gives its own count of it back afterwards: so it is counted
+   * without a question, and never missing from the sum.
+   */
+  acquireMovedConnection(): void {
+    acquire(this.#cells, this.#share, CONNECTIONS);
+  }
+
   releaseConnection(): void {
     release(this.#cells, this.#share, CONNECTIONS);
   }
@@ -95,6 +103,11 @@ function tryAcquire(cells: Int32Array, share: Int32Array, index: number, limit: 
   }
   Atomics.sub(cells, index, 1);
   return false;
+}
+
+function acquire(cells: Int32Array, share: Int32Array, index: number): void {
+  share[index]! += 1;
+  Atomics.add(cells, index, 1);
 }
 
 function release(cells: Int32Array, share: Int32Array, index: number): void {

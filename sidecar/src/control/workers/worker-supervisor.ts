@@ -8,6 +8,7 @@ import { CONNECTIONS_KEY, type FromWorker, type RefusedKey } from "../../traffic
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { ListenSockets } from "./listen-sockets.ts";
 import { SharedCells } from "./shared-cells.ts";
+import { WorkerLinks } from "./worker-links.ts";
 import { WorkerStats } from "./worker-stats.ts";
 import { WorkerThread } from "./worker-thread.ts";
 
@@ -55,6 +56,8 @@ export class WorkerSupervisor implements TrafficWorkers {
   readonly #sockets: ListenSockets;
   readonly #cells = new SharedCells();
   readonly #slots: Slot[] = [];
+  /** Undefined: one worker has nobody to share its pools with. */
+  readonly #links: WorkerLinks | undefined;
   readonly #stats: WorkerStats;
   /** What workers have of each listener, by key. It differs from the configuration where that is held back. */
   readonly #servedListeners = new Map<string, ConfigLaneEntry>();
@@ -76,6 +79,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   constructor(options: WorkerSupervisorOptions) {
     this.#options = options;
     this.#sockets = new ListenSockets(options.opener);
+    this.#links = options.concurrency > 1 ? new WorkerLinks(options.concurrency) : undefined;
     this.#stats = new WorkerStats(options.metrics.scope("workers"));
     this.#cells.ensure([CONNECTIONS_KEY], 1);
   }
@@ -226,7 +230,11 @@ export class WorkerSupervisor implements TrafficWorkers {
     const update = this.#everything();
     this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
     const cells = this.#cells.tableFor(worker);
-    const start = { worker, logLevel, logFormat, drainTimeMs, filterFolder, maxDownstreamConnections, cells };
+    const place = this.#slots.indexOf(slot);
+    const start = {
+      ...{ worker, logLevel, logFormat, drainTimeMs, filterFolder, maxDownstreamConnections, cells },
+      ...(this.#links !== undefined && { sharing: this.#links.begin(place) }),
+    };
     return new Promise((resolve) => {
       const thread = new WorkerThread(entry, start, {
         onMessage: (message) => {
@@ -240,6 +248,9 @@ export class WorkerSupervisor implements TrafficWorkers {
           this.#exited(slot, thread, error);
           resolve();
         },
+      });
+      this.#slots.forEach((other, otherPlace) => {
+        if (other.thread !== undefined) this.#links?.join(place, thread, otherPlace, other.thread);
       });
       slot.begin(thread, clock.now());
       this.#stats.active.add(1);

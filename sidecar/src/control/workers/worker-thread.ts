@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import { type MessagePort, Worker } from "node:worker_threads";
 import type { Json } from "@heddle/base";
 import type { FromWorker, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
 
@@ -54,8 +54,10 @@ export class WorkerThread {
     return this.#gone;
   }
 
-  post(message: ToWorker): void {
-    if (!this.#gone) this.#thread.postMessage(message);
+  /** `transferred`: ports in the message. They close if the thread is gone. */
+  post(message: ToWorker, transferred: readonly MessagePort[] = []): void {
+    if (!this.#gone) this.#thread.postMessage(message, transferred);
+    else for (const port of transferred) port.close();
   }
 
   /** Asks for an answer. Returns how many earlier questions have none yet. */

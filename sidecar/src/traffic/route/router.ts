@@ -314,6 +314,11 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     }
   }
 
+  /** For the pool. */
+  get wantsFresh(): boolean {
+    return this.#replayed;
+  }
+
   // === sending
 
   #send(connection: H1PooledConnection): void {

@@ -6,6 +6,8 @@ import type { Counter, Gauge, Histogram, MetricScope } from "@heddle/telemetry";
  */
 export class ClusterStats {
   readonly cxTotal: Counter;
+  /** Of heddle's own: connections that came from another worker, where one would have been made. `cxTotal` has only made ones. */
+  readonly cxHandedOver: Counter;
   readonly cxActive: Gauge;
   readonly cxConnectFail: Counter;
   readonly cxConnectTimeout: Counter;
@@ -43,6 +45,7 @@ export class ClusterStats {
   constructor(metrics: MetricScope, clusterName: string) {
     const scope = metrics.scope("cluster", { envoy_cluster_name: clusterName });
     this.cxTotal = scope.counter("upstream_cx_total");
+    this.cxHandedOver = scope.counter("upstream_cx_handed_over");
     this.cxActive = scope.gauge("upstream_cx_active");
     this.cxConnectFail = scope.counter("upstream_cx_connect_fail");
     this.cxConnectTimeout = scope.counter("upstream_cx_connect_timeout");

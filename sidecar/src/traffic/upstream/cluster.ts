@@ -161,7 +161,9 @@ export class Cluster {
     const pool = new Pool(
       endpoint,
       identity,
-      this.#poolOptions,
+      // Not shared: a pool that is forgotten when it is empty, and one that keeps nothing; the latter would stand in the way
+      // of the cluster that has this one's name now.
+      isStray || this.#drained ? this.#poolOptions : { ...this.#poolOptions, sharedAs: this.name },
       this.breaker,
       this.stats,
       this.#env,

@@ -3,6 +3,7 @@ import type { DialCallbacks, Dialling } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { Random } from "@heddle/traffic";
 import type { ConnectionIdentity } from "./pool/pool-key.ts";
+import type { PoolSharing } from "./pool/pool-sharing.ts";
 
 /** What the upstream side of one worker needs from outside. */
 export interface UpstreamEnv {
@@ -12,11 +13,10 @@ export interface UpstreamEnv {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: MetricScope;
-  /**
-   * Gets a connection that nobody uses. A new one is made; where workers share their pools, one that another worker had
-   * idle may come instead.
-   */
+  /** Makes a connection. */
   readonly dial: DialUpstream;
+  /** Left out where there is nobody to share with, or connections cannot move. */
+  readonly sharing?: PoolSharing;
   /** `CIRCUIT_BREAKER_CELLS` cells in memory that all workers share, the same for the same name. */
   breakerCells(clusterName: string): Int32Array;
   /** As many cells for this worker's share of those, which is taken off when it dies. Left out where nobody survives it. */

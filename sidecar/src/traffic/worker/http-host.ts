@@ -57,6 +57,7 @@ export class HttpHost implements WorkerHost {
       log,
       metrics,
       dial: dialWith(env),
+      ...(env.peers !== undefined && { sharing: env.peers }),
       breakerCells: (cluster) => cells.get(laneKey("cluster", cluster)).sum,
       breakerShare: (cluster) => cells.get(laneKey("cluster", cluster)).own,
       runtime: this.#runtime,

@@ -2,13 +2,14 @@ import { writeSync } from "node:fs";
 import type { MessagePort } from "node:worker_threads";
 import { type Clock, type Json, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
-import { testRewrap } from "@heddle/net";
+import { connectionMover, testRewrap } from "@heddle/net";
 import { createLog, type Log, type MetricScope, SharedMetrics } from "@heddle/telemetry";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import { ListenerSet } from "../listener/listener-set.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
+import { IdleBoard } from "./idle-board.ts";
 import { WorkerCells } from "./worker-cells.ts";
 import {
   CONNECTIONS_KEY,
@@ -17,6 +18,7 @@ import {
   type ToWorker,
   type WorkerStart,
 } from "./worker-messages.ts";
+import { WorkerPeers } from "./worker-peers.ts";
 
 /** What a worker's parts get from it. */
 export interface WorkerEnv {
@@ -27,6 +29,8 @@ export interface WorkerEnv {
   /** Ends the series that carry these labels. */
   readonly retireMetrics: (labels: Readonly<Record<string, string>>) => void;
   readonly cells: WorkerCells;
+  /** Undefined: there are none, or connections cannot move. */
+  readonly peers: WorkerPeers | undefined;
 }
 
 /** Everything behind the listeners: builds what serves connections from the configuration. */
@@ -61,8 +65,9 @@ export async function runWorker(
   const log = createLog({ level, format, clock, write: writeLine }).with({ worker });
   const metrics = new SharedMetrics((message) => tell({ type: "metrics", message }));
   const cells = new WorkerCells(start.cells);
-  const env = { worker, clock, log, metrics, cells, retireMetrics: metrics.retire.bind(metrics) };
   const rewrap = await testRewrap();
+  const peers = rewrap ? await findPeers(start, clock, log) : undefined;
+  const env = { worker, clock, log, metrics, cells, peers, retireMetrics: metrics.retire.bind(metrics) };
   const host = makeHost(env);
 
   const { sum, own } = cells.get(CONNECTIONS_KEY);
@@ -98,6 +103,10 @@ export async function runWorker(
       case "unlisten":
         listeners.dropTarget(message.key);
         break;
+      case "peer":
+        if (peers === undefined) message.port.close();
+        else peers.connect(message.slot, message.port);
+        break;
       case "drain":
         void listeners.drain(message.deadlineMs).then(() => tell({ type: "drained" }));
         break;
@@ -116,6 +125,14 @@ export async function runWorker(
     }
   });
   tell({ type: "started", rewrap });
+}
+
+/** Loads what moves connections, where there are workers to share them with. */
+async function findPeers({ sharing }: WorkerStart, clock: Clock, log: Log): Promise<WorkerPeers | undefined> {
+  const mover = sharing === undefined ? undefined : await connectionMover();
+  if (sharing === undefined || mover === undefined) return undefined;
+  const onThrow = (error: unknown): void => log.error("an upstream connection's handler threw", { error });
+  return new WorkerPeers(new IdleBoard(sharing.board, sharing.slot), { clock, mover, onThrow });
 }
 
 function applyListeners(listeners: ListenerSet, { changed, removed }: DecodedUpdate): RefusedKey[] {

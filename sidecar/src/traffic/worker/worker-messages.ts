@@ -1,3 +1,4 @@
+import type { MessagePort } from "node:worker_threads";
 import type { Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { ListenTarget } from "@heddle/net";
@@ -37,6 +38,8 @@ export interface WorkerStart {
   /** Of all workers together. */
   readonly maxDownstreamConnections: number;
   readonly cells: CellTable;
+  /** Left out where there is one worker. `board`: see `IdleBoard`. */
+  readonly sharing?: { readonly slot: number; readonly board: SharedArrayBuffer };
 }
 
 export type ToWorker =
@@ -45,6 +48,8 @@ export type ToWorker =
   | { readonly type: "listen"; readonly key: string; readonly target: ListenTarget }
   /** Nobody wants that place any more: let go of a target that no listener has taken. */
   | { readonly type: "unlisten"; readonly key: string }
+  /** There is another worker, in that slot, and the port leads to it. */
+  | { readonly type: "peer"; readonly slot: number; readonly port: MessagePort }
   /** Accept no more, let what runs end, answer "drained" at the latest at the deadline. */
   | { readonly type: "drain"; readonly deadlineMs: number }
   /** End now. */

@@ -7,6 +7,7 @@ import {
 } from "@heddle/http";
 import type { Connection, ConnectionHandler } from "@heddle/net";
 import type { Pool } from "./pool.ts";
+import type { ConnectionPast } from "./pool-sharing.ts";
 
 /**
  * A pooled HTTP/1 connection: joins the transport, the codec and the pool's bookkeeping. It is in one of three states:
@@ -18,6 +19,9 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   readonly #pool: Pool;
   readonly #idleTimer: WheelTimer;
   readonly #durationTimer: WheelTimer | undefined;
+  /** Undefined: it was made here. */
+  readonly #past: ConnectionPast | undefined;
+  readonly #startedMs: number;
   /** Until when it may stand idle; Infinity while it is in use, or without end. */
   #idleUntilMs = Infinity;
   /** When the idle timer fires at the latest, if it runs. */
@@ -29,16 +33,18 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   /** The exchange that it carries, or carried last, was not its first. */
   reused = false;
 
-  /** `maxDurationMs`: 0 is without end. */
-  constructor(connection: Connection, pool: Pool, counted: boolean, maxDurationMs: number) {
+  /** `maxDurationMs`: 0 is without end. `past`: of a connection that was another worker's. */
+  constructor(connection: Connection, pool: Pool, counted: boolean, maxDurationMs: number, past?: ConnectionPast) {
     this.connection = connection;
+    this.#past = past;
+    this.#startedMs = pool.env.clock.now() - (past?.ageMs ?? 0);
     this.#pool = pool;
     this.counted = counted;
     this.#client = new H1ClientConnection(connection, this);
     this.#idleTimer = callbackTimer(() => this.#checkIdle());
     if (maxDurationMs > 0) {
       this.#durationTimer = callbackTimer(() => this.#tooOld());
-      pool.env.wheel.start(this.#durationTimer, maxDurationMs);
+      pool.env.wheel.start(this.#durationTimer, Math.max(0, maxDurationMs - (past?.ageMs ?? 0)));
     }
     connection.start(this);
   }
@@ -52,12 +58,12 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   }
 
   get started(): number {
-    return this.#client.started;
+    return this.#client.started + (this.#past?.requests ?? 0);
   }
 
   /** What the upstream announced (`Keep-Alive: timeout=N`), in ms. */
   get announcedIdleMs(): number | undefined {
-    return this.#client.keepAliveTimeoutMs;
+    return this.#client.keepAliveTimeoutMs ?? this.#past?.announcedIdleMs;
   }
 
   /** Whether the kernel has taken any byte of the current exchange's request. */
@@ -66,7 +72,7 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   }
 
   startExchange(decoder: ResponseDecoder): RequestEncoder {
-    this.reused = this.#client.started > 0;
+    this.reused = this.started > 0;
     this.#bytesBefore = this.connection.bytesWritten;
     return this.#client.startExchange(decoder);
   }
@@ -85,6 +91,29 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   /** The timer goes on: most connections are idle again before it fires, and then it need not have been touched. */
   leaveIdle(): void {
     this.#idleUntilMs = Infinity;
+  }
+
+  /**
+   * Lets go of an idle connection for another worker. `release` answers its descriptor, or -1: then it stays. Undefined if it
+   * stays, or is no use to anybody; it is gone otherwise, and the pool is not told.
+   */
+  handOver(
+    release: (connection: Connection) => number,
+  ): { readonly descriptor: number; readonly past: ConnectionPast } | undefined {
+    if (!this.usable) return undefined;
+    const nowMs = this.#pool.env.clock.now();
+    const past = {
+      requests: this.started,
+      ageMs: nowMs - this.#startedMs,
+      idleLeftMs: this.#idleUntilMs - nowMs,
+      announcedIdleMs: this.announcedIdleMs,
+      counted: this.counted,
+    };
+    const descriptor = past.idleLeftMs > 0 ? release(this.connection) : -1;
+    if (descriptor < 0) return undefined;
+    this.#gone = true;
+    this.#cancelTimers();
+    return { descriptor, past };
   }
 
   /** Takes no further exchange; ends when the current one has ended, at once if there is none. */
@@ -122,10 +151,15 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   #end(): void {
     if (this.#gone) return;
     this.#gone = true;
-    this.#pool.env.wheel.cancel(this.#idleTimer);
-    if (this.#durationTimer !== undefined) this.#pool.env.wheel.cancel(this.#durationTimer);
+    this.#cancelTimers();
     this.connection.destroy();
     this.#pool.lost(this);
+  }
+
+  #cancelTimers(): void {
+    const { wheel } = this.#pool.env;
+    wheel.cancel(this.#idleTimer);
+    if (this.#durationTimer !== undefined) wheel.cancel(this.#durationTimer);
   }
 
   #checkIdle(): void {

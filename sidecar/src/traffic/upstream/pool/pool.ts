@@ -6,9 +6,18 @@ import type { UpstreamDialOptions, UpstreamEnv } from "../upstream-env.ts";
 import { H1PooledConnection } from "./h1-connection.ts";
 import { idleLimitMs } from "./idle-limit.ts";
 import { type ConnectionIdentity, poolKey } from "./pool-key.ts";
+import type {
+  ConnectionGiver,
+  ConnectionTaker,
+  GivenConnection,
+  OfferedConnection,
+  PoolShare,
+} from "./pool-sharing.ts";
 
 /** An exchange that wants a connection. Exactly one of the two is called, once, unless it leaves before. */
 export interface PoolWaiter {
+  /** It has met a stale connection, and wants none that stood idle in another worker: one of those may be stale too. */
+  readonly wantsFresh?: boolean;
   onConnection(connection: H1PooledConnection): void;
   onNoConnection(failure: Failure): void;
 }
@@ -18,6 +27,8 @@ export interface PoolOptions extends UpstreamDialOptions {
   readonly idleTimeoutMs: number | undefined;
   readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;
+  /** The cluster's name where workers share its connections to endpoints. */
+  readonly sharedAs?: string;
 }
 
 /**
@@ -26,8 +37,10 @@ export interface PoolOptions extends UpstreamDialOptions {
  *
  * The circuit breaker's limits are asked before a connection is made and before an exchange waits. As in Envoy a pool
  * that has no connection at all may always make one, or its waiters could wait for ever behind those of other pools.
+ *
+ * Where workers share their pools, another worker that has an idle connection is asked before one is made.
  */
-export class Pool {
+export class Pool implements ConnectionGiver, ConnectionTaker {
   readonly env: UpstreamEnv;
   readonly stats: ClusterStats;
   readonly endpoint: Endpoint;
@@ -42,6 +55,11 @@ export class Pool {
   /** In the order in which they came. */
   readonly #waiters = new Set<PoolWaiter>();
   readonly #dials = new Set<Dial>();
+  readonly #share: PoolShare | undefined;
+  /** Questions to other workers whose answer is awaited. Each stands for a dial. */
+  #asking = 0;
+  /** Of the waiters. */
+  #wantFresh = 0;
   #draining = false;
 
   /** `onEmpty` is called whenever nothing is left that the pool would have to close. */
@@ -62,11 +80,17 @@ export class Pool {
     this.stats = stats;
     this.env = env;
     this.#onEmpty = onEmpty;
+    // TLS has its state in the thread that made it.
+    const isShared = options.sharedAs !== undefined && identity.tls === undefined;
+    // What the connection was made with is part of the key, since it goes along.
+    const shareKey = `${options.sharedAs} ${this.key} ${options.keepAliveDelayMs ?? ""}`;
+    this.#share = isShared ? env.sharing?.join(shareKey, this) : undefined;
   }
 
   /** An idle connection, or undefined: then `wait` for one. */
   takeIdle(): H1PooledConnection | undefined {
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
+      if (this.#share !== undefined) this.#share.countIdle(-1);
       connection.leaveIdle();
       if (connection.usable) return connection;
     }
@@ -83,7 +107,8 @@ export class Pool {
     this.stats.rqPendingTotal.add();
     this.stats.rqPendingActive.add(1);
     this.#waiters.add(waiter);
-    this.#dialForWaiters();
+    if (waiter.wantsFresh === true) this.#wantFresh++;
+    this.#dialForWaiters(true);
   }
 
   /** The waiter hears nothing more. What was being dialled for it stays, for others. */
@@ -95,6 +120,7 @@ export class Pool {
   /** Keeps no connection any more: idle ones close now, the others after their exchange. Waiters are still served. */
   drain(): void {
     this.#draining = true;
+    this.#share?.leave();
     for (const connection of this.#connections) connection.retire();
     this.#tellIfEmpty();
   }
@@ -102,6 +128,7 @@ export class Pool {
   /** Ends at once, whatever runs. */
   destroy(): void {
     this.#draining = true;
+    this.#share?.leave();
     for (const dial of this.#dials) {
       dial.cancel();
       this.#endDial(dial);
@@ -123,7 +150,7 @@ export class Pool {
       idle: this.#idle.length,
       connections: this.#connections.size,
       waiting: this.#waiters.size,
-      dialling: this.#dials.size,
+      dialling: this.#dials.size + this.#asking,
     };
   }
 
@@ -135,7 +162,7 @@ export class Pool {
 
   /** A connection has ended its exchange and can carry another one. */
   freed(connection: H1PooledConnection): void {
-    const { maxRequestsPerConnection, idleTimeoutMs } = this.#options;
+    const { maxRequestsPerConnection } = this.#options;
     const usedUp = maxRequestsPerConnection > 0 && connection.started >= maxRequestsPerConnection;
     if (usedUp) this.stats.cxMaxRequests.add();
     if (usedUp || this.#draining) {
@@ -143,35 +170,94 @@ export class Pool {
       return;
     }
     const waiter = this.#nextWaiter();
-    if (waiter !== undefined) {
-      waiter.onConnection(connection);
-      return;
-    }
-    this.#idle.push(connection);
-    connection.becomeIdle(idleLimitMs(idleTimeoutMs, connection.announcedIdleMs));
+    if (waiter !== undefined) waiter.onConnection(connection);
+    else this.#keep(connection, idleLimitMs(this.#options.idleTimeoutMs, connection.announcedIdleMs));
   }
 
   /** A connection is gone. */
   lost(connection: H1PooledConnection): void {
     if (!this.#connections.delete(connection)) return;
     const place = this.#idle.indexOf(connection);
-    if (place !== -1) this.#idle.splice(place, 1);
-    if (connection.counted) this.#breaker.releaseConnection();
+    if (place !== -1) {
+      this.#idle.splice(place, 1);
+      this.#share?.countIdle(-1);
+    }
     this.endpoint.activeConnections--;
-    this.stats.cxActive.add(-1);
-    this.#dialForWaiters();
+    this.#uncount(connection.counted);
+    this.#dialForWaiters(true);
     this.#tellIfEmpty();
+  }
+
+  // === sharing
+
+  give(release: (connection: Connection) => number): GivenConnection | undefined {
+    const [connection] = this.#idle;
+    const given = connection?.handOver(release);
+    if (connection === undefined || given === undefined) return undefined;
+    this.#idle.shift();
+    this.#share?.countIdle(-1);
+    this.#connections.delete(connection);
+    this.endpoint.activeConnections--;
+    return { ...given, settle: () => this.#uncount(given.past.counted) };
+  }
+
+  onOffer(offer: OfferedConnection, late: boolean): void {
+    if (!late) this.#asking--;
+    const { past } = offer;
+    const { highWatermarkBytes, maxConnectionDurationMs } = this.#options;
+    if (past.counted) this.#breaker.acquireMovedConnection(); // first, so that the sum is never too low
+    const connection = offer.adopt(highWatermarkBytes);
+    if (connection === undefined) {
+      if (past.counted) this.#breaker.releaseConnection();
+    } else {
+      this.stats.cxHandedOver.add();
+      const pooled = new H1PooledConnection(connection, this, past.counted, maxConnectionDurationMs, past);
+      this.#add(pooled);
+      const waiter = this.#nextWaiter(false);
+      if (waiter !== undefined) waiter.onConnection(pooled);
+      else if (this.#draining) pooled.retire();
+      else if (pooled.usable) this.#keep(pooled, past.idleLeftMs);
+    }
+    this.#dialForWaiters(connection !== undefined);
+    this.#tellIfEmpty();
+  }
+
+  onNothing(): void {
+    this.#asking--;
+    this.#dialForWaiters(false);
+    this.#tellIfEmpty();
+  }
+
+  #keep(connection: H1PooledConnection, limitMs: number): void {
+    this.#idle.push(connection);
+    if (this.#share !== undefined) this.#share.countIdle(1);
+    connection.becomeIdle(limitMs);
+  }
+
+  #add(connection: H1PooledConnection): void {
+    this.#connections.add(connection);
+    this.endpoint.activeConnections++;
+    this.stats.cxActive.add(1);
+  }
+
+  #uncount(counted: boolean): void {
+    if (counted) this.#breaker.releaseConnection();
+    this.stats.cxActive.add(-1);
   }
 
   // === dialling
 
-  #dialForWaiters(): void {
-    while (this.#dials.size < this.#waiters.size) {
+  #dialForWaiters(mayAsk: boolean): void {
+    while (this.#dials.size + this.#asking < this.#waiters.size) {
+      if (mayAsk && this.#wantFresh === 0 && this.#share?.ask(this) === true) {
+        this.#asking++;
+        continue;
+      }
       const counted = this.#breaker.tryAcquireConnection();
       if (!counted) {
         this.stats.cxOverflow.add();
         // Somebody's connection will be free, here; see the class comment.
-        if (this.#connections.size > 0 || this.#dials.size > 0) return;
+        if (this.#connections.size + this.#dials.size + this.#asking > 0) return;
       }
       this.#dial(counted);
     }
@@ -198,10 +284,8 @@ export class Pool {
 
   #connected(connection: Connection, counted: boolean): void {
     const pooled = new H1PooledConnection(connection, this, counted, this.#options.maxConnectionDurationMs);
-    this.#connections.add(pooled);
-    this.endpoint.activeConnections++;
     this.stats.cxTotal.add();
-    this.stats.cxActive.add(1);
+    this.#add(pooled);
     const waiter = this.#nextWaiter();
     if (waiter !== undefined) waiter.onConnection(pooled);
     else if (pooled.usable) this.freed(pooled);
@@ -213,17 +297,18 @@ export class Pool {
 
   /** The waiter that no other dial is under way for hears of it: the one that came first. */
   #dialFailed(reason: Failure): void {
-    if (this.#waiters.size > this.#dials.size) {
+    if (this.#waiters.size > this.#dials.size + this.#asking) {
       const waiter = this.#nextWaiter();
       this.stats.rqPendingFailureEject.add();
       waiter?.onNoConnection(reason);
     }
-    this.#dialForWaiters();
+    this.#dialForWaiters(true);
     this.#tellIfEmpty();
   }
 
-  #nextWaiter(): PoolWaiter | undefined {
+  #nextWaiter(isFresh = true): PoolWaiter | undefined {
     for (const waiter of this.#waiters) {
+      if (!isFresh && waiter.wantsFresh === true) continue;
       this.#unqueue(waiter);
       return waiter;
     }
@@ -232,6 +317,7 @@ export class Pool {
 
   #unqueue(waiter: PoolWaiter): boolean {
     if (!this.#waiters.delete(waiter)) return false;
+    if (waiter.wantsFresh === true) this.#wantFresh--;
     this.#breaker.releasePending();
     this.stats.rqPendingActive.add(-1);
     return true;
@@ -239,7 +325,7 @@ export class Pool {
 
   #tellIfEmpty(): void {
     if (this.#onEmpty === undefined || this.#waiters.size > 0) return;
-    if (this.#connections.size === 0 && this.#dials.size === 0) this.#onEmpty(this);
+    if (this.#connections.size + this.#dials.size + this.#asking === 0) this.#onEmpty(this);
   }
 }
 

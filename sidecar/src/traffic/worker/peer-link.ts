@@ -1,0 +1,201 @@
+import type { Clock, Timer } from "@heddle/base";
+import type { Connection, ConnectionMover } from "@heddle/net";
+import type {
+  ConnectionPast,
+  ConnectionTaker,
+  GivenConnection,
+  OfferedConnection,
+} from "../upstream/pool/pool-sharing.ts";
+import { IDLE_COUNTS } from "./idle-board.ts";
+
+/** What two workers say to each other. Numbers are the asker's. */
+export type PeerMessage =
+  /** Give me an idle connection of the pools with that key. Answered by "give" or "refuse". */
+  | { readonly type: "ask"; readonly id: number; readonly key: string }
+  /** The descriptor is yours; answered by "taken" before it is used. */
+  | { readonly type: "give"; readonly id: number; readonly descriptor: number; readonly past: ConnectionPast }
+  | { readonly type: "refuse"; readonly id: number }
+  | { readonly type: "taken"; readonly id: number };
+
+/** The part of a `MessagePort` that is used. "close" comes behind the other side's last message. */
+export interface PeerPort {
+  postMessage(message: PeerMessage): void;
+  on(event: "message", listener: (message: PeerMessage) => void): unknown;
+  on(event: "close", listener: () => void): unknown;
+}
+
+export interface PeerLinkEnv {
+  readonly clock: Clock;
+  readonly mover: ConnectionMover;
+  /** Called when a handler of a connection throws; the connection is reset. */
+  readonly onThrow: (error: unknown) => void;
+  /** What a pool of this worker gives for a key. */
+  give(key: string): GivenConnection | undefined;
+  onClosed(link: PeerLink): void;
+}
+
+/** Making a connection takes longer than an answer, unless the other worker is busy; then it is not worth the wait. */
+const ANSWER_WITHIN_MS = 5;
+
+/**
+ * The way to one other worker.
+ *
+ * Whose a descriptor on its way is: the giver's until "taken" has come, the taker's from the moment before it sends that. If
+ * the taker dies first, the port's close tells the giver, who closes the descriptor. What the giver sent before it died still
+ * comes and is taken. Lost is at most a descriptor whose taker is ended by force within the one step in which it takes it, or
+ * whose giver and taker die together.
+ */
+export class PeerLink {
+  readonly slot: number;
+  readonly #port: PeerPort;
+  readonly #env: PeerLinkEnv;
+  readonly #asked = new Map<number, Asked>();
+  /** Questions without an answer, by place on the board: what is asked for is as good as gone. */
+  readonly #pending = new Uint16Array(IDLE_COUNTS);
+  readonly #given = new Map<number, GivenConnection>();
+  #nextId = 0;
+  /** Unanswered for too long. */
+  #late = 0;
+
+  constructor(slot: number, port: PeerPort, env: PeerLinkEnv) {
+    this.slot = slot;
+    this.#port = port;
+    this.#env = env;
+    port.on("message", (message) => this.#receive(message));
+    port.on("close", () => this.#closed());
+  }
+
+  /** It owes no answer for too long. */
+  get answers(): boolean {
+    return this.#late === 0;
+  }
+
+  pending(place: number): number {
+    return this.#pending[place] ?? 0;
+  }
+
+  ask(key: string, place: number, taker: ConnectionTaker): void {
+    const id = this.#nextId++;
+    const timer = this.#env.clock.after(ANSWER_WITHIN_MS, () => {
+      const asked = this.#asked.get(id);
+      if (asked === undefined) return;
+      asked.late = true;
+      this.#late++;
+      taker.onNothing();
+    });
+    this.#asked.set(id, { place, taker, timer, late: false });
+    this.#pending[place]! += 1; // places come from `placeOf`
+    this.#port.postMessage({ type: "ask", id, key });
+  }
+
+  #receive(message: PeerMessage): void {
+    switch (message.type) {
+      case "ask":
+        this.#answer(message.id, message.key);
+        break;
+      case "give":
+        this.#take(message.id, message.descriptor, message.past);
+        break;
+      case "refuse": {
+        const asked = this.#answered(message.id);
+        if (asked?.late === false) asked.taker.onNothing();
+        break;
+      }
+      case "taken":
+        this.#given.get(message.id)?.settle();
+        this.#given.delete(message.id);
+        break;
+      default:
+        throw new Error(`unknown message ${(message satisfies never as { type: string }).type}`);
+    }
+  }
+
+  #answer(id: number, key: string): void {
+    const given = this.#env.give(key);
+    if (given === undefined) {
+      this.#port.postMessage({ type: "refuse", id });
+      return;
+    }
+    this.#given.set(id, given);
+    this.#port.postMessage({ type: "give", id, descriptor: given.descriptor, past: given.past });
+  }
+
+  #take(id: number, descriptor: number, past: ConnectionPast): void {
+    const offer = new Offer(id, descriptor, past, this.#port, this.#env);
+    const asked = this.#answered(id);
+    asked?.taker.onOffer(offer, asked.late);
+    offer.end();
+  }
+
+  #answered(id: number): Asked | undefined {
+    const asked = this.#asked.get(id);
+    if (asked === undefined) return undefined;
+    this.#asked.delete(id);
+    this.#pending[asked.place]! -= 1;
+    asked.timer.cancel();
+    if (asked.late) this.#late--;
+    return asked;
+  }
+
+  #closed(): void {
+    for (const { descriptor, settle } of this.#given.values()) {
+      this.#env.mover.close(descriptor);
+      settle();
+    }
+    this.#given.clear();
+    // First nobody finds the link any more: a pool that hears "nothing" may ask again at once.
+    this.#env.onClosed(this);
+    for (const id of [...this.#asked.keys()]) {
+      const asked = this.#answered(id);
+      if (asked?.late === false) asked.taker.onNothing();
+    }
+  }
+}
+
+interface Asked {
+  readonly place: number;
+  readonly taker: ConnectionTaker;
+  readonly timer: Timer;
+  late: boolean;
+}
+
+/** A descriptor that has come and that is adopted, or closed. */
+class Offer implements OfferedConnection {
+  readonly past: ConnectionPast;
+  readonly #id: number;
+  readonly #descriptor: number;
+  readonly #port: PeerPort;
+  readonly #env: PeerLinkEnv;
+  #open = true;
+
+  constructor(id: number, descriptor: number, past: ConnectionPast, port: PeerPort, env: PeerLinkEnv) {
+    this.past = past;
+    this.#id = id;
+    this.#descriptor = descriptor;
+    this.#port = port;
+    this.#env = env;
+  }
+
+  adopt(highWatermarkBytes: number): Connection | undefined {
+    if (!this.#accept()) return undefined;
+    const { mover, onThrow } = this.#env;
+    try {
+      return mover.adopt(this.#descriptor, { side: "upstream", highWatermarkBytes, onThrow });
+    } catch {
+      return undefined; // the descriptor is closed, and another connection is made
+    }
+  }
+
+  /** Closes what was not adopted. */
+  end(): void {
+    if (this.#accept()) this.#env.mover.close(this.#descriptor);
+  }
+
+  /** Said before the descriptor is used: closed twice it could be somebody else's the second time. */
+  #accept(): boolean {
+    if (!this.#open) return false;
+    this.#open = false;
+    this.#port.postMessage({ type: "taken", id: this.#id });
+    return true;
+  }
+}
