@@ -89,6 +89,7 @@ function parse(words: readonly string[]) {
   try {
     return ok(parseArgs({ args: [...words], options: OPTIONS, strict: true, allowPositionals: false }));
   } catch (error) {
-    return err([(error as Error).message]);
+    // The sentences behind the first one speak of operands that begin with a dash; there are none.
+    return err([(error as Error).message.split(". ")[0] ?? ""]);
   }
 }

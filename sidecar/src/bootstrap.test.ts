@@ -51,6 +51,7 @@ test("the control plane is found by flag, else by environment, else on loopback"
 });
 
 test("without a bootstrap the node's id must have its three parts", () => {
+  assert.deepEqual(start([]), ["name a bootstrap with -c, or this node with --node-id; see --help"]);
   assert.deepEqual(start(["--node-id", "orders"]), [
     '--node-id: found "orders", allowed is <namespace>/<workload>/<instance>',
   ]);

@@ -3,7 +3,7 @@ export interface Command {
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;
-  /** What `heddle NAME --help` prints: usage, options with defaults, examples. */
+  /** What `heddle NAME --help` prints: usage, options with defaults, examples. Empty where a program tells of itself. */
   readonly help: string;
   /** Resolves with the exit code. A `UsageError` is printed with a pointer to `--help` and ends with 2. */
   run(args: readonly string[]): Promise<number>;
@@ -12,4 +12,10 @@ export interface Command {
 /** The command's words are wrong; nothing was done. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+}
+
+/** What `parseArgs` threw, in its first sentence: the ones behind it speak of operands that begin with a dash. */
+export function usageErrorOf(error: unknown): UsageError {
+  const [sentence] = (error as Error).message.split(". ");
+  return new UsageError(sentence);
 }

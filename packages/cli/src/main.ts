@@ -19,7 +19,8 @@ process.exitCode = await main(process.argv.slice(2));
 async function main([word, ...args]: readonly string[]): Promise<number> {
   if (word === undefined || word === "--help" || word === "-h" || word === "help") {
     const topic = COMMANDS.find(({ name }) => name === args[0]);
-    console.log(topic === undefined || topic.help === "" ? overview() : topic.help);
+    if (topic?.help === "") return topic.run(["--help"]);
+    console.log(topic?.help ?? overview());
     return 0;
   }
   if (word === "--version" || word === "version") {

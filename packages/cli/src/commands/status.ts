@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { type Command, UsageError } from "../command.ts";
+import { type Command, usageErrorOf } from "../command.ts";
 import { type NodeReport, readStatus, type StatusReport, troubles } from "../status.ts";
 import { formatTable } from "../up/table.ts";
 
@@ -11,7 +11,8 @@ is wrong with the configuration. Ends with 0 when nothing is wrong, 1 when somet
 Options:
   --admin-port N   the control plane's admin on loopback (15014)
   --admin URL      the same elsewhere, for example http://127.0.0.1:15014; also HEDDLE_CONTROL_PLANE_ADMIN
-  --json           the answer as it came`;
+  --json           the answer as it came
+  -h, --help       print this`;
 
 export const status: Command = {
   name: "status",
@@ -41,7 +42,7 @@ function parse(args: readonly string[]) {
       options: { admin: { type: "string" }, "admin-port": { type: "string" }, json: { type: "boolean" } },
     }).values;
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw usageErrorOf(error);
   }
 }
 

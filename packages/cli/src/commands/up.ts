@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { systemClock } from "@heddle/base";
-import { type Command, UsageError } from "../command.ts";
+import { type Command, UsageError, usageErrorOf } from "../command.ts";
 import { runMesh } from "../up/run-mesh.ts";
 
 const help = `Usage: heddle up DIR [OPTIONS]
@@ -17,6 +17,7 @@ Options:
   --admin-port N       the control plane's admin on loopback (15014; likewise)
   --any-port           take free ports for everything, also where the configuration wishes one
   --json               print the table as one line of JSON
+  -h, --help           print this
 
 Example:
   heddle up examples/shop`;
@@ -69,7 +70,7 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw usageErrorOf(error);
   }
 }
 
