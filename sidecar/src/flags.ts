@@ -163,7 +163,7 @@ function collect(words: readonly string[], faults: string[]): ReadonlyMap<FlagKe
     const name = equals === -1 ? word : word.slice(0, equals);
     const key = KEY_BY_NAME.get(name);
     if (key === undefined) {
-      faults.push(name.startsWith("-") ? `${name} is no flag; ${didYouMean(name)}` : `"${word}" stands behind no flag`);
+      faults.push(name.startsWith("-") ? `${name} is no flag${didYouMean(name)}` : `"${word}" stands behind no flag`);
       continue;
     }
     if (given.has(key)) faults.push(`${name} is given twice`);
@@ -204,7 +204,7 @@ function didYouMean(name: string): string {
     best = distance;
     nearest = known;
   }
-  return best <= 1 + name.length / 3 ? `is ${nearest} meant?` : "see --help";
+  return best <= 1 + name.length / 3 ? `; is ${nearest} meant?` : "";
 }
 
 /** Levenshtein's: letters to add, take away or change. */
