@@ -1,4 +1,4 @@
-import { Socket, type SocketConstructorOpts } from "node:net";
+import { Socket } from "node:net";
 import type { Connection } from "./connection.ts";
 import { type Libc, loadLibc } from "./libc.ts";
 import { ReadHook } from "./rewrap.ts";
@@ -28,7 +28,8 @@ export async function connectionMover(): Promise<ConnectionMover | undefined> {
   const libc = await loadLibc();
   if (libc === undefined) return undefined;
   return {
-    release: (connection) => (connection instanceof SocketConnection ? connection.detach(libc.duplicate) : -1),
+    release: (connection) =>
+      connection instanceof SocketConnection ? connection.detach((descriptor) => libc.duplicate(descriptor)) : -1,
     adopt: (descriptor, options) => adopt(libc, descriptor, options),
     close: (descriptor) => void libc.close(descriptor),
   };
@@ -40,7 +41,7 @@ function adopt(libc: Libc, descriptor: number, options: ConnectionOptions): Conn
   try {
     // `pauseOnCreate` is what Node's own server passes; the typings leave it out. Without it the socket reads at once.
     const socketOptions = { fd: descriptor, allowHalfOpen: true, pauseOnCreate: true, onread: hook.onread };
-    socket = new Socket(socketOptions as SocketConstructorOpts);
+    socket = new Socket(socketOptions);
   } catch (error) {
     libc.close(descriptor); // a socket that could not be made has not taken it
     throw error;

@@ -111,7 +111,7 @@ export class ListenerAssembly {
 
   /** Puts in force what waited for clusters that serve by now. */
   releaseRoutes(): void {
-    for (const name of [...this.#heldRoutes]) this.#putRoute(name);
+    for (const name of Array.from(this.#heldRoutes)) this.#putRoute(name);
   }
 
   /** Whether a route configuration waits for a cluster. As long as one does, what the version before needs must stay. */

@@ -232,7 +232,13 @@ export class WorkerSupervisor implements TrafficWorkers {
     const cells = this.#cells.tableFor(worker);
     const place = this.#slots.indexOf(slot);
     const start = {
-      ...{ worker, logLevel, logFormat, drainTimeMs, filterFolder, maxDownstreamConnections, cells },
+      worker,
+      logLevel,
+      logFormat,
+      drainTimeMs,
+      filterFolder,
+      maxDownstreamConnections,
+      cells,
       ...(this.#links !== undefined && { sharing: this.#links.begin(place) }),
     };
     return new Promise((resolve) => {

@@ -145,7 +145,7 @@ export class PeerLink {
     this.#given.clear();
     // First nobody finds the link any more: a pool that hears "nothing" may ask again at once.
     this.#env.onClosed(this);
-    for (const id of [...this.#asked.keys()]) {
+    for (const id of Array.from(this.#asked.keys())) {
       const asked = this.#answered(id);
       if (asked?.late === false) asked.taker.onNothing();
     }

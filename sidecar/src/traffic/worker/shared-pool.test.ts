@@ -135,7 +135,7 @@ class World {
 
   /** How many workers have begun a connection to the upstream or taken one over. */
   async connectionsOf(): Promise<{ readonly workers: number; readonly idle: number; readonly counted: number }> {
-    const pictures = await this.supervisor.inspectWorkers();
+    const pictures = await this.supervisor.inspectWorkers(5000);
     const clusters = pictures.flatMap(({ value }) => (value as unknown as Picture).serving.clusters);
     const connections = clusters.map(({ pools }) => pools.reduce((sum, pool) => sum + pool.connections, 0));
     return {

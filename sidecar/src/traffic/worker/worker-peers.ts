@@ -1,3 +1,4 @@
+import type { Connection } from "@heddle/net";
 import type { ConnectionGiver, ConnectionTaker, PoolShare, PoolSharing } from "../upstream/pool/pool-sharing.ts";
 import { type IdleBoard, placeOf } from "./idle-board.ts";
 import { PeerLink, type PeerLinkEnv, type PeerPort } from "./peer-link.ts";
@@ -17,7 +18,7 @@ export class WorkerPeers implements PoolSharing {
   readonly #givers = new Map<string, ConnectionGiver>();
 
   constructor(board: IdleBoard, env: Omit<PeerLinkEnv, "give" | "onClosed">) {
-    const { release } = env.mover;
+    const release = (connection: Connection): number => env.mover.release(connection);
     this.#board = board;
     this.#env = {
       ...env,
