@@ -13,7 +13,7 @@ export function serviceEndpoints(service: Service, port: ServicePort, workloads:
     const key = [region, zone, subZone].join("/");
     const group = localities.get(key) ?? { locality: workload.locality, endpoints: [] };
     localities.set(key, group);
-    group.endpoints.push(...workload.addresses.map((address) => endpoint(workload, address, target)));
+    group.endpoints.push(...workload.addresses.map((address) => endpoint(address, target)));
   }
   return {
     clusterName: outboundClusterName(service.namespace, service.name, port.port),
@@ -59,13 +59,12 @@ function localityEndpoints({
   return { locality, loadBalancingWeight: endpoints.length, priority: 0, endpoints };
 }
 
-function endpoint(workload: Workload, address: string, { port }: WorkloadPort): EndpointConfig {
+function endpoint(address: string, { port }: WorkloadPort): EndpointConfig {
   return {
     address: { type: "socket", address, port },
     hostname: "",
     healthStatus: "UNKNOWN",
     loadBalancingWeight: 1,
-    // Who this is: for status, and later for identity and protocol.
-    metadata: { heddle: { workload: `${workload.namespace}/${workload.name}` } },
+    metadata: {},
   };
 }

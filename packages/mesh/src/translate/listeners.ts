@@ -11,7 +11,7 @@ export interface OutboundOptions {
 
 /** Takes the application's own calls, on loopback, and routes them by Host. */
 export function outboundListener({ port, accessLog }: OutboundOptions): ListenerConfig {
-  return listener(OUTBOUND_LISTENER, [{ type: "socket", address: "127.0.0.1", port }], "OUTBOUND", {
+  return listener(OUTBOUND_LISTENER, [{ type: "socket", address: "127.0.0.1", port }], {
     ...connectionManager(OUTBOUND_LISTENER, accessLog),
     routes: { type: "rds", routeConfigName: OUTBOUND_ROUTES },
   });
@@ -31,7 +31,7 @@ export function dialledListenerManager(): HttpConnectionManagerConfig {
 /** Takes what others send to one public port of the workload, for the application behind it. */
 export function inboundListener(workload: Workload, port: WorkloadPort): ListenerConfig {
   const name = inboundName(port.port);
-  return listener(name, bindAddresses(workload.addresses, port.port), "INBOUND", {
+  return listener(name, bindAddresses(workload.addresses, port.port), {
     ...connectionManager(name, workload.accessLog),
     routes: { type: "inline", routeConfig: inboundRouteConfiguration(port.port) },
   });
@@ -57,7 +57,6 @@ function isLoopback(address: string): boolean {
 function listener(
   name: string,
   [address, ...additionalAddresses]: readonly Address[],
-  trafficDirection: ListenerConfig["trafficDirection"],
   config: HttpConnectionManagerConfig,
 ): ListenerConfig {
   if (address === undefined) throw new Error(`the listener ${name} has no address`); // workloads have at least one
@@ -78,7 +77,7 @@ function listener(
     perConnectionBufferLimitBytes: 32 * 1024,
     listenerFiltersTimeoutMs: 15_000,
     listenerFilters: [],
-    trafficDirection,
+    trafficDirection: "UNSPECIFIED", // nothing reads it
     tcpBacklogSize: undefined,
     reusePort: true,
     accessLog: [],
