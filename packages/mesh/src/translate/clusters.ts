@@ -64,6 +64,5 @@ function cluster(name: string, protocol: AppProtocol): Omit<ClusterConfig, "disc
     maxRequestsPerConnection: 0,
     tcpKeepalive: undefined,
     metadata: {},
-    extensions: [],
   };
 }

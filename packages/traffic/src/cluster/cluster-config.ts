@@ -1,5 +1,4 @@
 import type { EndpointsConfig } from "../endpoint/endpoints-config.ts";
-import type { TypedConfig } from "../typed-config.ts";
 
 /* `envoy.config.cluster.v3.Cluster`, decoded. Plain JSON data: it crosses to the workers. */
 
@@ -26,8 +25,6 @@ export interface ClusterConfig {
     | { readonly idleSeconds: number; readonly intervalSeconds: number; readonly probes: number }
     | undefined;
   readonly metadata: { readonly [namespace: string]: { readonly [key: string]: unknown } };
-  /** What stood in the resource and has no effect yet, kept for those who build it. */
-  readonly extensions: readonly TypedConfig[];
 }
 
 export interface DnsConfig {

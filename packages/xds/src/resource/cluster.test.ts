@@ -33,7 +33,6 @@ test("what is not set has Envoy's default", () => {
     maxRequestsPerConnection: 0,
     tcpKeepalive: undefined,
     metadata: {},
-    extensions: [],
   });
 });
 
@@ -113,7 +112,6 @@ test("every honoured field is read", () => {
     maxRequestsPerConnection: 5,
     tcpKeepalive: { idleSeconds: 60, intervalSeconds: 75, probes: 9 },
     metadata: { istio: { services: [{ host: "a" }] } },
-    extensions: [],
   });
 });
 

@@ -70,7 +70,6 @@ function decodeCluster(fields: Fields): ClusterConfig {
       probes: keepalive.wrappedNumber("keepalive_probes", KEEPALIVE.probes),
     },
     metadata: decodeMetadata(fields.message("metadata")),
-    extensions: [],
   };
 }
 

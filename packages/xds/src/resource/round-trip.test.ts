@@ -145,7 +145,6 @@ const cluster = record<ClusterConfig>({
     record<NonNullable<ClusterConfig["tcpKeepalive"]>>({ idleSeconds: count, intervalSeconds: count, probes: count }),
   ),
   metadata,
-  extensions: fc.constant([]),
 });
 
 const stringMatcher: fc.Arbitrary<StringMatcherConfig> = fc.oneof(

@@ -148,7 +148,6 @@ export function clusterConfig(name: string, config: Partial<ClusterConfig> = {})
     maxRequestsPerConnection: 0,
     tcpKeepalive: undefined,
     metadata: {},
-    extensions: [],
     ...config,
   };
 }
