@@ -5,9 +5,21 @@ export interface AdminPage {
   readonly path: string;
   /** POST for what changes something. */
   readonly method: "GET" | "POST";
-  /** One line for the list at `/`. */
+  /** One line for the list at `/help`. */
   readonly help: string;
+  /** What it understands behind the question mark, for the list and for the form at `/`. */
+  readonly params?: readonly AdminParam[];
+  /** Of a POST page: whether GET shows something as well as long as nothing stands behind the question mark. */
+  readonly showsWithGet?: boolean;
+  /** `query` holds the fields of a form, too, where one was posted. */
   answer(query: URLSearchParams): AdminAnswer | Promise<AdminAnswer>;
+}
+
+export interface AdminParam {
+  readonly name: string;
+  readonly help: string;
+  /** What it may be; anything where left out. Empty: it is there or it is not. */
+  readonly values?: readonly string[];
 }
 
 export interface AdminAnswer {

@@ -31,7 +31,7 @@ async function serve(t: TestContext, pages: readonly AdminPage[]): Promise<{ por
 function ask(
   port: number,
   path: string,
-  options: { method?: string; headers?: Record<string, string> } = {},
+  options: { method?: string; headers?: Record<string, string>; body?: string } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const call = request({ host: "127.0.0.1", port, path, agent: false, ...options }, (response) => {
@@ -45,7 +45,7 @@ function ask(
       );
     });
     call.on("error", reject);
-    call.end();
+    call.end(options.body);
   });
 }
 
@@ -54,10 +54,54 @@ const hello: AdminPage = { path: "/hello", method: "GET", help: "says hello", an
 test("answers its pages, lists them at /, and names them where there is none", async (t) => {
   const { port } = await serve(t, [hello]);
   assert.deepEqual(await ask(port, "/hello?x=1"), { status: 200, type: "text/plain; charset=utf-8", body: "hello\n" });
-  assert.equal((await ask(port, "/")).body, "/hello  says hello\n");
+  const help = (await ask(port, "/help")).body;
+  assert.match(help, /^admin commands are:\n {2}\/: .*\n {2}\/hello: says hello\n {2}\/help: /);
   const missing = await ask(port, "/helo");
   assert.equal(missing.status, 404);
-  assert.match(missing.body, /there is no \/helo\n\n\/hello/);
+  assert.ok(missing.body.includes(help), "as Envoy does");
+});
+
+test("the home page has a link for what is read and a form for what changes something", async (t) => {
+  const params = [
+    { name: "level", help: "of <all>", values: ["info", "debug"] },
+    { name: "dry", help: "only look", values: [] },
+    { name: "paths", help: "names" },
+  ];
+  const change: AdminPage = { path: "/change/it", method: "POST", help: "a & b", params, answer: () => ({ body: "" }) };
+  const { port } = await serve(t, [hello, change]);
+  const home = await ask(port, "/");
+  assert.equal(home.type, "text/html; charset=utf-8");
+  assert.match(home.body, /<a href="hello">\/hello<\/a>/);
+  assert.match(home.body, /<form action="change\/it" method="POST"><button>\/change\/it<\/button>/);
+  assert.match(home.body, /<select name="level"><option><\/option><option>info<\/option>/);
+  assert.match(home.body, /level: of &lt;all&gt;/);
+  assert.match(home.body, /<input type="checkbox" name="dry" value="on">/);
+  assert.match(home.body, /<input type="text" name="paths">/);
+  assert.match(
+    (await ask(port, "/help")).body,
+    / {2}\/change\/it \(POST\): a & b\n {6}level: of <all>; one of info, debug\n/,
+  );
+});
+
+test("a posted form stands for what is behind the question mark, and the latter wins", async (t) => {
+  const page: AdminPage = { path: "/set", method: "POST", help: "", answer: (query) => ({ body: query.toString() }) };
+  const { port } = await serve(t, [page]);
+  const form = { "content-type": "application/x-www-form-urlencoded; charset=utf-8" };
+  const post = (path: string, body: string, headers: Record<string, string> = form) =>
+    ask(port, path, { method: "POST", headers, body });
+  assert.equal((await post("/set", "a=1&b=%C3%A4")).body, "a=1&b=%C3%A4");
+  assert.equal((await post("/set?a=2", "a=1&b=3")).body, "a=2&b=3");
+  assert.equal((await post("/set", '{"a":1}', { "content-type": "application/json" })).body, "");
+  assert.equal((await post("/set", `a=${"x".repeat(65_534)}`)).status, 200);
+  assert.equal((await post("/set", `a=${"x".repeat(65_535)}`)).status, 413);
+});
+
+test("a page that changes something may show it with GET as long as it is asked for nothing", async (t) => {
+  const page: AdminPage = { ...hello, method: "POST", showsWithGet: true };
+  const { port } = await serve(t, [page]);
+  assert.equal((await ask(port, "/hello")).status, 200);
+  assert.equal((await ask(port, "/hello?level=debug")).status, 405);
+  assert.equal((await ask(port, "/hello?level=debug", { method: "POST" })).status, 200);
 });
 
 test("a HEAD request gets no body, another method is refused", async (t) => {
@@ -82,7 +126,8 @@ test("what changes something takes POST, and not from another origin", async (t)
     },
   };
   const { port } = await serve(t, [page]);
-  assert.equal((await ask(port, "/quit")).status, 405);
+  const refused = await ask(port, "/quit");
+  assert.deepEqual([refused.status, refused.body], [405, "Method GET not allowed, POST required.\n"]);
   assert.equal((await ask(port, "/quit", { method: "POST", headers: { origin: "http://evil.test" } })).status, 403);
   assert.equal((await ask(port, "/quit", { method: "POST", headers: { origin: "null" } })).status, 403);
   assert.equal(called, 0);

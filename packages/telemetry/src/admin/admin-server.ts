@@ -2,9 +2,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIP } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
 import type { Log } from "../log.ts";
+import { adminListHtml, adminListText } from "./admin-list.ts";
 import type { AdminAnswer, AdminPage } from "./admin-page.ts";
 
 const MAX_CONNECTIONS = 64;
+/** Of a posted form; nothing else that is sent is kept. */
+const MAX_BODY_BYTES = 64 * 1024;
+const FORM = "application/x-www-form-urlencoded";
+const HTML = "text/html; charset=utf-8";
 const LIMITS = { maxHeaderSize: 16 * 1024, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 };
 
 /** Where it listens: a TCP port, or a Unix socket. */
@@ -26,7 +31,16 @@ export class AdminServer {
   #ownName: string | undefined;
 
   constructor(pages: readonly AdminPage[], log: Log) {
-    this.#pages = new Map(pages.map((page) => [page.path, page]));
+    const own: AdminPage[] = [
+      {
+        path: "/",
+        method: "GET",
+        help: "everything in this list, to click",
+        answer: () => ({ contentType: HTML, body: adminListHtml([...this.#pages.values()]) }),
+      },
+      { path: "/help", method: "GET", help: "this list", answer: () => ({ body: this.#help() }) },
+    ];
+    this.#pages = new Map([...own, ...pages].map((page) => [page.path, page]));
     this.#log = log;
     this.#server = createServer(LIMITS, (request, response) => void this.#handle(request, response));
     this.#server.maxConnections = MAX_CONNECTIONS;
@@ -53,7 +67,6 @@ export class AdminServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    request.resume(); // no page reads a body
     let answer: AdminAnswer;
     try {
       answer = await this.#answer(request);
@@ -68,27 +81,34 @@ export class AdminServer {
       "content-length": Buffer.byteLength(body),
       "cache-control": "no-cache, max-age=0",
       "x-content-type-options": "nosniff",
+      "content-security-policy":
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+      ...(request.complete ? {} : { connection: "close" }), // somebody sends more than anybody reads
     });
     response.end(request.method === "HEAD" ? undefined : body);
+    request.resume();
   }
 
-  #answer(request: IncomingMessage): AdminAnswer | Promise<AdminAnswer> {
+  async #answer(request: IncomingMessage): Promise<AdminAnswer> {
     const { host, origin } = request.headers;
     if (!this.#ownsName(host)) return { status: 403, body: "use an IP address or localhost as the host\n" };
     const url = URL.parse(request.url ?? "/", "http://admin");
     if (url === null) return { status: 400, body: "the path cannot be read\n" };
-    if (url.pathname === "/" || url.pathname === "/help") return { body: this.#help() };
-    const page = this.#pages.get(url.pathname);
-    if (page === undefined) return { status: 404, body: `there is no ${url.pathname}\n\n${this.#help()}` };
-    if (page.method === "GET" && request.method !== "GET" && request.method !== "HEAD")
-      return { status: 405, body: `${page.path} is read with GET\n` };
-    if (page.method === "POST") {
-      if (request.method !== "POST")
-        return { status: 405, body: `${page.path} takes POST, since it changes something\n` };
-      if (origin !== undefined && URL.parse(origin)?.host !== host)
-        return { status: 403, body: "not across origins\n" };
+    const { pathname, searchParams: query } = url;
+    const page = this.#pages.get(pathname);
+    if (page === undefined) return { status: 404, body: `there is no ${pathname}: invalid path. ${this.#help()}` };
+    const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
+    const shows = page.method === "GET" || (page.showsWithGet === true && query.size === 0);
+    if (method !== page.method && !(method === "GET" && shows))
+      return { status: 405, body: `Method ${request.method} not allowed, ${page.method} required.\n` };
+    if (method === "POST" && origin !== undefined && URL.parse(origin)?.host !== host)
+      return { status: 403, body: "not across origins\n" };
+    const body = await readBody(request);
+    if (body === undefined) return { status: 413, body: `a body may have ${MAX_BODY_BYTES} bytes\n` };
+    if (method === "POST" && request.headers["content-type"]?.split(";")[0]?.trim() === FORM) {
+      for (const [name, value] of new URLSearchParams(body)) if (!query.has(name)) query.append(name, value);
     }
-    return page.answer(url.searchParams);
+    return page.answer(query);
   }
 
   /** An IP address cannot be rebound, and localhost and a Unix socket are this machine. */
@@ -102,10 +122,22 @@ export class AdminServer {
   }
 
   #help(): string {
-    const pages = [...this.#pages.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1));
-    const width = Math.max(0, ...pages.map(({ path }) => path.length));
-    return pages
-      .map(({ path, method, help }) => `${path.padEnd(width)}  ${method === "POST" ? "(POST) " : ""}${help}\n`)
-      .join("");
+    return adminListText([...this.#pages.values()]);
   }
+}
+
+/** The body as text; undefined where it is too large, or where the client went before its end. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      bytes += (chunk as Buffer).length;
+      if (bytes > MAX_BODY_BYTES) return undefined;
+      chunks.push(chunk as Buffer);
+    }
+  } catch {
+    return undefined; // nobody is there to be answered, and half a form must change nothing
+  }
+  return Buffer.concat(chunks).toString("latin1");
 }

@@ -1,2 +1,2 @@
-export { type AdminAnswer, type AdminPage, jsonAnswer } from "./admin-page.ts";
+export { type AdminAnswer, type AdminPage, type AdminParam, jsonAnswer } from "./admin-page.ts";
 export { type AdminAddress, AdminServer } from "./admin-server.ts";
