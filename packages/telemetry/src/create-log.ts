@@ -1,9 +1,13 @@
 import type { Clock } from "@heddle/base";
 import { escapeControls } from "./escape-controls.ts";
 import type { Log, LogFields, LogLevel } from "./log.ts";
+import { LogLevels } from "./log-levels.ts";
 
 export interface LogOptions {
-  readonly level: LogLevel;
+  /** One level for good, or levels that may change. */
+  readonly level: LogLevel | LogLevels;
+  /** Of its logger, where `part` names none: "main" where left out. */
+  readonly name?: string;
   readonly format: "json" | "text";
   readonly clock: Clock;
   /** Gets whole lines, each with its newline. */
@@ -34,10 +38,15 @@ export function createLog(options: LogOptions): Log {
 
 class LineLog implements Log {
   readonly #options: LogOptions;
+  readonly #levels: LogLevels;
+  readonly #logger: string;
   readonly #fields: LogFields;
 
   constructor(options: LogOptions, fields: LogFields) {
+    const { level, name = "main" } = options;
     this.#options = options;
+    this.#levels = typeof level === "string" ? new LogLevels(level) : level;
+    this.#logger = typeof fields["part"] === "string" ? fields["part"] : name;
     this.#fields = fields;
   }
 
@@ -66,7 +75,7 @@ class LineLog implements Log {
   }
 
   enabled(level: LogLevel): boolean {
-    return level !== "off" && SEVERITY[level] >= SEVERITY[this.#options.level];
+    return level !== "off" && SEVERITY[level] >= SEVERITY[this.#levels.levelOf(this.#logger)];
   }
 
   #line(level: Exclude<LogLevel, "off">, message: string, fields: LogFields | undefined): void {

@@ -9,6 +9,7 @@ export { AccessLogWriter, type AccessLogWriterOptions } from "./access-log-write
 export { createLog, type LogOptions, parseLogLevel } from "./create-log.ts";
 export { escapeControls } from "./escape-controls.ts";
 export type { Log, LogFields, LogLevel } from "./log.ts";
+export { LogLevels } from "./log-levels.ts";
 export type { MetricKind, MetricsMessage } from "./metric-table.ts";
 export type { Counter, Gauge, Histogram, Labels, MetricScope } from "./metrics.ts";
 export { MetricsRegistry, type SeriesValue } from "./metrics-registry.ts";

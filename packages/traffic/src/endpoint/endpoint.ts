@@ -14,11 +14,24 @@ export class Endpoint {
   /** Exchanges that have been sent to it and have not ended. The upstream adds and takes away. */
   activeRequests = 0;
   activeConnections = 0;
+  /** Since the endpoint is known: Envoy's `cx_total`, `cx_connect_fail`, `rq_total`, `rq_success`, `rq_error`, `rq_timeout`. */
+  connections = 0;
+  connectFailures = 0;
+  requests = 0;
+  requestsAnswered = 0;
+  requestsFailed = 0;
+  requestTimeouts = 0;
 
   constructor(config: EndpointConfig, key = addressKey(config.address)) {
     this.key = key;
     this.address = config.address;
     this.config = config;
+  }
+
+  /** A request to it has ended with that status, and so, from 500 on, has failed. */
+  countAnswer(status: number): void {
+    if (status < 500) this.requestsAnswered++;
+    else this.requestsFailed++;
   }
 
   get hostname(): string {

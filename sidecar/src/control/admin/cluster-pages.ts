@@ -4,7 +4,7 @@ import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointConfig, LocalityEndpoints } from "@heddle/traffic";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { addressJson, addressText } from "./address-form.ts";
-import { type EndpointFigures, endpointFigures, type FiguresOf } from "./endpoint-figures.ts";
+import { type EndpointFigures, endpointFigures, FIGURES, type FiguresOf } from "./endpoint-figures.ts";
 
 /** What a worker may take to answer. Whoever asks wants the page, above all of a worker that is busy. */
 const WITHIN_MS = 500;
@@ -21,7 +21,8 @@ export function clustersPage(
   return {
     path: "/clusters",
     method: "GET",
-    help: "serving clusters and their endpoints (?format=json)",
+    help: "serving clusters, their endpoints, and what went towards them",
+    params: [{ name: "format", help: "how it is written", values: ["text", "json"] }],
     async answer(query) {
       const figuresOf = await endpointFigures(workers, WITHIN_MS);
       const dynamic = new Set(
@@ -58,10 +59,7 @@ function toText({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): 
       const address = addressText(endpoint.address);
       const figures = figuresOf?.(cluster.name, address);
       if (figures !== undefined) {
-        lines.push(
-          `${address}::cx_active::${figures.activeConnections}`,
-          `${address}::rq_active::${figures.activeRequests}`,
-        );
+        lines.push(...FIGURES.map(({ name }) => `${address}::${name}::${figures[name]}`));
       }
       lines.push(
         `${address}::hostname::${endpoint.hostname}`,
@@ -70,7 +68,10 @@ function toText({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): 
         `${address}::region::${locality.region}`,
         `${address}::zone::${locality.zone}`,
         `${address}::sub_zone::${locality.subZone}`,
+        `${address}::canary::${isCanary(endpoint)}`,
         `${address}::priority::${priority}`,
+        `${address}::success_rate::-1`, // Envoy's word for: not enough is known
+        `${address}::local_origin_success_rate::-1`,
       );
     }
   }
@@ -115,12 +116,7 @@ function toJson({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): 
 /** `envoy.admin.v3.HostStatus.stats`; its numbers are 64 bits wide, so text in JSON. */
 function statsJson(figures: EndpointFigures | undefined): { readonly stats?: Json } {
   if (figures === undefined) return {};
-  return {
-    stats: [
-      { type: "GAUGE", name: "cx_active", value: String(figures.activeConnections) },
-      { type: "GAUGE", name: "rq_active", value: String(figures.activeRequests) },
-    ],
-  };
+  return { stats: FIGURES.map(({ name, type }) => ({ type, name, value: String(figures[name]) })) };
 }
 
 function thresholdJson(priority: string, thresholds: CircuitBreakerThresholds): Json {
@@ -131,6 +127,11 @@ function thresholdJson(priority: string, thresholds: CircuitBreakerThresholds): 
     max_requests: thresholds.maxRequests,
     max_retries: thresholds.maxRetries,
   };
+}
+
+/** Envoy's `envoy.lb` metadata. */
+function isCanary({ metadata }: EndpointConfig): boolean {
+  return metadata["envoy.lb"]?.["canary"] === true;
 }
 
 /** Envoy's words for what EDS said of an endpoint. */

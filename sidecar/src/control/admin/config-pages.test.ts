@@ -162,7 +162,12 @@ test("clusters come as Envoy's text and as JSON, with what runs towards their en
   const json = new URLSearchParams("format=json");
   const workerWith = (activeConnections: number, activeRequests: number): Json => ({
     serving: {
-      clusters: [{ name: "local", endpoints: [{ address: "10.0.0.1:80", activeConnections, activeRequests }] }],
+      clusters: [
+        {
+          name: "local",
+          endpoints: [{ address: "10.0.0.1:80", activeConnections, activeRequests, connections: 4, requestsFailed: 1 }],
+        },
+      ],
     },
   });
   let inspected = [
@@ -184,6 +189,10 @@ test("clusters come as Envoy's text and as JSON, with what runs towards their en
     "local::10.0.0.1:80::zone::a",
     "local::10.0.0.1:80::cx_active::5",
     "local::10.0.0.1:80::rq_active::1",
+    "local::10.0.0.1:80::cx_total::8",
+    "local::10.0.0.1:80::rq_error::2",
+    "local::10.0.0.1:80::canary::false",
+    "local::10.0.0.1:80::success_rate::-1",
     "local::/run/x::cx_active::0",
     "local::/run/x::health_flags::/eds_status_draining",
   ])
@@ -194,7 +203,13 @@ test("clusters come as Envoy's text and as JSON, with what runs towards their en
   assert.equal(cluster.host_statuses[1].health_status.eds_health_status, "DRAINING");
   assert.deepEqual(cluster.host_statuses[0].stats, [
     { type: "GAUGE", name: "cx_active", value: "5" },
+    { type: "COUNTER", name: "cx_connect_fail", value: "0" },
+    { type: "COUNTER", name: "cx_total", value: "8" },
     { type: "GAUGE", name: "rq_active", value: "1" },
+    { type: "COUNTER", name: "rq_error", value: "2" },
+    { type: "COUNTER", name: "rq_success", value: "0" },
+    { type: "COUNTER", name: "rq_timeout", value: "0" },
+    { type: "COUNTER", name: "rq_total", value: "0" },
   ]);
 
   // A sum without the worker that does not answer would be wrong.

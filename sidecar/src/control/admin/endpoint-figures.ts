@@ -1,14 +1,23 @@
 import type { Json } from "@heddle/base";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 
-/** What runs towards one endpoint of a cluster now, over all workers. */
-export interface EndpointFigures {
-  readonly activeConnections: number;
-  readonly activeRequests: number;
-}
+/** What went towards one endpoint of a cluster, over all workers: the names are those of `envoy.admin.v3.HostStatus.stats`. */
+export type EndpointFigures = Readonly<Record<(typeof FIGURES)[number]["name"], number>>;
 
 /** By cluster and address ("10.0.0.1:80"). */
 export type FiguresOf = (cluster: string, address: string) => EndpointFigures;
+
+/** In Envoy's order; `field` is what a worker calls it. */
+export const FIGURES = [
+  { name: "cx_active", field: "activeConnections", type: "GAUGE" },
+  { name: "cx_connect_fail", field: "connectFailures", type: "COUNTER" },
+  { name: "cx_total", field: "connections", type: "COUNTER" },
+  { name: "rq_active", field: "activeRequests", type: "GAUGE" },
+  { name: "rq_error", field: "requestsFailed", type: "COUNTER" },
+  { name: "rq_success", field: "requestsAnswered", type: "COUNTER" },
+  { name: "rq_timeout", field: "requestTimeouts", type: "COUNTER" },
+  { name: "rq_total", field: "requests", type: "COUNTER" },
+] as const;
 
 /**
  * Asks the workers and adds up what they say. Undefined if one of them does not answer within `withinMs`: a sum without
@@ -25,18 +34,22 @@ export async function endpointFigures(
     for (const cluster of listAt(fieldOf(value, "serving"), "clusters")) {
       for (const endpoint of listAt(cluster, "endpoints")) {
         const key = `${textAt(cluster, "name")}\n${textAt(endpoint, "address")}`;
-        const { activeConnections, activeRequests } = sums.get(key) ?? NOTHING;
-        sums.set(key, {
-          activeConnections: activeConnections + numberAt(endpoint, "activeConnections"),
-          activeRequests: activeRequests + numberAt(endpoint, "activeRequests"),
-        });
+        const sum = sums.get(key) ?? NOTHING;
+        sums.set(
+          key,
+          figures((figure) => sum[figure.name] + numberAt(endpoint, figure.field)),
+        );
       }
     }
   }
   return (cluster, address) => sums.get(`${cluster}\n${address}`) ?? NOTHING;
 }
 
-const NOTHING: EndpointFigures = { activeConnections: 0, activeRequests: 0 };
+function figures(countOf: (figure: (typeof FIGURES)[number]) => number): EndpointFigures {
+  return Object.fromEntries(FIGURES.map((figure) => [figure.name, countOf(figure)])) as unknown as EndpointFigures;
+}
+
+const NOTHING = figures(() => 0);
 
 function fieldOf(json: Json | undefined, name: string): Json | undefined {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;

@@ -328,6 +328,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#state = "sending";
     this.#encoder = encoder;
     this.#cluster?.stats.rqTotal.add();
+    this.#endpoint!.requests++; // an attempt that has a connection has one
     upstream.connectionReused = connection.reused;
     upstream.localAddress = connection.connection.localAddress;
     upstream.connectedMs = exchange.now() - exchange.startMs;
@@ -567,6 +568,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#encoder = undefined;
     this.#connection = undefined;
     endpoint.activeRequests--;
+    if (reason === undefined || this.#responseComplete) endpoint.countAnswer(this.#status);
+    else countFailure(endpoint, reason);
     cluster.breaker.releaseRequest();
     cluster.stats.rqActive.add(-1);
     if (encoder !== undefined) {
@@ -586,6 +589,13 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #after(delayMs: number, callback: () => void): Timer {
     return this.#exchange.manager.env.clock.after(delayMs, () => this.#exchange.guard(callback), true);
   }
+}
+
+/** Who left before its answer says nothing about the endpoint. */
+function countFailure(endpoint: Endpoint, { kind, side }: Failure): void {
+  if (side !== "upstream") return;
+  endpoint.requestsFailed++;
+  if (kind === "response-timeout" || kind === "per-try-timeout") endpoint.requestTimeouts++;
 }
 
 /** 101, or 2xx to CONNECT (RFC 9110 §7.8, §9.3.6). */

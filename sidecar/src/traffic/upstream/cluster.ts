@@ -142,6 +142,12 @@ export class Cluster {
         healthStatus: endpoint.config.healthStatus,
         activeRequests: endpoint.activeRequests,
         activeConnections: endpoint.activeConnections,
+        connections: endpoint.connections,
+        connectFailures: endpoint.connectFailures,
+        requests: endpoint.requests,
+        requestsAnswered: endpoint.requestsAnswered,
+        requestsFailed: endpoint.requestsFailed,
+        requestTimeouts: endpoint.requestTimeouts,
       })),
       pools: [...this.#pools.values()].map((pool) => pool.inspect()),
     };

@@ -275,6 +275,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
       },
       onFailed: (reason) => {
         this.stats.cxConnectFail.add();
+        this.endpoint.connectFailures++;
         if (reason.kind === "connect-timeout") this.stats.cxConnectTimeout.add();
         this.#endDial(dial);
         this.#dialFailed(reason);
@@ -285,6 +286,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   #connected(connection: Connection, counted: boolean): void {
     const pooled = new H1PooledConnection(connection, this, counted, this.#options.maxConnectionDurationMs);
     this.stats.cxTotal.add();
+    this.endpoint.connections++;
     this.#add(pooled);
     const waiter = this.#nextWaiter();
     if (waiter !== undefined) waiter.onConnection(pooled);
