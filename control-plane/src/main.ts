@@ -2,12 +2,14 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
-import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
+import { MetricsRegistry, programLog, SharedMetrics, unblockStandardStreams } from "@heddle/telemetry";
 import { startControlPlane } from "./control-plane.ts";
 import { type Flags, HELP, parseFlags } from "./flags.ts";
 import { formatHostPort, ListenError } from "./serve/address.ts";
 
 /* The control plane's program: flags in, exit code out. */
+
+const STDERR = 2;
 
 const reading = parseFlags(process.argv.slice(2));
 if (!reading.ok) {
@@ -22,12 +24,8 @@ if (!reading.ok) {
 async function run(flags: Flags): Promise<void> {
   setLogVerbosity(logVerbosity.NONE); // what gRPC would print comes back to us as errors, and then into our own log
   const clock = systemClock;
-  const log = createLog({
-    level: flags.logLevel,
-    format: flags.logFormat,
-    clock,
-    write: (line) => void process.stderr.write(line),
-  });
+  unblockStandardStreams();
+  const { log, close: closeLog } = programLog(STDERR, { level: flags.logLevel, format: flags.logFormat, clock });
   const registry = new MetricsRegistry();
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
 
@@ -56,6 +54,7 @@ async function run(flags: Flags): Promise<void> {
     process.exitCode = 1;
   }
   reasons.close();
+  closeLog();
   // Standard input and signal handlers would keep the process; everything that it owned has been ended.
   process.exit();
 }

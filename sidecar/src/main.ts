@@ -2,7 +2,7 @@ import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
-import { createLog } from "@heddle/telemetry";
+import { programLog, unblockStandardStreams } from "@heddle/telemetry";
 import { httpFilterRegistry, makeResourceTypes } from "@heddle/xds";
 import { sidecarBootstrap } from "./bootstrap.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
@@ -16,6 +16,7 @@ import { VERSION } from "./version.ts";
 
 /** Of the process; Envoy has no limit by default, and then ends by running out of descriptors. */
 const MAX_DOWNSTREAM_CONNECTIONS = 50_000;
+const STDERR = 2;
 
 const reading = parseSidecarFlags(process.argv.slice(2));
 if (!reading.ok) {
@@ -33,8 +34,8 @@ async function run(flags: SidecarFlags): Promise<number> {
   const clock = systemClock;
   const random = Math.random;
   const { logLevel, logFormat, drainTimeMs, concurrency } = flags;
-  const write = (line: string): void => void process.stderr.write(line);
-  const log = createLog({ level: logLevel, format: logFormat, clock, write });
+  unblockStandardStreams();
+  const { log, close: closeLog } = programLog(STDERR, { level: logLevel, format: logFormat, clock });
 
   const filterFolder = resolve(flags.config?.type === "file" ? dirname(flags.config.path) : ".");
   const modules = new FilterModules(filterFolder, { loadOnParse: true });
@@ -89,6 +90,7 @@ async function run(flags: SidecarFlags): Promise<number> {
   askedToStop = () => void sidecar.value.stop(0); // asked twice: no more patience
   await sidecar.value.stop();
   reasons.close();
+  closeLog();
   return 0;
 }
 

@@ -1,9 +1,8 @@
-import { writeSync } from "node:fs";
 import type { MessagePort } from "node:worker_threads";
 import { type Clock, type Json, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { connectionMover, testRewrap } from "@heddle/net";
-import { createLog, type Log, type MetricScope, SharedMetrics } from "@heddle/telemetry";
+import { type Log, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import { ListenerSet } from "../listener/listener-set.ts";
@@ -62,7 +61,7 @@ export async function runWorker(
   const tell = (message: FromWorker): void => port.postMessage(message);
   const clock = systemClock;
   const { worker, logLevel: level, logFormat: format } = start;
-  const log = createLog({ level, format, clock, write: writeLine }).with({ worker });
+  const log = programLog(STDERR, { level, format, clock }).log.with({ worker });
   const metrics = new SharedMetrics((message) => tell({ type: "metrics", message }));
   const cells = new WorkerCells(start.cells);
   const rewrap = await testRewrap();
@@ -142,11 +141,4 @@ function applyListeners(listeners: ListenerSet, { changed, removed }: DecodedUpd
   return [...refused].map(([name, reason]) => ({ key: laneKey("listener", name), reason }));
 }
 
-/** `process.stderr` of a worker waits for the main thread. */
-function writeLine(line: string): void {
-  try {
-    writeSync(2, line);
-  } catch {
-    // Nobody reads, or not fast enough: a log line is not worth a request.
-  }
-}
+const STDERR = 2;
