@@ -36,6 +36,7 @@ class Sink implements Transport {
 
   end(): void {}
   destroy(): void {}
+  reset(): void {}
   pause(): void {}
   resume(): void {}
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { HeaderMap, RequestHead } from "@heddle/http";
 import { AnsweringServer, ScriptedClient, waysToCut } from "@heddle/http/testing";
-import { llhttpDifferences } from "./llhttp-differences.ts";
+import { differences } from "./differences.ts";
 import { vectors } from "./vectors.ts";
 
 /** One message or several, and what llhttp's own tests expect of them. */
@@ -35,7 +35,7 @@ test("HTTP/1 messages are judged as llhttp does when strict, or as the table of 
     readFileSync(vectors.file("llhttp/llhttp.json"), "utf8"),
   );
   assert.equal(cases.length, 251);
-  const differing = new Map(llhttpDifferences.flatMap((row) => row.cases.map((id) => [id, row] as const)));
+  const differing = new Map(differences.llhttp.flatMap((row) => row.cases.map((id) => [id, row] as const)));
   const unexpected: string[] = [];
   for (const item of cases) {
     const text = Buffer.from(item.wire_b64, "base64").toString("latin1");

@@ -27,8 +27,10 @@ export interface Transport {
   writeBytes(bytes: Uint8Array): boolean;
   /** Sends what is queued, then FIN. The reading side stays open. */
   end(): void;
-  /** Closes both directions at once. Unsent bytes are dropped; `reset` sends RST where the platform can. */
+  /** Closes both directions at once. Unsent bytes are dropped. */
   destroy(): void;
+  /** The same with RST where the platform can: for a message whose end FIN would be. */
+  reset(): void;
   /** Stops and restarts `receive`. Calls do not nest. */
   pause(): void;
   resume(): void;

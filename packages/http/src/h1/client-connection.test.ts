@@ -319,6 +319,21 @@ test("a response before the whole request was sent is good, the connection is no
   assert.equal(client.transport.take(), "");
 });
 
+test("an expectation that is answered at once takes the connection, since the body may not have been read", () => {
+  for (const [interim, closed] of [
+    ["", 1],
+    ["HTTP/1.1 103 Early Hints\r\n\r\n", 1],
+    ["HTTP/1.1 100 Continue\r\n\r\n", 0],
+  ] as const) {
+    const client = new ScriptedClient();
+    const { encoder, response } = client.start();
+    encoder.sendHead(request("POST", { expect: "100-continue", "content-length": "1" }), false);
+    encoder.sendData(bytes("a"), true);
+    client.receive(`${interim}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n`);
+    assert.deepEqual([response.ended, client.closed.length], [true, closed]);
+  }
+});
+
 test("what a closed connection advises about sending again", () => {
   const cut = (act: (client: ScriptedClient) => void): Failure | undefined => {
     const client = new ScriptedClient();

@@ -55,6 +55,8 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
   #responseDone = false;
   #informational = 0;
   #reusable = true;
+  /** The request has a body, asks for 100 (Continue) or something else first, and the upstream has not said 100. */
+  #expects = false;
   #tunnel = false;
   /** What the request sent of a tunnel that the upstream has not agreed to yet. */
   #early: Uint8Array[] = [];
@@ -104,6 +106,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#responseDone = false;
     this.#informational = 0;
     this.#reusable = false;
+    this.#expects = false;
     this.#tunnel = false;
     this.#bytesHandedOver = false;
     const handle = new RequestHandle(this);
@@ -162,6 +165,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
       this.#body.begin(Framing.None);
       if (expectsContent(head.method)) tail += "content-length: 0\r\n"; // RFC 9110 §8.6
     }
+    if (!endStream) this.#expects = head.headers.has("expect");
     this.#bytesHandedOver = true;
     this.#earlyEnd = tunnelAsked && endStream;
     this.#request = endStream && !tunnelAsked ? Request.Done : Request.Body;
@@ -239,7 +243,9 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
       head.headers.remove("content-length"); // RFC 9110 §9.3.6
       return BodyLength.UntilClose;
     }
-    this.#reusable = !fields.close && (head.httpVersion === "1.1" || fields.keepAlive);
+    // Who answers an expectation with a final response may take the body that comes all the same for the next request
+    // (RFC 9110 §10.1.1).
+    this.#reusable = !fields.close && !this.#expects && (head.httpVersion === "1.1" || fields.keepAlive);
     // RFC 9112 §6.3, rule by rule.
     if (status === 204) head.headers.remove("content-length");
     if (this.#method === "HEAD" || status === 204 || status === 304) return 0;
@@ -296,6 +302,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
   #interim(head: ResponseHead): number | ParseError {
     head.headers.remove("content-length");
     if (++this.#informational > MAX_INFORMATIONAL) return ENDLESS_INTERIM;
+    if (head.status === 100) this.#expects = false;
     if (head.status !== 101) return 0;
     // RFC 9110 §15.2.2: the upstream may choose only among what was asked.
     const chosen = this.#fields.upgrade;

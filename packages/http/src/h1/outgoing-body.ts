@@ -31,6 +31,11 @@ export class OutgoingBody {
     this.#missing = length;
   }
 
+  /** FIN is the end of the body, so that a body cut by FIN would look complete. */
+  get endsWithConnection(): boolean {
+    return this.#framing === Framing.UntilClose;
+  }
+
   /**
    * Whether these data keep the promise of content-length. Too many bytes would be read as the next message, too few
    * would take its first bytes: the caller closes the connection instead.

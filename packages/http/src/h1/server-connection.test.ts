@@ -89,6 +89,19 @@ test("an HTTP/1.0 client is kept only if it asks and the length is known", () =>
   assert.ok(keeping.transport.ended, "the end of the connection is the end of the body");
 });
 
+test("a body that would end with its connection is cut by RST, any other by FIN", () => {
+  for (const [text, wasReset] of [
+    [OLD, true],
+    [GET, false],
+  ] as const) {
+    const server = new ScriptedServer().receive(text);
+    server.last.encoder.sendHead(new ResponseHead(200, NONE), false);
+    server.last.encoder.sendData(bytes("half"), false);
+    server.last.encoder.reset(failure("connection-closed", "upstream", "gone"));
+    assert.deepEqual([server.transport.destroyed, server.transport.wasReset], [true, wasReset]);
+  }
+});
+
 test("interim responses go before the final one, but not to HTTP/1.0", () => {
   const server = new ScriptedServer().receive(GET);
   server.last.encoder.sendInformational(new ResponseHead(100, NONE));
@@ -211,14 +224,15 @@ test("an upgrade that is refused leaves the connection as it was; early bytes ar
   assert.match(server.transport.take(), /^HTTP\/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n$/);
 });
 
-test("2xx to CONNECT makes a tunnel, without a length; another status does not", () => {
+test("2xx to CONNECT makes a tunnel, without a length; after another status nothing is read", () => {
   const server = new ScriptedServer().receive(CONNECT);
   server.last.encoder.sendHead(new ResponseHead(200, HeaderMap.from({ "content-length": "5" })), false);
   server.receive("x");
   assert.deepEqual([server.transport.take(), server.last.body], ["HTTP/1.1 200 OK\r\n\r\n", "x"]);
   const refused = new ScriptedServer().receive(CONNECT + GET);
   refused.answer(502);
-  assert.equal(refused.requests.length, 2);
+  assert.equal(refused.transport.take(), "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+  assert.deepEqual([refused.requests.length, refused.transport.ended], [1, true]);
 });
 
 test("101 to a request that asked for nothing is never sent", () => {

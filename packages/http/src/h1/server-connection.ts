@@ -41,8 +41,8 @@ const CUT_SHORT = failure("downstream-reset", "downstream", "the client closed b
  *
  * Ending the transport: after the last response, and after a refusal, the codec calls `transport.end()`, sets `ended`
  * and ignores what still comes, so that the client can read the answer before an RST destroys it (RFC 9112 §9.6). The
- * owner destroys the transport when the client has closed too, or after a grace period. `transport.destroy()` is called
- * only to cut an incomplete response, so that the client sees it is incomplete.
+ * owner destroys the transport when the client has closed too, or after a grace period. `transport.destroy()` and
+ * `transport.reset()` are called only to cut an incomplete response, so that the client sees it is incomplete.
  *
  * After a response that ended early, the rest of the request is dropped and its decoder hears nothing more.
  */
@@ -142,7 +142,10 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const head = this.#head!; // set by headComplete
     this.#requestDone = last;
     // The direction of a tunnel stays open: it carries the tunnel's data later. Reading waits for the answer.
-    const tunnelAsked = head.upgrade !== undefined || head.method === "CONNECT";
+    const connect = head.method === "CONNECT";
+    // What stands behind it may be meant for the tunnel. If that is refused nobody must take it for a request.
+    if (connect) this.#keepAlive = false;
+    const tunnelAsked = connect || head.upgrade !== undefined;
     this.#decoder?.onHead(head, last && !tunnelAsked);
   }
 
@@ -169,7 +172,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const unfinished = this.#response === Response.Body;
     const decoder = this.#abandon();
     if (answerable) this.transport.writeLatin1(REFUSALS[error.status]);
-    if (unfinished) this.transport.destroy();
+    if (unfinished) this.#cut();
     else this.transport.end();
     decoder?.onReset(error.downstream);
     if (!hadHead) this.#events.onProtocolError(error.downstream, answerable ? error.status : undefined);
@@ -192,7 +195,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const answerable = this.#response === Response.Head;
     const decoder = this.#abandon();
     if (answerable) this.transport.writeLatin1(REFUSALS[400]); // RFC 9112 §8
-    if (unfinished) this.transport.destroy();
+    if (unfinished) this.#cut();
     else this.transport.end();
     decoder?.onReset(CUT_SHORT);
   }
@@ -279,7 +282,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   reset(_failure: Failure): void {
     if (this.#response === Response.None) return;
     this.#abandon();
-    this.transport.destroy();
+    this.#cut();
   }
 
   /** From here both directions are raw bytes (RFC 9110 §7.8, §9.3.6). Bytes that came early were held until now. */
@@ -368,8 +371,14 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   /** The response cannot be completed. */
   #breakOff(cause: Failure): void {
     const decoder = this.#abandon();
-    this.transport.destroy();
+    this.#cut();
     decoder?.onReset(cause);
+  }
+
+  /** Ends the connection so that an incomplete response shows: where FIN would complete it, by RST (RFC 9112 §8). */
+  #cut(): void {
+    if (this.#body.endsWithConnection) this.transport.reset();
+    else this.transport.destroy();
   }
 
   #release(): RequestDecoder | undefined {

@@ -9,6 +9,8 @@ export class RecordingTransport implements Transport {
   paused = false;
   ended = false;
   destroyed = false;
+  /** It was destroyed by `reset`. */
+  wasReset = false;
 
   writeLatin1(text: string): void {
     this.#write(text);
@@ -26,6 +28,11 @@ export class RecordingTransport implements Transport {
 
   destroy(): void {
     this.destroyed = true;
+  }
+
+  reset(): void {
+    this.destroyed = true;
+    this.wasReset = true;
   }
 
   pause(): void {

@@ -1,5 +1,12 @@
 import { type Failure, failure, type Result, type Timer } from "@heddle/base";
-import { type Cancellable, ChainExchange, type ChainRoute, type SideRequest, type SideResponse } from "@heddle/filter";
+import {
+  type Cancellable,
+  ChainExchange,
+  type ChainRoute,
+  type LocalReply,
+  type SideRequest,
+  type SideResponse,
+} from "@heddle/filter";
 import { HeaderMap, type RequestDecoder, RequestHead, type ResponseEncoder, ResponseHead } from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
 import type { SelectedRoute } from "@heddle/traffic";
@@ -9,6 +16,7 @@ import type { HttpConnection } from "./http-connection.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import { prepareRequest } from "./prepare-request.ts";
 import { traceOf } from "./trace-context.ts";
+import type { ExchangeSpan } from "./tracing/exchange-span.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
 
 /** The router's two timeouts; their deadlines stand in the exchange, which is asked when time has passed. */
@@ -42,6 +50,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   routeDeadlineMs = Infinity;
   tryDeadlineMs = Infinity;
   routeTimeouts: RouteTimeouts | undefined = undefined;
+  /** Undefined: the connection manager does not trace. */
+  span: ExchangeSpan | undefined = undefined;
 
   constructor(manager: HttpConnectionManager, connection: HttpConnection, encoder: ResponseEncoder) {
     const { clock, random, runtime } = manager.env;
@@ -175,7 +185,9 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     }
     if (this.requestEnded) this.requestDeadlineMs = Infinity;
     const refusal = prepareRequest(head, manager.preparation, this);
-    this.trace = traceOf(head.headers, manager.env.randomHex);
+    if (manager.tracer === undefined || refusal !== undefined) {
+      this.trace = traceOf(head.headers, manager.env.randomHex);
+    } else manager.tracer.begin(this);
     if (refusal !== undefined) {
       this.reply(refusal);
       return false;
@@ -184,11 +196,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
       this.fail(UPGRADE_REFUSED);
       return false;
     }
-    if (!manager.config.proxy100Continue && head.headers.get("expect")?.toLowerCase() === "100-continue") {
-      head.headers.remove("expect");
-      if (!this.requestEnded) this.#encoder.sendInformational(manager.continueHead());
-    }
-    return true;
+    const expectation = head.headers.joined("expect");
+    return expectation === undefined || this.#meetExpectation(expectation);
   }
 
   protected override matchRoute(): ChainRoute | undefined {
@@ -221,6 +230,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   protected override writeHead(head: ResponseHead, endStream: boolean): void {
     this.#touch();
     this.manager.prepareResponse(head, this);
+    if (this.span !== undefined) this.span.onResponse(head.headers);
     if (this.#connection.isLastExchange()) this.#connection.drain();
     this.#encoder.sendHead(head, endStream);
   }
@@ -267,6 +277,22 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     return decided?.enabled === true;
   }
 
+  /**
+   * RFC 9110 §10.1.1: there is one expectation. Any other is refused, as it allows: a peer that reads `y 100-continue` as
+   * 100-continue answers before the body, and takes the body for a request.
+   */
+  #meetExpectation(expectation: string): boolean {
+    if (expectation.toLowerCase() !== "100-continue") {
+      if (!this.requestEnded) this.closeConnectionAfter();
+      this.reply(UNKNOWN_EXPECTATION);
+      return false;
+    }
+    if (this.manager.config.proxy100Continue) return true;
+    this.request.headers.remove("expect");
+    if (!this.requestEnded) this.#encoder.sendInformational(this.manager.continueHead());
+    return true;
+  }
+
   #touch(): void {
     this.lastActivityMs = this.manager.env.clock.now();
   }
@@ -309,6 +335,7 @@ const NO_HEAD = new RequestHead("", "http", "", "", new HeaderMap());
 const NO_TRACE: TraceContext = { traceId: "", spanId: "", parentSpanId: "", sampled: false, traceState: "" };
 const NONE: readonly { readonly upgradeType: string; readonly enabled: boolean }[] = [];
 const UPGRADE_REFUSED = failure("upgrade-refused", "downstream", "no configuration allows this upgrade");
+const UNKNOWN_EXPECTATION: LocalReply = { status: 417, details: "unknown_expectation" };
 const HEAD_TIMEOUT = failure("request-headers-timeout", "downstream", "the request's head did not come in time");
 const REQUEST_TIMEOUT = failure("request-timeout", "downstream", "the request did not come in time");
 const DURATION_TIMEOUT = failure("max-duration", "local", "the exchange lasted longer than it may");

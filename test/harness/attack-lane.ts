@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { cluster, inlineRoutes, type Json, listener, staticBootstrap, virtualHost } from "./envoy-config.ts";
+import { eventually } from "./eventually.ts";
+import { lastFirst, type Owner } from "./owner.ts";
+import { RawPeer, RawUpstream } from "./raw-peer.ts";
+import { type SidecarOptions, type SidecarProcess, startSidecar } from "./sidecar.ts";
+
+/**
+ * A listener of a sidecar with an upstream of its own behind it, which records every byte and answers each request that
+ * it can read with that request's start line. Whatever the Host is, it leads there.
+ */
+export class AttackLane {
+  readonly #port: number;
+  #received = "";
+  /** Connections that have received anything since the lane was last wiped. */
+  readonly #used = new Set<RawPeer>();
+  /** Requests that were complete at the upstream since the lane was last wiped. */
+  complete = 0;
+
+  constructor(port: number, upstream: RawUpstream) {
+    this.#port = port;
+    upstream.serve(async (peer) => {
+      peer.socket.on("data", (bytes: Buffer) => {
+        this.#received += bytes.toString("latin1");
+        this.#used.add(peer);
+      });
+      for (;;) {
+        const { startLine } = await peer.message();
+        this.complete += 1;
+        const body = startLine.startsWith("HEAD ") ? "" : startLine;
+        await peer.send(`HTTP/1.1 200 OK\r\ncontent-length: ${startLine.length}\r\n\r\n${body}`);
+      }
+    });
+  }
+
+  /** Forgets what the upstream has received. */
+  wipe(): void {
+    this.#received = "";
+    this.#used.clear();
+    this.complete = 0;
+  }
+
+  /** All that the upstream has received, in its order, without the fields that the sidecar adds. */
+  get received(): string {
+    return this.#received.replace(ADDED, "");
+  }
+
+  /** The connections that have received anything are closed. */
+  async untilClosed(): Promise<void> {
+    await eventually("the upstream's connection is closed", () => [...this.#used].every(({ ended }) => ended));
+  }
+
+  async connect(): Promise<RawPeer> {
+    return RawPeer.connect(this.#port, { after: () => undefined });
+  }
+
+  /** All that the sidecar sends on a connection of its own until it closes it. */
+  async tell(...pieces: readonly string[]): Promise<string> {
+    const peer = await this.connect();
+    try {
+      for (const piece of pieces) await peer.send(piece);
+      return await peer.readToEnd();
+    } finally {
+      peer.socket.destroy();
+    }
+  }
+
+  /** An ordinary request gets its own answer. */
+  async checkHealth(name: string): Promise<void> {
+    const peer = await this.connect();
+    try {
+      await peer.send(`GET /${name} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      const answer = await peer.message();
+      assert.equal(answer.status, 200);
+      assert.equal(String(answer.body), `GET /${name} HTTP/1.1`);
+    } finally {
+      peer.socket.destroy();
+    }
+  }
+}
+
+/** Lines that the connection manager and the router add to a request. */
+const ADDED = /(?:x-request-id|x-forwarded-proto|x-forwarded-for|traceparent|x-envoy-[a-z-]+): [^\r]*\r\n/g;
+
+export interface AttackLanes {
+  readonly sidecar: SidecarProcess;
+  readonly lanes: readonly AttackLane[];
+}
+
+/** A sidecar with so many lanes. `http` has more fields of the connection manager. */
+export async function startAttackLanes(
+  owner: Owner,
+  count: number,
+  http: Json = {},
+  options: SidecarOptions = {},
+): Promise<AttackLanes> {
+  const ends = lastFirst(owner);
+  const upstreams: RawUpstream[] = [];
+  for (let i = 0; i < count; i++) upstreams.push(await RawUpstream.listen(ends));
+  const names = upstreams.map((_, i) => `lane-${i}`);
+  const bootstrap = staticBootstrap(
+    names.map((name) => listener({ name, http, routes: inlineRoutes([virtualHost("*", name)]) })),
+    names.map((name, i) => cluster(name, [upstreams[i]?.port ?? 0])),
+  );
+  const sidecar = await startSidecar(bootstrap, ends, options);
+  const lanes: AttackLane[] = [];
+  for (const [i, upstream] of upstreams.entries())
+    lanes.push(new AttackLane(await sidecar.port(`lane-${i}`), upstream));
+  return { sidecar, lanes };
+}
+
+/** Does each of the items in one of the lanes; resolves with what went wrong, by name. */
+export async function inLanes<Item>(
+  lanes: readonly AttackLane[],
+  items: readonly Item[],
+  name: (item: Item) => string,
+  run: (lane: AttackLane, item: Item, index: number) => Promise<void>,
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  let next = 0;
+  const work = async (lane: AttackLane): Promise<void> => {
+    while (next < items.length && problems.length < MAX_PROBLEMS) {
+      const index = next++;
+      const item = items[index]!; // `next` is below the length
+      await run(lane, item, index).catch((error: unknown) => {
+        problems.push(`${name(item)}: ${error instanceof Error ? error.message : String(error)}`);
+      });
+    }
+  };
+  await Promise.all(lanes.map(work));
+  return problems;
+}
+
+/** Enough to see what is wrong; each may have waited for something that never came. */
+const MAX_PROBLEMS = 20;
