@@ -14,6 +14,7 @@ export {
 export { type PriorityLoad, type PriorityOptions, priorityLoads } from "./balance/priority-load.ts";
 export { randomChoice } from "./balance/random.ts";
 export { roundRobin } from "./balance/round-robin.ts";
+export { WeightedDraw } from "./balance/weighted-draw.ts";
 export { CIRCUIT_BREAKER_CELLS, CircuitBreaker, type CircuitBreakerCounts } from "./cluster/circuit-breaker.ts";
 export type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, LbPolicy } from "./cluster/cluster-config.ts";
 export { addressKey, Endpoint } from "./endpoint/endpoint.ts";
@@ -50,6 +51,18 @@ export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } fr
 export { RetryDecision } from "./retry/retry-decision.ts";
 export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
 export {
+export type { TcpProxyConfig, WeightedClusterName } from "./listener/tcp-proxy-config.ts";
+export type {
+  CustomTagConfig,
+  DecoratorConfig,
+  Fraction,
+  OtlpDestination,
+  Propagator,
+  RouteTracingConfig,
+  SamplingConfig,
+  TracingConfig,
+  TracingProvider,
+} from "./listener/tracing-config.ts";
   compileHeaderFormat,
   type HeaderCommand,
   type HeaderFormat,

@@ -16,6 +16,7 @@ export {
   type MessageRules,
 } from "./resource/honoured.ts";
 export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/http-filters.ts";
+export type { ListenerOptions } from "./resource/network-filter.ts";
 export { encodeApiListener } from "./resource/listener.ts";
 export { type RawResource, resourceFromJson } from "./resource/resource-from-json.ts";
 export type { Decoded, FieldReport, Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";

@@ -1,5 +1,8 @@
 import type { RouteConfiguration } from "../route/route-config.ts";
 import type { TypedConfig } from "../typed-config.ts";
+import type { HttpManners } from "./http-manners-config.ts";
+import type { TcpProxyConfig } from "./tcp-proxy-config.ts";
+import type { TracingConfig } from "./tracing-config.ts";
 
 /* `envoy.config.listener.v3.Listener` and the HTTP connection manager, decoded. Plain JSON data: it crosses to the workers. */
 
@@ -51,6 +54,9 @@ export type NetworkFilterConfig =
   | { readonly type: "http-connection-manager"; readonly name: string; readonly config: HttpConnectionManagerConfig }
   | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
 
+  | { readonly type: "tcp-proxy"; readonly name: string; readonly config: TcpProxyConfig }
+  | { readonly type: "echo"; readonly name: string }
+  | { readonly type: "direct-response"; readonly name: string; readonly responseBase64: string }
 export type CodecType = "AUTO" | "HTTP1" | "HTTP2";
 
 export interface HttpConnectionManagerConfig {

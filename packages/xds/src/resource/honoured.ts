@@ -173,6 +173,35 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       watched_directory: "files are not read; give the content inline",
     },
     unknownFields: "refused",
+  // TCP
+
+  "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": {
+    honoured: `stat_prefix cluster weighted_clusters idle_timeout access_log max_connect_attempts
+      max_downstream_connection_duration access_log_flush_interval flush_access_log_on_connected access_log_options`,
+    refused: {
+      on_demand: "clusters are not discovered on demand; the connection would be closed",
+      metadata_match: NO_SUBSETS,
+      tunneling_config: `${LATER}; the bytes would go to the cluster without a tunnel`,
+    },
+    reported: {
+      downstream_idle_timeout: NO_EFFECT,
+      upstream_idle_timeout: NO_EFFECT,
+      hash_policy: "no balancing policy that hashes is supported yet",
+    },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster": { honoured: "clusters" },
+  "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": {
+    honoured: "name weight",
+    refused: { metadata_match: NO_SUBSETS },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions": {
+    honoured: "access_log_flush_interval flush_access_log_on_connected",
+  },
+  "envoy.extensions.filters.network.echo.v3.Echo": { honoured: "" },
+  "envoy.extensions.filters.network.direct_response.v3.Config": { honoured: "response" },
+
   },
 
   // HTTP connection manager

@@ -12,6 +12,7 @@ const router = { name: "router", typed_config: { "@type": ROUTER } };
 const rds = { config_source: { ads: {}, resource_api_version: "V3" }, route_config_name: "r" };
 const TYPED_STRUCT = "type.googleapis.com/udpa.type.v1.TypedStruct";
 const TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+const MONGO_PROXY = "type.googleapis.com/envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy";
 
 /** A listener with one chain of one connection manager. */
 function withManager(manager: object, rest: object = {}): object {
@@ -347,7 +348,120 @@ test("every reason for refusing a listener is named", () => {
     bind_to_port: false,
     transparent: false,
     filter_chains: [
-      { filters: [{ name: "tcp", typed_config: { "@type": TCP_PROXY, stat_prefix: "t", cluster: "c" } }] },
+      { filters: [{ name: "mongo", typed_config: { "@type": MONGO_PROXY, stat_prefix: "t" } }] },
+/** A listener with one chain of these filters, each by its type and its fields. */
+function withFilters(...filters: readonly (readonly [type: string, config: object])[]): object {
+  const list = filters.map(([type, config], index) => ({
+    name: `f${index}`,
+    typed_config: { "@type": type, ...config },
+  }));
+  return { name: "l", address, filter_chains: [{ filters: list }] };
+}
+
+function tcpProxy(config: object): readonly [string, object] {
+  return [TCP_PROXY, { stat_prefix: "t", ...config }];
+}
+
+test("what is not set in a TCP proxy has Envoy's default", () => {
+  assert.deepEqual(accept(type, withFilters(tcpProxy({ cluster: "c" }))).filterChains[0]?.filters, [
+    {
+      type: "tcp-proxy",
+      name: "f0",
+      config: {
+        statPrefix: "t",
+        clusters: [{ name: "c", weight: 1 }],
+        idleTimeoutMs: 3_600_000,
+        maxConnectAttempts: 1,
+        maxDownstreamConnectionDurationMs: 0,
+        accessLog: [],
+        accessLogFlushIntervalMs: 0,
+        flushAccessLogOnConnected: false,
+      },
+    },
+  ]);
+});
+
+test("a TCP proxy is read whole, and names its clusters", () => {
+  const config = accept(
+    type,
+    withFilters(
+      tcpProxy({
+        weighted_clusters: {
+          clusters: [
+            { name: "a", weight: 3 },
+            { name: "b", weight: 1 },
+          ],
+        },
+        idle_timeout: "0s",
+        max_connect_attempts: 4,
+        max_downstream_connection_duration: "90s",
+        access_log_options: { access_log_flush_interval: "2s" },
+        flush_access_log_on_connected: true,
+      }),
+    ),
+  );
+  const filter = config.filterChains[0]?.filters[0];
+  assert.equal(filter?.type, "tcp-proxy");
+  assert.deepEqual(filter.config, {
+    statPrefix: "t",
+    clusters: [
+      { name: "a", weight: 3 },
+      { name: "b", weight: 1 },
+    ],
+    idleTimeoutMs: 0,
+    maxConnectAttempts: 4,
+    maxDownstreamConnectionDurationMs: 90_000,
+    accessLog: [],
+    accessLogFlushIntervalMs: 2000,
+    flushAccessLogOnConnected: false, // the deprecated field does not count beside the options
+  });
+  assert.deepEqual(type.references(config), [
+    { kind: "cluster", name: "a" },
+    { kind: "cluster", name: "b" },
+  ]);
+});
+
+test("every reason for refusing a TCP proxy is named, and what has no effect is reported", () => {
+  const path = "filter_chains[0].filters[0].typed_config";
+  assert.deepEqual(
+    errorsOf(type, withFilters(tcpProxy({ tunneling_config: { hostname: "h:1" }, metadata_match: {}, cluster: "" }))),
+    [
+      `${path}.metadata_match: endpoint subsets are not supported; other endpoints would be called`,
+      `${path}.tunneling_config: is not supported yet; the bytes would go to the cluster without a tunnel`,
+    ],
+  );
+  assert.deepEqual(errorsOf(type, withFilters(tcpProxy({}))), [
+    `${path}.cluster_specifier: one must be set of cluster, weighted_clusters`,
+  ]);
+  const heavy = {
+    clusters: [
+      { name: "a", weight: 4_294_967_295 },
+      { name: "b", weight: 1 },
+    ],
+  };
+  assert.deepEqual(errorsOf(type, withFilters(tcpProxy({ weighted_clusters: heavy }))), [
+    `${path}.weighted_clusters.clusters: the weights add up to 4294967296, allowed is at most 4294967295`,
+  ]);
+  assert.deepEqual(reportsOf(type, withFilters(tcpProxy({ cluster: "c", hash_policy: [{ source_ip: {} }] }))), [
+    `${path}.hash_policy`,
+  ]);
+});
+
+test("a filter that serves connections is the last of its chain", () => {
+  const echo = ["type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo", {}] as const;
+  const answer = [
+    "type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config",
+    { response: { inline_string: "bye\n" } },
+  ] as const;
+  assert.deepEqual(accept(type, withFilters(answer)).filterChains[0]?.filters, [
+    { type: "direct-response", name: "f0", responseBase64: Buffer.from("bye\n").toString("base64") },
+  ]);
+  assert.deepEqual(accept(type, withFilters(echo)).filterChains[0]?.filters, [{ type: "echo", name: "f0" }]);
+  assert.deepEqual(errorsOf(type, withFilters(tcpProxy({ cluster: "c" }), echo)), [
+    'filter_chains[0].filters: "f0" ends the chain, so it has to be the last filter',
+  ]);
+});
+
       {
         filter_chain_match: {
           server_names: ["a.example"],
@@ -366,7 +480,7 @@ test("every reason for refusing a listener is named", () => {
     "address.socket_address.port_value: found 70000, allowed is at most 65535",
     "address.socket_address.protocol: UDP is not supported",
     "bind_to_port: a listener without a port of its own is not supported yet",
-    "filter_chains[0].filters[0].typed_config: there is no network filter envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+    "filter_chains[0].filters[0].typed_config: there is no network filter envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy",
     "filter_chains[1].filter_chain_match.prefix_ranges[0].prefix_len: found 33, allowed for 10.0.0.0 is at most 32",
     "filter_chains[1].filter_chain_match.server_names: a connection's first bytes are not looked at yet; the chain would match nothing",
     "filter_chains[1].filters: holds no filter; every connection would be closed",
@@ -443,7 +557,7 @@ test("references are the route configurations by RDS and the clusters of inline 
 test("unchecked, a listener with filters of others is kept for whoever knows them", () => {
   const http_filters = [{ name: "lua", typed_config: { "@type": "x/envoy.extensions.filters.http.lua.v3.Lua" } }];
   assert.equal(managerOf(accept(unchecked, withManager({ http_filters }))).httpFilters.length, 1);
-  const filters = [{ name: "tcp", typed_config: { "@type": TCP_PROXY, stat_prefix: "t", cluster: "c" } }];
+  const filters = [{ name: "mongo", typed_config: { "@type": MONGO_PROXY, stat_prefix: "t" } }];
   assert.equal(
     accept(unchecked, { name: "l", address, filter_chains: [{ filters }] }).filterChains[0]?.filters[0]?.type,
     "extension",

@@ -5,15 +5,17 @@ import type {
   FilterChainConfig,
   HttpConnectionManagerConfig,
   ListenerConfig,
+  NetworkFilterConfig,
   TypedConfig,
 } from "@heddle/traffic";
 import { decodeAccessLogs, encodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, encodeAddress, requireIpAddress } from "./address.ts";
 import { durationUnless, encodeJson, type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields, Findings } from "./fields.ts";
-import { decodeFilterChain, encodeFilterChain, type ListenerOptions, MATCH_ALL } from "./filter-chain.ts";
+import { decodeFilterChain, encodeFilterChain, MATCH_ALL } from "./filter-chain.ts";
 import { LISTENER_FILTERS } from "./honoured.ts";
 import { encodeHttpConnectionManager, HTTP_CONNECTION_MANAGER } from "./http-connection-manager.ts";
+import type { ListenerOptions } from "./network-filter.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { clusterReferences } from "./route-configuration.ts";
 import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
@@ -136,18 +138,21 @@ function encodeListener(config: ListenerConfig): LooseJsonObject {
 /** The route configurations that its connection managers ask for, and the clusters of the inline ones; each once. */
 function references(config: ListenerConfig): readonly Reference[] {
   const found = new Map<string, Reference>();
-  for (const manager of connectionManagers(config)) {
-    const { routes } = manager;
-    const wanted: readonly Reference[] =
-      routes.type === "rds"
-        ? [{ kind: "route-configuration", name: routes.routeConfigName }]
-        : clusterReferences(routes.routeConfig);
-    for (const reference of wanted) found.set(`${reference.kind}/${reference.name}`, reference);
+  for (const reference of networkFilters(config).flatMap(filterReferences)) {
+    found.set(`${reference.kind}/${reference.name}`, reference);
   }
   return [...found.values()];
 }
 
-function connectionManagers(config: ListenerConfig): readonly HttpConnectionManagerConfig[] {
+function filterReferences(filter: NetworkFilterConfig): readonly Reference[] {
+  if (filter.type === "tcp-proxy") return filter.config.clusters.map(({ name }) => ({ kind: "cluster", name }));
+  if (filter.type !== "http-connection-manager") return [];
+  const { routes } = filter.config;
+  if (routes.type === "rds") return [{ kind: "route-configuration", name: routes.routeConfigName }];
+  return clusterReferences(routes.routeConfig);
+}
+
+function networkFilters(config: ListenerConfig): readonly NetworkFilterConfig[] {
   const chains: readonly FilterChainConfig[] =
     config.defaultFilterChain === undefined ? config.filterChains : [...config.filterChains, config.defaultFilterChain];
   return chains

@@ -2,6 +2,7 @@ import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration
 import { clusterType } from "./cluster.ts";
 import { endpointsType } from "./endpoints.ts";
 import type { ListenerOptions } from "./filter-chain.ts";
+import type { ListenerOptions } from "./network-filter.ts";
 import { makeListenerType } from "./listener.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeRouteConfigurationType } from "./route-configuration.ts";

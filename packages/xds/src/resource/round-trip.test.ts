@@ -15,12 +15,14 @@ import type {
   HttpConnectionManagerConfig,
   ListenerConfig,
   RetryPolicy,
+  NetworkFilterConfig,
   RouteAction,
   RouteConfiguration,
   RouteEntry,
   RouteMatch,
   StringMatcherConfig,
   VirtualHost,
+  TcpProxyConfig,
 } from "@heddle/traffic";
 import fc from "fast-check";
 import type { ResourceType } from "./resource-type.ts";
@@ -460,6 +462,31 @@ for (const [kind, type, generator] of [
   ["listener", types.listener, listener],
   ["route configuration", types["route-configuration"], routeConfiguration],
   ["cluster", types.cluster, cluster],
+const tcpProxy = record<TcpProxyConfig>({
+  statPrefix: name,
+  clusters: fc.array(
+    record<TcpProxyConfig["clusters"][number]>({ name, weight: fc.integer({ min: 1, max: 1_000_000 }) }),
+    { minLength: 1, maxLength: 3 },
+  ),
+  idleTimeoutMs: durationMs,
+  maxConnectAttempts: fc.integer({ min: 1, max: 4_000_000_000 }),
+  maxDownstreamConnectionDurationMs: durationMs,
+  accessLog: few(accessLog),
+  accessLogFlushIntervalMs: durationMs,
+  flushAccessLogOnConnected: fc.boolean(),
+});
+
+const terminal: fc.Arbitrary<NetworkFilterConfig> = fc.oneof(
+  fc.record({ type: fc.constant("http-connection-manager" as const), name, config: manager }),
+  fc.record({ type: fc.constant("tcp-proxy" as const), name, config: tcpProxy }),
+  fc.record({ type: fc.constant("echo" as const), name }),
+  fc.record({
+    type: fc.constant("direct-response" as const),
+    name,
+    responseBase64: fc.uint8Array({ maxLength: 9 }).map((bytes) => Buffer.from(bytes).toString("base64")),
+  }),
+);
+
   ["endpoints", types.endpoints, endpoints],
 ] as const) {
   test(`any ${kind} that is encoded is read as it was, and written in one way`, () => {

@@ -3,10 +3,15 @@ import { type AccessLogConfig, compileRouteConfiguration, type HttpConnectionMan
 import type { AccessLogger } from "../http/access-logger.ts";
 import { HttpConnectionManager } from "../http/http-connection-manager.ts";
 import type { HttpEnv } from "../http/http-env.ts";
+import { Tracer } from "../http/tracing/tracer.ts";
+import type { TracingEnv } from "../http/tracing/tracing-env.ts";
+import { DrainDecision, type DrainSubject } from "../listener/drain-decision.ts";
+import type { TcpEnv } from "../network/tcp-env.ts";
 import { buildFilterChain } from "./build-filter-chain.ts";
 
 /** What building needs besides what the built parts need. */
-export interface BuildEnv extends HttpEnv {
+export interface BuildEnv extends HttpEnv, TcpEnv {
+  readonly runtime: HttpEnv["runtime"];
   readonly filters: HttpFilterRegistry;
   makeAccessLogger(configs: readonly AccessLogConfig[]): AccessLogger;
 }

@@ -1,4 +1,8 @@
+import type { ListenerConfig } from "@heddle/traffic";
+import { DirectResponse } from "../network/direct-response.ts";
+import { Echo } from "../network/echo.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
+import { TcpProxy } from "../network/tcp-proxy.ts";
 import { type BuildEnv, buildHttpConnectionManager } from "./build-http-connection-manager.ts";
 
 /**
@@ -7,8 +11,19 @@ import { type BuildEnv, buildHttpConnectionManager } from "./build-http-connecti
  */
 export function networkFilters(env: BuildEnv, bufferLimitOf: (listener: string) => number): NetworkFilterFactory {
   return (filter, _chain, listener) => {
-    if (filter.type !== "http-connection-manager") {
-      throw new Error(`listener "${listener}": network filter "${filter.name}" (${filter.config.type}) is not known`);
+    switch (filter.type) {
+      case "tcp-proxy":
+        return new TcpProxy(filter.config, env);
+      case "echo":
+        return new Echo();
+      case "direct-response":
+        return new DirectResponse(Buffer.from(filter.responseBase64, "base64"), env);
+      case "extension":
+        throw new Error(`listener "${listener}": network filter "${filter.name}" (${filter.config.type}) is not known`);
+      case "http-connection-manager":
+        break;
+      default:
+        throw new Error(`unknown network filter ${JSON.stringify(filter satisfies never)}`);
     }
     return buildHttpConnectionManager(
       filter.config,

@@ -12,6 +12,8 @@ import { type BuildEnv, buildHttpConnectionManager } from "../build/build-http-c
 import { buildRuntime, takeOver } from "../build/build-runtime.ts";
 import { emptyRuntime, type Runtime, type RuntimeInput } from "../build/runtime.ts";
 import { routerType } from "../filter/router-type.ts";
+import type { EndedConnection } from "../listener/connection-logger.ts";
+import { type DrainOptions, SERVING, type ServingState } from "../listener/serving-state.ts";
 import type { ConnectionIdentity } from "../upstream/pool/pool-key.ts";
 import { DateHeader } from "./date-header.ts";
 import type { HttpConnection } from "./http-connection.ts";
@@ -53,6 +55,7 @@ export class Harness {
   readonly problems: string[] = [];
   /** Connections to upstreams, in the order in which they were made. */
   readonly upstreams: MemoryConnection[] = [];
+  readonly loggedConnections: EndedConnection[] = [];
   readonly clients: MemoryConnection[] = [];
   /** Answers the next dials; each is used once. */
   readonly dialFailures: Failure[] = [];
@@ -89,6 +92,7 @@ export class Harness {
     const httpFilters = [
       ...Object.keys(filters).map((name) => ({
         name,
+      makeConnectionLogger: () => ({ log: (connection) => void this.loggedConnections.push(connection) }),
         config: { name, type: `test.${name}`, config: {} },
         disabled: false,
       })),

@@ -1,6 +1,6 @@
-import type { DownstreamInfo } from "@heddle/filter";
+import type { DownstreamInfo, UpstreamInfo } from "@heddle/filter";
 
-/** A connection that has ended, for its listener's access log. */
+/** A connection that has ended, for the access log of its listener or of what served it. */
 export interface EndedConnection {
   readonly downstream: DownstreamInfo;
   /** Milliseconds since the Unix epoch. */
@@ -9,8 +9,12 @@ export interface EndedConnection {
   /** Of the whole connection, heads included. */
   readonly bytesReceived: number;
   readonly bytesSent: number;
-  /** No filter chain wanted it, so it was closed (Envoy's flag NR). */
-  readonly unmatched: boolean;
+  /** Bits of `ResponseFlag`. */
+  readonly responseFlags: number;
+  /** Why we ended it, if we did: "filter_chain_not_found". */
+  readonly details: string;
+  /** Where its bytes went, if a filter says so. */
+  readonly upstream: UpstreamInfo | undefined;
 }
 
 /** Writes the line of a connection that has ended. Never waits and never throws. */

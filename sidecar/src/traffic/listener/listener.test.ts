@@ -178,13 +178,15 @@ describe("a listener", () => {
         durationMs: 250,
         bytesReceived: 30,
         bytesSent: 70,
-        unmatched: false,
+        responseFlags: 0,
+        details: "",
+        upstream: undefined,
         filterChain: "a",
       },
     ]);
     const picky = new Listener(listenerConfig([chain("b", { destinationPort: 9 })], { accessLog }), env, undefined);
     accept(picky);
-    assert.equal(logged.at(-1)?.unmatched, true);
+    assert.equal(logged.at(-1)?.details, "filter_chain_not_found");
   });
 
   test("takes no more connections than the process may have", async () => {

@@ -1,6 +1,6 @@
 import { type Drainable, DrainGroup, parseIp } from "@heddle/base";
 import { canonicalJson } from "@heddle/config/lanes";
-import type { DownstreamInfo } from "@heddle/filter";
+import { type DownstreamInfo, ResponseFlag } from "@heddle/filter";
 import type { Connection } from "@heddle/net";
 import {
   compileFilterChainMatch,
@@ -77,7 +77,7 @@ export class Listener {
       this.#stats.noFilterChainMatch.add();
       connectionLimit.release();
       connection.reset();
-      this.#log(connection, info, 0, true);
+      this.#log(connection, info, 0, ResponseFlag.NoRouteFound, "filter_chain_not_found");
       return;
     }
     this.#stats.cxActive.add(1);
@@ -88,7 +88,7 @@ export class Listener {
       connectionLimit.release();
       const durationMs = this.#env.clock.now() - startedMs;
       this.#stats.closed(durationMs);
-      this.#log(connection, downstream, durationMs, false);
+      this.#log(connection, downstream, durationMs);
     });
     const unit = new Unit(served, chain);
     chain.group.add(unit);
@@ -126,14 +126,16 @@ export class Listener {
     return chain.ending;
   }
 
-  #log(connection: Connection, downstream: DownstreamInfo, durationMs: number, unmatched: boolean): void {
+  #log(connection: Connection, downstream: DownstreamInfo, durationMs: number, responseFlags = 0, details = ""): void {
     this.#logger?.log({
       downstream,
       startWallMs: this.#env.clock.wallNow() - durationMs,
       durationMs,
       bytesReceived: connection.bytesRead,
       bytesSent: connection.bytesWritten,
-      unmatched,
+      responseFlags,
+      details,
+      upstream: undefined,
     });
   }
 

@@ -13,6 +13,11 @@ export interface NetworkFilter {
    * when the connection is gone (its `onClose`). What is returned lets the listener drain it.
    */
   serve(connection: Connection, info: DownstreamInfo, onClosed: () => void): ServedConnection;
+  /**
+   * The chain's listener is gone: connections end as it suits them within the drain time, and not all at once. Left out
+   * where a filter cannot tell its clients; then they are drained as any.
+   */
+  drainGradually?(): void;
   /** The chain is gone, and so is its last connection: lets timers and the like go. */
   close?(): void;
 }
@@ -21,9 +26,10 @@ export interface NetworkFilter {
 export interface ServedConnection extends Drainable {
   /**
    * As `drain`, but without closing what is only idle: a client that just sends its next request would lose it. For when
-   * there is time, as after an update of the listener. Left out where `drain` is as gentle.
+   * there is time, as after an update of the listener. Left out where `drain` is as gentle. `withinMs`: how long that
+   * request is waited for; the filter knows where it is left out.
    */
-  drainGently?(): void;
+  drainGently?(withinMs?: number): void;
 }
 
 /** Makes the filter of one chain. `listener` is the listener's name. Called while a configuration is built. */

@@ -17,6 +17,8 @@ export class ClusterStats {
   readonly cxMaxDuration: Counter;
   readonly cxDestroyRemote: Counter;
   readonly cxConnectMs: Histogram;
+  /** A TCP proxy has tried as often as it may (`max_connect_attempts`). */
+  readonly cxConnectAttemptsExceeded: Counter;
   readonly rqTotal: Counter;
   readonly rqActive: Gauge;
   readonly rqPendingTotal: Counter;
@@ -55,6 +57,7 @@ export class ClusterStats {
     this.cxMaxDuration = scope.counter("upstream_cx_max_duration_reached");
     this.cxDestroyRemote = scope.counter("upstream_cx_destroy_remote");
     this.cxConnectMs = scope.histogram("upstream_cx_connect_ms");
+    this.cxConnectAttemptsExceeded = scope.counter("upstream_cx_connect_attempts_exceeded");
     this.rqTotal = scope.counter("upstream_rq_total");
     this.rqActive = scope.gauge("upstream_rq_active");
     this.rqPendingTotal = scope.counter("upstream_rq_pending_total");

@@ -1,4 +1,5 @@
 import { failure, type Json } from "@heddle/base";
+import type { DownstreamInfo } from "@heddle/filter";
 import type { RequestHead } from "@heddle/http";
 import {
   type Address,
@@ -18,7 +19,8 @@ import {
 } from "@heddle/traffic";
 import { ClusterStats } from "./cluster-stats.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
-import type { UpstreamEnv } from "./upstream-env.ts";
+import type { ConnectionIdentity } from "./pool/pool-key.ts";
+import type { UpstreamDialOptions, UpstreamEnv } from "./upstream-env.ts";
 
 /**
  * A cluster at work: its endpoints, who picks among them, and the pools. It lives as long as its configuration stays the
@@ -98,6 +100,15 @@ export class Cluster {
     this.#setPicker(failingPicker(reason));
   }
 
+  /** What a connection to the endpoint has to be; `downstream` is whom it is made for. */
+  connectionIdentity({ address }: Endpoint, _downstream?: DownstreamInfo): ConnectionIdentity {
+    return { address, tls: undefined, socketOptions: "" };
+  }
+
+  get dialOptions(): UpstreamDialOptions {
+    return this.#poolOptions;
+  }
+
   pool(endpoint: Endpoint): Pool {
     const pool = this.#pools.get(endpoint);
     return pool === undefined ? this.#makePool(endpoint) : pool;
@@ -161,7 +172,7 @@ export class Cluster {
   }
 
   #makePool(endpoint: Endpoint): Pool {
-    const identity = { address: endpoint.address, tls: undefined, socketOptions: "" };
+    const identity = this.connectionIdentity(endpoint);
     const isStray = this.#endpoints?.byKey.get(endpoint.key) !== endpoint;
     const forget = (): void => this.#forget(endpoint);
     const pool = new Pool(

@@ -1,4 +1,4 @@
-import { formatResponseFlags, ResponseFlag } from "@heddle/filter";
+import { formatResponseFlags } from "@heddle/filter";
 import type { AccessLogSource } from "@heddle/telemetry";
 import type { EndedConnection } from "../listener/connection-logger.ts";
 
@@ -12,11 +12,6 @@ export class ConnectionLogSource implements AccessLogSource {
   readonly responseDurationMs = -1;
   readonly protocol = "";
   readonly responseCode = 0;
-  readonly upstreamHost = "";
-  readonly upstreamCluster = "";
-  readonly upstreamLocalAddress = "";
-  readonly upstreamTransportFailureReason = "";
-  readonly upstreamAttempts = 0;
   readonly routeName = "";
   readonly virtualHost = "";
   readonly requestId = "";
@@ -39,11 +34,31 @@ export class ConnectionLogSource implements AccessLogSource {
   }
 
   get responseFlags(): string {
-    return formatResponseFlags(this.connection.unmatched ? ResponseFlag.NoRouteFound : 0);
+    return formatResponseFlags(this.connection.responseFlags);
   }
 
   get responseCodeDetails(): string {
-    return this.connection.unmatched ? "filter_chain_not_found" : "";
+    return this.connection.details;
+  }
+
+  get upstreamHost(): string {
+    return this.connection.upstream?.address ?? "";
+  }
+
+  get upstreamCluster(): string {
+    return this.connection.upstream?.cluster ?? "";
+  }
+
+  get upstreamLocalAddress(): string {
+    return this.connection.upstream?.localAddress ?? "";
+  }
+
+  get upstreamTransportFailureReason(): string {
+    return this.connection.upstream?.failure?.detail ?? "";
+  }
+
+  get upstreamAttempts(): number {
+    return this.connection.upstream?.attempts ?? 0;
   }
 
   get downstreamRemoteAddress(): string {

@@ -69,6 +69,7 @@ export class HttpHost implements WorkerHost {
     const bufferLimitOf = (listener: string): number =>
       this.#config.listeners.get(listener)?.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES;
     this.makeConnectionLogger = (configs) => this.#accessLogs.connectionLogger(configs);
+      makeConnectionLogger: (configs) => this.#accessLogs.connectionLogger(configs),
     this.makeFilter = networkFilters(this.#build, bufferLimitOf);
   }
 

@@ -1,0 +1,120 @@
+import type { NetworkFilterConfig } from "@heddle/traffic";
+import type { LooseJsonObject } from "./encode.ts";
+import { Fields } from "./fields.ts";
+import { HARMLESS_EXTENSIONS } from "./honoured.ts";
+import {
+  decodeHttpConnectionManager,
+  encodeHttpConnectionManager,
+  HTTP_CONNECTION_MANAGER,
+} from "./http-connection-manager.ts";
+import type { HttpFilterRegistry } from "./http-filters.ts";
+import { decodeTcpProxy, encodeTcpProxy, TCP_PROXY } from "./tcp-proxy.ts";
+import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
+
+/** What exists where a listener will be used. */
+export interface ListenerOptions {
+  readonly httpFilters: HttpFilterRegistry;
+  /** Types of network filters besides those that stand here. None where it is not given. */
+  readonly networkFilters?: ReadonlySet<string>;
+}
+
+const ECHO = "envoy.extensions.filters.network.echo.v3.Echo";
+const DIRECT_RESPONSE = "envoy.extensions.filters.network.direct_response.v3.Config";
+
+/** They serve a connection, so nothing can stand behind them, and one of them has to be the last. */
+const TERMINAL: ReadonlySet<NetworkFilterConfig["type"]> = new Set([
+  "http-connection-manager",
+  "tcp-proxy",
+  "echo",
+  "direct-response",
+]);
+
+/** The list of `envoy.config.listener.v3.Filter` of a filter chain. */
+export function decodeNetworkFilters(chain: Fields, options: ListenerOptions): readonly NetworkFilterConfig[] {
+  const errorsBefore = chain.findings.errorCount;
+  const filters = chain.messages("filters").flatMap((filter) => decodeNetworkFilter(filter, options));
+  const allRead = chain.findings.errorCount === errorsBefore;
+  if (filters.length === 0 && allRead) chain.fail("filters", "holds no filter; every connection would be closed");
+  for (const [index, { type, name }] of filters.entries()) {
+    if (TERMINAL.has(type) && index < filters.length - 1) {
+      chain.fail("filters", `"${name}" ends the chain, so it has to be the last filter`);
+    }
+  }
+  return filters;
+}
+
+function decodeNetworkFilter(fields: Fields, options: ListenerOptions): NetworkFilterConfig[] {
+  const name = fields.text("name");
+  const any = fields.raw("typed_config");
+  if (any === undefined) {
+    fields.fail("typed_config", "must be set");
+    return [];
+  }
+  const path = fields.at("typed_config");
+  const extension = openAny(any, path, fields.findings);
+  if (extension === undefined) return [];
+  const { type, message } = extension;
+  const known = message && decodeKnown(name, type, () => new Fields(type, message, path, fields.findings), options);
+  if (known !== undefined) return [known];
+  if (options.httpFilters === "unchecked" || options.networkFilters?.has(type) === true) {
+    return [{ type: "extension", name, config: toTypedConfig(name, extension) }];
+  }
+  const harmless = HARMLESS_EXTENSIONS.get(type);
+  if (harmless === undefined) fields.fail("typed_config", `there is no network filter ${type}`);
+  else fields.report("typed_config", harmless);
+  return [];
+}
+
+/** Of a type that we have; `open` gives its fields. */
+function decodeKnown(
+  name: string,
+  type: string,
+  open: () => Fields,
+  options: ListenerOptions,
+): NetworkFilterConfig | undefined {
+  switch (type) {
+    case HTTP_CONNECTION_MANAGER:
+      return {
+        type: "http-connection-manager",
+        name,
+        config: decodeHttpConnectionManager(open(), options.httpFilters),
+      };
+    case TCP_PROXY:
+      return { type: "tcp-proxy", name, config: decodeTcpProxy(open()) };
+    case ECHO:
+      open();
+      return { type: "echo", name };
+    case DIRECT_RESPONSE:
+      return { type: "direct-response", name, responseBase64: decodeResponse(open()) };
+    default:
+      return undefined;
+  }
+}
+
+/** `response` of a direct response, whose bytes need not be text. */
+function decodeResponse(fields: Fields): string {
+  const source = fields.message("response");
+  const bytes = source?.bytes("inline_bytes") ?? Buffer.from(source?.text("inline_string") ?? "");
+  return Buffer.from(bytes).toString("base64");
+}
+
+export function encodeNetworkFilter(filter: NetworkFilterConfig): LooseJsonObject {
+  const typed = (type: string, config: LooseJsonObject): LooseJsonObject => ({
+    name: filter.name,
+    typed_config: { "@type": `type.googleapis.com/${type}`, ...config },
+  });
+  switch (filter.type) {
+    case "http-connection-manager":
+      return typed(HTTP_CONNECTION_MANAGER, encodeHttpConnectionManager(filter.config));
+    case "tcp-proxy":
+      return typed(TCP_PROXY, encodeTcpProxy(filter.config));
+    case "echo":
+      return typed(ECHO, {});
+    case "direct-response":
+      return typed(DIRECT_RESPONSE, {
+        response: filter.responseBase64 === "" ? undefined : { inline_bytes: filter.responseBase64 },
+      });
+    case "extension":
+      return { name: filter.name, typed_config: anyJson(filter.config) };
+  }
+}

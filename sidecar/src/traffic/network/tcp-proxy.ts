@@ -1,0 +1,46 @@
+import type { DownstreamInfo } from "@heddle/filter";
+import type { Connection } from "@heddle/net";
+import { type TcpProxyConfig, WeightedDraw } from "@heddle/traffic";
+import type { ConnectionLogger } from "../listener/connection-logger.ts";
+import type { Cluster } from "../upstream/cluster.ts";
+import type { NetworkFilter } from "./network-filter.ts";
+import type { TcpEnv } from "./tcp-env.ts";
+import { TcpStats } from "./tcp-stats.ts";
+import { TcpTunnel } from "./tcp-tunnel.ts";
+
+/**
+ * `envoy.filters.network.tcp_proxy`: joins each connection with one to an endpoint of a cluster. One for each filter chain
+ * of a listener.
+ */
+export class TcpProxy implements NetworkFilter {
+  readonly config: TcpProxyConfig;
+  readonly env: TcpEnv;
+  readonly stats: TcpStats;
+  readonly logger: ConnectionLogger | undefined;
+  readonly #draw: WeightedDraw;
+
+  constructor(config: TcpProxyConfig, env: TcpEnv) {
+    this.config = config;
+    this.env = env;
+    this.stats = new TcpStats(env.metrics, config.statPrefix);
+    this.logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
+    this.#draw = new WeightedDraw(config.clusters.map(({ weight }) => weight));
+  }
+
+  serve(connection: Connection, downstream: DownstreamInfo, onClosed: () => void): TcpTunnel {
+    const tunnel = new TcpTunnel(this, connection, downstream, onClosed);
+    tunnel.start();
+    return tunnel;
+  }
+
+  /** The name of a cluster, drawn anew for each attempt as in Envoy. */
+  drawCluster(): string {
+    const { clusters } = this.config;
+    const place = clusters.length === 1 ? 0 : this.#draw.place(this.env.random());
+    return clusters[place]!.name; // a place of the draw, which was made of these
+  }
+
+  cluster(name: string): Cluster | undefined {
+    return this.env.runtime.current.clusters.get(name);
+  }
+}
