@@ -7,7 +7,6 @@ export type {
   DiscoveryResponse,
   Status,
 } from "./protocol/wire.ts";
-export type { ListenerOptions } from "./resource/filter-chain.ts";
 export {
   type FieldClass,
   HARMLESS_EXTENSIONS,
@@ -16,8 +15,8 @@ export {
   type MessageRules,
 } from "./resource/honoured.ts";
 export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/http-filters.ts";
-export type { ListenerOptions } from "./resource/network-filter.ts";
 export { encodeApiListener } from "./resource/listener.ts";
+export type { ListenerOptions } from "./resource/network-filter.ts";
 export { type RawResource, resourceFromJson } from "./resource/resource-from-json.ts";
 export type { Decoded, FieldReport, Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";
 export { makeResourceTypes, type ResourceTypes } from "./resource/resource-types.ts";

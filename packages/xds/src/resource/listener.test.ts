@@ -42,6 +42,7 @@ test("what is not set in a listener has Envoy's default", () => {
     trafficDirection: "UNSPECIFIED",
     tcpBacklogSize: undefined,
     reusePort: true,
+    drainType: "DEFAULT",
     accessLog: [],
   });
 });
@@ -67,6 +68,8 @@ test("what is not set in a connection manager has Envoy's default", () => {
     maxRequestsPerConnection: 0,
     idleTimeoutMs: 3_600_000,
     maxConnectionDurationMs: 0,
+    maxConnectionDurationJitterPercent: 0,
+    http1SafeMaxConnectionDuration: false,
     streamIdleTimeoutMs: 300_000,
     requestTimeoutMs: 0,
     requestHeadersTimeoutMs: 0,
@@ -100,6 +103,7 @@ test("every honoured field of a connection manager is read", () => {
         common_http_protocol_options: {
           idle_timeout: "1s",
           max_connection_duration: "2s",
+          max_connection_duration_jitter: { value: 20 },
           max_headers_count: 3,
           max_stream_duration: "4s",
           max_requests_per_connection: 5,
@@ -122,6 +126,7 @@ test("every honoured field of a connection manager is read", () => {
         preserve_external_request_id: true,
         always_set_request_id_in_response: true,
         proxy_100_continue: true,
+        http1_safe_max_connection_duration: true,
         upgrade_configs: [{ upgrade_type: "websocket" }],
         normalize_path: true,
         merge_slashes: true,
@@ -142,6 +147,8 @@ test("every honoured field of a connection manager is read", () => {
     maxRequestsPerConnection: 5,
     idleTimeoutMs: 1000,
     maxConnectionDurationMs: 2000,
+    maxConnectionDurationJitterPercent: 20,
+    http1SafeMaxConnectionDuration: true,
     streamIdleTimeoutMs: 7000,
     requestTimeoutMs: 8000,
     requestHeadersTimeoutMs: 9000,
@@ -183,6 +190,7 @@ test("every honoured field of a listener and of its chains is read", () => {
       traffic_direction: "INBOUND",
       tcp_backlog_size: 512,
       enable_reuse_port: false,
+      drain_type: "MODIFY_ONLY",
     },
   );
   const chain = {
@@ -215,6 +223,7 @@ test("every honoured field of a listener and of its chains is read", () => {
     trafficDirection: "INBOUND",
     tcpBacklogSize: 512,
     reusePort: false,
+    drainType: "MODIFY_ONLY",
     accessLog: [],
   });
   assert.equal(defaultFilterChain?.filters.length, 1);
@@ -340,15 +349,6 @@ test("a chain of filters ends with the router, and has it nowhere else", () => {
   ]);
 });
 
-test("every reason for refusing a listener is named", () => {
-  const errors = errorsOf(type, {
-    name: "l",
-    address: { socket_address: { address: "localhost", port_value: 70000, protocol: "UDP" } },
-    use_original_dst: true,
-    bind_to_port: false,
-    transparent: false,
-    filter_chains: [
-      { filters: [{ name: "mongo", typed_config: { "@type": MONGO_PROXY, stat_prefix: "t" } }] },
 /** A listener with one chain of these filters, each by its type and its fields. */
 function withFilters(...filters: readonly (readonly [type: string, config: object])[]): object {
   const list = filters.map(([type, config], index) => ({
@@ -462,6 +462,15 @@ test("a filter that serves connections is the last of its chain", () => {
   ]);
 });
 
+test("every reason for refusing a listener is named", () => {
+  const errors = errorsOf(type, {
+    name: "l",
+    address: { socket_address: { address: "localhost", port_value: 70000, protocol: "UDP" } },
+    use_original_dst: true,
+    bind_to_port: false,
+    transparent: false,
+    filter_chains: [
+      { filters: [{ name: "mongo", typed_config: { "@type": MONGO_PROXY, stat_prefix: "t" } }] },
       {
         filter_chain_match: {
           server_names: ["a.example"],

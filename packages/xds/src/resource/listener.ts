@@ -135,7 +135,7 @@ function encodeListener(config: ListenerConfig): LooseJsonObject {
   };
 }
 
-/** The route configurations that its connection managers ask for, and the clusters of the inline ones; each once. */
+/** The route configurations that its connection managers ask for, and the clusters that it names itself; each once. */
 function references(config: ListenerConfig): readonly Reference[] {
   const found = new Map<string, Reference>();
   for (const reference of networkFilters(config).flatMap(filterReferences)) {
@@ -155,7 +155,5 @@ function filterReferences(filter: NetworkFilterConfig): readonly Reference[] {
 function networkFilters(config: ListenerConfig): readonly NetworkFilterConfig[] {
   const chains: readonly FilterChainConfig[] =
     config.defaultFilterChain === undefined ? config.filterChains : [...config.filterChains, config.defaultFilterChain];
-  return chains
-    .flatMap((chain) => chain.filters)
-    .flatMap((filter) => (filter.type === "http-connection-manager" ? [filter.config] : []));
+  return chains.flatMap((chain) => chain.filters);
 }

@@ -1,9 +1,8 @@
 import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
 import { clusterType } from "./cluster.ts";
 import { endpointsType } from "./endpoints.ts";
-import type { ListenerOptions } from "./filter-chain.ts";
-import type { ListenerOptions } from "./network-filter.ts";
 import { makeListenerType } from "./listener.ts";
+import type { ListenerOptions } from "./network-filter.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeRouteConfigurationType } from "./route-configuration.ts";
 

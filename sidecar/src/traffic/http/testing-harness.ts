@@ -52,10 +52,10 @@ export class Harness {
   readonly runtime = new Live<Runtime>(emptyRuntime);
   /** Exchanges that have ended, in that order. */
   readonly logged: Exchange[] = [];
+  readonly loggedConnections: EndedConnection[] = [];
   readonly problems: string[] = [];
   /** Connections to upstreams, in the order in which they were made. */
   readonly upstreams: MemoryConnection[] = [];
-  readonly loggedConnections: EndedConnection[] = [];
   readonly clients: MemoryConnection[] = [];
   /** Answers the next dials; each is used once. */
   readonly dialFailures: Failure[] = [];
@@ -87,12 +87,12 @@ export class Harness {
         ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
       ]),
       makeAccessLogger: () => ({ log: (exchange) => void this.logged.push(exchange) }),
+      makeConnectionLogger: () => ({ log: (connection) => void this.loggedConnections.push(connection) }),
     };
     this.configure(options);
     const httpFilters = [
       ...Object.keys(filters).map((name) => ({
         name,
-      makeConnectionLogger: () => ({ log: (connection) => void this.loggedConnections.push(connection) }),
         config: { name, type: `test.${name}`, config: {} },
         disabled: false,
       })),
