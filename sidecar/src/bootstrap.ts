@@ -66,7 +66,10 @@ function ownBootstrap(
       listeners: [],
       clusters: [],
       xds: { variant: "delta", server: { type: "target", target }, listeners: true, clusters: true },
+      files: [],
       admin: DEFAULT_ADMIN,
+      runtimeLayers: [],
+      document: {},
     },
     warnings: [],
   };

@@ -73,7 +73,10 @@ test("reads node, static resources, the aggregated discovery service and the adm
       listeners: [],
       clusters: [{ name: "xds" }],
       xds: { variant: "delta", server: { type: "cluster", name: "xds" }, listeners: true, clusters: true },
+      files: [],
       admin: { type: "socket", address: "127.0.0.1", port: 15_000 },
+      runtimeLayers: [],
+      document: read(ADS).bootstrap.document,
     },
     warnings: [],
   });
@@ -142,14 +145,72 @@ test("warns of everything that was set and has no effect, in resources and aroun
   const { warnings } = read(`static_resources: { clusters: [{ name: half }] }
 stats_flush_interval: 5s
 layered_runtime: { layers: [{ name: a, static_layer: {} }] }
-admin: { access_log_path: /dev/null, address: { pipe: { path: /run/admin } } }
+admin: { access_log_path: /var/log/a, profile_path: /p, address: { pipe: { path: /run/admin } } }
 `);
   assert.deepEqual(warnings.map(formatDiagnostic), [
     "b.yaml:1:32: static_resources.clusters[0].upstream_bind_config: has no effect",
     "b.yaml:2:1: stats_flush_interval: has no effect",
     "b.yaml:3:1: layered_runtime: has no effect; runtime keys have their default values",
-    "b.yaml:4:10: admin.access_log_path: has no effect",
+    "b.yaml:4:10: admin.access_log_path: has no effect; requests to admin are not logged",
+    "b.yaml:4:39: admin.profile_path: has no effect; there is no profiler behind admin",
   ]);
+  assert.deepEqual(read("admin: { access_log_path: /dev/null }").warnings, [], "nothing is written there anyway");
+});
+
+test("reads which files hold listeners and clusters, beside a discovery service or without one", () => {
+  const { bootstrap } = read(`dynamic_resources:
+  lds_config: { path_config_source: { path: /etc/lds.yaml, watched_directory: { path: /etc/up } } }
+  cds_config: { path: /etc/cds.yaml }
+`);
+  assert.equal(bootstrap.xds, undefined);
+  assert.deepEqual(bootstrap.files, [
+    { kind: "listener", path: "/etc/lds.yaml", watchedFolder: "/etc/up" },
+    { kind: "cluster", path: "/etc/cds.yaml", watchedFolder: undefined },
+  ]);
+  const both = read(
+    ADS.replace("cds_config: { ads: {} }", "cds_config: { path_config_source: { path: /c } }"),
+  ).bootstrap;
+  assert.deepEqual([both.xds?.listeners, both.xds?.clusters, both.files.length], [true, false, 1]);
+});
+
+test("reads the static layers of the runtime, with dots for what is nested", () => {
+  const { bootstrap } = read(`layered_runtime:
+  layers:
+    - { name: base, static_layer: { a: { b: 1, c.d: x }, f: { numerator: 1, denominator: HUNDRED } } }
+    - { name: admin, admin_layer: {} }
+`);
+  assert.deepEqual(
+    bootstrap.runtimeLayers.map(({ name, values }) => [name, Object.fromEntries(values)]),
+    [
+      ["base", { "a.b": 1, "a.c.d": "x", f: { numerator: 1, denominator: "HUNDRED" } }],
+      ["admin", {}],
+    ],
+  );
+});
+
+test("a second text is merged over the first, and each fault has the place in its own", () => {
+  const overlay = (text: string) => readBootstrap("b.yaml", ADS, types, { overlay: { file: "--config-yaml", text } });
+  const merged = overlay("node: { id: m }\nstatic_resources: { clusters: [{ name: more }] }");
+  assert.ok(merged.ok);
+  assert.equal(merged.value.bootstrap.node.id, "m");
+  assert.equal(merged.value.bootstrap.node.cluster, "c");
+  assert.deepEqual(merged.value.bootstrap.clusters, [{ name: "xds" }, { name: "more" }]);
+  const wrong = overlay("nod: {}\nstatic_resources: { clusters: [{ name: bad }] }");
+  assert.ok(!wrong.ok);
+  assert.match(formatDiagnostic(wrong.error[0]!), /^--config-yaml:1:1: nod: is no field/);
+  assert.match(formatDiagnostic(wrong.error[2]!), /^--config-yaml:2:34: static_resources\.clusters\[1\]\.name: is bad/);
+});
+
+test("fields that nobody knows are errors, or reported where that is allowed", () => {
+  const text = "nod: {}\nstatic_resources: { clusters: [{ name: c, nam: x }] }";
+  assert.equal(faults(text).length, 2);
+  const allowed = readBootstrap("b.yaml", text, types, { allowUnknownFields: true });
+  assert.ok(allowed.ok);
+  assert.deepEqual(
+    allowed.value.warnings.map(({ path }) => path),
+    ["nod", "static_resources.clusters[0].nam"],
+  );
+  assert.deepEqual(allowed.value.bootstrap.clusters, [{ name: "c" }]);
 });
 
 test("refuses a discovery service that it cannot use, rather than serve without it", () => {
@@ -157,11 +218,11 @@ test("refuses a discovery service that it cannot use, rather than serve without 
     ["cluster_name: xds", "cluster_name: sdx", /cluster_name: found "sdx", which is no cluster of static_resources/],
     ["api_type: DELTA_GRPC", "api_type: REST", /ads_config\.api_type: allowed are GRPC and DELTA_GRPC/],
     ["version: V3\n    grpc", "version: V2\n    grpc", /transport_api_version: allowed is V3/],
-    ["{ ads: {} }", "{ path: /etc/cds.yaml }", /cds_config\.path: not supported; allowed is ads: \{\}/],
+    ["{ ads: {} }", "{ self: {} }", /cds_config\.self: not supported; allowed are ads: \{\}/],
     [
       "{ ads: {} }",
       "{ api_config_source: { api_type: GRPC } }",
-      /cds_config\.api_config_source: not supported; allowed is ads: \{\}/,
+      /cds_config\.api_config_source: not supported; allowed are ads: \{\}/,
     ],
     ["grpc_services: [{ envoy_grpc: { cluster_name: xds } }]", "grpc_services: []", /grpc_services is missing/],
   ];

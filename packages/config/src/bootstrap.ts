@@ -3,6 +3,7 @@ import {
   encodeMessage,
   fieldOf,
   formatSegments,
+  type JsonIssue,
   type Message,
   messageFromJson,
   structToJson,
@@ -11,6 +12,7 @@ import {
 import type { Address, ClusterConfig, ListenerConfig, RouteEntry } from "@heddle/traffic";
 import type { ResourceType, XdsNode } from "@heddle/xds";
 import type { Diagnostic } from "./diagnostic.ts";
+import { mergeDocuments } from "./merge-documents.ts";
 import { parseYamlDocuments, type YamlDocument } from "./yaml-document.ts";
 
 /** What a sidecar starts from: `envoy.config.bootstrap.v3.Bootstrap`, decoded, or what flags say instead. */
@@ -20,8 +22,36 @@ export interface SidecarBootstrap {
   readonly clusters: readonly ClusterConfig[];
   /** Undefined: everything is static. */
   readonly xds: XdsSource | undefined;
+  /** Resources that lie in files of this machine: `dynamic_resources.*.path_config_source`. */
+  readonly files: readonly ResourceFile[];
   /** Undefined: no admin server. */
   readonly admin: Address | undefined;
+  /** `layered_runtime`, in order; layers that come from elsewhere are empty. */
+  readonly runtimeLayers: readonly RuntimeLayer[];
+  /** The bootstrap as it was written, in proto JSON, for those who look. */
+  readonly document: Json;
+}
+
+/** A file that holds all listeners or all clusters: a `DiscoveryResponse` in YAML or JSON. */
+export interface ResourceFile {
+  readonly kind: "listener" | "cluster";
+  readonly path: string;
+  /** Undefined: the folder of the file. */
+  readonly watchedFolder: string | undefined;
+}
+
+export interface RuntimeLayer {
+  readonly name: string;
+  /** By key, with dots between its parts. */
+  readonly values: ReadonlyMap<string, Json>;
+}
+
+/** How a bootstrap is read; everything may be left out. */
+export interface BootstrapOptions {
+  /** Merged over the bootstrap as `--config-yaml` over `--config-path`: single fields replace, lists are appended. */
+  readonly overlay?: { readonly file: string; readonly text: string };
+  /** Fields that are not known are reported; else they are errors. */
+  readonly allowUnknownFields?: boolean;
 }
 
 /** The part of the node that configuration says; the program adds its own name, version and features. */
@@ -59,19 +89,29 @@ export function readBootstrap(
   file: string,
   text: string,
   types: StaticResourceTypes,
+  { overlay, allowUnknownFields = false }: BootstrapOptions = {},
 ): Result<BootstrapReading, readonly Diagnostic[]> {
+  const base = readDocument(file, text);
+  const above = overlay === undefined ? undefined : readDocument(overlay.file, overlay.text);
+  if (!base.ok || above?.ok === false)
+    return err([base, ...(above === undefined ? [] : [above])].flatMap((read) => (read.ok ? [] : read.error)));
+  const document = above === undefined ? base.value : mergeDocuments(base.value, above.value);
+
+  const reader = new BootstrapReader(document, types, allowUnknownFields);
+  const bootstrap = reader.read();
+  const errors = inFileOrder(reader.errors);
+  const warnings = inFileOrder(reader.warnings);
+  return errors.length > 0 || bootstrap === undefined ? err([...errors, ...warnings]) : ok({ bootstrap, warnings });
+}
+
+function readDocument(file: string, text: string): Result<YamlDocument, readonly Diagnostic[]> {
   const documents = parseYamlDocuments(file, text);
   if (!documents.ok) return documents;
   const [document, second] = documents.value;
   if (document === undefined)
     return err([{ severity: "error", file, line: 0, column: 0, path: "", message: "the bootstrap is empty" }]);
   if (second !== undefined) return err([second.diagnostic("", "found a second document, allowed is one bootstrap")]);
-
-  const reader = new BootstrapReader(document, types);
-  const bootstrap = reader.read();
-  const errors = inFileOrder(reader.errors);
-  const warnings = inFileOrder(reader.warnings);
-  return errors.length > 0 || bootstrap === undefined ? err([...errors, ...warnings]) : ok({ bootstrap, warnings });
+  return ok(document);
 }
 
 function inFileOrder(diagnostics: readonly Diagnostic[]): Diagnostic[] {
@@ -83,10 +123,12 @@ class BootstrapReader {
   readonly warnings: Diagnostic[] = [];
   readonly #document: YamlDocument;
   readonly #types: StaticResourceTypes;
+  readonly #allowUnknownFields: boolean;
 
-  constructor(document: YamlDocument, types: StaticResourceTypes) {
+  constructor(document: YamlDocument, types: StaticResourceTypes, allowUnknownFields: boolean) {
     this.#document = document;
     this.#types = types;
+    this.#allowUnknownFields = allowUnknownFields;
   }
 
   read(): SidecarBootstrap | undefined {
@@ -97,7 +139,7 @@ class BootstrapReader {
     this.#refuseTwins("listeners", listeners, listenersJson.path);
     this.#refuseTwins("clusters", clusters, clustersJson.path);
 
-    const message = messageFromJson(BOOTSTRAP, rest);
+    const message = messageFromJson(BOOTSTRAP, rest, this.#onUnknownField(""));
     if (!message.ok) {
       for (const issue of message.error) this.#error(formatSegments(issue.segments), issue.message);
       return undefined;
@@ -111,7 +153,10 @@ class BootstrapReader {
       listeners,
       clusters,
       xds: this.#readXds(message.value, new Set(clusters.map((cluster) => cluster.name))),
+      files: this.#readFiles(message.value),
       admin: this.#readAdmin(message.value),
+      runtimeLayers: readRuntimeLayers(message.value),
+      document: this.#document.json,
     };
   }
 
@@ -124,7 +169,7 @@ class BootstrapReader {
     const configs: Config[] = [];
     items.forEach((json, index) => {
       const at = `${path}[${index}]`;
-      const message = messageFromJson(typeName, json);
+      const message = messageFromJson(typeName, json, this.#onUnknownField(at));
       if (!message.ok) {
         for (const issue of message.error) this.#error(join(at, formatSegments(issue.segments)), issue.message);
         return;
@@ -194,7 +239,23 @@ class BootstrapReader {
     return server === undefined ? undefined : { variant, server, listeners, clusters };
   }
 
-  /** Whether that ConfigSource is there and says ADS. */
+  #readFiles(bootstrap: Message): ResourceFile[] {
+    const dynamic = messageIn(bootstrap, "dynamic_resources") ?? {};
+    const files: ResourceFile[] = [];
+    for (const [kind, name] of [
+      ["listener", "lds_config"],
+      ["cluster", "cds_config"],
+    ] as const) {
+      const source = messageIn(dynamic, name) ?? {};
+      const path = textIn(messageIn(source, "path_config_source") ?? {}, "path") || textIn(source, "path");
+      if (path === "") continue;
+      const watched = messageIn(messageIn(source, "path_config_source") ?? {}, "watched_directory");
+      files.push({ kind, path, watchedFolder: textIn(watched ?? {}, "path") || undefined });
+    }
+    return files;
+  }
+
+  /** Whether that ConfigSource is there and says ADS. A file is read by `#readFiles`. */
   #usesAds(dynamic: Message, name: "lds_config" | "cds_config"): boolean {
     const source = messageIn(dynamic, name);
     if (source === undefined) return false;
@@ -202,12 +263,11 @@ class BootstrapReader {
     if (messageIn(source, "ads") !== undefined) return true;
     const api = messageIn(source, "api_config_source");
     if (api !== undefined && AGGREGATED.has(numberIn(api, "api_type"))) return true;
-    const found = ["path", "path_config_source", "api_config_source", "self"].find(
-      (field) => fieldOf(source, field) !== undefined,
-    );
+    if (messageIn(source, "path_config_source") !== undefined || textIn(source, "path") !== "") return false;
+    const found = ["api_config_source", "self"].find((field) => fieldOf(source, field) !== undefined);
     this.#error(
       found === undefined ? path : join(path, found),
-      "not supported; allowed is ads: {}, with ads_config beside it",
+      "not supported; allowed are ads: {}, with ads_config beside it, and path_config_source",
     );
     return false;
   }
@@ -251,10 +311,17 @@ class BootstrapReader {
   #reportUnhonoured(message: Message, prefix: string): void {
     for (const name of Object.keys(message)) {
       const path = join(prefix, name);
-      if (HONOURED.has(path) || fieldOf(message, name) === undefined) continue;
+      const value = fieldOf(message, name);
+      if (HONOURED.has(path) || value === undefined || value === SAYS_NOTHING[path]) continue;
       if (PARTLY_HONOURED.has(path)) this.#reportUnhonoured(message[name] as Message, path);
       else this.#warning(path, NOTES[path] ?? "has no effect");
     }
+  }
+
+  /** What hears of fields that are not known; undefined: they are errors. */
+  #onUnknownField(prefix: string): ((issue: JsonIssue) => void) | undefined {
+    if (!this.#allowUnknownFields) return undefined;
+    return ({ segments, message }) => this.#warning(join(prefix, formatSegments(segments)), message);
   }
 
   #error(path: string, message: string): void {
@@ -302,7 +369,14 @@ const PARTLY_HONOURED: ReadonlySet<string> = new Set([
   "dynamic_resources.ads_config",
   "admin",
 ]);
+/** Fields that say only what happens anyway, and the value that says so. */
+const SAYS_NOTHING: Readonly<Record<string, string>> = {
+  "admin.access_log_path": "/dev/null",
+};
 const NOTES: Readonly<Record<string, string>> = {
+  "admin.access_log": "has no effect; requests to admin are not logged",
+  "admin.access_log_path": "has no effect; requests to admin are not logged",
+  "admin.profile_path": "has no effect; there is no profiler behind admin",
   layered_runtime: "has no effect; runtime keys have their default values",
   overload_manager: "has no effect; the sidecar's own limits hold",
   "static_resources.secrets": "has no effect; no listener or cluster with TLS is accepted yet",
@@ -377,6 +451,23 @@ function readNode(bootstrap: Message): NodeIdentity {
       subZone: textIn(locality, "sub_zone"),
     },
   };
+}
+
+function readRuntimeLayers(bootstrap: Message): RuntimeLayer[] {
+  return listIn(messageIn(bootstrap, "layered_runtime") ?? {}, "layers").map((layer) => {
+    const values = new Map<string, Json>();
+    flatten(structToJson(messageIn(layer, "static_layer") ?? {}) as Json, "", values);
+    return { name: textIn(layer, "name"), values };
+  });
+}
+
+/** `{ a: { b: 1 } }` as "a.b"; a fraction in an object is one value, as in Envoy. */
+function flatten(json: Json, prefix: string, values: Map<string, Json>): void {
+  if (!isObject(json) || "numerator" in json) {
+    values.set(prefix, json);
+    return;
+  }
+  for (const [key, value] of Object.entries(json)) flatten(value, join(prefix, key), values);
 }
 
 function messageIn(message: Message, name: string): Message | undefined {

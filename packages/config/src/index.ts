@@ -6,8 +6,11 @@ export {
 } from "./assemble/config-assembler.ts";
 export type { ConfigDelta } from "./assemble/config-draft.ts";
 export {
+  type BootstrapOptions,
   type BootstrapReading,
   type NodeIdentity,
+  type ResourceFile,
+  type RuntimeLayer,
   readBootstrap,
   type SidecarBootstrap,
   type StaticResourceTypes,

@@ -220,7 +220,7 @@ function comparable(name: string): string {
 const PART = /\[(?:"((?:[^"\\]|\\.)*)"|([^\]]*))\]|([^.[\]]+)/g;
 
 /** `a.b[0]["c.d"]` as a, b, 0, c, d. */
-function splitPath(path: string): string[] {
+export function splitPath(path: string): string[] {
   const parts: string[] = [];
   for (const [, quoted, index, plain] of path.matchAll(PART)) {
     parts.push(...(quoted?.replace(/\\(.)/g, "$1").split(".") ?? [index ?? plain ?? ""]));

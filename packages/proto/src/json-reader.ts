@@ -26,9 +26,16 @@ export function fromProtoJson(typeName: string, json: unknown): Result<Uint8Arra
   return message.ok ? ok(encodeMessage(typeName, message.value)) : message;
 }
 
-/** Proto3 JSON as a message, or everything that is wrong with it. */
-export function messageFromJson(typeName: string, json: unknown): Result<Message, readonly JsonIssue[]> {
-  const reader = new Reader();
+/**
+ * Proto3 JSON as a message, or everything that is wrong with it. Where `onUnknownField` is given, fields that are not known
+ * are told to it and left out, instead of being wrong.
+ */
+export function messageFromJson(
+  typeName: string,
+  json: unknown,
+  onUnknownField?: (issue: JsonIssue) => void,
+): Result<Message, readonly JsonIssue[]> {
+  const reader = new Reader(onUnknownField);
   const message = reader.readMessage(typeOf(typeName), json, []);
   return reader.issues.length === 0 ? ok(message as Message) : err(reader.issues);
 }
@@ -52,6 +59,11 @@ const MAX_DEPTH = 100;
 
 class Reader {
   readonly issues: JsonIssue[] = [];
+  readonly #onUnknownField: ((issue: JsonIssue) => void) | undefined;
+
+  constructor(onUnknownField: ((issue: JsonIssue) => void) | undefined) {
+    this.#onUnknownField = onUnknownField;
+  }
 
   /** Undefined: something is wrong, and an issue says what. */
   readMessage(type: protobuf.Type, json: unknown, path: Path): Message | undefined {
@@ -77,7 +89,7 @@ class Reader {
       if (value === undefined) continue; // from a program; a document cannot say it
       const field = fieldsByKey(type).get(key);
       if (field === undefined) {
-        this.#fail([...path, key], `is no field of ${type.fullName.slice(1)}${didYouMean(type, key)}`);
+        this.#unknownField([...path, key], `is no field of ${type.fullName.slice(1)}${didYouMean(type, key)}`);
         continue;
       }
       if (value === null && field.resolvedType?.fullName !== ".google.protobuf.Value") continue; // null is unset
@@ -140,6 +152,11 @@ class Reader {
       : this.readMessage(type, body, path);
     if (inner === undefined || this.issues.length > 0) return undefined; // half a message is not worth its bytes
     return { type_url: typeUrl, value: encodeMessage(name, inner) };
+  }
+
+  #unknownField(path: Path, message: string): void {
+    if (this.#onUnknownField === undefined) this.#fail(path, message);
+    else this.#onUnknownField({ segments: path, path: formatSegments(path), message });
   }
 
   #fail(path: Path, message: string): undefined {
