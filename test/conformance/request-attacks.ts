@@ -1,3 +1,5 @@
+import { badLengthValues, brokenChunks, brokenLines, PART, show, unclearCodings, unknownCodings } from "./malformed.ts";
+
 /*
  * Requests that have been used, or could be, to make two recipients see different messages, and what becomes of each.
  * They are bytes: a character is a byte.
@@ -46,71 +48,19 @@ const sentLength = (length: number, body: string): string =>
 const sentChunked = (body: string): string => `POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${body}`;
 
 const HELLO = "5\r\nhello\r\n0\r\n\r\n";
-const LAST = "0\r\n\r\n";
-/** Parts the values of a list: a character that is no byte. */
-const PART = "‖";
-const show = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
-
 const badCodings: readonly Row[] = [
-  ..."xchunked‖chunkedx‖chunk‖identity‖gzip‖chunked, identity‖chunked, gzip‖chunked,chunked‖chunked, chunked‖chunked,‖,chunked‖, chunked‖chunked;‖chunked;q=1‖chunked; a=b‖\"chunked\"‖'chunked'‖(chunked)‖chunked()‖chun ked‖chunked chunked‖chunked\tx‖x\tchunked‖x chunked‖=chunked‖chunked=‖:chunked‖[chunked]‖chunked\x85‖\x85chunked‖\xa0chunked‖chunked\xa0‖\xefchunked‖chunked\xff‖\xc2\xa0chunked‖chunked\\‖CHUNKED,"
-    .split(PART)
-    .map((value): Row => [`the coding ${show(value)}`, post(`Transfer-Encoding: ${value}`) + HELLO, refused()]),
-  ..."gzip, chunked‖identity, chunked‖deflate,chunked‖x,\tchunked"
-    .split(PART)
-    .map((value): Row => [`the coding ${show(value)}`, post(`Transfer-Encoding: ${value}`) + HELLO, refused(501)]),
-  ["an empty coding", post("Transfer-Encoding:") + HELLO, refused()],
-  ["a blank coding", post("Transfer-Encoding: ") + HELLO, refused()],
+  ...unclearCodings.map(
+    (value): Row => [`the coding ${show(value)}`, post(`Transfer-Encoding: ${value}`) + HELLO, refused()],
+  ),
+  ...unknownCodings.map(
+    (value): Row => [`the coding ${show(value)}`, post(`Transfer-Encoding: ${value}`) + HELLO, refused(501)],
+  ),
   ["chunked twice", post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked") + HELLO, refused()],
   ["chunked, then nonsense", post("Transfer-Encoding: chunked", "Transfer-Encoding: x") + HELLO, refused()],
   ["nonsense, then chunked", post("Transfer-Encoding: x", "Transfer-Encoding: chunked") + HELLO, refused(501)],
   ["chunked, then an empty one", post("Transfer-Encoding: chunked", "Transfer-Encoding:") + HELLO, refused()],
   ["chunked twice in two cases", post("Transfer-Encoding: chunked", "transfer-encoding: identity") + HELLO, refused()],
   ["chunked in HTTP/1.0", head("POST / HTTP/1.0", "Transfer-Encoding: chunked") + HELLO, refused()],
-];
-
-/** Lines that some recipient takes for a field, and others do not. */
-const brokenLines = (name: string, value: string): readonly string[] => [
-  `${name} : ${value}`,
-  `${name}\t: ${value}`,
-  ` ${name}: ${value}`,
-  `\t${name}: ${value}`,
-  `${name}\x0b: ${value}`,
-  `${name}\0: ${value}`,
-  `${name}\x85: ${value}`,
-  `${name}\xa0: ${value}`,
-  `${name};: ${value}`,
-  `${name}":${value}`,
-  `${name}(): ${value}`,
-  `@${name}: ${value}`,
-  `:${name}: ${value}`,
-  `: ${value}`,
-  `${name}`,
-  `${name} ${value}`,
-  `${name}=${value}`,
-  `${name}\r: ${value}`,
-  `${name}\n: ${value}`,
-  `${name}\r\n: ${value}`,
-  `${name}:\r\n ${value}`,
-  `${name}:\r\n\t${value}`,
-  `${name}: ${value}\r\n x`,
-  `${name}: ${value}\r`,
-  `${name}: \x0b${value}`,
-  `${name}: \x0c${value}`,
-  `${name}: ${value}\x0b`,
-  `${name}: ${value}\x0c`,
-  `${name}: ${value}\0`,
-  `${name}: \0${value}`,
-  `${name}: \x7f${value}`,
-  `${name}: \x1b${value}`,
-  `${name}: \r${value}`,
-  `${name}: \n${value}`,
-  `X: x\n${name}: ${value}`,
-  `X: x\r${name}: ${value}`,
-  `X: x\r\n\n${name}: ${value}`,
-  `X: x\r\r\n${name}: ${value}`,
-  `X\n${name}: ${value}`,
-  `X:\n${name}: ${value}`,
-  `${name.slice(0, 4)}\r\n${name.slice(4)}: ${value}`,
 ];
 
 const brokenFields: readonly Row[] = [
@@ -121,11 +71,9 @@ const brokenFields: readonly Row[] = [
 ].map((line) => [`the line ${show(line)}`, `${post(line)}hello`, refused()]);
 
 const badLengths: readonly Row[] = [
-  ..."+5‖-5‖-0‖-1‖0x5‖0b101‖0o5‖5h‖5.0‖5e0‖5E0‖1_0‖5 5‖5\t5‖ 1 1‖5,5‖5, 5‖5,6‖5,‖,5‖, 5‖5;‖5;x‖\"5\"‖'5'‖five‖NaN‖Infinity‖\x855‖5\x85‖\xa05‖5\xa0‖\xb2‖\xef\xbc\x95‖9007199254740992‖9999999999999999‖18446744073709551615‖18446744073709551616‖18446744073709551621‖4294967301000000000‖00000000000000005‖99999999999999999999999999999999999999"
-    .split(PART)
-    .map((value): Row => [`the length ${show(value)}`, `${post(`Content-Length: ${value}`)}hello`, refused()]),
-  ["an empty length", `${post("Content-Length:")}hello`, refused()],
-  ["a blank length", `${post("Content-Length: ")}hello`, refused()],
+  ...badLengthValues.map(
+    (value): Row => [`the length ${show(value)}`, `${post(`Content-Length: ${value}`)}hello`, refused()],
+  ),
   ["two lengths", `${post("Content-Length: 5", "Content-Length: 6")}hello`, refused()],
   ["two lengths, the other way", `${post("Content-Length: 6", "Content-Length: 5")}hello`, refused()],
   ["equal lengths", `${post("Content-Length: 5", "Content-Length: 5")}hello`, refused()],
@@ -256,53 +204,7 @@ const names: readonly Row[] = [
 ];
 
 const chunks: readonly Row[] = [
-  ...` 5‖\t5‖5 ‖5\t‖5  ‖+5‖-5‖0x5‖0X5‖5h‖x5‖5x‖5_0‖5.0‖5,‖5,5‖"5"‖g‖G‖\x855‖5\xa0‖5\0‖\x005‖5\x0b‖\x0b5‖5\x0c‖;‖;a‖=‖5;‖5; a‖5 ;a‖5;a ‖5;a =b‖5;a= b‖5;a=‖5;=b‖5;;a‖5;a;‖5;a=b;‖5;a=b c‖5;a,b‖5;"a"‖5;a="b‖5;a="b"c‖5;a="b\\‖5;a=\0‖5;a\x01‖5;\xe9‖5;a=\x7f‖5;a="\x7f"‖5;a="\x01"‖5:a‖5 a‖5/‖10000000000000005‖fffffffffffffffff‖ffffffffffffffff‖7fffffffffffffff‖20000000000000‖80000000000000000000005‖\xb2‖%35‖{5}‖5\\`
-    .split(PART)
-    .map((line): Row => [`the chunk size ${show(line)}`, chunked(`${line}\r\nhello\r\n0\r\n\r\n`), cut()]),
-  ["an empty chunk size", chunked(`\r\nhello\r\n${LAST}`), cut()],
-  ["a chunk size that ends in LF", chunked(`5\nhello\r\n${LAST}`), cut()],
-  ["a chunk size that ends in CR", chunked(`5\rhello\r\n${LAST}`), cut()],
-  ["a chunk size that ends in CRCRLF", chunked(`5\r\r\nhello\r\n${LAST}`), cut()],
-  ["a chunk size that ends in CRLFLF", chunked(`5\r\n\nhello\r\n${LAST}`), cut()],
-  ["LF within an extension", chunked(`5;a\nb\r\nhello\r\n${LAST}`), cut()],
-  ["LF at the end of an extension", chunked(`5;a\nhello\r\n${LAST}`), cut()],
-  ["CR within an extension", chunked(`5;a\rb\r\nhello\r\n${LAST}`), cut()],
-  ["CRLF within a quoted extension", chunked(`5;a="\r\n"\r\nhello\r\n${LAST}`), cut()],
-  ["LF within a quoted extension", chunked(`5;a="\n"\r\nhello\r\n${LAST}`), cut()],
-  ["an extension of 64 KiB", chunked(`5;${"a".repeat(65_536)}\r\nhello\r\n${LAST}`), cut()],
-  ["zeros of 64 KiB", chunked(`${"0".repeat(65_536)}5\r\nhello\r\n${LAST}`), cut()],
-  ["many chunks with extensions", chunked(`${`1;${"e".repeat(50)}\r\nx\r\n`.repeat(1000)}${LAST}`), cut()],
-  ["a chunk longer than its size", chunked(`5\r\nhello!\r\n${LAST}`), cut()],
-  ["a chunk one byte shorter", chunked(`6\r\nhello\r\n${LAST}`), cut()],
-  ["a chunk two bytes shorter", chunked(`7\r\nhello\r\n${LAST}`), cut()],
-  ["a chunk without CRLF", chunked(`5\r\nhello${LAST}`), cut()],
-  ["a chunk that ends in LF", chunked(`5\r\nhello\n${LAST}`), cut()],
-  ["a chunk that ends in CR", chunked(`5\r\nhello\r${LAST}`), cut()],
-  ["a chunk that ends in two other bytes", chunked(`5\r\nhelloxx${LAST}`), cut()],
-  ["a last chunk that ends in LF", chunked("5\r\nhello\r\n0\n\r\n"), cut()],
-  ["a last chunk that ends in LFLF", chunked("5\r\nhello\r\n0\n\n"), cut()],
-  ["a body that ends in LF", chunked("5\r\nhello\r\n0\r\n\n"), cut()],
-  [
-    "a body without its last line, and a request behind it",
-    chunked("5\r\nhello\r\n0\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"),
-    cut(),
-  ],
-  ["a last chunk with a minus", chunked("5\r\nhello\r\n-0\r\n\r\n"), cut()],
-  ["a last chunk in hexadecimal", chunked("5\r\nhello\r\n0x0\r\n\r\n"), cut()],
-  ["a last chunk with a blank", chunked("5\r\nhello\r\n0 \r\n\r\n"), cut()],
-  ["no chunk at all", chunked("hello"), cut()],
-  ["a trailer without colon", chunked("0\r\nbroken\r\n\r\n"), cut()],
-  ["a trailer with a blank before its colon", chunked("0\r\nX : y\r\n\r\n"), cut()],
-  ["a trailer that ends in LF", chunked("0\r\nX: y\n\r\n"), cut()],
-  ["a folded trailer", chunked("0\r\nX: y\r\n z\r\n\r\n"), cut()],
-  ["a folded line as the first trailer", chunked("0\r\n X: y\r\n\r\n"), cut()],
-  ["NUL in a trailer", chunked("0\r\nX: y\0\r\n\r\n"), cut()],
-  ["CR in a trailer", chunked("0\r\nX: y\rz\r\n\r\n"), cut()],
-  ["a trailer without a name", chunked("0\r\n: y\r\n\r\n"), cut()],
-  ["two lengths in the trailers", chunked("0\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), cut()],
-  ["trailers of 17 KiB", chunked(`0\r\nX: ${"y".repeat(17 * 1024)}\r\n\r\n`), cut(431)],
-  ["101 trailers", chunked(`0\r\n${"x: y\r\n".repeat(101)}\r\n`), cut(431)],
-  ["trailers without end", chunked(`0\r\n${"x: y\r\n".repeat(20_000)}`), cut(431)],
+  ...brokenChunks.map(([what, body, status = 400]): Row => [what, chunked(body), cut(status)]),
   [
     "chunk sizes in capitals, with zeros and extensions",
     chunked(`0A;a;b=c;d="e \\" f"\r\n0123456789\r\n000\r\n\r\n`),

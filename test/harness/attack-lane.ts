@@ -7,13 +7,15 @@ import { type SidecarOptions, type SidecarProcess, startSidecar } from "./sideca
 
 /**
  * A listener of a sidecar with an upstream of its own behind it, which records every byte and answers each request that
- * it can read with that request's start line. Whatever the Host is, it leads there.
+ * it can read, unless told otherwise with that request's start line. Whatever the Host is, it leads there.
  */
 export class AttackLane {
   readonly #port: number;
   #received = "";
   /** Connections that have received anything since the lane was last wiped. */
   readonly #used = new Set<RawPeer>();
+  /** How the upstream answers. */
+  answer: Answer = echo;
   /** Requests that were complete at the upstream since the lane was last wiped. */
   complete = 0;
 
@@ -27,8 +29,7 @@ export class AttackLane {
       for (;;) {
         const { startLine } = await peer.message();
         this.complete += 1;
-        const body = startLine.startsWith("HEAD ") ? "" : startLine;
-        await peer.send(`HTTP/1.1 200 OK\r\ncontent-length: ${startLine.length}\r\n\r\n${body}`);
+        await this.answer(peer, startLine);
       }
     });
   }
@@ -78,6 +79,14 @@ export class AttackLane {
     }
   }
 }
+
+export type Answer = (peer: RawPeer, startLine: string) => Promise<void>;
+
+/** With the start line of the request. */
+export const echo: Answer = (peer, startLine) => {
+  const body = startLine.startsWith("HEAD ") ? "" : startLine;
+  return peer.send(`HTTP/1.1 200 OK\r\ncontent-length: ${startLine.length}\r\n\r\n${body}`);
+};
 
 /** Lines that the connection manager and the router add to a request. */
 const ADDED = /(?:x-request-id|x-forwarded-proto|x-forwarded-for|traceparent|x-envoy-[a-z-]+): [^\r]*\r\n/g;
