@@ -25,8 +25,14 @@ export interface Connection extends Transport {
   /** `destroy` or `reset` was called, or the connection is gone. */
   readonly closed: boolean;
 
-  /** Sets who hears of what happens, and begins to read. Once. */
+  /** Sets who hears of what happens, and begins to read. Once, and once more after each `release`. */
   start(handler: ConnectionHandler): void;
+  /**
+   * For who has looked at the first bytes: the handler hears nothing more, and nothing is read until the next `start`.
+   * `unread`, all that it has heard or the end of that, comes again then, before everything else; the rest is forgotten, in
+   * `bytesRead` too. To be called from within `onData`, or before any byte has come.
+   */
+  release(unread: Uint8Array): void;
   /** Destroys, and tells the peer with RST instead of FIN where the platform can. */
   reset(): void;
 }

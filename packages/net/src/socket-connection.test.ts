@@ -90,6 +90,66 @@ for (const rewrap of [true, false]) {
       close();
     });
 
+    test("can be looked at before it is served: what was put back comes again, before the rest", async () => {
+      const { connection, peer, close } = await acceptedPair({ rewrap });
+      const seen: string[] = [];
+      const looked = new Promise<Recorder>((resolve) => {
+        connection.start({
+          onData(bytes) {
+            seen.push(Buffer.from(bytes).toString());
+            connection.release(bytes.subarray(5));
+            const recorder = new Recorder(connection);
+            assert.equal(recorder.chunks.length, 0); // never from within `start`
+            resolve(recorder);
+          },
+          onEnd: () => assert.fail("released"),
+          onDrain: () => assert.fail("released"),
+          onClose: () => assert.fail("released"),
+        });
+      });
+      peer.write("head,body");
+      const recorder = await looked;
+      peer.end(",rest");
+      await recorder.until(() => recorder.ended === 1);
+      assert.deepEqual(seen, ["head,body"]);
+      assert.equal(recorder.bytes.toString(), "body,rest");
+      assert.equal(connection.bytesRead, 9);
+      connection.end();
+      await recorder.untilClosed();
+      close();
+    });
+
+    test("keeps what was put back while it is paused", async () => {
+      const { connection, peer, close } = await acceptedPair({ rewrap });
+      const looked = new Promise<Recorder>((resolve) => {
+        connection.start({
+          onData(bytes) {
+            connection.release(bytes);
+            const recorder = new Recorder(connection);
+            connection.pause();
+            resolve(recorder);
+          },
+          onEnd: () => undefined,
+          onDrain: () => undefined,
+          onClose: () => undefined,
+        });
+      });
+      peer.write("first");
+      const recorder = await looked;
+      for (let i = 0; i < 20; i++) await turn();
+      assert.equal(recorder.bytes.length, 0);
+      connection.resume();
+      connection.resume();
+      await recorder.until(() => recorder.bytes.length === 5);
+      peer.write("then");
+      await recorder.until(() => recorder.bytes.length === 9);
+      assert.equal(recorder.bytes.toString(), "firstthen");
+      connection.destroy();
+      await recorder.untilClosed();
+      peer.destroy();
+      close();
+    });
+
     test("tells of the peer's reset as a failure of the downstream", async () => {
       const { connection, peer, close } = await acceptedPair({ rewrap });
       const recorder = new Recorder(connection);

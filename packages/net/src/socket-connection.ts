@@ -52,6 +52,8 @@ export class SocketConnection implements Connection, Flushable, Reader {
   #written = 0;
   #read = 0;
   #paused = true;
+  /** What `release` has put back. */
+  #unread: Buffer | undefined;
   #ended = false;
   #closed = false;
   #above = false;
@@ -129,6 +131,13 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.resume();
   }
 
+  release(unread: Uint8Array): void {
+    this.pause();
+    this.#handler = undefined;
+    this.#read = 0;
+    if (unread.byteLength > 0) this.#unread = Buffer.from(unread);
+  }
+
   pause(): void {
     if (this.#paused) return;
     this.#paused = true;
@@ -139,7 +148,8 @@ export class SocketConnection implements Connection, Flushable, Reader {
   resume(): void {
     if (!this.#paused || this.#closed || this.#handler === undefined) return;
     this.#paused = false;
-    if (this.#hooked) startReading(this.#socket);
+    if (this.#unread !== undefined) process.nextTick(this.#readAgain);
+    else if (this.#hooked) startReading(this.#socket);
     else this.#socket.resume();
   }
 
@@ -292,6 +302,17 @@ export class SocketConnection implements Connection, Flushable, Reader {
     // While it is read, the reading side meets the same end in a moment, after what the peer still said.
     if (this.#paused || this.#socket.readableEnded) this.#socket.destroy();
   }
+
+  /** What was put back comes first; only then is the socket read. */
+  readonly #readAgain = (): void => {
+    const unread = this.#unread;
+    if (unread === undefined || this.#paused || this.#closed) return;
+    this.#unread = undefined;
+    this.receive(unread);
+    if (this.#paused) return; // `resume` goes on
+    this.#paused = true;
+    this.resume();
+  };
 
   readonly #onWritten = (): void => {
     if (!this.#above || this.#closed || this.bytesQueued > this.#highWatermark / 2) return;

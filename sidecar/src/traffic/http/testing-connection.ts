@@ -40,6 +40,12 @@ export class MemoryConnection implements Connection {
     this.#handler = handler;
   }
 
+  release(unread: Uint8Array): void {
+    this.#handler = undefined;
+    this.bytesRead = 0;
+    if (unread.length > 0) this.#incoming.unshift(Buffer.from(unread));
+  }
+
   writeLatin1(text: string): void {
     if (!this.closed && !this.ended) this.#queued.push(Buffer.from(text, "latin1"));
   }
