@@ -39,6 +39,8 @@ export class MessageFields {
   expectsContinue = false;
   /** Other options of `Connection`, lower case: names of fields that end here (RFC 9110 §7.6.1). */
   nominated: Set<string> | undefined = undefined;
+  /** `Connection` names what it must not, or more than anybody needs. */
+  connectionAbused = false;
   /**
    * The names of the last head on this connection by their place. A peer writes its heads alike, so that most names are
    * found by one comparison instead of being cut out, checked and lowered again.
@@ -56,6 +58,7 @@ export class MessageFields {
     this.keepAliveTimeoutSeconds = undefined;
     this.expectsContinue = false;
     this.nominated = undefined;
+    this.connectionAbused = false;
   }
 }
 
@@ -183,19 +186,40 @@ export function parseContentLength(value: string): number {
 }
 
 function readConnection(value: string, message: MessageFields): void {
-  for (const member of value.includes(",") ? value.split(",") : [value]) {
+  const members = value.includes(",") ? value.split(",", MAX_CONNECTION_OPTIONS) : [value];
+  if (members.length === MAX_CONNECTION_OPTIONS) message.connectionAbused = true;
+  for (const member of members) {
     const option = trimBlanks(member).toLowerCase();
     if (option === "close") message.close = true;
     else if (option === "keep-alive") message.keepAlive = true;
     else if (option === "upgrade") message.upgradeOption = true;
+    else if (isAbuse(option)) message.connectionAbused = true;
     else if (option !== "" && !isEndToEnd(option)) (message.nominated ??= new Set()).add(option);
   }
+  if (message.nominated !== undefined && message.nominated.size >= MAX_CONNECTION_OPTIONS)
+    message.connectionAbused = true;
 }
 
+/** As in Envoy (`sanitizeConnectionHeader`): so many are one too many. */
+const MAX_CONNECTION_OPTIONS = 10;
+
 /**
- * Fields that `Connection` cannot remove. RFC 9110 §7.6.1 forbids to name fields for all recipients there; a client
- * that does so wants the next hop to lose a length, a credential or the address that a proxy before us added. The
- * field stays; refusing the request would only tell which names we protect.
+ * Fields that frame or route the message, or that a proxy before us has added about its client. A request that wants
+ * them lost on the way to the next hop is refused.
+ */
+function isAbuse(option: string): boolean {
+  return ABUSE.has(option) || option.charCodeAt(0) === COLON;
+}
+
+const COLON = 0x3a;
+const ABUSE = new Set(
+  "content-length host transfer-encoding x-forwarded-for x-forwarded-host x-forwarded-proto".split(" "),
+);
+
+/**
+ * Other fields that `Connection` cannot remove. RFC 9110 §7.6.1 forbids to name fields for all recipients there; a client
+ * that does so wants the next hop to lose a credential or what a proxy before us has said. The field stays; refusing the
+ * request would only tell which names we protect.
  */
 function isEndToEnd(option: string): boolean {
   return END_TO_END.has(option) || option.startsWith("x-forwarded-") || option.startsWith("x-envoy-");

@@ -13,6 +13,7 @@ const UNKNOWN_METHOD = new ParseError(501, "the method is not known");
 const BAD_VERSION = new ParseError(505, "the version is neither HTTP/1.1 nor HTTP/1.0");
 const NO_HOST = new ParseError(400, "an HTTP/1.1 request has no host");
 const BAD_HOST = new ParseError(400, "host is malformed");
+const BAD_CONNECTION = new ParseError(400, "connection names fields that it may not, or too many");
 const CODING_AND_LENGTH = new ParseError(400, "transfer-encoding stands beside content-length");
 const CODING_IN_1_0 = new ParseError(400, "transfer-encoding in HTTP/1.0");
 const CODING_UNCLEAR = new ParseError(400, "transfer-encoding does not end in one chunked");
@@ -27,13 +28,14 @@ export interface RequestHeadOptions {
   readonly scheme: "http" | "https";
   readonly maxHeaderCount: number;
   readonly allowCustomMethods: boolean;
+  readonly allowAbsoluteUrl: boolean;
 }
 
 /**
  * Reads a request head that the `HeadScanner` has passed, with its empty line.
  *
- * The scheme is that of the connection, also where an absolute target names one: a client cannot make its plaintext
- * request look encrypted.
+ * The scheme is that of the connection, or the one that an absolute target names; whether that may differ is for the
+ * caller to say.
  */
 export function parseRequestHead(
   text: string,
@@ -62,11 +64,15 @@ export function parseRequestHead(
 
   let authority = message.host ?? "";
   let path = target;
+  let { scheme } = options;
   if (target.charCodeAt(0) !== 0x2f || method === "CONNECT") {
     const special = parseSpecialTarget(method, target);
     if (special instanceof ParseError) return special;
-    authority = special.authority ?? authority; // it replaces Host (RFC 9112 §3.2.2)
-    path = special.path;
+    if (special.scheme === undefined || options.allowAbsoluteUrl) {
+      authority = special.authority ?? authority; // it replaces Host (RFC 9112 §3.2.2)
+      path = special.path;
+      scheme = special.scheme ?? scheme;
+    }
   }
   // RFC 9110 §7.8: without the connection option, or in HTTP/1.0, Upgrade says nothing.
   const upgrade = message.upgradeOption && minor === 1 && method !== "CONNECT" ? message.upgrade : undefined;
@@ -74,15 +80,7 @@ export function parseRequestHead(
     // A body would have to be read before the protocol changes; peers disagree on who reads it (RFC 9110 §7.8, §9.3.6).
     if (message.contentLength > 0 || message.transferEncoding !== undefined) return TUNNEL_WITH_BODY;
   }
-  return new RequestHead(
-    method,
-    options.scheme,
-    authority,
-    path,
-    new HeaderMap(fields),
-    minor === 1 ? "1.1" : "1.0",
-    upgrade,
-  );
+  return new RequestHead(method, scheme, authority, path, new HeaderMap(fields), minor === 1 ? "1.1" : "1.0", upgrade);
 }
 
 /** 1 or 0; -1 for anything but HTTP/1.1 and HTTP/1.0. */
@@ -100,6 +98,7 @@ function checkRequest(minor: number, message: MessageFields): ParseError | undef
   if (message.host === undefined) {
     if (minor === 1) return NO_HOST;
   } else if (!isAuthority(message.host)) return BAD_HOST;
+  if (message.connectionAbused) return BAD_CONNECTION;
   return message.transferEncoding === undefined ? undefined : checkCoding(minor, message);
 }
 

@@ -51,9 +51,18 @@ test("bytes above 0x7f in a value pass unchanged", () => {
   assert.equal(parse(`${BASE}x: caf\xe9\xff\r\n\r\n`).headers.get("x"), "caf\xe9\xff");
 });
 
-test("the scheme is that of the connection", () => {
+test("the scheme is that of an absolute target, else that of the connection", () => {
   assert.equal(parse(`${BASE}\r\n`, { scheme: "https" }).scheme, "https");
-  assert.equal(parse("GET https://a/ HTTP/1.1\r\nhost: a\r\n\r\n").scheme, "http");
+  assert.equal(parse("GET https://a/ HTTP/1.1\r\nhost: a\r\n\r\n").scheme, "https");
+  assert.equal(parse("GET HTTP://a/ HTTP/1.1\r\nhost: a\r\n\r\n", { scheme: "https" }).scheme, "http");
+});
+
+test("where absolute targets are not allowed, one is handed on as a path, and counts for nothing else", () => {
+  const options = { allowAbsoluteUrl: false };
+  const head = parse("GET https://b/x HTTP/1.1\r\nhost: a\r\n\r\n", options);
+  assert.deepEqual([head.scheme, head.authority, head.path], ["http", "a", "https://b/x"]);
+  assert.equal(parse("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", options).path, "*");
+  assert.equal(parse("CONNECT b:1 HTTP/1.1\r\nhost: a\r\n\r\n", options).authority, "b:1");
 });
 
 test("empty lines before a request are passed over, four of them", () => {
@@ -259,18 +268,24 @@ test("fields of the connection and those that it names end here", () => {
 test("Connection cannot remove what is meant for every recipient", () => {
   const fields = {
     authorization: "x",
-    "content-length": "0",
     cookie: "a=b",
     traceparent: "00",
-    "x-forwarded-for": "1.2.3.4",
+    "x-forwarded-client-cert": "c",
     "x-request-id": "r",
   };
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
-  const head = parse(
-    `${BASE}connection: host, transfer-encoding, ${Object.keys(fields).join(", ")}\r\n${lines.join("")}\r\n`,
-  );
+  const head = parse(`${BASE}connection: ${Object.keys(fields).join(", ")}\r\n${lines.join("")}\r\n`);
   assert.deepEqual(entries(head.headers), fields);
-  assert.equal(head.authority, "a");
+});
+
+test("Connection that names what frames or routes the message, or ten options, is refused", () => {
+  for (const name of ["Host", "content-length", "Transfer-Encoding", "X-Forwarded-For", "x-forwarded-host", ":path"]) {
+    refuses(400, `${BASE}connection: close, ${name}\r\n\r\n`);
+  }
+  const names = Array.from({ length: 10 }, (_, i) => `x-${i}`);
+  assert.equal(parse(`${BASE}connection: ${names.slice(1).join(",")}\r\nx-9: 1\r\n\r\n`).headers.size, 0);
+  refuses(400, `${BASE}connection: ${names.join(",")}\r\n\r\n`);
+  refuses(400, `${BASE}${names.map((name) => `connection: ${name}\r\n`).join("")}\r\n`);
 });
 
 test("white space is space and tab only", () => {

@@ -5,6 +5,8 @@ import { ParseError } from "./parse-error.ts";
 export interface RequestTarget {
   readonly authority: string | undefined;
   readonly path: string;
+  /** Of an absolute-form target. */
+  readonly scheme?: "http" | "https";
 }
 
 const BAD_TARGET = new ParseError(400, "the request target has a character that no URI has");
@@ -12,7 +14,7 @@ const BAD_FORM = new ParseError(400, "the request target has none of the four fo
 const BAD_CONNECT = new ParseError(400, "the target of CONNECT is not host and port");
 const BAD_AUTHORITY = new ParseError(400, "the authority of the request target is malformed");
 
-const ABSOLUTE = /^https?:\/\/([^/?]*)(.*)$/i;
+const ABSOLUTE = /^http(s?):\/\/([^/?]*)(.*)$/i;
 
 /**
  * Tells whether every character may stand in a target: visible ASCII but "#", since a fragment is never sent
@@ -33,11 +35,12 @@ export function parseSpecialTarget(method: string, text: string): RequestTarget 
   if (text === "*") return method === "OPTIONS" ? { authority: undefined, path: "*" } : BAD_FORM;
   const absolute = ABSOLUTE.exec(text);
   if (absolute === null) return BAD_FORM;
-  const authority = absolute[1]!; // both groups take part in every match
-  const path = absolute[2]!;
+  const scheme = absolute[1] === "" ? "http" : "https";
+  const authority = absolute[2]!; // all groups take part in every match
+  const path = absolute[3]!;
   if (!isAuthority(authority)) return BAD_AUTHORITY;
-  if (path === "") return { authority, path: method === "OPTIONS" ? "*" : "/" }; // RFC 9112 §3.2.4
-  return { authority, path: path.startsWith("/") ? path : `/${path}` };
+  if (path === "") return { authority, path: method === "OPTIONS" ? "*" : "/", scheme }; // RFC 9112 §3.2.4
+  return { authority, path: path.startsWith("/") ? path : `/${path}`, scheme };
 }
 
 export { BAD_TARGET };

@@ -19,6 +19,8 @@ export interface H1ServerOptions {
   readonly limits?: HttpLimits;
   /** Takes methods that no registry knows (Envoy `http_protocol_options.allow_custom_methods`). Default false: 501. */
   readonly allowCustomMethods?: boolean;
+  /** False: a target in absolute form is handed on as it is, as the path (Envoy `allow_absolute_url`). Default true. */
+  readonly allowAbsoluteUrl?: boolean;
 }
 
 /** How far the response of the open exchange is. */
@@ -75,6 +77,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
       scheme: options.scheme ?? "http",
       maxHeaderCount: this.limits.maxHeaderCount,
       allowCustomMethods: options.allowCustomMethods ?? false,
+      allowAbsoluteUrl: options.allowAbsoluteUrl ?? true,
     };
     this.#body = new OutgoingBody(transport);
   }
