@@ -26,6 +26,7 @@ test("no flags at all give the defaults", () => {
     logLevel: "info",
     logFormat: "text",
     drainTimeMs: 5000,
+    drain: { strategy: "gradual", timeMs: 600_000 },
     exitWithParent: false,
   });
 });

@@ -20,6 +20,8 @@ export interface SidecarFlags {
   readonly logFormat: "text" | "json";
   /** How long requests may go on after SIGTERM. */
   readonly drainTimeMs: number;
+  /** How connections of listeners that are gone are asked to end, and how long they may go on. */
+  readonly drain: { readonly strategy: "gradual" | "immediate"; readonly timeMs: number };
   /** End when the parent process ends, however it ends. */
   readonly exitWithParent: boolean;
 }
@@ -66,7 +68,16 @@ const FLAGS = {
     value: "FORMAT",
     help: "text or json (text), one line an event, on standard error",
   },
-  drainTime: { names: ["--drain-time-s"], value: "SECONDS", help: "how long requests may go on after SIGTERM (5)" },
+  drainTime: {
+    names: ["--drain-time-s"],
+    value: "SECONDS",
+    help: "how long requests may go on after SIGTERM (5), and connections of listeners that are gone (600)",
+  },
+  drainStrategy: {
+    names: ["--drain-strategy"],
+    value: "STRATEGY",
+    help: "gradual: connections of a listener that is gone end one by one; immediate: with their next answer (gradual)",
+  },
   exitWithParent: {
     names: ["--exit-with-parent"],
     value: undefined,
@@ -132,6 +143,10 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
   const format = given.get("logFormat") ?? "text";
   if (format !== "text" && format !== "json") faults.push(`--log-format: found "${format}", allowed are text and json`);
 
+  const strategy = given.get("drainStrategy") ?? "gradual";
+  if (strategy !== "gradual" && strategy !== "immediate")
+    faults.push(`--drain-strategy: found "${strategy}", allowed are gradual and immediate`);
+
   const flags: SidecarFlags = {
     config: file !== undefined ? { type: "file", path: file } : text !== undefined ? { type: "text", text } : undefined,
     controlPlane,
@@ -142,6 +157,10 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
     logLevel: logLevel ?? "info",
     logFormat: format === "json" ? "json" : "text",
     drainTimeMs: 1000 * wholeNumber(given, "drainTime", 5, 0, 86_400, faults),
+    drain: {
+      strategy: strategy === "immediate" ? "immediate" : "gradual",
+      timeMs: 1000 * wholeNumber(given, "drainTime", 600, 0, 86_400, []),
+    },
     exitWithParent: given.has("exitWithParent"),
   };
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });

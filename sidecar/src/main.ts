@@ -33,7 +33,7 @@ async function run(flags: SidecarFlags): Promise<number> {
   setLogVerbosity(logVerbosity.NONE); // what gRPC would print comes back to us as errors, and then into our own log
   const clock = systemClock;
   const random = Math.random;
-  const { logLevel, logFormat, drainTimeMs, concurrency } = flags;
+  const { logLevel, logFormat, drainTimeMs, drain, concurrency } = flags;
   unblockStandardStreams();
   const { log, close: closeLog } = programLog(STDERR, { level: logLevel, format: logFormat, clock });
 
@@ -74,7 +74,7 @@ async function run(flags: SidecarFlags): Promise<number> {
         registry,
         lanes,
         filterFolder,
-        drainTimeMs,
+        drain,
         maxDownstreamConnections: MAX_DOWNSTREAM_CONNECTIONS,
         random,
       }),

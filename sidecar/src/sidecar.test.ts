@@ -54,6 +54,14 @@ class RecordedWorkers implements TrafficWorkers {
     return [];
   }
 
+  healthCheckFailed = false;
+
+  setHealthCheckFailed(failed: boolean): void {
+    this.healthCheckFailed = failed;
+  }
+
+  drainListeners(): void {}
+
   async stop(drainMs: number): Promise<void> {
     this.stopped.push(drainMs);
   }

@@ -123,7 +123,7 @@ class Mesh {
           metrics: new SharedMetrics((message) => registry.receive(0, message)),
           registry,
           lanes,
-          drainTimeMs: 2000,
+          drain: { strategy: "immediate", timeMs: 2000 },
           filterFolder: folder,
           maxDownstreamConnections: 1000,
           random: () => 0,

@@ -44,6 +44,24 @@ describe("drain group", () => {
     assert.equal(group.size, 0);
   });
 
+  it("ends earlier when it is asked again with less time, and never later", async () => {
+    const clock = new ManualClock();
+    const group = new DrainGroup<Unit>(clock);
+    const stuck = new Unit();
+    group.add(stuck);
+    const done = group.drain(1000);
+    const again = group.drain(100);
+    void group.drain(5000);
+    clock.advance(99);
+    assert.deepEqual(stuck.calls, ["drain"]);
+    clock.advance(1);
+    assert.deepEqual(stuck.calls, ["drain", "destroy"]);
+    assert.deepEqual([await done, await again], [1, 1]);
+    assert.equal(clock.pending, 0);
+    assert.equal(await group.drain(10), 1);
+    assert.equal(clock.pending, 0, "what is done sets no timer");
+  });
+
   it("is done at once when it is empty, and asks those who come later to finish", async () => {
     const clock = new ManualClock();
     const group = new DrainGroup<Unit>(clock);

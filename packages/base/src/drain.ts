@@ -1,4 +1,4 @@
-import type { Clock } from "./clock.ts";
+import type { Clock, Timer } from "./clock.ts";
 
 /** Something that ends by itself once it is asked to, and can be ended at once: a connection, a tunnel, a server. */
 export interface Drainable {
@@ -15,7 +15,9 @@ export interface Drainable {
 export class DrainGroup<Unit extends Drainable> {
   readonly #clock: Clock;
   readonly #units = new Set<Unit>();
-  #draining: { readonly promise: Promise<number>; readonly finish: () => void } | undefined;
+  #draining:
+    | { readonly promise: Promise<number>; readonly finish: () => void; readonly endBy: (deadlineMs: number) => void }
+    | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -45,23 +47,38 @@ export class DrainGroup<Unit extends Drainable> {
 
   /**
    * Resolves when no unit is left, with the number of those that had to be ended by force. A second call waits for the
-   * first one's end.
+   * first one's end, and can bring its deadline forward.
    */
   drain(deadlineMs: number): Promise<number> {
-    if (this.#draining !== undefined) return this.#draining.promise;
+    if (this.#draining !== undefined) {
+      this.#draining.endBy(deadlineMs);
+      return this.#draining.promise;
+    }
     const { promise, resolve } = Promise.withResolvers<number>();
     let forced = 0;
-    const deadline = this.#clock.after(deadlineMs, () => {
+    let isDone = false;
+    let deadline: Timer | undefined;
+    let deadlineAtMs = Infinity;
+    const endBy = (withinMs: number): void => {
+      const atMs = this.#clock.now() + withinMs;
+      if (isDone || atMs >= deadlineAtMs) return;
+      deadlineAtMs = atMs;
+      deadline?.cancel();
+      deadline = this.#clock.after(withinMs, force);
+    };
+    const force = (): void => {
       forced = this.#units.size;
       for (const unit of Array.from(this.#units)) unit.destroy();
       this.#units.clear(); // whatever did not leave is not waited for
       finish();
-    });
+    };
     const finish = (): void => {
-      deadline.cancel();
+      isDone = true;
+      deadline?.cancel();
       resolve(forced);
     };
-    this.#draining = { promise, finish };
+    endBy(deadlineMs);
+    this.#draining = { promise, finish, endBy };
     for (const unit of Array.from(this.#units)) unit.drain();
     if (this.#units.size === 0) finish();
     return promise;

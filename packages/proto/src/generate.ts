@@ -32,6 +32,7 @@ export function generate(envoyApi: string): Map<string, string> {
   const loader = new Loader([PROTO_FOLDER, ...folders]);
   const roots = readRoots(readFileSync(join(PROTO_FOLDER, "envoy.txt"), "utf8"));
   for (const folder of ["envoy", "xds", "udpa", "heddle"]) loader.loadFolder(folder);
+  addNewerFields(loader.root, readFileSync(join(PROTO_FOLDER, "newer-fields.txt"), "utf8"));
 
   const files = new Map<string, string>();
   const pruned = new protobuf.Root();
@@ -127,6 +128,18 @@ function readRoots(text: string): { descriptor: string; what: string }[] {
       if (descriptor === undefined || what === undefined) throw new Error(`envoy.txt: cannot read "${line}"`);
       return { descriptor, what };
     });
+}
+
+/** What the .proto files are too old to have; see proto/newer-fields.txt. */
+function addNewerFields(root: protobuf.Root, text: string): void {
+  for (const line of text.split("\n").filter((each) => each !== "" && !each.startsWith("#"))) {
+    const [message = "", name = "", number = "", type = "", rules] = line.split(/\s+/);
+    const known = root.lookupType(message);
+    if (known.fields[name] !== undefined) throw new Error(`newer-fields.txt: ${message}.${name} is not newer any more`);
+    const field = new protobuf.Field(name, Number(number), type);
+    if (rules !== undefined) field.parsedOptions = [{ "(validate.rules)": JSON.parse(rules) as JsonObject }];
+    known.add(field);
+  }
 }
 
 function declaredIn(namespace: protobuf.NamespaceBase): Declared[] {

@@ -1,3 +1,12 @@
+export type {
+  AccessLogConfig,
+  AccessLogFilterConfig,
+  LocalReplyConfig,
+  LocalReplyFormat,
+  ResponseMapperConfig,
+  ValueMatcherConfig,
+} from "./access-log/access-log-config.ts";
+export { type AccessLogFilter, compileAccessLogFilter } from "./access-log/access-log-filter.ts";
 export { balancerPolicy } from "./balance/balancer-registry.ts";
 export { type ClusterPickerOptions, failingPicker, makePicker, waitingPicker } from "./balance/cluster-picker.ts";
 export { type LeastRequestOptions, leastRequest } from "./balance/least-request.ts";
@@ -33,7 +42,6 @@ export {
   FilterChainTable,
 } from "./listener/filter-chain-match.ts";
 export type {
-  AccessLogConfig,
   Address,
   CodecType,
   FilterChainConfig,
@@ -44,13 +52,6 @@ export type {
   NetworkFilterConfig,
   UpgradeConfig,
 } from "./listener/listener-config.ts";
-export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
-export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
-export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
-export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
-export { RetryDecision } from "./retry/retry-decision.ts";
-export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
-export {
 export type { TcpProxyConfig, WeightedClusterName } from "./listener/tcp-proxy-config.ts";
 export type {
   CustomTagConfig,
@@ -63,6 +64,13 @@ export type {
   TracingConfig,
   TracingProvider,
 } from "./listener/tracing-config.ts";
+export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
+export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
+export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
+export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
+export { RetryDecision } from "./retry/retry-decision.ts";
+export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
+export {
   compileHeaderFormat,
   type HeaderCommand,
   type HeaderFormat,

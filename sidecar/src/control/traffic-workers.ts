@@ -18,6 +18,16 @@ export interface TrafficWorkers extends Inspectable {
   readonly listeners: readonly { readonly name: string; readonly address: Address }[];
   /** What the living workers show of themselves, by their number; null of one that does not answer within `withinMs`. */
   inspectWorkers(withinMs: number): Promise<readonly { readonly worker: number; readonly value: Json }[]>;
+  /** `/healthcheck/fail` and `/healthcheck/ok`: while it fails, answers close their connections. */
+  setHealthCheckFailed(failed: boolean): void;
+  /** What was said last. `/ready` and health checks fail meanwhile. */
+  readonly healthCheckFailed: boolean;
+  /**
+   * `/drain_listeners`: stops accepting, on all listeners or the inbound ones; connections go on. `graceful`: for the
+   * drain time answers close their connections, and accepting stops behind it, unless `skipExit`. A graceful drain
+   * that runs is not begun again. Listeners that come later are stopped as well.
+   */
+  drainListeners(how: { readonly inboundOnly: boolean; readonly graceful: boolean; readonly skipExit: boolean }): void;
   /**
    * Stops accepting, lets requests go on for at most `drainMs`, then ends the workers and closes the sockets. Called again
    * it shortens the time.

@@ -80,6 +80,7 @@ function listener(
     trafficDirection: "UNSPECIFIED", // nothing reads it
     tcpBacklogSize: undefined,
     reusePort: true,
+    drainType: "DEFAULT",
     accessLog: [],
   };
 }
@@ -115,6 +116,8 @@ function connectionManager(
     maxRequestsPerConnection: 0,
     idleTimeoutMs: 3_600_000,
     maxConnectionDurationMs: 0,
+    maxConnectionDurationJitterPercent: 0,
+    http1SafeMaxConnectionDuration: false,
     streamIdleTimeoutMs: 300_000,
     requestTimeoutMs: 0,
     requestHeadersTimeoutMs: 60_000,

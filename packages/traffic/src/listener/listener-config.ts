@@ -26,6 +26,8 @@ export interface ListenerConfig {
   /** `tcp_backlog_size` (128 where unset; Envoy takes the kernel's somaxconn on Linux, and so do we: undefined). */
   readonly tcpBacklogSize: number | undefined;
   readonly reusePort: boolean;
+  /** MODIFY_ONLY: a failed health check of the process does not drain it. */
+  readonly drainType: "DEFAULT" | "MODIFY_ONLY";
   readonly accessLog: readonly AccessLogConfig[];
 }
 
@@ -52,11 +54,11 @@ export interface FilterChainMatch {
 
 export type NetworkFilterConfig =
   | { readonly type: "http-connection-manager"; readonly name: string; readonly config: HttpConnectionManagerConfig }
-  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
-
   | { readonly type: "tcp-proxy"; readonly name: string; readonly config: TcpProxyConfig }
   | { readonly type: "echo"; readonly name: string }
   | { readonly type: "direct-response"; readonly name: string; readonly responseBase64: string }
+  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
+
 export type CodecType = "AUTO" | "HTTP1" | "HTTP2";
 
 export interface HttpConnectionManagerConfig {
@@ -77,6 +79,10 @@ export interface HttpConnectionManagerConfig {
   /** `common_http_protocol_options.idle_timeout`: 1 h; 0 is off. */
   readonly idleTimeoutMs: number;
   readonly maxConnectionDurationMs: number; // 0 is off
+  /** Each connection gets up to that part of the duration more, by chance (`max_connection_duration_jitter`). */
+  readonly maxConnectionDurationJitterPercent: number;
+  /** Behind the duration an idle connection waits for its next request instead of closing after `drain_timeout`. */
+  readonly http1SafeMaxConnectionDuration: boolean;
   /** 5 min; 0 is off. */
   readonly streamIdleTimeoutMs: number;
   /** Whole request, head to last byte; 0 is off. */

@@ -38,6 +38,11 @@ export function durationIfSet(ms: number | undefined): string | undefined {
   return ms === undefined ? undefined : duration(ms);
 }
 
+/** An `envoy.type.v3.Percent`, or nothing where it is 0. */
+export function encodePercent(percent: number): LooseJson {
+  return percent === 0 ? undefined : { value: percent };
+}
+
 /** The list, or nothing where it is empty. */
 export function list<T extends LooseJson>(items: readonly T[]): readonly T[] | undefined {
   return items.length === 0 ? undefined : items;

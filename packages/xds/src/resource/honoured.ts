@@ -57,7 +57,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.config.listener.v3.Listener": {
     honoured: `name address additional_addresses stat_prefix filter_chains default_filter_chain
-      per_connection_buffer_limit_bytes listener_filters access_log tcp_backlog_size`,
+      per_connection_buffer_limit_bytes listener_filters access_log tcp_backlog_size drain_type traffic_direction`,
     refused: {
       filter_chain_matcher: LATER,
       use_original_dst: { note: LATER, unless: false },
@@ -72,9 +72,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: {
       metadata: NOT_COPIED,
       listener_filters_timeout: { note: "no listener filter waits for bytes yet", kept: true },
-      traffic_direction: { note: "spans are not exported yet, and listeners drain together", kept: true },
       enable_reuse_port: { note: "the workers share one socket where the system lets them", unless: true, kept: true },
-      drain_type: "connections are drained always",
       reuse_port: "enable_reuse_port alone is read",
       continue_on_listener_filters_timeout: "no listener filter waits for bytes yet",
       socket_options: NO_EFFECT,
@@ -173,6 +171,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       watched_directory: "files are not read; give the content inline",
     },
     unknownFields: "refused",
+  },
+
   // TCP
 
   "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": {
@@ -202,8 +202,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.extensions.filters.network.echo.v3.Echo": { honoured: "" },
   "envoy.extensions.filters.network.direct_response.v3.Config": { honoured: "response" },
 
-  },
-
   // HTTP connection manager
 
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
@@ -212,7 +210,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops
       skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response
       proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action
-      strip_matching_host_port strip_any_host_port`,
+      strip_matching_host_port strip_any_host_port http1_safe_max_connection_duration`,
     refused: {
       scoped_routes: LATER,
       original_ip_detection_extensions: "only x-forwarded-for is read for the client's address",
@@ -273,8 +271,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { transport_api_version: { note: "version 3 is the only one", unless: 2 } },
   },
   "envoy.config.core.v3.HttpProtocolOptions": {
-    honoured: `idle_timeout max_connection_duration max_headers_count max_stream_duration max_requests_per_connection
-      headers_with_underscores_action`,
+    honoured: `idle_timeout max_connection_duration max_connection_duration_jitter max_headers_count max_response_headers_kb
+      max_stream_duration max_requests_per_connection headers_with_underscores_action`,
   },
   "envoy.config.core.v3.Http1ProtocolOptions": {
     honoured: "accept_http_10 default_host_for_http_10",

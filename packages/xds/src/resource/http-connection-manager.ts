@@ -1,7 +1,7 @@
 import type { CodecType, HttpConnectionManagerConfig } from "@heddle/traffic";
 import { decodeAccessLogs, encodeAccessLogs } from "./access-log.ts";
 import { requireAds } from "./config-source.ts";
-import { durationUnless, type LooseJsonObject, unless } from "./encode.ts";
+import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeHttpFilters, encodeHttpFilters, type HttpFilterRegistry } from "./http-filters.ts";
 import { decodeUpgrades, encodeUpgrades } from "./route-action.ts";
@@ -35,6 +35,8 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
   const common = fields.message("common_http_protocol_options");
   const http1 = fields.message("http_protocol_options");
   const serverName = fields.text("server_name");
+  if (common?.has("max_response_headers_kb"))
+    common.report("max_response_headers_kb", "has an effect on a cluster only");
   return {
     statPrefix: fields.text("stat_prefix"),
     codecType: decodeCodecType(fields),
@@ -49,6 +51,8 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
     maxRequestsPerConnection: common?.wrappedNumber("max_requests_per_connection", undefined) ?? 0,
     idleTimeoutMs: common?.durationMs("idle_timeout", undefined) ?? IDLE_TIMEOUT_MS,
     maxConnectionDurationMs: common?.durationMs("max_connection_duration", undefined) ?? 0,
+    maxConnectionDurationJitterPercent: common?.message("max_connection_duration_jitter")?.number("value") ?? 0,
+    http1SafeMaxConnectionDuration: fields.flag("http1_safe_max_connection_duration"),
     streamIdleTimeoutMs: fields.durationMs("stream_idle_timeout", STREAM_IDLE_TIMEOUT_MS),
     requestTimeoutMs: fields.durationMs("request_timeout", 0),
     requestHeadersTimeoutMs: fields.durationMs("request_headers_timeout", 0),
@@ -140,6 +144,7 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
     strip_matching_host_port: config.stripPort === "matching" ? true : undefined,
     strip_any_host_port: config.stripPort === "any" ? true : undefined,
     proxy_100_continue: unless(false, config.proxy100Continue),
+    http1_safe_max_connection_duration: unless(false, config.http1SafeMaxConnectionDuration),
   };
 }
 
@@ -147,6 +152,7 @@ function encodeCommonOptions(config: Config): LooseJsonObject {
   return {
     idle_timeout: durationUnless(IDLE_TIMEOUT_MS, config.idleTimeoutMs),
     max_connection_duration: durationUnless(0, config.maxConnectionDurationMs),
+    max_connection_duration_jitter: encodePercent(config.maxConnectionDurationJitterPercent),
     max_headers_count: unless(MAX_HEADERS_COUNT, config.maxHeadersCount),
     max_stream_duration: durationUnless(0, config.maxStreamDurationMs),
     max_requests_per_connection: unless(0, config.maxRequestsPerConnection),

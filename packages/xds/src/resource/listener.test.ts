@@ -540,7 +540,6 @@ test("what others may honour is reported, and kept for them", () => {
     "enable_reuse_port",
     "filter_chains[0].transport_socket_connect_timeout",
     "listener_filters_timeout",
-    "traffic_direction",
   ]);
   const { listenerFiltersTimeoutMs, trafficDirection, reusePort, filterChains } = accept(type, listener);
   assert.deepEqual([listenerFiltersTimeoutMs, trafficDirection, reusePort], [3000, "INBOUND", false]);

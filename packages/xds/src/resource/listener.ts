@@ -74,6 +74,7 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
     trafficDirection: fields.enumName("traffic_direction") as ListenerConfig["trafficDirection"],
     tcpBacklogSize: fields.wrappedNumber("tcp_backlog_size", undefined),
     reusePort: fields.wrappedFlag("enable_reuse_port", true),
+    drainType: fields.enumName("drain_type") as ListenerConfig["drainType"],
     accessLog: decodeAccessLogs(fields, "access_log"),
   };
   checkChains(config, fields);
@@ -131,6 +132,7 @@ function encodeListener(config: ListenerConfig): LooseJsonObject {
     traffic_direction: unless("UNSPECIFIED", config.trafficDirection),
     tcp_backlog_size: config.tcpBacklogSize,
     enable_reuse_port: unless(true, config.reusePort),
+    drain_type: unless("DEFAULT", config.drainType),
     access_log: encodeAccessLogs(config.accessLog),
   };
 }

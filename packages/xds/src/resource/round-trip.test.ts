@@ -14,15 +14,15 @@ import type {
   HeaderMutations,
   HttpConnectionManagerConfig,
   ListenerConfig,
-  RetryPolicy,
   NetworkFilterConfig,
+  RetryPolicy,
   RouteAction,
   RouteConfiguration,
   RouteEntry,
   RouteMatch,
   StringMatcherConfig,
-  VirtualHost,
   TcpProxyConfig,
+  VirtualHost,
 } from "@heddle/traffic";
 import fc from "fast-check";
 import type { ResourceType } from "./resource-type.ts";
@@ -392,6 +392,8 @@ const manager = record<HttpConnectionManagerConfig>({
   maxRequestsPerConnection: count,
   idleTimeoutMs: durationMs,
   maxConnectionDurationMs: durationMs,
+  maxConnectionDurationJitterPercent: fc.integer({ min: 0, max: 100 }),
+  http1SafeMaxConnectionDuration: fc.boolean(),
   streamIdleTimeoutMs: durationMs,
   requestTimeoutMs: durationMs,
   requestHeadersTimeoutMs: durationMs,
@@ -432,36 +434,6 @@ const chainMatch = record<FilterChainMatch>({
   applicationProtocols: fc.constant([]),
 });
 
-const chain = record<FilterChainConfig>({
-  name: fc.constantFrom("", "c"),
-  match: optional(chainMatch),
-  filters: manager.map((config) => [{ type: "http-connection-manager" as const, name: "hcm", config }]),
-  transportSocketConnectTimeoutMs: durationMs,
-});
-
-const listener = record<ListenerConfig>({
-  name,
-  address,
-  additionalAddresses: few(address),
-  statPrefix: name,
-  filterChains: fc.array(chain, { minLength: 1, maxLength: 1 }),
-  defaultFilterChain: optional(chain.map((config) => ({ ...config, match: undefined }))),
-  perConnectionBufferLimitBytes: count,
-  listenerFiltersTimeoutMs: durationMs,
-  listenerFilters: fc.constantFrom(
-    [],
-    [{ name: "t", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} }],
-  ),
-  trafficDirection: fc.constantFrom("UNSPECIFIED", "INBOUND", "OUTBOUND"),
-  tcpBacklogSize: optional(count),
-  reusePort: fc.boolean(),
-  accessLog: few(accessLog),
-});
-
-for (const [kind, type, generator] of [
-  ["listener", types.listener, listener],
-  ["route configuration", types["route-configuration"], routeConfiguration],
-  ["cluster", types.cluster, cluster],
 const tcpProxy = record<TcpProxyConfig>({
   statPrefix: name,
   clusters: fc.array(
@@ -487,6 +459,37 @@ const terminal: fc.Arbitrary<NetworkFilterConfig> = fc.oneof(
   }),
 );
 
+const chain = record<FilterChainConfig>({
+  name: fc.constantFrom("", "c"),
+  match: optional(chainMatch),
+  filters: terminal.map((filter) => [filter]),
+  transportSocketConnectTimeoutMs: durationMs,
+});
+
+const listener = record<ListenerConfig>({
+  name,
+  address,
+  additionalAddresses: few(address),
+  statPrefix: name,
+  filterChains: fc.array(chain, { minLength: 1, maxLength: 1 }),
+  defaultFilterChain: optional(chain.map((config) => ({ ...config, match: undefined }))),
+  perConnectionBufferLimitBytes: count,
+  listenerFiltersTimeoutMs: durationMs,
+  listenerFilters: fc.constantFrom(
+    [],
+    [{ name: "t", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} }],
+  ),
+  trafficDirection: fc.constantFrom("UNSPECIFIED", "INBOUND", "OUTBOUND"),
+  tcpBacklogSize: optional(count),
+  reusePort: fc.boolean(),
+  drainType: fc.constantFrom("DEFAULT" as const, "MODIFY_ONLY" as const),
+  accessLog: few(accessLog),
+});
+
+for (const [kind, type, generator] of [
+  ["listener", types.listener, listener],
+  ["route configuration", types["route-configuration"], routeConfiguration],
+  ["cluster", types.cluster, cluster],
   ["endpoints", types.endpoints, endpoints],
 ] as const) {
   test(`any ${kind} that is encoded is read as it was, and written in one way`, () => {

@@ -27,7 +27,7 @@ class World {
       metrics: new SharedMetrics((message) => this.registry.receive(0, message)),
       registry: this.registry,
       lanes: this.lanes,
-      drainTimeMs: 1000,
+      drain: { strategy: "immediate" as const, timeMs: 1000 },
       filterFolder: ".",
       maxDownstreamConnections,
       random: () => 0,
@@ -74,6 +74,7 @@ function listener(name: string, port = 0, chain = "c", statPrefix = ""): Listene
     trafficDirection: "UNSPECIFIED",
     tcpBacklogSize: undefined,
     reusePort: true,
+    drainType: "DEFAULT",
     accessLog: [],
   };
 }
@@ -421,7 +422,7 @@ function optionsOf({ lanes, registry, logged }: World) {
     metrics: new SharedMetrics(() => undefined),
     registry,
     lanes,
-    drainTimeMs: 1000,
+    drain: { strategy: "immediate" as const, timeMs: 1000 },
     filterFolder: ".",
     maxDownstreamConnections: 10,
     random: () => 0,

@@ -4,6 +4,7 @@ import { decodeLane, parseLaneKey } from "@heddle/config/lanes";
 import type { SocketOpener } from "@heddle/net";
 import type { Log, LogLevel, MetricScope, MetricsRegistry } from "@heddle/telemetry";
 import { type Address, CIRCUIT_BREAKER_CELLS, type ListenerConfig } from "@heddle/traffic";
+import { type DrainOptions, SERVING, type ServingState } from "../../traffic/listener/serving-state.ts";
 import { CONNECTIONS_KEY, type FromWorker, type RefusedKey } from "../../traffic/worker/worker-messages.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { ListenSockets } from "./listen-sockets.ts";
@@ -26,8 +27,8 @@ export interface WorkerSupervisorOptions {
   readonly registry: MetricsRegistry;
   /** The configuration, for a worker that begins with nothing. */
   readonly lanes: LaneBook;
-  /** How long connections of a listener or filter chain that is gone may go on. */
-  readonly drainTimeMs: number;
+  /** How connections of a listener or filter chain that is gone end, and within what time. */
+  readonly drain: DrainOptions;
   /** From which workers take relative paths of filters: the folder of the bootstrap. */
   readonly filterFolder: string;
   /** Of the process. */
@@ -73,6 +74,10 @@ export class WorkerSupervisor implements TrafficWorkers {
   #watchdog: Timer | undefined;
   #state: "new" | "running" | "draining" | "stopped" = "new";
   #stopping: Promise<void> | undefined;
+  #serving: ServingState = SERVING;
+  /** Listeners that accept no more. */
+  #stoppedListeners: "none" | "inbound" | "all" = "none";
+  #drainEnd: Timer | undefined;
   /** Ends the waiting for connections to drain. */
   readonly #hurry = Promise.withResolvers<void>();
 
@@ -145,6 +150,25 @@ export class WorkerSupervisor implements TrafficWorkers {
     };
   }
 
+  get healthCheckFailed(): boolean {
+    return this.#serving.healthCheckFailed;
+  }
+
+  setHealthCheckFailed(failed: boolean): void {
+    if (failed !== this.#serving.healthCheckFailed) this.#tellServing({ ...this.#serving, healthCheckFailed: failed });
+  }
+
+  drainListeners({ inboundOnly, graceful, skipExit }: Parameters<TrafficWorkers["drainListeners"]>[0]): void {
+    const { clock, drain } = this.#options;
+    if (!graceful) {
+      this.#stopListening(inboundOnly);
+      return;
+    }
+    if (this.#serving.draining !== undefined) return;
+    this.#tellServing({ ...this.#serving, draining: { sinceWallMs: clock.wallNow(), inboundOnly } });
+    if (!skipExit) this.#drainEnd = clock.after(drain.timeMs, () => this.#stopListening(inboundOnly), true);
+  }
+
   async stop(drainMs: number): Promise<void> {
     if (drainMs <= 0) this.#hurry.resolve();
     this.#stopping ??= this.#drain(drainMs).then(() => this.#end());
@@ -157,8 +181,29 @@ export class WorkerSupervisor implements TrafficWorkers {
     });
   }
 
+  #tellServing(state: ServingState): void {
+    this.#serving = state;
+    for (const { thread } of this.#slots) thread?.post({ type: "serving", state });
+  }
+
+  #stopListening(inboundOnly: boolean): void {
+    if (this.#stoppedListeners !== "all") this.#stoppedListeners = inboundOnly ? "inbound" : "all";
+    this.#enqueue(async () => {
+      const served = [...this.#servedListeners.values()].map(listenerOf);
+      const stopped = served.filter((listener) => this.#mayNotListen(listener)).map(({ name }) => name);
+      await this.#sockets.step([], stopped);
+      // As one step, so that no listener of a worker waits for a target that does not come.
+      for (const { thread } of this.#slots) thread?.post({ type: "stop-listeners", inboundOnly });
+    });
+  }
+
+  #mayNotListen({ trafficDirection }: ListenerConfig): boolean {
+    return this.#stoppedListeners === "all" || (this.#stoppedListeners === "inbound" && trafficDirection === "INBOUND");
+  }
+
   async #drain(deadlineMs: number): Promise<void> {
     this.#state = "draining";
+    this.#drainEnd?.cancel();
     await this.#steps;
     this.#sockets.close(); // new connections are refused from the moment in which the last worker closes its own
     const drained = this.#slots.flatMap((slot) => {
@@ -189,7 +234,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     const gone = update.removed.filter((key) => kindOf(key) === "listener");
     for (const key of [...gone, ...listeners.map((entry) => entry.key)]) this.#refused.delete(key);
     const { opened, closed, refused } = await this.#sockets.step(
-      listeners.map(({ key, bytes }) => decodeLane(key, new Uint8Array(bytes)) as ListenerConfig),
+      listeners.map(listenerOf).filter((listener) => !this.#mayNotListen(listener)),
       gone.map((key) => parseLaneKey(key).name),
     );
     for (const entry of listeners) {
@@ -224,8 +269,7 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   /** Resolves when the thread runs or is gone. */
   #spawn(slot: Slot): Promise<void> {
-    const { entry, log, clock, logLevel, logFormat, drainTimeMs, filterFolder, maxDownstreamConnections } =
-      this.#options;
+    const { entry, log, clock, logLevel, logFormat, drain, filterFolder, maxDownstreamConnections } = this.#options;
     const worker = this.#nextWorker++;
     const update = this.#everything();
     this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
@@ -235,7 +279,8 @@ export class WorkerSupervisor implements TrafficWorkers {
       worker,
       logLevel,
       logFormat,
-      drainTimeMs,
+      drain,
+      serving: this.#serving,
       filterFolder,
       maxDownstreamConnections,
       cells,
@@ -425,6 +470,10 @@ class Slot {
     this.blocked = false;
     this.drained = Promise.withResolvers();
   }
+}
+
+function listenerOf({ key, bytes }: ConfigLaneEntry): ListenerConfig {
+  return decodeLane(key, new Uint8Array(bytes)) as ListenerConfig;
 }
 
 function kindOf(key: string): string {

@@ -19,7 +19,7 @@ export interface BuildEnv extends HttpEnv, TcpEnv {
 /** Builds the connection manager of one filter chain of a listener. Throws on configuration that was not validated. */
 export function buildHttpConnectionManager(
   config: HttpConnectionManagerConfig,
-  listener: { readonly name: string; readonly bufferLimitBytes: number },
+  listener: { readonly name: string; readonly bufferLimitBytes: number } & DrainSubject,
   env: BuildEnv,
 ): HttpConnectionManager {
   const log = env.log.with({ listener: listener.name });
@@ -37,6 +37,7 @@ export function buildHttpConnectionManager(
     chain,
     inlineRoutes,
     accessLogger: env.makeAccessLogger(config.accessLog),
+    drain: new DrainDecision(env.clock, env.random, env.drain, env.serving, listener),
     env,
   });
 }

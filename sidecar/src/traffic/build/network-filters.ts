@@ -6,10 +6,13 @@ import { TcpProxy } from "../network/tcp-proxy.ts";
 import { type BuildEnv, buildHttpConnectionManager } from "./build-http-connection-manager.ts";
 
 /**
- * Makes the network filter of a filter chain. `bufferLimitOf` gives `per_connection_buffer_limit_bytes` of a listener.
- * Throws on a filter that validation refuses.
+ * Makes the network filter of a filter chain. `listenerOf` gives a listener's configuration by its name. Throws on a filter
+ * that validation refuses.
  */
-export function networkFilters(env: BuildEnv, bufferLimitOf: (listener: string) => number): NetworkFilterFactory {
+export function networkFilters(
+  env: BuildEnv,
+  listenerOf: (name: string) => ListenerConfig | undefined,
+): NetworkFilterFactory {
   return (filter, _chain, listener) => {
     switch (filter.type) {
       case "tcp-proxy":
@@ -25,10 +28,18 @@ export function networkFilters(env: BuildEnv, bufferLimitOf: (listener: string) 
       default:
         throw new Error(`unknown network filter ${JSON.stringify(filter satisfies never)}`);
     }
+    const { perConnectionBufferLimitBytes, drainType, trafficDirection } = listenerOf(listener) ?? DEFAULTS;
     return buildHttpConnectionManager(
       filter.config,
-      { name: listener, bufferLimitBytes: bufferLimitOf(listener) },
+      { name: listener, bufferLimitBytes: perConnectionBufferLimitBytes, drainType, trafficDirection },
       env,
     );
   };
 }
+
+/** Envoy's, for a filter whose listener nobody knows. */
+const DEFAULTS = {
+  perConnectionBufferLimitBytes: 1024 * 1024,
+  drainType: "DEFAULT",
+  trafficDirection: "UNSPECIFIED",
+} as const;

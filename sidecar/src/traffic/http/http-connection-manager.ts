@@ -3,6 +3,7 @@ import type { DownstreamInfo, FilterChain } from "@heddle/filter";
 import { defaultHttpLimits, type H1ServerOptions, HeaderMap, ResponseHead } from "@heddle/http";
 import type { Connection } from "@heddle/net";
 import type { HttpConnectionManagerConfig, RouteTable } from "@heddle/traffic";
+import type { DrainDecision } from "../listener/drain-decision.ts";
 import type { NetworkFilter } from "../network/network-filter.ts";
 import type { AccessLogger } from "./access-logger.ts";
 import { HttpConnection } from "./http-connection.ts";
@@ -19,6 +20,8 @@ export interface HttpConnectionManagerParts {
   /** Of an inline route configuration; undefined where the table comes by name from the runtime. */
   readonly inlineRoutes: RouteTable | undefined;
   readonly accessLogger: AccessLogger;
+  /** Closed together with the manager. */
+  readonly drain: DrainDecision;
   readonly env: HttpEnv;
 }
 
@@ -34,12 +37,13 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly stats: HttpStats;
   readonly preparation: RequestPreparation;
   readonly codecOptions: H1ServerOptions;
+  readonly drain: DrainDecision;
   readonly #inlineRoutes: RouteTable | undefined;
   readonly #accessLogger: AccessLogger;
   /** Causes whose stack has been logged. */
   readonly #reported = new Set<string>();
 
-  constructor({ config, chain, inlineRoutes, accessLogger, env }: HttpConnectionManagerParts) {
+  constructor({ config, chain, inlineRoutes, accessLogger, drain, env }: HttpConnectionManagerParts) {
     this.config = config;
     this.chain = chain;
     this.env = env;
@@ -54,6 +58,7 @@ export class HttpConnectionManager implements NetworkFilter {
     };
     this.#inlineRoutes = inlineRoutes;
     this.#accessLogger = accessLogger;
+    this.drain = drain;
   }
 
   /** Serves a connection from now on. `onClosed` is called once, when it is closed. */
@@ -61,7 +66,12 @@ export class HttpConnectionManager implements NetworkFilter {
     return new HttpConnection(this, connection, downstream, onClosed);
   }
 
+  drainGradually(): void {
+    this.drain.begin();
+  }
+
   close(): void {
+    this.drain.close();
     this.chain.close();
   }
 

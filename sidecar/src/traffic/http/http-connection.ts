@@ -34,10 +34,16 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   #closeAtMs = Infinity;
   #queuedBytes = Infinity;
   #gone = false;
+  /** The client has sent FIN. */
+  #clientEnded = false;
+  /** The codec ended the connection before the client did. */
+  #endedByUs = false;
   /** The next request is the last. */
   #drainWithNext = false;
   /** Until when it may come. */
   #drainAtMs = Infinity;
+  /** The next answer closes, however long it takes to come (`http1_safe_max_connection_duration`). */
+  #lastAnswer = false;
 
   constructor(
     manager: HttpConnectionManager,
@@ -55,10 +61,16 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#startMs = now;
     this.#idleSinceMs = now;
     const { maxConnectionDurationMs, idleTimeoutMs } = manager.config;
-    if (maxConnectionDurationMs > 0) this.#maxDurationAtMs = now + maxConnectionDurationMs;
+    if (maxConnectionDurationMs > 0) {
+      const jitterMs = (maxConnectionDurationMs * manager.config.maxConnectionDurationJitterPercent) / 100;
+      const spread = jitterMs === 0 ? 0 : (manager.env.random() % 10_000) / 10_000;
+      this.#maxDurationAtMs = now + maxConnectionDurationMs + jitterMs * spread;
+    }
     this.checkBy(Math.min(this.#maxDurationAtMs, idleTimeoutMs > 0 ? now + idleTimeoutMs : Infinity), now);
     manager.stats.cxTotal.add();
     manager.stats.cxActive.add(1);
+    manager.stats.cxHttp1Total.add();
+    manager.stats.cxHttp1Active.add(1);
     connection.start(this);
   }
 
@@ -70,16 +82,16 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
 
   /**
    * Carries one more exchange if none is open, since the client may be sending it; its answer tells that it is the last.
-   * What does not come within `drain_timeout` is not waited for.
+   * What does not come in time is not waited for: `drain_timeout`, or less if less is given.
    */
-  drainGently(): void {
+  drainGently(withinMs = Infinity): void {
     if (this.#exchange !== undefined) {
       this.drain();
       return;
     }
     const now = this.#manager.env.clock.now();
     this.#drainWithNext = true;
-    this.#drainAtMs = now + this.#manager.config.drainTimeoutMs;
+    this.#drainAtMs = Math.min(this.#drainAtMs, now + Math.min(withinMs, this.#manager.config.drainTimeoutMs));
     this.checkBy(this.#drainAtMs, now);
   }
 
@@ -89,9 +101,15 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
 
   /** Whether the exchange that is answered now is the last one that this connection may carry. */
   isLastExchange(): boolean {
-    const max = this.#manager.config.maxRequestsPerConnection;
-    if (max === 0 || this.#exchanges < max) return false;
-    this.#manager.stats.cxMaxRequests.add();
+    if (this.#lastAnswer) return true;
+    const { config, drain, stats } = this.#manager;
+    const max = config.maxRequestsPerConnection;
+    if (max !== 0 && this.#exchanges >= max) {
+      stats.cxMaxRequests.add();
+      return true;
+    }
+    if (!drain.active || !drain.closes()) return false;
+    stats.cxDrainClose.add();
     return true;
   }
 
@@ -142,6 +160,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   }
 
   onEnd(): void {
+    this.#clientEnded = true;
     this.#codec.receiveEnd();
     this.#watchForEnd();
   }
@@ -153,12 +172,24 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   onClose(reason: Failure | undefined): void {
     if (this.#gone) return;
     this.#gone = true;
+    // We close where the codec has ended or `destroy` was called; otherwise the client has sent FIN or RST.
+    this.#countEnd(this.#endedByUs || (reason === undefined && !this.#clientEnded), this.#exchange !== undefined);
     this.#codec.transportClosed(reason ?? CLIENT_GONE);
     const { env, stats } = this.#manager;
     env.wheel.cancel(this.#watch);
     stats.cxActive.add(-1);
+    stats.cxHttp1Active.add(-1);
     stats.cxLengthMs.record(env.clock.now() - this.#startMs);
     this.#onClosed();
+  }
+
+  #countEnd(local: boolean, hasExchange: boolean): void {
+    const { stats } = this.#manager;
+    stats.cxDestroy.add();
+    (local ? stats.cxDestroyLocal : stats.cxDestroyRemote).add();
+    if (!hasExchange) return;
+    stats.cxDestroyActiveRq.add();
+    (local ? stats.cxDestroyLocalActiveRq : stats.cxDestroyRemoteActiveRq).add();
   }
 
   // === time
@@ -168,6 +199,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     const { env, stats, config } = this.#manager;
     const now = env.clock.now();
     if (this.#closeAtMs <= now && !this.#mayStillSend(now)) {
+      stats.cxDelayedCloseTimeout.add();
       this.#connection.destroy();
       return;
     }
@@ -178,13 +210,14 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     if (this.#maxDurationAtMs <= now) {
       this.#maxDurationAtMs = Infinity;
       stats.cxMaxDuration.add();
-      this.drain();
+      if (config.http1SafeMaxConnectionDuration) this.#lastAnswer = true;
+      else this.drainGently();
     }
     const idleAtMs = config.idleTimeoutMs > 0 ? this.#idleSinceMs + config.idleTimeoutMs : Infinity;
     if (idleAtMs <= now) {
       this.#idleSinceMs = Infinity;
       stats.cxIdleTimeout.add();
-      this.drain();
+      this.drainGently(); // as in Envoy: a request may be on its way
     }
     this.#exchange?.checkDeadlines(now);
     const next = Math.min(
@@ -200,6 +233,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   /** Once the codec has ended the connection the client has a moment to read what was sent (RFC 9112 §9.6). */
   #watchForEnd(): void {
     if (!this.#codec.ended || this.#closeAtMs !== Infinity || this.#gone) return;
+    this.#endedByUs = !this.#clientEnded;
     const now = this.#manager.env.clock.now();
     this.#closeAtMs = now + this.#manager.config.delayedCloseTimeoutMs;
     this.checkBy(this.#closeAtMs, now);

@@ -1,4 +1,5 @@
 import type { Live } from "@heddle/base";
+import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { UpstreamEnv } from "../upstream/upstream-env.ts";
 import type { DateHeader } from "./date-header.ts";
 import type { RandomHex } from "./random-hex.ts";
@@ -7,6 +8,9 @@ import type { TrafficRuntime } from "./traffic-runtime.ts";
 /** What the HTTP stage of one worker needs from outside. */
 export interface HttpEnv extends UpstreamEnv {
   readonly runtime: Live<TrafficRuntime>;
+  /** Whether answers have to close their connections. */
+  readonly serving: Live<ServingState>;
+  readonly drain: DrainOptions;
   readonly date: DateHeader;
   readonly randomHex: RandomHex;
 }

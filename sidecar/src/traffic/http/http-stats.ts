@@ -11,6 +11,18 @@ export class HttpStats {
   readonly cxIdleTimeout: Counter;
   readonly cxMaxDuration: Counter;
   readonly cxMaxRequests: Counter;
+  /** Closed since the listener or the process drains. */
+  readonly cxDrainClose: Counter;
+  /** The client did not close after its last answer, or did not read it. */
+  readonly cxDelayedCloseTimeout: Counter;
+  readonly cxHttp1Total: Counter;
+  readonly cxHttp1Active: Gauge;
+  readonly cxDestroy: Counter;
+  readonly cxDestroyLocal: Counter;
+  readonly cxDestroyRemote: Counter;
+  readonly cxDestroyActiveRq: Counter;
+  readonly cxDestroyLocalActiveRq: Counter;
+  readonly cxDestroyRemoteActiveRq: Counter;
   readonly cxLengthMs: Histogram;
   readonly rqTotal: Counter;
   readonly rqActive: Gauge;
@@ -24,7 +36,10 @@ export class HttpStats {
   readonly rqMaxDuration: Counter;
   readonly rqTooLarge: Counter;
   readonly rqHttp1Total: Counter;
+  readonly rqResponseBeforeRqComplete: Counter;
+  /** Requests for a tunnel that were let through, whatever the upstream made of them. */
   readonly upgradesTotal: Counter;
+  readonly upgradesActive: Gauge;
   readonly noRoute: Counter;
   readonly noCluster: Counter;
   readonly rqDirectResponse: Counter;
@@ -42,6 +57,16 @@ export class HttpStats {
     this.cxIdleTimeout = scope.counter("downstream_cx_idle_timeout");
     this.cxMaxDuration = scope.counter("downstream_cx_max_duration_reached");
     this.cxMaxRequests = scope.counter("downstream_cx_max_requests_reached");
+    this.cxDrainClose = scope.counter("downstream_cx_drain_close");
+    this.cxDelayedCloseTimeout = scope.counter("downstream_cx_delayed_close_timeout");
+    this.cxHttp1Total = scope.counter("downstream_cx_http1_total");
+    this.cxHttp1Active = scope.gauge("downstream_cx_http1_active");
+    this.cxDestroy = scope.counter("downstream_cx_destroy");
+    this.cxDestroyLocal = scope.counter("downstream_cx_destroy_local");
+    this.cxDestroyRemote = scope.counter("downstream_cx_destroy_remote");
+    this.cxDestroyActiveRq = scope.counter("downstream_cx_destroy_active_rq");
+    this.cxDestroyLocalActiveRq = scope.counter("downstream_cx_destroy_local_active_rq");
+    this.cxDestroyRemoteActiveRq = scope.counter("downstream_cx_destroy_remote_active_rq");
     this.cxLengthMs = scope.histogram("downstream_cx_length_ms");
     this.rqTotal = scope.counter("downstream_rq_total");
     this.rqActive = scope.gauge("downstream_rq_active");
@@ -55,7 +80,9 @@ export class HttpStats {
     this.rqMaxDuration = scope.counter("downstream_rq_max_duration_reached");
     this.rqTooLarge = scope.counter("downstream_rq_too_large");
     this.rqHttp1Total = scope.counter("downstream_rq_http1_total");
+    this.rqResponseBeforeRqComplete = scope.counter("downstream_rq_response_before_rq_complete");
     this.upgradesTotal = scope.counter("downstream_cx_upgrades_total");
+    this.upgradesActive = scope.gauge("downstream_cx_upgrades_active");
     this.noRoute = scope.counter("no_route");
     this.noCluster = scope.counter("no_cluster");
     this.rqDirectResponse = scope.counter("rq_direct_response");

@@ -22,6 +22,8 @@ export const managerConfig: HttpConnectionManagerConfig = {
   maxRequestsPerConnection: 0,
   idleTimeoutMs: 3_600_000,
   maxConnectionDurationMs: 0,
+  maxConnectionDurationJitterPercent: 0,
+  http1SafeMaxConnectionDuration: false,
   streamIdleTimeoutMs: 300_000,
   requestTimeoutMs: 0,
   requestHeadersTimeoutMs: 0,

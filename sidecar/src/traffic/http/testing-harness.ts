@@ -41,6 +41,8 @@ export interface HarnessOptions {
   /** Filters before the router, by name. */
   readonly filters?: Readonly<Record<string, FilterModule>>;
   readonly bufferLimitBytes?: number;
+  readonly drain?: DrainOptions;
+  readonly drainType?: "DEFAULT" | "MODIFY_ONLY";
   /** What the router's configuration says. Default: `suppressEnvoyHeaders`. */
   readonly router?: { readonly suppressEnvoyHeaders: boolean };
 }
@@ -50,6 +52,7 @@ export class Harness {
   readonly wheel = new TimerWheel(this.clock, 1);
   readonly metrics = new MemoryMetrics();
   readonly runtime = new Live<Runtime>(emptyRuntime);
+  readonly serving = new Live<ServingState>(SERVING);
   /** Exchanges that have ended, in that order. */
   readonly logged: Exchange[] = [];
   readonly loggedConnections: EndedConnection[] = [];
@@ -80,6 +83,8 @@ export class Harness {
       dial: (identity, _options, callbacks) => this.#dial(identity, callbacks),
       breakerCells: (name) => this.#breakerCells(name),
       runtime: this.runtime,
+      serving: this.serving,
+      drain: options.drain ?? { strategy: "gradual", timeMs: 600_000 },
       date: new DateHeader(this.clock),
       randomHex: new RandomHex((buffer) => buffer.fill(0xab)),
       filters: new HttpFilterRegistry([
@@ -108,7 +113,12 @@ export class Harness {
     ];
     this.manager = buildHttpConnectionManager(
       { ...managerConfig, httpFilters, ...options.manager },
-      { name: "test", bufferLimitBytes: options.bufferLimitBytes ?? 1024 * 1024 },
+      {
+        name: "test",
+        bufferLimitBytes: options.bufferLimitBytes ?? 1024 * 1024,
+        drainType: options.drainType ?? "DEFAULT",
+        trafficDirection: "UNSPECIFIED",
+      },
       this.env,
     );
   }

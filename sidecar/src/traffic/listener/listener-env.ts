@@ -4,6 +4,7 @@ import type { AccessLogConfig } from "@heddle/traffic";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
+import type { DrainOptions } from "./serving-state.ts";
 
 /** What the listeners of one worker need from outside. */
 export interface ListenerEnv {
@@ -15,6 +16,6 @@ export interface ListenerEnv {
   readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;
   /** Of all downstream connections of the process. */
   readonly connectionLimit: ConnectionLimit;
-  /** How long the connections of a chain that is gone may go on (Envoy's `--drain-time-s`). */
-  readonly drainTimeMs: number;
+  /** How the connections of a chain that is gone are asked to end, and how long they may go on. */
+  readonly drain: DrainOptions;
 }

@@ -84,6 +84,15 @@ export class ListenerSet {
     return refused;
   }
 
+  /** Stops accepting, on all listeners or on the inbound ones. Their connections go on. */
+  stopListening(inboundOnly: boolean): void {
+    for (const place of this.#places.values()) {
+      if (inboundOnly && place.listener.config.trafficDirection !== "INBOUND") continue;
+      place.acceptor?.close();
+      place.acceptor = undefined;
+    }
+  }
+
   /** Stops accepting everywhere. Resolves when no connection is left, at the latest at the deadline. */
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;

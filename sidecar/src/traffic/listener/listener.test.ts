@@ -38,6 +38,8 @@ interface Served {
   readonly close: () => void;
   drained: boolean;
   gently: boolean;
+  /** How long a gentle drain may take; undefined: as long as the filter thinks. */
+  withinMs: number | undefined;
   destroyed: boolean;
 }
 
@@ -64,14 +66,23 @@ beforeEach(() => {
     metrics,
     makeFilter: (_filter, chain) => ({
       serve(_connection, info, close): ServedConnection {
-        const one: Served = { chain: chain.name, info, close, drained: false, gently: false, destroyed: false };
+        const one: Served = {
+          chain: chain.name,
+          info,
+          close,
+          drained: false,
+          gently: false,
+          withinMs: undefined,
+          destroyed: false,
+        };
         served.push(one);
         return {
           drain: () => {
             one.drained = true;
           },
-          drainGently: () => {
+          drainGently: (withinMs) => {
             one.gently = true;
+            one.withinMs = withinMs;
           },
           destroy: () => {
             one.destroyed = true;
@@ -84,7 +95,7 @@ beforeEach(() => {
       log: (connection) => logged.push({ log: configs.map(({ name }) => name).join(), ...connection }),
     }),
     connectionLimit: new ConnectionLimit(counts.sum, counts.own, 3),
-    drainTimeMs: 1000,
+    drain: { strategy: "immediate", timeMs: 1000 },
   };
 });
 
@@ -111,6 +122,7 @@ function listenerConfig(chains: readonly FilterChainConfig[], more: Partial<List
     trafficDirection: "UNSPECIFIED",
     tcpBacklogSize: undefined,
     reusePort: true,
+    drainType: "DEFAULT",
     accessLog: [],
     ...more,
   };
@@ -254,17 +266,73 @@ describe("a listener", () => {
     assert.equal(clock.pending, 0);
   });
 
-  test("closes idle connections when the process ends, also those of chains that drain gently already", async () => {
+  test("gives idle connections a second when the process ends, also those of chains that drain already", async () => {
     const before = new Listener(listenerConfig([chain("a")]), env, undefined);
     accept(before);
     const retired = before.retire(undefined);
-    assert.deepEqual([served[0]!.gently, served[0]!.drained], [true, false]);
-    const ended = before.drain(500);
-    assert.equal(served[0]!.drained, true);
+    assert.deepEqual([served[0]!.gently, served[0]!.withinMs], [true, undefined]);
+    const ended = before.drain(5000);
+    assert.equal(served[0]!.withinMs, 1000);
     served[0]!.close();
     await Promise.all([retired, ended]);
     assert.deepEqual(closedFilters, ["a"]);
     assert.equal(clock.pending, 0);
+  });
+
+  test("the end of the process brings the deadline of a chain that drains already forward", async () => {
+    const before = new Listener(listenerConfig([chain("a")]), env, undefined);
+    accept(before);
+    const retired = before.retire(undefined);
+    const ended = before.drain(200);
+    clock.advance(199);
+    assert.equal(served[0]!.destroyed, false);
+    clock.advance(1);
+    assert.equal(served[0]!.destroyed, true);
+    await Promise.all([retired, ended]);
+    assert.equal(clock.pending, 0);
+  });
+
+  describe("with the gradual strategy", () => {
+    let gradually: string[];
+    beforeEach(() => {
+      gradually = [];
+      const { makeFilter } = env;
+      env = {
+        ...env,
+        drain: { strategy: "gradual", timeMs: 1000 },
+        makeFilter: (filter, config, listener) => ({
+          ...makeFilter(filter, config, listener),
+          drainGradually: () => void gradually.push(config.name),
+        }),
+      };
+    });
+
+    test("leaves the connections of a listener that is gone to its filters, and ends them when the time is up", async () => {
+      const listener = new Listener(listenerConfig([chain("a")]), env, undefined);
+      accept(listener);
+      const gone = listener.retire(undefined);
+      assert.deepEqual([gradually, served[0]!.gently, served[0]!.drained], [["a"], false, false]);
+      clock.advance(1000);
+      assert.equal(served[0]!.destroyed, true);
+      await gone;
+    });
+
+    test("asks the connections of a single chain that is gone to end with their next answer", () => {
+      const before = new Listener(listenerConfig([chain("a")]), env, undefined);
+      accept(before);
+      void before.retire(new Listener(listenerConfig([chain("b")]), env, before));
+      assert.deepEqual([gradually, served[0]!.gently], [[], true]);
+      served[0]!.close();
+    });
+
+    test("does not wait for chance when the process ends", () => {
+      const listener = new Listener(listenerConfig([chain("a")]), env, undefined);
+      accept(listener);
+      void listener.retire(undefined);
+      void listener.drain(5000);
+      assert.equal(served[0]!.withinMs, 1000);
+      served[0]!.close();
+    });
   });
 
   test("two chains with one match are a mistake, told with both names, and nothing is touched", () => {

@@ -101,22 +101,33 @@ export class Listener {
   async retire(successor: Listener | undefined): Promise<void> {
     const taken = new Set(successor === undefined ? [] : successor.#chains.values());
     const leaving = [...this.#chains.values()].filter((chain) => !taken.has(chain));
-    for (const chain of leaving) chain.gently = true;
-    await Promise.all(leaving.map((chain) => this.#end(chain, this.#env.drainTimeMs)));
+    // As in Envoy a listener that goes, or changes in more than its chains, may take its time; a chain that goes may not.
+    const isWhole = successor === undefined || frameOf(successor.config) !== frameOf(this.config);
+    const { strategy } = this.#env.drain;
+    for (const chain of leaving) {
+      chain.manner =
+        isWhole && strategy === "gradual" && chain.filter.drainGradually !== undefined ? "gradual" : "gentle";
+      if (chain.manner === "gradual") chain.filter.drainGradually?.();
+    }
+    await Promise.all(leaving.map((chain) => this.#end(chain, this.#env.drain.timeMs)));
   }
 
-  /** The process ends: all chains drain, those too that do so already, and idle connections close at once. */
+  /**
+   * The process ends: all chains drain, those too that do so already. A connection that is idle gets a moment for a request
+   * that may be on its way, and no more, since the process waits for it.
+   */
   async drain(deadlineMs: number): Promise<void> {
     const chains = [...this.#chains.values()];
     for (const chain of chains) {
-      chain.gently = false;
+      chain.manner = "ending";
       if (chain.group.draining) for (const unit of chain.group) unit.drain();
     }
     await Promise.all(chains.map((chain) => this.#end(chain, deadlineMs)));
   }
 
   #end(chain: Chain, deadlineMs: number): Promise<void> {
-    chain.ending ??= chain.group.drain(deadlineMs).then((forced) => {
+    const drained = chain.group.drain(deadlineMs); // again, it may bring the deadline forward
+    chain.ending ??= drained.then((forced) => {
       if (forced > 0) {
         const fields = { listener: this.config.name, filterChain: chain.name, connections: forced };
         this.#env.log.info("connections that did not drain in time were closed", fields);
@@ -143,7 +154,7 @@ export class Listener {
     const last = config.filters.at(-1);
     if (last === undefined) throw new TypeError(`listener ${this.config.name}: a filter chain without filters`);
     const filter = this.#env.makeFilter(last, config, this.config.name);
-    return { name: config.name, filter, group: new DrainGroup(this.#env.clock), gently: false, ending: undefined };
+    return { name: config.name, filter, group: new DrainGroup(this.#env.clock), manner: "ending", ending: undefined };
   }
 
   #choose(info: DownstreamInfo): Chain | undefined {
@@ -169,8 +180,11 @@ interface Chain {
   readonly name: string;
   readonly filter: NetworkFilter;
   readonly group: DrainGroup<Unit>;
-  /** It ends since the listener changed, and not the process: idle connections have the time to carry one more request. */
-  gently: boolean;
+  /**
+   * How its connections are asked to end. gradual: each when it suits, within the drain time. gentle: with the next
+   * answer. ending: the process waits, so what is idle has a moment only.
+   */
+  manner: "gradual" | "gentle" | "ending";
   ending: Promise<void> | undefined;
 }
 
@@ -185,14 +199,22 @@ class Unit implements Drainable {
   }
 
   drain(): void {
-    if (this.#chain.gently && this.#served.drainGently !== undefined) this.#served.drainGently();
-    else this.#served.drain();
+    const { manner } = this.#chain;
+    if (manner === "gradual") return; // its filter decides with each answer
+    if (this.#served.drainGently === undefined) this.#served.drain();
+    else this.#served.drainGently(manner === "ending" ? LAST_REQUEST_WITHIN_MS : undefined);
   }
 
   destroy(): void {
     this.#served.destroy();
   }
 }
+
+/**
+ * How long a process that ends waits for a request on an idle connection. A client that sends one after the other has sent
+ * its next by then, and one that does not is hardly sending at the moment in which we close.
+ */
+const LAST_REQUEST_WITHIN_MS = 1000;
 
 const NO_CHAINS: ReadonlyMap<string, Chain> = new Map();
 

@@ -61,16 +61,17 @@ export class HttpHost implements WorkerHost {
       breakerCells: (cluster) => cells.get(laneKey("cluster", cluster)).sum,
       breakerShare: (cluster) => cells.get(laneKey("cluster", cluster)).own,
       runtime: this.#runtime,
+      serving: env.serving,
+      drain: env.drain,
       date: new DateHeader(clock),
       randomHex: new RandomHex(),
       filters: builtInFilters(this.#modules),
       makeAccessLogger: (configs) => this.#accessLogs.logger(configs),
-    };
-    const bufferLimitOf = (listener: string): number =>
-      this.#config.listeners.get(listener)?.perConnectionBufferLimitBytes ?? DEFAULT_BUFFER_LIMIT_BYTES;
-    this.makeConnectionLogger = (configs) => this.#accessLogs.connectionLogger(configs);
       makeConnectionLogger: (configs) => this.#accessLogs.connectionLogger(configs),
-    this.makeFilter = networkFilters(this.#build, bufferLimitOf);
+    };
+    const listenerOf = (name: string): ListenerConfig | undefined => this.#config.listeners.get(name);
+    this.makeConnectionLogger = (configs) => this.#accessLogs.connectionLogger(configs);
+    this.makeFilter = networkFilters(this.#build, listenerOf);
   }
 
   async prepare({ changed }: DecodedUpdate): Promise<void> {
@@ -110,9 +111,6 @@ export class HttpHost implements WorkerHost {
     this.#accessLogs.close();
   }
 }
-
-/** Envoy's default of `per_connection_buffer_limit_bytes`. */
-const DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024;
 
 /** All that the worker has, by name. Immutable: a step makes another one, which counts only once all of it was built. */
 interface HostConfig {

@@ -1,11 +1,12 @@
 import type { MessagePort } from "node:worker_threads";
-import { type Clock, type Json, systemClock } from "@heddle/base";
+import { type Clock, type Json, Live, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { connectionMover, testRewrap } from "@heddle/net";
 import { type Log, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import { ListenerSet } from "../listener/listener-set.ts";
+import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 import { IdleBoard } from "./idle-board.ts";
@@ -28,6 +29,8 @@ export interface WorkerEnv {
   /** Ends the series that carry these labels. */
   readonly retireMetrics: (labels: Readonly<Record<string, string>>) => void;
   readonly cells: WorkerCells;
+  readonly serving: Live<ServingState>;
+  readonly drain: DrainOptions;
   /** Undefined: there are none, or connections cannot move. */
   readonly peers: WorkerPeers | undefined;
 }
@@ -66,7 +69,9 @@ export async function runWorker(
   const cells = new WorkerCells(start.cells);
   const rewrap = await testRewrap();
   const peers = rewrap ? await findPeers(start, clock, log) : undefined;
-  const env = { worker, clock, log, metrics, cells, peers, retireMetrics: metrics.retire.bind(metrics) };
+  const serving = new Live(start.serving);
+  const retireMetrics = metrics.retire.bind(metrics);
+  const env = { worker, clock, log, metrics, cells, peers, serving, drain: start.drain, retireMetrics };
   const host = makeHost(env);
 
   const { sum, own } = cells.get(CONNECTIONS_KEY);
@@ -78,7 +83,7 @@ export async function runWorker(
       makeFilter: host.makeFilter,
       makeConnectionLogger: host.makeConnectionLogger,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
-      drainTimeMs: start.drainTimeMs,
+      drain: start.drain,
     },
     rewrap,
     onStopped: (key, reason, exhausted) => tell({ type: "accept-stopped", key, reason, exhausted }),
@@ -105,6 +110,12 @@ export async function runWorker(
       case "peer":
         if (peers === undefined) message.port.close();
         else peers.connect(message.slot, message.port);
+        break;
+      case "serving":
+        serving.publish(message.state);
+        break;
+      case "stop-listeners":
+        listeners.stopListening(message.inboundOnly);
         break;
       case "drain":
         void listeners.drain(message.deadlineMs).then(() => tell({ type: "drained" }));

@@ -100,7 +100,7 @@ class World {
       metrics: new SharedMetrics((message) => this.registry.receive(0, message)),
       registry: this.registry,
       lanes,
-      drainTimeMs: 1000,
+      drain: { strategy: "immediate", timeMs: 1000 },
       filterFolder: folder,
       maxDownstreamConnections: 1000,
       random: () => 0,

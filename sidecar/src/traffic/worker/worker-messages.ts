@@ -3,6 +3,7 @@ import type { Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { ListenTarget } from "@heddle/net";
 import type { LogLevel, MetricsMessage } from "@heddle/telemetry";
+import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 
 /* What the control thread and a traffic worker say to each other. Everything is plain data or shared memory. */
 
@@ -32,7 +33,10 @@ export interface WorkerStart {
   readonly worker: number;
   readonly logLevel: LogLevel;
   readonly logFormat: "json" | "text";
-  readonly drainTimeMs: number;
+  /** Of connections whose listener or filter chain is gone, and of `/drain_listeners?graceful`. */
+  readonly drain: DrainOptions;
+  /** As it is now; changes come as messages. */
+  readonly serving: ServingState;
   /** From which relative paths of filters are taken. */
   readonly filterFolder: string;
   /** Of all workers together. */
@@ -50,6 +54,9 @@ export type ToWorker =
   | { readonly type: "unlisten"; readonly key: string }
   /** There is another worker, in that slot, and the port leads to it. */
   | { readonly type: "peer"; readonly slot: number; readonly port: MessagePort }
+  | { readonly type: "serving"; readonly state: ServingState }
+  /** Accept no more on the listeners, or on the inbound ones; connections go on. */
+  | { readonly type: "stop-listeners"; readonly inboundOnly: boolean }
   /** Accept no more, let what runs end, answer "drained" at the latest at the deadline. */
   | { readonly type: "drain"; readonly deadlineMs: number }
   /** End now. */
