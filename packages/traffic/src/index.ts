@@ -41,6 +41,13 @@ export {
   type FilterChainCandidate,
   FilterChainTable,
 } from "./listener/filter-chain-match.ts";
+export {
+  defaultManners,
+  type EarlyHeaderMutation,
+  type HttpManners,
+  type InternalAddresses,
+  type OriginalIpDetection,
+} from "./listener/http-manners-config.ts";
 export type {
   Address,
   CodecType,

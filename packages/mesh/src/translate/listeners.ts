@@ -1,4 +1,10 @@
-import type { AccessLogConfig, Address, HttpConnectionManagerConfig, ListenerConfig } from "@heddle/traffic";
+import {
+  type AccessLogConfig,
+  type Address,
+  defaultManners,
+  type HttpConnectionManagerConfig,
+  type ListenerConfig,
+} from "@heddle/traffic";
 import type { Workload, WorkloadPort } from "../model/workload.ts";
 import { inboundName, OUTBOUND_LISTENER, OUTBOUND_ROUTES, ROUTER_FILTER } from "./names.ts";
 import { inboundRouteConfiguration } from "./routes.ts";
@@ -140,6 +146,7 @@ function connectionManager(
     proxy100Continue: true,
     headersWithUnderscoresAction: "ALLOW",
   };
+    manners: defaultManners,
 }
 
 function accessLogs(format: Workload["accessLog"]): readonly AccessLogConfig[] {

@@ -112,6 +112,7 @@ export interface HttpConnectionManagerConfig {
   readonly proxy100Continue: boolean;
   /** Of a request's head. Some upstreams take "a_b" and "a-b" for one name. */
   readonly headersWithUnderscoresAction: "ALLOW" | "REJECT_REQUEST" | "DROP_HEADER";
+  readonly manners: HttpManners;
 }
 
 export interface HttpFilterConfig {
@@ -124,6 +125,8 @@ export interface UpgradeConfig {
   /** Lower case: "websocket", "connect". */
   readonly upgradeType: string;
   readonly enabled: boolean;
+  /** The chain that such requests pass. Left out: the one of all others. */
+  readonly filters?: readonly HttpFilterConfig[];
 }
 
 export interface AccessLogConfig {

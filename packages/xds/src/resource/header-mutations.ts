@@ -24,7 +24,8 @@ export function encodeHeaderMutations(mutations: HeaderMutations): LooseJsonObje
   };
 }
 
-function decodeHeaderValueOption(fields: Fields): HeaderValueOption {
+/** `envoy.config.core.v3.HeaderValueOption` */
+export function decodeHeaderValueOption(fields: Fields): HeaderValueOption {
   const header = fields.message("header");
   const name = (header?.text("key") ?? "").toLowerCase();
   if (isProtected(name)) fields.fail("header.key", `${JSON.stringify(name)} may not be changed here`);
@@ -57,7 +58,7 @@ function decodeAppendAction(fields: Fields): AppendAction {
   return append ? "APPEND_IF_EXISTS_OR_ADD" : "OVERWRITE_IF_EXISTS_OR_ADD";
 }
 
-function encodeHeaderValueOption(option: HeaderValueOption): LooseJsonObject {
+export function encodeHeaderValueOption(option: HeaderValueOption): LooseJsonObject {
   return {
     header: { key: option.name, value: option.value },
     append_action: unless("APPEND_IF_EXISTS_OR_ADD", option.appendAction),
@@ -66,12 +67,14 @@ function encodeHeaderValueOption(option: HeaderValueOption): LooseJsonObject {
 }
 
 function decodeRemovals(fields: Fields, field: string): readonly string[] {
-  return fields.texts(field).map((name, index) => {
-    if (isProtected(name.toLowerCase())) {
-      fields.fail(`${field}[${index}]`, `${JSON.stringify(name)} may not be removed`);
-    }
-    return name.toLowerCase();
-  });
+  return fields.texts(field).map((name, index) => decodeRemoval(fields, `${field}[${index}]`, name));
+}
+
+/** The name of a header that shall be removed, in lower case. `field` is where it stands in the message. */
+export function decodeRemoval(fields: Fields, field: string, name: string): string {
+  const lower = name.toLowerCase();
+  if (isProtected(lower)) fields.fail(field, `${JSON.stringify(name)} may not be removed`);
+  return lower;
 }
 
 /** As Envoy: routing has used these, so changing them is left to the rewrites that routes have for it. */

@@ -210,14 +210,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops
       skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response
       proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action
-      strip_matching_host_port strip_any_host_port http1_safe_max_connection_duration`,
+      strip_matching_host_port strip_any_host_port
+      strip_trailing_host_dot append_x_forwarded_port original_ip_detection_extensions early_header_mutation_extensions
+      internal_address_config forward_client_cert_details scheme_header_transformation request_id_extension http1_safe_max_connection_duration`,
     refused: {
       scoped_routes: LATER,
-      original_ip_detection_extensions: "only x-forwarded-for is read for the client's address",
-      early_header_mutation_extensions: "headers would be routed unchanged",
-      forward_client_cert_details: `${LATER}; x-forwarded-client-cert is always removed`,
       path_normalization_options: LATER,
-      strip_trailing_host_dot: LATER,
       typed_header_validation_config: "headers are always validated by RFC 9110",
     },
     reported: {
@@ -225,25 +223,50 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       tracing: "spans are not exported yet; trace context is passed on",
       http2_protocol_options: NO_HTTP2,
       http3_protocol_options: NO_HTTP3,
-      scheme_header_transformation: NO_EFFECT,
       access_log_flush_interval: "a log line is written when the exchange has ended",
       flush_access_log_on_new_request: "a log line is written when the exchange has ended",
       access_log_options: "a log line is written when the exchange has ended",
-      internal_address_config: "the client's address does not decide what is internal",
-      set_current_client_cert_details: "x-forwarded-client-cert is always removed",
+      set_current_client_cert_details: "no client shows a certificate yet, so there is nothing to tell of it",
       represent_ipv4_remote_address_as_ipv4_mapped_ipv6: NO_EFFECT,
-      request_id_extension: "x-request-id is a random UUID",
       local_reply_config: "local replies are as Heddle makes them",
       stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
       proxy_status_config: "no proxy-status is added",
-      append_x_forwarded_port: NO_EFFECT,
       append_local_overload: NO_EFFECT,
       add_proxy_protocol_connection_state: { note: NO_EFFECT, unless: false },
     },
   },
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig": {
-    honoured: "upgrade_type enabled",
-    refused: { filters: "an upgrade passes the same filters as any request" },
+    honoured: "upgrade_type filters enabled",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig": {
+    honoured: "unix_sockets cidr_ranges",
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.SchemeHeaderTransformation": {
+    honoured: "scheme_to_overwrite",
+    reported: { match_upstream: { note: "an HTTP/1.1 request does not say its scheme", unless: false } },
+  },
+  "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension": { honoured: "typed_config" },
+  "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": {
+    honoured: "",
+    reported: {
+      pack_trace_reason: { note: "ids never hold the trace reason", unless: false },
+      use_request_id_for_trace_sampling: { note: "traces are not sampled by the id", unless: false },
+    },
+  },
+  "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig": {
+    honoured: "xff_num_trusted_hops",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig": {
+    honoured: "header_name allow_extension_to_set_address_as_trusted reject_with_status",
+    unknownFields: "refused",
+  },
+  "envoy.type.v3.HttpStatus": { honoured: "code" },
+  "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation": { honoured: "mutations" },
+  "envoy.config.common.mutation_rules.v3.HeaderMutation": {
+    honoured: "remove append",
     unknownFields: "refused",
   },
   "envoy.extensions.filters.network.http_connection_manager.v3.Rds": { honoured: "config_source route_config_name" },
@@ -275,16 +298,14 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       max_stream_duration max_requests_per_connection headers_with_underscores_action`,
   },
   "envoy.config.core.v3.Http1ProtocolOptions": {
-    honoured: "accept_http_10 default_host_for_http_10",
+    honoured: "accept_http_10 default_host_for_http_10 allow_absolute_url allow_custom_methods",
     reported: {
-      allow_absolute_url: { note: "absolute-form targets are always accepted", unless: true },
       header_key_format: "names are sent in lower case",
       enable_trailers: "trailers are always passed on",
       allow_chunked_length: "a message with content-length and transfer-encoding is always refused",
       override_stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
       send_fully_qualified_url: "requests are sent in origin form",
       use_balsa_parser: NO_EFFECT,
-      allow_custom_methods: "every method that is a token is accepted",
     },
   },
 

@@ -4,6 +4,7 @@ import { requireAds } from "./config-source.ts";
 import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeHttpFilters, encodeHttpFilters, type HttpFilterRegistry } from "./http-filters.ts";
+import { decodeManners, encodeManners, encodeMannersOfHttp1 } from "./http-manners.ts";
 import { decodeUpgrades, encodeUpgrades } from "./route-action.ts";
 import { decodeRouteConfiguration, encodeRouteConfiguration } from "./route-configuration.ts";
 
@@ -42,7 +43,7 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
     codecType: decodeCodecType(fields),
     routes: decodeRoutes(fields, httpFilters),
     httpFilters: decodeHttpFilters(fields, "http_filters", httpFilters),
-    upgradeConfigs: decodeUpgrades(fields),
+    upgradeConfigs: decodeManagerUpgrades(fields, httpFilters),
     accessLog: decodeAccessLogs(fields, "access_log"),
     serverName: serverName === "" ? SERVER_NAME : serverName,
     serverHeaderTransformation: fields.enumName("server_header_transformation") as Config["serverHeaderTransformation"],
@@ -78,9 +79,21 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
       (common?.enumName("headers_with_underscores_action") as Config["headersWithUnderscoresAction"] | undefined) ??
       "ALLOW",
   };
+    manners: decodeManners(fields, http1),
 }
 
 function decodeCodecType(fields: Fields): CodecType {
+/** As on a route; here an upgrade may also have a filter chain of its own. */
+function decodeManagerUpgrades(fields: Fields, httpFilters: HttpFilterRegistry): Config["upgradeConfigs"] {
+  const upgrades = fields.messages("upgrade_configs");
+  return decodeUpgrades(fields).map((upgrade, index) => {
+    const own = upgrades[index]!; // as many
+    return own.messages("filters").length === 0
+      ? upgrade
+      : { ...upgrade, filters: decodeHttpFilters(own, "filters", httpFilters) };
+  });
+}
+
   const name = fields.enumName("codec_type");
   if (name === "HTTP2") fields.report("codec_type", "HTTP/2 is not spoken yet; connections speak HTTP/1.1");
   if (name === "HTTP3") fields.fail("codec_type", "HTTP/3 is not supported");
@@ -114,12 +127,13 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
     accept_http_10: unless(false, config.acceptHttp10),
     default_host_for_http_10: unless("", config.defaultHostForHttp10),
   };
+    ...encodeMannersOfHttp1(config.manners),
   return {
     stat_prefix: config.statPrefix,
     codec_type: unless("AUTO", config.codecType),
     ...encodeRoutes(config.routes),
     http_filters: encodeHttpFilters(config.httpFilters),
-    upgrade_configs: encodeUpgrades(config.upgradeConfigs),
+    upgrade_configs: encodeManagerUpgrades(config.upgradeConfigs),
     access_log: encodeAccessLogs(config.accessLog),
     server_name: unless(SERVER_NAME, config.serverName),
     server_header_transformation: unless("OVERWRITE", config.serverHeaderTransformation),
@@ -147,9 +161,17 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
     http1_safe_max_connection_duration: unless(false, config.http1SafeMaxConnectionDuration),
   };
 }
+    ...encodeManners(config.manners),
 
 function encodeCommonOptions(config: Config): LooseJsonObject {
   return {
+function encodeManagerUpgrades(upgrades: Config["upgradeConfigs"]): readonly LooseJsonObject[] | undefined {
+  return encodeUpgrades(upgrades)?.map((upgrade, index) => ({
+    ...upgrade,
+    filters: encodeHttpFilters(upgrades[index]?.filters ?? []),
+  }));
+}
+
     idle_timeout: durationUnless(IDLE_TIMEOUT_MS, config.idleTimeoutMs),
     max_connection_duration: durationUnless(0, config.maxConnectionDurationMs),
     max_connection_duration_jitter: encodePercent(config.maxConnectionDurationJitterPercent),

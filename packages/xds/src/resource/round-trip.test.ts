@@ -13,6 +13,7 @@ import type {
   HeaderMatcherConfig,
   HeaderMutations,
   HttpConnectionManagerConfig,
+  HttpManners,
   ListenerConfig,
   NetworkFilterConfig,
   RetryPolicy,
@@ -364,6 +365,32 @@ const accessLog = record<AccessLogConfig>({
   ),
 });
 
+const manners = record<HttpManners>({
+  appendXForwardedPort: fc.boolean(),
+  originalIpDetection: fc.constant([]), // which excludes other fields; see the test of http-manners
+  internalAddresses: record<HttpManners["internalAddresses"]>({
+    unixSockets: fc.boolean(),
+    cidrRanges: few(fc.constantFrom("10.0.0.0/8", "::1/128")),
+  }),
+  forwardClientCertDetails: fc.constantFrom(
+    "SANITIZE",
+    "FORWARD_ONLY",
+    "APPEND_FORWARD",
+    "SANITIZE_SET",
+    "ALWAYS_FORWARD_ONLY",
+  ),
+  schemeToOverwrite: optional(fc.constantFrom("http", "https")),
+  earlyHeaderMutations: few(
+    fc.oneof(
+      fc.record({ type: fc.constant("remove" as const), header }),
+      fc.record({ type: fc.constant("append" as const), option: headerOption() }),
+    ),
+  ),
+  stripTrailingHostDot: fc.boolean(),
+  allowAbsoluteUrl: fc.boolean(),
+  allowCustomMethods: fc.boolean(),
+});
+
 const manager = record<HttpConnectionManagerConfig>({
   statPrefix: name,
   codecType: fc.constantFrom("AUTO", "HTTP1", "HTTP2"),
@@ -420,6 +447,7 @@ const manager = record<HttpConnectionManagerConfig>({
   defaultHostForHttp10: fc.constantFrom("", "h"),
   proxy100Continue: fc.boolean(),
   headersWithUnderscoresAction: fc.constantFrom("ALLOW", "REJECT_REQUEST", "DROP_HEADER"),
+  manners,
 });
 
 const chainMatch = record<FilterChainMatch>({

@@ -1,54 +1,260 @@
 import { isIP } from "node:net";
+import { Cidr, parseIp } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
-import type { RequestHead } from "@heddle/http";
+import type { HeaderMap, RequestHead } from "@heddle/http";
+import type { HttpConnectionManagerConfig, OriginalIpDetection } from "@heddle/traffic";
 
-/** The fields of the connection manager that say whom to believe about where a request came from. */
-export interface ForwardedOptions {
-  readonly useRemoteAddress: boolean;
-  readonly xffNumTrustedHops: number;
-  readonly skipXffAppend: boolean;
+/** What is found out about a request on the way: an exchange, as far as it is needed here. */
+export interface ForwardedRequest {
+  readonly request: RequestHead;
+  downstream: DownstreamInfo;
+  requestId: string;
+  /** Comes from inside (`x-envoy-internal`): its headers may steer the proxy. */
+  internal: boolean;
 }
 
 /**
- * Finds the client's address, and brings `x-forwarded-for`, `x-forwarded-proto` and `x-envoy-*` in order, as Envoy does
- * (config/http_conn_man/headers#x-forwarded-for). Returns the connection's own description where the address is that of
- * the peer.
+ * Brings the headers in order that tell of the way a request has come: `x-forwarded-*`, `x-request-id`, `via`, `x-envoy-*`
+ * and `x-forwarded-client-cert`, as Envoy does (config/http_conn_man/headers). Finds the client's address meanwhile.
  *
- * - At the edge (`useRemoteAddress`) the peer is believed to be who it is, and is appended; with trusted hops the address
+ * - At the edge (`use_remote_address`) the peer is believed to be who it is, and is appended; with trusted hops the address
  *   that the outermost of them has appended is the client.
  * - Inside, what the hop before us has appended is believed and left alone.
+ *
+ * All that does not depend on the request is decided when the configuration changes, and one pass over the fields finds
+ * what there is to do.
  */
-export function readForwarded(
-  head: RequestHead,
-  options: ForwardedOptions,
-  downstream: DownstreamInfo,
-): DownstreamInfo {
-  const { headers } = head;
-  removeInternal(headers.fields, options.useRemoteAddress);
-  const forwardedFor = headers.joined("x-forwarded-for");
-  if (!options.useRemoteAddress) {
-    if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", head.scheme);
-    return withAddress(downstream, addressFromEnd(forwardedFor, options.xffNumTrustedHops));
+export class Forwarding {
+  readonly #config: HttpConnectionManagerConfig;
+  readonly #detections: readonly OriginalIpDetection[];
+  readonly #internal: InternalClients | undefined;
+  /** What goes wherever it comes from. */
+  readonly #drops: ReadonlySet<Kind>;
+  readonly #makeId: () => string;
+  readonly #found = new Found();
+
+  /** `makeId` gives new request ids. */
+  constructor(config: HttpConnectionManagerConfig, makeId: () => string) {
+    const { originalIpDetection, internalAddresses, forwardClientCertDetails } = config.manners;
+    this.#config = config;
+    this.#makeId = makeId;
+    this.#detections =
+      originalIpDetection.length > 0 ? originalIpDetection : [{ type: "xff", trustedHops: config.xffNumTrustedHops }];
+    const nobody = internalAddresses.cidrRanges.length === 0 && !internalAddresses.unixSockets;
+    this.#internal = nobody
+      ? undefined
+      : { unixSockets: internalAddresses.unixSockets, ranges: internalAddresses.cidrRanges.map(toCidr) };
+    const drops = new Set<Kind>([Kind.Internal]);
+    // The other modes ask whether the client has shown a certificate; without TLS none has.
+    if (forwardClientCertDetails !== "ALWAYS_FORWARD_ONLY") drops.add(Kind.ClientCert);
+    if (nobody) drops.add(Kind.Steers);
+    if (nobody && config.useRemoteAddress) drops.add(Kind.Caller);
+    this.#drops = drops;
   }
-  const hops = options.xffNumTrustedHops;
-  const client = hops === 0 ? undefined : addressFromEnd(forwardedFor, hops - 1);
-  if (!options.skipXffAppend && downstream.directRemoteAddress !== "") {
-    const peer = downstream.directRemoteAddress;
-    headers.set("x-forwarded-for", forwardedFor === undefined ? peer : `${forwardedFor},${peer}`);
+
+  /** `scheme` is that of the connection. Returns the status of a refusal: the client's address was not told. */
+  apply(exchange: ForwardedRequest, scheme: "http" | "https"): number | undefined {
+    const { request, downstream } = exchange;
+    const { headers } = request;
+    const { via, useRemoteAddress: atEdge, manners } = this.#config;
+    const found = this.#found;
+    this.#look(headers.fields);
+    if (atEdge) this.#believePeer(headers, downstream, scheme);
+    else {
+      const refusedStatus = this.#believeHeaders(headers);
+      if (refusedStatus !== undefined) return refusedStatus;
+    }
+    if (found.proto === undefined) {
+      headers.append("x-forwarded-proto", scheme);
+      found.proto = scheme;
+    }
+    if (manners.appendXForwardedPort && found.port === undefined && downstream.localPort !== 0) {
+      headers.set("x-forwarded-port", String(downstream.localPort));
+    }
+    this.#setScheme(request, found.proto, scheme);
+
+    const { client } = found;
+    const internal = this.#internal !== undefined && client !== undefined && found.mayBeInternal && this.#has(client);
+    if (client !== undefined && client !== downstream.remoteAddress) {
+      exchange.downstream = { ...downstream, remoteAddress: client, remotePort: 0 };
+    }
+    if (internal) {
+      exchange.internal = true;
+      headers.append("x-envoy-internal", "true");
+    } else {
+      if (found.steers) removeSteering(headers.fields, atEdge);
+      if (atEdge && client !== undefined && client !== "") headers.set("x-envoy-external-address", client);
+    }
+    if (via !== "") appendVia(headers, via);
+    exchange.requestId = this.#requestId(headers, found.requestId, atEdge && !internal);
+    return undefined;
   }
-  if (hops === 0 || !headers.has("x-forwarded-proto")) headers.set("x-forwarded-proto", head.scheme);
-  return withAddress(downstream, client);
+
+  /** One look at every field: notes what is there, and takes out what nobody before us may say. */
+  #look(fields: string[]): void {
+    const found = this.#found;
+    found.reset();
+    let kept = 0;
+    for (let i = 0; i < fields.length; i += 2) {
+      const name = fields[i]!; // names stand at even places
+      if (name.charCodeAt(0) === LETTER_X) {
+        const kind = KINDS.get(name);
+        if (kind !== undefined && this.#drops.has(kind)) continue;
+        if (kind !== undefined) found.note(kind, fields[i + 1]!);
+      }
+      if (kept !== i) {
+        fields[kept] = name;
+        fields[kept + 1] = fields[i + 1]!;
+      }
+      kept += 2;
+    }
+    if (kept !== fields.length) fields.length = kept;
+  }
+
+  #believePeer(headers: HeaderMap, { remoteAddress }: DownstreamInfo, scheme: "http" | "https"): void {
+    const found = this.#found;
+    const { forwardedFor } = found;
+    const { xffNumTrustedHops: hops, skipXffAppend } = this.#config;
+    found.mayBeInternal = forwardedFor === undefined;
+    found.client = (hops === 0 ? undefined : addressFromEnd(forwardedFor, hops - 1)) ?? remoteAddress;
+    if (!skipXffAppend && remoteAddress !== "") {
+      headers.set("x-forwarded-for", forwardedFor === undefined ? remoteAddress : `${forwardedFor},${remoteAddress}`);
+    }
+    if (hops > 0) return;
+    // Nobody whom we trust has said these.
+    found.port = undefined;
+    if (found.proto !== undefined) headers.set("x-forwarded-proto", scheme);
+    else headers.append("x-forwarded-proto", scheme);
+    found.proto = scheme;
+  }
+
+  #believeHeaders(headers: HeaderMap): number | undefined {
+    const found = this.#found;
+    const { forwardedFor } = found;
+    for (const detection of this.#detections) {
+      if (detection.type === "xff") {
+        found.client = addressFromEnd(forwardedFor, detection.trustedHops);
+        found.mayBeInternal = detection.trustedHops === 0 && forwardedFor?.includes(",") === false;
+      } else {
+        found.client = addressOf(headers.get(detection.header));
+        found.mayBeInternal = detection.trusted;
+        if (found.client === undefined && detection.rejectStatus !== undefined) return detection.rejectStatus;
+      }
+      if (found.client !== undefined) break;
+    }
+    return undefined;
+  }
+
+  /** What is said of the way before us counts more than how the last hop came (Envoy `:scheme`). */
+  #setScheme(request: RequestHead, proto: string, scheme: "http" | "https"): void {
+    const { schemeToOverwrite } = this.#config.manners;
+    if (schemeToOverwrite !== undefined) {
+      request.scheme = schemeToOverwrite;
+      request.headers.set("x-forwarded-proto", schemeToOverwrite);
+    } else if (proto !== scheme && request.scheme === scheme) {
+      const said = proto.toLowerCase();
+      if (said === "http" || said === "https") request.scheme = said;
+    }
+  }
+
+  /** Whether the address is one from inside; "" is that of a Unix socket. */
+  #has(address: string): boolean {
+    const internal = this.#internal!; // asked only where there is one
+    if (address === "") return internal.unixSockets;
+    const words = parseIp(address);
+    return words !== undefined && internal.ranges.some((range) => range.contains(words));
+  }
+
+  /** At the edge a client's id is replaced, so that nobody outside chooses the ids by which we find requests. */
+  #requestId(headers: HeaderMap, given: string | undefined, replace: boolean): string {
+    const { generateRequestId, preserveExternalRequestId } = this.#config;
+    if (given !== undefined && given !== "" && (!replace || preserveExternalRequestId)) return given;
+    if (!generateRequestId) return given ?? "";
+    const id = this.#makeId();
+    if (given === undefined) headers.append("x-request-id", id);
+    else headers.set("x-request-id", id);
+    return id;
+  }
 }
 
-/**
- * Headers by which a caller inside the mesh steers a proxy. Nobody is known to be inside before identities are checked,
- * so they are taken from everybody (Envoy's `ConnectionManagerUtility::cleanInternalHeaders`).
- */
-const INTERNAL: ReadonlySet<string> = new Set([
+/** What the fields of the request at hand say. There is one, used for each request in turn. */
+class Found {
+  forwardedFor: string | undefined = undefined;
+  proto: string | undefined = undefined;
+  port: string | undefined = undefined;
+  requestId: string | undefined = undefined;
+  /** There are headers that steer the proxy or describe the caller. */
+  steers = false;
+  client: string | undefined = undefined;
+  mayBeInternal = false;
+
+  reset(): void {
+    this.forwardedFor = undefined;
+    this.proto = undefined;
+    this.port = undefined;
+    this.requestId = undefined;
+    this.steers = false;
+    this.client = undefined;
+    this.mayBeInternal = false;
+  }
+
+  note(kind: Kind, value: string): void {
+    switch (kind) {
+      case Kind.For:
+        this.forwardedFor = this.forwardedFor === undefined ? value : `${this.forwardedFor},${value}`;
+        return;
+      case Kind.Proto:
+        this.proto ??= value;
+        return;
+      case Kind.Port:
+        this.port ??= value;
+        return;
+      case Kind.RequestId:
+        this.requestId ??= value;
+        return;
+      case Kind.Steers:
+      case Kind.Caller:
+        this.steers = true;
+        return;
+      case Kind.Internal:
+      case Kind.ClientCert:
+        return;
+    }
+  }
+}
+
+interface InternalClients {
+  readonly unixSockets: boolean;
+  readonly ranges: readonly Cidr[];
+}
+
+/** One field, as Envoy leaves it. */
+export function appendVia(headers: HeaderMap, via: string): void {
+  const before = headers.joined("via");
+  if (before === undefined) headers.append("via", via);
+  else headers.set("via", `${before}, ${via}`);
+}
+
+/** What a header is to us. */
+const Kind = {
+  /** Ours alone to say. */
+  Internal: 1,
+  /** By these a caller inside the mesh steers the proxy (Envoy's `cleanInternalHeaders`). */
+  Steers: 2,
+  /** These describe a caller, and are taken from those at the edge. */
+  Caller: 3,
+  ClientCert: 4,
+  For: 5,
+  Proto: 6,
+  Port: 7,
+  RequestId: 8,
+} as const;
+type Kind = (typeof Kind)[keyof typeof Kind];
+
+const STEERING = [
   "x-envoy-expected-rq-timeout-ms",
   "x-envoy-force-trace",
   "x-envoy-hedge-on-per-try-timeout",
-  "x-envoy-internal",
   "x-envoy-ip-tags",
   "x-envoy-max-retries",
   "x-envoy-original-url",
@@ -60,26 +266,33 @@ const INTERNAL: ReadonlySet<string> = new Set([
   "x-envoy-upstream-rq-per-try-timeout-ms",
   "x-envoy-upstream-rq-timeout-alt-response",
   "x-envoy-upstream-rq-timeout-ms",
+];
+
+const CALLER = ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node"];
+
+const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
+  ...STEERING.map((name) => [name, Kind.Steers] as const),
+  ...CALLER.map((name) => [name, Kind.Caller] as const),
+  ["x-envoy-internal", Kind.Internal],
+  ["x-forwarded-client-cert", Kind.ClientCert],
+  ["x-forwarded-for", Kind.For],
+  ["x-forwarded-port", Kind.Port],
+  ["x-forwarded-proto", Kind.Proto],
+  ["x-request-id", Kind.RequestId],
 ]);
 
-const INTERNAL_AT_EDGE: ReadonlySet<string> = new Set([
-  "x-envoy-decorator-operation",
-  "x-envoy-downstream-service-cluster",
-  "x-envoy-downstream-service-node",
-]);
+const LETTER_X = 0x78;
 
-function removeInternal(fields: string[], atEdge: boolean): void {
+function removeSteering(fields: string[], atEdge: boolean): void {
   let kept = 0;
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i]!; // names stand at even places
-    if (name.startsWith("x-envoy-") && (INTERNAL.has(name) || (atEdge && INTERNAL_AT_EDGE.has(name)))) continue;
-    if (kept !== i) {
-      fields[kept] = name;
-      fields[kept + 1] = fields[i + 1]!;
-    }
+    const kind = KINDS.get(fields[i]!);
+    if (kind === Kind.Steers || (atEdge && kind === Kind.Caller)) continue;
+    fields[kept] = fields[i]!;
+    fields[kept + 1] = fields[i + 1]!;
     kept += 2;
   }
-  if (kept !== fields.length) fields.length = kept;
+  fields.length = kept;
 }
 
 /** The address that stands `fromEnd` places before the last one. Undefined: there are not that many, or it is none. */
@@ -90,11 +303,17 @@ function addressFromEnd(list: string | undefined, fromEnd: number): string | und
     end = list.lastIndexOf(",", end - 1);
     if (end <= 0) return undefined;
   }
-  const address = list.slice(list.lastIndexOf(",", end - 1) + 1, end).trim();
+  return addressOf(list.slice(list.lastIndexOf(",", end - 1) + 1, end));
+}
+
+function addressOf(text: string | undefined): string | undefined {
+  const address = text?.trim() ?? "";
   return isIP(address) === 0 ? undefined : address;
 }
 
-function withAddress(downstream: DownstreamInfo, address: string | undefined): DownstreamInfo {
-  if (address === undefined || address === downstream.remoteAddress) return downstream;
-  return { ...downstream, remoteAddress: address, remotePort: 0 };
+/** Decoding has checked it. */
+function toCidr(text: string): Cidr {
+  const cidr = Cidr.parse(text);
+  if (!cidr.ok) throw new TypeError(cidr.error);
+  return cidr.value;
 }

@@ -6,6 +6,7 @@ import type { HttpConnectionManagerConfig, RouteTable } from "@heddle/traffic";
 import type { DrainDecision } from "../listener/drain-decision.ts";
 import type { NetworkFilter } from "../network/network-filter.ts";
 import type { AccessLogger } from "./access-logger.ts";
+import { appendVia } from "./forwarded-headers.ts";
 import { HttpConnection } from "./http-connection.ts";
 import type { HttpEnv } from "./http-env.ts";
 import type { HttpExchange } from "./http-exchange.ts";
@@ -48,19 +49,21 @@ export class HttpConnectionManager implements NetworkFilter {
     this.chain = chain;
     this.env = env;
     this.stats = new HttpStats(env.metrics, config.statPrefix);
-    this.preparation = new RequestPreparation(config);
     this.codecOptions = {
       limits: {
         ...defaultHttpLimits,
         maxHeadBytes: config.maxRequestHeadersKb * 1024,
         maxHeaderCount: config.maxHeadersCount,
       },
+      allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
+      allowCustomMethods: config.manners.allowCustomMethods,
     };
     this.#inlineRoutes = inlineRoutes;
     this.#accessLogger = accessLogger;
     this.drain = drain;
   }
 
+    this.preparation = new RequestPreparation(config, this.codecOptions.scheme ?? "http", () => env.randomHex.uuid());
   /** Serves a connection from now on. `onClosed` is called once, when it is closed. */
   serve(connection: Connection, downstream: DownstreamInfo, onClosed: () => void): HttpConnection {
     return new HttpConnection(this, connection, downstream, onClosed);
@@ -96,10 +99,10 @@ export class HttpConnectionManager implements NetworkFilter {
         throw new Error(`unknown transformation ${String(config.serverHeaderTransformation satisfies never)}`);
     }
     if (status >= 200 && !headers.has("date")) headers.append("date", this.env.date.value);
-    if (config.via !== "") headers.append("via", config.via);
-    if (config.alwaysSetRequestIdInResponse && exchange.requestId !== "") {
-      headers.set("x-request-id", exchange.requestId);
-    }
+    if (config.via !== "") appendVia(headers, config.via);
+    const wantsId =
+      config.alwaysSetRequestIdInResponse || (exchange.internal && exchange.request.headers.has("x-envoy-force-trace"));
+    if (wantsId && exchange.requestId !== "") headers.set("x-request-id", exchange.requestId);
   }
 
   continueHead(): ResponseHead {

@@ -37,6 +37,10 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   readonly runtime: TrafficRuntime;
   /** A whole number, drawn once: `runtime_fraction` and the weighted cluster are decided by it. */
   readonly random: number;
+  /** Comes from inside, by `internal_address_config`: its headers may steer the router. */
+  internal = false;
+  /** What was taken off the target of a CONNECT by `strip_…_host_port`. */
+  connectPort: string | undefined = undefined;
   readonly #connection: HttpConnection;
   readonly #encoder: ResponseEncoder;
 

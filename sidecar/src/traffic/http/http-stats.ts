@@ -36,6 +36,10 @@ export class HttpStats {
   readonly rqMaxDuration: Counter;
   readonly rqTooLarge: Counter;
   readonly rqHttp1Total: Counter;
+  readonly rqNonRelativePath: Counter;
+  readonly rqFailedNormalization: Counter;
+  readonly rqRedirectedNormalized: Counter;
+  readonly rqRejectedViaIpDetection: Counter;
   readonly rqResponseBeforeRqComplete: Counter;
   /** Requests for a tunnel that were let through, whatever the upstream made of them. */
   readonly upgradesTotal: Counter;
@@ -80,6 +84,10 @@ export class HttpStats {
     this.rqMaxDuration = scope.counter("downstream_rq_max_duration_reached");
     this.rqTooLarge = scope.counter("downstream_rq_too_large");
     this.rqHttp1Total = scope.counter("downstream_rq_http1_total");
+    this.rqNonRelativePath = scope.counter("downstream_rq_non_relative_path");
+    this.rqFailedNormalization = scope.counter("downstream_rq_failed_path_normalization");
+    this.rqRedirectedNormalized = scope.counter("downstream_rq_redirected_with_normalized_path");
+    this.rqRejectedViaIpDetection = scope.counter("downstream_rq_rejected_via_ip_detection");
     this.rqResponseBeforeRqComplete = scope.counter("downstream_rq_response_before_rq_complete");
     this.upgradesTotal = scope.counter("downstream_cx_upgrades_total");
     this.upgradesActive = scope.gauge("downstream_cx_upgrades_active");

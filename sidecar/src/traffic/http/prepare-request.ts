@@ -1,29 +1,48 @@
 import type { LocalReply } from "@heddle/filter";
 import { HeaderMap, type RequestHead } from "@heddle/http";
 import {
+  compileHeaderMutations,
+  type EarlyHeaderMutation,
+  type HeaderMutation,
   type HttpConnectionManagerConfig,
   normalizeTarget,
   type PathNormalizationOptions,
   portStart,
 } from "@heddle/traffic";
-import { readForwarded } from "./forwarded-headers.ts";
+import { Forwarding } from "./forwarded-headers.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 
 /** What is done to each request before filters and routes see it, decided when configuration changes. */
 export class RequestPreparation {
   readonly config: HttpConnectionManagerConfig;
+  /** How clients reach this manager. */
+  readonly scheme: "http" | "https";
+  readonly forwarding: Forwarding;
   /** Undefined: paths stay as they are. */
   readonly normalization: PathNormalizationOptions | undefined;
   /** Undefined: names with underscores are as good as others. */
   readonly underscores: "REJECT_REQUEST" | "DROP_HEADER" | undefined;
+  /** Host names stay as they are. */
+  readonly keepsHost: boolean;
+  /** No hop before this one could have taken https off, so nobody may ask for it here (Envoy `validate_scheme`). */
+  readonly refusesOtherScheme: boolean;
+  /** Undefined: none. */
+  readonly earlyMutations: readonly HeaderMutation[] | undefined;
 
-  constructor(config: HttpConnectionManagerConfig) {
+  /** `makeId` gives new request ids. */
+  constructor(config: HttpConnectionManagerConfig, scheme: "http" | "https", makeId: () => string) {
     this.config = config;
+    this.scheme = scheme;
+    this.forwarding = new Forwarding(config, makeId);
     const { normalizePath, mergeSlashes, pathWithEscapedSlashesAction } = config;
     const wanted = normalizePath || mergeSlashes || pathWithEscapedSlashesAction !== "KEEP_UNCHANGED";
-    const { headersWithUnderscoresAction: underscores } = config;
+    const { headersWithUnderscoresAction: underscores, manners } = config;
     this.underscores = underscores === "ALLOW" ? undefined : underscores;
     this.normalization = wanted ? { normalizePath, mergeSlashes, pathWithEscapedSlashesAction } : undefined;
+    this.keepsHost = config.stripPort === "none" && !manners.stripTrailingHostDot;
+    this.refusesOtherScheme = config.useRemoteAddress && config.xffNumTrustedHops === 0;
+    this.earlyMutations =
+      manners.earlyHeaderMutations.length === 0 ? undefined : manners.earlyHeaderMutations.flatMap(compileMutation);
   }
 }
 
@@ -33,30 +52,39 @@ export class RequestPreparation {
  */
 export function prepareRequest(
   head: RequestHead,
-  { config, normalization, underscores }: RequestPreparation,
+  preparation: RequestPreparation,
   exchange: HttpExchange,
 ): LocalReply | undefined {
+  const { config, normalization, underscores, scheme } = preparation;
   if (underscores !== undefined) {
     for (let name = underscored(head.headers); name !== undefined; name = underscored(head.headers)) {
       if (underscores === "REJECT_REQUEST") return UNEXPECTED_UNDERSCORE;
       head.headers.remove(name);
     }
   }
+  if (head.scheme !== scheme && head.scheme === "https" && preparation.refusesOtherScheme) return HTTPS_IN_PLAINTEXT;
   if (head.httpVersion === "1.0") {
     if (!config.acceptHttp10) return VERSION_TOO_LOW;
     if (head.authority === "") head.authority = config.defaultHostForHttp10;
     if (head.authority === "") return NO_HOST;
   }
-  if (config.stripPort !== "none") stripPort(head, config.stripPort, exchange.downstream.localPort);
-  if (normalization !== undefined && head.path.startsWith("/")) {
-    const normalized = normalizeTarget(head.path, normalization);
-    if (normalized.type === "reject") return BAD_PATH;
-    if (normalized.type === "redirect") return redirectTo(normalized.target);
-    if (normalized.type === "changed") head.path = normalized.target;
+  if (head.path.charCodeAt(0) !== SLASH && head.path.includes("://")) {
+    exchange.manager.stats.rqNonRelativePath.add();
+    return ABSOLUTE_PATH;
   }
-  exchange.downstream = readForwarded(head, config, exchange.downstream);
-  exchange.requestId = requestId(head.headers, config, exchange);
-  if (config.via !== "") head.headers.append("via", config.via);
+  if (normalization !== undefined && head.path.startsWith("/")) {
+    const refusal = normalize(head, normalization, exchange);
+    if (refusal !== undefined) return refusal;
+  }
+  if (!preparation.keepsHost) normalizeHost(head, config, exchange);
+  if (preparation.earlyMutations !== undefined) {
+    for (const mutation of preparation.earlyMutations) mutation.apply(head.headers, exchange);
+  }
+  const refusedStatus = preparation.forwarding.apply(exchange, scheme);
+  if (refusedStatus !== undefined) {
+    exchange.manager.stats.rqRejectedViaIpDetection.add();
+    return { status: refusedStatus, details: "rejected_because_detection_failed" };
+  }
   return undefined;
 }
 
@@ -66,31 +94,73 @@ function underscored({ fields }: HeaderMap): string | undefined {
   return undefined;
 }
 
-/** At the edge a client's id is replaced, so that nobody outside chooses the ids by which we find requests. */
-function requestId(headers: HeaderMap, config: HttpConnectionManagerConfig, { manager }: HttpExchange): string {
-  const given = headers.get("x-request-id");
-  const keep = given !== undefined && given !== "" && (!config.useRemoteAddress || config.preserveExternalRequestId);
-  if (keep) return given;
-  if (!config.generateRequestId) return given ?? "";
-  const id = manager.env.randomHex.uuid();
-  headers.set("x-request-id", id);
-  return id;
+function normalize(
+  head: RequestHead,
+  options: PathNormalizationOptions,
+  { manager }: HttpExchange,
+): LocalReply | undefined {
+  const normalized = normalizeTarget(head.path, options);
+  switch (normalized.type) {
+    case "unchanged":
+      return undefined;
+    case "changed":
+      head.path = normalized.target;
+      return undefined;
+    case "redirect":
+      // A gRPC client follows no redirect.
+      if (head.headers.get("content-type")?.startsWith("application/grpc") !== true) {
+        manager.stats.rqRedirectedNormalized.add();
+        return redirectTo(normalized.target);
+      }
+      break;
+    case "reject":
+      break;
+    default:
+      throw new Error(`unknown outcome ${JSON.stringify(normalized satisfies never)}`);
+  }
+  manager.stats.rqFailedNormalization.add();
+  return BAD_PATH;
 }
 
-/** `strip_matching_host_port` removes the listener's own port, `strip_any_host_port` any. Never of CONNECT's target. */
-function stripPort(head: RequestHead, which: "matching" | "any", localPort: number): void {
-  if (head.method === "CONNECT") return;
-  const at = portStart(head.authority);
-  if (at === -1) return;
-  if (which === "any" || head.authority.slice(at + 1) === String(localPort))
-    head.authority = head.authority.slice(0, at);
+/**
+ * `strip_trailing_host_dot`, then the port: `strip_matching_host_port` removes the listener's own, `strip_any_host_port`
+ * any. The target of CONNECT gets its port back when it is sent on.
+ */
+function normalizeHost(
+  head: RequestHead,
+  { manners, stripPort }: HttpConnectionManagerConfig,
+  exchange: HttpExchange,
+): void {
+  const written = head.authority;
+  let at = portStart(written);
+  if (manners.stripTrailingHostDot) {
+    const host = at === -1 ? written : written.slice(0, at);
+    if (host.endsWith(".")) {
+      head.authority = host.slice(0, -1) + written.slice(host.length);
+      if (at !== -1) at--;
+    }
+  }
+  if (stripPort === "none" || at === -1) return;
+  const port = head.authority.slice(at + 1);
+  if (!/^\d+$/.test(port) || (stripPort === "matching" && Number(port) !== exchange.downstream.localPort)) return;
+  head.authority = head.authority.slice(0, at);
+  if (head.method === "CONNECT") exchange.connectPort = port;
+}
+
+function compileMutation(mutation: EarlyHeaderMutation): readonly HeaderMutation[] {
+  return compileHeaderMutations([
+    mutation.type === "remove" ? { add: [], remove: [mutation.header] } : { add: [mutation.option], remove: [] },
+  ]);
 }
 
 function redirectTo(target: string): LocalReply {
   return { status: 307, details: "path_normalization_failed", headers: new HeaderMap(["location", target]) };
 }
 
+const SLASH = 0x2f;
 const VERSION_TOO_LOW: LocalReply = { status: 426, details: "low_version" };
 const UNEXPECTED_UNDERSCORE: LocalReply = { status: 400, details: "http1.unexpected_underscore" };
+const HTTPS_IN_PLAINTEXT: LocalReply = { status: 403, details: "http1.https_url_on_plaintext_connection" };
 const NO_HOST: LocalReply = { status: 400, details: "missing_host_header" };
+const ABSOLUTE_PATH: LocalReply = { status: 404, details: "absolute_path_rejected" };
 const BAD_PATH: LocalReply = { status: 400, details: "path_normalization_failed" };

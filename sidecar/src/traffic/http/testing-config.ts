@@ -1,9 +1,10 @@
-import type {
-  ClusterConfig,
-  EndpointConfig,
-  EndpointsConfig,
-  HttpConnectionManagerConfig,
-  RouteConfiguration,
+import {
+  type ClusterConfig,
+  defaultManners,
+  type EndpointConfig,
+  type EndpointsConfig,
+  type HttpConnectionManagerConfig,
+  type RouteConfiguration,
 } from "@heddle/traffic";
 
 /* Configurations for tests of the data path: complete, and as plain as they can be. */
@@ -45,6 +46,7 @@ export const managerConfig: HttpConnectionManagerConfig = {
   defaultHostForHttp10: "",
   proxy100Continue: false,
   headersWithUnderscoresAction: "ALLOW",
+  manners: defaultManners,
 };
 
 const NO_MUTATIONS = {
