@@ -19,7 +19,7 @@ export interface ResponseAttack {
   /** What the upstream does behind the bytes. Default: it waits for the next request. */
   readonly end?: "fin" | "rst";
   /** Of the request. Default GET. */
-  readonly method?: "HEAD";
+  readonly method?: "GET" | "HEAD";
 }
 
 type Options = Pick<ResponseAttack, "end" | "method">;

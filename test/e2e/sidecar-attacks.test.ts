@@ -2,12 +2,16 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { type RequestAttack, requestAttacks } from "../conformance/request-attacks.ts";
 import { type AttackLane, type AttackLanes, inLanes, startAttackLanes } from "../harness/attack-lane.ts";
+import { readCanonicalRequests } from "../harness/canonical-requests.ts";
 import { lastFirst } from "../harness/owner.ts";
 
 /** Sent right behind an attack: if it is ever answered, two requests were read where one was sent. */
 const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 const AFTER = "GET /after HTTP/1.1\r\nHost: a\r\n\r\n";
 const SENT_AFTER = "GET /after HTTP/1.1\r\nhost: a\r\n\r\n";
+
+const MUTANTS = 2500;
+const SEED = 0x6865_6464;
 
 describe("a sidecar under attack by its clients", () => {
   const suite = lastFirst({ after });
@@ -20,6 +24,12 @@ describe("a sidecar under attack by its clients", () => {
     const problems = await inLanes(attacked.lanes, requestAttacks, ({ what }) => what, attack);
     assert.deepEqual(problems, []);
     t.diagnostic(`${requestAttacks.length} attacks`);
+  });
+
+  test(`of ${MUTANTS} requests with random faults none reaches the upstream but in one meaning and answered in its order`, async () => {
+    const mutants = Array.from({ length: MUTANTS }, (_, index) => mutant(SEED + index));
+    const problems = await inLanes(attacked.lanes, mutants, JSON.stringify, offer);
+    assert.deepEqual(problems, []);
   });
 });
 
@@ -50,4 +60,98 @@ async function attack(lane: AttackLane, { bytes, verdict }: RequestAttack, index
     }
   }
   await lane.checkHealth(`healthy-${index}`);
+}
+
+/** Whatever the sidecar makes of the bytes, the upstream and the client have seen the same requests. */
+async function offer(lane: AttackLane, bytes: string, index: number): Promise<void> {
+  lane.wipe();
+  const peer = await lane.connect();
+  try {
+    await peer.send(bytes);
+    peer.end();
+    const answered = answersIn(await peer.readToEnd());
+    const { startLines, rest } = readCanonicalRequests(lane.received);
+    assert.deepEqual(answered, startLines);
+    if (rest !== "") await lane.untilClosed();
+  } finally {
+    peer.socket.destroy();
+  }
+  if (index % 10 === 0) await lane.checkHealth(`healthy-${index}`);
+}
+
+/** The bodies of the upstream's answers, which are the start lines of what they answer. */
+function answersIn(text: string): string[] {
+  const answers: string[] = [];
+  let rest = text;
+  while (rest !== "") {
+    const [head, status] = /^HTTP\/1\.1 (\d{3}) [^\r]*\r\n(?:[^\r]+\r\n)*\r\n/.exec(rest) ?? [];
+    assert.ok(head !== undefined && status !== undefined, `no answer: ${JSON.stringify(rest.slice(0, 300))}`);
+    rest = rest.slice(head.length);
+    if (status.startsWith("1")) continue;
+    const length = Number(/^content-length: (\d+)\r$/m.exec(head)?.[1]);
+    if (status === "200") answers.push(rest.slice(0, length));
+    rest = rest.slice(length);
+  }
+  return answers;
+}
+
+const SEEDS: readonly string[] = [
+  "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+  "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+  "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;e=1\r\nabc\r\n0\r\n\r\n",
+  "POST /d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+  "POST /e HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+  "GET http://b/f?g=h HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x\r\nX: 1\r\nTE: trailers\r\n\r\n",
+  "GET /i HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n",
+  "PUT /j HTTP/1.1\r\nHost: a:80\r\nContent-Length: 37\r\n\r\nGET /k HTTP/1.1\r\nHost: a\r\nX: yyyyy\r\n\r\n",
+  "GET /l HTTP/1.1\r\nHost: a\r\n\r\nPOST /m HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nnGET /o HTTP/1.1\r\nHost: a\r\n\r\n",
+];
+
+const PIECES: readonly string[] = [
+  ..."\0 \t \n \r \r\n \x0b \x0c \x7f \x80 \xa0 \xff : , ; = 0 1 5 a f x / \\ # ? @ [ ] \" ' - + _ . % *".split(" "),
+  " ",
+  "\r\n\r\n",
+  "\r\n ",
+  "Content-Length: 5\r\n",
+  "Content-Length: 0\r\n",
+  "Transfer-Encoding: chunked\r\n",
+  "Transfer-Encoding: identity\r\n",
+  "Connection: close\r\n",
+  "Host: b\r\n",
+  "0\r\n\r\n",
+  "5\r\nhello\r\n",
+  "GET /z HTTP/1.1\r\nHost: a\r\n\r\n",
+  "HTTP/1.1",
+  "chunked",
+];
+
+/** One of the seeds with one to three faults. The same for the same number. */
+function mutant(seed: number): string {
+  const random = generator(seed);
+  let text = SEEDS[random() % SEEDS.length]!;
+  for (let faults = 1 + (random() % 3); faults > 0; faults--) {
+    const at = random() % (text.length + 1);
+    const piece = PIECES[random() % PIECES.length]!;
+    const length = 1 + (random() % 8);
+    const cut = [
+      () => text.slice(0, at) + piece + text.slice(at),
+      () => text.slice(0, at) + piece + text.slice(at + 1),
+      () => text.slice(0, at) + text.slice(at + length),
+      () => text.slice(0, at) + text.slice(at, at + length) + text.slice(at),
+      () => text.slice(0, at) + String.fromCharCode(random() & 0xff) + text.slice(at + 1),
+    ];
+    text = cut[random() % cut.length]!();
+  }
+  return text;
+}
+
+/** xorshift32 */
+function generator(seed: number): () => number {
+  let state = Math.imul(seed, 0x9e37_79b1) >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>>= 0);
+  };
 }
