@@ -4,6 +4,7 @@ export { type Clock, ManualClock, systemClock, type Timer } from "./clock.ts";
 export { type Drainable, DrainGroup } from "./drain.ts";
 export { formatDuration, parseDurationMs } from "./duration.ts";
 export { type Failure, type FailureKind, type FailureSide, failure, type RetryAdvice } from "./failure.ts";
+export { guarded, guardedClock, type OnThrow, placeOfThrow, ThrowPlaces } from "./guard.ts";
 export type { Inspectable, Json } from "./json.ts";
 export { Live } from "./live.ts";
 export { err, ok, type Result } from "./result.ts";

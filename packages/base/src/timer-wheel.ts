@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "./clock.ts";
+import type { OnThrow } from "./guard.ts";
 
 /**
  * A timer of a wheel. It is its own place in the wheel's lists, so that starting and cancelling allocate nothing: an
@@ -62,14 +63,19 @@ export class TimerWheel {
   readonly #resolutionMs: number;
   readonly #slots: readonly ListHead[] = Array.from({ length: SLOTS }, () => new ListHead());
   readonly #startedAt: number;
+  readonly #onThrow: OnThrow | undefined;
   /** All ticks up to this one have been served. */
   #servedTick = 0;
   #running = 0;
   #wakeup: Timer | undefined;
   #wakeupTick = Infinity;
 
-  /** 50 ms is fine enough for every timeout that a user states, and 25.6 s a turn. */
-  constructor(clock: Clock, resolutionMs = 50) {
+  /**
+   * 50 ms is fine enough for every timeout that a user states, and 25.6 s a turn. What a timer throws goes to `onThrow`;
+   * without one it goes on to the clock's caller, and the rest fires with the next tick.
+   */
+  constructor(clock: Clock, resolutionMs = 50, onThrow?: OnThrow) {
+    this.#onThrow = onThrow;
     this.#clock = clock;
     this.#resolutionMs = resolutionMs;
     this.#startedAt = clock.now();
@@ -123,13 +129,25 @@ export class TimerWheel {
       for (let timer = due.next; timer instanceof WheelTimer; timer = due.next) {
         unlink(timer);
         this.#running--;
-        timer.onTimeout();
+        this.#fire(timer);
       }
     } finally {
       this.#putBack(due);
       if (this.#running > 0) this.#wakeForEarliest();
     }
   };
+
+  #fire(timer: WheelTimer): void {
+    if (this.#onThrow === undefined) {
+      timer.onTimeout();
+      return;
+    }
+    try {
+      timer.onTimeout();
+    } catch (error) {
+      this.#onThrow(error);
+    }
+  }
 
   /** Moves everything due up to `nowTick` into one list, in the order of ticks. */
   #takeDue(nowTick: number): ListHead {

@@ -340,8 +340,12 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     this.endMs = this.now();
     this.#requestFlow?.close();
     this.#responseFlow?.close();
-    this.#cancelTerminal(EXCHANGE_ENDED);
-    if (this.#belongings !== undefined) for (const belonging of this.#belongings) belonging.cancel();
+    try {
+      this.#cancelTerminal(EXCHANGE_ENDED);
+      if (this.#belongings !== undefined) for (const belonging of this.#belongings) belonging.cancel();
+    } catch (error) {
+      this.crashed(error, undefined); // the log phase and the owner hear of the end whatever happens
+    }
     for (const { filter, place } of this.#filters) {
       try {
         filter.log?.(this);

@@ -15,7 +15,7 @@ export interface DialOptions {
   readonly keepAliveDelayMs?: number;
   /** The source address to bind to. */
   readonly localAddress?: string;
-  /** Called when a handler of the connection throws; the connection is reset. */
+  /** Called when a callback of the dial or a handler of the connection throws; the connection is reset. */
   readonly onThrow?: (error: unknown) => void;
 }
 
@@ -50,22 +50,32 @@ export function dial(address: SocketAddress, options: DialOptions, callbacks: Di
     socket.off("connect", connected);
     socket.off("error", failed);
   };
+  const tell = (callback: () => void, connection?: Connection): void => {
+    try {
+      callback();
+    } catch (error) {
+      connection?.reset();
+      if (onThrow === undefined) throw error;
+      onThrow(error);
+    }
+  };
   const connected = (): void => {
     settle();
     const connectionOptions = { side: "upstream" as const, highWatermarkBytes, ...(onThrow && { onThrow }) };
-    callbacks.onConnected(new SocketConnection(socket, connectionOptions, hook));
+    const connection = new SocketConnection(socket, connectionOptions, hook);
+    tell(() => callbacks.onConnected(connection), connection);
   };
   const failed = (error: unknown): void => {
     settle();
     socket.on("error", ignore);
-    callbacks.onFailed(dialFailure(error, formatAddress(address)));
+    tell(() => callbacks.onFailed(dialFailure(error, formatAddress(address))));
   };
   const timer = clock.after(timeoutMs, () => {
     settle();
     socket.on("error", ignore);
     socket.destroy();
     const detail = `${formatAddress(address)}: not connected within ${timeoutMs} ms`;
-    callbacks.onFailed(failure("connect-timeout", "upstream", detail, "safe"));
+    tell(() => callbacks.onFailed(failure("connect-timeout", "upstream", detail, "safe")));
   });
   socket.on("connect", connected);
   socket.on("error", failed);

@@ -6,7 +6,7 @@ export interface ProgramLog {
   readonly log: Log;
   /** Lines that could not be written. */
   readonly dropped: number;
-  close(): void;
+  readonly close: () => void;
 }
 
 /**

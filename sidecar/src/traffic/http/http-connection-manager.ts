@@ -1,4 +1,4 @@
-import type { Failure } from "@heddle/base";
+import { type Failure, ThrowPlaces } from "@heddle/base";
 import type { DownstreamInfo, FilterChain } from "@heddle/filter";
 import { defaultHttpLimits, type H1ServerOptions, HeaderMap, ResponseHead } from "@heddle/http";
 import type { Connection } from "@heddle/net";
@@ -41,8 +41,8 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly drain: DrainDecision;
   readonly #inlineRoutes: RouteTable | undefined;
   readonly #accessLogger: AccessLogger;
-  /** Causes whose stack has been logged. */
-  readonly #reported = new Set<string>();
+  /** Those whose stack has been logged. */
+  readonly #reported = new ThrowPlaces();
 
   constructor({ config, chain, inlineRoutes, accessLogger, drain, env }: HttpConnectionManagerParts) {
     this.config = config;
@@ -115,15 +115,18 @@ export class HttpConnectionManager implements NetworkFilter {
     stats.rqTime.record(exchange.endMs - exchange.startMs);
     if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
     if (exchange.tunnel) stats.upgradesTotal.add();
-    this.#accessLogger.log(exchange);
+    try {
+      this.#accessLogger.log(exchange);
+    } catch (error) {
+      this.reportCrash(error, undefined);
+    }
   }
 
-  /** Something threw. Counted always; the stack is logged once for each cause, or a broken filter would fill the disk. */
+  /** Something threw. Counted always; the stack is logged once for each place, or a broken filter would fill the disk. */
   reportCrash(error: unknown, filterName: string | undefined): void {
     this.stats.internalError.add();
+    if (!this.#reported.isNew(error)) return;
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    if (this.#reported.has(stack) || this.#reported.size >= MAX_REPORTED) return;
-    this.#reported.add(stack);
     this.env.log.error("an exchange was ended by an exception", { filter: filterName ?? "", stack });
   }
 
@@ -138,5 +141,3 @@ export class HttpConnectionManager implements NetworkFilter {
     });
   }
 }
-
-const MAX_REPORTED = 100;

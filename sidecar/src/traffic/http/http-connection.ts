@@ -174,8 +174,12 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#gone = true;
     // We close where the codec has ended or `destroy` was called; otherwise the client has sent FIN or RST.
     this.#countEnd(this.#endedByUs || (reason === undefined && !this.#clientEnded), this.#exchange !== undefined);
-    this.#codec.transportClosed(reason ?? CLIENT_GONE);
     const { env, stats } = this.#manager;
+    try {
+      this.#codec.transportClosed(reason ?? CLIENT_GONE);
+    } catch (error) {
+      this.#manager.reportCrash(error, undefined); // what follows gives back what the connection holds
+    }
     env.wheel.cancel(this.#watch);
     stats.cxActive.add(-1);
     stats.cxHttp1Active.add(-1);
@@ -194,7 +198,17 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
 
   // === time
 
+  /** A timer's callback has nobody above it who could end this connection alone. */
   #check(): void {
+    try {
+      this.#checkDeadlines();
+    } catch (error) {
+      this.#manager.reportCrash(error, undefined);
+      this.#connection.reset();
+    }
+  }
+
+  #checkDeadlines(): void {
     this.#nextCheckMs = Infinity;
     const { env, stats, config } = this.#manager;
     const now = env.clock.now();

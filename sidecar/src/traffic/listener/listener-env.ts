@@ -11,6 +11,8 @@ export interface ListenerEnv {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
+  /** What a connection's handler has thrown; the connection has been reset. */
+  readonly onThrow: (error: unknown) => void;
   readonly makeFilter: NetworkFilterFactory;
   /** Of a listener's own access logs, one at least. Throws on what cannot be opened. */
   readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;

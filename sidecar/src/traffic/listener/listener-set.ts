@@ -93,10 +93,15 @@ export class ListenerSet {
     }
   }
 
+  /** Accepts nowhere any more; what runs goes on. */
+  stopAccepting(): void {
+    for (const place of this.#places.values()) place.acceptor?.close();
+  }
+
   /** Stops accepting everywhere. Resolves when no connection is left, at the latest at the deadline. */
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
-    for (const place of this.#places.values()) place.acceptor?.close();
+    this.stopAccepting();
     const all = [...this.#listeners.values(), ...this.#leaving];
     await Promise.all(all.map((listener) => listener.drain(deadlineMs)));
   }
@@ -137,9 +142,7 @@ export class ListenerSet {
   #accept(key: string, place: Place, target: ListenTarget): void {
     if (this.#draining) return;
     const { env, rewrap, onStopped } = this.#options;
-    const onThrow = (error: unknown): void => {
-      env.log.error("a connection's handler threw", { listener: place.listener.config.name, error });
-    };
+    const { onThrow } = env;
     const options = {
       backlog: place.listener.config.tcpBacklogSize,
       // Asked for each connection: another listener may have taken the place over.

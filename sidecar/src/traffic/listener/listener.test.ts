@@ -94,6 +94,7 @@ beforeEach(() => {
     makeConnectionLogger: (configs) => ({
       log: (connection) => logged.push({ log: configs.map(({ name }) => name).join(), ...connection }),
     }),
+    onThrow: (error) => assert.fail(String(error)),
     connectionLimit: new ConnectionLimit(counts.sum, counts.own, 3),
     drain: { strategy: "immediate", timeMs: 1000 },
   };

@@ -34,11 +34,13 @@ function endpoints(cluster: string, count: number): ConfigLaneEntry {
 function receiver(clock = new ManualClock()) {
   const applied: DecodedUpdate[] = [];
   const gate = { open: Promise.resolve() };
-  const receiver = new ConfigReceiver(clock, async (update) => {
+  const broken: unknown[] = [];
+  const apply = async (update: DecodedUpdate): Promise<void> => {
     await gate.open;
     applied.push(update);
-  });
-  return { receiver, applied, gate };
+  };
+  const receiver = new ConfigReceiver(clock, apply, (_update, error) => broken.push(error));
+  return { receiver, applied, gate, broken };
 }
 
 async function turns(count: number): Promise<void> {
@@ -103,4 +105,31 @@ test("many endpoints are decoded in slices between which the thread serves other
   const [entry] = applied[0]?.changed ?? [];
   assert.ok(entry?.kind === "endpoints");
   assert.equal(entry.value.localities[0]?.endpoints.length, 5000);
+});
+
+test("an update that cannot be applied is told of, and the next one is", async () => {
+  const { receiver: it, applied, gate, broken } = receiver();
+  gate.open = Promise.reject(new Error("cannot be built"));
+  gate.open.catch(() => undefined);
+  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  await turns(5);
+  assert.match(String(broken), /cannot be built/);
+  gate.open = Promise.resolve();
+  it.receive({ generation: 2, changed: [routes("a")], removed: [] });
+  await turns(5);
+  assert.deepEqual(
+    applied.map(({ generation, changed }) => [generation, changed.length]),
+    [[2, 1]],
+    "what was not applied is not taken for known",
+  );
+});
+
+test("bytes that cannot be decoded are told of, and do not end the thread", async () => {
+  const { receiver: it, applied, broken } = receiver();
+  const entry = routes("a");
+  it.receive({ generation: 1, changed: [{ ...entry, bytes: new SharedArrayBuffer(3) }], removed: [] });
+  it.receive({ generation: 2, changed: [entry], removed: [] });
+  await turns(5);
+  assert.equal(broken.length, 1);
+  assert.equal(applied.length, 1);
 });

@@ -29,13 +29,20 @@ const SLICE_MS = 1;
 export class ConfigReceiver {
   readonly #clock: Clock;
   readonly #apply: (update: DecodedUpdate) => Promise<void>;
+  readonly #onBroken: (update: ConfigLaneUpdate, error: unknown) => void;
   readonly #hashes = new Map<string, string>();
   readonly #queue: ConfigLaneUpdate[] = [];
   #working = false;
 
-  constructor(clock: Clock, apply: (update: DecodedUpdate) => Promise<void>) {
+  /** `onBroken`: decoding or applying an update threw. The next one is taken as if that had not come. */
+  constructor(
+    clock: Clock,
+    apply: (update: DecodedUpdate) => Promise<void>,
+    onBroken: (update: ConfigLaneUpdate, error: unknown) => void,
+  ) {
     this.#clock = clock;
     this.#apply = apply;
+    this.#onBroken = onBroken;
   }
 
   receive(update: ConfigLaneUpdate): void {
@@ -46,8 +53,14 @@ export class ConfigReceiver {
   async #work(): Promise<void> {
     this.#working = true;
     for (let update = this.#queue.shift(); update !== undefined; update = this.#queue.shift()) {
-      const decoded = await this.#decode(update);
-      await this.#apply(decoded);
+      try {
+        const decoded = await this.#decode(update);
+        await this.#apply(decoded);
+      } catch (error) {
+        // It would come again to the worker that replaces this one, and end that one too.
+        for (const { key } of update.changed) this.#hashes.delete(key);
+        this.#onBroken(update, error);
+      }
     }
     this.#working = false;
   }

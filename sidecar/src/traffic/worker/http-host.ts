@@ -52,7 +52,7 @@ export class HttpHost implements WorkerHost {
     this.#accessLogs = new AccessLogs({ clock, metrics, log });
     this.#build = {
       clock,
-      wheel: new TimerWheel(clock),
+      wheel: new TimerWheel(clock, undefined, env.crashes.of("a timer")),
       random: systemRandom,
       log,
       metrics,
@@ -148,8 +148,8 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
   return { listeners, routeConfigurations, clusters, endpoints };
 }
 
-function dialWith({ clock, log }: WorkerEnv): DialUpstream {
-  const onThrow = (error: unknown): void => log.error("an upstream connection's handler threw", { error });
+function dialWith({ clock, crashes }: WorkerEnv): DialUpstream {
+  const onThrow = crashes.of("an upstream connection");
   return ({ address }, { connectTimeoutMs, highWatermarkBytes, keepAliveDelayMs }, callbacks) =>
     dial(
       address,

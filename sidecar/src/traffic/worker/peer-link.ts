@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "@heddle/base";
+import { type Clock, guarded, type Timer } from "@heddle/base";
 import type { Connection, ConnectionMover } from "@heddle/net";
 import type {
   ConnectionPast,
@@ -27,7 +27,7 @@ export interface PeerPort {
 export interface PeerLinkEnv {
   readonly clock: Clock;
   readonly mover: ConnectionMover;
-  /** Called when a handler of a connection throws; the connection is reset. */
+  /** Called when a callback throws, or a handler of a connection, which is reset. */
   readonly onThrow: (error: unknown) => void;
   /** What a pool of this worker gives for a key. */
   give(key: string): GivenConnection | undefined;
@@ -61,8 +61,15 @@ export class PeerLink {
     this.slot = slot;
     this.#port = port;
     this.#env = env;
-    port.on("message", (message) => this.#receive(message));
-    port.on("close", () => this.#closed());
+    const { onThrow } = env;
+    port.on(
+      "message",
+      guarded((message) => this.#receive(message), onThrow),
+    );
+    port.on(
+      "close",
+      guarded(() => this.#closed(), onThrow),
+    );
   }
 
   /** It owes no answer for too long. */
@@ -123,8 +130,11 @@ export class PeerLink {
   #take(id: number, descriptor: number, past: ConnectionPast): void {
     const offer = new Offer(id, descriptor, past, this.#port, this.#env);
     const asked = this.#answered(id);
-    asked?.taker.onOffer(offer, asked.late);
-    offer.end();
+    try {
+      asked?.taker.onOffer(offer, asked.late);
+    } finally {
+      offer.end();
+    }
   }
 
   #answered(id: number): Asked | undefined {

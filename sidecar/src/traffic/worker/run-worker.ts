@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import { type Clock, type Json, Live, systemClock } from "@heddle/base";
+import { type Clock, guarded, guardedClock, type Json, Live, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { connectionMover, testRewrap } from "@heddle/net";
 import { type Log, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
@@ -9,6 +9,7 @@ import { ListenerSet } from "../listener/listener-set.ts";
 import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
+import { CrashReports } from "./crash-reports.ts";
 import { IdleBoard } from "./idle-board.ts";
 import { WorkerCells } from "./worker-cells.ts";
 import {
@@ -26,6 +27,8 @@ export interface WorkerEnv {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
+  /** For what callbacks throw that belong to no exchange. */
+  readonly crashes: CrashReports;
   /** Ends the series that carry these labels. */
   readonly retireMetrics: (labels: Readonly<Record<string, string>>) => void;
   readonly cells: WorkerCells;
@@ -62,16 +65,17 @@ export async function runWorker(
   makeHost: (env: WorkerEnv) => WorkerHost,
 ): Promise<void> {
   const tell = (message: FromWorker): void => port.postMessage(message);
-  const clock = systemClock;
   const { worker, logLevel: level, logFormat: format } = start;
-  const log = programLog(STDERR, { level, format, clock }).log.with({ worker });
+  const log = programLog(STDERR, { level, format, clock: systemClock }).log.with({ worker });
   const metrics = new SharedMetrics((message) => tell({ type: "metrics", message }));
+  const crashes = new CrashReports(log, metrics);
+  const clock = guardedClock(systemClock, crashes.of("a timer"));
   const cells = new WorkerCells(start.cells);
   const rewrap = await testRewrap();
-  const peers = rewrap ? await findPeers(start, clock, log) : undefined;
+  const peers = rewrap ? await findPeers(start, clock, crashes) : undefined;
   const serving = new Live(start.serving);
   const retireMetrics = metrics.retire.bind(metrics);
-  const env = { worker, clock, log, metrics, cells, peers, serving, drain: start.drain, retireMetrics };
+  const env = { worker, clock, log, metrics, crashes, cells, peers, serving, drain: start.drain, retireMetrics };
   const host = makeHost(env);
 
   const { sum, own } = cells.get(CONNECTIONS_KEY);
@@ -80,6 +84,7 @@ export async function runWorker(
       clock,
       log,
       metrics,
+      onThrow: crashes.of("a downstream connection"),
       makeFilter: host.makeFilter,
       makeConnectionLogger: host.makeConnectionLogger,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
@@ -88,14 +93,25 @@ export async function runWorker(
     rewrap,
     onStopped: (key, reason, exhausted) => tell({ type: "accept-stopped", key, reason, exhausted }),
   });
-  const receiver = new ConfigReceiver(clock, async (update) => {
+  const apply = async (update: DecodedUpdate): Promise<void> => {
     await host.prepare(update);
     // From here on nothing waits: traffic sees all of the step or nothing.
     const refused = [...host.apply(update), ...applyListeners(listeners, update)];
     tell({ type: "applied", generation: update.generation, refused });
+  };
+  const receiver = new ConfigReceiver(clock, apply, ({ generation, changed }, error) => {
+    crashes.report("a step of the configuration", error);
+    const reason = error instanceof Error ? error.message : String(error);
+    tell({ type: "applied", generation, refused: changed.map(({ key }) => ({ key, reason })) });
   });
 
-  port.on("message", (message: ToWorker) => {
+  // A promise that a filter has left behind: no exchange can be found for it, and nothing of ours was interrupted.
+  process.on("unhandledRejection", crashes.of("a promise that nobody awaited"));
+  // This thread ends. What still waits in the kernel's queues must not be accepted by it any more: while it ends, accepted
+  // connections would be lost without anybody having seen them.
+  process.on("uncaughtExceptionMonitor", () => listeners.stopAccepting());
+
+  const receive = (message: ToWorker): void => {
     switch (message.type) {
       case "config":
         cells.add(message.cells);
@@ -133,15 +149,20 @@ export async function runWorker(
       default:
         throw new Error(`unknown message ${(message satisfies never as { type: string }).type}`);
     }
-  });
+  };
+  port.on("message", guarded(receive, crashes.of("a message of the control thread")));
   tell({ type: "started", rewrap });
 }
 
 /** Loads what moves connections, where there are workers to share them with. */
-async function findPeers({ sharing }: WorkerStart, clock: Clock, log: Log): Promise<WorkerPeers | undefined> {
+async function findPeers(
+  { sharing }: WorkerStart,
+  clock: Clock,
+  crashes: CrashReports,
+): Promise<WorkerPeers | undefined> {
   const mover = sharing === undefined ? undefined : await connectionMover();
   if (sharing === undefined || mover === undefined) return undefined;
-  const onThrow = (error: unknown): void => log.error("an upstream connection's handler threw", { error });
+  const onThrow = crashes.of("another worker's message");
   return new WorkerPeers(new IdleBoard(sharing.board, sharing.slot), { clock, mover, onThrow });
 }
 
