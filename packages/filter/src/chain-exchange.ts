@@ -35,7 +35,8 @@ export type ChainRoute = MatchedRoute & FilterOverrides;
  *   hold something `continueRequest` means.
  */
 export abstract class ChainExchange extends ExchangeRecord implements Exchange, FlowOwner {
-  readonly chain: FilterChain;
+  /** Until the first filter is made the owner may choose another one. */
+  chain: FilterChain;
   #filters: readonly ActiveFilter[] = [];
   #requestFlow: Flow | undefined = undefined;
   #responseFlow: Flow | undefined = undefined;

@@ -1,5 +1,10 @@
-import type { HttpFilterRegistry } from "@heddle/filter";
-import { type AccessLogConfig, compileRouteConfiguration, type HttpConnectionManagerConfig } from "@heddle/traffic";
+import type { FilterChain, HttpFilterRegistry } from "@heddle/filter";
+import {
+  type AccessLogConfig,
+  compileRouteConfiguration,
+  type HttpConnectionManagerConfig,
+  type HttpFilterConfig,
+} from "@heddle/traffic";
 import type { AccessLogger } from "../http/access-logger.ts";
 import { HttpConnectionManager } from "../http/http-connection-manager.ts";
 import type { HttpEnv } from "../http/http-env.ts";
@@ -24,17 +29,25 @@ export function buildHttpConnectionManager(
 ): HttpConnectionManager {
   const log = env.log.with({ listener: listener.name });
   const metrics = env.metrics.scope("http", { envoy_http_conn_manager_prefix: config.statPrefix });
-  const chain = buildFilterChain(config.httpFilters, env.filters, listener.bufferLimitBytes, (name) => ({
-    name,
-    clock: env.clock,
-    log: log.with({ filter: name }),
-    metrics,
-  }));
+  const build = (filters: readonly HttpFilterConfig[]): FilterChain =>
+    buildFilterChain(filters, env.filters, listener.bufferLimitBytes, (name) => ({
+      name,
+      clock: env.clock,
+      log: log.with({ filter: name }),
+      metrics,
+    }));
+  const chain = build(config.httpFilters);
+  const upgradeChains = new Map(
+    config.upgradeConfigs.flatMap(({ upgradeType, filters }) =>
+      filters === undefined ? [] : [[upgradeType, build(filters)] as const],
+    ),
+  );
   const inlineRoutes =
     config.routes.type === "inline" ? compileRouteConfiguration(config.routes.routeConfig) : undefined;
   return new HttpConnectionManager({
     config,
     chain,
+    upgradeChains,
     inlineRoutes,
     accessLogger: env.makeAccessLogger(config.accessLog),
     drain: new DrainDecision(env.clock, env.random, env.drain, env.serving, listener),

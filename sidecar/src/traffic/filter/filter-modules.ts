@@ -142,7 +142,11 @@ function modulePaths(listener: ListenerConfig): string[] {
   const chains = [...listener.filterChains, ...(listener.defaultFilterChain ? [listener.defaultFilterChain] : [])];
   return chains
     .flatMap((chain) => chain.filters)
-    .flatMap((filter) => (filter.type === "http-connection-manager" ? filter.config.httpFilters : []))
+    .flatMap((filter) => (filter.type === "http-connection-manager" ? filter.config : []))
+    .flatMap(({ httpFilters, upgradeConfigs }) => [
+      ...httpFilters,
+      ...upgradeConfigs.flatMap(({ filters }) => filters ?? []),
+    ])
     .filter(({ config }) => config.type === MODULE_CONFIG_TYPE)
     .flatMap(({ config }) => {
       const read = readModuleConfig(config.config);

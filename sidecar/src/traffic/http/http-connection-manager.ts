@@ -12,15 +12,20 @@ import type { HttpEnv } from "./http-env.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { HttpStats } from "./http-stats.ts";
 import { RequestPreparation } from "./prepare-request.ts";
+import type { Tracer } from "./tracing/tracer.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
 
 /** How a connection manager is put together; everything in it has been built. */
 export interface HttpConnectionManagerParts {
   readonly config: HttpConnectionManagerConfig;
   readonly chain: FilterChain;
+  /** Chains of their own that upgrades have, by the type of upgrade (`upgrade_configs[].filters`). */
+  readonly upgradeChains: ReadonlyMap<string, FilterChain>;
   /** Of an inline route configuration; undefined where the table comes by name from the runtime. */
   readonly inlineRoutes: RouteTable | undefined;
   readonly accessLogger: AccessLogger;
+  /** Undefined: trace context is passed on, and no span is made. */
+  readonly tracer: Tracer | undefined;
   /** Closed together with the manager. */
   readonly drain: DrainDecision;
   readonly env: HttpEnv;
@@ -34,8 +39,10 @@ export interface HttpConnectionManagerParts {
 export class HttpConnectionManager implements NetworkFilter {
   readonly config: HttpConnectionManagerConfig;
   readonly chain: FilterChain;
+  readonly upgradeChains: ReadonlyMap<string, FilterChain>;
   readonly env: HttpEnv;
   readonly stats: HttpStats;
+  readonly tracer: Tracer | undefined;
   readonly preparation: RequestPreparation;
   readonly codecOptions: H1ServerOptions;
   readonly drain: DrainDecision;
@@ -44,26 +51,29 @@ export class HttpConnectionManager implements NetworkFilter {
   /** Those whose stack has been logged. */
   readonly #reported = new ThrowPlaces();
 
-  constructor({ config, chain, inlineRoutes, accessLogger, drain, env }: HttpConnectionManagerParts) {
+  constructor(parts: HttpConnectionManagerParts) {
+    const { config, chain, upgradeChains, inlineRoutes, accessLogger, drain, tracer, env } = parts;
     this.config = config;
     this.chain = chain;
+    this.upgradeChains = upgradeChains;
     this.env = env;
+    this.tracer = tracer;
     this.stats = new HttpStats(env.metrics, config.statPrefix);
     this.codecOptions = {
+      allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
+      allowCustomMethods: config.manners.allowCustomMethods,
       limits: {
         ...defaultHttpLimits,
         maxHeadBytes: config.maxRequestHeadersKb * 1024,
         maxHeaderCount: config.maxHeadersCount,
       },
-      allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
-      allowCustomMethods: config.manners.allowCustomMethods,
     };
+    this.preparation = new RequestPreparation(config, this.codecOptions.scheme ?? "http", () => env.randomHex.uuid());
     this.#inlineRoutes = inlineRoutes;
     this.#accessLogger = accessLogger;
     this.drain = drain;
   }
 
-    this.preparation = new RequestPreparation(config, this.codecOptions.scheme ?? "http", () => env.randomHex.uuid());
   /** Serves a connection from now on. `onClosed` is called once, when it is closed. */
   serve(connection: Connection, downstream: DownstreamInfo, onClosed: () => void): HttpConnection {
     return new HttpConnection(this, connection, downstream, onClosed);
@@ -76,6 +86,7 @@ export class HttpConnectionManager implements NetworkFilter {
   close(): void {
     this.drain.close();
     this.chain.close();
+    for (const chain of this.upgradeChains.values()) chain.close();
   }
 
   routeTable(runtime: TrafficRuntime): RouteTable | undefined {
@@ -114,7 +125,7 @@ export class HttpConnectionManager implements NetworkFilter {
     stats.rqActive.add(-1);
     stats.rqTime.record(exchange.endMs - exchange.startMs);
     if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
-    if (exchange.tunnel) stats.upgradesTotal.add();
+    if (exchange.span !== undefined) exchange.span.end();
     try {
       this.#accessLogger.log(exchange);
     } catch (error) {

@@ -232,44 +232,6 @@ describe("what the sidecar answers itself", () => {
 });
 
 describe("an upgrade", () => {
-  const upgrade = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-
-  test("is refused where no configuration allows it: 403", () => {
-    withHarness({}, (harness, client) => {
-      client.send(upgrade);
-      harness.run();
-      assert.match(client.take(), /^HTTP\/1\.1 403 /);
-      assert.equal(harness.logged[0]?.responseCodeDetails, "upgrade_failed");
-    });
-  });
-
-  test("becomes a tunnel whose halves end on their own", () => {
-    withHarness({ manager: { upgradeConfigs: [{ upgradeType: "websocket", enabled: true }] } }, (harness, client) => {
-      client.send(upgrade);
-      harness.run();
-      assert.match(harness.upstream().take(), /upgrade: websocket\r\n/);
-      harness
-        .upstream()
-        .send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhi");
-      harness.run();
-      assert.match(client.take(), /^HTTP\/1\.1 101 .*\r\n\r\nhi$/s);
-      client.send("from client");
-      harness.run();
-      assert.equal(harness.upstream().take(), "from client");
-      harness.advance(60_000); // longer than the route's timeout
-      harness.upstream().send("bye");
-      harness.upstream().sendEnd();
-      harness.run();
-      assert.equal(client.take(), "bye");
-      assert.equal(client.ended, true);
-      client.send("still talking");
-      client.sendEnd();
-      harness.run();
-      assert.equal(harness.upstream().take(), "still talking");
-      assert.equal(harness.logged.length, 1);
-    });
-  });
-
   test("CONNECT makes a tunnel where configuration and route allow it", () => {
     const connect = "CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\n\r\n";
     const match = { ...routeEntry({ action: { type: "non-forwarding" } }).match, path: { type: "connect" } as const };

@@ -43,6 +43,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   connectPort: string | undefined = undefined;
   readonly #connection: HttpConnection;
   readonly #encoder: ResponseEncoder;
+  /** Asks for a tunnel, and may. */
+  #isUpgrade = false;
 
   /** When anything was last sent or received. */
   lastActivityMs: number;
@@ -196,7 +198,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
       this.reply(refusal);
       return false;
     }
-    if ((head.upgrade !== undefined || head.method === "CONNECT") && !this.#allowsUpgrade(head)) {
+    if ((head.upgrade !== undefined || head.method === "CONNECT") && !this.#beginUpgrade(head)) {
       this.fail(UPGRADE_REFUSED);
       return false;
     }
@@ -266,19 +268,30 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   }
 
   protected override ended(): void {
+    if (this.#isUpgrade) this.manager.stats.upgradesActive.add(-1);
+    if (this.responseEnded && !this.requestEnded) this.manager.stats.rqResponseBeforeRqComplete.add();
     this.manager.exchangeEnded(this);
     this.#connection.exchangeEnded(this);
   }
 
   // === private
 
-  /** A route's word on an upgrade counts more than the listener's (Envoy `upgrade_configs`). */
-  #allowsUpgrade(head: RequestHead): boolean {
+  /**
+   * Whether the upgrade may pass. A route's word counts more than the listener's (Envoy `upgrade_configs`); the chain is
+   * the listener's for that type, whoever allowed it.
+   */
+  #beginUpgrade(head: RequestHead): boolean {
     const type = head.method === "CONNECT" && head.upgrade === undefined ? "connect" : (head.upgrade ?? "");
+    const { config, upgradeChains, stats } = this.manager;
     const action = this.selectedRoute?.entry.action;
     const ofRoute = action?.type === "forward" ? action.forward.upgradeConfigs : NONE;
-    const decided = [...ofRoute, ...this.manager.config.upgradeConfigs].find((c) => c.upgradeType === type);
-    return decided?.enabled === true;
+    const decided = [...ofRoute, ...config.upgradeConfigs].find((c) => c.upgradeType === type);
+    if (decided?.enabled !== true) return false;
+    this.chain = upgradeChains.get(type) ?? this.chain;
+    this.#isUpgrade = true;
+    stats.upgradesTotal.add();
+    stats.upgradesActive.add(1);
+    return true;
   }
 
   /**

@@ -3,6 +3,7 @@ import { type Clock, guarded, guardedClock, type Json, Live, systemClock } from 
 import { laneKey } from "@heddle/config/lanes";
 import { connectionMover, testRewrap } from "@heddle/net";
 import { type Log, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
+import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import { ListenerSet } from "../listener/listener-set.ts";
