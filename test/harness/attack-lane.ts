@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readCanonicalRequests } from "./canonical-requests.ts";
 import { cluster, inlineRoutes, type Json, listener, staticBootstrap, virtualHost } from "./envoy-config.ts";
 import { eventually } from "./eventually.ts";
 import { lastFirst, type Owner } from "./owner.ts";
@@ -12,23 +13,21 @@ import { type SidecarOptions, type SidecarProcess, startSidecar } from "./sideca
 export class AttackLane {
   readonly #port: number;
   #received = "";
-  /** Connections that have received anything since the lane was last wiped. */
-  readonly #used = new Set<RawPeer>();
+  /** Of each connection that has received anything since the lane was last wiped: what. */
+  readonly #byConnection = new Map<RawPeer, string>();
   /** How the upstream answers. */
   answer: Answer = echo;
-  /** Requests that were complete at the upstream since the lane was last wiped. */
-  complete = 0;
 
   constructor(port: number, upstream: RawUpstream) {
     this.#port = port;
     upstream.serve(async (peer) => {
       peer.socket.on("data", (bytes: Buffer) => {
-        this.#received += bytes.toString("latin1");
-        this.#used.add(peer);
+        const text = bytes.toString("latin1");
+        this.#received += text;
+        this.#byConnection.set(peer, (this.#byConnection.get(peer) ?? "") + text);
       });
       for (;;) {
         const { startLine } = await peer.message();
-        this.complete += 1;
         await this.answer(peer, startLine);
       }
     });
@@ -37,8 +36,7 @@ export class AttackLane {
   /** Forgets what the upstream has received. */
   wipe(): void {
     this.#received = "";
-    this.#used.clear();
-    this.complete = 0;
+    this.#byConnection.clear();
   }
 
   /** All that the upstream has received, in its order, without the fields that the sidecar adds. */
@@ -46,9 +44,18 @@ export class AttackLane {
     return this.#received.replace(ADDED, "");
   }
 
-  /** The connections that have received anything are closed. */
-  async untilClosed(): Promise<void> {
-    await eventually("the upstream's connection is closed", () => [...this.#used].every(({ ended }) => ended));
+  /**
+   * The start lines of the requests that have reached the upstream whole, in no order. Fails where what a connection has
+   * received has more than one meaning, and where it ended within a request and is not closed.
+   */
+  async requests(): Promise<readonly string[]> {
+    const all: string[] = [];
+    for (const [peer, text] of this.#byConnection) {
+      const { startLines, rest } = readCanonicalRequests(text);
+      all.push(...startLines);
+      if (rest !== "") await eventually("a connection with half a request is closed", () => peer.ended);
+    }
+    return all;
   }
 
   async connect(): Promise<RawPeer> {
@@ -66,7 +73,10 @@ export class AttackLane {
     }
   }
 
-  /** An ordinary request gets its own answer. */
+  /**
+   * An ordinary request gets its own answer. Once it has, the upstream has also received whatever was sent to it before, on
+   * whichever connection.
+   */
   async checkHealth(name: string): Promise<void> {
     const peer = await this.connect();
     try {
