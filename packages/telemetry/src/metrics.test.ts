@@ -8,7 +8,7 @@ import type { MetricsMessage } from "./metric-table.ts";
 import { MetricsRegistry } from "./metrics-registry.ts";
 import { formatPrometheus } from "./prometheus.ts";
 import { SharedMetrics } from "./shared-metrics.ts";
-import { prometheusName, statName } from "./stat-names.ts";
+import { prometheusName, statName, taggedName } from "./stat-names.ts";
 import { formatStats } from "./stats-text.ts";
 
 function thread(registry: MetricsRegistry, id: number): SharedMetrics {
@@ -169,9 +169,17 @@ describe("names as Envoy has them", () => {
     ["http.downstream_cx_active", { envoy_http_conn_manager_prefix: "ingress" }, "http.ingress.downstream_cx_active",
       'envoy_http_downstream_cx_active{envoy_http_conn_manager_prefix="ingress"} 1'],
     ["listener.downstream_cx_total", { envoy_listener_address: "0.0.0.0:80" }, "listener.0.0.0.0_80.downstream_cx_total",
-      'envoy_listener_downstream_cx_total{envoy_listener_address="0.0.0.0:80"} 1'],
+      'envoy_listener_downstream_cx_total{envoy_listener_address="0.0.0.0_80"} 1'],
     ["xds_server.requests", { type: "Cluster" }, "xds_server.requests.type.Cluster",
       'envoy_xds_server_requests{type="Cluster"} 1'],
+    ["cluster.upstream_rq_total", { envoy_cluster_name: "outbound:80" }, "cluster.outbound_80.upstream_rq_total",
+      'envoy_cluster_upstream_rq_total{envoy_cluster_name="outbound_80"} 1'],
+    ["vhost.vcluster.upstream_rq_4xx", { envoy_virtual_host: "shop", envoy_virtual_cluster: "users" },
+      "vhost.shop.vcluster.users.upstream_rq_4xx",
+      'envoy_vhost_vcluster_upstream_rq_xx{envoy_virtual_host="shop",envoy_virtual_cluster="users",envoy_response_code_class="4"} 1'],
+    ["http.rds.update_success", { envoy_http_conn_manager_prefix: "in", envoy_rds_route_config: "routes" },
+      "http.in.rds.routes.update_success",
+      'envoy_http_rds_update_success{envoy_http_conn_manager_prefix="in",envoy_rds_route_config="routes"} 1'],
     ["server.live", {}, "server.live", "envoy_server_live 1"],
   ] as const /* biome-ignore format: a table */) {
     test(`${dotted}`, () => {
@@ -182,7 +190,9 @@ describe("names as Envoy has them", () => {
       const series = registry.collect();
       assert.equal(statName(name, labels), dotted);
       assert.equal(formatStats(series), `${dotted}: 1\n`);
-      assert.equal(formatPrometheus(series), `# TYPE ${prometheusName(name, labels).name} gauge\n${prometheus}\n`);
+      const family = prometheusName(taggedName(name, labels).name);
+      assert.match(formatPrometheus(series), new RegExp(`^# HELP ${family} Envoy's .+\n# TYPE ${family} gauge\n`));
+      assert.ok(formatPrometheus(series).endsWith(`\n${prometheus}\n`));
     });
   }
 
@@ -191,7 +201,7 @@ describe("names as Envoy has them", () => {
     const metrics = thread(registry, 1);
     metrics.counter("x", { name: 'a"b\\c\nd' }).add();
     metrics.flush();
-    assert.equal(formatPrometheus(registry.collect()), '# TYPE envoy_x counter\nenvoy_x{name="a\\"b\\\\c\\nd"} 1\n');
+    assert.match(formatPrometheus(registry.collect()), /^envoy_x\{name="a\\"b\\\\c\\nd"\} 1$/m);
   });
 
   test("a histogram's buckets are cumulative, end in +Inf, and agree with its count", () => {
@@ -216,7 +226,7 @@ describe("names as Envoy has them", () => {
     metrics.flush();
     const text = formatPrometheus(registry.collect());
     assert.equal(text.match(/# TYPE envoy_c_rq_xx counter/g)?.length, 1);
-    const names = [...text.matchAll(/^(?:# TYPE )?(envoy_\w+)/gm)].map(([, name]) => name);
+    const names = [...text.matchAll(/^(?:# TYPE |# HELP )?(envoy_\w+)/gm)].map(([, name]) => name);
     assert.deepEqual(names, [...names].sort());
   });
 

@@ -1,65 +1,89 @@
-import { BUCKET_BOUNDS } from "./histogram-buckets.ts";
+import { type BucketBounds, countsBelow, defaultBuckets } from "./bucket-settings.ts";
 import type { Labels } from "./metrics.ts";
 import type { SeriesValue } from "./metrics-registry.ts";
-import { prometheusName } from "./stat-names.ts";
+import { prometheusName, type StatNaming, statName, statPattern, taggedName } from "./stat-names.ts";
 
-/** Of the answer that carries this text. */
+/**
+ * Of the answer that carries this text. There is no OpenMetrics: its counters have to end in "_total", and with that
+ * "upstream_rq" and "upstream_rq_total" of a cluster would be one.
+ */
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Envoy's default bounds (source/common/stats/histogram_impl.cc); each is a bound of our finer buckets. */
-const LE = [
-  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
-  3_600_000,
-] as const; // biome-ignore format: a table
+export interface PrometheusOptions {
+  /** Envoy's default tags where left out. */
+  readonly naming?: StatNaming;
+  /** Envoy's default buckets where left out. */
+  readonly buckets?: BucketBounds;
+}
 
-/** The Prometheus text exposition, families sorted by name. */
-export function formatPrometheus(series: readonly SeriesValue[]): string {
-  const families = new Map<string, { kind: SeriesValue["kind"]; lines: string[] }>();
+interface Family {
+  readonly kind: SeriesValue["kind"];
+  readonly help: string;
+  readonly lines: string[];
+}
+
+/** The Prometheus text exposition, families sorted by name. A series whose kind is another than its family's is left out. */
+export function formatPrometheus(series: readonly SeriesValue[], options: PrometheusOptions = {}): string {
+  const { naming = taggedName, buckets = defaultBuckets } = options;
+  const families = new Map<string, Family>();
   for (const one of series) {
-    const { name, labels } = prometheusName(one.name, one.labels);
+    const tagged = naming(one.name, one.labels);
+    const name = prometheusName(tagged.name);
     let family = families.get(name);
     if (family === undefined) {
-      family = { kind: one.kind, lines: [] };
+      family = { kind: one.kind, help: `Envoy's ${statPattern(tagged.name, tagged.labels)}`, lines: [] };
       families.set(name, family);
     }
-    if (family.kind === one.kind) family.lines.push(...samples(name, labels, one));
+    if (family.kind === one.kind) addSamples(family.lines, name, formatLabels(tagged.labels), one, buckets);
   }
   const names = [...families.keys()].sort();
   return names
     .map((name) => {
-      const { kind, lines } = families.get(name)!; // each name is of the map
-      return `# TYPE ${name} ${kind}\n${lines.join("\n")}\n`;
+      const { kind, help, lines } = families.get(name)!; // each name is of the map
+      return `# HELP ${name} ${escapeHelp(help)}\n# TYPE ${name} ${kind}\n${lines.join("\n")}\n`;
     })
     .join("");
 }
 
-function samples(name: string, labels: Labels, one: SeriesValue): string[] {
-  const { buckets } = one;
-  if (buckets === undefined) return [`${name}${formatLabels(labels)} ${formatNumber(one.value)}`];
-  const lines: string[] = [];
-  let below = 0;
-  let bucket = 0;
-  for (const le of LE) {
-    while (bucket < BUCKET_BOUNDS.length && BUCKET_BOUNDS[bucket]! <= le) below += buckets[bucket++] ?? 0;
-    lines.push(`${name}_bucket${formatLabels({ ...labels, le: String(le) })} ${below}`);
+/** `labels`: 'a="b",c="d"' */
+function addSamples(lines: string[], name: string, labels: string, one: SeriesValue, bounds: BucketBounds): void {
+  const braced = labels === "" ? "" : `{${labels}}`;
+  if (one.buckets === undefined) {
+    lines.push(`${name}${braced} ${formatNumber(one.value)}`);
+    return;
   }
-  lines.push(`${name}_bucket${formatLabels({ ...labels, le: "+Inf" })} ${one.value}`);
-  lines.push(`${name}_sum${formatLabels(labels)} ${formatNumber(one.sum)}`);
-  lines.push(`${name}_count${formatLabels(labels)} ${one.value}`);
-  return lines;
+  const before = labels === "" ? "" : `${labels},`;
+  const les = bounds(statName(one.name, one.labels));
+  const below = countsBelow(one.buckets, les);
+  for (const [index, le] of les.entries()) {
+    lines.push(`${name}_bucket{${before}le="${formatNumber(le)}"} ${below[index]}`);
+  }
+  lines.push(`${name}_bucket{${before}le="+Inf"} ${one.value}`);
+  lines.push(`${name}_sum${braced} ${formatNumber(one.sum)}`);
+  lines.push(`${name}_count${braced} ${one.value}`);
 }
 
 function formatLabels(labels: Labels): string {
-  const parts = Object.entries(labels).map(([label, value]) => `${labelName(label)}="${escapeLabel(value)}"`);
-  return parts.length === 0 ? "" : `{${parts.join(",")}}`;
+  let text = "";
+  for (const label in labels) {
+    const value = labels[label]!; // it is one of its labels
+    text += `${text === "" ? "" : ","}${labelName(label)}="${escapeLabel(value)}"`;
+  }
+  return text;
 }
 
+/** https://prometheus.io/docs/concepts/data_model: a label does not begin with a digit. */
 function labelName(label: string): string {
-  return label.replaceAll(/[^a-zA-Z0-9_]/g, "_");
+  const clean = label.replaceAll(/[^a-zA-Z0-9_]/g, "_");
+  return /^\d/.test(clean) ? `_${clean}` : clean;
 }
 
 function escapeLabel(value: string): string {
-  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+  return /["\\\n]/.test(value) ? value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n") : value;
+}
+
+function escapeHelp(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
 }
 
 function formatNumber(value: number): string {

@@ -1,7 +1,7 @@
 import type { Labels } from "./metrics.ts";
 
 /*
- * Envoy's two names of a series. The admin's `/stats` has one dotted name with everything in it
+ * Envoy's names of a series. The admin's `/stats` has one dotted name with everything in it
  * ("cluster.orders.upstream_rq_2xx"); Prometheus has a name and labels, which Envoy takes out of the dotted name by its
  * default tag extractors (source/common/config/well_known_names.cc). Ours have labels from the start, so the dotted
  * name is put together here: the value of a known label follows the part of the name to which it belongs.
@@ -9,11 +9,16 @@ import type { Labels } from "./metrics.ts";
 
 /** Part of the name, and the label whose value follows it in the dotted name. */
 const OWNER_OF_LABEL: Readonly<Record<string, string>> = {
+  __proto__: null as never,
   cluster: "envoy_cluster_name",
   http: "envoy_http_conn_manager_prefix",
   listener: "envoy_listener_address",
+  rds: "envoy_rds_route_config",
   tcp: "envoy_tcp_prefix",
+  udp: "envoy_udp_prefix",
   vhost: "envoy_virtual_host",
+  vcluster: "envoy_virtual_cluster",
+  route: "envoy_route",
 };
 
 const KNOWN: ReadonlySet<string> = new Set(Object.values(OWNER_OF_LABEL));
@@ -23,32 +28,60 @@ export function statName(name: string, labels: Labels): string {
   let text = "";
   for (const part of name.split(".")) {
     text += text === "" ? part : `.${part}`;
-    const value = labels[OWNER_OF_LABEL[part] ?? ""];
-    // Envoy writes "_" for ":" in what it puts into a name ("listener.0.0.0.0_8080").
-    if (value !== undefined) text += `.${part === "listener" ? value.replaceAll(":", "_") : value}`;
+    const owned = OWNER_OF_LABEL[part];
+    const value = owned === undefined ? undefined : labels[owned];
+    if (value !== undefined) text += `.${sanitize(value)}`;
   }
   for (const label of Object.keys(labels).sort()) if (!KNOWN.has(label)) text += `.${label}.${labels[label]}`;
   return text;
 }
 
-export interface PrometheusName {
-  /** "envoy_cluster_upstream_rq_xx" */
+/** Envoy writes "_" for ":" in what it puts into a name ("listener.0.0.0.0_8080"), and reads its labels out of that. */
+function sanitize(value: string): string {
+  return value.includes(":") ? value.replaceAll("://", "_").replaceAll(/:\/?/g, "_") : value;
+}
+
+export interface TaggedName {
+  /** Without what became a label: "cluster.upstream_rq_xx". */
   readonly name: string;
   readonly labels: Labels;
 }
 
 // "upstream_rq_2xx" is the series of class 2 of "upstream_rq_xx"; "upstream_rq_200" that of code 200 of "upstream_rq".
-const CLASS = /_([1-5])xx$/;
-const CODE = /_([1-5]\d\d)$/;
+const CLASS = /(?<=[._]rq_)([1-5])xx$/;
+const CODE = /(?<=[._]rq)_([1-5]\d\d)$/;
 
-export function prometheusName(name: string, labels: Labels): PrometheusName {
-  const family = `envoy_${name.replaceAll(/[^a-zA-Z0-9_]/g, "_")}`;
-  const ofClass = CLASS.exec(family);
-  if (ofClass !== null) {
-    return { name: family.replace(CLASS, "_xx"), labels: { ...labels, envoy_response_code_class: ofClass[1]! } };
+/** As Envoy's default tags divide the name. */
+export function taggedName(name: string, given: Labels): TaggedName {
+  let labels = given;
+  for (const label in given) {
+    const value = given[label]!; // it is one of its labels
+    if (value.includes(":") && KNOWN.has(label)) labels = { ...labels, [label]: sanitize(value) };
   }
-  const ofCode = CODE.exec(family);
-  if (ofCode !== null)
-    return { name: family.replace(CODE, ""), labels: { ...labels, envoy_response_code: ofCode[1]! } };
-  return { name: family, labels };
+  const ofClass = CLASS.exec(name);
+  if (ofClass !== null) {
+    return { name: name.replace(CLASS, "xx"), labels: { ...labels, envoy_response_code_class: ofClass[1]! } };
+  }
+  const ofCode = CODE.exec(name);
+  if (ofCode !== null) return { name: name.replace(CODE, ""), labels: { ...labels, envoy_response_code: ofCode[1]! } };
+  return { name, labels };
+}
+
+/** How a configuration wants series named (`stats_config`); Envoy's defaults where nobody says anything. */
+export type StatNaming = (name: string, labels: Labels) => TaggedName;
+
+/** "envoy_cluster_upstream_rq_xx": Prometheus' form of a name without its tags. */
+export function prometheusName(tagged: string): string {
+  return `envoy_${tagged.replaceAll(/[^a-zA-Z0-9_]/g, "_")}`;
+}
+
+/** "cluster.<envoy_cluster_name>.upstream_rq_xx": where Envoy's documentation has it. */
+export function statPattern(name: string, labels: Labels): string {
+  let text = "";
+  for (const part of name.split(".")) {
+    text += text === "" ? part : `.${part}`;
+    const owned = OWNER_OF_LABEL[part];
+    if (owned !== undefined && owned in labels) text += `.<${owned.replace("envoy_", "")}>`;
+  }
+  return text;
 }
