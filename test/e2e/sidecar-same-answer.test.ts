@@ -118,7 +118,7 @@ interface AnyRequest {
 }
 
 const characters = (text: string, constraints: { minLength?: number; maxLength: number }): fc.Arbitrary<string> =>
-  fc.string({ unit: fc.constantFrom(...text), ...constraints });
+  fc.string({ unit: fc.constantFrom(...text.split("")), ...constraints });
 
 const PRINTABLE = Array.from({ length: 0x7f - 0x20 }, (_, i) => String.fromCharCode(0x20 + i)).join("");
 const OBS_TEXT = "\x80\x85\xa0\xe9\xff";
