@@ -31,6 +31,7 @@ export type FailureKind =
   | "per-try-timeout"
   | "stream-idle-timeout"
   | "max-duration"
+  | "upstream-max-duration" // an attempt lasted longer than its cluster allows
   // local
   | "overload"
   | "draining"

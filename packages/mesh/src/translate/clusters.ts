@@ -61,7 +61,11 @@ function cluster(name: string, protocol: AppProtocol): Omit<ClusterConfig, "disc
     upstreamProtocol: protocol === "http2" ? "http2" : "http1",
     idleTimeoutMs: undefined,
     maxConnectionDurationMs: 0,
+    maxConnectionDurationJitterPercent: 0,
     maxRequestsPerConnection: 0,
+    maxResponseHeadersKb: 80,
+    maxHeadersCount: 100,
+    maxStreamDurationMs: 0,
     tcpKeepalive: undefined,
     metadata: {},
   };

@@ -20,7 +20,15 @@ export interface ClusterConfig {
   /** `common_http_protocol_options.idle_timeout`. Undefined: the pool's own rule (under Node's 5 s). 0 is off. */
   readonly idleTimeoutMs: number | undefined;
   readonly maxConnectionDurationMs: number; // 0 is off
+  /** Each connection gets up to that part of the duration more, by chance. */
+  readonly maxConnectionDurationJitterPercent: number;
   readonly maxRequestsPerConnection: number; // 0 is no limit
+  /** Of a response: its status line and all fields (80, as Envoy has it for HTTP/1). */
+  readonly maxResponseHeadersKb: number;
+  /** Of a response: 100. */
+  readonly maxHeadersCount: number;
+  /** From the moment in which an attempt has its connection to the end of the answer; 0 is off. */
+  readonly maxStreamDurationMs: number;
   readonly tcpKeepalive:
     | { readonly idleSeconds: number; readonly intervalSeconds: number; readonly probes: number }
     | undefined;

@@ -66,6 +66,7 @@ describe("retry decision", () => {
     assert.ok(!onFailure("reset-before-request", "connection-closed"));
     assert.ok(onFailure("reset", "connection-closed"));
     assert.ok(onFailure("5xx", "per-try-timeout"));
+    assert.ok(onFailure("reset", "upstream-max-duration"));
   });
 
   it("never repeats what is not the upstream's doing", () => {

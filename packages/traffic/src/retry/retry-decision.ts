@@ -45,6 +45,7 @@ export class RetryDecision {
         return on.has("reset") || anyServerError(on);
       case "upstream-protocol-error":
       case "per-try-timeout":
+      case "upstream-max-duration":
         return on.has("reset") || anyServerError(on);
       default:
         return false;

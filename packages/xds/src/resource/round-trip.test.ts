@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { SubstitutionFormat } from "@heddle/telemetry";
 import type {
   AccessLogConfig,
+  AccessLogFilterConfig,
   Address,
   CircuitBreakerThresholds,
   ClusterConfig,
@@ -15,7 +17,10 @@ import type {
   HttpConnectionManagerConfig,
   HttpManners,
   ListenerConfig,
+  LocalReplyConfig,
   NetworkFilterConfig,
+  ProxyProtocolConfig,
+  ResponseMapperConfig,
   RetryPolicy,
   RouteAction,
   RouteConfiguration,
@@ -23,6 +28,8 @@ import type {
   RouteMatch,
   StringMatcherConfig,
   TcpProxyConfig,
+  TlvChoice,
+  UpstreamProxyProtocol,
   VirtualHost,
 } from "@heddle/traffic";
 import fc from "fast-check";
@@ -119,7 +126,7 @@ const dns = record<Discovery<"STRICT_DNS">["dns"]>({
   lookupFamily: fc.constantFrom("AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"),
 });
 
-const cluster = record<ClusterConfig>({
+const plainCluster = record<Omit<ClusterConfig, "proxyProtocol">>({
   name,
   statName: name,
   discovery: fc.oneof(
@@ -143,12 +150,25 @@ const cluster = record<ClusterConfig>({
   upstreamProtocol: fc.constantFrom("http1", "http2", "auto", "use-downstream"),
   idleTimeoutMs: optional(durationMs),
   maxConnectionDurationMs: durationMs,
+  maxConnectionDurationJitterPercent: fc.integer({ min: 0, max: 100 }),
+  maxResponseHeadersKb: fc.integer({ min: 1, max: 8192 }),
+  maxHeadersCount: fc.integer({ min: 1, max: 1000 }),
+  maxStreamDurationMs: durationMs,
   maxRequestsPerConnection: count,
   tcpKeepalive: optional(
     record<NonNullable<ClusterConfig["tcpKeepalive"]>>({ idleSeconds: count, intervalSeconds: count, probes: count }),
   ),
   metadata,
 });
+
+const tlvChoice = fc.constantFrom<TlvChoice>("all", [], [5], [5, 234]);
+
+const cluster = fc
+  .tuple(
+    plainCluster,
+    optional(record<UpstreamProxyProtocol>({ version: fc.constantFrom(1, 2), passThroughTlvs: tlvChoice })),
+  )
+  .map(([config, proxyProtocol]) => (proxyProtocol === undefined ? config : { ...config, proxyProtocol }));
 
 const stringMatcher: fc.Arbitrary<StringMatcherConfig> = fc.oneof(
   fc.record({
@@ -255,6 +275,11 @@ const upgrades = fc.constantFrom(
   ],
 );
 
+const routeUpgrades = fc.oneof(
+  upgrades,
+  fc.constant([{ upgradeType: "connect", enabled: true, terminates: true as const }]),
+);
+
 const forward = record<ForwardAction>({
   cluster: fc.oneof(
     fc.record({ type: fc.constant("cluster" as const), name }),
@@ -287,7 +312,7 @@ const forward = record<ForwardAction>({
   idleTimeoutMs: optional(durationMs),
   maxStreamDurationMs: optional(durationMs),
   retryPolicy: optional(retryPolicy),
-  upgradeConfigs: upgrades,
+  upgradeConfigs: routeUpgrades,
 });
 
 const action: fc.Arbitrary<RouteAction> = fc.oneof(
@@ -351,19 +376,90 @@ const routeConfiguration = record<RouteConfiguration>({
   ...mutations,
 });
 
+const comparison = { op: fc.constantFrom("EQ" as const, "GE" as const, "LE" as const), value: count };
+const valueMatcher = fc.oneof(
+  fc.constant({ type: "null" as const }),
+  fc.record({ type: fc.constant("exact-number" as const), value: fc.constantFrom(0, 1.5, -2) }),
+  fc.record({ type: fc.constant("number-range" as const), start: fc.constant(-1.5), end: fc.constant(3) }),
+  fc.record({ type: fc.constant("string" as const), matcher: stringMatcher }),
+  fc.record({ type: fc.constant("boolean" as const), value: fc.boolean() }),
+  fc.record({ type: fc.constant("present" as const), present: fc.boolean() }),
+  fc.constant({ type: "one-of" as const, matcher: { type: "exact-number" as const, value: 1 } }),
+  fc.constant({
+    type: "or" as const,
+    matchers: [{ type: "null" as const }, { type: "boolean" as const, value: true }],
+  }),
+);
+const simpleFilter: fc.Arbitrary<AccessLogFilterConfig> = fc.oneof(
+  fc.record({ type: fc.constant("status-code" as const), ...comparison }),
+  fc.record({ type: fc.constant("duration" as const), ...comparison }),
+  fc.constant({ type: "not-health-check" as const }),
+  fc.constant({ type: "traceable" as const }),
+  fc.record({
+    type: fc.constant("runtime" as const),
+    key: fc.constant("a.key"),
+    fraction: fc.constantFrom({ numerator: 0, denominator: 100 }, { numerator: 5, denominator: 1_000_000 }),
+    independent: fc.boolean(),
+  }),
+  fc.record({ type: fc.constant("header" as const), header: headerMatcher }),
+  fc.record({ type: fc.constant("response-flag" as const), flags: fc.constantFrom([], ["UF", "NR"]) }),
+  fc.record({
+    type: fc.constant("grpc-status" as const),
+    statuses: fc.constantFrom([0], [2, 14]),
+    exclude: fc.boolean(),
+  }),
+  fc.record({
+    type: fc.constant("metadata" as const),
+    namespace: fc.constant("ns"),
+    path: fc.constantFrom(["a"], ["a", "b"]),
+    value: valueMatcher,
+    invert: fc.boolean(),
+    matchIfNotFound: fc.boolean(),
+  }),
+  fc.record({
+    type: fc.constant("log-type" as const),
+    types: fc.constantFrom(["NotSet" as const], ["DownstreamEnd" as const, "UdpSessionEnd" as const]),
+    exclude: fc.boolean(),
+  }),
+);
+const accessLogFilter: fc.Arbitrary<AccessLogFilterConfig> = fc.oneof(
+  simpleFilter,
+  fc.record({
+    type: fc.constantFrom("and" as const, "or" as const),
+    filters: fc.array(simpleFilter, { minLength: 2, maxLength: 3 }),
+  }),
+);
+
+const substitutionFormat: fc.Arbitrary<SubstitutionFormat> = fc.oneof(
+  fc.record({ type: fc.constant("text" as const), text: fc.constant("%PROTOCOL%\n"), omitEmptyValues: fc.boolean() }),
+  fc.record({
+    type: fc.constant("json" as const),
+    json: fc.constantFrom({ a: "%PROTOCOL%", b: "" }, { c: [1, { d: true }], e: null, f: 1.5 }),
+    omitEmptyValues: fc.boolean(),
+  }),
+);
+const localReplyFormat = fc.record({ format: substitutionFormat, contentType: fc.constantFrom("", "text/html") });
+
 const accessLog = record<AccessLogConfig>({
   name,
+  filter: optional(accessLogFilter),
   sink: fc.oneof(
     fc.constant({ type: "stdout" as const }),
     fc.constant({ type: "stderr" as const }),
     fc.constant({ type: "file" as const, path: "/var/log/x" }),
   ),
-  format: fc.oneof(
-    fc.constant({ type: "default" as const }),
-    fc.constant({ type: "text" as const, text: "%PROTOCOL%\n" }),
-    fc.constant({ type: "json" as const, json: { a: "%PROTOCOL%", b: "" } }),
-  ),
+  format: fc.oneof(fc.constant({ type: "default" as const }), substitutionFormat),
 });
+
+const mapper = record<ResponseMapperConfig>({
+  filter: accessLogFilter,
+  statusCode: optional(fc.constantFrom(200, 599)),
+  body: optional(fc.constantFrom("", "sorry")),
+  bodyFormatOverride: optional(localReplyFormat),
+  headersToAdd: mutations.requestHeadersToAdd,
+});
+
+const localReply = record<LocalReplyConfig>({ mappers: few(mapper), bodyFormat: optional(localReplyFormat) });
 
 const manners = record<HttpManners>({
   appendXForwardedPort: fc.boolean(),
@@ -412,6 +508,7 @@ const manager = record<HttpConnectionManagerConfig>({
   ]),
   upgradeConfigs: upgrades,
   accessLog: few(accessLog),
+  localReply: optional(localReply),
   serverName: name,
   serverHeaderTransformation: fc.constantFrom("OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"),
   maxRequestHeadersKb: fc.integer({ min: 1, max: 8192 }),
@@ -494,6 +591,16 @@ const chain = record<FilterChainConfig>({
   transportSocketConnectTimeoutMs: durationMs,
 });
 
+const proxyProtocol = record<ProxyProtocolConfig>({
+  rules: few(
+    record<ProxyProtocolConfig["rules"][number]>({ tlvType: fc.nat({ max: 255 }), namespace: name, key: name }),
+  ),
+  allowWithout: fc.boolean(),
+  disallowedVersions: fc.constantFrom([], [1], [2], [1, 2]),
+  passThroughTlvs: tlvChoice,
+  statPrefix: fc.constantFrom("", "p"),
+});
+
 const listener = record<ListenerConfig>({
   name,
   address,
@@ -503,9 +610,16 @@ const listener = record<ListenerConfig>({
   defaultFilterChain: optional(chain.map((config) => ({ ...config, match: undefined }))),
   perConnectionBufferLimitBytes: count,
   listenerFiltersTimeoutMs: durationMs,
-  listenerFilters: fc.constantFrom(
-    [],
-    [{ name: "t", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} }],
+  continueOnListenerFiltersTimeout: fc.boolean(),
+  listenerFilters: few(
+    fc.oneof(
+      fc.constant({
+        type: "extension" as const,
+        name: "t",
+        config: { name: "t", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} },
+      }),
+      fc.record({ type: fc.constant("proxy-protocol" as const), name, config: proxyProtocol }),
+    ),
   ),
   trafficDirection: fc.constantFrom("UNSPECIFIED", "INBOUND", "OUTBOUND"),
   tcpBacklogSize: optional(count),

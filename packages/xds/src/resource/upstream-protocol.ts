@@ -1,5 +1,5 @@
 import type { ClusterConfig } from "@heddle/traffic";
-import { durationIfSet, durationUnless, type LooseJsonObject, unless } from "./encode.ts";
+import { durationIfSet, durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import { openAny } from "./typed-config.ts";
 
@@ -14,8 +14,19 @@ const HARMLESS = new Map([
 
 type UpstreamProtocol = Pick<
   ClusterConfig,
-  "upstreamProtocol" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"
+  | "upstreamProtocol"
+  | "idleTimeoutMs"
+  | "maxConnectionDurationMs"
+  | "maxConnectionDurationJitterPercent"
+  | "maxRequestsPerConnection"
+  | "maxResponseHeadersKb"
+  | "maxHeadersCount"
+  | "maxStreamDurationMs"
 >;
+
+// Envoy's defaults. The proto's comment says 60 KiB of a response's head, and 80 where it is HTTP/1.
+const MAX_RESPONSE_HEADERS_KB = 80;
+const MAX_HEADERS_COUNT = 100;
 
 /** The HTTP that a cluster speaks: `HttpProtocolOptions` where they are given, else the older fields of the cluster. */
 export function decodeUpstreamProtocol(cluster: Fields): UpstreamProtocol {
@@ -65,13 +76,15 @@ function decodeOlderFields(cluster: Fields): UpstreamProtocol {
 }
 
 function decodeCommon(common: Fields | undefined): Omit<UpstreamProtocol, "upstreamProtocol"> {
-  // Honoured by the listener, and not towards an upstream; headers_with_underscores_action has no effect there in Envoy.
-  if (common?.has("max_stream_duration")) common.report("max_stream_duration", "the route's timeouts hold");
-  if (common?.has("max_headers_count")) common.report("max_headers_count", "the listener's limit holds");
+  // headers_with_underscores_action has no effect here, as in Envoy.
   return {
     idleTimeoutMs: common?.durationMs("idle_timeout", undefined),
     maxConnectionDurationMs: common?.durationMs("max_connection_duration", undefined) ?? 0,
+    maxConnectionDurationJitterPercent: common?.message("max_connection_duration_jitter")?.number("value") ?? 0,
     maxRequestsPerConnection: common?.wrappedNumber("max_requests_per_connection", undefined) ?? 0,
+    maxResponseHeadersKb: common?.wrappedNumber("max_response_headers_kb", undefined) ?? MAX_RESPONSE_HEADERS_KB,
+    maxHeadersCount: common?.wrappedNumber("max_headers_count", undefined) ?? MAX_HEADERS_COUNT,
+    maxStreamDurationMs: common?.durationMs("max_stream_duration", undefined) ?? 0,
   };
 }
 
@@ -80,7 +93,11 @@ export function encodeUpstreamProtocol(cluster: UpstreamProtocol): LooseJsonObje
   const common = {
     idle_timeout: durationIfSet(cluster.idleTimeoutMs),
     max_connection_duration: durationUnless(0, cluster.maxConnectionDurationMs),
+    max_connection_duration_jitter: encodePercent(cluster.maxConnectionDurationJitterPercent),
     max_requests_per_connection: unless(0, cluster.maxRequestsPerConnection),
+    max_response_headers_kb: unless(MAX_RESPONSE_HEADERS_KB, cluster.maxResponseHeadersKb),
+    max_headers_count: unless(MAX_HEADERS_COUNT, cluster.maxHeadersCount),
+    max_stream_duration: durationUnless(0, cluster.maxStreamDurationMs),
   };
   const hasCommon = Object.values(common).some((value) => value !== undefined);
   if (cluster.upstreamProtocol === "http1" && !hasCommon) return {};

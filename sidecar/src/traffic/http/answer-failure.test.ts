@@ -30,6 +30,7 @@ const EXPECTED: Readonly<Record<FailureKind, readonly [status: number, flags: st
   "response-timeout": [504, "UT", "response_timeout"],
   "per-try-timeout": [504, "UT", "upstream_per_try_timeout"],
   "stream-idle-timeout": [504, "SI", "stream_idle_timeout"],
+  "upstream-max-duration": [408, "UMSDR", "upstream_max_stream_duration_reached"],
   "max-duration": [408, "DT", "max_duration_timeout"],
   overload: [503, "OM", "overload"],
   draining: [503, "-", "draining"],

@@ -9,7 +9,8 @@ import { HeaderMap } from "@heddle/http";
 export function answerFailure(failure: Failure, requestComplete: boolean): LocalReply {
   const reply = ANSWERS[failure.kind];
   // Who let time pass: the client that had not finished (408), or what is behind us (504).
-  return failure.kind === "max-duration" && requestComplete ? { ...reply, status: 504 } : reply;
+  const isDuration = failure.kind === "max-duration" || failure.kind === "upstream-max-duration";
+  return isDuration && requestComplete ? { ...reply, status: 504 } : reply;
 }
 
 const RESET = "upstream connect error or disconnect/reset before headers. reset reason:";
@@ -54,6 +55,12 @@ const ANSWERS: Readonly<Record<FailureKind, LocalReply>> = {
   "per-try-timeout": timeout("upstream_per_try_timeout", ResponseFlag.UpstreamRequestTimeout),
   "stream-idle-timeout": answer(504, "stream_idle_timeout", "stream timeout", ResponseFlag.StreamIdleTimeout),
   "max-duration": answer(408, "max_duration_timeout", "downstream duration timeout", ResponseFlag.DurationTimeout),
+  "upstream-max-duration": answer(
+    408,
+    "upstream_max_stream_duration_reached",
+    "upstream max stream duration reached",
+    ResponseFlag.UpstreamMaxStreamDurationReached,
+  ),
   // local
   overload: overloaded(answer(503, "overload", "envoy overloaded", ResponseFlag.OverloadManager)),
   draining: answer(503, "draining", "draining"),

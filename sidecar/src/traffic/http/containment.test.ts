@@ -176,7 +176,7 @@ describe("what our own code throws is contained", () => {
   });
 
   test("in the timer of a connection: that connection is reset, and others have their time", () => {
-    const harness = new Harness({ manager: { idleTimeoutMs: 1000 } });
+    const harness = new Harness({ manager: { idleTimeoutMs: 1000, drainTimeoutMs: 500 } });
     const [one, other] = [harness.connect(), harness.connect()];
     const isFirst = (): boolean => one.closed === false && !poisoned;
     let poisoned = false;

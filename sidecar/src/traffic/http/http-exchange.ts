@@ -19,10 +19,11 @@ import { traceOf } from "./trace-context.ts";
 import type { ExchangeSpan } from "./tracing/exchange-span.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
 
-/** The router's two timeouts; their deadlines stand in the exchange, which is asked when time has passed. */
+/** The router's timeouts; their deadlines stand in the exchange, which is asked when time has passed. */
 export interface RouteTimeouts {
   onRouteTimeout(): void;
   onTryTimeout(): void;
+  onAttemptDuration(): void;
 }
 
 /**
@@ -55,6 +56,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   durationDeadlineMs = Infinity;
   routeDeadlineMs = Infinity;
   tryDeadlineMs = Infinity;
+  /** Of one attempt with its answer (the cluster's `max_stream_duration`). */
+  attemptDeadlineMs = Infinity;
   routeTimeouts: RouteTimeouts | undefined = undefined;
   /** Undefined: the connection manager does not trace. */
   span: ExchangeSpan | undefined = undefined;
@@ -134,6 +137,11 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.#connection.checkBy(atMs, this.now());
   }
 
+  setAttemptDeadline(atMs: number): void {
+    this.attemptDeadlineMs = atMs;
+    this.#connection.checkBy(atMs, this.now());
+  }
+
   /** A route's own limits replace those of the listener. */
   useRouteLimits(idleTimeoutMs: number | undefined, maxDurationMs: number | undefined): void {
     if (idleTimeoutMs !== undefined) this.idleLimitMs = idleTimeoutMs;
@@ -153,6 +161,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
       this.durationDeadlineMs,
       this.routeDeadlineMs,
       this.tryDeadlineMs,
+      this.attemptDeadlineMs,
     );
   }
 
@@ -336,6 +345,9 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     } else if (this.tryDeadlineMs <= now) {
       this.tryDeadlineMs = Infinity;
       this.routeTimeouts?.onTryTimeout();
+    } else if (this.attemptDeadlineMs <= now) {
+      this.attemptDeadlineMs = Infinity;
+      this.routeTimeouts?.onAttemptDuration();
     }
   }
 

@@ -1,8 +1,16 @@
 import { type Failure, failure, type Timer } from "@heddle/base";
 import { ResponseFlag, type TerminalFilter } from "@heddle/filter";
 import { HeaderMap, type RequestEncoder, RequestHead, type ResponseDecoder, type ResponseHead } from "@heddle/http";
-import type { Endpoint, ForwardAction, Outcome, SelectedRoute } from "@heddle/traffic";
+import {
+  type Endpoint,
+  type ForwardAction,
+  type Outcome,
+  portStart,
+  replaceAuthority,
+  type SelectedRoute,
+} from "@heddle/traffic";
 import type { HttpExchange, RouteTimeouts } from "../http/http-exchange.ts";
+import type { AttemptSpan } from "../http/tracing/exchange-span.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import type { H1PooledConnection } from "../upstream/pool/h1-connection.ts";
 import type { Pool, PoolWaiter } from "../upstream/pool/pool.ts";
@@ -10,6 +18,7 @@ import { isIdempotent } from "./idempotent.ts";
 import { RequestCopy } from "./request-copy.ts";
 import { RetryState } from "./retry-state.ts";
 import type { RouterConfig } from "./router-config.ts";
+import { takeSteering } from "./steering-headers.ts";
 
 /**
  * One exchange from its route to the end of its answer, over as many attempts as it takes.
@@ -30,7 +39,10 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   readonly #config: RouterConfig;
   #state: "start" | "waiting" | "sending" | "pausing" | "done" = "start";
   #route: SelectedRoute | undefined = undefined;
-  #forward: ForwardAction | undefined = undefined;
+  /** Of the whole exchange, retries included; 0: without end. */
+  #timeoutMs = 0;
+  /** The endpoint's name has taken the place of the request's host. */
+  #hostReplaced = false;
   /** Undefined: the route has no retry policy. */
   #retry: RetryState | undefined = undefined;
 
@@ -48,6 +60,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #pool: Pool | undefined = undefined;
   #connection: H1PooledConnection | undefined = undefined;
   #encoder: RequestEncoder | undefined = undefined;
+  #span: AttemptSpan | undefined = undefined;
   #replayed = false;
   #timer: Timer | undefined = undefined;
   #leavePicker: (() => void) | undefined = undefined;
@@ -220,6 +233,13 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (this.#responseBegun || !this.#retryAfter(TRY_TIMEOUT)) this.#fail(TRY_TIMEOUT);
   }
 
+  onAttemptDuration(): void {
+    if (this.#state !== "sending") return;
+    this.#cluster?.stats.rqMaxDuration.add();
+    this.#endAttempt(ATTEMPT_TOO_LONG);
+    if (this.#responseBegun || !this.#retryAfter(ATTEMPT_TOO_LONG)) this.#fail(ATTEMPT_TOO_LONG);
+  }
+
   // === the first attempt
 
   #begin(route: SelectedRoute, forward: ForwardAction): void {
@@ -229,15 +249,24 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       this.#noCluster(forward.clusterNotFoundResponseCode);
       return;
     }
-    this.#forward = forward;
-    if (route.retryPolicy !== undefined) this.#retry = new RetryState(route.retryPolicy);
+    this.#timeoutMs = forward.timeoutMs;
+    let { retryPolicy } = route;
+    // Only a caller inside may steer by headers, or a filter: the connection manager has taken them from others.
+    if (exchange.internal || exchange.chain.places.length > 0) {
+      const { respectExpectedRqTimeout } = this.#config;
+      const { headers } = exchange.request;
+      const steering = takeSteering(headers, forward.timeoutMs, retryPolicy, respectExpectedRqTimeout);
+      this.#timeoutMs = steering.timeoutMs;
+      retryPolicy = steering.retryPolicy;
+    }
+    if (retryPolicy !== undefined) this.#retry = new RetryState(retryPolicy);
     this.#cluster = cluster;
     exchange.routeTimeouts = this;
     if (forward.idleTimeoutMs !== undefined || forward.maxStreamDurationMs !== undefined) {
       exchange.useRouteLimits(forward.idleTimeoutMs, forward.maxStreamDurationMs);
     }
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
-    if (!this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout(forward);
+    if (!this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout();
     if (this.#requestComplete) this.#startRouteTimeout();
     this.#attempt();
   }
@@ -297,11 +326,13 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     }
     const { upstream } = this.#exchange;
     upstream.address = endpoint.key;
+    upstream.endpoint = endpoint;
     upstream.connectionReused = false;
     this.#endpoint = endpoint;
     this.#pickDone = done;
     endpoint.activeRequests++;
     cluster.stats.rqActive.add(1);
+    if (this.#exchange.span !== undefined) this.#span = this.#exchange.span.beginAttempt();
     const pool = cluster.pool(endpoint);
     // Where one pooled connection was stale others may be: a replay asks for one that is not.
     const idle = this.#replayed ? undefined : pool.takeIdle();
@@ -330,9 +361,12 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#cluster?.stats.rqTotal.add();
     this.#endpoint!.requests++; // an attempt that has a connection has one
     upstream.connectionReused = connection.reused;
+    upstream.connectionId = connection.connection.id;
     upstream.localAddress = connection.connection.localAddress;
     upstream.connectedMs = exchange.now() - exchange.startMs;
     if (this.#responsePaused) encoder.pauseResponse();
+    const maxStreamDurationMs = this.#cluster?.config.maxStreamDurationMs ?? 0;
+    if (maxStreamDurationMs > 0) exchange.setAttemptDeadline(exchange.now() + maxStreamDurationMs);
 
     const body = this.#copy?.length ?? 0;
     const complete = this.#requestComplete;
@@ -358,12 +392,23 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (route.virtualHostConfig.includeRequestAttemptCount) {
       request.headers.set("x-envoy-attempt-count", String(upstream.attempts));
     }
-    if (route.rewritesHostToEndpoint && this.#endpoint?.hostname) request.authority = this.#endpoint.hostname;
+    if (route.rewritesHostToEndpoint && this.#endpoint?.hostname) this.#replaceHost(route, this.#endpoint.hostname);
+    if (exchange.connectPort !== undefined && portStart(request.authority) === -1) {
+      request.authority = `${request.authority}:${exchange.connectPort}`;
+    }
     if (!exchange.hasUpstreamRequestHook) return request;
     const { method, scheme, authority, path, headers, httpVersion, upgrade } = request;
     const head = new RequestHead(method, scheme, authority, path, headers.clone(), httpVersion, upgrade);
     exchange.tellUpstreamRequest(head, upstream.attempts);
     return head;
+  }
+
+  /** What the host was before is told once, however many endpoints are tried. */
+  #replaceHost(route: SelectedRoute, hostname: string): void {
+    const { request } = this.#exchange;
+    if (this.#hostReplaced) request.authority = hostname;
+    else replaceAuthority(request, hostname, route.appendsForwardedHost, !this.#config.suppressEnvoyHeaders);
+    this.#hostReplaced = true;
   }
 
   /** Whether what is sent now might have to be sent again. */
@@ -382,6 +427,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       return;
     }
     const now = this.#exchange.now();
+    this.#exchange.upstream.sentMs = now - this.#exchange.startMs;
     if (this.#requestCompleteMs === -1) {
       this.#requestCompleteMs = now;
       this.#startRouteTimeout();
@@ -393,7 +439,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   /** The route's timeout runs from the end of the request; a tunnel has none (Envoy `RouteAction.timeout`). */
   #startRouteTimeout(): void {
     const exchange = this.#exchange;
-    const timeoutMs = this.#forward?.timeoutMs ?? 0;
+    const timeoutMs = this.#timeoutMs;
     if (timeoutMs === 0 || exchange.tunnel || exchange.routeDeadlineMs !== Infinity) return;
     exchange.setRouteDeadline(exchange.now() + timeoutMs);
   }
@@ -445,8 +491,11 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const exchange = this.#exchange;
     exchange.routeDeadlineMs = Infinity;
     exchange.tryDeadlineMs = Infinity;
+    exchange.attemptDeadlineMs = Infinity;
     const begun = this.#requestCompleteMs;
-    if (begun !== -1) this.#cluster?.stats.rqTime.record(exchange.now() - begun);
+    const now = exchange.now();
+    exchange.upstream.lastByteMs = now - exchange.startMs;
+    if (begun !== -1) this.#cluster?.stats.rqTime.record(now - begun);
     if (!this.#requestComplete) return; // `cancel` ends the attempt, or the other half of a tunnel
     this.#encoder = undefined;
     this.#endAttempt(undefined);
@@ -537,7 +586,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#exchange.reply({ status, body, headers, details: "direct_response" });
   }
 
-  #tellExpectedTimeout({ timeoutMs }: ForwardAction): void {
+  #tellExpectedTimeout(): void {
+    const timeoutMs = this.#timeoutMs;
     const perTryMs = this.#retry?.perTryTimeoutMs ?? 0;
     const expectedMs = perTryMs > 0 && (timeoutMs === 0 || perTryMs < timeoutMs) ? perTryMs : timeoutMs;
     if (expectedMs > 0) this.#exchange.request.headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
@@ -565,8 +615,15 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#endpoint = undefined;
     const cluster = this.#cluster!; // an attempt has one
     const encoder = this.#encoder;
+    const connection = this.#connection;
     this.#encoder = undefined;
     this.#connection = undefined;
+    this.#exchange.attemptDeadlineMs = Infinity;
+    if (connection !== undefined) {
+      const { upstream } = this.#exchange;
+      upstream.wireBytesSent = connection.wireBytesSent;
+      upstream.wireBytesReceived = connection.wireBytesReceived;
+    }
     endpoint.activeRequests--;
     if (reason === undefined || this.#responseComplete) endpoint.countAnswer(this.#status);
     else countFailure(endpoint, reason);
@@ -575,6 +632,10 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (encoder !== undefined) {
       cluster.stats.rqTxReset.add();
       encoder.reset(reason ?? NOT_WANTED);
+    }
+    if (this.#span !== undefined) {
+      this.#span.end(reason === undefined || this.#responseComplete ? this.#status : 0);
+      this.#span = undefined;
     }
     if (this.#state === "done") this.#retry?.release();
     const done = this.#pickDone;
@@ -614,5 +675,10 @@ const TRY_TIMEOUT = failure(
   "per-try-timeout",
   "upstream",
   "the upstream did not answer within the timeout per attempt",
+);
+const ATTEMPT_TOO_LONG = failure(
+  "upstream-max-duration",
+  "upstream",
+  "the exchange with the upstream lasted longer than the cluster allows",
 );
 const NOT_WANTED = failure("internal", "local", "the answer is not wanted any more");

@@ -15,7 +15,15 @@ export class ClusterStats {
   readonly cxIdleTimeout: Counter;
   readonly cxMaxRequests: Counter;
   readonly cxMaxDuration: Counter;
+  readonly cxHttp1Total: Counter;
+  readonly cxProtocolError: Counter;
+  readonly cxLengthMs: Histogram;
+  readonly cxDestroy: Counter;
+  readonly cxDestroyLocal: Counter;
   readonly cxDestroyRemote: Counter;
+  readonly cxDestroyWithActiveRq: Counter;
+  readonly cxDestroyLocalWithActiveRq: Counter;
+  readonly cxDestroyRemoteWithActiveRq: Counter;
   readonly cxConnectMs: Histogram;
   /** A TCP proxy has tried as often as it may (`max_connect_attempts`). */
   readonly cxConnectAttemptsExceeded: Counter;
@@ -28,6 +36,7 @@ export class ClusterStats {
   readonly rqCancelled: Counter;
   readonly rqTimeout: Counter;
   readonly rqPerTryTimeout: Counter;
+  readonly rqMaxDuration: Counter;
   readonly rqRxReset: Counter;
   readonly rqTxReset: Counter;
   readonly rqRetry: Counter;
@@ -55,6 +64,14 @@ export class ClusterStats {
     this.cxIdleTimeout = scope.counter("upstream_cx_idle_timeout");
     this.cxMaxRequests = scope.counter("upstream_cx_max_requests");
     this.cxMaxDuration = scope.counter("upstream_cx_max_duration_reached");
+    this.cxHttp1Total = scope.counter("upstream_cx_http1_total");
+    this.cxProtocolError = scope.counter("upstream_cx_protocol_error");
+    this.cxLengthMs = scope.histogram("upstream_cx_length_ms");
+    this.cxDestroy = scope.counter("upstream_cx_destroy");
+    this.cxDestroyLocal = scope.counter("upstream_cx_destroy_local");
+    this.cxDestroyWithActiveRq = scope.counter("upstream_cx_destroy_with_active_rq");
+    this.cxDestroyLocalWithActiveRq = scope.counter("upstream_cx_destroy_local_with_active_rq");
+    this.cxDestroyRemoteWithActiveRq = scope.counter("upstream_cx_destroy_remote_with_active_rq");
     this.cxDestroyRemote = scope.counter("upstream_cx_destroy_remote");
     this.cxConnectMs = scope.histogram("upstream_cx_connect_ms");
     this.cxConnectAttemptsExceeded = scope.counter("upstream_cx_connect_attempts_exceeded");
@@ -67,6 +84,7 @@ export class ClusterStats {
     this.rqCancelled = scope.counter("upstream_rq_cancelled");
     this.rqTimeout = scope.counter("upstream_rq_timeout");
     this.rqPerTryTimeout = scope.counter("upstream_rq_per_try_timeout");
+    this.rqMaxDuration = scope.counter("upstream_rq_max_duration_reached");
     this.rqRxReset = scope.counter("upstream_rq_rx_reset");
     this.rqTxReset = scope.counter("upstream_rq_tx_reset");
     this.rqRetry = scope.counter("upstream_rq_retry");
@@ -80,6 +98,16 @@ export class ClusterStats {
     this.membershipTotal = scope.gauge("membership_total");
     this.membershipHealthy = scope.gauge("membership_healthy");
     this.#rqByClass = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].map((name) => scope.counter(`upstream_rq_${name}`));
+  }
+
+  /** Counts the end of a connection: who ended it, and whether a request was under way. */
+  countEnd(remote: boolean, active: boolean, lengthMs: number): void {
+    this.cxLengthMs.record(lengthMs);
+    this.cxDestroy.add();
+    (remote ? this.cxDestroyRemote : this.cxDestroyLocal).add();
+    if (!active) return;
+    this.cxDestroyWithActiveRq.add();
+    (remote ? this.cxDestroyRemoteWithActiveRq : this.cxDestroyLocalWithActiveRq).add();
   }
 
   /** Counts an answer that goes downstream, whether the upstream gave it or we did in its place. */

@@ -1,6 +1,6 @@
 import { failure, type Json } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
-import type { RequestHead } from "@heddle/http";
+import { defaultHttpLimits, type RequestHead } from "@heddle/http";
 import {
   type Address,
   addressKey,
@@ -56,7 +56,13 @@ export class Cluster {
       keepAliveDelayMs: config.tcpKeepalive === undefined ? undefined : config.tcpKeepalive.idleSeconds * 1000,
       idleTimeoutMs: config.idleTimeoutMs,
       maxConnectionDurationMs: config.maxConnectionDurationMs,
+      maxConnectionDurationJitterPercent: config.maxConnectionDurationJitterPercent,
       maxRequestsPerConnection: config.maxRequestsPerConnection,
+      limits: {
+        ...defaultHttpLimits,
+        maxHeadBytes: config.maxResponseHeadersKb * 1024,
+        maxHeaderCount: config.maxHeadersCount,
+      },
     };
   }
 

@@ -2,6 +2,7 @@ import { callbackTimer, type Failure, failure, type WheelTimer } from "@heddle/b
 import {
   type ClientConnectionEvents,
   H1ClientConnection,
+  type HttpLimits,
   type RequestEncoder,
   type ResponseDecoder,
 } from "@heddle/http";
@@ -28,19 +29,30 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   #timerAtMs = 0;
   #bytesBefore = 0;
   #gone = false;
+  /** The upstream has sent FIN. */
+  #peerEnded = false;
+  /** The connection broke while it carried an exchange. */
+  #wasActive = false;
   /** Whether the circuit breaker's count of connections has it. */
   readonly counted: boolean;
   /** The exchange that it carries, or carried last, was not its first. */
   reused = false;
 
   /** `maxDurationMs`: 0 is without end. `past`: of a connection that was another worker's. */
-  constructor(connection: Connection, pool: Pool, counted: boolean, maxDurationMs: number, past?: ConnectionPast) {
+  constructor(
+    connection: Connection,
+    pool: Pool,
+    counted: boolean,
+    maxDurationMs: number,
+    limits: HttpLimits,
+    past?: ConnectionPast,
+  ) {
     this.connection = connection;
     this.#past = past;
     this.#startedMs = pool.env.clock.now() - (past?.ageMs ?? 0);
     this.#pool = pool;
     this.counted = counted;
-    this.#client = new H1ClientConnection(connection, this);
+    this.#client = new H1ClientConnection(connection, this, { limits });
     this.#idleTimer = callbackTimer(() => this.#checkIdle());
     if (maxDurationMs > 0) {
       this.#durationTimer = callbackTimer(() => this.#tooOld());
@@ -134,7 +146,8 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   }
 
   onEnd(): void {
-    if (!this.#gone) this.#pool.stats.cxDestroyRemote.add();
+    this.#peerEnded = true;
+    this.#wasActive = this.active;
     this.#client.receiveEnd();
   }
 
@@ -144,13 +157,19 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
 
   /** The codec is done with the connection, or the transport is gone; for the codec the latter includes the former. */
   onClose(cause: Failure | undefined): void {
+    this.#wasActive ||= this.active;
     this.#client.transportClosed(connectionLost(cause));
-    this.#end();
+    this.#end(cause);
   }
 
-  #end(): void {
+  #end(cause: Failure | undefined): void {
     if (this.#gone) return;
     this.#gone = true;
+    const { stats, env } = this.#pool;
+    const isProtocol = cause?.kind === "upstream-protocol-error";
+    if (isProtocol) stats.cxProtocolError.add();
+    const isRemote = this.#peerEnded || (cause?.side === "upstream" && !isProtocol);
+    stats.countEnd(isRemote, this.#wasActive, env.clock.now() - this.#startedMs);
     this.#cancelTimers();
     this.connection.destroy();
     this.#pool.lost(this);

@@ -99,6 +99,111 @@ describe("a pool", () => {
     });
   });
 
+  test("a connection's age has a limit of its own where there is jitter", () => {
+    const cluster = clusterConfig("app", {
+      maxConnectionDurationMs: 1000,
+      maxConnectionDurationJitterPercent: 50,
+      idleTimeoutMs: 0,
+    });
+    for (const [random, atMs] of [
+      [0, 1000],
+      [5000, 1250],
+      [9999, 1499],
+    ] as const) {
+      withHarness({ clusters: [cluster] }, (harness) => {
+        harness.random = random;
+        burst(harness, 1);
+        harness.random = 0;
+        harness.advance(atMs - 10);
+        assert.equal(harness.upstream().closed, false, `${random}`);
+        harness.advance(20);
+        assert.equal(harness.upstream().closed, true, `${random}`);
+        assert.equal(harness.value("cluster.upstream_cx_max_duration_reached"), 1);
+      });
+    }
+  });
+
+  test("an age that is reached while a request is under way ends the connection behind its answer", () => {
+    withHarness({ clusters: [clusterConfig("app", { maxConnectionDurationMs: 1000 })] }, (harness) => {
+      const client = harness.connect();
+      client.send(GET);
+      harness.advance(3000);
+      assert.equal(harness.upstream().closed, false);
+      harness.upstream().send(OK);
+      harness.run();
+      assert.match(client.take(), /ok$/);
+      assert.equal(harness.upstream().closed, true);
+    });
+  });
+
+  test("the end of a connection is counted by who ended it, and whether it broke a request", () => {
+    withHarness({}, (harness) => {
+      const counts = (): number[] =>
+        ["", "_local", "_remote", "_with_active_rq", "_local_with_active_rq", "_remote_with_active_rq"].map((suffix) =>
+          harness.value(`cluster.upstream_cx_destroy${suffix}`),
+        );
+      burst(harness, 1);
+      harness.upstream().sendEnd();
+      harness.run();
+      assert.deepEqual(counts(), [1, 0, 1, 0, 0, 0]);
+      burst(harness, 1);
+      harness.advance(5000);
+      assert.deepEqual(counts(), [2, 1, 1, 0, 0, 0], "idle for too long");
+      harness.connect().send(GET);
+      harness.run();
+      harness.upstream(2).break();
+      harness.run();
+      assert.deepEqual(counts(), [3, 1, 2, 1, 0, 1]);
+      harness.connect().send(GET);
+      harness.run();
+      harness.upstream(3).send("HTTP/1.1 nonsense\r\n\r\n");
+      harness.run();
+      assert.equal(harness.value("cluster.upstream_cx_protocol_error"), 1);
+      assert.equal(harness.value("cluster.upstream_cx_http1_total"), 4);
+    });
+  });
+
+  test("an upstream that half-closes behind its answer has given it, and the connection is not used again", () => {
+    withHarness({}, (harness) => {
+      const client = harness.connect();
+      client.send(GET);
+      harness.run();
+      harness.upstream().send(OK);
+      harness.upstream().sendEnd();
+      harness.run();
+      assert.match(client.take(), /^HTTP\/1\.1 200 .*ok$/s);
+      client.send(GET);
+      harness.run();
+      assert.equal(harness.upstreams.length, 2);
+    });
+  });
+
+  test("an answer before the request was whole is passed on, and its connection is not used again", () => {
+    withHarness({}, (harness) => {
+      const client = harness.connect();
+      client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf ");
+      harness.run();
+      harness.upstream().send("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+      harness.run();
+      assert.match(client.take(), /^HTTP\/1\.1 403 .*no$/s);
+      assert.equal(harness.upstream().closed, true);
+      assert.equal(harness.value("http.downstream_rq_response_before_rq_complete"), 1);
+      client.send("whole");
+      client.send(GET);
+      harness.run();
+      assert.match(harness.upstream(1).take(), /^GET /, "what was left of the request went nowhere");
+    });
+  });
+
+  test("HTTP/1.0 is kept only where it says so", () => {
+    withHarness({}, (harness) => {
+      burst(harness, 1, "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok");
+      assert.equal(harness.upstream().closed, true);
+      burst(harness, 1, "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok");
+      assert.equal(harness.upstream(1).closed, false);
+    });
+  });
+
   test("a failed dial fails the request that came first; the others wait for theirs", () => {
     withHarness({}, (harness) => {
       harness.dialFailures.push(failure("connect-timeout", "upstream", "timed out", "safe"));

@@ -1,4 +1,5 @@
 import { type Failure, failure, type Json } from "@heddle/base";
+import type { HttpLimits } from "@heddle/http";
 import type { Connection, Dialling } from "@heddle/net";
 import type { CircuitBreaker, Endpoint } from "@heddle/traffic";
 import type { ClusterStats } from "../cluster-stats.ts";
@@ -8,6 +9,7 @@ import { idleLimitMs } from "./idle-limit.ts";
 import { type ConnectionIdentity, poolKey } from "./pool-key.ts";
 import type {
   ConnectionGiver,
+  ConnectionPast,
   ConnectionTaker,
   GivenConnection,
   OfferedConnection,
@@ -26,7 +28,11 @@ export interface PoolOptions extends UpstreamDialOptions {
   /** Undefined: the pool's own rule; 0: without end. */
   readonly idleTimeoutMs: number | undefined;
   readonly maxConnectionDurationMs: number;
+  /** Of the duration; each connection gets up to that much more. */
+  readonly maxConnectionDurationJitterPercent: number;
   readonly maxRequestsPerConnection: number;
+  /** Of responses. */
+  readonly limits: HttpLimits;
   /** The cluster's name where workers share its connections to endpoints. */
   readonly sharedAs?: string;
 }
@@ -204,14 +210,14 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   onOffer(offer: OfferedConnection, late: boolean): void {
     if (!late) this.#asking--;
     const { past } = offer;
-    const { highWatermarkBytes, maxConnectionDurationMs } = this.#options;
+    const { highWatermarkBytes } = this.#options;
     if (past.counted) this.#breaker.acquireMovedConnection(); // first, so that the sum is never too low
     const connection = offer.adopt(highWatermarkBytes);
     if (connection === undefined) {
       if (past.counted) this.#breaker.releaseConnection();
     } else {
       this.stats.cxHandedOver.add();
-      const pooled = new H1PooledConnection(connection, this, past.counted, maxConnectionDurationMs, past);
+      const pooled = this.#pooled(connection, past.counted, past);
       this.#add(pooled);
       const waiter = this.#nextWaiter(false);
       if (waiter !== undefined) waiter.onConnection(pooled);
@@ -226,6 +232,13 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     this.#asking--;
     this.#dialForWaiters(false);
     this.#tellIfEmpty();
+  }
+
+  #pooled(connection: Connection, counted: boolean, past?: ConnectionPast): H1PooledConnection {
+    const { maxConnectionDurationMs: atLeastMs, maxConnectionDurationJitterPercent: jitter, limits } = this.#options;
+    const spread = jitter === 0 ? 0 : (this.env.random() % 10_000) / 10_000;
+    const maxDurationMs = atLeastMs * (1 + (jitter / 100) * spread);
+    return new H1PooledConnection(connection, this, counted, maxDurationMs, limits, past);
   }
 
   #keep(connection: H1PooledConnection, limitMs: number): void {
@@ -284,8 +297,9 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   }
 
   #connected(connection: Connection, counted: boolean): void {
-    const pooled = new H1PooledConnection(connection, this, counted, this.#options.maxConnectionDurationMs);
+    const pooled = this.#pooled(connection, counted);
     this.stats.cxTotal.add();
+    this.stats.cxHttp1Total.add();
     this.endpoint.connections++;
     this.#add(pooled);
     const waiter = this.#nextWaiter();
