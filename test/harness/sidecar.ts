@@ -14,6 +14,8 @@ export interface SidecarOptions {
   readonly drainTimeS?: number;
   /** Where relative paths of filter modules begin, and the bootstrap is written. By default a fresh folder. */
   readonly folder?: string;
+  /** Of Node, before the program: `--inspect=127.0.0.1:0`. */
+  readonly nodeFlags?: readonly string[];
   /** Lines of level error that this test provokes. Any other fails it when the sidecar ends. */
   readonly expectedErrors?: RegExp;
 }
@@ -134,11 +136,11 @@ const ERROR_LINE = /^\S+ error /;
 
 /** Starts the program from source; it ends, and is checked, when its owner does. Does not wait until it is ready. */
 export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOptions = {}): SidecarProcess {
-  const { concurrency = 1, drainTimeS = 1, folder = scratchFolder(owner), expectedErrors } = options;
+  const { concurrency = 1, drainTimeS = 1, folder = scratchFolder(owner), nodeFlags = [], expectedErrors } = options;
   const file = join(folder, "bootstrap.json");
   writeFileSync(file, JSON.stringify(bootstrap, null, 2));
   const flags = ["--concurrency", concurrency, "--drain-time-s", drainTimeS, "--admin-address", "127.0.0.1:0"];
-  const child = spawn(process.execPath, [...PROGRAM, "-c", file, ...flags.map(String)], {
+  const child = spawn(process.execPath, [...nodeFlags, ...PROGRAM, "-c", file, ...flags.map(String)], {
     cwd: projectRoot,
     stdio: ["ignore", "ignore", "pipe"],
   });
