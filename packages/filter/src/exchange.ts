@@ -79,6 +79,8 @@ export interface DownstreamInfo {
   readonly filterChain: string;
 }
 
+  /** The connection lies in a tunnel that this listener has ended. */
+  readonly inTunnel?: true;
 export interface UpstreamInfo {
   readonly cluster: string;
   readonly address: string; // "ip:port", or the path of a Unix socket; "" before one was chosen

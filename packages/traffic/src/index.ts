@@ -114,3 +114,4 @@ export type {
 export { compileRouteConfiguration, RouteTable } from "./route/route-table.ts";
 export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
 export type { TypedConfig } from "./typed-config.ts";
+  RouteUpgrade,

@@ -17,11 +17,31 @@ export interface OutboundOptions {
 
 /** Takes the application's own calls, on loopback, and routes them by Host. */
 export function outboundListener({ port, accessLog }: OutboundOptions): ListenerConfig {
+  const manager = connectionManager(OUTBOUND_LISTENER, accessLog);
   return listener(OUTBOUND_LISTENER, [{ type: "socket", address: "127.0.0.1", port }], {
-    ...connectionManager(OUTBOUND_LISTENER, accessLog),
+    ...manager,
     routes: { type: "rds", routeConfigName: OUTBOUND_ROUTES },
+    upgradeConfigs: [...manager.upgradeConfigs, SERVED_TUNNEL],
   });
 }
+
+/** Clients that tunnel even plain HTTP through their proxy, as Node's `fetch` does, are routed as all others. */
+const SERVED_TUNNEL: HttpConnectionManagerConfig["upgradeConfigs"][number] = {
+  upgradeType: "connect",
+  enabled: true,
+  filters: [
+    {
+      name: "heddle.filters.http.serve_tunnel",
+      config: {
+        name: "heddle.filters.http.serve_tunnel",
+        type: "heddle.filters.http.v1.ServeTunnel",
+        config: {},
+      },
+      disabled: false,
+      optional: true, // an Envoy in the sidecar's place has no such filter, and shall take the rest
+    },
+  ],
+};
 
 /**
  * What a client that dials services by itself (gRPC) gets of a listener: the same routes, and nowhere to listen. gRPC

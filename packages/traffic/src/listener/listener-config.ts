@@ -130,6 +130,8 @@ export interface UpgradeConfig {
 }
 
 export interface AccessLogConfig {
+  /** Whoever does not have it leaves it out. Said only to others: what was read here is there. */
+  readonly optional?: true;
   readonly name: string;
   readonly sink:
     | { readonly type: "file"; readonly path: string }

@@ -67,11 +67,24 @@ export function rewrittenHost(head: RequestHead, rewrite: ForwardAction["hostRew
   }
 }
 
-/** Replaces the authority; with `appendForwarded` the old one goes to the end of `x-forwarded-host`. */
-export function replaceAuthority(head: RequestHead, authority: string, appendForwarded: boolean): void {
-  if (appendForwarded && head.authority !== "") {
-    const before = head.headers.joined("x-forwarded-host");
-    head.headers.set("x-forwarded-host", before === undefined ? head.authority : `${before},${head.authority}`);
+/**
+ * Replaces the authority. With `appendForwarded` the old one goes to the end of `x-forwarded-host`, unless it stands there
+ * already; with `keepOriginal` it goes to `x-envoy-original-host`.
+ */
+export function replaceAuthority(
+  head: RequestHead,
+  authority: string,
+  appendForwarded: boolean,
+  keepOriginal: boolean,
+): void {
+  const { authority: old, headers } = head;
+  if (appendForwarded && old !== "") {
+    const before = headers.joined("x-forwarded-host");
+    if (before === undefined) headers.append("x-forwarded-host", old);
+    else if (before.slice(before.lastIndexOf(",") + 1).trim() !== old) {
+      headers.set("x-forwarded-host", `${before},${old}`);
+    }
   }
+  if (keepOriginal) headers.set("x-envoy-original-host", old);
   head.authority = authority;
 }

@@ -90,7 +90,15 @@ export interface ForwardAction {
   readonly idleTimeoutMs: number | undefined;
   readonly maxStreamDurationMs: number | undefined;
   readonly retryPolicy: RetryPolicy | undefined;
-  readonly upgradeConfigs: readonly { readonly upgradeType: string; readonly enabled: boolean }[];
+  readonly upgradeConfigs: readonly RouteUpgrade[];
+}
+
+export interface RouteUpgrade {
+  /** Lower case: "websocket", "connect". */
+  readonly upgradeType: string;
+  readonly enabled: boolean;
+  /** CONNECT alone: what comes in the tunnel goes to the cluster as it is (`connect_config`). Left out: CONNECT goes on. */
+  readonly terminates?: true;
 }
 
 export interface WeightedCluster extends HeaderMutations {

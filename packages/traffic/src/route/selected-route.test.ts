@@ -172,6 +172,7 @@ describe("rewrite", () => {
     const literal = rewritten("/", { hostRewrite: { type: "literal", value: "new" }, appendXForwardedHost: true });
     assert.equal(literal.authority, "new");
     assert.equal(literal.headers.get("x-forwarded-host"), "old:80");
+    assert.equal(literal.headers.get("x-envoy-original-host"), "old:80");
     assert.equal(rewritten("/", { hostRewrite: { type: "header", header: "X-Host" } }).authority, "from-header");
     assert.equal(rewritten("/", { hostRewrite: { type: "header", header: "none" } }).authority, "old:80");
     assert.equal(rewritten("/", { hostRewrite: { type: "auto" } }).authority, "old:80", "the endpoint decides later");

@@ -155,6 +155,11 @@ export class SelectedRoute {
     this.#hostRewrite = hostRewriteOf(this.#forward, weighted);
   }
 
+  /** `append_x_forwarded_host` */
+  get appendsForwardedHost(): boolean {
+    return this.#forward?.appendXForwardedHost === true;
+  }
+
   /** Whether the authority shall become the hostname of the endpoint that is picked (`auto_host_rewrite`). */
   get rewritesHostToEndpoint(): boolean {
     return this.#hostRewrite.type === "auto";
@@ -166,16 +171,16 @@ export class SelectedRoute {
   }
 
   /**
-   * Makes the request what the upstream shall see: headers, host, path, in Envoy's order. With `keepOriginalPath` the old
-   * target goes to `x-envoy-original-path` when it changes.
+   * Makes the request what the upstream shall see: headers, host, path, in Envoy's order. With `keepOriginal` the old host
+   * and target go to `x-envoy-original-host` and `x-envoy-original-path` when they change.
    */
-  finalizeRequest(head: RequestHead, context: HeaderFormatContext, keepOriginalPath: boolean): void {
+  finalizeRequest(head: RequestHead, context: HeaderFormatContext, keepOriginal: boolean): void {
     for (const mutation of this.parts.requestMutations) mutation.apply(head.headers, context);
     const host = rewrittenHost(head, this.#hostRewrite);
-    if (host !== undefined) replaceAuthority(head, host, this.#forward?.appendXForwardedHost === true);
+    if (host !== undefined) replaceAuthority(head, host, this.appendsForwardedHost, keepOriginal);
     const target = this.rewrittenTarget(head);
     if (target === head.path) return;
-    if (keepOriginalPath) head.headers.set("x-envoy-original-path", head.path);
+    if (keepOriginal) head.headers.set("x-envoy-original-path", head.path);
     head.path = target;
   }
 

@@ -29,7 +29,11 @@ const ROOTS = [
 ];
 
 /** HTTP filters read their configuration themselves, from JSON. */
-const READ_BY_FILTERS = ["envoy.extensions.filters.http.router.v3.Router", "heddle.filters.http.v1.Module"];
+const READ_BY_FILTERS = [
+  "envoy.extensions.filters.http.router.v3.Router",
+  "heddle.filters.http.v1.Module",
+  "heddle.filters.http.v1.ServeTunnel",
+];
 
 /** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */
 const SOURCES = readdirSync(import.meta.dirname)

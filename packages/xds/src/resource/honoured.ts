@@ -312,7 +312,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   // HTTP filters, which read their configuration themselves
 
   "envoy.extensions.filters.http.router.v3.Router": {
-    honoured: "suppress_envoy_headers",
+    honoured: "suppress_envoy_headers respect_expected_rq_timeout",
     refused: { upstream_http_filters: "upstream filters are not supported" },
     reported: {
       dynamic_stats: { note: "statistics are made when the configuration changes", unless: true },
@@ -320,7 +320,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       upstream_log: "only the connection manager writes access logs",
       upstream_log_options: "only the connection manager writes access logs",
       strict_check_headers: "x-envoy headers that make no sense are passed over",
-      respect_expected_rq_timeout: "x-envoy-expected-rq-timeout-ms does not change the route's timeout",
       suppress_grpc_request_failure_code_stats: NO_EFFECT,
     },
   },
@@ -447,13 +446,21 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.route.v3.RouteAction.UpgradeConfig": {
-    honoured: "upgrade_type enabled",
-    refused: { connect_config: LATER },
+    honoured: "upgrade_type enabled connect_config",
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig": {
+    honoured: "",
+    refused: {
+      proxy_protocol_config: LATER,
+      allow_post: { note: "only CONNECT opens a tunnel", unless: false },
+    },
     unknownFields: "refused",
   },
   "envoy.config.route.v3.RouteAction.MaxStreamDuration": {
     honoured: "max_stream_duration",
     reported: {
+  "heddle.filters.http.v1.ServeTunnel": { honoured: "" },
       grpc_timeout_header_max: "grpc-timeout does not change the route's timeout",
       grpc_timeout_header_offset: "grpc-timeout does not change the route's timeout",
     },

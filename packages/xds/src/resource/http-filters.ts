@@ -93,6 +93,7 @@ export function encodeHttpFilters(filters: readonly HttpFilterConfig[]): readonl
     filters.map((filter) => ({
       name: filter.name,
       typed_config: anyJson(filter.config),
+      is_optional: filter.optional,
       disabled: unless(false, filter.disabled),
     })),
   );

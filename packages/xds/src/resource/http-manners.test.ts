@@ -86,14 +86,14 @@ test("ways to find the client's address are read in their order, and a status th
     original_ip_detection_extensions: [
       extension({ "@type": XFF, xff_num_trusted_hops: 2 }),
       extension({ "@type": CUSTOM_HEADER, header_name: "x-a", allow_extension_to_set_address_as_trusted: true }),
-      extension(reject(451)),
+      extension(reject(429)),
       extension(reject(200)),
     ],
   });
   assert.deepEqual(manners.originalIpDetection, [
     { type: "xff", trustedHops: 2 },
     { type: "custom-header", header: "x-a", trusted: true, rejectStatus: undefined },
-    { type: "custom-header", header: "x-client", trusted: false, rejectStatus: 451 },
+    { type: "custom-header", header: "x-client", trusted: false, rejectStatus: 429 },
     { type: "custom-header", header: "x-client", trusted: false, rejectStatus: 403 },
   ]);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HttpConnectionManagerConfig, ListenerConfig } from "@heddle/traffic";
+import { defaultManners, type HttpConnectionManagerConfig, type ListenerConfig } from "@heddle/traffic";
 import { encodeApiListener, makeListenerType } from "./listener.ts";
 import { accept, errorsOf, httpFilters, MANAGER, MODULE, ROUTER, reportsOf } from "./testing.ts";
 
@@ -93,6 +93,7 @@ test("what is not set in a connection manager has Envoy's default", () => {
     headersWithUnderscoresAction: "ALLOW",
   });
 });
+    manners: defaultManners,
 
 test("every honoured field of a connection manager is read", () => {
   const manager = managerOf(
@@ -173,6 +174,7 @@ test("every honoured field of a connection manager is read", () => {
   });
 });
 
+    manners: defaultManners, // their own test sets them
 test("every honoured field of a listener and of its chains is read", () => {
   const json = withManager(
     {},

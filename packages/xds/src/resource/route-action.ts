@@ -1,6 +1,5 @@
 import { Buffer } from "node:buffer";
 import type { ForwardAction, RedirectAction, RouteAction, WeightedCluster } from "@heddle/traffic";
-import { decodeDataSource } from "./access-log.ts";
 import { durationIfSet, durationUnless, type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeHeaderMutations, encodeHeaderMutations } from "./header-mutations.ts";
@@ -8,6 +7,7 @@ import type { HttpFilterRegistry } from "./http-filters.ts";
 import { decodePerFilterConfig, encodePerFilterConfig } from "./per-filter-config.ts";
 import { decodeRetryPolicy, encodeRetryPolicy } from "./retry-policy.ts";
 import { decodeRegexRewrite, encodeRegexRewrite } from "./string-matcher.ts";
+import { decodeDataSource } from "./substitution-format.ts";
 
 /** What a route needs of the configuration around it. */
 export interface RouteContext {
@@ -69,8 +69,20 @@ function decodeForward(fields: Fields, context: RouteContext): ForwardAction {
     idleTimeoutMs: fields.durationMs("idle_timeout", undefined),
     maxStreamDurationMs: maxStream?.durationMs("max_stream_duration", undefined),
     retryPolicy: decodeRetryPolicy(fields.message("retry_policy")),
-    upgradeConfigs: decodeUpgrades(fields),
+    upgradeConfigs: decodeRouteUpgrades(fields),
   };
+}
+
+/** As on a connection manager; on a route CONNECT may also say where its tunnel ends. */
+function decodeRouteUpgrades(fields: Fields): ForwardAction["upgradeConfigs"] {
+  const upgrades = fields.messages("upgrade_configs");
+  return decodeUpgrades(fields).map((upgrade, index) => {
+    const own = upgrades[index]!; // as many
+    if (own.message("connect_config") === undefined) return upgrade;
+    // Envoy refuses it, too.
+    if (upgrade.upgradeType !== "connect") own.fail("connect_config", 'is for the upgrade type "CONNECT" alone');
+    return { ...upgrade, terminates: true };
+  });
 }
 
 /** `upgrade_configs` of a route or of a connection manager. */
@@ -86,7 +98,11 @@ export function decodeUpgrades(fields: Fields): ForwardAction["upgradeConfigs"] 
 
 export function encodeUpgrades(upgrades: ForwardAction["upgradeConfigs"]): readonly LooseJsonObject[] | undefined {
   return list(
-    upgrades.map((upgrade) => ({ upgrade_type: upgrade.upgradeType, enabled: unless(true, upgrade.enabled) })),
+    upgrades.map((upgrade) => ({
+      upgrade_type: upgrade.upgradeType,
+      enabled: unless(true, upgrade.enabled),
+      connect_config: upgrade.terminates === true ? {} : undefined,
+    })),
   );
 }
 

@@ -1,6 +1,7 @@
 import { type Json, ok } from "@heddle/base";
 import type { ChainExchange, HttpFilterType } from "@heddle/filter";
 import { HttpExchange } from "../http/http-exchange.ts";
+import { ConnectTunnel, terminatesConnect } from "../route/connect-tunnel.ts";
 import { Router } from "../route/router.ts";
 import type { RouterConfig } from "../route/router-config.ts";
 
@@ -9,11 +10,17 @@ export const routerType: HttpFilterType<RouterConfig> = {
   name: "envoy.filters.http.router",
   configType: "envoy.extensions.filters.http.router.v3.Router",
   terminal: true,
-  parse: (config) => ok({ suppressEnvoyHeaders: flag(config, "suppressEnvoyHeaders") }),
+  parse: (config) =>
+    ok({
+      suppressEnvoyHeaders: flag(config, "suppressEnvoyHeaders"),
+      respectExpectedRqTimeout: flag(config, "respectExpectedRqTimeout"),
+    }),
   create: (config) => ({
     create: () => ({}),
     createTerminal(exchange: ChainExchange) {
       if (!(exchange instanceof HttpExchange)) throw new TypeError("the router needs an exchange of the sidecar");
+      const route = exchange.request.method === "CONNECT" ? exchange.selectedRoute : undefined;
+      if (route !== undefined && terminatesConnect(route)) return new ConnectTunnel(exchange, route);
       return new Router(exchange, config);
     },
   }),

@@ -79,6 +79,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#codec.drain();
     this.#watchForEnd();
   }
+    this.#exchange?.inside?.drain();
 
   /**
    * Carries one more exchange if none is open, since the client may be sending it; its answer tells that it is the last.

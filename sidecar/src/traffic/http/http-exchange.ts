@@ -1,4 +1,4 @@
-import { type Failure, failure, type Result, type Timer } from "@heddle/base";
+import { type Drainable, type Failure, failure, type Result, type Timer } from "@heddle/base";
 import {
   type Cancellable,
   ChainExchange,
@@ -43,6 +43,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   /** What was taken off the target of a CONNECT by `strip_…_host_port`. */
   connectPort: string | undefined = undefined;
   readonly #connection: HttpConnection;
+  /** The connection that its tunnel carries, where the tunnel ends here. */
+  inside: Drainable | undefined = undefined;
   readonly #encoder: ResponseEncoder;
   /** Asks for a tunnel, and may. */
   #isUpgrade = false;

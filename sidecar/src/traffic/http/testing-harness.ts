@@ -13,6 +13,7 @@ import { buildRuntime, takeOver } from "../build/build-runtime.ts";
 import { emptyRuntime, type Runtime, type RuntimeInput } from "../build/runtime.ts";
 import { routerType } from "../filter/router-type.ts";
 import type { EndedConnection } from "../listener/connection-logger.ts";
+import { serveTunnelType } from "../filter/serve-tunnel-type.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../listener/serving-state.ts";
 import type { ConnectionIdentity } from "../upstream/pool/pool-key.ts";
 import { DateHeader } from "./date-header.ts";
@@ -23,7 +24,15 @@ import { clusterConfig, endpointsConfig, managerConfig, routeTo } from "./testin
 import { MemoryConnection } from "./testing-connection.ts";
 import { MemoryLog, MemoryMetrics } from "./testing-telemetry.ts";
 
-export { clusterConfig, endpointsConfig, retryPolicy, routeEntry, routesOf, routeTo } from "./testing-config.ts";
+export {
+  clusterConfig,
+  endpointsConfig,
+  managerConfig,
+  retryPolicy,
+  routeEntry,
+  routesOf,
+  routeTo,
+} from "./testing-config.ts";
 export { MemoryConnection } from "./testing-connection.ts";
 
 /*
@@ -90,6 +99,7 @@ export class Harness {
       filters: new HttpFilterRegistry([
         routerType,
         ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
+        serveTunnelType,
       ]),
       makeAccessLogger: () => ({ log: (exchange) => void this.logged.push(exchange) }),
       makeConnectionLogger: () => ({ log: (connection) => void this.loggedConnections.push(connection) }),

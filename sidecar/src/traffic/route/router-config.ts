@@ -2,4 +2,6 @@
 export interface RouterConfig {
   /** Adds no `x-envoy-*` field to requests and answers. */
   readonly suppressEnvoyHeaders: boolean;
+  /** The time that a sidecar before us expects to wait counts for the route's timeout. */
+  readonly respectExpectedRqTimeout: boolean;
 }
