@@ -1,4 +1,5 @@
 import { type Command, UsageError } from "./command.ts";
+import { check } from "./commands/check.ts";
 import { runProgram } from "./commands/run-program.ts";
 import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
@@ -7,6 +8,7 @@ import { versionText } from "./version.ts";
 const COMMANDS: readonly Command[] = [
   up,
   status,
+  check,
   runProgram(
     "control-plane",
     "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",
@@ -57,5 +59,6 @@ function overview(): string {
     ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
     "heddle COMMAND --help tells of one command, heddle --version of this installation.",
+    "Ends with 0 when all is well, 1 when something is wrong, 2 when the command line is.",
   ].join("\n");
 }

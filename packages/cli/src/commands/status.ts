@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { type Command, usageErrorOf } from "../command.ts";
+import { colourOf, type Paint } from "../paint.ts";
 import { type NodeReport, readStatus, type StatusReport, troubles } from "../status.ts";
 import { formatTable } from "../up/table.ts";
 
@@ -30,7 +31,8 @@ export const status: Command = {
       console.error(report.error);
       return 2;
     }
-    console.log(values.json === true ? JSON.stringify(report.value, null, 2) : formatStatus(report.value));
+    const paint = colourOf(process.stdout, process.env);
+    console.log(values.json === true ? JSON.stringify(report.value, null, 2) : formatStatus(report.value, paint));
     return troubles(report.value).length === 0 ? 0 : 1;
   },
 };
@@ -46,7 +48,7 @@ function parse(args: readonly string[]) {
   }
 }
 
-export function formatStatus(report: StatusReport): string {
+export function formatStatus(report: StatusReport, paint: Paint = (_, text) => text): string {
   const wrong = troubles(report);
   const unhonoured = report.nodes.flatMap((node) =>
     (node.unhonoured ?? []).map(({ resource, path, note }) => `  ${node.id}: ${resource}: ${path}: ${note}`),
@@ -57,8 +59,13 @@ export function formatStatus(report: StatusReport): string {
       : formatTable(report.nodes.map(rowOf), ["NODE", "CLUSTER", "SINCE", "XDS", "ACCEPTED", "REFUSED"]),
     ...(unhonoured.length === 0 ? [] : ["", "accepted, and without effect there:", ...unhonoured]),
     "",
-    ...(wrong.length === 0 ? ["nothing is wrong"] : wrong),
+    ...(wrong.length === 0 ? [paint("green", "nothing is wrong")] : wrong.map((line) => painted(line, paint))),
   ].join("\n");
+}
+
+/** "error: …" and "warning: …" with the word in its colour. */
+function painted(line: string, paint: Paint): string {
+  return line.replace(/^(error|warning)/, (word) => paint(word === "error" ? "red" : "yellow", word));
 }
 
 function rowOf(node: NodeReport): readonly string[] {
