@@ -31,6 +31,14 @@ export class MetricsRegistry {
   readonly #threads = new Map<number, ThreadTable>();
   /** Counters and histograms of threads that are gone. */
   readonly #kept = new Map<string, Total>();
+  readonly #accepts: ((name: string, labels: Labels) => boolean) | undefined;
+  /** Series that nobody wants to see. */
+  readonly #unwanted = new Set<string>();
+
+  /** `accepts`: whether a series is shown (Envoy's `stats_matcher`). Asked once for each. */
+  constructor(accepts?: (name: string, labels: Labels) => boolean) {
+    this.#accepts = accepts;
+  }
 
   /** Applies a message of that thread. Threads are numbered by the caller; a replaced worker is a new thread. */
   receive(thread: number, message: MetricsMessage): void {
@@ -44,9 +52,18 @@ export class MetricsRegistry {
       const entry = table.series.get(slot);
       table.series.delete(slot);
       // A series that its owner has ended is forgotten by name too, once no thread has it.
-      if (entry !== undefined && !this.#has(entry)) this.#kept.delete(seriesKey(entry.name, entry.labels));
+      if (entry !== undefined && !this.#has(entry)) {
+        const key = seriesKey(entry.name, entry.labels);
+        this.#kept.delete(key);
+        this.#unwanted.delete(key);
+      }
     }
-    for (const entry of message.added) table.series.set(entry.slot, entry);
+    for (const entry of message.added) {
+      table.series.set(entry.slot, entry);
+      if (this.#accepts?.(entry.name, entry.labels) === false) {
+        this.#unwanted.add(seriesKey(entry.name, entry.labels));
+      }
+    }
   }
 
   /** The thread has ended. */
@@ -57,14 +74,15 @@ export class MetricsRegistry {
     for (const entry of table.series.values()) if (entry.kind !== "gauge") addTo(this.#kept, entry, table.blocks);
   }
 
-  /** Every series, sorted by name and labels. */
-  collect(): SeriesValue[] {
+  /** Every series that is shown, sorted by name and labels. `all`: those that are not shown as well. */
+  collect({ all = false }: { readonly all?: boolean } = {}): SeriesValue[] {
     const totals = new Map<string, Total>();
     for (const [key, kept] of this.#kept) totals.set(key, { entry: kept.entry, numbers: kept.numbers.slice() });
     for (const { series, blocks } of this.#threads.values()) {
       for (const entry of series.values()) addTo(totals, entry, blocks);
     }
-    const keys = [...totals.keys()].sort();
+    const hidden = all ? NONE : this.#unwanted;
+    const keys = [...totals.keys()].filter((key) => !hidden.has(key)).sort();
     return keys.map((key) => toValue(totals.get(key)!)); // each key is of the map
   }
 
@@ -76,6 +94,8 @@ export class MetricsRegistry {
     return false;
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 interface ThreadTable {
   readonly blocks: Float64Array[];

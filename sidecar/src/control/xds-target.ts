@@ -1,7 +1,7 @@
-import { isIP } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
 import type { XdsSource } from "@heddle/config";
-import type { Address, ClusterConfig } from "@heddle/traffic";
+import type { ClusterConfig } from "@heddle/traffic";
+import { grpcTarget } from "./grpc-target.ts";
 
 /**
  * The gRPC target of the control plane: what the bootstrap names, or the endpoints of the static cluster that it names.
@@ -16,27 +16,5 @@ export function xdsTarget(server: XdsSource["server"], clusters: readonly Cluste
   const addresses = cluster.discovery.loadAssignment.localities
     .toSorted((a, b) => a.priority - b.priority)
     .flatMap(({ endpoints }) => endpoints.map(({ address }) => address));
-  return targetOf(server.name, addresses);
-}
-
-/** gRPC names one host name, or one Unix socket, or several IP addresses of one family. */
-function targetOf(cluster: string, addresses: readonly Address[]): Result<string, string> {
-  const [first, ...more] = addresses;
-  if (first === undefined) return err(`the xDS cluster "${cluster}" has no endpoints`);
-  if (first.type === "pipe") {
-    if (more.length > 0) return err(`the xDS cluster "${cluster}" has more than one endpoint besides a Unix socket`);
-    return ok(`unix:${first.path}`);
-  }
-  const family = isIP(first.address);
-  if (family === 0) {
-    if (more.length > 0) return err(`the xDS cluster "${cluster}" has more than one endpoint besides a host name`);
-    return ok(`dns:///${first.address}:${first.port}`);
-  }
-  const texts: string[] = [];
-  for (const address of addresses) {
-    if (address.type === "pipe" || isIP(address.address) !== family)
-      return err(`the endpoints of the xDS cluster "${cluster}" are not IP addresses of one family`);
-    texts.push(family === 6 ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`);
-  }
-  return ok(`ipv${family}:${texts.join(",")}`);
+  return grpcTarget(`the xDS cluster "${server.name}"`, addresses);
 }

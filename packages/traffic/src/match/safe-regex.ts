@@ -47,6 +47,13 @@ export class SafeRegex {
     return asBytes(result + text.slice(end));
   }
 
+  /** The groups of the first match anywhere in the text, the whole match as group 0. Not of bytes: plain text. */
+  find(text: string): readonly (string | undefined)[] | undefined {
+    const matcher = this.#program.matcher(text);
+    if (!matcher.find()) return undefined;
+    return Array.from({ length: this.groupCount + 1 }, (_, group) => matcher.group(group) ?? undefined);
+  }
+
   /** Number of capturing groups, for checking a substitution. */
   get groupCount(): number {
     return this.#program.groupCount();

@@ -1,0 +1,94 @@
+import type { Timer } from "@heddle/base";
+import type { Counter, SeriesValue } from "@heddle/telemetry";
+import type { MetricNaming, MetricsBatch } from "@heddle/telemetry/otlp";
+import type { OtlpStatsSink } from "@heddle/traffic";
+import { type ExportEnv, OtlpReceiver } from "./span-exports.ts";
+import type { StatsPresentation } from "./stats-presentation.ts";
+
+export interface MetricsPushOptions {
+  readonly sink: OtlpStatsSink;
+  readonly intervalMs: number;
+  readonly env: ExportEnv;
+  /** All series, now. */
+  readonly collect: () => readonly SeriesValue[];
+  readonly presentation: StatsPresentation;
+}
+
+/**
+ * Sends all metrics to one receiver again and again. An export that is still under way when the next is due takes its place: the
+ * next one holds everything, since sums count from the start.
+ */
+export class MetricsPush {
+  readonly #options: MetricsPushOptions;
+  readonly #receiver: OtlpReceiver<MetricsBatch>;
+  readonly #startWallMs: number;
+  readonly #failed: Counter;
+  #timer: Timer | undefined;
+  #sending: Promise<void> | undefined;
+  #failing = false;
+
+  constructor(options: MetricsPushOptions) {
+    const { sink, env, presentation } = options;
+    this.#options = options;
+    this.#startWallMs = env.clock.wallNow();
+    this.#failed = env.metrics.counter("metrics_sink.open_telemetry.failed");
+    const resource = { ...env.resource, "service.name": sink.serviceName };
+    this.#receiver = new OtlpReceiver(sink.destination, resource, env, (otlp, receiver) =>
+      otlp.metricExporter({ ...receiver, naming: naming(sink, presentation), bounds: presentation.buckets }),
+    );
+    this.#schedule();
+  }
+
+  /** Sends the last figures, within the exporter's time. */
+  async close(): Promise<void> {
+    this.#timer?.cancel();
+    await this.#sending;
+    if (!this.#failing) await this.#push();
+    await this.#receiver.close();
+  }
+
+  #schedule(): void {
+    this.#timer = this.#options.env.clock.after(
+      this.#options.intervalMs,
+      () => {
+        this.#sending ??= this.#push().finally(() => {
+          this.#sending = undefined;
+        });
+        this.#schedule();
+      },
+      true,
+    );
+  }
+
+  async #push(): Promise<void> {
+    const { env, collect } = this.#options;
+    try {
+      await this.#receiver.export({
+        series: collect(),
+        startWallMs: this.#startWallMs,
+        wallMs: env.clock.wallNow(),
+      });
+      if (this.#failing) env.log.info("metrics are exported again");
+      this.#failing = false;
+    } catch (error) {
+      this.#failed.add();
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!this.#failing) env.log.warn("metrics cannot be exported", { reason });
+      this.#failing = true;
+    }
+  }
+}
+
+/** Envoy's OTLP sink writes its tags with dots: "envoy.cluster_name". */
+function naming(sink: OtlpStatsSink, presentation: StatsPresentation): MetricNaming {
+  const prefix = sink.prefix === "" ? "" : `${sink.prefix}.`;
+  return (name, labels) => {
+    const shown = presentation.nameOf(name, labels);
+    const attributes = sink.emitTagsAsAttributes
+      ? Object.fromEntries(
+          Object.entries(shown.labels).map(([label, value]) => [label.replace(/^envoy_/, "envoy."), value]),
+        )
+      : {};
+    return { name: prefix + (sink.useTagExtractedName ? shown.tagless : shown.dotted), attributes };
+  };
+}
