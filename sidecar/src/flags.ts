@@ -1,5 +1,5 @@
 import { err, ok, type Result } from "@heddle/base";
-import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
+import { DEFAULT_LOG_FLUSH, type LogFlush, type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
 
 /** What the command line of a sidecar says. */
@@ -22,6 +22,8 @@ export interface SidecarFlags {
   readonly drainTimeMs: number;
   /** How connections of listeners that are gone are asked to end, and how long they may go on. */
   readonly drain: { readonly strategy: "gradual" | "immediate"; readonly timeMs: number };
+  /** When lines of access logs are written. */
+  readonly accessLogFlush: LogFlush;
   /** End when the parent process ends, however it ends. */
   readonly exitWithParent: boolean;
 }
@@ -77,6 +79,16 @@ const FLAGS = {
     names: ["--drain-strategy"],
     value: "STRATEGY",
     help: "gradual: connections of a listener that is gone end one by one; immediate: with their next answer (gradual)",
+  },
+  logFlushInterval: {
+    names: ["--file-flush-interval-msec"],
+    value: "MS",
+    help: "how long lines of an access log may wait (1000)",
+  },
+  logFlushSize: {
+    names: ["--file-flush-min-size-kb"],
+    value: "KB",
+    help: "how much of an access log is written at once without waiting (64)",
   },
   exitWithParent: {
     names: ["--exit-with-parent"],
@@ -161,6 +173,10 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
       strategy: strategy === "immediate" ? "immediate" : "gradual",
       timeMs: 1000 * wholeNumber(given, "drainTime", 600, 0, 86_400, []),
     },
+    accessLogFlush: {
+      afterMs: wholeNumber(given, "logFlushInterval", DEFAULT_LOG_FLUSH.afterMs, 1, 3_600_000, faults),
+      at: 1024 * wholeNumber(given, "logFlushSize", DEFAULT_LOG_FLUSH.at / 1024, 0, 512, faults),
+    },
     exitWithParent: given.has("exitWithParent"),
   };
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
@@ -200,7 +216,7 @@ function collect(words: readonly string[], faults: string[]): ReadonlyMap<FlagKe
 
 function wholeNumber(
   given: ReadonlyMap<FlagKey, string>,
-  key: "concurrency" | "drainTime",
+  key: "concurrency" | "drainTime" | "logFlushInterval" | "logFlushSize",
   byDefault: number,
   least: number,
   most: number,

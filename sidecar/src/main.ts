@@ -40,7 +40,7 @@ async function run(flags: SidecarFlags): Promise<number> {
   const filterFolder = resolve(flags.config?.type === "file" ? dirname(flags.config.path) : ".");
   const modules = new FilterModules(filterFolder, { loadOnParse: true });
   const types = makeResourceTypes({ httpFilters: httpFilterRegistry(builtInFilters(modules)) });
-  const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types);
+  const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types, process.env);
   if (!start.ok) {
     complain(start.error);
     return 2;
@@ -61,7 +61,7 @@ async function run(flags: SidecarFlags): Promise<number> {
     log,
     random,
     resolve: (name, family) => resolver.resolve(name, family),
-    makeWorkers: ({ lanes, registry, metrics }) =>
+    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans }) =>
       new WorkerSupervisor({
         entry: new URL(import.meta.resolve("#traffic-worker")),
         concurrency,
@@ -73,7 +73,10 @@ async function run(flags: SidecarFlags): Promise<number> {
         metrics,
         registry,
         lanes,
+        tracing,
+        onSpans,
         filterFolder,
+        accessLogFlush: flags.accessLogFlush,
         drain,
         maxDownstreamConnections: MAX_DOWNSTREAM_CONNECTIONS,
         random,
@@ -86,6 +89,7 @@ async function run(flags: SidecarFlags): Promise<number> {
     return 1;
   }
 
+  process.on("SIGUSR1", () => sidecar.value.reopenLogs()); // Envoy's signal; Node's debugger would take it otherwise
   log.info("stopping", { reason: await stop.promise, drainTimeMs });
   askedToStop = () => void sidecar.value.stop(0); // asked twice: no more patience
   await sidecar.value.stop();

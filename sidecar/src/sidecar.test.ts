@@ -62,6 +62,8 @@ class RecordedWorkers implements TrafficWorkers {
 
   drainListeners(): void {}
 
+  reopenLogs(): void {}
+
   async stop(drainMs: number): Promise<void> {
     this.stopped.push(drainMs);
   }

@@ -1,8 +1,8 @@
 import { type Clock, err, type Inspectable, type Json, ok, type Result, type Timer } from "@heddle/base";
 import { type AssembledResource, ConfigAssembler, LaneBook } from "@heddle/config";
-import { type Log, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
+import { type Log, MetricsRegistry, type SeriesValue, SharedMetrics } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
-import type { Address } from "@heddle/traffic";
+import { type Address, defaultTelemetry } from "@heddle/traffic";
 import type { ResourceTypes } from "@heddle/xds";
 import { ReportClient, type ResourceStatus, type SidecarReport, XdsClient, xdsDial } from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
@@ -15,9 +15,13 @@ import { type ServerState, serverPages } from "./control/admin/server-pages.ts";
 import { statsPages } from "./control/admin/stats-pages.ts";
 import { statsView } from "./control/admin/stats-view.ts";
 import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
+import { statsPresentation } from "./control/export/stats-presentation.ts";
+import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
 import { sidecarReport } from "./control/report.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import { xdsTarget } from "./control/xds-target.ts";
+import type { TracingStart } from "./traffic/http/tracing/tracing-env.ts";
+import type { SpanBatch } from "./traffic/worker/span-sender.ts";
 import { VERSION } from "./version.ts";
 
 /** Between the assembler's word that all is there and the workers' that they serve it. */
@@ -48,6 +52,8 @@ export interface WorkerNeighbours {
   /** Takes the workers' metrics; thread 0 is the control thread. */
   readonly registry: MetricsRegistry;
   readonly metrics: SharedMetrics;
+  readonly tracing: TracingStart;
+  readonly onSpans: (batches: readonly SpanBatch[]) => void;
 }
 
 /** A sidecar that runs. */
@@ -55,6 +61,8 @@ export interface Sidecar {
   /** Where admin listens; undefined without one. */
   readonly admin: Address | undefined;
   readonly state: ServerState;
+  /** Opens the files of access logs anew. */
+  reopenLogs(): void;
   /** Drains and ends everything. A second call drains no longer. */
   stop(drainTimeMs?: number): Promise<void>;
 }
@@ -69,10 +77,18 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   for (const warning of warnings) log.warn("configuration without effect", { field: warning });
 
   const startedMs = clock.now();
-  const registry = new MetricsRegistry();
+  const telemetry = bootstrap.telemetry ?? defaultTelemetry;
+  const presentation = statsPresentation(telemetry.stats);
+  const registry = new MetricsRegistry(presentation.accepts);
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
   const lanes = new LaneBook();
-  const workers = options.makeWorkers({ lanes, registry, metrics });
+  const workers = options.makeWorkers({
+    lanes,
+    registry,
+    metrics,
+    tracing: tracingStart(telemetry, bootstrap.node),
+    onSpans: (batches) => exports.receiveSpans(batches),
+  });
 
   // Configuration. The three know each other only through these callbacks, and nobody calls before `assembler.start`.
   const client = bootstrap.xds === undefined ? ok(undefined) : makeClient();
@@ -96,6 +112,29 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       readyGeneration = lanes.generation;
       lookWhetherReady();
     },
+  });
+
+  const residentBytes = (): number => process.memoryUsage.rss();
+  const gauges = serverGauges(metrics, {
+    clock,
+    state: () => state(),
+    resources: () => assembler.resources(),
+    residentBytes,
+  });
+  const collect = (): readonly SeriesValue[] => {
+    gauges();
+    return registry.collect();
+  };
+  const exports = new TelemetryExports({
+    telemetry,
+    presentation,
+    node: bootstrap.node,
+    version: VERSION,
+    clock,
+    log,
+    metrics,
+    config: () => assembler.current(),
+    collect,
   });
 
   /** What the workers have to serve for the sidecar to be ready. */
@@ -128,6 +167,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     assembler.close();
     dns.close();
     await workers.stop(drainTimeMs);
+    await exports.close();
     await admin.close();
   };
 
@@ -145,6 +185,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     get state() {
       return state();
     },
+    reopenLogs: () => workers.reopenLogs(),
     async stop(drainTimeMs) {
       if (stopping !== undefined) void workers.stop(0); // asked twice: no more patience
       stopping ??= stop(drainTimeMs);
@@ -196,8 +237,6 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   function adminPages(): AdminPage[] {
     const resources = (): readonly AssembledResource[] => assembler.resources();
-    const residentBytes = (): number => process.memoryUsage.rss();
-    const gauges = serverGauges(metrics, { clock, state, resources, residentBytes });
     const parts: Inspectable[] = [workers, dns];
     if (client.ok && client.value !== undefined) parts.push(client.value);
     return [
@@ -209,6 +248,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
         state,
         listeners: () => workers.listeners,
         parts,
+        reopenLogs: () => workers.reopenLogs(),
         quit: options.onQuit,
       }),
       configDumpPage({
@@ -219,7 +259,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
         typeOf: (kind) => types[kind] as never,
       }),
       clustersPage(() => assembler.current(), resources, workers),
-      ...statsPages(statsView(registry, gauges)),
+      ...statsPages(statsView(collect, presentation)),
     ];
   }
 }

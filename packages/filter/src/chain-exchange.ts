@@ -70,6 +70,10 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
    */
   protected abstract admit(): boolean;
   protected abstract matchRoute(): ChainRoute | undefined;
+  /** The answer that is given in place of one of ours (Envoy's `local_reply_config`). */
+  protected rewriteReply(reply: LocalReply): LocalReply {
+    return reply;
+  }
   abstract now(): number;
   protected abstract startTimer(delayMs: number, callback: () => void): Timer;
   protected abstract startSideRequest(
@@ -518,9 +522,11 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
 
   // === local answers
 
-  #answer(reply: LocalReply, throughFilters: boolean): void {
-    this.responseFlags |= reply.flags ?? 0;
-    this.responseCodeDetails = reply.details;
+  #answer(given: LocalReply, throughFilters: boolean): void {
+    this.responseFlags |= given.flags ?? 0;
+    this.responseCodeDetails = given.details;
+    this.localReplyBody = given.body ?? "";
+    const reply = this.rewriteReply(given);
     this.#requestClosed = true;
     this.#requestFlow?.close();
     this.#cancelTerminal(ANSWERED_LOCALLY);
@@ -531,7 +537,8 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
 
     const body = reply.body === undefined || reply.body === "" ? EMPTY : Buffer.from(reply.body, "utf8");
     const headers = reply.headers?.clone() ?? new HeaderMap();
-    if (body.length > 0) headers.set("content-type", reply.contentType ?? "text/plain");
+    if (body.length > 0 && (reply.contentType !== undefined || !headers.has("content-type")))
+      headers.set("content-type", reply.contentType ?? "text/plain");
     // RFC 9110 §8.6: none on 204; on 304 and for HEAD it would tell of a body that is not sent.
     if (reply.status !== 204 && reply.status !== 304) headers.set("content-length", String(body.length));
     const head = new ResponseHead(reply.status, headers);

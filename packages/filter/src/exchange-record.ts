@@ -15,6 +15,7 @@ export abstract class ExchangeRecord {
   requestId = "";
   responseFlags = 0;
   responseCodeDetails = "";
+  localReplyBody = "";
   readonly startWallMs: number;
   readonly startMs: number;
   endMs = -1;
@@ -42,6 +43,11 @@ export abstract class ExchangeRecord {
     this.trace = trace;
     this.startMs = startMs;
     this.startWallMs = startWallMs;
+  }
+
+  /** Whether any filter has left something, which a mere look must not allocate for. */
+  get hasMetadata(): boolean {
+    return this.#metadata !== undefined;
   }
 
   get metadata(): Map<string, Map<string, unknown>> {

@@ -1,7 +1,7 @@
 import type { Failure, Result, Timer } from "@heddle/base";
 import type { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
-import type { Address, RouteEntry } from "@heddle/traffic";
+import type { Address, Endpoint, RouteEntry } from "@heddle/traffic";
 
 /** One request and its response, as filters see it. It lives from the request's head to the `log` phase. */
 export interface Exchange {
@@ -22,6 +22,8 @@ export interface Exchange {
   responseFlags: number;
   /** Envoy's `%RESPONSE_CODE_DETAILS%`: "via_upstream", "route_not_found" … */
   responseCodeDetails: string;
+  /** What `reply` was given; "" where the answer is the upstream's. */
+  readonly localReplyBody: string;
 
   /** For what filters tell each other and the access log: `%DYNAMIC_METADATA(namespace:key)%`. Made on first use. */
   readonly metadata: Map<string, Map<string, unknown>>;
@@ -77,21 +79,30 @@ export interface DownstreamInfo {
   readonly connectionId: number;
   readonly listener: string;
   readonly filterChain: string;
-}
-
   /** The connection lies in a tunnel that this listener has ended. */
   readonly inTunnel?: true;
+}
+
 export interface UpstreamInfo {
   readonly cluster: string;
   readonly address: string; // "ip:port", or the path of a Unix socket; "" before one was chosen
+  readonly endpoint: Endpoint | undefined;
   readonly localAddress: string;
   readonly connectionReused: boolean;
+  /** Unique in its worker; 0: none yet. */
+  readonly connectionId: number;
   /** Attempts begun, the first one counted. */
   readonly attempts: number;
   readonly failure: Failure | undefined;
   /** From the exchange's start, in ms; -1 where it did not happen. */
   readonly connectedMs: number;
+  /** The request's last byte has been sent. */
+  readonly sentMs: number;
   readonly firstByteMs: number;
+  readonly lastByteMs: number;
+  /** Of the last attempt, with head and framing; -1 where there was no connection. */
+  readonly wireBytesSent: number;
+  readonly wireBytesReceived: number;
 }
 
 export interface MatchedRoute {

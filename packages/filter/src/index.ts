@@ -1,3 +1,4 @@
+export { formatResponseFlags, ResponseFlag } from "@heddle/telemetry";
 export type { Cancellable } from "./belonging.ts";
 export { ByteHold } from "./byte-hold.ts";
 export { ChainExchange, type ChainRoute } from "./chain-exchange.ts";
@@ -24,5 +25,4 @@ export {
   type HttpFilterType,
 } from "./http-filter.ts";
 export { HttpFilterRegistry } from "./registry.ts";
-export { formatResponseFlags, ResponseFlag } from "./response-flags.ts";
 export { UpstreamState } from "./upstream-state.ts";

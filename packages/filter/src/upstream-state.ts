@@ -1,14 +1,21 @@
 import type { Failure } from "@heddle/base";
+import type { Endpoint } from "@heddle/traffic";
 import type { UpstreamInfo } from "./exchange.ts";
 
 /** `UpstreamInfo`, as the router fills it in. */
 export class UpstreamState implements UpstreamInfo {
   cluster = "";
   address = "";
+  endpoint: Endpoint | undefined = undefined;
   localAddress = "";
   connectionReused = false;
+  connectionId = 0;
   attempts = 0;
   failure: Failure | undefined = undefined;
   connectedMs = -1;
+  sentMs = -1;
   firstByteMs = -1;
+  lastByteMs = -1;
+  wireBytesSent = -1;
+  wireBytesReceived = -1;
 }

@@ -2,12 +2,12 @@ export { Acceptor, type AcceptorEvents, type AcceptorOptions } from "./acceptor.
 export type { Connection, ConnectionHandler } from "./connection.ts";
 export { type ConnectionMover, connectionMover } from "./connection-mover.ts";
 export { type DialCallbacks, type Dialling, type DialOptions, dial } from "./dial.ts";
+export { reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
+export type { ListenOptions, ListenSocket, ListenTarget } from "./listen-target.ts";
+export { type ConnectionSide, connectionFailure, dialFailure, transportFailureReason } from "./node-errors.ts";
 export { encodeProxyHeader } from "./proxy-protocol/encode-proxy-header.ts";
 export { type ProxyHeaderParse, parseProxyHeader } from "./proxy-protocol/parse-proxy-header.ts";
 export type { ProxyAddresses, ProxyHeader, ProxyTlv } from "./proxy-protocol/proxy-header.ts";
-export { reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
-export type { ListenOptions, ListenSocket, ListenTarget } from "./listen-target.ts";
-export { type ConnectionSide, connectionFailure, dialFailure } from "./node-errors.ts";
 export {
   type LookupFamily,
   NameResolver,

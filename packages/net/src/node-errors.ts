@@ -31,6 +31,16 @@ export function dialFailure(error: unknown, address: string): Failure {
   return failure(kind, "upstream", `${address}: ${code === "" ? messageOf(error) : code}`, "safe", error);
 }
 
+/**
+ * What the transport says of a connection that could not be made, as Envoy's transports put it
+ * (`%UPSTREAM_TRANSPORT_FAILURE_REASON%`): "delayed connect error: Connection refused". "": nothing.
+ */
+export function transportFailureReason({ kind, cause }: Failure): string {
+  if (!kind.startsWith("connect-")) return "";
+  const reason = STRERROR[codeOf(cause)];
+  return reason === undefined ? "" : `delayed connect error: ${reason}`;
+}
+
 /** What keeps a socket from being opened to listen, told with its address and what to do. */
 export function listenErrorText(code: string, address: string): string {
   const reason = LISTEN_REASON[code];
@@ -56,6 +66,20 @@ const REASON: Readonly<Record<string, string>> = {
   ENETUNREACH: "lost: network unreachable",
   ENETDOWN: "lost: network down",
   ECONNABORTED: "aborted",
+};
+
+/** As the C library puts it. A connection that timed out has no reason in Envoy: its own timer ends it. */
+const STRERROR: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "Connection refused",
+  ECONNRESET: "Connection reset by peer",
+  EHOSTUNREACH: "No route to host",
+  ENETUNREACH: "Network is unreachable",
+  EADDRNOTAVAIL: "Cannot assign requested address",
+  EACCES: "Permission denied",
+  EPERM: "Operation not permitted",
+  ENOENT: "No such file or directory",
+  EMFILE: "Too many open files",
+  ENFILE: "Too many open files in system",
 };
 
 const DIAL_KIND: Readonly<Record<string, Failure["kind"]>> = {

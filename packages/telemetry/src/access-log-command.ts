@@ -1,112 +1,93 @@
 import { err, ok, type Result } from "@heddle/base";
-import type { AccessLogSource } from "./access-log-source.ts";
-import { compileTimeFormat } from "./time-format.ts";
+import { WITH_ARGUMENT } from "./access-log-argument-commands.ts";
+import type { FormatEnvironment, LogCommand } from "./access-log-command-type.ts";
+import { PLAIN, UNFILLED } from "./access-log-plain-commands.ts";
 
-/** What a command gives for one exchange. Numbers stay numbers in JSON; undefined is "-" in text and null in JSON. */
-export type LogValue = string | number | boolean | null | { readonly [key: string]: unknown } | readonly unknown[];
-export type LogCommand = (source: AccessLogSource) => LogValue | undefined;
-
-/** Commands without an argument (Envoy: config/observability/access_log/usage, "Command Operators"). */
-const PLAIN: Readonly<Record<string, LogCommand>> = {
-  PROTOCOL: (s) => s.protocol,
-  RESPONSE_CODE: (s) => s.responseCode,
-  RESPONSE_FLAGS: (s) => s.responseFlags,
-  RESPONSE_CODE_DETAILS: (s) => s.responseCodeDetails,
-  BYTES_RECEIVED: (s) => s.bytesReceived,
-  BYTES_SENT: (s) => s.bytesSent,
-  DURATION: (s) => Math.round(s.durationMs),
-  RESPONSE_DURATION: (s) => (s.responseDurationMs < 0 ? undefined : Math.round(s.responseDurationMs)),
-  RESPONSE_TX_DURATION: (s) => (s.responseDurationMs < 0 ? undefined : Math.round(s.durationMs - s.responseDurationMs)),
-  UPSTREAM_HOST: (s) => s.upstreamHost,
-  UPSTREAM_CLUSTER: (s) => s.upstreamCluster,
-  UPSTREAM_CLUSTER_RAW: (s) => s.upstreamCluster,
-  UPSTREAM_LOCAL_ADDRESS: (s) => s.upstreamLocalAddress,
-  UPSTREAM_REMOTE_ADDRESS: (s) => s.upstreamHost,
-  UPSTREAM_TRANSPORT_FAILURE_REASON: (s) => s.upstreamTransportFailureReason,
-  UPSTREAM_REQUEST_ATTEMPT_COUNT: (s) => s.upstreamAttempts,
-  DOWNSTREAM_REMOTE_ADDRESS: (s) => withPort(s.downstreamRemoteAddress, s.downstreamRemotePort),
-  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (s) => s.downstreamRemoteAddress,
-  DOWNSTREAM_REMOTE_PORT: (s) => s.downstreamRemotePort,
-  DOWNSTREAM_DIRECT_REMOTE_ADDRESS: (s) => withPort(s.downstreamDirectRemoteAddress, s.downstreamRemotePort),
-  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: (s) => s.downstreamDirectRemoteAddress,
-  DOWNSTREAM_LOCAL_ADDRESS: (s) => withPort(s.downstreamLocalAddress, s.downstreamLocalPort),
-  DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: (s) => s.downstreamLocalAddress,
-  DOWNSTREAM_LOCAL_PORT: (s) => s.downstreamLocalPort,
-  CONNECTION_ID: (s) => s.connectionId,
-  ROUTE_NAME: (s) => s.routeName,
-  VIRTUAL_HOST_NAME: (s) => s.virtualHost,
-  // Virtual clusters are not honoured, so no request is ever in one.
-  VIRTUAL_CLUSTER_NAME: () => undefined,
-  FILTER_CHAIN_NAME: (s) => s.filterChainName,
-  STREAM_ID: (s) => s.requestId,
-  TRACE_ID: (s) => s.traceId,
-  // Known only with TLS, which this version does not speak; Envoy writes "-" for plaintext too.
-  REQUESTED_SERVER_NAME: () => undefined,
-  CONNECTION_TERMINATION_DETAILS: () => undefined,
-  DOWNSTREAM_TRANSPORT_FAILURE_REASON: () => undefined,
-};
-
-/** Commands with an argument in parentheses. */
-const WITH_ARGUMENT: Readonly<Record<string, (argument: string) => Result<LogCommand, string>>> = {
-  REQ: headerCommand((source, name) => source.requestHeader(name)),
-  REQ_WITHOUT_QUERY: headerCommand((source, name) => withoutQuery(source.requestHeader(name))),
-  RESP: headerCommand((source, name) => source.responseHeader(name)),
-  TRAILER: headerCommand((source, name) => source.responseTrailer(name)),
-  DYNAMIC_METADATA: metadataCommand,
-  START_TIME: startTimeCommand,
-};
-
-/** The command of that name. `argument` is undefined without parentheses. The error says what is wrong, without the name. */
+/**
+ * The command of that name, from Envoy's list (config/advanced/substitution_formatter). `argument` is undefined without
+ * parentheses. The error says what is wrong, without the name.
+ */
 export function compileCommand(
   name: string,
   argument: string | undefined,
-  hostname: string,
+  environment: FormatEnvironment,
 ): Result<LogCommand, string> {
-  if (name === "HOSTNAME" && argument === undefined) return ok(() => hostname);
-  if (name === "START_TIME") return startTimeCommand(argument ?? "");
-  const plain = Object.hasOwn(PLAIN, name) ? PLAIN[name] : undefined;
+  if (name === "COALESCE") return coalesce(argument ?? "", environment);
+  const plain = own(PLAIN, name);
   if (plain !== undefined) return argument === undefined ? ok(plain) : err("takes no argument");
-  const make = Object.hasOwn(WITH_ARGUMENT, name) ? WITH_ARGUMENT[name] : undefined;
-  if (make === undefined) return err(`is not known; known are ${COMMAND_NAMES.join(", ")}`);
-  return argument === undefined || argument === "" ? err("needs an argument in parentheses") : make(argument);
+  if (UNFILLED.has(name)) return ok(nothing);
+  const made = own(WITH_ARGUMENT, name);
+  if (made === undefined) return err(`is no command${nearest(name)}; docs/access-log.md lists them`);
+  if (made.needsArgument && !argument) return err("needs an argument in parentheses");
+  return made.make(argument ?? "", environment);
 }
 
+/** Every command that a format may have. */
 export const COMMAND_NAMES: readonly string[] = [
   ...Object.keys(PLAIN),
   ...Object.keys(WITH_ARGUMENT),
-  "HOSTNAME",
+  ...UNFILLED.keys(),
+  "COALESCE",
 ].sort();
 
-type HeaderLookup = (source: AccessLogSource, name: string) => string | undefined;
+/** Those of the same words, for whoever has mistyped one: there are too many to name them all. */
+function nearest(name: string): string {
+  const words = name.split("_").filter((word) => word.length > 2);
+  const shared = (known: string): number => known.split("_").filter((word) => words.includes(word)).length;
+  const near = COMMAND_NAMES.filter((known) => shared(known) > 0).sort((a, b) => shared(b) - shared(a));
+  return near.length === 0 ? "" : `; there are ${near.slice(0, 5).join(", ")}`;
+}
 
-/** `X?Y`: Y where there is no X. */
-function headerCommand(lookup: HeaderLookup): (argument: string) => Result<LogCommand, string> {
-  return (argument) => {
-    const [name = "", alternative, ...more] = argument.split("?").map((part) => part.trim().toLowerCase());
-    if (name === "" || alternative === "" || more.length > 0)
-      return err(`"${argument}" is not NAME or NAME?ALTERNATIVE`);
-    if (alternative === undefined) return ok((source) => lookup(source, name));
-    return ok((source) => lookup(source, name) ?? lookup(source, alternative));
+/** Why a command of Envoy's is always "-" here; undefined: it is not. */
+export function whyUnfilled(name: string): string | undefined {
+  return UNFILLED.get(name);
+}
+
+const nothing: LogCommand = () => undefined;
+
+/** `{"operators": ["NAME", {"command": "NAME", "param": "…", "max_length": 10}]}`: the first that is not empty. */
+function coalesce(argument: string, environment: FormatEnvironment): Result<LogCommand, string> {
+  const operators = operatorsOf(argument);
+  if (operators === undefined) return err('needs JSON with a list "operators" that is not empty');
+  const commands: LogCommand[] = [];
+  for (const operator of operators) {
+    const { command: name, param, max_length: most } = typeof operator === "string" ? { command: operator } : operator;
+    if (typeof name !== "string" || (param !== undefined && typeof param !== "string"))
+      return err('"operators" holds names, or objects with "command", "param" and "max_length"');
+    const command = compileCommand(name, param, environment);
+    if (!command.ok) return err(`${name} ${command.error}`);
+    commands.push(typeof most === "number" ? truncated(command.value, most) : command.value);
+  }
+  return ok((source) => {
+    for (const command of commands) {
+      const value = command(source);
+      if (value !== undefined && value !== null && value !== "") return value;
+    }
+    return undefined;
+  });
+}
+
+type Operator = string | { readonly command?: unknown; readonly param?: unknown; readonly max_length?: unknown };
+
+function operatorsOf(argument: string): readonly Operator[] | undefined {
+  try {
+    const { operators } = JSON.parse(argument) as { operators?: unknown };
+    const usable = Array.isArray(operators) && operators.length > 0;
+    const good = usable && operators.every((o) => typeof o === "string" || (typeof o === "object" && o !== null));
+    return good ? (operators as Operator[]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `:Z` behind a command: texts are cut, numbers and structures are not. */
+export function truncated(command: LogCommand, most: number): LogCommand {
+  return (source) => {
+    const value = command(source);
+    return typeof value === "string" ? value.slice(0, most) : value;
   };
 }
 
-function metadataCommand(argument: string): Result<LogCommand, string> {
-  const [namespace = "", ...path] = argument.split(":").map((part) => part.trim());
-  if (namespace === "" || path.includes("")) return err(`"${argument}" is not NAMESPACE:KEY`);
-  return ok((source) => source.metadata(namespace, path) as LogValue | undefined);
-}
-
-function startTimeCommand(argument: string): Result<LogCommand, string> {
-  const format = compileTimeFormat(argument);
-  return format.ok ? ok((source) => format.value(source.startWallMs)) : format;
-}
-
-function withPort(address: string, port: number): string {
-  if (address === "" || port === 0) return address;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-function withoutQuery(path: string | undefined): string | undefined {
-  const query = path?.indexOf("?") ?? -1;
-  return query < 0 ? path : path?.slice(0, query);
+function own<Value>(table: Readonly<Record<string, Value>>, name: string): Value | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
 }

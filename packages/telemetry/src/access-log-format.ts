@@ -1,9 +1,15 @@
-import { err, ok, type Result } from "@heddle/base";
-import { compileCommand, type LogCommand, type LogValue } from "./access-log-command.ts";
+import { err, type Json, ok, type Result } from "@heddle/base";
+import { compileCommand, truncated, whyUnfilled } from "./access-log-command.ts";
+import type { FormatEnvironment, LogCommand, LogValue } from "./access-log-command-type.ts";
 import type { AccessLogSource } from "./access-log-source.ts";
 import { escapeControls } from "./escape-controls.ts";
 
-/** Makes the line of an exchange that has ended, with whatever ends it. */
+/** `envoy.config.core.v3.SubstitutionFormatString`: a text with commands, or JSON with such texts as its values. */
+export type SubstitutionFormat =
+  | { readonly type: "text"; readonly text: string; readonly omitEmptyValues: boolean }
+  | { readonly type: "json"; readonly json: { readonly [key: string]: Json }; readonly omitEmptyValues: boolean };
+
+/** Makes the line of an exchange, with whatever ends it. */
 export type AccessLogFormat = (source: AccessLogSource) => string;
 
 /** Envoy's default (source/common/formatter/substitution_formatter.cc), letter by letter. */
@@ -13,53 +19,52 @@ export const DEFAULT_ACCESS_LOG_FORMAT =
   '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ' +
   '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
 
-/**
- * Compiles a format string of Envoy: text with commands such as `%REQ(X?Y):10%`; `%%` is a percent sign. A value that is
- * missing is "-". What came from outside has its control characters escaped, so that nobody can forge a line.
- */
-export function compileTextFormat(format: string, hostname: string): Result<AccessLogFormat, string> {
-  const parts = parse(format, hostname);
-  if (!parts.ok) return parts;
-  const compiled = parts.value;
-  return ok((source) => {
-    let line = "";
-    for (const part of compiled) line += typeof part === "string" ? part : textOf(part(source));
-    return line;
-  });
-}
+/** What becomes of the text: a line of a log, in which nothing may end the line, or a body, in which everything may stand. */
+export type FormatUse = "log" | "body";
 
 /**
- * Compiles a JSON format: each value a format string. One that is a single command keeps its type (numbers stay numbers,
- * what is missing is null; no response flag is "-", as in Envoy). One object a line.
+ * Compiles a format.
+ *
+ * Text: commands such as `%REQ(X?Y):10%`; `%%` is a percent sign; a missing value is "-", or nothing with
+ * `omitEmptyValues`. In a log what came from outside has its control characters escaped, so that nobody can forge a line.
+ *
+ * JSON: one object a line, keys sorted. A value that is a single command keeps its type (numbers stay numbers, what is
+ * missing is null, or left out with `omitEmptyValues`; no response flag is "-", as in Envoy). Objects and lists nest; other
+ * values stand as they are.
  */
-export function compileJsonFormat(
-  format: { readonly [key: string]: string },
-  hostname: string,
+export function compileFormat(
+  format: SubstitutionFormat,
+  environment: FormatEnvironment,
+  use: FormatUse = "log",
 ): Result<AccessLogFormat, string> {
-  const fields: { readonly start: string; readonly value: LogCommand }[] = [];
-  for (const [key, text] of Object.entries(format)) {
-    const parts = parse(text, hostname);
-    if (!parts.ok) return err(`${key}: ${parts.error}`);
-    const [only, ...more] = parts.value;
-    const single = typeof only === "function" && more.length === 0 ? only : undefined;
-    const compiled = parts.value;
-    const value: LogCommand =
-      single ??
-      ((source) =>
-        compiled.reduce<string>((sum, part) => sum + (typeof part === "string" ? part : textOf(part(source))), ""));
-    fields.push({ start: `${fields.length === 0 ? "" : ","}${JSON.stringify(key)}:`, value });
-  }
-  return ok((source) => {
-    let line = "{";
-    for (const { start, value } of fields) line += start + jsonOf(value(source));
-    return `${line}}\n`;
-  });
+  const { omitEmptyValues } = format;
+  const options: Options = { environment, missing: omitEmptyValues ? "" : "-", omitEmptyValues, use };
+  if (format.type === "text") return compileText(format.text, options);
+  const value = compileValue(format.json, options);
+  if (!value.ok) return value;
+  const write = value.value;
+  return ok((source) => `${write(source) ?? "{}"}\n`);
 }
 
-type Part = string | LogCommand;
+/** The commands of a format that Envoy has and that are always empty here, each once: "%NAME% is always empty: why". */
+export function unfilledCommands(format: SubstitutionFormat): readonly string[] {
+  const notes = new Set<string>();
+  const texts = format.type === "text" ? [format.text] : textsOf(format.json);
+  for (const text of texts) {
+    for (const [, name = ""] of text.matchAll(/%([A-Z0-9_]+)(?=[(:%])/g)) {
+      const why = whyUnfilled(name);
+      if (why !== undefined) notes.add(`%${name}% is always empty: ${why}`);
+    }
+  }
+  return [...notes];
+}
 
-function parse(format: string, hostname: string): Result<Part[], string> {
-  const parts: Part[] = [];
+/** The parts of a format string: texts as they stand, and commands. */
+export function parseFormat(
+  format: string,
+  environment: FormatEnvironment,
+): Result<readonly (string | LogCommand)[], string> {
+  const parts: (string | LogCommand)[] = [];
   let at = 0;
   while (at < format.length) {
     const percent = format.indexOf("%", at);
@@ -76,9 +81,9 @@ function parse(format: string, hostname: string): Result<Part[], string> {
     const match = COMMAND.exec(format);
     if (match === null) return err(`at character ${percent}: "%" begins no command; write "%%" for a percent sign`);
     const [whole, name = "", argument, most] = match;
-    const command = compileCommand(name, argument, hostname);
+    const command = compileCommand(name, argument, environment);
     if (!command.ok) return err(`%${name}% ${command.error}`);
-    parts.push(most === undefined ? command.value : cut(command.value, Number(most)));
+    parts.push(most === undefined ? command.value : truncated(command.value, Number(most)));
     at = percent + whole.length;
   }
   return ok(parts);
@@ -86,22 +91,101 @@ function parse(format: string, hostname: string): Result<Part[], string> {
 
 const COMMAND = /%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d+))?%/y;
 
-function cut(command: LogCommand, most: number): LogCommand {
-  return (source) => {
-    const value = command(source);
-    return typeof value === "string" ? value.slice(0, most) : value;
-  };
+interface Options {
+  readonly environment: FormatEnvironment;
+  /** What stands for a missing value in text. */
+  readonly missing: string;
+  readonly omitEmptyValues: boolean;
+  readonly use: FormatUse;
 }
 
-function textOf(value: LogValue | undefined): string {
-  if (value === undefined || value === null || value === "") return "-";
-  if (typeof value === "string") return clean(value);
-  return typeof value === "object" ? escapeControls(safeJson(value)) : String(value);
+function compileText(format: string, { environment, missing, use }: Options): Result<AccessLogFormat, string> {
+  const parts = parseFormat(format, environment);
+  if (!parts.ok) return parts;
+  const compiled = parts.value;
+  const write = use === "log" ? clean : readable;
+  return ok((source) => {
+    let line = "";
+    for (const part of compiled) line += typeof part === "string" ? part : textOf(part(source), missing, write);
+    return line;
+  });
 }
 
-function jsonOf(value: LogValue | undefined): string {
-  if (value === undefined || value === "") return "null";
-  if (typeof value === "number") return Number.isFinite(value) ? String(value) : "null";
+/** JSON of a value, or undefined: there is none. */
+type JsonWriter = (source: AccessLogSource) => string | undefined;
+
+function compileValue(value: Json, options: Options): Result<JsonWriter, string> {
+  if (typeof value === "string") return compileString(value, options);
+  if (typeof value !== "object" || value === null) {
+    const text = JSON.stringify(value);
+    return ok(() => text);
+  }
+  return Array.isArray(value) ? compileList(value, options) : compileObject(value as JsonObject, options);
+}
+
+type JsonObject = { readonly [key: string]: Json };
+
+function compileObject(object: JsonObject, options: Options): Result<JsonWriter, string> {
+  const fields: { readonly key: string; readonly write: JsonWriter }[] = [];
+  for (const key of Object.keys(object).sort()) {
+    const value = compileValue(object[key]!, options); // a key of its own
+    if (!value.ok) return err(`${key}: ${value.error}`);
+    fields.push({ key: `${JSON.stringify(key)}:`, write: value.value });
+  }
+  const { omitEmptyValues } = options;
+  return ok((source) => {
+    let text = "";
+    for (const { key, write } of fields) {
+      const value = write(source);
+      if (value === undefined && omitEmptyValues) continue;
+      text += `${text === "" ? "" : ","}${key}${value ?? "null"}`;
+    }
+    return text === "" && omitEmptyValues ? undefined : `{${text}}`;
+  });
+}
+
+function compileList(items: readonly Json[], options: Options): Result<JsonWriter, string> {
+  const writers: JsonWriter[] = [];
+  for (const [index, item] of items.entries()) {
+    const value = compileValue(item, options);
+    if (!value.ok) return err(`[${index}]: ${value.error}`);
+    writers.push(value.value);
+  }
+  // A place in a list means something, so nothing is left out of it.
+  return ok((source) => `[${writers.map((write) => write(source) ?? "null").join(",")}]`);
+}
+
+function compileString(text: string, options: Options): Result<JsonWriter, string> {
+  const parts = parseFormat(text, options.environment);
+  if (!parts.ok) return parts;
+  const compiled = parts.value;
+  const [only] = compiled;
+  if (typeof only === "function" && compiled.length === 1) return ok((source) => jsonOf(only(source)));
+  const { missing } = options;
+  return ok((source) => {
+    let mixed = "";
+    // JSON escapes what could end a line.
+    for (const part of compiled) mixed += typeof part === "string" ? part : textOf(part(source), missing, readable);
+    return JSON.stringify(mixed);
+  });
+}
+
+function textsOf(value: Json): readonly string[] {
+  if (typeof value === "string") return [value];
+  return typeof value === "object" && value !== null
+    ? Object.values(value).flatMap((part) => textsOf(part as Json))
+    : [];
+}
+
+function textOf(value: LogValue | undefined, missing: string, write: (text: string) => string): string {
+  if (value === undefined || value === null) return missing;
+  if (typeof value === "string") return write(value);
+  return typeof value === "object" ? write(safeJson(value)) : String(value);
+}
+
+function jsonOf(value: LogValue | undefined): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "number") return Number.isFinite(value) ? String(value) : undefined;
   return typeof value === "string" ? JSON.stringify(readable(value)) : safeJson(value);
 }
 

@@ -1,20 +1,30 @@
-import { close, closeSync, openSync, write, writeSync } from "node:fs";
+import { close, closeSync, write, writeSync } from "node:fs";
 import { type Clock, err, ok, type Result, type Timer } from "@heddle/base";
-import type { Counter } from "./metrics.ts";
+import type { AccessLogStats } from "./access-log-stats.ts";
+import { type LogDescriptor, openLogFile } from "./log-descriptor.ts";
+
+/** When lines that wait are written. */
+export interface LogFlush {
+  /** At the latest, so that many leave in one write (Envoy's `--file-flush-interval-msec`). */
+  readonly afterMs: number;
+  /** So many characters leave at once (Envoy's `--file-flush-min-size-kb`). */
+  readonly at: number;
+}
 
 export interface AccessLogWriterOptions {
   readonly clock: Clock;
-  /** Lines that were dropped, since the disk or the reader was too slow, or failed. */
-  readonly dropped: Counter;
+  readonly stats: AccessLogStats;
   /** Called at the first of a row of failures. */
   readonly onError?: (error: unknown) => void;
-  /** Lines wait for at most this long, so that many leave in one write. */
-  readonly flushAfterMs?: number;
-  /** Characters that may wait; beyond it lines are dropped. */
+  /** Default: `DEFAULT_LOG_FLUSH`. */
+  readonly flush?: LogFlush;
+  /** Characters that may wait; beyond it lines are dropped. 1 Mi. */
   readonly maxQueued?: number;
 }
 
-const FLUSH_AT = 64 * 1024;
+/** How long lines wait for each other, and how many characters leave at once, where no flag says it. */
+export const DEFAULT_LOG_FLUSH: LogFlush = { afterMs: 1000, at: 64 * 1024 };
+const MAX_QUEUED = 1024 * 1024;
 const RETRY_AFTER_MS = 10;
 
 /**
@@ -22,39 +32,46 @@ const RETRY_AFTER_MS = 10;
  * time; when too many wait, lines are dropped and counted. (A worker's `process.stdout` would wait for the main thread.)
  *
  * Every write ends with a whole line, so lines of workers that append to one file do not mix.
+ *
+ *     closed ─> open ─> writing ─> open            closed: the file could not be opened (a FIFO that nobody reads);
+ *        └── each flush tries ──┘                  each flush tries again, and lines wait meanwhile
  */
 export class AccessLogWriter {
-  readonly #descriptor: number;
-  readonly #owned: boolean;
+  /** Opens what is written to; called again to reopen. Throws what `fs` throws. */
+  readonly #open: () => LogDescriptor;
   readonly #clock: Clock;
-  readonly #dropped: Counter;
+  readonly #stats: AccessLogStats;
   readonly #onError: ((error: unknown) => void) | undefined;
   readonly #flushAfterMs: number;
+  readonly #flushAt: number;
   readonly #maxQueued: number;
+  #descriptor: LogDescriptor | undefined;
   #lines = "";
   #count = 0;
   /** What `fs.write` has and has not finished; its lines are counted if it fails. */
-  #writing: { readonly bytes: Buffer; at: number; readonly count: number } | undefined;
+  #writing: { readonly bytes: Buffer; at: number; readonly count: number; readonly to: LogDescriptor } | undefined;
   #timer: Timer | undefined;
   #failing = false;
   #closed = false;
 
-  /** `owned`: the descriptor is closed at the end. */
-  constructor(descriptor: number, owned: boolean, options: AccessLogWriterOptions) {
+  constructor(descriptor: LogDescriptor | undefined, open: () => LogDescriptor, options: AccessLogWriterOptions) {
     this.#descriptor = descriptor;
-    this.#owned = owned;
+    this.#open = open;
     this.#clock = options.clock;
-    this.#dropped = options.dropped;
+    this.#stats = options.stats;
     this.#onError = options.onError;
-    this.#flushAfterMs = options.flushAfterMs ?? 1000;
-    this.#maxQueued = options.maxQueued ?? 1024 * 1024;
+    this.#flushAfterMs = options.flush?.afterMs ?? DEFAULT_LOG_FLUSH.afterMs;
+    this.#flushAt = options.flush?.at ?? DEFAULT_LOG_FLUSH.at;
+    this.#maxQueued = options.maxQueued ?? MAX_QUEUED;
   }
 
-  /** Appends to the file, which is made if it is not there. */
+  /** Appends to the file, which is made if it is not there. A FIFO need not have a reader yet. */
   static toFile(path: string, options: AccessLogWriterOptions): Result<AccessLogWriter, string> {
+    const open = (): LogDescriptor => openLogFile(path);
     try {
-      return ok(new AccessLogWriter(openSync(path, "a", 0o644), true, options));
+      return ok(new AccessLogWriter(open(), open, options));
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENXIO") return ok(new AccessLogWriter(undefined, open, options));
       return err(`access log ${path}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -62,13 +79,29 @@ export class AccessLogWriter {
   /** Takes a line that ends with "\n". */
   write(line: string): void {
     if (this.#closed || this.#lines.length + line.length > this.#maxQueued) {
-      this.#dropped.add();
+      this.#stats.dropped.add();
       return;
     }
     this.#lines += line;
     this.#count++;
-    if (this.#lines.length >= FLUSH_AT) this.#flush();
-    else this.#timer ??= this.#clock.after(this.#flushAfterMs, this.#flush, true);
+    this.#stats.writeBuffered.add();
+    this.#stats.writeTotalBuffered.add(line.length);
+    if (this.#lines.length >= this.#flushAt) this.#flush();
+    else this.#timer ??= this.#clock.after(this.#flushAfterMs, this.#flushInTime, true);
+  }
+
+  /**
+   * Opens the path anew, after somebody has moved the file away (Envoy: SIGUSR1, `/reopen_logs`). What waits goes to the
+   * new file; a write under way ends in the old one. Where that fails the old one is kept.
+   */
+  reopen(): void {
+    if (this.#closed) return;
+    const before = this.#descriptor;
+    if (!this.#tryOpen()) {
+      this.#stats.reopenFailed.add();
+      return;
+    }
+    if (before?.owned === true && this.#writing?.to !== before) close(before.fd, ignore);
   }
 
   /** Writes what waits, this time waiting for the disk, and closes. For the end of the thread; a write under way ends by itself. */
@@ -77,23 +110,35 @@ export class AccessLogWriter {
     this.#closed = true;
     this.#timer?.cancel();
     this.#writeAll(Buffer.from(this.#lines), this.#count);
-    if (this.#owned && this.#writing === undefined) closeSync(this.#descriptor);
+    const descriptor = this.#descriptor;
+    if (descriptor?.owned === true && this.#writing?.to !== descriptor) closeSync(descriptor.fd);
   }
 
-  readonly #flush = (): void => {
+  readonly #flushInTime = (): void => {
+    this.#timer = undefined;
+    this.#stats.flushedByTimer.add();
+    this.#flush();
+  };
+
+  #flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     if (this.#writing !== undefined || this.#count === 0) return;
-    this.#writing = { bytes: Buffer.from(this.#lines), at: 0, count: this.#count };
+    if (this.#descriptor === undefined && !this.#tryOpen()) {
+      this.#timer = this.#clock.after(this.#flushAfterMs, this.#flushInTime, true);
+      return;
+    }
+    this.#writing = { bytes: Buffer.from(this.#lines), at: 0, count: this.#count, to: this.#descriptor! }; // it is open
+    this.#stats.writeTotalBuffered.add(-this.#lines.length);
     this.#lines = "";
     this.#count = 0;
     this.#go();
-  };
+  }
 
   readonly #go = (): void => {
     const writing = this.#writing!; // set by whoever calls
-    const { bytes, at } = writing;
-    write(this.#descriptor, bytes, at, bytes.length - at, null, (error, written) => {
+    const { bytes, at, to } = writing;
+    write(to.fd, bytes, at, bytes.length - at, null, (error, written) => {
       if (error?.code === "EAGAIN" && !this.#closed) {
         this.#clock.after(RETRY_AFTER_MS, this.#go, true); // a pipe whose reader is slow
         return;
@@ -105,25 +150,51 @@ export class AccessLogWriter {
           this.#go();
           return;
         }
+        this.#stats.writeCompleted.add();
         this.#failing = false;
       }
       this.#writing = undefined;
+      // Nobody else closes a descriptor that was being written to.
+      if (to.owned && (this.#closed || to !== this.#descriptor)) close(to.fd, ignore);
       if (!this.#closed) this.#flush();
-      else if (this.#owned) close(this.#descriptor, () => undefined);
     });
   };
 
+  #tryOpen(): boolean {
+    try {
+      this.#descriptor = this.#open();
+      return true;
+    } catch (error) {
+      this.#tell(error);
+      return false;
+    }
+  }
+
   #failed(error: unknown, lines: number): void {
-    this.#dropped.add(lines);
+    this.#stats.writeFailed.add();
+    this.#stats.dropped.add(lines);
+    this.#tell(error);
+  }
+
+  #tell(error: unknown): void {
     if (!this.#failing) this.#onError?.(error);
     this.#failing = true;
   }
 
   #writeAll(bytes: Buffer, lines: number): void {
+    const descriptor = this.#descriptor;
+    this.#stats.writeTotalBuffered.add(-this.#lines.length);
+    this.#lines = "";
+    if (descriptor === undefined) {
+      this.#stats.dropped.add(lines);
+      return;
+    }
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#descriptor, bytes, at, bytes.length - at);
+      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor.fd, bytes, at, bytes.length - at);
     } catch (error) {
       this.#failed(error, lines);
     }
   }
 }
+
+const ignore = (): void => undefined;

@@ -1,22 +1,44 @@
 export {
+  type FormatEnvironment,
+  type LogCommand,
+  type LogValue,
+  NO_ENVIRONMENT,
+} from "./access-log-command-type.ts";
+export {
   type AccessLogFormat,
-  compileJsonFormat,
-  compileTextFormat,
+  compileFormat,
   DEFAULT_ACCESS_LOG_FORMAT,
+  type FormatUse,
+  parseFormat,
+  type SubstitutionFormat,
+  unfilledCommands,
 } from "./access-log-format.ts";
-export type { AccessLogSource } from "./access-log-source.ts";
-export { AccessLogWriter, type AccessLogWriterOptions } from "./access-log-writer.ts";
+export type { AccessLogSource, AccessLogType, MetadataOf, TimePoint, WireBytes } from "./access-log-source.ts";
+export { type AccessLogStats, accessLogStats } from "./access-log-stats.ts";
+export {
+  AccessLogWriter,
+  type AccessLogWriterOptions,
+  DEFAULT_LOG_FLUSH,
+  type LogFlush,
+} from "./access-log-writer.ts";
+export { type B3Context, formatB3, parseB3, parseB3Decision, parseB3Multi } from "./b3.ts";
+export { type BucketBounds, DEFAULT_BUCKETS, defaultBuckets } from "./bucket-settings.ts";
 export { createLog, type LogOptions, parseLogLevel } from "./create-log.ts";
 export { escapeControls } from "./escape-controls.ts";
+export { GRPC_UNKNOWN, grpcStatusOf } from "./grpc-status.ts";
 export { LineOutput, type LineOutputOptions, unblockStandardStreams } from "./line-output.ts";
 export type { Log, LogFields, LogLevel } from "./log.ts";
+export { STDERR, STDOUT } from "./log-descriptor.ts";
 export { LogLevels } from "./log-levels.ts";
 export type { MetricKind, MetricsMessage } from "./metric-table.ts";
 export type { Counter, Gauge, Histogram, Labels, MetricScope } from "./metrics.ts";
 export { MetricsRegistry, type SeriesValue } from "./metrics-registry.ts";
 export { type ProgramLog, programLog } from "./program-log.ts";
-export { formatPrometheus, PROMETHEUS_CONTENT_TYPE } from "./prometheus.ts";
+export { formatPrometheus, PROMETHEUS_CONTENT_TYPE, type PrometheusOptions } from "./prometheus.ts";
+export { formatResponseFlags, formatResponseFlagsLong, ResponseFlag, responseFlagOf } from "./response-flags.ts";
 export { SharedMetrics } from "./shared-metrics.ts";
+export type { SpanRecord } from "./span-record.ts";
+export { type StatNaming, statName, type TaggedName, taggedName } from "./stat-names.ts";
 export { formatStats, type StatsFilter } from "./stats-text.ts";
 export {
   formatTraceparent,

@@ -56,9 +56,16 @@ export type {
   HttpConnectionManagerConfig,
   HttpFilterConfig,
   ListenerConfig,
+  ListenerFilterConfig,
   NetworkFilterConfig,
   UpgradeConfig,
 } from "./listener/listener-config.ts";
+export type {
+  ProxyProtocolConfig,
+  ProxyTlvRule,
+  TlvChoice,
+  UpstreamProxyProtocol,
+} from "./listener/proxy-protocol-config.ts";
 export type { TcpProxyConfig, WeightedClusterName } from "./listener/tcp-proxy-config.ts";
 export type {
   CustomTagConfig,
@@ -108,10 +115,18 @@ export type {
   RouteConfiguration,
   RouteEntry,
   RouteMatch,
+  RouteUpgrade,
   VirtualHost,
   WeightedCluster,
 } from "./route/route-config.ts";
 export { compileRouteConfiguration, RouteTable } from "./route/route-table.ts";
 export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
+export {
+  defaultTelemetry,
+  type OtlpStatsSink,
+  type StatsConfig,
+  type StatsMatcher,
+  type StatsTag,
+  type TelemetryConfig,
+} from "./telemetry-config.ts";
 export type { TypedConfig } from "./typed-config.ts";
-  RouteUpgrade,

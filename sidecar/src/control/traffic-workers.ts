@@ -28,6 +28,8 @@ export interface TrafficWorkers extends Inspectable {
    * that runs is not begun again. Listeners that come later are stopped as well.
    */
   drainListeners(how: { readonly inboundOnly: boolean; readonly graceful: boolean; readonly skipExit: boolean }): void;
+  /** Opens the files of access logs anew: somebody has moved them away. */
+  reopenLogs(): void;
   /**
    * Stops accepting, lets requests go on for at most `drainMs`, then ends the workers and closes the sockets. Called again
    * it shortens the time.

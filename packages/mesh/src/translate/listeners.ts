@@ -102,6 +102,7 @@ function listener(
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: 32 * 1024,
     listenerFiltersTimeoutMs: 15_000,
+    continueOnListenerFiltersTimeout: false,
     listenerFilters: [],
     trafficDirection: "UNSPECIFIED", // nothing reads it
     tcpBacklogSize: undefined,
@@ -135,6 +136,7 @@ function connectionManager(
     ],
     upgradeConfigs: [{ upgradeType: "websocket", enabled: true }],
     accessLog: accessLogs(accessLog),
+    localReply: undefined,
     serverName: "heddle",
     serverHeaderTransformation: "PASS_THROUGH",
     maxRequestHeadersKb: 60,
@@ -165,8 +167,8 @@ function connectionManager(
     defaultHostForHttp10: "",
     proxy100Continue: true,
     headersWithUnderscoresAction: "ALLOW",
-  };
     manners: defaultManners,
+  };
 }
 
 function accessLogs(format: Workload["accessLog"]): readonly AccessLogConfig[] {
@@ -175,7 +177,8 @@ function accessLogs(format: Workload["accessLog"]): readonly AccessLogConfig[] {
     {
       name: "envoy.access_loggers.stdout",
       sink: { type: "stdout" },
-      format: format === "text" ? { type: "default" } : { type: "json", json: JSON_FIELDS },
+      filter: undefined,
+      format: format === "text" ? { type: "default" } : { type: "json", json: JSON_FIELDS, omitEmptyValues: false },
     },
   ];
 }

@@ -1,6 +1,8 @@
+import type { AccessLogConfig, LocalReplyConfig } from "../access-log/access-log-config.ts";
 import type { RouteConfiguration } from "../route/route-config.ts";
 import type { TypedConfig } from "../typed-config.ts";
 import type { HttpManners } from "./http-manners-config.ts";
+import type { ProxyProtocolConfig } from "./proxy-protocol-config.ts";
 import type { TcpProxyConfig } from "./tcp-proxy-config.ts";
 import type { TracingConfig } from "./tracing-config.ts";
 
@@ -21,7 +23,9 @@ export interface ListenerConfig {
   readonly perConnectionBufferLimitBytes: number;
   /** 15 s; 0 is off. */
   readonly listenerFiltersTimeoutMs: number;
-  readonly listenerFilters: readonly TypedConfig[];
+  /** When the time is over: serve the connection with what is known, instead of closing it. */
+  readonly continueOnListenerFiltersTimeout: boolean;
+  readonly listenerFilters: readonly ListenerFilterConfig[];
   readonly trafficDirection: "UNSPECIFIED" | "INBOUND" | "OUTBOUND";
   /** `tcp_backlog_size` (128 where unset; Envoy takes the kernel's somaxconn on Linux, and so do we: undefined). */
   readonly tcpBacklogSize: number | undefined;
@@ -30,6 +34,10 @@ export interface ListenerConfig {
   readonly drainType: "DEFAULT" | "MODIFY_ONLY";
   readonly accessLog: readonly AccessLogConfig[];
 }
+
+export type ListenerFilterConfig =
+  | { readonly type: "proxy-protocol"; readonly name: string; readonly config: ProxyProtocolConfig }
+  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
 
 export interface FilterChainConfig {
   readonly name: string;
@@ -70,6 +78,9 @@ export interface HttpConnectionManagerConfig {
   readonly httpFilters: readonly HttpFilterConfig[];
   readonly upgradeConfigs: readonly UpgradeConfig[];
   readonly accessLog: readonly AccessLogConfig[];
+  /** Undefined: local replies are as they are. */
+  readonly localReply: LocalReplyConfig | undefined;
+  readonly tracing?: TracingConfig;
   /** `server_name`: "heddle" where unset (Envoy writes "envoy"). */
   readonly serverName: string;
   readonly serverHeaderTransformation: "OVERWRITE" | "APPEND_IF_ABSENT" | "PASS_THROUGH";
@@ -119,6 +130,8 @@ export interface HttpFilterConfig {
   readonly name: string;
   readonly config: TypedConfig;
   readonly disabled: boolean;
+  /** Whoever does not have it leaves it out. Said only to others: what was read here is there. */
+  readonly optional?: true;
 }
 
 export interface UpgradeConfig {
@@ -127,18 +140,4 @@ export interface UpgradeConfig {
   readonly enabled: boolean;
   /** The chain that such requests pass. Left out: the one of all others. */
   readonly filters?: readonly HttpFilterConfig[];
-}
-
-export interface AccessLogConfig {
-  /** Whoever does not have it leaves it out. Said only to others: what was read here is there. */
-  readonly optional?: true;
-  readonly name: string;
-  readonly sink:
-    | { readonly type: "file"; readonly path: string }
-    | { readonly type: "stdout" }
-    | { readonly type: "stderr" };
-  readonly format:
-    | { readonly type: "default" }
-    | { readonly type: "text"; readonly text: string }
-    | { readonly type: "json"; readonly json: { readonly [key: string]: string } };
 }

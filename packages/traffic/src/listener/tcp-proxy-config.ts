@@ -1,4 +1,4 @@
-import type { AccessLogConfig } from "./listener-config.ts";
+import type { AccessLogConfig } from "../access-log/access-log-config.ts";
 
 /** `envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy`, decoded. Plain JSON data. */
 export interface TcpProxyConfig {

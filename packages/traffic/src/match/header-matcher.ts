@@ -4,7 +4,11 @@ import { compileStringMatcher, type StringMatcher } from "./string-matcher.ts";
 
 /** One condition on a request's head (`envoy.config.route.v3.HeaderMatcher`), compiled. */
 export interface HeaderMatcher {
+  /** What it looks at. */
+  readonly name: string;
   matches(head: RequestHead): boolean;
+  /** The same for a value that was looked up elsewhere; undefined: there is none. */
+  test(value: string | undefined): boolean;
   toString(): string;
 }
 
@@ -54,48 +58,55 @@ export function firstHeaderValue(head: RequestHead, name: string): string | unde
 const COLON = 0x3a;
 
 class PresenceMatcher implements HeaderMatcher {
-  readonly #name: string;
+  readonly name: string;
   readonly #wanted: boolean;
   readonly #missingIsEmpty: boolean;
 
   constructor(name: string, wanted: boolean, missingIsEmpty: boolean) {
-    this.#name = name;
+    this.name = name;
     this.#wanted = wanted;
     this.#missingIsEmpty = missingIsEmpty;
   }
 
   matches(head: RequestHead): boolean {
     // An empty value is present, so a field that counts as empty when it is missing is present always.
-    const present = this.#missingIsEmpty || headerValue(head, this.#name) !== undefined;
-    return present === this.#wanted;
+    return this.test(headerValue(head, this.name));
+  }
+
+  test(value: string | undefined): boolean {
+    return (this.#missingIsEmpty || value !== undefined) === this.#wanted;
   }
 
   toString(): string {
-    return `${this.#name} is ${this.#wanted ? "present" : "absent"}`;
+    return `${this.name} is ${this.#wanted ? "present" : "absent"}`;
   }
 }
 
 class ValueMatcher implements HeaderMatcher {
-  readonly #name: string;
+  readonly name: string;
   readonly #test: StringMatcher;
   readonly #invert: boolean;
   readonly #missing: string | undefined;
 
   constructor(config: HeaderMatcherConfig, test: StringMatcher) {
-    this.#name = config.name;
+    this.name = config.name;
     this.#test = test;
     this.#invert = config.invert;
     this.#missing = config.treatMissingHeaderAsEmpty ? "" : undefined;
   }
 
   matches(head: RequestHead): boolean {
-    const value = headerValue(head, this.#name) ?? this.#missing;
+    return this.test(headerValue(head, this.name));
+  }
+
+  test(found: string | undefined): boolean {
+    const value = found ?? this.#missing;
     // A missing field matches neither the condition nor its inversion (Envoy, header_utility.cc).
     return value !== undefined && this.#test.test(value) !== this.#invert;
   }
 
   toString(): string {
-    return `${this.#name} ${this.#invert ? "not " : ""}${this.#test.toString()}`;
+    return `${this.name} ${this.#invert ? "not " : ""}${this.#test.toString()}`;
   }
 }
 

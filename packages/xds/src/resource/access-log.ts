@@ -1,9 +1,9 @@
-import type { Json } from "@heddle/base";
 import type { Message } from "@heddle/proto";
-import { compileJsonFormat, compileTextFormat } from "@heddle/telemetry";
 import type { AccessLogConfig } from "@heddle/traffic";
+import { decodeAccessLogFilter, encodeAccessLogFilter } from "./access-log-filter.ts";
 import { type LooseJsonObject, list } from "./encode.ts";
 import { Fields } from "./fields.ts";
+import { checkFormat, decodeSubstitutionFormat, encodeSubstitutionFormat } from "./substitution-format.ts";
 import { openAny } from "./typed-config.ts";
 
 const FILE = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
@@ -34,7 +34,8 @@ function decodeLogger(log: Fields, any: Message): AccessLogConfig[] {
     return [];
   }
   const logger = new Fields(extension.type, extension.message, path, log.findings);
-  return [{ name: log.text("name"), sink: decodeSink(logger), format: decodeFormat(logger) }];
+  const filter = decodeAccessLogFilter(log.message("filter"));
+  return [{ name: log.text("name"), filter, sink: decodeSink(logger), format: decodeFormat(logger) }];
 }
 
 // As files these two fail where the stream is a socket, and they are the same streams.
@@ -46,60 +47,21 @@ function decodeSink(logger: Fields): Sink {
   return path === "/dev/stderr" ? { type: "stderr" } : { type: "file", path };
 }
 
-/** A format that cannot be compiled would write no line: it is refused here, where somebody hears of it. */
 function decodeFormat(logger: Fields): Format {
-  const format = readFormat(logger);
-  const compiled =
-    format.type === "text"
-      ? compileTextFormat(format.text, "")
-      : format.type === "json"
-        ? compileJsonFormat(format.json, "")
-        : undefined;
-  if (compiled?.ok === false) logger.fail(logger.has("log_format") ? "log_format" : "format", compiled.error);
-  return format;
-}
-
-function readFormat(logger: Fields): Format {
   if (logger.typeName === FILE) {
-    if (logger.text("format") !== "") return { type: "text", text: logger.text("format") };
+    const text = logger.text("format");
+    if (text !== "") return checkFormat({ type: "text", text, omitEmptyValues: false }, logger, "format");
     for (const field of ["json_format", "typed_json_format"]) {
       const json = logger.struct(field);
-      if (json !== undefined) return { type: "json", json: flatten(json, logger, field) };
+      if (json !== undefined) return checkFormat({ type: "json", json, omitEmptyValues: false }, logger, field);
     }
   }
-  const format = logger.message("log_format");
-  if (format === undefined) return { type: "default" };
-  const json = format.struct("json_format");
-  if (json !== undefined) return { type: "json", json: flatten(json, format, "json_format") };
-  const source = format.message("text_format_source");
-  const text = source === undefined ? format.text("text_format") : decodeDataSource(source);
-  return text === "" ? { type: "default" } : { type: "text", text };
-}
-
-/** Values that are no text are written as they stand; objects and lists within are not written at all. */
-function flatten(
-  json: { readonly [key: string]: Json },
-  fields: Fields,
-  field: string,
-): { readonly [key: string]: string } {
-  const entries = Object.entries(json).flatMap(([key, value]): [string, string][] => {
-    if (typeof value !== "object" || value === null) return [[key, String(value)]];
-    fields.report(`${field}[${JSON.stringify(key)}]`, "objects and lists within the format are not written");
-    return [];
-  });
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** `envoy.config.core.v3.DataSource`, given inline. */
-export function decodeDataSource(source: Fields): string {
-  const bytes = source.bytes("inline_bytes");
-  if (bytes === undefined) return source.text("inline_string");
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    source.fail("inline_bytes", "is no UTF-8 text");
-    return "";
-  }
+  const logFormat = logger.message("log_format");
+  if (logFormat?.has("content_type") === true && logFormat.text("content_type") !== "")
+    logFormat.report("content_type", "a log has none");
+  const format = logFormat && decodeSubstitutionFormat(logFormat);
+  // As Envoy: a text that is empty is the default line.
+  return format === undefined || (format.type === "text" && format.text === "") ? { type: "default" } : format;
 }
 
 export function encodeAccessLogs(logs: readonly AccessLogConfig[]): readonly LooseJsonObject[] | undefined {
@@ -110,21 +72,11 @@ function encodeAccessLog(log: AccessLogConfig): LooseJsonObject {
   const type = log.sink.type === "file" ? FILE : log.sink.type === "stdout" ? STDOUT : STDERR;
   return {
     name: log.name,
+    filter: log.filter && encodeAccessLogFilter(log.filter),
     typed_config: {
       "@type": `type.googleapis.com/${type}`,
       path: log.sink.type === "file" ? log.sink.path : undefined,
-      log_format: encodeFormat(log.format),
+      log_format: log.format.type === "default" ? undefined : encodeSubstitutionFormat(log.format),
     },
   };
-}
-
-function encodeFormat(format: Format): LooseJsonObject | undefined {
-  switch (format.type) {
-    case "default":
-      return undefined;
-    case "text":
-      return { text_format_source: { inline_string: format.text } };
-    case "json":
-      return { json_format: format.json };
-  }
 }

@@ -57,7 +57,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.config.listener.v3.Listener": {
     honoured: `name address additional_addresses stat_prefix filter_chains default_filter_chain
-      per_connection_buffer_limit_bytes listener_filters access_log tcp_backlog_size drain_type traffic_direction`,
+      per_connection_buffer_limit_bytes listener_filters listener_filters_timeout
+      continue_on_listener_filters_timeout access_log tcp_backlog_size drain_type traffic_direction`,
     refused: {
       filter_chain_matcher: LATER,
       use_original_dst: { note: LATER, unless: false },
@@ -71,10 +72,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
     reported: {
       metadata: NOT_COPIED,
-      listener_filters_timeout: { note: "no listener filter waits for bytes yet", kept: true },
       enable_reuse_port: { note: "the workers share one socket where the system lets them", unless: true, kept: true },
       reuse_port: "enable_reuse_port alone is read",
-      continue_on_listener_filters_timeout: "no listener filter waits for bytes yet",
       socket_options: NO_EFFECT,
       tcp_fast_open_queue_length: NO_EFFECT,
       connection_balance_config: "the kernel spreads connections over the workers",
@@ -145,23 +144,53 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   // Access logs
 
-  "envoy.config.accesslog.v3.AccessLog": {
-    honoured: "name typed_config",
-    reported: { filter: "every exchange is logged" },
+  "envoy.config.accesslog.v3.AccessLog": { honoured: "name filter typed_config" },
+  "envoy.config.accesslog.v3.AccessLogFilter": {
+    honoured: `status_code_filter duration_filter not_health_check_filter traceable_filter runtime_filter and_filter
+      or_filter header_filter response_flag_filter grpc_status_filter metadata_filter log_type_filter`,
+    refused: { extension_filter: "filters that are extensions (CEL) are not evaluated" },
+    unknownFields: "refused",
   },
+  "envoy.config.accesslog.v3.StatusCodeFilter": { honoured: "comparison" },
+  "envoy.config.accesslog.v3.DurationFilter": { honoured: "comparison" },
+  "envoy.config.accesslog.v3.ComparisonFilter": { honoured: "op value" },
+  "envoy.config.core.v3.RuntimeUInt32": { honoured: "default_value", reported: { runtime_key: NO_RUNTIME } },
+  "envoy.config.accesslog.v3.NotHealthCheckFilter": { honoured: "" },
+  "envoy.config.accesslog.v3.TraceableFilter": { honoured: "" },
+  "envoy.config.accesslog.v3.RuntimeFilter": {
+    honoured: "percent_sampled use_independent_randomness",
+    reported: { runtime_key: { note: NO_RUNTIME, kept: true } },
+  },
+  "envoy.config.accesslog.v3.AndFilter": { honoured: "filters" },
+  "envoy.config.accesslog.v3.OrFilter": { honoured: "filters" },
+  "envoy.config.accesslog.v3.HeaderFilter": { honoured: "header" },
+  "envoy.config.accesslog.v3.ResponseFlagFilter": { honoured: "flags" },
+  "envoy.config.accesslog.v3.GrpcStatusFilter": { honoured: "statuses exclude" },
+  "envoy.config.accesslog.v3.MetadataFilter": { honoured: "matcher match_if_key_not_found" },
+  "envoy.config.accesslog.v3.LogTypeFilter": { honoured: "types exclude" },
+  "envoy.type.matcher.v3.MetadataMatcher": { honoured: "filter path value invert" },
+  "envoy.type.matcher.v3.MetadataMatcher.PathSegment": { honoured: "key" },
+  "envoy.type.matcher.v3.ValueMatcher": {
+    honoured: "null_match double_match string_match bool_match present_match list_match or_match",
+    unknownFields: "refused",
+  },
+  "envoy.type.matcher.v3.ValueMatcher.NullMatch": { honoured: "" },
+  "envoy.type.matcher.v3.DoubleMatcher": { honoured: "range exact" },
+  "envoy.type.v3.DoubleRange": { honoured: "start end" },
+  "envoy.type.matcher.v3.ListMatcher": { honoured: "one_of" },
+  "envoy.type.matcher.v3.OrMatcher": { honoured: "value_matchers" },
   "envoy.extensions.access_loggers.file.v3.FileAccessLog": {
     honoured: "path format json_format typed_json_format log_format",
   },
   "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": { honoured: "log_format" },
   "envoy.extensions.access_loggers.stream.v3.StderrAccessLog": { honoured: "log_format" },
   "envoy.config.core.v3.SubstitutionFormatString": {
-    honoured: "text_format json_format text_format_source",
-    reported: {
-      omit_empty_values: "empty values are written",
-      content_type: NO_EFFECT,
-      formatters: "only the built-in commands are substituted",
-      json_format_options: NO_EFFECT,
-    },
+    honoured: `text_format json_format text_format_source omit_empty_values content_type formatters
+      json_format_options`,
+  },
+  "envoy.config.core.v3.JsonFormatOptions": {
+    honoured: "",
+    reported: { sort_properties: { note: "properties are always sorted", unless: true } },
   },
   "envoy.config.core.v3.DataSource": {
     honoured: "inline_bytes inline_string",
@@ -172,6 +201,23 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
     unknownFields: "refused",
   },
+
+  // Listener filters and PROXY protocol
+
+  "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol": {
+    honoured: `rules allow_requests_without_proxy_protocol pass_through_tlvs disallowed_versions stat_prefix`,
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule": { honoured: "tlv_type on_tlv_present" },
+  "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair": {
+    honoured: "metadata_namespace key",
+  },
+  "envoy.config.core.v3.ProxyProtocolPassThroughTLVs": { honoured: "match_type tlv_type" },
+  "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": {
+    honoured: "config transport_socket",
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.ProxyProtocolConfig": { honoured: "version pass_through_tlvs", unknownFields: "refused" },
 
   // TCP
 
@@ -205,11 +251,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   // HTTP connection manager
 
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
-    honoured: `codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options
+    honoured: `codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options local_reply_config
       server_name server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout
       request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops
       skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response
-      proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action
+      tracing proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action
       strip_matching_host_port strip_any_host_port
       strip_trailing_host_dot append_x_forwarded_port original_ip_detection_extensions early_header_mutation_extensions
       internal_address_config forward_client_cert_details scheme_header_transformation request_id_extension http1_safe_max_connection_duration`,
@@ -220,7 +266,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
     reported: {
       add_user_agent: { note: NO_EFFECT, unless: false },
-      tracing: "spans are not exported yet; trace context is passed on",
       http2_protocol_options: NO_HTTP2,
       http3_protocol_options: NO_HTTP3,
       access_log_flush_interval: "a log line is written when the exchange has ended",
@@ -228,7 +273,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       access_log_options: "a log line is written when the exchange has ended",
       set_current_client_cert_details: "no client shows a certificate yet, so there is nothing to tell of it",
       represent_ipv4_remote_address_as_ipv4_mapped_ipv6: NO_EFFECT,
-      local_reply_config: "local replies are as Heddle makes them",
       stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
       proxy_status_config: "no proxy-status is added",
       append_local_overload: NO_EFFECT,
@@ -269,12 +313,97 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured: "remove append",
     unknownFields: "refused",
   },
+  "envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig": { honoured: "mappers body_format" },
+  "envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper": {
+    honoured: "filter status_code body body_format_override headers_to_add",
+    unknownFields: "refused",
+  },
   "envoy.extensions.filters.network.http_connection_manager.v3.Rds": { honoured: "config_source route_config_name" },
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {
     honoured: "name typed_config is_optional disabled",
     refused: { config_discovery: ECDS },
     unknownFields: "refused",
   },
+  // Tracing
+
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing": {
+    honoured: `client_sampling random_sampling overall_sampling max_path_tag_length custom_tags provider
+      spawn_upstream_span`,
+    reported: { verbose: { note: "spans have no events", unless: false } },
+  },
+  "envoy.config.trace.v3.Tracing": { honoured: "http" },
+  "envoy.config.metrics.v3.StatsConfig": {
+    honoured: "stats_tags use_all_default_tags stats_matcher histogram_bucket_settings",
+  },
+  "envoy.config.metrics.v3.StatsMatcher": { honoured: "reject_all exclusion_list inclusion_list" },
+  "envoy.type.matcher.v3.ListStringMatcher": { honoured: "patterns" },
+  "envoy.config.metrics.v3.TagSpecifier": { honoured: "tag_name regex fixed_value" },
+  "envoy.config.metrics.v3.HistogramBucketSettings": { honoured: "match buckets" },
+  "envoy.config.metrics.v3.StatsSink": { honoured: "name typed_config" },
+  "envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig": {
+    honoured: "grpc_service emit_tags_as_attributes use_tag_extracted_name prefix",
+    reported: {
+      report_counters_as_deltas: { note: "counters are sent as sums since the start", unless: false },
+      report_histograms_as_deltas: { note: "histograms are sent as sums since the start", unless: false },
+    },
+  },
+  "envoy.config.trace.v3.Tracing.Http": { honoured: "name typed_config" },
+  "envoy.config.trace.v3.OpenTelemetryConfig": {
+    honoured: "grpc_service http_service service_name",
+    reported: {
+      resource_detectors: "service.name, the SDK and OTEL_RESOURCE_ATTRIBUTES make the resource",
+      sampler: "the connection manager's sampling decides, and a parent's word before it",
+    },
+  },
+  "envoy.config.trace.v3.ZipkinConfig": {
+    honoured: "collector_cluster collector_endpoint collector_hostname",
+    reported: {
+      trace_id_128bit: { note: "trace ids have 128 bits always", unless: true },
+      shared_span_context: { note: "a span is never shared with the client's", unless: false },
+      collector_endpoint_version: { note: "spans are sent as JSON", unless: 1 },
+      split_spans_for_request: NO_EFFECT,
+    },
+  },
+  "envoy.config.route.v3.Tracing": { honoured: "client_sampling random_sampling overall_sampling custom_tags" },
+  "envoy.config.route.v3.Decorator": { honoured: "operation propagate" },
+  "envoy.type.tracing.v3.CustomTag": { honoured: "tag literal environment request_header metadata" },
+  "envoy.type.tracing.v3.CustomTag.Literal": { honoured: "value" },
+  "envoy.type.tracing.v3.CustomTag.Environment": { honoured: "name default_value" },
+  "envoy.type.tracing.v3.CustomTag.Header": { honoured: "name default_value" },
+  "envoy.type.tracing.v3.CustomTag.Metadata": { honoured: "kind metadata_key default_value" },
+  "envoy.type.metadata.v3.MetadataKind": { honoured: "request route cluster host" },
+  "envoy.type.metadata.v3.MetadataKind.Request": { honoured: "" },
+  "envoy.type.metadata.v3.MetadataKind.Route": { honoured: "" },
+  "envoy.type.metadata.v3.MetadataKind.Cluster": { honoured: "" },
+  "envoy.type.metadata.v3.MetadataKind.Host": { honoured: "" },
+  "envoy.type.metadata.v3.MetadataKey": { honoured: "key path" },
+  "envoy.type.metadata.v3.MetadataKey.PathSegment": { honoured: "key" },
+  "envoy.config.core.v3.HttpService": { honoured: "http_uri request_headers_to_add" },
+  "envoy.config.core.v3.HttpUri": { honoured: "uri cluster timeout" },
+  "envoy.config.core.v3.GrpcService": {
+    honoured: "envoy_grpc google_grpc timeout initial_metadata",
+    reported: { retry_policy: "an export that failed is tried again by the exporter's own rules" },
+  },
+  "envoy.config.core.v3.GrpcService.EnvoyGrpc": {
+    honoured: "cluster_name",
+    reported: {
+      authority: NO_EFFECT,
+      retry_policy: NO_EFFECT,
+      max_receive_message_length: NO_EFFECT,
+      skip_envoy_headers: NO_EFFECT,
+    },
+  },
+  "envoy.config.core.v3.GrpcService.GoogleGrpc": {
+    honoured: "target_uri",
+    refused: { channel_credentials: NO_TLS, call_credentials: LATER, credentials_factory_name: LATER },
+    reported: {
+      stat_prefix: NO_EFFECT,
+      config: NO_EFFECT,
+      per_stream_buffer_limit_bytes: NO_EFFECT,
+      channel_args: NO_EFFECT,
+    },
+  },
+
   "envoy.config.core.v3.ConfigSource": {
     honoured: "ads self",
     refused: {
@@ -324,6 +453,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
   "heddle.filters.http.v1.Module": { honoured: "module_path config" },
+  "heddle.filters.http.v1.ServeTunnel": { honoured: "" },
 
   // Route configuration
 
@@ -367,14 +497,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.route.v3.Route": {
-    honoured: `name match route redirect direct_response non_forwarding_action typed_per_filter_config
+    honoured: `name match route redirect direct_response decorator tracing non_forwarding_action typed_per_filter_config
       request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove`,
     refused: { filter_action: LATER },
     reported: {
       metadata: NOT_COPIED,
       stat_prefix: { note: "routes have no statistics of their own", kept: true },
-      decorator: "spans are not exported yet",
-      tracing: "spans are not exported yet",
       per_request_buffer_limit_bytes: "the listener's limit holds",
     },
     unknownFields: "refused",
@@ -460,7 +588,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.route.v3.RouteAction.MaxStreamDuration": {
     honoured: "max_stream_duration",
     reported: {
-  "heddle.filters.http.v1.ServeTunnel": { honoured: "" },
       grpc_timeout_header_max: "grpc-timeout does not change the route's timeout",
       grpc_timeout_header_offset: "grpc-timeout does not change the route's timeout",
     },

@@ -5,8 +5,10 @@ import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./e
 import type { Fields } from "./fields.ts";
 import { decodeHttpFilters, encodeHttpFilters, type HttpFilterRegistry } from "./http-filters.ts";
 import { decodeManners, encodeManners, encodeMannersOfHttp1 } from "./http-manners.ts";
+import { decodeLocalReply, encodeLocalReply } from "./local-reply.ts";
 import { decodeUpgrades, encodeUpgrades } from "./route-action.ts";
 import { decodeRouteConfiguration, encodeRouteConfiguration } from "./route-configuration.ts";
+import { decodeTracing, encodeTracing } from "./tracing.ts";
 
 export const HTTP_CONNECTION_MANAGER =
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -45,6 +47,8 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
     httpFilters: decodeHttpFilters(fields, "http_filters", httpFilters),
     upgradeConfigs: decodeManagerUpgrades(fields, httpFilters),
     accessLog: decodeAccessLogs(fields, "access_log"),
+    localReply: decodeLocalReply(fields.message("local_reply_config")),
+    ...decodeTracing(fields.message("tracing")),
     serverName: serverName === "" ? SERVER_NAME : serverName,
     serverHeaderTransformation: fields.enumName("server_header_transformation") as Config["serverHeaderTransformation"],
     maxRequestHeadersKb: fields.wrappedNumber("max_request_headers_kb", MAX_REQUEST_HEADERS_KB),
@@ -78,11 +82,10 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
     headersWithUnderscoresAction:
       (common?.enumName("headers_with_underscores_action") as Config["headersWithUnderscoresAction"] | undefined) ??
       "ALLOW",
-  };
     manners: decodeManners(fields, http1),
+  };
 }
 
-function decodeCodecType(fields: Fields): CodecType {
 /** As on a route; here an upgrade may also have a filter chain of its own. */
 function decodeManagerUpgrades(fields: Fields, httpFilters: HttpFilterRegistry): Config["upgradeConfigs"] {
   const upgrades = fields.messages("upgrade_configs");
@@ -94,6 +97,7 @@ function decodeManagerUpgrades(fields: Fields, httpFilters: HttpFilterRegistry):
   });
 }
 
+function decodeCodecType(fields: Fields): CodecType {
   const name = fields.enumName("codec_type");
   if (name === "HTTP2") fields.report("codec_type", "HTTP/2 is not spoken yet; connections speak HTTP/1.1");
   if (name === "HTTP3") fields.fail("codec_type", "HTTP/3 is not supported");
@@ -126,8 +130,8 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
   const http1 = {
     accept_http_10: unless(false, config.acceptHttp10),
     default_host_for_http_10: unless("", config.defaultHostForHttp10),
-  };
     ...encodeMannersOfHttp1(config.manners),
+  };
   return {
     stat_prefix: config.statPrefix,
     codec_type: unless("AUTO", config.codecType),
@@ -135,6 +139,8 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
     http_filters: encodeHttpFilters(config.httpFilters),
     upgrade_configs: encodeManagerUpgrades(config.upgradeConfigs),
     access_log: encodeAccessLogs(config.accessLog),
+    local_reply_config: encodeLocalReply(config.localReply),
+    tracing: encodeTracing(config.tracing),
     server_name: unless(SERVER_NAME, config.serverName),
     server_header_transformation: unless("OVERWRITE", config.serverHeaderTransformation),
     common_http_protocol_options: isEmpty(common) ? undefined : common,
@@ -159,12 +165,10 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
     strip_any_host_port: config.stripPort === "any" ? true : undefined,
     proxy_100_continue: unless(false, config.proxy100Continue),
     http1_safe_max_connection_duration: unless(false, config.http1SafeMaxConnectionDuration),
+    ...encodeManners(config.manners),
   };
 }
-    ...encodeManners(config.manners),
 
-function encodeCommonOptions(config: Config): LooseJsonObject {
-  return {
 function encodeManagerUpgrades(upgrades: Config["upgradeConfigs"]): readonly LooseJsonObject[] | undefined {
   return encodeUpgrades(upgrades)?.map((upgrade, index) => ({
     ...upgrade,
@@ -172,6 +176,8 @@ function encodeManagerUpgrades(upgrades: Config["upgradeConfigs"]): readonly Loo
   }));
 }
 
+function encodeCommonOptions(config: Config): LooseJsonObject {
+  return {
     idle_timeout: durationUnless(IDLE_TIMEOUT_MS, config.idleTimeoutMs),
     max_connection_duration: durationUnless(0, config.maxConnectionDurationMs),
     max_connection_duration_jitter: encodePercent(config.maxConnectionDurationJitterPercent),

@@ -34,10 +34,11 @@ test("what is not set in a listener has Envoy's default", () => {
     name: "l",
     address: { type: "socket", address: "0.0.0.0", port: 80 },
     additionalAddresses: [],
-    statPrefix: "l",
+    statPrefix: "",
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: 1048576,
     listenerFiltersTimeoutMs: 15_000,
+    continueOnListenerFiltersTimeout: false,
     listenerFilters: [],
     trafficDirection: "UNSPECIFIED",
     tcpBacklogSize: undefined,
@@ -61,6 +62,7 @@ test("what is not set in a connection manager has Envoy's default", () => {
     ],
     upgradeConfigs: [],
     accessLog: [],
+    localReply: undefined,
     serverName: "heddle",
     serverHeaderTransformation: "OVERWRITE",
     maxRequestHeadersKb: 60,
@@ -91,9 +93,9 @@ test("what is not set in a connection manager has Envoy's default", () => {
     defaultHostForHttp10: "",
     proxy100Continue: false,
     headersWithUnderscoresAction: "ALLOW",
+    manners: defaultManners,
   });
 });
-    manners: defaultManners,
 
 test("every honoured field of a connection manager is read", () => {
   const manager = managerOf(
@@ -141,6 +143,7 @@ test("every honoured field of a connection manager is read", () => {
     statPrefix: "s",
     codecType: "HTTP1",
     upgradeConfigs: [{ upgradeType: "websocket", enabled: true }],
+    localReply: undefined,
     serverName: "me",
     serverHeaderTransformation: "PASS_THROUGH",
     maxRequestHeadersKb: 6,
@@ -171,10 +174,10 @@ test("every honoured field of a connection manager is read", () => {
     defaultHostForHttp10: "h",
     proxy100Continue: true,
     headersWithUnderscoresAction: "DROP_HEADER",
+    manners: defaultManners, // their own test sets them
   });
 });
 
-    manners: defaultManners, // their own test sets them
 test("every honoured field of a listener and of its chains is read", () => {
   const json = withManager(
     {},
@@ -182,6 +185,7 @@ test("every honoured field of a listener and of its chains is read", () => {
       stat_prefix: "p",
       additional_addresses: [{ address: { pipe: { path: "/run/l.sock", mode: 0o600 } } }],
       per_connection_buffer_limit_bytes: 32768,
+      continue_on_listener_filters_timeout: true,
       listener_filters_timeout: "0s",
       listener_filters: [
         {
@@ -219,8 +223,13 @@ test("every honoured field of a listener and of its chains is read", () => {
     statPrefix: "p",
     perConnectionBufferLimitBytes: 32768,
     listenerFiltersTimeoutMs: 0,
+    continueOnListenerFiltersTimeout: true,
     listenerFilters: [
-      { name: "tls", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} },
+      {
+        type: "extension",
+        name: "tls",
+        config: { name: "tls", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} },
+      },
     ],
     trafficDirection: "INBOUND",
     tcpBacklogSize: 512,
@@ -253,7 +262,9 @@ test("access logs are read: files, streams and all forms of format", () => {
     log(FILE, { path: "/var/log/a" }),
     log(FILE, { path: "/dev/stdout", format: "%PROTOCOL%\n" }),
     log(FILE, { path: "/dev/stderr", json_format: { b: "%PROTOCOL%", a: 1 } }),
-    log("stream.v3.StdoutAccessLog", { log_format: { text_format_source: { inline_string: "t" } } }),
+    log("stream.v3.StdoutAccessLog", {
+      log_format: { text_format_source: { inline_string: "t" }, omit_empty_values: true },
+    }),
     log("stream.v3.StderrAccessLog", { log_format: { json_format: { nested: { x: "y" }, flat: "z" } } }),
     log("open_telemetry.v3.OpenTelemetryAccessLogConfig", {}),
   ].slice(0, 5);
@@ -262,15 +273,13 @@ test("access logs are read: files, streams and all forms of format", () => {
     managerOf(config).accessLog.map(({ sink, format }) => [sink, format]),
     [
       [{ type: "file", path: "/var/log/a" }, { type: "default" }],
-      [{ type: "stdout" }, { type: "text", text: "%PROTOCOL%\n" }],
-      [{ type: "stderr" }, { type: "json", json: { a: "1", b: "%PROTOCOL%" } }],
-      [{ type: "stdout" }, { type: "text", text: "t" }],
-      [{ type: "stderr" }, { type: "json", json: { flat: "z" } }],
+      [{ type: "stdout" }, { type: "text", text: "%PROTOCOL%\n", omitEmptyValues: false }],
+      [{ type: "stderr" }, { type: "json", json: { a: 1, b: "%PROTOCOL%" }, omitEmptyValues: false }],
+      [{ type: "stdout" }, { type: "text", text: "t", omitEmptyValues: true }],
+      [{ type: "stderr" }, { type: "json", json: { nested: { x: "y" }, flat: "z" }, omitEmptyValues: false }],
     ],
   );
-  assert.deepEqual(reportsOf(type, withManager({ access_log })), [
-    `${HCM}.access_log[4].typed_config.log_format.json_format["nested"]`,
-  ]);
+  assert.deepEqual(reportsOf(type, withManager({ access_log })), []);
 });
 
 test("a log format that cannot be compiled is refused with the command", () => {
@@ -281,8 +290,8 @@ test("a log format that cannot be compiled is refused with the command", () => {
     type,
     withManager({ access_log: [log({ text_format: "%NOPE%" }), log({ json_format: { a: "100%" } })] }),
   );
-  assert.match(errors[0] ?? "", /access_log\[0\]\.typed_config\.log_format: %NOPE% is not known; known are /);
-  assert.match(errors[1] ?? "", /access_log\[1\]\.typed_config\.log_format: a: at character 3/);
+  assert.match(errors[0] ?? "", /access_log\[0\]\.typed_config\.log_format\.text_format: %NOPE% is no command/);
+  assert.match(errors[1] ?? "", /access_log\[1\]\.typed_config\.log_format\.json_format: a: at character 3/);
 });
 
 test("filters are read by the type of their configuration, out of a TypedStruct as well", () => {
@@ -449,6 +458,44 @@ test("every reason for refusing a TCP proxy is named, and what has no effect is 
   ]);
 });
 
+test("the PROXY protocol of a listener is read whole", () => {
+  const withProxy = (config: object): ListenerConfig["listenerFilters"] => {
+    const typed_config = { "@type": "x/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol", ...config };
+    return accept(type, withManager({}, { listener_filters: [{ name: "pp", typed_config }] })).listenerFilters;
+  };
+  assert.deepEqual(withProxy({}), [
+    {
+      type: "proxy-protocol",
+      name: "pp",
+      config: { rules: [], allowWithout: false, disallowedVersions: [], passThroughTlvs: [], statPrefix: "" },
+    },
+  ]);
+  const rules = [
+    { tlv_type: 2, on_tlv_present: { key: "authority" } },
+    { tlv_type: 0xea, on_tlv_present: { metadata_namespace: "aws", key: "endpoint" } },
+  ];
+  const [filter] = withProxy({
+    rules,
+    allow_requests_without_proxy_protocol: true,
+    disallowed_versions: ["V2"],
+    pass_through_tlvs: { match_type: "INCLUDE", tlv_type: [234, 5] },
+    stat_prefix: "front",
+  });
+  assert.equal(filter?.type, "proxy-protocol");
+  assert.deepEqual(filter.config, {
+    rules: [
+      { tlvType: 2, namespace: "envoy.filters.listener.proxy_protocol", key: "authority" },
+      { tlvType: 234, namespace: "aws", key: "endpoint" },
+    ],
+    allowWithout: true,
+    disallowedVersions: [2],
+    passThroughTlvs: [5, 234],
+    statPrefix: "front",
+  });
+  const [all] = withProxy({ pass_through_tlvs: {} });
+  assert.equal(all?.type === "proxy-protocol" && all.config.passThroughTlvs, "all");
+});
+
 test("a filter that serves connections is the last of its chain", () => {
   const echo = ["type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo", {}] as const;
   const answer = [
@@ -483,7 +530,7 @@ test("every reason for refusing a listener is named", () => {
       { filter_chain_match: {}, filters: [{ name: "none" }] },
     ],
     listener_filters: [
-      { name: "pp", typed_config: { "@type": "x/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol" } },
+      { name: "od", typed_config: { "@type": "x/envoy.extensions.filters.listener.original_dst.v3.OriginalDst" } },
     ],
   });
   assert.deepEqual([...errors].sort(), [
@@ -498,7 +545,7 @@ test("every reason for refusing a listener is named", () => {
     'filter_chains[1].transport_socket: "tls" is not supported yet; a connection would be open where it should be protected',
     "filter_chains[2].filter_chain_match: is the same as that of filter_chains[0]",
     "filter_chains[2].filters[0].typed_config: must be set",
-    "listener_filters[0].typed_config: there is no listener filter envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+    "listener_filters[0].typed_config: there is no listener filter envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
     "use_original_dst: is not supported yet",
   ]);
 });
@@ -520,10 +567,14 @@ test("faults of an inline route configuration have their path within the listene
 });
 
 test("what is accepted without effect is reported by path", () => {
-  const manager = { tracing: {}, http2_protocol_options: { max_concurrent_streams: 100 }, add_user_agent: false };
+  const manager = {
+    tracing: { verbose: true },
+    http2_protocol_options: { max_concurrent_streams: 100 },
+    add_user_agent: false,
+  };
   assert.deepEqual(reportsOf(type, withManager(manager, { socket_options: [{ level: 1, name: 2, int_value: 3 }] })), [
     `${HCM}.http2_protocol_options`,
-    `${HCM}.tracing`,
+    `${HCM}.tracing.verbose`,
     "socket_options",
   ]);
 });
@@ -541,7 +592,6 @@ test("what others may honour is reported, and kept for them", () => {
   assert.deepEqual(reportsOf(type, listener), [
     "enable_reuse_port",
     "filter_chains[0].transport_socket_connect_timeout",
-    "listener_filters_timeout",
   ]);
   const { listenerFiltersTimeoutMs, trafficDirection, reusePort, filterChains } = accept(type, listener);
   assert.deepEqual([listenerFiltersTimeoutMs, trafficDirection, reusePort], [3000, "INBOUND", false]);

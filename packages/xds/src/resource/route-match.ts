@@ -46,7 +46,7 @@ export function decodeFraction(fields: Fields | undefined): Fraction | undefined
 }
 
 /** `envoy.config.route.v3.HeaderMatcher`. The forms of before v3.19 become string matchers, which they are. */
-function decodeHeaderMatcher(fields: Fields): HeaderMatcherConfig {
+export function decodeHeaderMatcher(fields: Fields): HeaderMatcherConfig {
   return {
     name: fields.text("name").toLowerCase(),
     match: decodeHeaderMatch(fields),
@@ -123,7 +123,7 @@ export function encodeFraction(fraction: Fraction): LooseJsonObject {
   return { numerator: Math.round((fraction.numerator / fraction.denominator) * 1_000_000), denominator: "MILLION" };
 }
 
-function encodeHeaderMatcher(header: HeaderMatcherConfig): LooseJsonObject {
+export function encodeHeaderMatcher(header: HeaderMatcherConfig): LooseJsonObject {
   return {
     name: header.name,
     ...encodeHeaderMatch(header.match),

@@ -44,6 +44,7 @@ test("ready tells the state: 200 only when live", async (t) => {
     state: () => state,
     listeners: () => [{ name: "in", address: { type: "socket", address: "::", port: 80 } }],
     parts: [{ name: "dns", inspect: () => ({ a: 1 }) }],
+    reopenLogs: () => undefined,
     quit: () => {
       quits += 1;
     },

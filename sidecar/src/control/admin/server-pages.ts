@@ -16,6 +16,7 @@ export interface ServerSubjects {
   /** Where each listener really listens. */
   readonly listeners: () => readonly { readonly name: string; readonly address: Address }[];
   readonly parts: readonly Inspectable[];
+  readonly reopenLogs: () => void;
   /** Begins to end the process. */
   readonly quit: () => void;
 }
@@ -47,6 +48,15 @@ export function serverPages(subjects: ServerSubjects): AdminPage[] {
       method: "GET",
       help: "the inside of the control thread's parts, for people who develop Heddle",
       answer: () => jsonAnswer(Object.fromEntries(subjects.parts.map((part) => [part.name, part.inspect()]))),
+    },
+    {
+      path: "/reopen_logs",
+      method: "POST",
+      help: "open the files of access logs anew, after they have been moved away (as SIGUSR1 does)",
+      answer() {
+        subjects.reopenLogs();
+        return { body: "OK\n" };
+      },
     },
     {
       path: "/quitquitquit",

@@ -58,6 +58,7 @@ const host = (worker: number): WorkerHost => ({
   }),
   makeConnectionLogger: () => ({ log: () => undefined }),
   inspect: () => ({ greeting: true }),
+  reopenLogs: () => undefined,
   close: () => undefined,
 });
 

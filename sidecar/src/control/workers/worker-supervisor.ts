@@ -2,9 +2,18 @@ import { Backoff, type Clock, type Json, type Timer } from "@heddle/base";
 import type { ConfigLaneEntry, ConfigLaneUpdate, LaneBook } from "@heddle/config";
 import { decodeLane, parseLaneKey } from "@heddle/config/lanes";
 import type { SocketOpener } from "@heddle/net";
-import type { Log, LogLevel, MetricScope, MetricsRegistry } from "@heddle/telemetry";
+import {
+  DEFAULT_LOG_FLUSH,
+  type Log,
+  type LogFlush,
+  type LogLevel,
+  type MetricScope,
+  type MetricsRegistry,
+} from "@heddle/telemetry";
 import { type Address, CIRCUIT_BREAKER_CELLS, type ListenerConfig } from "@heddle/traffic";
+import type { TracingStart } from "../../traffic/http/tracing/tracing-env.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../../traffic/listener/serving-state.ts";
+import type { SpanBatch } from "../../traffic/worker/span-sender.ts";
 import { CONNECTIONS_KEY, type FromWorker, type RefusedKey } from "../../traffic/worker/worker-messages.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { ListenSockets } from "./listen-sockets.ts";
@@ -31,12 +40,19 @@ export interface WorkerSupervisorOptions {
   readonly drain: DrainOptions;
   /** From which workers take relative paths of filters: the folder of the bootstrap. */
   readonly filterFolder: string;
+  /** Default: `DEFAULT_LOG_FLUSH`. */
+  readonly accessLogFlush?: LogFlush;
   /** Of the process. */
   readonly maxDownstreamConnections: number;
+  /** Default: nothing is traced that does not name its own provider. */
+  readonly tracing?: TracingStart;
+  /** Spans from a worker; they are taken when it returns. Left out: nobody wants them. */
+  readonly onSpans?: (batches: readonly SpanBatch[]) => void;
   /** 0 to below 1; spreads restarts. */
   readonly random: () => number;
 }
 
+const NO_TRACING: TracingStart = { node: { id: "", zone: "" } };
 const PING_EVERY_MS = 1000;
 /** Unanswered pings after which a worker counts as blocked. */
 const PINGS_UNTIL_BLOCKED = 3;
@@ -169,6 +185,10 @@ export class WorkerSupervisor implements TrafficWorkers {
     if (!skipExit) this.#drainEnd = clock.after(drain.timeMs, () => this.#stopListening(inboundOnly), true);
   }
 
+  reopenLogs(): void {
+    for (const { thread } of this.#slots) thread?.post({ type: "reopen-logs" });
+  }
+
   async stop(drainMs: number): Promise<void> {
     if (drainMs <= 0) this.#hurry.resolve();
     this.#stopping ??= this.#drain(drainMs).then(() => this.#end());
@@ -282,8 +302,10 @@ export class WorkerSupervisor implements TrafficWorkers {
       drain,
       serving: this.#serving,
       filterFolder,
+      accessLogFlush: this.#options.accessLogFlush ?? DEFAULT_LOG_FLUSH,
       maxDownstreamConnections,
       cells,
+      tracing: this.#options.tracing ?? NO_TRACING,
       ...(this.#links !== undefined && { sharing: this.#links.begin(place) }),
     };
     return new Promise((resolve) => {
@@ -329,6 +351,10 @@ export class WorkerSupervisor implements TrafficWorkers {
         log.warn("a worker has stopped accepting", { worker: thread.id, place: message.key, reason: message.reason });
         this.#stats.acceptStopped.add();
         if (message.exhausted) clock.after(REOPEN_AFTER_MS, () => this.#sendTarget(thread, message.key), true);
+        break;
+      case "spans":
+        this.#options.onSpans?.(message.batches);
+        thread.post({ type: "spans-taken", count: message.batches.reduce((sum, { spans }) => sum + spans.length, 0) });
         break;
       case "drained":
         slot.drained.resolve();

@@ -1,4 +1,5 @@
 import type { FilterChain, HttpFilterRegistry } from "@heddle/filter";
+import type { FormatEnvironment } from "@heddle/telemetry";
 import {
   type AccessLogConfig,
   compileRouteConfiguration,
@@ -8,6 +9,7 @@ import {
 import type { AccessLogger } from "../http/access-logger.ts";
 import { HttpConnectionManager } from "../http/http-connection-manager.ts";
 import type { HttpEnv } from "../http/http-env.ts";
+import { LocalReplies } from "../http/local-replies.ts";
 import { Tracer } from "../http/tracing/tracer.ts";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { DrainDecision, type DrainSubject } from "../listener/drain-decision.ts";
@@ -18,6 +20,10 @@ import { buildFilterChain } from "./build-filter-chain.ts";
 export interface BuildEnv extends HttpEnv, TcpEnv {
   readonly runtime: HttpEnv["runtime"];
   readonly filters: HttpFilterRegistry;
+  /** Left out where nobody takes spans. */
+  readonly tracing?: TracingEnv;
+  /** What formats of logs and local replies take from the process. */
+  readonly format: FormatEnvironment;
   makeAccessLogger(configs: readonly AccessLogConfig[]): AccessLogger;
 }
 
@@ -50,7 +56,27 @@ export function buildHttpConnectionManager(
     upgradeChains,
     inlineRoutes,
     accessLogger: env.makeAccessLogger(config.accessLog),
+    localReplies: config.localReply && new LocalReplies(config.localReply, env),
+    tracer: makeTracer(config, listener, env),
     drain: new DrainDecision(env.clock, env.random, env.drain, env.serving, listener),
     env,
+  });
+}
+
+function makeTracer(
+  { tracing, statPrefix }: HttpConnectionManagerConfig,
+  { trafficDirection }: DrainSubject,
+  env: BuildEnv,
+): Tracer | undefined {
+  const config = tracing ?? env.tracing?.everywhere;
+  if (env.tracing === undefined || config === undefined) return undefined;
+  return new Tracer({
+    ...env.tracing,
+    config,
+    provider: env.tracing.provider,
+    operation: trafficDirection === "OUTBOUND" ? "egress" : "ingress",
+    randomHex: env.randomHex,
+    metrics: env.metrics,
+    statPrefix,
   });
 }

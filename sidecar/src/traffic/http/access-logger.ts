@@ -1,6 +1,9 @@
-import type { Exchange } from "@heddle/filter";
+import type { AccessLogType } from "@heddle/telemetry";
+import type { HttpExchange } from "./http-exchange.ts";
 
-/** Writes the line of an exchange that has ended. Never waits and never throws. */
+/** Writes the lines of exchanges. Never waits and never throws. */
 export interface AccessLogger {
-  log(exchange: Exchange): void;
+  log(exchange: HttpExchange, type: AccessLogType): void;
+  /** Its manager has ended: lets go of the files that nobody else writes to. */
+  close(): void;
 }

@@ -6,11 +6,13 @@ import type { HttpConnectionManagerConfig, RouteTable } from "@heddle/traffic";
 import type { DrainDecision } from "../listener/drain-decision.ts";
 import type { NetworkFilter } from "../network/network-filter.ts";
 import type { AccessLogger } from "./access-logger.ts";
+import { ExchangeLogSource } from "./exchange-log-source.ts";
 import { appendVia } from "./forwarded-headers.ts";
 import { HttpConnection } from "./http-connection.ts";
 import type { HttpEnv } from "./http-env.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { HttpStats } from "./http-stats.ts";
+import type { LocalReplies } from "./local-replies.ts";
 import { RequestPreparation } from "./prepare-request.ts";
 import type { Tracer } from "./tracing/tracer.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
@@ -24,6 +26,8 @@ export interface HttpConnectionManagerParts {
   /** Of an inline route configuration; undefined where the table comes by name from the runtime. */
   readonly inlineRoutes: RouteTable | undefined;
   readonly accessLogger: AccessLogger;
+  /** Undefined: local replies stay as they are. */
+  readonly localReplies: LocalReplies | undefined;
   /** Undefined: trace context is passed on, and no span is made. */
   readonly tracer: Tracer | undefined;
   /** Closed together with the manager. */
@@ -43,6 +47,9 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly env: HttpEnv;
   readonly stats: HttpStats;
   readonly tracer: Tracer | undefined;
+  readonly localReplies: LocalReplies | undefined;
+  /** Shows one exchange at a time to logs; see `HttpExchange.logSource`. */
+  readonly logSource = new ExchangeLogSource();
   readonly preparation: RequestPreparation;
   readonly codecOptions: H1ServerOptions;
   readonly drain: DrainDecision;
@@ -52,7 +59,7 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly #reported = new ThrowPlaces();
 
   constructor(parts: HttpConnectionManagerParts) {
-    const { config, chain, upgradeChains, inlineRoutes, accessLogger, drain, tracer, env } = parts;
+    const { config, chain, upgradeChains, inlineRoutes, accessLogger, localReplies, drain, tracer, env } = parts;
     this.config = config;
     this.chain = chain;
     this.upgradeChains = upgradeChains;
@@ -71,6 +78,7 @@ export class HttpConnectionManager implements NetworkFilter {
     this.preparation = new RequestPreparation(config, this.codecOptions.scheme ?? "http", () => env.randomHex.uuid());
     this.#inlineRoutes = inlineRoutes;
     this.#accessLogger = accessLogger;
+    this.localReplies = localReplies;
     this.drain = drain;
   }
 
@@ -87,6 +95,7 @@ export class HttpConnectionManager implements NetworkFilter {
     this.drain.close();
     this.chain.close();
     for (const chain of this.upgradeChains.values()) chain.close();
+    this.#accessLogger.close();
   }
 
   routeTable(runtime: TrafficRuntime): RouteTable | undefined {
@@ -127,7 +136,7 @@ export class HttpConnectionManager implements NetworkFilter {
     if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
     if (exchange.span !== undefined) exchange.span.end();
     try {
-      this.#accessLogger.log(exchange);
+      this.#accessLogger.log(exchange, "DownstreamEnd");
     } catch (error) {
       this.reportCrash(error, undefined);
     }

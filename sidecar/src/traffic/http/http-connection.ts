@@ -38,6 +38,9 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   #clientEnded = false;
   /** The codec ended the connection before the client did. */
   #endedByUs = false;
+  /** What had been read and sent when the open exchange began. */
+  #readBefore = 0;
+  #sentBefore = 0;
   /** The next request is the last. */
   #drainWithNext = false;
   /** Until when it may come. */
@@ -76,10 +79,10 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
 
   /** Takes no further exchange: closes now if there is none, else tells the client with the answer. */
   drain(): void {
+    this.#exchange?.inside?.drain();
     this.#codec.drain();
     this.#watchForEnd();
   }
-    this.#exchange?.inside?.drain();
 
   /**
    * Carries one more exchange if none is open, since the client may be sending it; its answer tells that it is the last.
@@ -121,8 +124,20 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#manager.env.wheel.start(this.#watch, atMs - now);
   }
 
+  /** Of the open exchange, with head and framing. As in Envoy a request that is pipelined behind it counts in part. */
+  get wireBytesReceived(): number {
+    return this.#connection.bytesRead - this.#readBefore;
+  }
+
+  get wireBytesSent(): number {
+    return this.#connection.bytesWritten + this.#connection.bytesQueued - this.#sentBefore;
+  }
+
   exchangeEnded(exchange: HttpExchange): void {
     if (this.#exchange === exchange) this.#exchange = undefined;
+    const { bytesRead, bytesWritten, bytesQueued } = this.#connection;
+    this.#readBefore = bytesRead;
+    this.#sentBefore = bytesWritten + bytesQueued;
     this.#watchForEnd();
   }
 

@@ -12,6 +12,7 @@ import type { TraceContext } from "@heddle/telemetry";
 import type { SelectedRoute } from "@heddle/traffic";
 import { sendSideRequest } from "../upstream/side-request.ts";
 import { answerFailure } from "./answer-failure.ts";
+import type { ExchangeLogSource } from "./exchange-log-source.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import { prepareRequest } from "./prepare-request.ts";
@@ -42,15 +43,18 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   internal = false;
   /** What was taken off the target of a CONNECT by `strip_…_host_port`. */
   connectPort: string | undefined = undefined;
-  readonly #connection: HttpConnection;
   /** The connection that its tunnel carries, where the tunnel ends here. */
   inside: Drainable | undefined = undefined;
+  readonly #connection: HttpConnection;
   readonly #encoder: ResponseEncoder;
   /** Asks for a tunnel, and may. */
   #isUpgrade = false;
 
   /** When anything was last sent or received. */
   lastActivityMs: number;
+  /** When the request's last byte came, and the response's head left; -1 before. */
+  requestEndMs = -1;
+  responseBeginMs = -1;
   /** 0: no limit. */
   idleLimitMs: number;
   headDeadlineMs = Infinity;
@@ -88,18 +92,23 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.request = head;
     this.headDeadlineMs = Infinity;
     this.#touch();
+    if (endStream) this.requestEndMs = this.lastActivityMs;
     this.receiveHead(endStream);
   }
 
   onData(chunk: Uint8Array, endStream: boolean): void {
     this.#touch();
-    if (endStream) this.requestDeadlineMs = Infinity;
+    if (endStream) {
+      this.requestDeadlineMs = Infinity;
+      this.requestEndMs = this.lastActivityMs;
+    }
     this.receiveData(chunk, endStream);
   }
 
   onTrailers(trailers: HeaderMap): void {
     this.#touch();
     this.requestDeadlineMs = Infinity;
+    this.requestEndMs = this.lastActivityMs;
     this.receiveTrailers(trailers);
   }
 
@@ -184,6 +193,22 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.abort(reason);
   }
 
+  /** This exchange as access logs, local replies and header values see it; good until another exchange asks. */
+  get logSource(): ExchangeLogSource {
+    const source = this.manager.logSource;
+    source.exchange = this;
+    return source;
+  }
+
+  /** With head and framing; see `HttpConnection`. */
+  get wireBytesReceived(): number {
+    return this.#connection.wireBytesReceived;
+  }
+
+  get wireBytesSent(): number {
+    return this.#connection.wireBytesSent;
+  }
+
   /** The connection ends after this exchange. */
   closeConnectionAfter(): void {
     this.#connection.drain();
@@ -217,6 +242,10 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     return expectation === undefined || this.#meetExpectation(expectation);
   }
 
+  protected override rewriteReply(reply: LocalReply): LocalReply {
+    return this.manager.localReplies?.rewrite(reply, this) ?? reply;
+  }
+
   protected override matchRoute(): ChainRoute | undefined {
     const route = this.manager.routeTable(this.runtime)?.match(this.request, this.random);
     if (route === undefined) this.manager.stats.noRoute.add();
@@ -246,6 +275,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
 
   protected override writeHead(head: ResponseHead, endStream: boolean): void {
     this.#touch();
+    this.responseBeginMs = this.lastActivityMs;
     this.manager.prepareResponse(head, this);
     if (this.span !== undefined) this.span.onResponse(head.headers);
     if (this.#connection.isLastExchange()) this.#connection.drain();

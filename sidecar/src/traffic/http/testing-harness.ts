@@ -2,6 +2,7 @@ import { type Failure, Live, ManualClock, TimerWheel } from "@heddle/base";
 import type { Exchange, FilterModule } from "@heddle/filter";
 import { HttpFilterRegistry } from "@heddle/filter";
 import type { DialCallbacks, Dialling } from "@heddle/net";
+import { NO_ENVIRONMENT } from "@heddle/telemetry";
 import {
   CIRCUIT_BREAKER_CELLS,
   type ClusterConfig,
@@ -12,8 +13,8 @@ import { type BuildEnv, buildHttpConnectionManager } from "../build/build-http-c
 import { buildRuntime, takeOver } from "../build/build-runtime.ts";
 import { emptyRuntime, type Runtime, type RuntimeInput } from "../build/runtime.ts";
 import { routerType } from "../filter/router-type.ts";
-import type { EndedConnection } from "../listener/connection-logger.ts";
 import { serveTunnelType } from "../filter/serve-tunnel-type.ts";
+import type { EndedConnection } from "../listener/connection-logger.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../listener/serving-state.ts";
 import type { ConnectionIdentity } from "../upstream/pool/pool-key.ts";
 import { DateHeader } from "./date-header.ts";
@@ -98,10 +99,11 @@ export class Harness {
       randomHex: new RandomHex((buffer) => buffer.fill(0xab)),
       filters: new HttpFilterRegistry([
         routerType,
-        ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
         serveTunnelType,
+        ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
       ]),
-      makeAccessLogger: () => ({ log: (exchange) => void this.logged.push(exchange) }),
+      makeAccessLogger: () => ({ log: (exchange) => void this.logged.push(exchange), close: () => undefined }),
+      format: NO_ENVIRONMENT,
       makeConnectionLogger: () => ({ log: (connection) => void this.loggedConnections.push(connection) }),
     };
     this.configure(options);

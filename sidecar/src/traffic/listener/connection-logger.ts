@@ -20,4 +20,6 @@ export interface EndedConnection {
 /** Writes the line of a connection that has ended. Never waits and never throws. */
 export interface ConnectionLogger {
   log(connection: EndedConnection): void;
+  /** Whoever logs has ended: lets go of the files that nobody else writes to. */
+  close?(): void;
 }

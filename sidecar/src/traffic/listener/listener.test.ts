@@ -119,6 +119,7 @@ function listenerConfig(chains: readonly FilterChainConfig[], more: Partial<List
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: 1024,
     listenerFiltersTimeoutMs: 0,
+    continueOnListenerFiltersTimeout: false,
     listenerFilters: [],
     trafficDirection: "UNSPECIFIED",
     tcpBacklogSize: undefined,
@@ -171,7 +172,7 @@ describe("a listener", () => {
 
   test("writes its access log when a connection ends, and for those that no chain takes", () => {
     const accessLog: ListenerConfig["accessLog"] = [
-      { name: "own", sink: { type: "stdout" }, format: { type: "default" } },
+      { name: "own", filter: undefined, sink: { type: "stdout" }, format: { type: "default" } },
     ];
     const listener = new Listener(
       listenerConfig([chain("a", { sourcePorts: [40_000] })], { accessLog }),

@@ -110,6 +110,8 @@ export class Listener {
       if (chain.manner === "gradual") chain.filter.drainGradually?.();
     }
     await Promise.all(leaving.map((chain) => this.#end(chain, this.#env.drain.timeMs)));
+    // Chains that have been taken over keep logging: to the files of a successor with the same logs.
+    this.#logger?.close?.();
   }
 
   /**

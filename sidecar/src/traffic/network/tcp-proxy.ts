@@ -33,6 +33,10 @@ export class TcpProxy implements NetworkFilter {
     return tunnel;
   }
 
+  close(): void {
+    this.logger?.close?.();
+  }
+
   /** The name of a cluster, drawn anew for each attempt as in Envoy. */
   drawCluster(): string {
     const { clusters } = this.config;

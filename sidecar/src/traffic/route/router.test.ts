@@ -206,7 +206,7 @@ describe("a retry policy", () => {
         assert.equal(harness.upstream(0).closed, true);
         harness.advance(150);
         assert.match(client.take(), /^HTTP\/1\.1 504 /);
-        assert.equal(flagsOf(harness), "URX,UT");
+        assert.equal(flagsOf(harness), "UT,URX");
         assert.equal(harness.value("cluster.upstream_rq_per_try_timeout"), 2);
       },
     );

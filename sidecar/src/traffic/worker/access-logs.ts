@@ -1,38 +1,40 @@
-import { hostname } from "node:os";
 import type { Clock } from "@heddle/base";
-import type { Exchange } from "@heddle/filter";
 import {
   type AccessLogFormat,
+  type AccessLogSource,
   AccessLogWriter,
   type AccessLogWriterOptions,
-  compileJsonFormat,
-  compileTextFormat,
+  accessLogStats,
+  compileFormat,
   DEFAULT_ACCESS_LOG_FORMAT,
+  type FormatEnvironment,
   type Log,
+  type LogFlush,
   type MetricScope,
+  STDERR,
+  STDOUT,
+  type SubstitutionFormat,
 } from "@heddle/telemetry";
-import type { AccessLogConfig } from "@heddle/traffic";
+import { type AccessLogConfig, type AccessLogFilter, compileAccessLogFilter } from "@heddle/traffic";
 import type { AccessLogger } from "../http/access-logger.ts";
-import type { ConnectionLogger, EndedConnection } from "../listener/connection-logger.ts";
+import type { ConnectionLogger } from "../listener/connection-logger.ts";
 import { ConnectionLogSource } from "./connection-log-source.ts";
-import { ExchangeLogSource } from "./exchange-log-source.ts";
 
 export interface AccessLogsEnv {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
+  readonly format: FormatEnvironment;
+  /** A whole number. */
+  readonly random: () => number;
+  readonly flush: LogFlush;
 }
-
-const STDOUT = 1;
-const STDERR = 2;
 
 /** The access logs of one worker. Loggers that write to the same place share a writer, so their lines keep their order. */
 export class AccessLogs {
   readonly #env: AccessLogsEnv;
-  readonly #writers = new Map<string, AccessLogWriter>();
-  readonly #source = new ExchangeLogSource();
+  readonly #writers = new Map<string, SharedWriter>();
   readonly #connectionSource = new ConnectionLogSource();
-  readonly #hostname = hostname();
 
   constructor(env: AccessLogsEnv) {
     this.#env = env;
@@ -41,13 +43,14 @@ export class AccessLogs {
   /** Throws on a format that does not compile or a file that cannot be opened. */
   logger(configs: readonly AccessLogConfig[]): AccessLogger {
     const sinks = this.#sinks(configs);
-    const source = this.#source;
     if (sinks.length === 0) return SILENT;
     return {
-      log(exchange: Exchange) {
-        source.exchange = exchange;
-        for (const { format, writer } of sinks) writer.write(format(source));
+      log(exchange, type) {
+        const source = exchange.logSource;
+        source.logType = type;
+        write(sinks, source);
       },
+      close: this.#releaseOnce(sinks),
     };
   }
 
@@ -56,57 +59,112 @@ export class AccessLogs {
     const sinks = this.#sinks(configs);
     const source = this.#connectionSource;
     return {
-      log(connection: EndedConnection) {
+      log(connection) {
         source.connection = connection;
-        for (const { format, writer } of sinks) writer.write(format(source));
+        write(sinks, source);
       },
+      close: this.#releaseOnce(sinks),
     };
+  }
+
+  /** Opens every file anew: somebody has moved them away (SIGUSR1, `/reopen_logs`). */
+  reopen(): void {
+    for (const { writer, path } of this.#writers.values()) if (path !== undefined) writer.reopen();
   }
 
   /** Writes out what waits. The loggers drop lines from now on. */
   close(): void {
-    for (const writer of this.#writers.values()) writer.close();
+    for (const { writer } of this.#writers.values()) writer.close();
   }
 
   #sinks(configs: readonly AccessLogConfig[]): readonly Sink[] {
-    return configs.map((config) => ({ format: this.#format(config), writer: this.#writer(config.sink) }));
+    const sinks: Sink[] = [];
+    try {
+      for (const config of configs) sinks.push(this.#sink(config));
+    } catch (error) {
+      this.#release(sinks);
+      throw error;
+    }
+    return sinks;
   }
 
-  #format({ name, format }: AccessLogConfig): AccessLogFormat {
-    const compiled =
-      format.type === "json"
-        ? compileJsonFormat(format.json, this.#hostname)
-        : compileTextFormat(format.type === "text" ? format.text : DEFAULT_ACCESS_LOG_FORMAT, this.#hostname);
+  #sink({ name, filter, format, sink }: AccessLogConfig): Sink {
+    const compiled = compileFormat(format.type === "default" ? DEFAULT : format, this.#env.format);
     if (!compiled.ok) throw new Error(`access log ${name}: ${compiled.error}`);
-    return compiled.value;
+    return {
+      filter: filter && compileAccessLogFilter(filter, this.#env.random),
+      format: compiled.value,
+      shared: this.#writer(sink),
+    };
   }
 
-  #writer(sink: AccessLogConfig["sink"]): AccessLogWriter {
-    const key = sink.type === "file" ? sink.path : sink.type;
-    const known = this.#writers.get(key);
-    if (known !== undefined) return known;
-    const writer = this.#open(sink, key);
-    this.#writers.set(key, writer);
-    return writer;
+  #writer(sink: AccessLogConfig["sink"]): SharedWriter {
+    const key = sink.type === "file" ? sink.path : `<${sink.type}>`;
+    let shared = this.#writers.get(key);
+    if (shared === undefined) {
+      shared = { key, path: sink.type === "file" ? sink.path : undefined, writer: this.#open(sink), users: 0 };
+      this.#writers.set(key, shared);
+    }
+    shared.users++;
+    return shared;
   }
 
-  #open(sink: AccessLogConfig["sink"], name: string): AccessLogWriter {
-    const { clock, log, metrics } = this.#env;
+  #open(sink: AccessLogConfig["sink"]): AccessLogWriter {
+    const { clock, log, metrics, flush } = this.#env;
+    const path = sink.type === "file" ? sink.path : sink.type;
     const options: AccessLogWriterOptions = {
       clock,
-      dropped: metrics.counter("access_log.dropped", { path: name }),
-      onError: (error) => log.error("an access log cannot be written", { path: name, error }),
+      stats: accessLogStats(metrics, path),
+      onError: (error) => log.error("an access log cannot be written", { path, error }),
+      flush,
     };
-    if (sink.type !== "file") return new AccessLogWriter(sink.type === "stdout" ? STDOUT : STDERR, false, options);
+    if (sink.type !== "file") {
+      const stream = sink.type === "stdout" ? STDOUT : STDERR;
+      return new AccessLogWriter(stream, () => stream, options);
+    }
     const opened = AccessLogWriter.toFile(sink.path, options);
     if (!opened.ok) throw new Error(opened.error);
     return opened.value;
   }
+
+  #releaseOnce(sinks: readonly Sink[]): () => void {
+    let released = false;
+    return () => {
+      if (!released) this.#release(sinks);
+      released = true;
+    };
+  }
+
+  #release(sinks: readonly Sink[]): void {
+    for (const { shared } of sinks) {
+      if (--shared.users > 0) continue;
+      this.#writers.delete(shared.key);
+      shared.writer.close();
+    }
+  }
+}
+
+/** A place that is written to, and how many loggers do. */
+interface SharedWriter {
+  readonly key: string;
+  /** Undefined: standard output or error. */
+  readonly path: string | undefined;
+  readonly writer: AccessLogWriter;
+  users: number;
 }
 
 interface Sink {
+  /** Undefined: everything. */
+  readonly filter: AccessLogFilter | undefined;
   readonly format: AccessLogFormat;
-  readonly writer: AccessLogWriter;
+  readonly shared: SharedWriter;
 }
 
-const SILENT: AccessLogger = { log: () => undefined };
+function write(sinks: readonly Sink[], source: AccessLogSource): void {
+  for (const { filter, format, shared } of sinks) {
+    if (filter === undefined || filter(source)) shared.writer.write(format(source));
+  }
+}
+
+const DEFAULT: SubstitutionFormat = { type: "text", text: DEFAULT_ACCESS_LOG_FORMAT, omitEmptyValues: false };
+const SILENT: AccessLogger = { log: () => undefined, close: () => undefined };

@@ -1,5 +1,5 @@
-import { formatResponseFlags } from "@heddle/filter";
-import type { AccessLogSource } from "@heddle/telemetry";
+import { transportFailureReason } from "@heddle/net";
+import type { AccessLogSource, AccessLogType, MetadataOf, TimePoint, WireBytes } from "@heddle/telemetry";
 import type { EndedConnection } from "../listener/connection-logger.ts";
 
 /**
@@ -9,13 +9,25 @@ import type { EndedConnection } from "../listener/connection-logger.ts";
 export class ConnectionLogSource implements AccessLogSource {
   connection!: EndedConnection; // set before each use
 
-  readonly responseDurationMs = -1;
   readonly protocol = "";
+  readonly upstreamProtocol = "";
   readonly responseCode = 0;
+  readonly localReplyBody = "";
+  readonly connectionTerminationDetails = "";
+  readonly requestedServerName = "";
   readonly routeName = "";
   readonly virtualHost = "";
+  readonly virtualCluster = "";
   readonly requestId = "";
   readonly traceId = "";
+  readonly spanId = "";
+  readonly traceForced = false;
+  readonly healthCheck = false;
+
+  /** A filter that forwards says where to; a listener's own log is of no type, as in Envoy. */
+  get logType(): AccessLogType {
+    return this.connection.upstream === undefined ? "NotSet" : "TcpConnectionEnd";
+  }
 
   get startWallMs(): number {
     return this.connection.startWallMs;
@@ -23,6 +35,19 @@ export class ConnectionLogSource implements AccessLogSource {
 
   get durationMs(): number {
     return this.connection.durationMs;
+  }
+
+  get elapsedMs(): number {
+    return this.connection.durationMs;
+  }
+
+  timeOf(point: TimePoint): number {
+    if (point === "DS_CX_BEG") return 0;
+    return point === "DS_CX_END" ? this.connection.durationMs : -1;
+  }
+
+  headersBytes(): number {
+    return 0;
   }
 
   get bytesReceived(): number {
@@ -33,8 +58,19 @@ export class ConnectionLogSource implements AccessLogSource {
     return this.connection.bytesSent;
   }
 
-  get responseFlags(): string {
-    return formatResponseFlags(this.connection.responseFlags);
+  wireBytes(of: WireBytes): number {
+    switch (of) {
+      case "downstream-received":
+        return this.connection.bytesReceived;
+      case "downstream-sent":
+        return this.connection.bytesSent;
+      default:
+        return -1;
+    }
+  }
+
+  get responseFlags(): number {
+    return this.connection.responseFlags;
   }
 
   get responseCodeDetails(): string {
@@ -45,7 +81,15 @@ export class ConnectionLogSource implements AccessLogSource {
     return this.connection.upstream?.address ?? "";
   }
 
+  get upstreamHostName(): string {
+    return this.connection.upstream?.endpoint?.hostname ?? "";
+  }
+
   get upstreamCluster(): string {
+    return this.connection.upstream?.cluster ?? "";
+  }
+
+  get upstreamClusterRaw(): string {
     return this.connection.upstream?.cluster ?? "";
   }
 
@@ -53,8 +97,13 @@ export class ConnectionLogSource implements AccessLogSource {
     return this.connection.upstream?.localAddress ?? "";
   }
 
+  get upstreamConnectionId(): number {
+    return this.connection.upstream?.connectionId ?? 0;
+  }
+
   get upstreamTransportFailureReason(): string {
-    return this.connection.upstream?.failure?.detail ?? "";
+    const failure = this.connection.upstream?.failure;
+    return failure === undefined ? "" : transportFailureReason(failure);
   }
 
   get upstreamAttempts(): number {
@@ -73,11 +122,23 @@ export class ConnectionLogSource implements AccessLogSource {
     return this.connection.downstream.directRemoteAddress;
   }
 
+  get downstreamDirectRemotePort(): number {
+    return this.connection.downstream.remotePort;
+  }
+
   get downstreamLocalAddress(): string {
     return this.connection.downstream.localAddress;
   }
 
   get downstreamLocalPort(): number {
+    return this.connection.downstream.localPort;
+  }
+
+  get downstreamDirectLocalAddress(): string {
+    return this.connection.downstream.localAddress;
+  }
+
+  get downstreamDirectLocalPort(): number {
     return this.connection.downstream.localPort;
   }
 
@@ -93,6 +154,10 @@ export class ConnectionLogSource implements AccessLogSource {
     return undefined;
   }
 
+  requestHeaderJoined(): undefined {
+    return undefined;
+  }
+
   responseHeader(): undefined {
     return undefined;
   }
@@ -101,7 +166,13 @@ export class ConnectionLogSource implements AccessLogSource {
     return undefined;
   }
 
-  metadata(): undefined {
-    return undefined;
+  metadata(of: MetadataOf, namespace: string, path: readonly string[]): unknown {
+    const all = of === "UPSTREAM_HOST" ? this.connection.upstream?.endpoint?.config.metadata : undefined;
+    let value: unknown = all;
+    for (const name of [namespace, ...path]) {
+      if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+      value = (value as Record<string, unknown>)[name];
+    }
+    return value;
   }
 }

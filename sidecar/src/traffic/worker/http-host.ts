@@ -1,6 +1,8 @@
+import { hostname } from "node:os";
 import { type Json, Live, TimerWheel } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { dial, TurnClock } from "@heddle/net";
+import type { FormatEnvironment } from "@heddle/telemetry";
 import {
   type ClusterConfig,
   type EndpointsConfig,
@@ -16,6 +18,7 @@ import { builtInFilters } from "../filter/built-in-filters.ts";
 import { FilterModules } from "../filter/filter-modules.ts";
 import { DateHeader } from "../http/date-header.ts";
 import { RandomHex } from "../http/random-hex.ts";
+import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { DialUpstream } from "../upstream/upstream-env.ts";
@@ -43,13 +46,21 @@ export class HttpHost implements WorkerHost {
     endpoints: new Map(),
   };
 
-  /** Relative paths of filters are taken from `filterFolder`. */
-  constructor(env: WorkerEnv, filterFolder: string) {
+  /** Relative paths of filters are taken from `filterFolder`, custom tags of spans and `%ENVIRONMENT%` from `environment`. */
+  constructor(env: WorkerEnv, filterFolder: string, environment: TracingEnv["environment"]) {
     const { log, metrics, cells } = env;
     const clock = new TurnClock(env.clock);
     this.#env = env;
     this.#modules = new FilterModules(filterFolder);
-    this.#accessLogs = new AccessLogs({ clock, metrics, log });
+    const randomHex = new RandomHex();
+    const format: FormatEnvironment = {
+      hostname: hostname(),
+      variable: (name) => environment[name],
+      wallNow: () => clock.wallNow(),
+      uuid: () => randomHex.uuid(),
+    };
+    const flush = env.accessLogFlush;
+    this.#accessLogs = new AccessLogs({ clock, metrics, log, format, random: systemRandom, flush });
     this.#build = {
       clock,
       wheel: new TimerWheel(clock, undefined, env.crashes.of("a timer")),
@@ -64,13 +75,15 @@ export class HttpHost implements WorkerHost {
       serving: env.serving,
       drain: env.drain,
       date: new DateHeader(clock),
-      randomHex: new RandomHex(),
+      randomHex,
+      format,
       filters: builtInFilters(this.#modules),
+      tracing: { ...env.tracing, environment },
       makeAccessLogger: (configs) => this.#accessLogs.logger(configs),
       makeConnectionLogger: (configs) => this.#accessLogs.connectionLogger(configs),
     };
     const listenerOf = (name: string): ListenerConfig | undefined => this.#config.listeners.get(name);
-    this.makeConnectionLogger = (configs) => this.#accessLogs.connectionLogger(configs);
+    this.makeConnectionLogger = this.#build.makeConnectionLogger;
     this.makeFilter = networkFilters(this.#build, listenerOf);
   }
 
@@ -101,6 +114,10 @@ export class HttpHost implements WorkerHost {
     }
     this.#config = config;
     return [];
+  }
+
+  reopenLogs(): void {
+    this.#accessLogs.reopen();
   }
 
   inspect(): Json {

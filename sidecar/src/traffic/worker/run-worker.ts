@@ -2,7 +2,7 @@ import type { MessagePort } from "node:worker_threads";
 import { type Clock, guarded, guardedClock, type Json, Live, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { connectionMover, testRewrap } from "@heddle/net";
-import { type Log, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
+import { type Log, type LogFlush, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
@@ -12,6 +12,7 @@ import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 import { CrashReports } from "./crash-reports.ts";
 import { IdleBoard } from "./idle-board.ts";
+import { SpanSender } from "./span-sender.ts";
 import { WorkerCells } from "./worker-cells.ts";
 import {
   CONNECTIONS_KEY,
@@ -33,8 +34,10 @@ export interface WorkerEnv {
   /** Ends the series that carry these labels. */
   readonly retireMetrics: (labels: Readonly<Record<string, string>>) => void;
   readonly cells: WorkerCells;
+  readonly tracing: Omit<TracingEnv, "environment">;
   readonly serving: Live<ServingState>;
   readonly drain: DrainOptions;
+  readonly accessLogFlush: LogFlush;
   /** Undefined: there are none, or connections cannot move. */
   readonly peers: WorkerPeers | undefined;
 }
@@ -52,6 +55,8 @@ export interface WorkerHost {
   readonly makeFilter: NetworkFilterFactory;
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
   inspect(): Json;
+  /** Files of access logs have been moved away. */
+  reopenLogs(): void;
   /** The thread ends: write out what waits to be written. */
   close(): void;
 }
@@ -76,7 +81,11 @@ export async function runWorker(
   const peers = rewrap ? await findPeers(start, clock, crashes) : undefined;
   const serving = new Live(start.serving);
   const retireMetrics = metrics.retire.bind(metrics);
-  const env = { worker, clock, log, metrics, crashes, cells, peers, serving, drain: start.drain, retireMetrics };
+  const spans = new SpanSender(clock, metrics, (batches) => tell({ type: "spans", batches }));
+  const tracing = { ...start.tracing, sink: spans };
+  const { drain, accessLogFlush } = start;
+  const shared = { clock, log, metrics, crashes, cells, retireMetrics };
+  const env = { ...shared, worker, peers, tracing, serving, drain, accessLogFlush };
   const host = makeHost(env);
 
   const { sum, own } = cells.get(CONNECTIONS_KEY);
@@ -134,8 +143,17 @@ export async function runWorker(
       case "stop-listeners":
         listeners.stopListening(message.inboundOnly);
         break;
+      case "spans-taken":
+        spans.taken(message.count);
+        break;
       case "drain":
-        void listeners.drain(message.deadlineMs).then(() => tell({ type: "drained" }));
+        void listeners.drain(message.deadlineMs).then(() => {
+          spans.flush();
+          tell({ type: "drained" });
+        });
+        break;
+      case "reopen-logs":
+        host.reopenLogs();
         break;
       case "stop":
         host.close();

@@ -2,8 +2,10 @@ import type { MessagePort } from "node:worker_threads";
 import type { Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { ListenTarget } from "@heddle/net";
-import type { LogLevel, MetricsMessage } from "@heddle/telemetry";
+import type { LogFlush, LogLevel, MetricsMessage } from "@heddle/telemetry";
+import type { TracingStart } from "../http/tracing/tracing-env.ts";
 import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
+import type { SpanBatch } from "./span-sender.ts";
 
 /* What the control thread and a traffic worker say to each other. Everything is plain data or shared memory. */
 
@@ -39,9 +41,11 @@ export interface WorkerStart {
   readonly serving: ServingState;
   /** From which relative paths of filters are taken. */
   readonly filterFolder: string;
+  readonly accessLogFlush: LogFlush;
   /** Of all workers together. */
   readonly maxDownstreamConnections: number;
   readonly cells: CellTable;
+  readonly tracing: TracingStart;
   /** Left out where there is one worker. `board`: see `IdleBoard`. */
   readonly sharing?: { readonly slot: number; readonly board: SharedArrayBuffer };
 }
@@ -57,8 +61,12 @@ export type ToWorker =
   | { readonly type: "serving"; readonly state: ServingState }
   /** Accept no more on the listeners, or on the inbound ones; connections go on. */
   | { readonly type: "stop-listeners"; readonly inboundOnly: boolean }
+  /** So many spans have been taken. */
+  | { readonly type: "spans-taken"; readonly count: number }
   /** Accept no more, let what runs end, answer "drained" at the latest at the deadline. */
   | { readonly type: "drain"; readonly deadlineMs: number }
+  /** Files of access logs have been moved away: open them anew. */
+  | { readonly type: "reopen-logs" }
   /** End now. */
   | { readonly type: "stop" }
   /** Answer at once: the watchdog asks. */
@@ -71,6 +79,7 @@ export type FromWorker =
   /** That generation serves. `refused` names what could not be built; there the previous one goes on. */
   | { readonly type: "applied"; readonly generation: number; readonly refused: readonly RefusedKey[] }
   | { readonly type: "metrics"; readonly message: MetricsMessage }
+  | { readonly type: "spans"; readonly batches: readonly SpanBatch[] }
   /** Accepting has ended there. `exhausted`: out of descriptors; a new target after a while is welcome. */
   | { readonly type: "accept-stopped"; readonly key: string; readonly reason: string; readonly exhausted: boolean }
   | { readonly type: "drained" }

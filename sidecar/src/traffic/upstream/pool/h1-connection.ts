@@ -28,6 +28,7 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
   /** When the idle timer fires at the latest, if it runs. */
   #timerAtMs = 0;
   #bytesBefore = 0;
+  #readBefore = 0;
   #gone = false;
   /** The upstream has sent FIN. */
   #peerEnded = false;
@@ -83,9 +84,19 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
     return this.connection.bytesWritten > this.#bytesBefore;
   }
 
+  /** Of the current exchange, with head and framing. */
+  get wireBytesSent(): number {
+    return this.connection.bytesWritten + this.connection.bytesQueued - this.#bytesBefore;
+  }
+
+  get wireBytesReceived(): number {
+    return this.connection.bytesRead - this.#readBefore;
+  }
+
   startExchange(decoder: ResponseDecoder): RequestEncoder {
     this.reused = this.started > 0;
     this.#bytesBefore = this.connection.bytesWritten;
+    this.#readBefore = this.connection.bytesRead;
     return this.#client.startExchange(decoder);
   }
 

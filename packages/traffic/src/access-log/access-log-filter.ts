@@ -1,0 +1,89 @@
+import { type AccessLogSource, GRPC_UNKNOWN, grpcStatusOf, responseFlagOf } from "@heddle/telemetry";
+import { compileHeaderMatcher } from "../match/header-matcher.ts";
+import { compileValueMatcher } from "../match/value-matcher.ts";
+import type { AccessLogFilterConfig, ComparisonOp } from "./access-log-config.ts";
+
+/** Whether an exchange is meant. */
+export type AccessLogFilter = (source: AccessLogSource) => boolean;
+
+/** Compiles `envoy.config.accesslog.v3.AccessLogFilter`, decoded. `random`: a whole number. */
+export function compileAccessLogFilter(config: AccessLogFilterConfig, random: () => number): AccessLogFilter {
+  switch (config.type) {
+    case "status-code": {
+      const compare = comparison(config.op, config.value);
+      return (source) => compare(source.responseCode);
+    }
+    case "duration": {
+      const compare = comparison(config.op, config.value);
+      return (source) => compare(Math.floor(source.elapsedMs));
+    }
+    case "not-health-check":
+      return (source) => !source.healthCheck;
+    case "traceable":
+      return (source) => source.traceForced;
+    case "runtime":
+      return fraction(config, random);
+    case "and": {
+      const filters = config.filters.map((filter) => compileAccessLogFilter(filter, random));
+      return (source) => filters.every((filter) => filter(source));
+    }
+    case "or": {
+      const filters = config.filters.map((filter) => compileAccessLogFilter(filter, random));
+      return (source) => filters.some((filter) => filter(source));
+    }
+    case "header": {
+      const matcher = compileHeaderMatcher(config.header);
+      return (source) => matcher.test(source.requestHeaderJoined(matcher.name));
+    }
+    case "response-flag": {
+      let wanted = 0;
+      for (const name of config.flags) wanted |= responseFlagOf(name) ?? 0;
+      return config.flags.length === 0
+        ? (source) => source.responseFlags !== 0
+        : (source) => (source.responseFlags & wanted) !== 0;
+    }
+    case "grpc-status": {
+      const statuses = new Set(config.statuses);
+      return (source) => statuses.has(grpcStatusOf(source) ?? GRPC_UNKNOWN) !== config.exclude;
+    }
+    case "metadata":
+      return metadata(config);
+    case "log-type": {
+      const types = new Set(config.types);
+      return (source) => types.has(source.logType) !== config.exclude;
+    }
+    default:
+      throw new Error(`unknown access log filter ${JSON.stringify(config satisfies never)}`);
+  }
+}
+
+type Of<Type extends AccessLogFilterConfig["type"]> = Extract<AccessLogFilterConfig, { readonly type: Type }>;
+
+function comparison(op: ComparisonOp, value: number): (found: number) => boolean {
+  switch (op) {
+    case "EQ":
+      return (found) => found === value;
+    case "GE":
+      return (found) => found >= value;
+    case "LE":
+      return (found) => found <= value;
+  }
+}
+
+/** As Envoy's UUID extension: the first 8 hexadecimal digits of the request's id, modulo the denominator. */
+function fraction({ fraction: { numerator, denominator }, independent }: Of<"runtime">, random: () => number) {
+  return (source: AccessLogSource): boolean => {
+    const id = independent ? "" : source.requestId.slice(0, 8);
+    const drawn = /^[0-9a-fA-F]{8}$/.test(id) ? Number.parseInt(id, 16) : random();
+    return drawn % denominator < numerator;
+  };
+}
+
+function metadata({ namespace, path, value, invert, matchIfNotFound }: Of<"metadata">): AccessLogFilter {
+  const matcher = value && compileValueMatcher(value);
+  return (source) => {
+    const found = source.metadata("DYNAMIC", namespace, path);
+    if (found === undefined || found === null) return matchIfNotFound;
+    return (matcher?.(found) ?? false) !== invert;
+  };
+}
