@@ -8,7 +8,9 @@ import {
   type SidecarBootstrap,
   type StaticResourceTypes,
 } from "@heddle/config";
+import { defaultTelemetry } from "@heddle/traffic";
 import type { SidecarFlags } from "./flags.ts";
+import { withOtelEnvironment } from "./otel-environment.ts";
 
 export interface SidecarStart {
   readonly bootstrap: SidecarBootstrap;
@@ -21,18 +23,23 @@ const DEFAULT_ADMIN = { type: "socket", address: "127.0.0.1", port: 15_000 } as 
 
 /**
  * What the sidecar starts from: the bootstrap that flags name, or the one that our own control plane needs (everything
- * by delta ADS). `controlPlane` is what the environment says, for where no flag does. On failure every reason, one line each.
+ * by delta ADS). `controlPlane` is what the environment says, for where no flag does; of `environment`
+ * OpenTelemetry's variables are read. On failure every reason, one line each.
  */
 export function sidecarBootstrap(
   flags: SidecarFlags,
   controlPlane: string | undefined,
   types: StaticResourceTypes,
+  environment: Readonly<Record<string, string | undefined>> = {},
 ): Result<SidecarStart, readonly string[]> {
   const reading = flags.config === undefined ? ok(ownBootstrap(flags, controlPlane)) : readConfig(flags.config, types);
   if (!reading.ok) return err(reading.error.map(formatDiagnostic));
   const { bootstrap: read, warnings } = reading.value;
+  const telemetry = withOtelEnvironment(read.telemetry, environment);
+  if (!telemetry.ok) return telemetry;
   const bootstrap: SidecarBootstrap = {
     ...read,
+    ...(telemetry.value !== defaultTelemetry && { telemetry: telemetry.value }),
     node: { ...read.node, id: flags.nodeId ?? read.node.id, cluster: flags.nodeCluster ?? read.node.cluster },
     admin: flags.adminAddress ?? read.admin,
   };

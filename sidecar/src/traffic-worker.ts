@@ -7,4 +7,4 @@ import type { WorkerStart } from "./traffic/worker/worker-messages.ts";
 
 if (parentPort === null) throw new Error("this module is the entry of a worker thread");
 const start = workerData as WorkerStart;
-await runWorker(parentPort, start, (env) => new HttpHost(env, start.filterFolder));
+await runWorker(parentPort, start, (env) => new HttpHost(env, start.filterFolder, process.env));

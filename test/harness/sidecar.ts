@@ -16,6 +16,8 @@ export interface SidecarOptions {
   readonly folder?: string;
   /** Of Node, before the program: `--inspect=127.0.0.1:0`. */
   readonly nodeFlags?: readonly string[];
+  /** More variables of the environment. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Lines of level error that this test provokes. Any other fails it when the sidecar ends. */
   readonly expectedErrors?: RegExp;
 }
@@ -143,6 +145,7 @@ export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOp
   const child = spawn(process.execPath, [...nodeFlags, ...PROGRAM, "-c", file, ...flags.map(String)], {
     cwd: projectRoot,
     stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ...options.environment },
   });
   const sidecar = new SidecarProcess(child);
   owner.after(() => sidecar.close(drainTimeS * 1000 + 5_000, expectedErrors));

@@ -143,13 +143,13 @@ static_resources:
 
 test("warns of everything that was set and has no effect, in resources and around them", () => {
   const { warnings } = read(`static_resources: { clusters: [{ name: half }] }
-stats_flush_interval: 5s
+stats_flush_on_admin: true
 layered_runtime: { layers: [{ name: a, static_layer: {} }] }
 admin: { access_log_path: /var/log/a, profile_path: /p, address: { pipe: { path: /run/admin } } }
 `);
   assert.deepEqual(warnings.map(formatDiagnostic), [
     "b.yaml:1:32: static_resources.clusters[0].upstream_bind_config: has no effect",
-    "b.yaml:2:1: stats_flush_interval: has no effect",
+    "b.yaml:2:1: stats_flush_on_admin: has no effect",
     "b.yaml:3:1: layered_runtime: has no effect; runtime keys have their default values",
     "b.yaml:4:10: admin.access_log_path: has no effect; requests to admin are not logged",
     "b.yaml:4:39: admin.profile_path: has no effect; there is no profiler behind admin",

@@ -9,8 +9,8 @@ import {
   structToJson,
   validate,
 } from "@heddle/proto";
-import type { Address, ClusterConfig, ListenerConfig, RouteEntry } from "@heddle/traffic";
-import type { ResourceType, XdsNode } from "@heddle/xds";
+import type { Address, ClusterConfig, ListenerConfig, RouteEntry, TelemetryConfig } from "@heddle/traffic";
+import { decodeTelemetry, type ResourceType, TELEMETRY_FIELDS, type XdsNode } from "@heddle/xds";
 import type { Diagnostic } from "./diagnostic.ts";
 import { mergeDocuments } from "./merge-documents.ts";
 import { parseYamlDocuments, type YamlDocument } from "./yaml-document.ts";
@@ -26,6 +26,8 @@ export interface SidecarBootstrap {
   readonly files: readonly ResourceFile[];
   /** Undefined: no admin server. */
   readonly admin: Address | undefined;
+  /** Left out: Envoy's defaults. */
+  readonly telemetry?: TelemetryConfig;
   /** `layered_runtime`, in order; layers that come from elsewhere are empty. */
   readonly runtimeLayers: readonly RuntimeLayer[];
   /** The bootstrap as it was written, in proto JSON, for those who look. */
@@ -155,6 +157,7 @@ class BootstrapReader {
       xds: this.#readXds(message.value, new Set(clusters.map((cluster) => cluster.name))),
       files: this.#readFiles(message.value),
       admin: this.#readAdmin(message.value),
+      ...this.#readTelemetry(message.value),
       runtimeLayers: readRuntimeLayers(message.value),
       document: this.#document.json,
     };
@@ -307,6 +310,14 @@ class BootstrapReader {
     return { type: "socket", address: textIn(socket, "address"), port: numberIn(socket, "port_value") };
   }
 
+  #readTelemetry(bootstrap: Message): Pick<SidecarBootstrap, "telemetry"> {
+    if (!TELEMETRY_FIELDS.some((field) => fieldOf(bootstrap, field) !== undefined)) return {};
+    const { config, errors, unhonoured } = decodeTelemetry(bootstrap);
+    for (const problem of errors) this.#problem("", problem);
+    for (const { path, note } of unhonoured) this.#warning(path, note);
+    return { telemetry: config };
+  }
+
   /** One warning for each field that was set and that nothing here reads. */
   #reportUnhonoured(message: Message, prefix: string): void {
     for (const name of Object.keys(message)) {
@@ -361,6 +372,7 @@ const HONOURED: ReadonlySet<string> = new Set([
   "dynamic_resources.lds_config",
   "dynamic_resources.cds_config",
   "admin.address",
+  ...TELEMETRY_FIELDS,
 ]);
 const PARTLY_HONOURED: ReadonlySet<string> = new Set([
   "node",

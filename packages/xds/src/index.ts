@@ -20,5 +20,7 @@ export type { ListenerOptions } from "./resource/network-filter.ts";
 export { type RawResource, resourceFromJson } from "./resource/resource-from-json.ts";
 export type { Decoded, FieldReport, Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";
 export { makeResourceTypes, type ResourceTypes } from "./resource/resource-types.ts";
+export { decodeTelemetry, TELEMETRY_FIELDS } from "./resource/telemetry.ts";
+export { UNKNOWN_SERVICE } from "./resource/tracing.ts";
 export type { EncodedResource, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "./snapshot.ts";
 export type { AcceptedResource, ResourceSubscriber, ResourceUpdate } from "./subscription.ts";

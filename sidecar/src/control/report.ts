@@ -71,7 +71,7 @@ const FIGURES = {
 
 function trafficFigures(registry: MetricsRegistry): { [figure in keyof typeof FIGURES]: number } {
   const sums = new Map<string, number>();
-  for (const { name, value } of registry.collect()) sums.set(name, (sums.get(name) ?? 0) + value);
+  for (const { name, value } of registry.collect({ all: true })) sums.set(name, (sums.get(name) ?? 0) + value);
   const of = (figure: keyof typeof FIGURES): number => sums.get(FIGURES[figure]) ?? 0;
   return {
     downstreamConnections: of("downstreamConnections"),

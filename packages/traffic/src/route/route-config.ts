@@ -1,3 +1,4 @@
+import type { DecoratorConfig, RouteTracingConfig } from "../listener/tracing-config.ts";
 import type { StringMatcherConfig } from "../match/string-matcher.ts";
 import type { TypedConfig } from "../typed-config.ts";
 
@@ -30,6 +31,8 @@ export interface RouteEntry extends HeaderMutations {
   readonly action: RouteAction;
   readonly typedPerFilterConfig: PerFilterConfig;
   readonly statPrefix: string;
+  readonly decorator?: DecoratorConfig;
+  readonly tracing?: RouteTracingConfig;
 }
 
 export interface RouteMatch {

@@ -24,6 +24,12 @@ const ROOTS = [
   "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
   "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+  "envoy.config.metrics.v3.StatsConfig",
+  "envoy.config.metrics.v3.StatsSink",
+  "envoy.config.trace.v3.OpenTelemetryConfig",
+  "envoy.config.trace.v3.Tracing",
+  "envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig",
+  "envoy.config.trace.v3.ZipkinConfig",
   "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
   "envoy.extensions.load_balancing_policies.random.v3.Random",
 ];

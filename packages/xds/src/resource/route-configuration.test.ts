@@ -411,7 +411,6 @@ test("what is accepted without effect is reported by path", () => {
     reportsOf(type, {
       ...withRoutes({
         match: { prefix: "/", runtime_fraction: { default_value: { numerator: 1 }, runtime_key: "k" } },
-        decorator: { operation: "o" },
         stat_prefix: "stock",
         route: {
           cluster: "a",
@@ -426,7 +425,6 @@ test("what is accepted without effect is reported by path", () => {
     [
       "metadata",
       "validate_clusters",
-      "virtual_hosts[0].routes[0].decorator",
       "virtual_hosts[0].routes[0].match.runtime_fraction.runtime_key",
       "virtual_hosts[0].routes[0].route.hash_policy",
       "virtual_hosts[0].routes[0].route.max_grpc_timeout",

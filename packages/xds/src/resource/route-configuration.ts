@@ -11,6 +11,7 @@ import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { decodeRetryPolicy, encodeRetryPolicy } from "./retry-policy.ts";
 import { decodeRouteAction, encodeRouteAction, type RouteContext } from "./route-action.ts";
 import { decodeRouteMatch, encodeRouteMatch } from "./route-match.ts";
+import { decodeDecorator, decodeRouteTracing, encodeDecorator, encodeRouteTracing } from "./tracing.ts";
 
 export const ROUTE_CONFIGURATION = "envoy.config.route.v3.RouteConfiguration";
 
@@ -97,6 +98,8 @@ function decodeRoute(fields: Fields, context: RouteContext): RouteEntry {
     action: decodeRouteAction(fields, context),
     typedPerFilterConfig: decodePerFilterConfig(fields, context.httpFilters),
     statPrefix: fields.text("stat_prefix"),
+    ...decodeDecorator(fields.message("decorator")),
+    ...decodeRouteTracing(fields.message("tracing")),
     ...decodeHeaderMutations(fields),
   };
 }
@@ -142,6 +145,8 @@ function encodeRoute(route: RouteEntry): LooseJsonObject {
     ...encodeRouteAction(route.action),
     typed_per_filter_config: encodePerFilterConfig(route.typedPerFilterConfig),
     stat_prefix: unless("", route.statPrefix),
+    decorator: encodeDecorator(route.decorator),
+    tracing: encodeRouteTracing(route.tracing),
     ...encodeHeaderMutations(route),
   };
 }
