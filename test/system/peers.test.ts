@@ -15,6 +15,11 @@ const skip = missing.length > 0 && `not installed: ${missing.join(", ")}`;
 
 const run = promisify(execFile);
 
+const SERVE_TUNNEL = {
+  name: "tunnel",
+  typed_config: { "@type": "type.googleapis.com/heddle.filters.http.v1.ServeTunnel" },
+};
+
 /** Where each chain begins, by what stands in it; all end at the same nginx. */
 const CHAINS = [
   "the sidecar",
@@ -56,7 +61,10 @@ describe("a sidecar between curl, nginx and HAProxy", { skip }, () => {
           listener({
             name,
             routes: inlineRoutes([virtualHost("*", name)]),
-            http: { http_protocol_options: { accept_http_10: true, default_host_for_http_10: "old" } },
+            http: {
+              http_protocol_options: { accept_http_10: true, default_host_for_http_10: "old" },
+              upgrade_configs: [{ upgrade_type: "CONNECT", filters: [SERVE_TUNNEL] }],
+            },
           }),
         ),
         names.map((name) => cluster(name, [behind[name]])),
@@ -122,5 +130,12 @@ describe("a sidecar between curl, nginx and HAProxy", { skip }, () => {
     const proxy = `http://127.0.0.1:${ports.get("the sidecar")}`;
     const words = ["-sS", "--max-time", "10", "-x", proxy, "http://shop.example/small"];
     assert.equal((await run("curl", words)).stdout, "x".repeat(23));
+  });
+
+  test("as a proxy that ends tunnels: curl sends CONNECT, and its requests in the tunnel", async () => {
+    const proxy = `http://127.0.0.1:${ports.get("the sidecar")}`;
+    const urls = ["http://shop.example/small", "http://shop.example/small"];
+    const words = ["-sS", "--max-time", "10", "--proxytunnel", "-x", proxy, ...urls];
+    assert.equal((await run("curl", words)).stdout, "x".repeat(46));
   });
 });
