@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, createServer, type IncomingMessage, request, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, beforeEach, describe, test } from "node:test";
@@ -107,7 +108,7 @@ class Mesh {
     this.supervisor = supervisor(this);
   }
 
-  static async start(concurrency: number): Promise<Mesh> {
+  static async start(concurrency: number, prepare?: (workers: WorkerSupervisor) => void): Promise<Mesh> {
     const opener = await socketOpener();
     const clock = systemClock;
     const mesh = new Mesh(
@@ -129,6 +130,7 @@ class Mesh {
           random: () => 0,
         }),
     );
+    prepare?.(mesh.supervisor);
     await mesh.supervisor.start();
     return mesh;
   }
@@ -341,6 +343,84 @@ describe("the traffic worker", () => {
     a.release();
     await Promise.all(asked);
     assert.equal(statuses.filter((status) => status === 200).length, 5);
+  });
+
+  /** Whether an answer says that its connection ends. */
+  function closes(): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ port: mesh.port, host: "127.0.0.1", path: "/", agent });
+      outgoing.on("error", reject);
+      outgoing.on("response", (incoming: IncomingMessage) => {
+        incoming.resume();
+        incoming.on("end", () => resolve(incoming.headers.connection === "close"));
+      });
+      outgoing.end();
+    });
+  }
+
+  async function untilItCloses(expected: boolean): Promise<void> {
+    const deadline = systemClock.now() + 8000;
+    while ((await closes()) !== expected) assert.ok(systemClock.now() < deadline, `answers close: ${!expected}`);
+  }
+
+  function accepts(port: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connect({ host: "127.0.0.1", port });
+      socket.on("connect", () => resolve(true));
+      socket.on("error", () => resolve(false));
+      socket.on("connect", () => socket.destroy());
+    });
+  }
+
+  async function untilItAcceptsNobody(port: number): Promise<void> {
+    const deadline = systemClock.now() + 8000;
+    while (await accepts(port)) assert.ok(systemClock.now() < deadline, "it still accepts");
+  }
+
+  test("answers close their connections while the health check fails, in workers that start then as well", async () => {
+    const a = await app("a");
+    mesh = await Mesh.start(2, (workers) => workers.setHealthCheckFailed(true));
+    await mesh.apply({ routes: { "/": "a" }, clusters: { a: [a.port] } });
+    assert.equal(mesh.supervisor.healthCheckFailed, true);
+    for (let i = 0; i < 10; i++) assert.equal(await closes(), true);
+    mesh.supervisor.setHealthCheckFailed(false);
+    await untilItCloses(false);
+    mesh.supervisor.setHealthCheckFailed(true);
+    await untilItCloses(true);
+  });
+
+  test("listeners that are drained accept nobody, now and after an update, and their connections go on", async () => {
+    const a = await app("a");
+    mesh = await Mesh.start(2);
+    const wanted = { routes: { "/": "a" }, clusters: { a: [a.port] } };
+    await mesh.apply(wanted);
+    const { port } = mesh;
+    assert.equal(await closes(), false);
+    mesh.supervisor.drainListeners({ inboundOnly: true, graceful: false, skipExit: false });
+    await mesh.apply({ ...wanted, maxRequests: 1000 });
+    assert.equal(await accepts(port), true, "it is no inbound listener");
+    mesh.supervisor.drainListeners({ inboundOnly: false, graceful: false, skipExit: false });
+    await untilItAcceptsNobody(port);
+    const held = request({ port, host: "127.0.0.1", path: "/", agent });
+    held.end();
+    const [answer] = (await once(held, "response")) as [IncomingMessage];
+    assert.equal(answer.statusCode, 200, "on the connection of before");
+    answer.resume();
+    await mesh.apply({ ...wanted, port, maxHeadKb: 61 });
+    assert.equal(await accepts(port), false);
+    assert.deepEqual(mesh.supervisor.listeners, []);
+  });
+
+  test("a graceful drain lets answers close first, and stops accepting when its time is up", async () => {
+    const a = await app("a");
+    mesh = await Mesh.start(2); // which drains at once, within 2 s
+    await mesh.apply({ routes: { "/": "a" }, clusters: { a: [a.port] } });
+    const { port } = mesh;
+    const began = systemClock.now();
+    mesh.supervisor.drainListeners({ inboundOnly: false, graceful: true, skipExit: false });
+    await untilItCloses(true);
+    await untilItAcceptsNobody(port);
+    assert.ok(systemClock.now() - began >= 1999);
   });
 
   test("a filter written in TypeScript is loaded before the listener that names it", async () => {

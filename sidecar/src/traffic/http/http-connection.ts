@@ -45,6 +45,8 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   #drainWithNext = false;
   /** Until when it may come. */
   #drainAtMs = Infinity;
+  /** That moment has come once. */
+  #looksAgain = false;
   /** The next answer closes, however long it takes to come (`http1_safe_max_connection_duration`). */
   #lastAnswer = false;
 
@@ -234,8 +236,10 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
       return;
     }
     if (this.#drainAtMs <= now) {
-      this.#drainAtMs = Infinity;
-      this.drain();
+      // A thread that was busy may have its next request in the kernel: it is read before this looks again.
+      this.#drainAtMs = this.#looksAgain ? Infinity : now + 1;
+      if (this.#looksAgain) this.drain();
+      this.#looksAgain = !this.#looksAgain;
     }
     if (this.#maxDurationAtMs <= now) {
       this.#maxDurationAtMs = Infinity;

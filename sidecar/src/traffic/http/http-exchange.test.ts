@@ -97,25 +97,6 @@ describe("an exchange", () => {
     });
   });
 
-  test("answers 100 (Continue) itself unless the configuration says that it is proxied", () => {
-    const post = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
-    withHarness({}, (harness, client) => {
-      client.send(post);
-      harness.run();
-      assert.equal(client.take(), "HTTP/1.1 100 Continue\r\n\r\n");
-      assert.doesNotMatch(harness.upstream().take(), /expect/);
-    });
-    withHarness({ manager: { proxy100Continue: true } }, (harness, client) => {
-      client.send(post);
-      harness.run();
-      assert.equal(client.take(), "");
-      assert.match(harness.upstream().take(), /expect: 100-continue/);
-      harness.upstream().send("HTTP/1.1 100 Continue\r\n\r\n");
-      harness.run();
-      assert.equal(client.take(), "HTTP/1.1 100 Continue\r\n\r\n");
-    });
-  });
-
   test("ends when the answer is complete though the request is not", () => {
     withHarness({}, (harness, client) => {
       client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc");

@@ -345,7 +345,9 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
       this.reply(UNKNOWN_EXPECTATION);
       return false;
     }
-    if (this.manager.config.proxy100Continue) return true;
+    // The same section: from HTTP/1.0 it does not count, and without content it has no meaning.
+    const counts = !this.requestEnded && this.request.httpVersion !== "1.0";
+    if (this.manager.config.proxy100Continue && counts) return true;
     this.request.headers.remove("expect");
     if (!this.requestEnded) this.#encoder.sendInformational(this.manager.continueHead());
     return true;

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cluster, inlineRoutes, listener, staticBootstrap, virtualHost } from "../harness/envoy-config.ts";
+import { lastFirst } from "../harness/owner.ts";
+import { RawPeer, RawUpstream } from "../harness/raw-peer.ts";
+import { startSidecar } from "../harness/sidecar.ts";
+
+const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/** A client between two requests has this long at least before the process ends its connection. */
+const LINGER_MS = 1000;
+
+for (const concurrency of [1, 3]) {
+  test(`at SIGTERM under load every client is told with an answer: no request is lost (${concurrency} workers)`, async (t) => {
+    const owner = lastFirst(t);
+    const upstream = await RawUpstream.listen(owner);
+    upstream.answerAll(OK);
+    const bootstrap = staticBootstrap(
+      [listener({ name: "in", routes: inlineRoutes([virtualHost("*", "app")]) })],
+      [cluster("app", [upstream.port])],
+    );
+    const sidecar = await startSidecar(bootstrap, owner, { concurrency, drainTimeS: 10 });
+    const port = await sidecar.port("in");
+    let answers = 0;
+
+    /** One request behind the other until an answer says that it was the last. */
+    const client = async (): Promise<string> => {
+      const peer = await RawPeer.connect(port, owner);
+      let answeredMs = performance.now();
+      for (;;) {
+        const pauseMs = performance.now() - answeredMs;
+        try {
+          await peer.send(GET);
+          const answer = await peer.message();
+          assert.equal(answer.status, 200);
+          answers++;
+          answeredMs = performance.now();
+          if (answer.headers.get("connection") !== "close") continue;
+          assert.equal(await peer.readToEnd(), "");
+          return "told";
+        } catch (error) {
+          // A machine so busy that this client slept says nothing about the sidecar.
+          return pauseMs >= LINGER_MS / 2 ? "slept" : String(error);
+        }
+      }
+    };
+
+    const clients = Array.from({ length: 12 }, client);
+    while (answers < 500) await new Promise((resolve) => setImmediate(resolve));
+    const began = performance.now();
+    sidecar.terminate();
+    const outcomes = await Promise.all(clients);
+    assert.deepEqual(
+      outcomes.filter((outcome) => outcome !== "told" && outcome !== "slept"),
+      [],
+    );
+    assert.equal(await sidecar.ended, 0);
+    assert.ok(performance.now() - began < 8_000, "it does not wait for the drain time when nothing is left");
+  });
+}
+
+test("a connection that is idle at SIGTERM has a moment for a request, and its answer says close", async (t) => {
+  const owner = lastFirst(t);
+  const upstream = await RawUpstream.listen(owner);
+  upstream.answerAll(OK);
+  const bootstrap = staticBootstrap(
+    [listener({ name: "in", routes: inlineRoutes([virtualHost("*", "app")]) })],
+    [cluster("app", [upstream.port])],
+  );
+  const sidecar = await startSidecar(bootstrap, owner, { drainTimeS: 10 });
+  const port = await sidecar.port("in");
+  const [busy, idle] = await Promise.all([RawPeer.connect(port, owner), RawPeer.connect(port, owner)]);
+  await busy.send(GET);
+  assert.equal((await busy.message()).headers.get("connection"), undefined);
+  sidecar.terminate();
+  const began = performance.now();
+  await busy.send(GET);
+  const sentWithinMs = performance.now() - began;
+  if (sentWithinMs < LINGER_MS / 2) {
+    const answer = await busy.message();
+    assert.deepEqual([answer.status, answer.headers.get("connection")], [200, "close"]);
+  }
+  assert.equal(await idle.readToEnd(), "");
+  assert.equal(await sidecar.ended, 0);
+});
