@@ -5,8 +5,10 @@ import type { Transport } from "@heddle/http";
  * A byte stream to a peer, with both directions of their own. Nothing is read before `start`, so a handler never misses
  * a byte. It is plain TCP, a Unix socket, or (later) TLS; its users cannot tell.
  *
- * `writeBytes` and `writeLatin1` queue; all that was queued in one turn leaves in one write. After `end`, `destroy` or
- * `reset`, and after the connection is gone, writes are dropped silently: `onClose` tells, once.
+ * `writeBytes` and `writeLatin1` queue; all that was queued in one turn of the event loop leaves in one write. `end` sends
+ * what is queued first, and so does `destroy` towards a client as far as the kernel takes it at once; towards an upstream
+ * `destroy` drops it, as `reset` does always. After these, and after the connection is gone, writes are dropped silently:
+ * `onClose` tells, once.
  */
 export interface Connection extends Transport {
   /** Unique in its thread. */

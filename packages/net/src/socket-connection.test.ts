@@ -314,20 +314,35 @@ test("reset is seen as a reset by the peer", async () => {
   close();
 });
 
-test("destroy drops what was not flushed and answers with one onClose, later", async () => {
+test("destroy sends a client what was written for it before", async () => {
   const { connection, peer, close } = await acceptedPair();
   const recorder = new Recorder(connection);
-  connection.writeLatin1("never sent");
+  connection.writeLatin1("sent");
   connection.destroy();
-  connection.destroy();
-  assert.equal(recorder.closed.length, 0);
-  assert.equal(connection.writeBytes(Buffer.from("ignored")), true);
+  assert.equal(String(await read(peer, 4)), "sent");
   await recorder.untilClosed();
-  assert.equal(connection.bytesWritten, 0);
-  assert.equal(recorder.closed.length, 1);
+  assert.equal(connection.bytesWritten, 4);
   peer.destroy();
   close();
 });
+
+for (const end of ["destroy", "reset"] as const) {
+  test(`${end} of an upstream connection drops what was not flushed and answers with one onClose, later`, async () => {
+    const { connection, peer, close } = await dialledPair();
+    peer.on("error", () => {});
+    const recorder = new Recorder(connection);
+    connection.writeLatin1("never sent");
+    connection[end]();
+    connection[end]();
+    assert.equal(recorder.closed.length, 0);
+    assert.equal(connection.writeBytes(Buffer.from("ignored")), true);
+    await recorder.untilClosed();
+    assert.equal(connection.bytesWritten, 0);
+    assert.equal(recorder.closed.length, 1);
+    peer.destroy();
+    close();
+  });
+}
 
 describe("dialling", () => {
   const address = (port: number) => ({ type: "socket" as const, address: "127.0.0.1", port });

@@ -189,6 +189,9 @@ export class SocketConnection implements Connection, Flushable, Reader {
 
   destroy(): void {
     if (this.#closed) return;
+    // A client that is cut off has all that was written for it before. What an upstream was to get and has not got may be
+    // on its way to another one already.
+    if (this.#side === "downstream") this.flush();
     this.#close();
     this.#socket.destroy();
   }
