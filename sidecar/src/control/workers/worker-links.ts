@@ -9,15 +9,18 @@ import type { WorkerThread } from "./worker-thread.ts";
  */
 export class WorkerLinks {
   readonly #board: SharedArrayBuffer;
+  readonly #answerWithinMs: number;
 
-  constructor(workers: number) {
+  /** `answerWithinMs`: see `PeerLinkEnv`. */
+  constructor(workers: number, answerWithinMs: number) {
     this.#board = newIdleBoard(workers);
+    this.#answerWithinMs = answerWithinMs;
   }
 
   /** For a worker that is about to start in a slot that nobody is in. */
   begin(slot: number): NonNullable<WorkerStart["sharing"]> {
     clearIdleCounts(this.#board, slot);
-    return { slot, board: this.#board };
+    return { slot, board: this.#board, answerWithinMs: this.#answerWithinMs };
   }
 
   /** Joins a new worker with one that runs. If either is gone meanwhile, its end is closed and the other one hears so. */

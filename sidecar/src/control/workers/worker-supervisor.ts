@@ -50,6 +50,8 @@ export interface WorkerSupervisorOptions {
   readonly onSpans?: (batches: readonly SpanBatch[]) => void;
   /** 0 to below 1; spreads restarts. */
   readonly random: () => number;
+  /** How long a worker that asks another one for an idle upstream connection waits before it makes one. Default 5. */
+  readonly poolAnswerWithinMs?: number;
 }
 
 const NO_TRACING: TracingStart = { node: { id: "", zone: "" } };
@@ -60,6 +62,9 @@ const REOPEN_AFTER_MS = 1000;
 const STOP_WITHIN_MS = 1000;
 /** A worker that lived this long has not died of its start. */
 const STABLE_AFTER_MS = 10_000;
+
+/** Making a connection takes longer than an answer, unless the other worker is busy; then it is not worth the wait. */
+const POOL_ANSWER_WITHIN_MS = 5;
 
 /**
  * The traffic workers and everything of theirs that outlives them: listening sockets and shared counts. A worker that
@@ -100,7 +105,10 @@ export class WorkerSupervisor implements TrafficWorkers {
   constructor(options: WorkerSupervisorOptions) {
     this.#options = options;
     this.#sockets = new ListenSockets(options.opener);
-    this.#links = options.concurrency > 1 ? new WorkerLinks(options.concurrency) : undefined;
+    this.#links =
+      options.concurrency > 1
+        ? new WorkerLinks(options.concurrency, options.poolAnswerWithinMs ?? POOL_ANSWER_WITHIN_MS)
+        : undefined;
     this.#stats = new WorkerStats(options.metrics.scope("workers"));
     this.#cells.ensure([CONNECTIONS_KEY], 1);
   }

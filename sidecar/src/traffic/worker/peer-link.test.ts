@@ -98,7 +98,7 @@ function pair() {
   const mover = new Mover();
   const board = newIdleBoard(2);
   const problems: unknown[] = [];
-  const env = { clock, mover, onThrow: (error: unknown) => void problems.push(error) };
+  const env = { clock, mover, onThrow: (error: unknown) => void problems.push(error), answerWithinMs: 5 };
   const [asker, owner] = [0, 1].map((slot) => new WorkerPeers(new IdleBoard(board, slot), env)) as [
     WorkerPeers,
     WorkerPeers,

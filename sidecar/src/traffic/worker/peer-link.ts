@@ -27,15 +27,14 @@ export interface PeerPort {
 export interface PeerLinkEnv {
   readonly clock: Clock;
   readonly mover: ConnectionMover;
+  /** Then the pool that asked makes a connection; what still comes is late. */
+  readonly answerWithinMs: number;
   /** Called when a callback throws, or a handler of a connection, which is reset. */
   readonly onThrow: (error: unknown) => void;
   /** What a pool of this worker gives for a key. */
   give(key: string): GivenConnection | undefined;
   onClosed(link: PeerLink): void;
 }
-
-/** Making a connection takes longer than an answer, unless the other worker is busy; then it is not worth the wait. */
-const ANSWER_WITHIN_MS = 5;
 
 /**
  * The way to one other worker.
@@ -83,7 +82,7 @@ export class PeerLink {
 
   ask(key: string, place: number, taker: ConnectionTaker): void {
     const id = this.#nextId++;
-    const timer = this.#env.clock.after(ANSWER_WITHIN_MS, () => {
+    const timer = this.#env.clock.after(this.#env.answerWithinMs, () => {
       const asked = this.#asked.get(id);
       if (asked === undefined) return;
       asked.late = true;

@@ -182,7 +182,8 @@ async function findPeers(
   const mover = sharing === undefined ? undefined : await connectionMover();
   if (sharing === undefined || mover === undefined) return undefined;
   const onThrow = crashes.of("another worker's message");
-  return new WorkerPeers(new IdleBoard(sharing.board, sharing.slot), { clock, mover, onThrow });
+  const { board, slot, answerWithinMs } = sharing;
+  return new WorkerPeers(new IdleBoard(board, slot), { clock, mover, onThrow, answerWithinMs });
 }
 
 function applyListeners(listeners: ListenerSet, { changed, removed }: DecodedUpdate): RefusedKey[] {

@@ -46,8 +46,8 @@ export interface WorkerStart {
   readonly maxDownstreamConnections: number;
   readonly cells: CellTable;
   readonly tracing: TracingStart;
-  /** Left out where there is one worker. `board`: see `IdleBoard`. */
-  readonly sharing?: { readonly slot: number; readonly board: SharedArrayBuffer };
+  /** Left out where there is one worker. `board`: see `IdleBoard`; `answerWithinMs`: see `PeerLinkEnv`. */
+  readonly sharing?: { readonly slot: number; readonly board: SharedArrayBuffer; readonly answerWithinMs: number };
 }
 
 export type ToWorker =
