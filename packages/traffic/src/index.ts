@@ -80,6 +80,7 @@ export type {
 } from "./listener/tracing-config.ts";
 export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
 export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
+export { readHeaderMatcher } from "./match/read-header-matcher.ts";
 export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
 export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
 export { RetryDecision } from "./retry/retry-decision.ts";

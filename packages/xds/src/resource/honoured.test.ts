@@ -39,6 +39,7 @@ const READ_BY_FILTERS = [
   "envoy.extensions.filters.http.router.v3.Router",
   "heddle.filters.http.v1.Module",
   "heddle.filters.http.v1.ServeTunnel",
+  "envoy.extensions.filters.http.health_check.v3.HealthCheck",
 ];
 
 /** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */

@@ -454,6 +454,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "heddle.filters.http.v1.Module": { honoured: "module_path config" },
   "heddle.filters.http.v1.ServeTunnel": { honoured: "" },
+  "envoy.extensions.filters.http.health_check.v3.HealthCheck": {
+    honoured: "pass_through_mode headers cluster_min_healthy_percentages",
+    reported: { cache_time: "each check goes to the upstream" },
+    unknownFields: "refused",
+  },
 
   // Route configuration
 

@@ -252,6 +252,22 @@ describe("the end of a connection", () => {
     });
   });
 
+  test("delayed_close_timeout 0 closes it as soon as the answer is written", () => {
+    withHarness({ manager: { delayedCloseTimeoutMs: 0 } }, (harness, client) => {
+      client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+      harness.run();
+      client.stall(true);
+      harness.upstream().send(OK);
+      harness.advance(500);
+      assert.equal(client.closed, false, "what is written is not all with the client");
+      client.stall(false);
+      harness.advance(1000);
+      assert.match(client.take(), /ok$/);
+      assert.equal(client.closed, true);
+      assert.equal(harness.value("http.downstream_cx_delayed_close_timeout"), 0);
+    });
+  });
+
   test("is counted by who ended it, and whether a request was open", () => {
     const counts = (harness: Harness) =>
       ["", "_local", "_remote", "_active_rq", "_local_active_rq", "_remote_active_rq"].map((suffix) =>

@@ -231,7 +231,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     const { env, stats, config } = this.#manager;
     const now = env.clock.now();
     if (this.#closeAtMs <= now && !this.#mayStillSend(now)) {
-      stats.cxDelayedCloseTimeout.add();
+      if (config.delayedCloseTimeoutMs > 0) stats.cxDelayedCloseTimeout.add();
       this.#connection.destroy();
       return;
     }

@@ -276,6 +276,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   protected override writeHead(head: ResponseHead, endStream: boolean): void {
     this.#touch();
     this.responseBeginMs = this.lastActivityMs;
+    this.requestDeadlineMs = Infinity; // as in Envoy: an answer has begun, or a tunnel
     this.manager.prepareResponse(head, this);
     if (this.span !== undefined) this.span.onResponse(head.headers);
     if (this.#connection.isLastExchange()) this.#connection.drain();

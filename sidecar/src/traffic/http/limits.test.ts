@@ -213,6 +213,29 @@ describe("time", () => {
     });
   });
 
+  test("for a whole request: none once the answer has begun, or a tunnel", () => {
+    const manager = { requestTimeoutMs: 1000, upgradeConfigs: [{ upgradeType: "websocket", enabled: true }] };
+    withHarness({ manager }, (harness, client) => {
+      client.send(BODY);
+      harness.run();
+      harness.upstream().send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no");
+      harness.advance(5000);
+      assert.equal(client.closed, false);
+      client.send("whole");
+      harness.run();
+      harness.upstream().send("k");
+      harness.run();
+      assert.match(client.take(), /ok$/);
+    });
+    withHarness({ manager }, (harness, client) => {
+      client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+      harness.run();
+      harness.upstream().send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+      harness.advance(5000);
+      assert.equal(client.closed, false);
+    });
+  });
+
   test("in which nothing moves: stream_idle_timeout, 408 or 504 by who is silent", () => {
     const manager = { streamIdleTimeoutMs: 1000 };
     const counter = "http.downstream_rq_idle_timeout";

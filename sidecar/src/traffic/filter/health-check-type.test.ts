@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Json } from "@heddle/base";
+import { formatResponseFlags } from "@heddle/filter";
+import type { HttpFilterConfig } from "@heddle/traffic";
+import { clusterConfig, Harness } from "../http/testing-harness.ts";
+import { SERVING } from "../listener/serving-state.ts";
+import { healthCheckType } from "./health-check-type.ts";
+import { routerType } from "./router-type.ts";
+
+const CHECK = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+const OTHER = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const PATH = [{ name: ":path", stringMatch: { exact: "/healthz" } }];
+
+/** A sidecar with the filter, and what it answers to one request; the upstream answers 200. */
+function withFilter(
+  config: Json,
+  body: (ask: (request: string) => string, harness: Harness) => void,
+  endpoints: Readonly<Record<string, readonly string[]>> = {},
+): void {
+  const filter: HttpFilterConfig = {
+    name: "health",
+    config: { name: "health", type: "test.health", config },
+    disabled: false,
+  };
+  const router = {
+    name: "router",
+    config: { name: "router", type: routerType.configType, config: { suppressEnvoyHeaders: true } },
+    disabled: false,
+  };
+  const harness = new Harness({
+    filters: { health: healthCheckType },
+    manager: { httpFilters: [filter, router] },
+    clusters: [clusterConfig("app"), clusterConfig("db")],
+    endpoints,
+  });
+  const ask = (request: string): string => {
+    const client = harness.connect();
+    client.send(request);
+    harness.run();
+    for (const upstream of harness.upstreams) if (upstream.take() !== "") upstream.send(OK);
+    harness.run();
+    return client.take();
+  };
+  body(ask, harness);
+  assert.equal(harness.leaks(), "");
+}
+
+const FAILING = { ...SERVING, healthCheckFailed: true };
+
+describe("the health check filter", () => {
+  test("answers checks itself, and lets other requests pass", () => {
+    withFilter({ passThroughMode: false, headers: PATH }, (ask, harness) => {
+      assert.match(ask(CHECK), /^HTTP\/1\.1 200 .*content-length: 0/s);
+      assert.equal(harness.upstreams.length, 0);
+      assert.match(ask(OTHER), /ok$/);
+    });
+  });
+
+  test("answers 503 while the health check fails, and tells every other caller", () => {
+    withFilter({ passThroughMode: false, headers: PATH }, (ask, harness) => {
+      harness.serving.publish(FAILING);
+      const answer = ask(CHECK);
+      assert.match(answer, /^HTTP\/1\.1 503 .*connection: close/s);
+      assert.equal(harness.logged[0]?.responseCodeDetails, "health_check_failed");
+      assert.equal(formatResponseFlags(harness.logged[0]?.responseFlags ?? 0), "LH");
+      assert.match(ask(OTHER), /^HTTP\/1\.1 200 .*x-envoy-immediate-health-check-fail: true.*ok$/s);
+      harness.serving.publish(SERVING);
+      assert.match(ask(CHECK), /^HTTP\/1\.1 200 /);
+      assert.doesNotMatch(ask(OTHER), /immediate/);
+    });
+  });
+
+  test("passes checks on where it shall, but for a failing one", () => {
+    withFilter({ passThroughMode: true, headers: PATH }, (ask, harness) => {
+      assert.match(ask(CHECK), /ok$/);
+      harness.serving.publish(FAILING);
+      assert.match(ask(CHECK), /^HTTP\/1\.1 503 /);
+    });
+  });
+
+  test("a request is a check when all its conditions hold, and always where there is none", () => {
+    const headers = [...PATH, { name: "x-probe", presentMatch: true }];
+    withFilter({ passThroughMode: false, headers }, (ask) => {
+      assert.match(ask(CHECK), /ok$/);
+      assert.doesNotMatch(ask(CHECK.replace("host: a", "host: a\r\nx-probe: 1")), /ok$/);
+    });
+    withFilter({ passThroughMode: false }, (ask) => assert.doesNotMatch(ask(OTHER), /ok$/));
+  });
+
+  test("fails when a cluster has too few healthy endpoints, or is not there", () => {
+    const wants = (cluster: string, value: number): Json => ({
+      passThroughMode: false,
+      headers: PATH,
+      clusterMinHealthyPercentages: { [cluster]: { value } },
+    });
+    withFilter(wants("db", 100), (ask) => assert.match(ask(CHECK), /^HTTP\/1\.1 200 /));
+    withFilter(wants("db", 1), (ask) => assert.match(ask(CHECK), /^HTTP\/1\.1 503 /), { db: [] });
+    withFilter(wants("db", 0), (ask) => assert.match(ask(CHECK), /^HTTP\/1\.1 200 /), { db: [] });
+    withFilter(wants("other", 1), (ask) => assert.match(ask(CHECK), /^HTTP\/1\.1 503 /));
+  });
+});
+
+test("what is wrong with its configuration is told by place", () => {
+  const issues = (config: Json) => {
+    const parsed = healthCheckType.parse(config);
+    return parsed.ok ? [] : parsed.error.map(({ path }) => path);
+  };
+  assert.deepEqual(issues({ passThroughMode: false, headers: [...PATH, {}] }), ["headers[1]"]);
+  assert.deepEqual(issues({ passThroughMode: true, clusterMinHealthyPercentages: { a: { value: 1 } } }), [
+    "clusterMinHealthyPercentages",
+  ]);
+});
