@@ -74,6 +74,18 @@ export class MetricsRegistry {
     for (const entry of table.series.values()) if (entry.kind !== "gauge") addTo(this.#kept, entry, table.blocks);
   }
 
+  /** The sum over all series of that name, whatever their labels. Counters and gauges alone. */
+  sum(name: string): number {
+    let sum = 0;
+    for (const { entry, numbers } of this.#kept.values()) if (entry.name === name) sum += numbers[0] ?? 0;
+    for (const { series, blocks } of this.#threads.values()) {
+      for (const entry of series.values()) {
+        if (entry.name === name) sum += blocks[Math.floor(entry.slot / BLOCK_SLOTS)]?.[entry.slot % BLOCK_SLOTS] ?? 0;
+      }
+    }
+    return sum;
+  }
+
   /** Every series that is shown, sorted by name and labels. `all`: those that are not shown as well. */
   collect({ all = false }: { readonly all?: boolean } = {}): SeriesValue[] {
     const totals = new Map<string, Total>();
