@@ -14,6 +14,7 @@ import { serverGauges } from "./control/admin/server-gauges.ts";
 import { type ServerState, serverPages } from "./control/admin/server-pages.ts";
 import { statsPages } from "./control/admin/stats-pages.ts";
 import { statsView } from "./control/admin/stats-view.ts";
+import { ConfigStats } from "./control/config-stats.ts";
 import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
@@ -81,6 +82,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const presentation = statsPresentation(telemetry.stats);
   const registry = new MetricsRegistry(presentation.accepts);
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
+  const configStats = new ConfigStats(metrics, () => clock.wallNow());
   const lanes = new LaneBook();
   const workers = options.makeWorkers({
     lanes,
@@ -94,7 +96,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const client = bootstrap.xds === undefined ? ok(undefined) : makeClient();
   if (!client.ok) return client;
   const reports = new ReportClient({ report, clock, log: log.with({ part: "report" }) });
-  const dns = new DnsClusters({ ...options, onResolved: (config, endpoints) => assembler.resolved(config, endpoints) });
+  const dns = new DnsClusters({
+    ...options,
+    onResolved: (config, endpoints) => assembler.resolved(config, endpoints),
+    onLookup: (cluster, outcome) => configStats.resolved(cluster, outcome),
+  });
   const assembler = new ConfigAssembler({
     clock,
     staticListeners: bootstrap.listeners,
@@ -104,6 +110,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     subscriber: client.value ?? { subscribe: () => undefined },
     onDnsClusters: (clusters) => dns.update(clusters),
     onConfig(delta) {
+      configStats.applied(delta);
       const update = lanes.apply(delta);
       if (update !== undefined) workers.apply(update);
       reports.changed();
@@ -114,15 +121,16 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     },
   });
 
-  const residentBytes = (): number => process.memoryUsage.rss();
   const gauges = serverGauges(metrics, {
     clock,
     state: () => state(),
-    resources: () => assembler.resources(),
-    residentBytes,
+    version: VERSION,
+    concurrency: () => workers.running,
+    connections: () => registry.sum("listener.downstream_cx_active"),
   });
   const collect = (): readonly SeriesValue[] => {
     gauges();
+    configStats.look(assembler.current(), assembler.resources(), (name) => workers.breakerCounts?.(name) ?? []);
     return registry.collect();
   };
   const exports = new TelemetryExports({
@@ -206,7 +214,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       log: log.with({ part: "xds" }),
       metrics,
       random: options.random,
-      onUpdate: (update) => assembler.update(update),
+      onUpdate(update) {
+        configStats.received(update, assembler.current());
+        assembler.update(update);
+      },
       onStatus: () => reports.changed(),
       onConnected: (channel) => reports.attach(channel),
     });

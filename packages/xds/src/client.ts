@@ -181,9 +181,8 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#backoff.reset();
     const { outcome, typeUrl, nonce, controlPlane } = received;
     if (outcome === undefined) return;
-    this.#metrics.responses(typeUrl).add();
+    this.#metrics.received(typeUrl, outcome.errors.length > 0, this.#options.clock.wallNow());
     if (outcome.errors.length > 0) {
-      this.#metrics.rejections(typeUrl).add();
       const type = shortTypeName(typeUrl);
       this.#options.log.warn("rejected configuration", {
         type,
@@ -216,6 +215,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   #lost(stream: ClientDuplexStream<Buffer, Buffer>, reason: string): void {
     if (stream !== this.#stream) return;
     const wasConnected = this.#status.state === "connected";
+    this.#metrics.lost(this.#options.clock.wallNow());
     this.#hangUp();
     const waitMs = this.#backoff.nextMs();
     const fields = { reason, retryInMs: Math.round(waitMs), attempts: this.#status.attempts };

@@ -14,6 +14,8 @@ export interface DnsClustersOptions {
   /** 0 to below 1. Spreads refreshes of many sidecars that started together. */
   readonly random: () => number;
   /** First when every name of the cluster was answered or failed, then whenever its addresses have changed. */
+  /** For metrics: a lookup has ended. */
+  readonly onLookup?: (clusterName: string, outcome: Resolution["type"]) => void;
   readonly onResolved: (config: ClusterConfig, endpoints: EndpointsConfig) => void;
 }
 
@@ -134,6 +136,7 @@ class DnsCluster {
   }
 
   #answered(query: Query, resolution: Resolution): void {
+    this.#options.onLookup?.(this.config.name, resolution.type);
     const { refreshRateMs, respectTtl } = this.#discovery.dns;
     switch (resolution.type) {
       case "found": {

@@ -14,6 +14,8 @@ export interface TrafficWorkers extends Inspectable {
   readonly running: number;
   /** Died and were replaced since the start. */
   readonly restarts: number;
+  /** Of all workers: connections, waiting requests, requests, retries of a cluster. */
+  breakerCounts?(clusterName: string): readonly number[];
   /** Where the listeners really listen. */
   readonly listeners: readonly { readonly name: string; readonly address: Address }[];
   /** What the living workers show of themselves, by their number; null of one that does not answer within `withinMs`. */

@@ -1,6 +1,6 @@
 import { Backoff, type Clock, type Json, type Timer } from "@heddle/base";
 import type { ConfigLaneEntry, ConfigLaneUpdate, LaneBook } from "@heddle/config";
-import { decodeLane, parseLaneKey } from "@heddle/config/lanes";
+import { decodeLane, laneKey, parseLaneKey } from "@heddle/config/lanes";
 import type { SocketOpener } from "@heddle/net";
 import {
   DEFAULT_LOG_FLUSH,
@@ -127,6 +127,10 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   get listeners(): readonly { readonly name: string; readonly address: Address }[] {
     return this.#sockets.addresses;
+  }
+
+  breakerCounts(clusterName: string): readonly number[] {
+    return this.#cells.sums(laneKey("cluster", clusterName));
   }
 
   async start(): Promise<void> {

@@ -48,8 +48,6 @@ export class ClusterStats {
   readonly rqCompleted: Counter;
   readonly rqTime: Histogram;
   readonly noneHealthy: Counter;
-  readonly membershipTotal: Gauge;
-  readonly membershipHealthy: Gauge;
   /** By hundreds: place 2 counts 2xx. */
   readonly #rqByClass: readonly Counter[];
 
@@ -95,8 +93,6 @@ export class ClusterStats {
     this.rqCompleted = scope.counter("upstream_rq_completed");
     this.rqTime = scope.histogram("upstream_rq_time");
     this.noneHealthy = scope.counter("upstream_cx_none_healthy");
-    this.membershipTotal = scope.gauge("membership_total");
-    this.membershipHealthy = scope.gauge("membership_healthy");
     this.#rqByClass = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].map((name) => scope.counter(`upstream_rq_${name}`));
   }
 

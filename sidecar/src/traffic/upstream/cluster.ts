@@ -92,7 +92,6 @@ export class Cluster {
     this.#endpoints = next;
     this.#endpointsHash = hash;
     this.#setPicker(makePicker(next, { ...this.config, clusterName: this.name }, this.#env.random));
-    this.#countMembers(next);
     for (const endpoint of previous === undefined ? [] : removedEndpoints(previous, next)) this.#drainPool(endpoint);
   }
 
@@ -207,17 +206,6 @@ export class Cluster {
   #forget(endpoint: Endpoint): void {
     this.#pools.delete(endpoint);
     this.#strays.delete(endpoint.key);
-  }
-
-  #countMembers({ priorities }: EndpointSet): void {
-    let total = 0;
-    let healthy = 0;
-    for (const priority of priorities) {
-      total += priority.total;
-      healthy += priority.healthy;
-    }
-    this.stats.membershipTotal.set(total);
-    this.stats.membershipHealthy.set(healthy);
   }
 }
 
