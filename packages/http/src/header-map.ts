@@ -1,3 +1,5 @@
+import type { HeaderNaming } from "./h1/header-names.ts";
+
 /**
  * Header or trailer fields in the order in which they came (RFC 9110 §5.3). Names are lower case always: the parser
  * lowers them, and code that adds a field writes it so. Values are strings of latin1 characters without surrounding
@@ -8,6 +10,8 @@
  */
 export class HeaderMap {
   readonly fields: string[];
+  /** How an HTTP/1 codec writes the names, of a head whose spelling is to be kept. Undefined: as the codec always does. */
+  naming: HeaderNaming | undefined = undefined;
 
   constructor(fields: string[] = []) {
     this.fields = fields;
@@ -91,6 +95,8 @@ export class HeaderMap {
   }
 
   clone(): HeaderMap {
-    return new HeaderMap(this.fields.slice());
+    const clone = new HeaderMap(this.fields.slice());
+    clone.naming = this.naming;
+    return clone;
   }
 }

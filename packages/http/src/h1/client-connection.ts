@@ -5,6 +5,7 @@ import type { HeaderMap } from "../header-map.ts";
 import { defaultHttpLimits, type HttpLimits } from "../limits.ts";
 import { promisedLength } from "./content-length.ts";
 import { MessageFields } from "./fields.ts";
+import { type HeaderNameFormat, type HeaderNaming, keepsSpelling, namingOf, properCase } from "./header-names.ts";
 import { BodyLength, MessageReader } from "./message-reader.ts";
 import { Framing, OutgoingBody } from "./outgoing-body.ts";
 import { ParseError } from "./parse-error.ts";
@@ -16,6 +17,8 @@ import { isToken } from "./tokens.ts";
 
 export interface H1ClientOptions {
   readonly limits?: HttpLimits;
+  /** Of requests that are sent and of responses that are received. Default: lower case. */
+  readonly headerNames?: HeaderNameFormat;
 }
 
 /** How far the request of the open exchange is. */
@@ -41,7 +44,9 @@ const CLOSED_EARLY = "the upstream closed before the response was complete";
  */
 export class H1ClientConnection extends MessageReader implements ClientConnection, RequestEncoder {
   readonly #events: ClientConnectionEvents;
-  readonly #fields = new MessageFields();
+  readonly #fields: MessageFields;
+  readonly #headerNames: HeaderNameFormat | undefined;
+  readonly #naming: HeaderNaming | undefined;
   readonly #body: OutgoingBody;
 
   // The open exchange.
@@ -72,6 +77,9 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     super(transport, options.limits ?? defaultHttpLimits, false);
     this.#events = events;
     this.#body = new OutgoingBody(transport);
+    this.#headerNames = options.headerNames;
+    this.#naming = options.headerNames === "proper-case" ? properCase : undefined;
+    this.#fields = new MessageFields(keepsSpelling(options.headerNames));
   }
 
   get capacity(): number {
@@ -170,7 +178,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#earlyEnd = tunnelAsked && endStream;
     this.#request = endStream && !tunnelAsked ? Request.Done : Request.Body;
     this.transport.writeLatin1(
-      serializeRequestHead(head.method, target, head.authority, head.headers, withLength, tail),
+      serializeRequestHead(head.method, target, head.authority, head.headers, withLength, tail, this.#naming),
     );
   }
 
@@ -234,6 +242,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     const fields = this.#fields;
     const head = parseResponseHead(text, this.limits.maxHeaderCount, fields);
     if (head instanceof ParseError) return head;
+    if (fields.spelling !== undefined) head.headers.naming = namingOf(fields.spelling, this.#headerNames!); // it keeps them
     this.#head = head;
     if (fields.keepAliveTimeoutSeconds !== undefined) this.#keepAliveTimeoutMs = fields.keepAliveTimeoutSeconds * 1000;
     const { status } = head;

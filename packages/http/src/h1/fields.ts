@@ -46,8 +46,16 @@ export class MessageFields {
    * found by one comparison instead of being cut out, checked and lowered again.
    */
   readonly names: FieldName[] = [];
+  /** How the names of the last head were written, by lower case; undefined where nobody wants to know. */
+  spelling: Map<string, string> | undefined = undefined;
+  readonly #keepsSpelling: boolean;
+
+  constructor(keepsSpelling = false) {
+    this.#keepsSpelling = keepsSpelling;
+  }
 
   reset(): void {
+    if (this.#keepsSpelling) this.spelling = new Map(); // the one before belongs to its head
     this.host = undefined;
     this.contentLength = -1;
     this.transferEncoding = undefined;
@@ -76,7 +84,7 @@ export function parseFields(
   message: MessageFields,
 ): ParseError | undefined {
   const end = text.length - 2;
-  const { names } = message;
+  const { names, spelling } = message;
   let count = 0;
   while (at < end) {
     const lineEnd = text.indexOf("\r\n", at);
@@ -90,6 +98,7 @@ export function parseFields(
     }
     count++;
     const { name, kind } = field;
+    if (spelling !== undefined && !spelling.has(name)) spelling.set(name, field.prefix.slice(0, -1));
     let from = at + field.prefix.length;
     let to = lineEnd;
     while (from < to && isBlank(text.charCodeAt(from))) from++;

@@ -1,6 +1,7 @@
 import type { HeaderMap } from "../header-map.ts";
 import { FieldKind, type FieldName, knownField } from "./field-names.ts";
 import { removeForbiddenTrailers } from "./fields.ts";
+import { type HeaderNaming, rename } from "./header-names.ts";
 import { standardPhrase } from "./status-phrases.ts";
 import { isToken } from "./tokens.ts";
 
@@ -13,7 +14,10 @@ import { isToken } from "./tokens.ts";
 const UNSAFE_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const ALL_UNSAFE_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/g;
 
-/** The whole head of a request. `tail` is the field lines that the codec itself adds, each with its CRLF. */
+/**
+ * The whole head of a request. `tail` is the field lines that the codec itself adds, each with its CRLF. `naming` is for
+ * heads without one of their own.
+ */
 export function serializeRequestHead(
   method: string,
   target: string,
@@ -21,9 +25,12 @@ export function serializeRequestHead(
   headers: HeaderMap,
   withLength: boolean,
   tail: string,
+  naming?: HeaderNaming,
 ): string {
   const start = `${method} ${target} HTTP/1.1\r\nhost: ${cleanValue(authority)}\r\n`;
-  return `${appendFields(start, headers, withLength, requestLines)}${tail}\r\n`;
+  const head = `${appendFields(start, headers, withLength, requestLines)}${tail}\r\n`;
+  const own = headers.naming ?? naming;
+  return own === undefined ? head : rename(head, own);
 }
 
 /** The whole head of a response. HTTP/1.1 always: it is the version of the sender (RFC 9110 §6.2). */
@@ -33,9 +40,12 @@ export function serializeResponseHead(
   headers: HeaderMap,
   withLength: boolean,
   tail: string,
+  naming?: HeaderNaming,
 ): string {
   const phrase = reason === "" ? standardPhrase(status) : cleanValue(reason);
-  return `${appendFields(`HTTP/1.1 ${status} ${phrase}\r\n`, headers, withLength, responseLines)}${tail}\r\n`;
+  const head = `${appendFields(`HTTP/1.1 ${status} ${phrase}\r\n`, headers, withLength, responseLines)}${tail}\r\n`;
+  const own = headers.naming ?? naming;
+  return own === undefined ? head : rename(head, own);
 }
 
 /** The last chunk and the trailer section behind it. */

@@ -5,9 +5,17 @@ import type { HeaderMap } from "../header-map.ts";
 import { defaultHttpLimits, type HttpLimits } from "../limits.ts";
 import { INVALID_LENGTH, promisedLength } from "./content-length.ts";
 import { MessageFields } from "./fields.ts";
+import {
+  type HeaderNameFormat,
+  type HeaderNaming,
+  keepsSpelling,
+  namingOf,
+  properCase,
+  rename,
+} from "./header-names.ts";
 import { BodyLength, MessageReader } from "./message-reader.ts";
 import { Framing, OutgoingBody } from "./outgoing-body.ts";
-import { ParseError } from "./parse-error.ts";
+import { ParseError, type RefusalStatus } from "./parse-error.ts";
 import { parseRequestHead, type RequestHeadOptions } from "./parse-head.ts";
 import { ResponseHandle } from "./response-handle.ts";
 import { serializeResponseHead } from "./serialize-head.ts";
@@ -21,6 +29,10 @@ export interface H1ServerOptions {
   readonly allowCustomMethods?: boolean;
   /** False: a target in absolute form is handed on as it is, as the path (Envoy `allow_absolute_url`). Default true. */
   readonly allowAbsoluteUrl?: boolean;
+  /** Of requests that are received and of responses that are sent. Default: lower case. */
+  readonly headerNames?: HeaderNameFormat;
+  /** Field lines for the answer to a request that cannot be read, each with its CRLF. */
+  readonly refusalFields?: () => string;
 }
 
 /** How far the response of the open exchange is. */
@@ -51,8 +63,11 @@ const CUT_SHORT = failure("downstream-reset", "downstream", "the client closed b
 export class H1ServerConnection extends MessageReader implements ServerConnection, ResponseEncoder {
   readonly #events: ServerConnectionEvents;
   readonly #headOptions: RequestHeadOptions;
-  readonly #fields = new MessageFields();
+  readonly #fields: MessageFields;
   readonly #body: OutgoingBody;
+  readonly #headerNames: HeaderNameFormat | undefined;
+  readonly #naming: HeaderNaming | undefined;
+  readonly #refusalFields: (() => string) | undefined;
 
   // The open exchange.
   #handle: ResponseHandle | undefined = undefined;
@@ -80,6 +95,10 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
       allowAbsoluteUrl: options.allowAbsoluteUrl ?? true,
     };
     this.#body = new OutgoingBody(transport);
+    this.#headerNames = options.headerNames;
+    this.#naming = options.headerNames === "proper-case" ? properCase : undefined;
+    this.#fields = new MessageFields(keepsSpelling(options.headerNames));
+    this.#refusalFields = options.refusalFields;
   }
 
   /** No exchange is open and no partial message has been read. */
@@ -129,6 +148,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const head = parseRequestHead(text, this.#headOptions, this.#fields);
     if (head instanceof ParseError) return head;
     const fields = this.#fields;
+    if (fields.spelling !== undefined) head.headers.naming = namingOf(fields.spelling, this.#headerNames!); // it keeps them
     this.#head = head;
     // HTTP/1.0 keeps a connection only when asked to (RFC 9112 §9.3).
     if (this.#response === Response.Head)
@@ -174,7 +194,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const answerable = this.#response === Response.Head;
     const unfinished = this.#response === Response.Body;
     const decoder = this.#abandon();
-    if (answerable) this.transport.writeLatin1(REFUSALS[error.status]);
+    if (answerable) this.#refuse(error.status);
     if (unfinished) this.#cut();
     else this.transport.end();
     decoder?.onReset(error.downstream);
@@ -197,7 +217,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const unfinished = this.#response === Response.Body;
     const answerable = this.#response === Response.Head;
     const decoder = this.#abandon();
-    if (answerable) this.transport.writeLatin1(REFUSALS[400]); // RFC 9112 §8
+    if (answerable) this.#refuse(400); // RFC 9112 §8
     if (unfinished) this.#cut();
     else this.transport.end();
     decoder?.onReset(CUT_SHORT);
@@ -218,7 +238,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     // RFC 9110 §15.2: never to an HTTP/1.0 client.
     if (this.#response !== Response.Head || this.#head?.httpVersion !== "1.1") return;
     if (head.status === 100) this.#awaitsContinue = false;
-    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, ""));
+    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, "", this.#naming));
   }
 
   sendHead(head: ResponseHead, endStream: boolean): void {
@@ -254,7 +274,9 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     if (!this.#keepAlive) tail += "connection: close\r\n";
     else if (request?.httpVersion === "1.0") tail += "connection: keep-alive\r\n";
     this.#response = Response.Body;
-    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, withLength, tail));
+    this.transport.writeLatin1(
+      serializeResponseHead(head.status, head.reason, head.headers, withLength, tail, this.#naming),
+    );
     if (endStream) {
       this.#body.write(NO_DATA, true);
       this.#endResponse();
@@ -304,7 +326,9 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#requestDone = false;
     this.#response = Response.Body;
     this.#body.begin(Framing.Tunnel);
-    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, tail));
+    this.transport.writeLatin1(
+      serializeResponseHead(head.status, head.reason, head.headers, false, tail, this.#naming),
+    );
     if (endStream) {
       this.#body.write(NO_DATA, true);
       this.#endResponse();
@@ -321,6 +345,12 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
       this.#awaitsContinue ||
       (endStream && Number.isFinite(this.missingBytes) && this.missingBytes > MAX_DISCARDED_BYTES)
     );
+  }
+
+  #refuse(status: RefusalStatus): void {
+    const fields = `${this.#refusalFields?.() ?? ""}content-length: 0\r\nconnection: close\r\n`;
+    const head = `HTTP/1.1 ${status} ${standardPhrase(status)}\r\n${fields}\r\n`;
+    this.transport.writeLatin1(this.#naming === undefined ? head : rename(head, this.#naming));
   }
 
   #endResponse(): void {
@@ -404,9 +434,3 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
 
 const NO_DATA = new Uint8Array(0);
 const INCOMPLETE = new ParseError(400, "the connection ended within a request head");
-
-const REFUSALS = { 400: refusal(400), 431: refusal(431), 501: refusal(501), 505: refusal(505) } as const;
-
-function refusal(status: number): string {
-  return `HTTP/1.1 ${status} ${standardPhrase(status)}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
-}

@@ -1,3 +1,4 @@
+import type { HeaderNameFormat } from "@heddle/http";
 import type { EndpointsConfig } from "../endpoint/endpoints-config.ts";
 
 /* `envoy.config.cluster.v3.Cluster`, decoded. Plain JSON data: it crosses to the workers. */
@@ -30,6 +31,8 @@ export interface ClusterConfig {
   /** From the moment in which an attempt has its connection to the end of the answer; 0 is off. */
   readonly maxStreamDurationMs: number;
   readonly tcpKeepalive:
+  /** How names are written to the upstream, and whether its own spelling is kept. Left out: lower case. */
+  readonly headerNames?: HeaderNameFormat;
     | { readonly idleSeconds: number; readonly intervalSeconds: number; readonly probes: number }
     | undefined;
   readonly metadata: { readonly [namespace: string]: { readonly [key: string]: unknown } };

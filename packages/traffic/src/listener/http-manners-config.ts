@@ -1,3 +1,4 @@
+import type { HeaderNameFormat } from "@heddle/http";
 import type { HeaderValueOption } from "../route/route-config.ts";
 
 /*
@@ -28,6 +29,8 @@ export interface HttpManners {
   readonly allowAbsoluteUrl: boolean;
   /** Takes methods that no registry knows (`http_protocol_options.allow_custom_methods`). */
   readonly allowCustomMethods: boolean;
+  /** How names are written towards the client, and whether its own spelling is kept. Undefined: lower case. */
+  readonly headerNames: HeaderNameFormat | undefined;
 }
 
 export type OriginalIpDetection =
@@ -63,4 +66,5 @@ export const defaultManners: HttpManners = {
   stripTrailingHostDot: false,
   allowAbsoluteUrl: true,
   allowCustomMethods: false,
+  headerNames: undefined,
 };

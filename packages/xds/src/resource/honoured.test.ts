@@ -17,6 +17,7 @@ const ROOTS = [
   "envoy.extensions.filters.network.direct_response.v3.Config",
   "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig",
   "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+  "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
   "envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig",
   "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
   "envoy.extensions.access_loggers.file.v3.FileAccessLog",

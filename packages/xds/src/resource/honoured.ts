@@ -427,15 +427,21 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       max_stream_duration max_requests_per_connection headers_with_underscores_action`,
   },
   "envoy.config.core.v3.Http1ProtocolOptions": {
-    honoured: "accept_http_10 default_host_for_http_10 allow_absolute_url allow_custom_methods",
+    honoured: "accept_http_10 default_host_for_http_10 allow_absolute_url allow_custom_methods header_key_format",
     reported: {
-      header_key_format: "names are sent in lower case",
       enable_trailers: "trailers are always passed on",
       allow_chunked_length: "a message with content-length and transfer-encoding is always refused",
       override_stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
       send_fully_qualified_url: "requests are sent in origin form",
       use_balsa_parser: NO_EFFECT,
     },
+  },
+
+  "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat": { honoured: "proper_case_words stateful_formatter" },
+  "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords": { honoured: "" },
+  "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig": {
+    honoured: "formatter_type_on_envoy_headers",
+    reported: { forward_reason_phrase: { note: "the upstream's reason phrase is always passed on", unless: true } },
   },
 
   // HTTP filters, which read their configuration themselves

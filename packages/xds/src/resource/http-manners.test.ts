@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultManners, type HttpConnectionManagerConfig } from "@heddle/traffic";
+import { clusterType } from "./cluster.ts";
 import { makeListenerType } from "./listener.ts";
 import { accept, errorsOf, httpFilters, MANAGER, MODULE, ROUTER, reportsOf } from "./testing.ts";
 
@@ -11,6 +12,9 @@ const XFF = "type.googleapis.com/envoy.extensions.http.original_ip_detection.xff
 const CUSTOM_HEADER =
   "type.googleapis.com/envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig";
 const MUTATION = "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
+const PRESERVE_CASE =
+  "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
+const HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const UUID = "type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
 
 function withManager(manager: object): object {
@@ -73,7 +77,39 @@ test("every field is read", () => {
     stripTrailingHostDot: true,
     allowAbsoluteUrl: false,
     allowCustomMethods: true,
+    headerNames: undefined,
   });
+});
+
+test("names are written as a format says, in a listener's and in a cluster's options", () => {
+  const preserve = (config: object): object => ({
+    stateful_formatter: extension({ "@type": PRESERVE_CASE, ...config }),
+  });
+  for (const [header_key_format, expected] of [
+    [{ proper_case_words: {} }, "proper-case"],
+    [preserve({}), "preserve-case"],
+    [preserve({ formatter_type_on_envoy_headers: "PROPER_CASE" }), "preserve-or-proper-case"],
+  ] as const) {
+    assert.equal(read({ http_protocol_options: { header_key_format } }).manners.headerNames, expected);
+    const cluster = { name: "c", type: "STATIC", load_assignment: { cluster_name: "c" } };
+    const options = { "@type": HTTP_OPTIONS, explicit_http_config: { http_protocol_options: { header_key_format } } };
+    assert.equal(
+      accept(clusterType, { ...cluster, typed_extension_protocol_options: { [HTTP_OPTIONS.slice(20)]: options } })
+        .headerNames,
+      expected,
+    );
+    assert.equal(
+      accept(clusterType, { ...cluster, http_protocol_options: { header_key_format } }).headerNames,
+      expected,
+    );
+  }
+  assert.deepEqual(
+    reportsOf(
+      type,
+      withManager({ http_protocol_options: { header_key_format: preserve({ forward_reason_phrase: false }) } }),
+    ),
+    [],
+  );
 });
 
 test("ways to find the client's address are read in their order, and a status that refuses nothing is 403", () => {

@@ -1,3 +1,4 @@
+import type { HeaderNameFormat } from "@heddle/http";
 import { defaultManners, type EarlyHeaderMutation, type HttpManners, type OriginalIpDetection } from "@heddle/traffic";
 import { decodeCidr, encodeCidr } from "./address.ts";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
@@ -8,6 +9,7 @@ import { openAny } from "./typed-config.ts";
 const XFF = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig";
 const CUSTOM_HEADER = "envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig";
 const EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
+const PRESERVE_CASE = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
 const UUID = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
 
 /** The fields of an HTTP connection manager that `HttpManners` holds. `http1` are its `http_protocol_options`. */
@@ -30,6 +32,32 @@ export function decodeManners(manager: Fields, http1: Fields | undefined): HttpM
     stripTrailingHostDot: manager.flag("strip_trailing_host_dot"),
     allowAbsoluteUrl: http1?.wrappedFlag("allow_absolute_url", true) ?? true,
     allowCustomMethods: http1?.flag("allow_custom_methods") ?? false,
+    headerNames: decodeHeaderNames(http1),
+  };
+}
+
+/** `header_key_format` of a listener's or a cluster's `http_protocol_options`. */
+export function decodeHeaderNames(http1: Fields | undefined): HeaderNameFormat | undefined {
+  const format = http1?.message("header_key_format");
+  if (format === undefined) return undefined;
+  if (format.message("proper_case_words") !== undefined) return "proper-case";
+  const extension = format.message("stateful_formatter");
+  const preserve = extension && openExtension(extension, [PRESERVE_CASE]);
+  if (preserve === undefined) return undefined;
+  return preserve.enumName("formatter_type_on_envoy_headers") === "PROPER_CASE"
+    ? "preserve-or-proper-case"
+    : "preserve-case";
+}
+
+/** The `header_key_format`; undefined where there is none. */
+export function encodeHeaderNames(format: HeaderNameFormat | undefined): LooseJsonObject | undefined {
+  if (format === undefined) return undefined;
+  if (format === "proper-case") return { proper_case_words: {} };
+  const others = format === "preserve-case" ? undefined : "PROPER_CASE";
+  return {
+    stateful_formatter: typed("envoy.http.stateful_header_formatters.preserve_case", PRESERVE_CASE, {
+      formatter_type_on_envoy_headers: others,
+    }),
   };
 }
 
@@ -115,6 +143,7 @@ export function encodeMannersOfHttp1(manners: HttpManners): LooseJsonObject {
   return {
     allow_absolute_url: unless(defaultManners.allowAbsoluteUrl, manners.allowAbsoluteUrl),
     allow_custom_methods: unless(false, manners.allowCustomMethods),
+    header_key_format: encodeHeaderNames(manners.headerNames),
   };
 }
 

@@ -485,6 +485,7 @@ const manners = record<HttpManners>({
   stripTrailingHostDot: fc.boolean(),
   allowAbsoluteUrl: fc.boolean(),
   allowCustomMethods: fc.boolean(),
+  headerNames: optional(fc.constantFrom("proper-case", "preserve-case", "preserve-or-proper-case")),
 });
 
 const manager = record<HttpConnectionManagerConfig>({

@@ -1,6 +1,7 @@
 import type { ClusterConfig } from "@heddle/traffic";
 import { durationIfSet, durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
+import { decodeHeaderNames, encodeHeaderNames } from "./http-manners.ts";
 import { openAny } from "./typed-config.ts";
 
 const HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -21,6 +22,7 @@ type UpstreamProtocol = Pick<
   | "maxRequestsPerConnection"
   | "maxResponseHeadersKb"
   | "maxHeadersCount"
+  | "headerNames"
   | "maxStreamDurationMs"
 >;
 
@@ -47,7 +49,7 @@ function decodeOptions(options: Fields): UpstreamProtocol {
   const explicit = options.message("explicit_http_config");
   const useDownstream = options.message("use_downstream_protocol_config");
   const auto = options.message("auto_config");
-  for (const config of [explicit, useDownstream, auto]) config?.message("http_protocol_options");
+  const http1 = (explicit ?? useDownstream ?? auto)?.message("http_protocol_options");
   const http2 = explicit?.message("http2_protocol_options") !== undefined;
   if (http2) explicit?.report("http2_protocol_options", NOT_SPOKEN);
   const protocol = http2
@@ -57,14 +59,18 @@ function decodeOptions(options: Fields): UpstreamProtocol {
       : auto !== undefined
         ? "auto"
         : "http1";
-  return { upstreamProtocol: protocol, ...decodeCommon(options.message("common_http_protocol_options")) };
+  return {
+    upstreamProtocol: protocol,
+    ...decodeCommon(options.message("common_http_protocol_options")),
+    ...headerNamesOf(http1),
+  };
 }
 
 // Deprecated since Envoy 1.17, and still what small configurations have.
 function decodeOlderFields(cluster: Fields): UpstreamProtocol {
   const http2 = cluster.message("http2_protocol_options") !== undefined;
   if (http2) cluster.report("http2_protocol_options", NOT_SPOKEN);
-  cluster.message("http_protocol_options"); // reports what is set in it
+  const http1 = cluster.message("http_protocol_options");
   const follow = cluster.enumName("protocol_selection") === "USE_DOWNSTREAM_PROTOCOL";
   const common = decodeCommon(cluster.message("common_http_protocol_options"));
   return {
@@ -72,7 +78,13 @@ function decodeOlderFields(cluster: Fields): UpstreamProtocol {
     ...common,
     maxRequestsPerConnection:
       common.maxRequestsPerConnection || cluster.wrappedNumber("max_requests_per_connection", 0),
+    ...headerNamesOf(http1),
   };
+}
+
+function headerNamesOf(http1: Fields | undefined): Pick<UpstreamProtocol, "headerNames"> {
+  const headerNames = decodeHeaderNames(http1);
+  return headerNames === undefined ? {} : { headerNames };
 }
 
 function decodeCommon(common: Fields | undefined): Omit<UpstreamProtocol, "upstreamProtocol"> {
@@ -100,27 +112,28 @@ export function encodeUpstreamProtocol(cluster: UpstreamProtocol): LooseJsonObje
     max_stream_duration: durationUnless(0, cluster.maxStreamDurationMs),
   };
   const hasCommon = Object.values(common).some((value) => value !== undefined);
-  if (cluster.upstreamProtocol === "http1" && !hasCommon) return {};
+  if (cluster.upstreamProtocol === "http1" && !hasCommon && cluster.headerNames === undefined) return {};
   return {
     typed_extension_protocol_options: {
       [HTTP_PROTOCOL_OPTIONS]: {
         "@type": `type.googleapis.com/${HTTP_PROTOCOL_OPTIONS}`,
         common_http_protocol_options: hasCommon ? common : undefined,
-        ...encodeProtocol(cluster.upstreamProtocol),
+        ...encodeProtocol(cluster),
       },
     },
   };
 }
 
-function encodeProtocol(protocol: UpstreamProtocol["upstreamProtocol"]): LooseJsonObject {
-  switch (protocol) {
+function encodeProtocol({ upstreamProtocol, headerNames }: UpstreamProtocol): LooseJsonObject {
+  const http1 = { header_key_format: encodeHeaderNames(headerNames) };
+  switch (upstreamProtocol) {
     case "http1":
-      return { explicit_http_config: { http_protocol_options: {} } };
+      return { explicit_http_config: { http_protocol_options: http1 } };
     case "http2":
       return { explicit_http_config: { http2_protocol_options: {} } };
     case "use-downstream":
-      return { use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} } };
+      return { use_downstream_protocol_config: { http_protocol_options: http1, http2_protocol_options: {} } };
     case "auto":
-      return { auto_config: {} };
+      return { auto_config: headerNames === undefined ? {} : { http_protocol_options: http1 } };
   }
 }

@@ -70,6 +70,8 @@ export class HttpConnectionManager implements NetworkFilter {
       allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
       allowCustomMethods: config.manners.allowCustomMethods,
       limits: {
+      ...(config.manners.headerNames !== undefined && { headerNames: config.manners.headerNames }),
+      refusalFields: () => this.#refusalFields(),
         ...defaultHttpLimits,
         maxHeadBytes: config.maxRequestHeadersKb * 1024,
         maxHeaderCount: config.maxHeadersCount,
@@ -126,6 +128,13 @@ export class HttpConnectionManager implements NetworkFilter {
   }
 
   continueHead(): ResponseHead {
+  /** Of answers that the codec gives by itself. */
+  #refusalFields(): string {
+    const { serverName, serverHeaderTransformation } = this.config;
+    const date = `date: ${this.env.date.value}\r\n`;
+    return serverHeaderTransformation === "PASS_THROUGH" ? date : `${date}server: ${serverName}\r\n`;
+  }
+
     return new ResponseHead(100, new HeaderMap());
   }
 

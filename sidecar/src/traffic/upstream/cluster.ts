@@ -63,6 +63,7 @@ export class Cluster {
         maxHeadBytes: config.maxResponseHeadersKb * 1024,
         maxHeaderCount: config.maxHeadersCount,
       },
+      ...(config.headerNames !== undefined && { headerNames: config.headerNames }),
     };
   }
 

@@ -2,7 +2,7 @@ import { callbackTimer, type Failure, failure, type WheelTimer } from "@heddle/b
 import {
   type ClientConnectionEvents,
   H1ClientConnection,
-  type HttpLimits,
+  type H1ClientOptions,
   type RequestEncoder,
   type ResponseDecoder,
 } from "@heddle/http";
@@ -45,7 +45,7 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
     pool: Pool,
     counted: boolean,
     maxDurationMs: number,
-    limits: HttpLimits,
+    codecOptions: H1ClientOptions,
     past?: ConnectionPast,
   ) {
     this.connection = connection;
@@ -53,7 +53,7 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
     this.#startedMs = pool.env.clock.now() - (past?.ageMs ?? 0);
     this.#pool = pool;
     this.counted = counted;
-    this.#client = new H1ClientConnection(connection, this, { limits });
+    this.#client = new H1ClientConnection(connection, this, codecOptions);
     this.#idleTimer = callbackTimer(() => this.#checkIdle());
     if (maxDurationMs > 0) {
       this.#durationTimer = callbackTimer(() => this.#tooOld());

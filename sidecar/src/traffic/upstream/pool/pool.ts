@@ -1,5 +1,5 @@
 import { type Failure, failure, type Json } from "@heddle/base";
-import type { HttpLimits } from "@heddle/http";
+import type { HeaderNameFormat, HttpLimits } from "@heddle/http";
 import type { Connection, Dialling } from "@heddle/net";
 import type { CircuitBreaker, Endpoint } from "@heddle/traffic";
 import type { ClusterStats } from "../cluster-stats.ts";
@@ -33,6 +33,7 @@ export interface PoolOptions extends UpstreamDialOptions {
   readonly maxRequestsPerConnection: number;
   /** Of responses. */
   readonly limits: HttpLimits;
+  readonly headerNames?: HeaderNameFormat;
   /** The cluster's name where workers share its connections to endpoints. */
   readonly sharedAs?: string;
 }
@@ -235,10 +236,10 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   }
 
   #pooled(connection: Connection, counted: boolean, past?: ConnectionPast): H1PooledConnection {
-    const { maxConnectionDurationMs: atLeastMs, maxConnectionDurationJitterPercent: jitter, limits } = this.#options;
+    const { maxConnectionDurationMs: atLeastMs, maxConnectionDurationJitterPercent: jitter } = this.#options;
     const spread = jitter === 0 ? 0 : (this.env.random() % 10_000) / 10_000;
     const maxDurationMs = atLeastMs * (1 + (jitter / 100) * spread);
-    return new H1PooledConnection(connection, this, counted, maxDurationMs, limits, past);
+    return new H1PooledConnection(connection, this, counted, maxDurationMs, this.#options, past);
   }
 
   #keep(connection: H1PooledConnection, limitMs: number): void {
