@@ -21,6 +21,7 @@ rmSync(folder, { recursive: true, force: true });
 const bundle = await rolldown({
   input: { main: join(root, "sidecar/src/main.ts"), "traffic-worker": join(root, "sidecar/src/traffic-worker.ts") },
   platform: "node",
+  transform: { define: { HEDDLE_BUILD: JSON.stringify(buildInfo()) } },
   // koffi finds its binary beside itself; filters of users import @heddle/filter from their own node_modules.
   // proto-loader (with a protobufjs of its own) is what gRPC would serve channelz with: nobody asks, 3 MB less when outside.
   external: ["koffi", "@grpc/proto-loader", /^#/],
@@ -47,6 +48,15 @@ await bundle.close();
 const chunks = output.filter((file) => file.type === "chunk");
 writeFileSync(join(folder, "licenses.txt"), licenses(chunks.flatMap(({ moduleIds }) => moduleIds)));
 for (const { code, fileName } of chunks) console.log(`${(code.length / 1024).toFixed(0).padStart(6)} KiB  ${fileName}`);
+
+/** The commit of the tree that is built, for `--version`; zeros where it is none. */
+function buildInfo(): { revision: string; status: string } {
+  const git = (...args: string[]): string =>
+    spawnSync("git", args, { cwd: root, encoding: "utf8" }).stdout?.trim() ?? "";
+  const revision = git("rev-parse", "HEAD");
+  if (!/^[0-9a-f]{40}$/.test(revision)) return { revision: "0".repeat(40), status: "Source" };
+  return { revision, status: git("status", "--porcelain", "--untracked-files=no") === "" ? "Clean" : "Modified" };
+}
 
 /** What the packages inside a bundle want to be told of them wherever they are copied. */
 function licenses(moduleIds: readonly string[]): string {

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { StaticResourceTypes } from "@heddle/config";
 import { type SidecarStart, sidecarBootstrap } from "./bootstrap.ts";
@@ -65,6 +68,22 @@ test("flags stand above what the bootstrap says of node and admin", () => {
   assert.equal(started.bootstrap.node.id, "m");
   assert.equal(started.bootstrap.node.cluster, "c");
   assert.deepEqual(started.bootstrap.admin, { type: "socket", address: "127.0.0.1", port: 1 });
+});
+
+test("a second text is merged over a file, and a zone over both", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "heddle-bootstrap-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "b.yaml");
+  writeFileSync(file, ADS);
+  const words = ["-c", file, "--config-yaml", "node: {cluster: d, locality: {region: r}}", "--service-zone", "z"];
+  const { node } = (start(words) as SidecarStart).bootstrap;
+  assert.deepEqual([node.id, node.cluster, node.locality], ["n", "d", { region: "r", zone: "z", subZone: "" }]);
+  assert.match(
+    (start(["-c", file, "--config-yaml", "nod: {}"]) as string[])[0]!,
+    /^--config-yaml:1:1: nod: is no field/,
+  );
+  const allowed = start(["--config-yaml", "nod: {}", "--allow-unknown-static-fields"]) as SidecarStart;
+  assert.match(allowed.warnings[0]!, /^--config-yaml:1:1: nod: is no field/);
 });
 
 test("a bootstrap without admin has none, and one with a control plane needs id and cluster", () => {

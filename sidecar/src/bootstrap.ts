@@ -32,34 +32,48 @@ export function sidecarBootstrap(
   types: StaticResourceTypes,
   environment: Readonly<Record<string, string | undefined>> = {},
 ): Result<SidecarStart, readonly string[]> {
-  const reading = flags.config === undefined ? ok(ownBootstrap(flags, controlPlane)) : readConfig(flags.config, types);
+  const reading = readConfig(flags, types) ?? ok(ownBootstrap(flags, controlPlane));
   if (!reading.ok) return err(reading.error.map(formatDiagnostic));
   const { bootstrap: read, warnings } = reading.value;
   const telemetry = withOtelEnvironment(read.telemetry, environment);
   if (!telemetry.ok) return telemetry;
+  const { id, cluster, locality } = read.node;
   const bootstrap: SidecarBootstrap = {
     ...read,
     ...(telemetry.value !== defaultTelemetry && { telemetry: telemetry.value }),
-    node: { ...read.node, id: flags.nodeId ?? read.node.id, cluster: flags.nodeCluster ?? read.node.cluster },
+    node: {
+      ...read.node,
+      id: flags.nodeId ?? id,
+      cluster: flags.nodeCluster ?? cluster,
+      locality: { ...locality, zone: flags.nodeZone ?? locality.zone },
+    },
     admin: flags.adminAddress ?? read.admin,
   };
   const missing = missingIdentity(flags, bootstrap);
   return missing.length > 0 ? err(missing) : ok({ bootstrap, warnings: warnings.map(formatDiagnostic) });
 }
 
-function readConfig(
-  config: NonNullable<SidecarFlags["config"]>,
+/** What the flags name as a bootstrap, read; undefined where they name none. */
+export function readConfig(
+  { configPath, configYaml, allowUnknownStaticFields }: SidecarFlags,
   types: StaticResourceTypes,
-): Result<BootstrapReading, readonly Diagnostic[]> {
-  if (config.type === "text") return readBootstrap("--config-yaml", config.text, types);
+): Result<BootstrapReading, readonly Diagnostic[]> | undefined {
+  const yaml = configYaml === undefined ? undefined : { file: "--config-yaml", text: configYaml };
+  if (configPath === undefined) {
+    const options = { allowUnknownFields: allowUnknownStaticFields };
+    return yaml === undefined ? undefined : readBootstrap(yaml.file, yaml.text, types, options);
+  }
   let text: string;
   try {
-    text = readFileSync(config.path, "utf8");
+    text = readFileSync(configPath, "utf8");
   } catch (error) {
     const message = `cannot be read: ${(error as Error).message}`;
-    return err([{ severity: "error", file: config.path, line: 0, column: 0, path: "", message }]);
+    return err([{ severity: "error", file: configPath, line: 0, column: 0, path: "", message }]);
   }
-  return readBootstrap(config.path, text, types);
+  return readBootstrap(configPath, text, types, {
+    allowUnknownFields: allowUnknownStaticFields,
+    ...(yaml !== undefined && { overlay: yaml }),
+  });
 }
 
 function ownBootstrap(
@@ -87,7 +101,7 @@ const NOWHERE = { region: "", zone: "", subZone: "" };
 /** A control plane decides by id (and Envoy insists on cluster as well) what a node gets. */
 function missingIdentity(flags: SidecarFlags, { xds, node }: SidecarBootstrap): string[] {
   if (xds === undefined) return [];
-  if (flags.config === undefined) {
+  if (flags.configPath === undefined && flags.configYaml === undefined) {
     if (node.id === "") return ["name a bootstrap with -c, or this node with --node-id; see --help"];
     return /^[^/]+\/[^/]+\/[^/]+$/.test(node.id)
       ? []

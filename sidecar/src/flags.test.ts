@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseHostPort, parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./flags.ts";
+import { sidecarHelp, WITHOUT_EFFECT } from "./flag-table.ts";
+import { parseHostPort, parseSidecarFlags, type SidecarFlags } from "./flags.ts";
 
 function flags(...words: string[]): SidecarFlags {
   const result = parseSidecarFlags(words);
@@ -17,25 +18,37 @@ function faults(...words: string[]): readonly string[] {
 
 test("no flags at all give the defaults", () => {
   assert.deepEqual(flags(), {
-    config: undefined,
+    configPath: undefined,
+    configYaml: undefined,
+    allowUnknownStaticFields: false,
+    mode: "serve",
+    json: false,
     controlPlane: undefined,
     nodeId: undefined,
     nodeCluster: undefined,
+    nodeZone: undefined,
     adminAddress: undefined,
+    adminAddressPath: undefined,
     concurrency: 1,
     logLevel: "info",
+    componentLevels: new Map(),
     logFormat: "text",
+    logPath: undefined,
     drainTimeMs: 5000,
     drain: { strategy: "gradual", timeMs: 600_000 },
+    accessLogFlush: { afterMs: 1000, at: 65_536 },
+    statsTags: {},
     exitWithParent: false,
+    withoutEffect: [],
   });
 });
 
 test("reads a bootstrap's file or text, and the number of workers", () => {
-  assert.deepEqual(flags("-c", "a.yaml", "--concurrency", "3").config, { type: "file", path: "a.yaml" });
+  assert.equal(flags("-c", "a.yaml", "--concurrency", "3").configPath, "a.yaml");
   assert.equal(flags("--config-path=a=b.yaml", "--concurrency=3").concurrency, 3);
-  assert.deepEqual(flags("--config-path=a=b.yaml").config, { type: "file", path: "a=b.yaml" });
-  assert.deepEqual(flags("--config-yaml", "node: {}").config, { type: "text", text: "node: {}" });
+  assert.equal(flags("--config-path=a=b.yaml").configPath, "a=b.yaml");
+  const both = flags("-c", "a.yaml", "--config-yaml", "node: {}");
+  assert.deepEqual([both.configPath, both.configYaml], ["a.yaml", "node: {}"]);
 });
 
 test("reads what the control plane's form needs", () => {
@@ -58,6 +71,60 @@ test("Envoy's names for node id and cluster are understood", () => {
   assert.deepEqual([read.nodeId, read.nodeCluster], ["n", "c"]);
 });
 
+test("a command line for an Envoy is understood as a whole; what has no effect is listed with its reason", () => {
+  const words =
+    "-c e.yaml --mode init_only -l warning --component-log-level upstream:debug,config:trace --log-path /var/log/e " +
+    "--concurrency 2 --service-cluster c --service-node n --service-zone z --admin-address-path /run/admin " +
+    "--drain-time-s 60 --drain-strategy immediate --stats-tag team:shop --stats-tag env:prod --bootstrap-version 3 " +
+    "--allow-unknown-static-fields --base-id 1 --use-dynamic-base-id --base-id-path /run/id --restart-epoch 0 " +
+    "--parent-shutdown-time-s 90 --disable-hot-restart --local-address-ip-version v6 --log-format-escaped " +
+    "--enable-fine-grain-logging --skip-deprecated-logs --file-flush-interval-msec 500 --file-flush-min-size-kb 32 " +
+    "--reject-unknown-dynamic-fields --ignore-unknown-dynamic-fields --disable-extensions a/b --socket-path @e " +
+    "--socket-mode 600 --skip-hot-restart-on-no-parent --skip-hot-restart-parent-stats --enable-core-dump";
+  const read = flags(...words.split(" "), "--log-format", "[%Y-%m-%d %T.%e][%t][%l][%n] %v");
+  assert.equal(read.mode, "init_only");
+  assert.deepEqual(
+    [...read.componentLevels],
+    [
+      ["traffic", "debug"],
+      ["xds", "trace"],
+    ],
+  );
+  assert.equal(read.nodeZone, "z");
+  assert.equal(read.adminAddressPath, "/run/admin");
+  assert.equal(read.logPath, "/var/log/e");
+  assert.deepEqual(read.drain, { strategy: "immediate", timeMs: 60_000 });
+  assert.deepEqual(read.statsTags, { team: "shop", env: "prod" });
+  assert.equal(read.allowUnknownStaticFields, true);
+  assert.deepEqual(read.accessLogFlush, { afterMs: 500, at: 32 * 1024 });
+  assert.equal(read.withoutEffect.length, 19);
+  assert.ok(read.withoutEffect.includes("--base-id has no effect: there is no hot restart"));
+  assert.ok(read.withoutEffect.includes("--log-format has no effect with a pattern: lines are text"));
+  assert.equal(flags("--cpuset-threads", "--concurrency", "2").concurrency, 2);
+  assert.ok(flags("--cpuset-threads").concurrency >= 1);
+});
+
+test("values of Envoy's flags are checked, also of those without effect", () => {
+  const cases: [words: string[], fault: string][] = [
+    [["--mode", "run"], '--mode: found "run", allowed are serve, validate and init_only'],
+    [["--mode", "validate"], "--mode validate needs a bootstrap: name one with -c"],
+    [["--json"], "--json belongs to --mode validate"],
+    [["--bootstrap-version", "2"], '--bootstrap-version: found "2", allowed is 3'],
+    [["--restart-epoch", "x"], '--restart-epoch: found "x", allowed is a number'],
+    [["--local-address-ip-version", "v5"], '--local-address-ip-version: found "v5", allowed are v4 and v6'],
+    [["--drain-strategy", "slow"], '--drain-strategy: found "slow", allowed are gradual and immediate'],
+    [["--stats-tag", "a"], '--stats-tag: found "a", allowed is NAME:VALUE'],
+    [["--stats-tag", "a:b", "--stats-tag", "a:c"], "--stats-tag: a is given twice"],
+    [["--log-format", "xml"], '--log-format: found "xml", allowed are text and json'],
+    [["--base-id", "1", "--base-id", "2"], "--base-id is given twice"],
+    [
+      ["--component-log-level", "nobody:debug,xds"],
+      '--component-log-level: found "nobody", allowed are main, xds, report, traffic and Envoy\'s components',
+    ],
+  ];
+  for (const [words, fault] of cases) assert.equal(faults(...words)[0], fault);
+});
+
 test("an unknown flag is refused with the nearest one", () => {
   assert.deepEqual(faults("--concurency", "2"), [
     "--concurency is no flag; is --concurrency meant?",
@@ -70,7 +137,6 @@ test("every fault is told, not the first", () => {
   assert.deepEqual(
     faults("-c", "a", "--config-yaml", "b", "--control-plane", "nowhere", "--concurrency", "0", "--log-level", "loud"),
     [
-      "-c and --config-yaml exclude each other",
       "--control-plane and a bootstrap exclude each other: the bootstrap names its own control plane",
       '--control-plane: found "nowhere", allowed is HOST:PORT',
       '--log-level: found "loud", allowed are trace, debug, info, warn, error and off',
@@ -88,7 +154,10 @@ test("help and version come before all faults", () => {
     value: { type: "print", what: "help" },
   });
   assert.deepEqual(parseSidecarFlags(["--version"]), { ok: true, value: { type: "print", what: "version" } });
+  const printed = parseSidecarFlags(["--hot-restart-version"]);
+  assert.deepEqual(printed, { ok: true, value: { type: "print", what: "hot-restart-version" } });
   assert.match(sidecarHelp(), /--concurrency N {2,}traffic workers \(1\)/);
+  for (const { names } of WITHOUT_EFFECT) assert.ok(sidecarHelp().includes(`${names[0]} `), names[0]);
 });
 
 test("host and port, with IPv6 in brackets", () => {

@@ -1,183 +1,149 @@
+import { availableParallelism } from "node:os";
 import { err, ok, type Result } from "@heddle/base";
-import { DEFAULT_LOG_FLUSH, type LogFlush, type LogLevel, parseLogLevel } from "@heddle/telemetry";
+import { DEFAULT_LOG_FLUSH, type Labels, type LogFlush, type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
+import { type Logger, parseComponentLevels } from "./control/admin/logging-page.ts";
+import { FLAGS, type Flag, type FlagKey, WITHOUT_EFFECT } from "./flag-table.ts";
 
 /** What the command line of a sidecar says. */
 export interface SidecarFlags {
-  /** An Envoy bootstrap: a file, or the text itself. Undefined: the flags and the control plane say everything. */
-  readonly config:
-    | { readonly type: "file"; readonly path: string }
-    | { readonly type: "text"; readonly text: string }
-    | undefined;
+  /** The file of an Envoy bootstrap. With neither this nor `configYaml` the flags and the control plane say everything. */
+  readonly configPath: string | undefined;
+  /** A bootstrap as text; merged over the file where there is one. */
+  readonly configYaml: string | undefined;
+  readonly allowUnknownStaticFields: boolean;
+  readonly mode: "serve" | "validate" | "init_only";
+  /** Of `validate`. */
+  readonly json: boolean;
   /** "host:port"; undefined where no flag said it. */
   readonly controlPlane: string | undefined;
   readonly nodeId: string | undefined;
   readonly nodeCluster: string | undefined;
+  readonly nodeZone: string | undefined;
   readonly adminAddress: Address | undefined;
+  /** A file that gets the address of admin. */
+  readonly adminAddressPath: string | undefined;
   /** Traffic workers. */
   readonly concurrency: number;
   readonly logLevel: LogLevel;
+  readonly componentLevels: ReadonlyMap<Logger, LogLevel>;
   readonly logFormat: "text" | "json";
+  /** Undefined: standard error. */
+  readonly logPath: string | undefined;
   /** How long requests may go on after SIGTERM. */
   readonly drainTimeMs: number;
   /** How connections of listeners that are gone are asked to end, and how long they may go on. */
   readonly drain: { readonly strategy: "gradual" | "immediate"; readonly timeMs: number };
   /** When lines of access logs are written. */
   readonly accessLogFlush: LogFlush;
+  /** Labels that every metric carries. */
+  readonly statsTags: Labels;
   /** End when the parent process ends, however it ends. */
   readonly exitWithParent: boolean;
+  /** Flags that were given and have no effect, each with the reason. */
+  readonly withoutEffect: readonly string[];
 }
 
 export type FlagsReading =
   | { readonly type: "run"; readonly flags: SidecarFlags }
-  | { readonly type: "print"; readonly what: "help" | "version" };
+  | { readonly type: "print"; readonly what: "help" | "version" | "hot-restart-version" };
 
-interface Flag {
-  /** The first is the one that help shows; others are Envoy's or short. */
-  readonly names: readonly string[];
-  /** What stands behind it in help; undefined: it takes no value. */
-  readonly value: string | undefined;
-  readonly help: string;
-}
-
-const FLAGS = {
-  config: { names: ["-c", "--config-path"], value: "FILE", help: "an Envoy bootstrap in YAML or JSON" },
-  configText: { names: ["--config-yaml"], value: "YAML", help: "the bootstrap itself instead of a file" },
-  controlPlane: {
-    names: ["--control-plane"],
-    value: "HOST:PORT",
-    help: "Heddle's control plane instead of a bootstrap (HEDDLE_CONTROL_PLANE, else 127.0.0.1:15010)",
-  },
-  nodeId: {
-    names: ["--node-id", "--service-node"],
-    value: "ID",
-    help: "<namespace>/<workload>/<instance>; with a bootstrap, in place of its node.id",
-  },
-  nodeCluster: {
-    names: ["--node-cluster", "--service-cluster"],
-    value: "NAME",
-    help: "the workload's name (by default the second part of the node's id)",
-  },
-  adminAddress: {
-    names: ["--admin-address"],
-    value: "HOST:PORT",
-    help: "where admin listens (127.0.0.1:15000; with a bootstrap, what that says)",
-  },
-  concurrency: { names: ["--concurrency"], value: "N", help: "traffic workers (1)" },
-  logLevel: { names: ["--log-level", "-l"], value: "LEVEL", help: "trace, debug, info, warn, error or off (info)" },
-  logFormat: {
-    names: ["--log-format"],
-    value: "FORMAT",
-    help: "text or json (text), one line an event, on standard error",
-  },
-  drainTime: {
-    names: ["--drain-time-s"],
-    value: "SECONDS",
-    help: "how long requests may go on after SIGTERM (5), and connections of listeners that are gone (600)",
-  },
-  drainStrategy: {
-    names: ["--drain-strategy"],
-    value: "STRATEGY",
-    help: "gradual: connections of a listener that is gone end one by one; immediate: with their next answer (gradual)",
-  },
-  logFlushInterval: {
-    names: ["--file-flush-interval-msec"],
-    value: "MS",
-    help: "how long lines of an access log may wait (1000)",
-  },
-  logFlushSize: {
-    names: ["--file-flush-min-size-kb"],
-    value: "KB",
-    help: "how much of an access log is written at once without waiting (64)",
-  },
-  exitWithParent: {
-    names: ["--exit-with-parent"],
-    value: undefined,
-    help: "end when standard input or the parent process ends",
-  },
-  version: { names: ["--version"], value: undefined, help: "print the version" },
-  help: { names: ["--help", "-h"], value: undefined, help: "print this" },
-} as const satisfies Readonly<Record<string, Flag>>;
-
-type FlagKey = keyof typeof FLAGS;
-
-const KEY_BY_NAME: ReadonlyMap<string, FlagKey> = new Map(
-  Object.entries(FLAGS).flatMap(([key, { names }]) => names.map((name) => [name, key as FlagKey])),
+const ALL_FLAGS: readonly Flag[] = [...Object.values(FLAGS), ...WITHOUT_EFFECT];
+const FLAG_BY_NAME: ReadonlyMap<string, Flag> = new Map(
+  ALL_FLAGS.flatMap((flag) => flag.names.map((name) => [name, flag])),
 );
-
-export function sidecarHelp(): string {
-  const rows = Object.values(FLAGS).map((flag: Flag) => {
-    const names = flag.names.toSorted((a, b) => a.length - b.length).join(", ");
-    return [flag.value === undefined ? names : `${names} ${flag.value}`, flag.help] as const;
-  });
-  const width = Math.max(...rows.map(([names]) => names.length));
-  return [
-    "Usage: heddle sidecar -c FILE [OPTIONS]",
-    "       heddle sidecar --node-id ID [--control-plane HOST:PORT] [OPTIONS]",
-    "",
-    "Runs a sidecar proxy, configured by an Envoy bootstrap or by Heddle's control plane.",
-    "",
-    "Options:",
-    ...rows.map(([names, help]) => `  ${names.padEnd(width)}  ${help}`),
-    "",
-    "Examples:",
-    "  heddle sidecar -c envoy.yaml --concurrency 2",
-    "  heddle sidecar --node-id shop/orders/1 --control-plane 127.0.0.1:15010",
-  ].join("\n");
-}
 
 /** Reads the words behind `heddle sidecar`. On failure every reason. */
 export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading, readonly string[]> {
   const faults: string[] = [];
   const given = collect(words, faults);
-  if (given.has("help")) return ok({ type: "print", what: "help" });
-  if (given.has("version")) return ok({ type: "print", what: "version" });
+  if (given.has(FLAGS.help)) return ok({ type: "print", what: "help" });
+  if (given.has(FLAGS.version)) return ok({ type: "print", what: "version" });
+  if (given.has(FLAGS.hotRestartVersion)) return ok({ type: "print", what: "hot-restart-version" });
 
-  const file = given.get("config");
-  const text = given.get("configText");
-  const controlPlane = given.get("controlPlane");
-  if (file !== undefined && text !== undefined) faults.push("-c and --config-yaml exclude each other");
+  const text = (key: FlagKey): string | undefined => given.get(FLAGS[key])?.[0];
+  const has = (key: FlagKey): boolean => given.has(FLAGS[key]);
+  const configPath = text("configPath");
+  const configYaml = text("configYaml");
+  const controlPlane = text("controlPlane");
   if (controlPlane !== undefined) {
-    if (file !== undefined || text !== undefined)
+    if (configPath !== undefined || configYaml !== undefined)
       faults.push("--control-plane and a bootstrap exclude each other: the bootstrap names its own control plane");
     if (parseHostPort(controlPlane) === undefined)
       faults.push(`--control-plane: found "${controlPlane}", allowed is HOST:PORT`);
   }
-  const admin = given.get("adminAddress");
+  const admin = text("adminAddress");
   const adminAddress = admin === undefined ? undefined : parseHostPort(admin);
   if (admin !== undefined && adminAddress === undefined)
     faults.push(`--admin-address: found "${admin}", allowed is HOST:PORT`);
 
-  const level = given.get("logLevel") ?? "info";
+  const level = text("logLevel") ?? "info";
   const logLevel = parseLogLevel(level);
   if (logLevel === undefined)
     faults.push(`--log-level: found "${level}", allowed are trace, debug, info, warn, error and off`);
-  const format = given.get("logFormat") ?? "text";
-  if (format !== "text" && format !== "json") faults.push(`--log-format: found "${format}", allowed are text and json`);
+  const components = parseComponentLevels(text("componentLogLevel") ?? "");
+  for (const fault of components.faults) faults.push(`--component-log-level: ${fault}`);
 
-  const strategy = given.get("drainStrategy") ?? "gradual";
-  if (strategy !== "gradual" && strategy !== "immediate")
-    faults.push(`--drain-strategy: found "${strategy}", allowed are gradual and immediate`);
+  // Envoy's patterns are understood by their percent signs: "[%Y-%m-%d %T.%e][%t][%l][%n] %v".
+  const format = text("logFormat") ?? "text";
+  if (format !== "text" && format !== "json" && !format.includes("%"))
+    faults.push(`--log-format: found "${format}", allowed are text and json`);
+
+  const mode = (text("mode") ?? "serve") as SidecarFlags["mode"];
+  if (mode === "validate" && configPath === undefined && configYaml === undefined)
+    faults.push("--mode validate needs a bootstrap: name one with -c");
+  if (has("json") && mode !== "validate") faults.push("--json belongs to --mode validate");
 
   const flags: SidecarFlags = {
-    config: file !== undefined ? { type: "file", path: file } : text !== undefined ? { type: "text", text } : undefined,
+    configPath,
+    configYaml,
+    allowUnknownStaticFields: has("allowUnknownStaticFields"),
+    mode,
+    json: has("json"),
     controlPlane,
-    nodeId: given.get("nodeId"),
-    nodeCluster: given.get("nodeCluster"),
+    nodeId: text("nodeId"),
+    nodeCluster: text("nodeCluster"),
+    nodeZone: text("nodeZone"),
     adminAddress,
-    concurrency: wholeNumber(given, "concurrency", 1, 1, 256, faults),
+    adminAddressPath: text("adminAddressPath"),
+    concurrency: wholeNumber(
+      "--concurrency",
+      text("concurrency"),
+      has("cpusetThreads") ? availableParallelism() : 1,
+      1,
+      256,
+      faults,
+    ),
     logLevel: logLevel ?? "info",
+    componentLevels: components.levels,
     logFormat: format === "json" ? "json" : "text",
-    drainTimeMs: 1000 * wholeNumber(given, "drainTime", 5, 0, 86_400, faults),
+    logPath: text("logPath"),
+    drainTimeMs: 1000 * wholeNumber("--drain-time-s", text("drainTime"), 5, 0, 86_400, faults),
     drain: {
-      strategy: strategy === "immediate" ? "immediate" : "gradual",
-      timeMs: 1000 * wholeNumber(given, "drainTime", 600, 0, 86_400, []),
+      strategy: text("drainStrategy") === "immediate" ? "immediate" : "gradual",
+      timeMs: 1000 * wholeNumber("--drain-time-s", text("drainTime"), 600, 0, 86_400, []),
     },
     accessLogFlush: {
-      afterMs: wholeNumber(given, "logFlushInterval", DEFAULT_LOG_FLUSH.afterMs, 1, 3_600_000, faults),
-      at: 1024 * wholeNumber(given, "logFlushSize", DEFAULT_LOG_FLUSH.at / 1024, 0, 512, faults),
+      afterMs: wholeNumber(
+        "--file-flush-interval-msec",
+        text("logFlushInterval"),
+        DEFAULT_LOG_FLUSH.afterMs,
+        1,
+        3_600_000,
+        faults,
+      ),
+      at:
+        1024 *
+        wholeNumber("--file-flush-min-size-kb", text("logFlushSize"), DEFAULT_LOG_FLUSH.at / 1024, 0, 512, faults),
     },
-    exitWithParent: given.has("exitWithParent"),
+    statsTags: readStatsTags(given.get(FLAGS.statsTag) ?? [], faults),
+    exitWithParent: has("exitWithParent"),
+    withoutEffect: [
+      ...WITHOUT_EFFECT.filter((flag) => given.has(flag)).map(
+        ({ names, help }) => `${names[0]} has no effect: ${help}`,
+      ),
+      ...(format.includes("%") ? ["--log-format has no effect with a pattern: lines are text"] : []),
+    ],
   };
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
 }
@@ -190,50 +156,71 @@ export function parseHostPort(text: string): (Address & { readonly type: "socket
   return { type: "socket", address: match[1] ?? match[2] ?? "", port };
 }
 
-function collect(words: readonly string[], faults: string[]): ReadonlyMap<FlagKey, string> {
-  const given = new Map<FlagKey, string>();
+/** What was given, by flag; a flag that takes no value has an empty list. */
+function collect(words: readonly string[], faults: string[]): ReadonlyMap<Flag, readonly string[]> {
+  const given = new Map<Flag, string[]>();
   const rest = [...words];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     const equals = word.startsWith("--") ? word.indexOf("=") : -1;
     const name = equals === -1 ? word : word.slice(0, equals);
-    const key = KEY_BY_NAME.get(name);
-    if (key === undefined) {
+    const flag = FLAG_BY_NAME.get(name);
+    if (flag === undefined) {
       faults.push(name.startsWith("-") ? `${name} is no flag${didYouMean(name)}` : `"${word}" stands behind no flag`);
       continue;
     }
-    if (given.has(key)) faults.push(`${name} is given twice`);
-    if (FLAGS[key].value === undefined) {
+    if (given.has(flag) && flag.repeated !== true) faults.push(`${name} is given twice`);
+    const values = given.get(flag) ?? [];
+    given.set(flag, values);
+    if (flag.value === undefined) {
       if (equals !== -1) faults.push(`${name} takes no value`);
-      given.set(key, "");
       continue;
     }
     const value = equals === -1 ? rest.shift() : word.slice(equals + 1);
-    if (value === undefined) faults.push(`${name}: ${FLAGS[key].value} is missing`);
-    else given.set(key, value);
+    if (value === undefined) faults.push(`${name}: ${flag.value} is missing`);
+    else if (flag.number === true && !/^\d+$/.test(value))
+      faults.push(`${name}: found "${value}", allowed is a number`);
+    else if (flag.oneOf?.includes(value) === false)
+      faults.push(`${name}: found "${value}", allowed ${flag.oneOf.length === 1 ? "is" : "are"} ${listed(flag.oneOf)}`);
+    else values.push(value);
   }
   return given;
 }
 
+function listed(words: readonly string[]): string {
+  return words.length === 1 ? (words[0] ?? "") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
+/** Envoy's rule: letters, digits, "_" and "-" in names; no ":" or blank in values. */
+function readStatsTags(tags: readonly string[], faults: string[]): Labels {
+  const labels: Record<string, string> = {};
+  for (const tag of tags) {
+    const [, name, value] = /^([A-Za-z0-9_-]+):([^:\s]+)$/.exec(tag) ?? [];
+    if (name === undefined || value === undefined) faults.push(`--stats-tag: found "${tag}", allowed is NAME:VALUE`);
+    else if (Object.hasOwn(labels, name)) faults.push(`--stats-tag: ${name} is given twice`);
+    else labels[name] = value;
+  }
+  return labels;
+}
+
 function wholeNumber(
-  given: ReadonlyMap<FlagKey, string>,
-  key: "concurrency" | "drainTime" | "logFlushInterval" | "logFlushSize",
+  name: string,
+  text: string | undefined,
   byDefault: number,
   least: number,
   most: number,
   faults: string[],
 ): number {
-  const text = given.get(key);
   if (text === undefined) return byDefault;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-  faults.push(`${FLAGS[key].names[0]}: found "${text}", allowed are ${least} to ${most}`);
+  faults.push(`${name}: found "${text}", allowed are ${least} to ${most}`);
   return byDefault;
 }
 
 function didYouMean(name: string): string {
   let nearest = "";
   let best = Number.POSITIVE_INFINITY;
-  for (const known of KEY_BY_NAME.keys()) {
+  for (const known of FLAG_BY_NAME.keys()) {
     const distance = editDistance(name, known);
     if (distance >= best) continue;
     best = distance;

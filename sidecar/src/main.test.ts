@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 
@@ -45,7 +47,8 @@ test("help and version are printed and end with 0", () => {
   const help = run("--help");
   assert.equal(help.status, 0, help.stderr);
   assert.match(help.stdout, /^Usage: heddle sidecar -c FILE/);
-  assert.match(run("--version").stdout, /^heddle sidecar \d+\.\d+\.\d+\n$/);
+  assert.match(run("--version").stdout, /^\nheddle {2}version: [0-9a-f]{40}\/\d+\.\d+\.\d+\/\w+\/RELEASE\/\S+\n\n$/);
+  assert.equal(run("--hot-restart-version").stdout, "disabled\n");
 });
 
 test("a wrong command line or bootstrap ends with 2 and every reason on standard error", () => {
@@ -56,6 +59,37 @@ test("a wrong command line or bootstrap ends with 2 and every reason on standard
   assert.equal(bootstrap.status, 2);
   assert.match(bootstrap.stderr, /--config-yaml:1:1: nod: is no field/);
   assert.match(bootstrap.stderr, /--config-yaml:2:1: admn: is no field/);
+});
+
+test("a configuration is validated without starting anything, for people and as JSON", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "heddle-main-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "envoy.yaml");
+  writeFileSync(file, "node: {}\nstats_config: {}\n");
+  const valid = run("--mode", "validate", "-c", file);
+  assert.deepEqual([valid.status, valid.stdout], [0, `configuration '${file}' OK\n`]);
+  const wrong = run("--mode", "validate", "-c", file, "--config-yaml", "nod: {}\nadmn: {}");
+  assert.deepEqual([wrong.status, wrong.stdout], [1, ""]);
+  assert.match(
+    wrong.stderr,
+    /^error: --config-yaml:1:1: nod: is no field .*\nerror: --config-yaml:2:1: admn: is no field/,
+  );
+  const json = JSON.parse(run("--mode", "validate", "--json", "--config-yaml", "nod: {}").stdout);
+  assert.deepEqual([json.valid, json.errors[0].path, json.errors[0].line], [false, "nod", 1]);
+});
+
+test("init_only ends once everything serves, and flags without effect are told once", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "heddle-main-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [address, log] = [join(folder, "admin"), join(folder, "log")];
+  const words = "--mode init_only --restart-epoch 0 --admin-address 127.0.0.1:0 --admin-address-path".split(" ");
+  const { status, stderr } = run("--config-yaml", "node: {}", ...words, address, "--log-path", log);
+  assert.equal(status, 0, stderr);
+  assert.equal(stderr, "");
+  assert.match(readFileSync(address, "utf8"), /^127\.0\.0\.1:\d+$/);
+  const lines = readFileSync(log, "utf8");
+  assert.equal(lines.match(/--restart-epoch has no effect/g)?.length, 1);
+  assert.match(lines, /info ready .*\n.*stopping reason="--mode init_only"/);
 });
 
 test("SIGTERM stops it, and it ends with 0", async (t) => {

@@ -1,16 +1,19 @@
+import { openSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
-import { programLog, unblockStandardStreams } from "@heddle/telemetry";
-import { httpFilterRegistry, makeResourceTypes } from "@heddle/xds";
+import { LogLevels, programLog, unblockStandardStreams } from "@heddle/telemetry";
 import { sidecarBootstrap } from "./bootstrap.ts";
+import { sidecarResourceTypes } from "./check.ts";
+import { commandLineOptions } from "./command-line-options.ts";
+import { addressText } from "./control/admin/address-form.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
-import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./flags.ts";
+import { sidecarHelp } from "./flag-table.ts";
+import { type FlagsReading, parseSidecarFlags, type SidecarFlags } from "./flags.ts";
 import { startSidecar } from "./sidecar.ts";
-import { builtInFilters } from "./traffic/filter/built-in-filters.ts";
-import { FilterModules } from "./traffic/filter/filter-modules.ts";
-import { VERSION } from "./version.ts";
+import { validateConfig } from "./validate.ts";
+import { BUILD_VERSION } from "./version.ts";
 
 /* The sidecar's program: flags and environment in, exit code out. 2: the command line or the bootstrap is wrong; 1: it cannot start. */
 
@@ -23,28 +26,60 @@ if (!reading.ok) {
   complain([...reading.error, "see --help"]);
   process.exitCode = 2;
 } else if (reading.value.type === "print") {
-  process.stdout.write(`${reading.value.what === "help" ? sidecarHelp() : `heddle sidecar ${VERSION}`}\n`);
+  process.stdout.write(`${printed(reading.value.what)}\n`);
+} else if (reading.value.flags.mode === "validate") {
+  const { stdout, stderr, exitCode } = validateConfig(reading.value.flags, filterFolderOf(reading.value.flags));
+  process.stdout.write(stdout);
+  process.stderr.write(stderr);
+  process.exitCode = exitCode;
 } else {
   // Standard input, signal handlers and what gRPC keeps would hold the process; all that it owned has been ended.
   process.exit(await run(reading.value.flags));
+}
+
+function printed(what: Extract<FlagsReading, { type: "print" }>["what"]): string {
+  switch (what) {
+    case "help":
+      return sidecarHelp();
+    case "version":
+      return `\nheddle  version: ${BUILD_VERSION}\n`; // Envoy's form, blank lines included: scripts cut it apart
+    case "hot-restart-version":
+      return "disabled";
+    default:
+      throw new Error(`unknown ${what satisfies never as string}`);
+  }
+}
+
+/** From which relative paths of filters are taken. */
+function filterFolderOf({ configPath }: SidecarFlags): string {
+  return resolve(configPath === undefined ? "." : dirname(configPath));
 }
 
 async function run(flags: SidecarFlags): Promise<number> {
   setLogVerbosity(logVerbosity.NONE); // what gRPC would print comes back to us as errors, and then into our own log
   const clock = systemClock;
   const random = Math.random;
-  const { logLevel, logFormat, drainTimeMs, drain, concurrency } = flags;
+  const { logFormat, drainTimeMs, drain, concurrency } = flags;
   unblockStandardStreams();
-  const { log, close: closeLog } = programLog(STDERR, { level: logLevel, format: logFormat, clock });
+  let logDescriptor = STDERR;
+  try {
+    if (flags.logPath !== undefined) logDescriptor = openSync(flags.logPath, "a");
+  } catch (error) {
+    complain([`--log-path: ${(error as Error).message}`]);
+    return 1;
+  }
+  const logLevels = new LogLevels(flags.logLevel);
+  for (const [logger, level] of flags.componentLevels) logLevels.set(logger, level);
+  const { log, close: closeLog } = programLog(logDescriptor, { level: logLevels, format: logFormat, clock });
 
-  const filterFolder = resolve(flags.config?.type === "file" ? dirname(flags.config.path) : ".");
-  const modules = new FilterModules(filterFolder, { loadOnParse: true });
-  const types = makeResourceTypes({ httpFilters: httpFilterRegistry(builtInFilters(modules)) });
+  const filterFolder = filterFolderOf(flags);
+  const types = sidecarResourceTypes(filterFolder);
   const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types, process.env);
   if (!start.ok) {
     complain(start.error);
     return 2;
   }
+  for (const note of flags.withoutEffect) log.warn("a flag without effect", { note });
 
   const stop = Promise.withResolvers<string>();
   let askedToStop = (reason: string): void => stop.resolve(reason);
@@ -56,9 +91,11 @@ async function run(flags: SidecarFlags): Promise<number> {
     start: start.value,
     types,
     drainTimeMs,
-    commandLine: { concurrency, log_level: logLevel, drain_time: `${drainTimeMs / 1000}s` },
+    commandLine: commandLineOptions(flags),
+    statsTags: flags.statsTags,
     clock,
     log,
+    logLevels,
     random,
     resolve: (name, family) => resolver.resolve(name, family),
     makeWorkers: ({ lanes, registry, metrics, tracing, onSpans }) =>
@@ -68,8 +105,9 @@ async function run(flags: SidecarFlags): Promise<number> {
         opener,
         clock,
         log,
-        logLevel,
+        logLevel: logLevels.levelOf("traffic"),
         logFormat,
+        logDescriptor,
         metrics,
         registry,
         lanes,
@@ -81,12 +119,22 @@ async function run(flags: SidecarFlags): Promise<number> {
         maxDownstreamConnections: MAX_DOWNSTREAM_CONNECTIONS,
         random,
       }),
+    onReady: () => {
+      if (flags.mode === "init_only") stop.resolve("--mode init_only");
+    },
     onQuit: () => stop.resolve("/quitquitquit"),
   });
   if (!sidecar.ok) {
     log.error(sidecar.error);
     reasons.close();
     return 1;
+  }
+  if (flags.adminAddressPath !== undefined && sidecar.value.admin !== undefined) {
+    try {
+      writeFileSync(flags.adminAddressPath, addressText(sidecar.value.admin));
+    } catch (error) {
+      log.error("the address of admin cannot be written", { path: flags.adminAddressPath, error });
+    }
   }
 
   process.on("SIGUSR1", () => sidecar.value.reopenLogs()); // Envoy's signal; Node's debugger would take it otherwise

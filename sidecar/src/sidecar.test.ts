@@ -4,6 +4,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { type Json, ok, systemClock } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import { contentHash, decodeLane } from "@heddle/config/lanes";
+import { type LogLevel, LogLevels } from "@heddle/telemetry";
 import type { ClusterConfig, EndpointsConfig } from "@heddle/traffic";
 import {
   type EncodedResource,
@@ -34,6 +35,8 @@ class RecordedWorkers implements TrafficWorkers {
   readonly restarts = 0;
   readonly held = new Map<string, unknown>();
   readonly stopped: number[] = [];
+  readonly drained: object[] = [];
+  logLevel: LogLevel = "info";
   acknowledged = 0;
   generation = 0;
 
@@ -60,7 +63,13 @@ class RecordedWorkers implements TrafficWorkers {
     this.healthCheckFailed = failed;
   }
 
-  drainListeners(): void {}
+  drainListeners(how: object): void {
+    this.drained.push(how);
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.logLevel = level;
+  }
 
   reopenLogs(): void {}
 
@@ -91,9 +100,12 @@ async function start(t: TestContext, ...words: string[]): Promise<Started> {
     types,
     drainTimeMs: 5000,
     commandLine: {},
+    statsTags: {},
     clock: systemClock,
     log: quietLog,
+    logLevels: new LogLevels("info"),
     random: () => 0,
+    onReady: () => undefined,
     resolve: async () => ({ type: "found", addresses: ["127.0.0.7"], ttlMs: undefined }),
     makeWorkers: () => workers,
     onQuit: () => {
@@ -260,6 +272,34 @@ test("a static sidecar is ready at once, and resolves its DNS clusters", async (
   await eventually(() => started.sidecar.state === "LIVE", "readiness");
 });
 
+test("what an operator does on admin reaches the workers", async (t) => {
+  const started = await start(t, "--config-yaml", "node: {}");
+  const { workers } = started;
+  workers.serveAll();
+  await eventually(() => started.sidecar.state === "LIVE");
+  const post = (path: string) => admin(started, path, "POST");
+  assert.equal((await post("/healthcheck/fail")).body, "OK\n");
+  assert.deepEqual(await admin(started, "/ready"), { status: 503, body: "DRAINING\n" });
+  await post("/healthcheck/ok");
+  assert.equal((await admin(started, "/ready")).status, 200);
+  await post("/drain_listeners?graceful&inboundonly");
+  assert.deepEqual(workers.drained, [{ graceful: true, inboundOnly: true, skipExit: false }]);
+  assert.match((await post("/logging?http=debug")).body, /^ {2}traffic: debug$/m);
+  assert.equal(workers.logLevel, "debug");
+  for (const path of [
+    "/certs",
+    "/memory",
+    "/init_dump",
+    "/runtime",
+    "/contention",
+    "/hot_restart_version",
+    "/config_dump",
+  ])
+    assert.equal((await admin(started, path)).status, 200, path);
+  assert.equal((await admin(started, "/tap")).status, 404);
+  assert.equal((await admin(started, "/healthcheck/fail")).status, 405);
+});
+
 test("quitquitquit asks for the end; stopping drains, and asked twice drains no longer", async (t) => {
   const started = await start(t, "--config-yaml", "node: {}");
   assert.equal((await admin(started, "/quitquitquit", "POST")).status, 200);
@@ -281,9 +321,12 @@ test("a taken admin address is the reason why a sidecar does not start", async (
     types,
     drainTimeMs: 0,
     commandLine: {},
+    statsTags: {},
     clock: systemClock,
     log: quietLog,
+    logLevels: new LogLevels("info"),
     random: () => 0,
+    onReady: () => undefined,
     resolve: async () => ({ type: "not-found" }),
     makeWorkers: () => new RecordedWorkers(),
     onQuit: () => undefined,

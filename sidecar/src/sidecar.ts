@@ -1,6 +1,13 @@
 import { type Clock, err, type Inspectable, type Json, ok, type Result, type Timer } from "@heddle/base";
 import { type AssembledResource, ConfigAssembler, LaneBook } from "@heddle/config";
-import { type Log, MetricsRegistry, type SeriesValue, SharedMetrics } from "@heddle/telemetry";
+import {
+  type Labels,
+  type Log,
+  type LogLevels,
+  MetricsRegistry,
+  type SeriesValue,
+  SharedMetrics,
+} from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import { type Address, defaultTelemetry } from "@heddle/traffic";
 import type { ResourceTypes } from "@heddle/xds";
@@ -9,11 +16,14 @@ import type { SidecarStart } from "./bootstrap.ts";
 import { addressText } from "./control/admin/address-form.ts";
 import { clustersPage } from "./control/admin/cluster-pages.ts";
 import { configDumpPage } from "./control/admin/config-dump.ts";
+import { lifecyclePages } from "./control/admin/lifecycle-pages.ts";
 import { listenAdmin } from "./control/admin/listen-admin.ts";
+import { loggingPage } from "./control/admin/logging-page.ts";
+import { type MemoryFigures, processPages } from "./control/admin/process-pages.ts";
 import { serverGauges } from "./control/admin/server-gauges.ts";
 import { type ServerState, serverPages } from "./control/admin/server-pages.ts";
 import { statsPages } from "./control/admin/stats-pages.ts";
-import { statsView } from "./control/admin/stats-view.ts";
+import { StatsView } from "./control/admin/stats-view.ts";
 import { ConfigStats } from "./control/config-stats.ts";
 import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
@@ -23,7 +33,7 @@ import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import { xdsTarget } from "./control/xds-target.ts";
 import type { TracingStart } from "./traffic/http/tracing/tracing-env.ts";
 import type { SpanBatch } from "./traffic/worker/span-sender.ts";
-import { VERSION } from "./version.ts";
+import { BUILD_VERSION, VERSION } from "./version.ts";
 
 /** Between the assembler's word that all is there and the workers' that they serve it. */
 const READY_LOOK_MS = 10;
@@ -36,12 +46,18 @@ export interface SidecarOptions {
   readonly drainTimeMs: number;
   /** For `/server_info`. */
   readonly commandLine: Json;
+  /** Labels that every metric carries where Prometheus reads it. */
+  readonly statsTags: Labels;
   readonly clock: Clock;
   readonly log: Log;
+  /** Those that `log` heeds, for `/logging`. */
+  readonly logLevels: LogLevels;
   /** 0 to below 1. */
   readonly random: () => number;
   readonly resolve: Resolve;
   readonly makeWorkers: (neighbours: WorkerNeighbours) => TrafficWorkers;
+  /** Everything serves as configured, for the first time. */
+  readonly onReady: () => void;
   /** Somebody asks the sidecar to end (`/quitquitquit`). */
   readonly onQuit: () => void;
 }
@@ -152,7 +168,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const state = (): ServerState => {
     if (stopping !== undefined) return "DRAINING";
     if (!workersRun) return "PRE_INITIALIZING";
-    return workers.acknowledged >= readyGeneration ? "LIVE" : "INITIALIZING";
+    if (workers.acknowledged < readyGeneration) return "INITIALIZING";
+    return workers.healthCheckFailed ? "DRAINING" : "LIVE"; // as Envoy says it after /healthcheck/fail
   };
 
   let nextLook: Timer | undefined;
@@ -161,6 +178,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     if (state() !== "LIVE") return;
     log.info("ready", { afterMs: Math.round(clock.now() - startedMs), listeners: workers.listeners.length });
     reports.changed();
+    options.onReady();
   };
 
   const admin = new AdminServer(adminPages(), log);
@@ -248,29 +266,42 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   function adminPages(): AdminPage[] {
     const resources = (): readonly AssembledResource[] => assembler.resources();
+    const { logLevels, statsTags: tags } = options;
     const parts: Inspectable[] = [workers, dns];
     if (client.ok && client.value !== undefined) parts.push(client.value);
     return [
       ...serverPages({
-        version: VERSION,
+        version: BUILD_VERSION,
         node: bootstrap.node,
         commandLine: options.commandLine,
         clock,
         state,
         listeners: () => workers.listeners,
         parts,
-        reopenLogs: () => workers.reopenLogs(),
-        quit: options.onQuit,
       }),
+      ...lifecyclePages({
+        quit: options.onQuit,
+        failHealthChecks: (failing) => workers.setHealthCheckFailed(failing),
+        drainListeners: (drain) => workers.drainListeners(drain),
+        reopenLogs: () => workers.reopenLogs(),
+      }),
+      loggingPage(logLevels, () => workers.setLogLevel(logLevels.levelOf("traffic"))),
+      ...processPages({ memory: memoryFigures, resources, runtimeLayers: bootstrap.runtimeLayers }),
       configDumpPage({
         bootstrap,
         startedWallMs: clock.wallNow(),
         resources,
+        current: () => assembler.current(),
         statuses,
         typeOf: (kind) => types[kind] as never,
       }),
       clustersPage(() => assembler.current(), resources, workers),
-      ...statsPages(statsView(collect, presentation)),
+      ...statsPages(new StatsView(collect), { ...presentation, tags }),
     ];
   }
+}
+
+function memoryFigures(): MemoryFigures {
+  const { heapUsed, heapTotal, external, rss } = process.memoryUsage();
+  return { usedBytes: heapUsed + external, heapBytes: heapTotal + external, residentBytes: rss };
 }

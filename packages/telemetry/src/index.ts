@@ -39,6 +39,7 @@ export { formatResponseFlags, formatResponseFlagsLong, ResponseFlag, responseFla
 export { SharedMetrics } from "./shared-metrics.ts";
 export type { SpanRecord } from "./span-record.ts";
 export { type StatNaming, statName, type TaggedName, taggedName } from "./stat-names.ts";
+export { bucketsText, HISTOGRAM_FORMS, type HistogramForm, selectStats, statsJson } from "./stats-json.ts";
 export { formatStats, type StatsFilter } from "./stats-text.ts";
 export {
   formatTraceparent,

@@ -1,5 +1,6 @@
 import type { Inspectable, Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
+import type { LogLevel } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
 
 /** The traffic workers as the control thread's other parts see them. */
@@ -32,6 +33,8 @@ export interface TrafficWorkers extends Inspectable {
   drainListeners(how: { readonly inboundOnly: boolean; readonly graceful: boolean; readonly skipExit: boolean }): void;
   /** Opens the files of access logs anew: somebody has moved them away. */
   reopenLogs(): void;
+  /** What the workers write to the program's log from now on. */
+  setLogLevel(level: LogLevel): void;
   /**
    * Stops accepting, lets requests go on for at most `drainMs`, then ends the workers and closes the sockets. Called again
    * it shortens the time.

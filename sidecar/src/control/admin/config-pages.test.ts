@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Json, ManualClock, ok } from "@heddle/base";
 import { ConfigAssembler, readBootstrap, type SidecarBootstrap } from "@heddle/config";
+import type { AdminAnswer } from "@heddle/telemetry/admin";
 import type { EndpointsConfig } from "@heddle/traffic";
 import { httpFilterRegistry, makeResourceTypes, type ResourceUpdate } from "@heddle/xds";
 import type { ResourceStatus } from "@heddle/xds/client";
@@ -79,18 +80,27 @@ async function dump(
   statuses: readonly ResourceStatus[] = [],
   prepare?: (a: ConfigAssembler) => void,
 ): Promise<Json[]> {
+  return JSON.parse((await answerOf(query, statuses, prepare)).body).configs;
+}
+
+async function answerOf(
+  query: string,
+  statuses: readonly ResourceStatus[] = [],
+  prepare?: (a: ConfigAssembler) => void,
+): Promise<AdminAnswer> {
   const { assembler, bootstrap } = world();
   prepare?.(assembler);
   const page = configDumpPage({
     bootstrap,
     startedWallMs: Date.UTC(2026, 0, 1),
     resources: () => assembler.resources(),
+    current: () => assembler.current(),
     statuses: () => statuses,
     typeOf: (kind) => types[kind] as never,
   });
   const answer = await page.answer(new URLSearchParams(query));
   assembler.close();
-  return JSON.parse(answer.body).configs;
+  return answer;
 }
 
 /** What lies at a path in one of the dump's parts: at(configs, "Clusters", "static_clusters.0.cluster.name"). */
@@ -133,6 +143,44 @@ test("config_dump shows endpoints on request, and serving clusters as active", a
   assert.equal(at(configs, "Endpoints", `${endpoints}.cluster_name`), "orders-eds");
   const address = "endpoints.0.lb_endpoints.0.endpoint.address.socket_address";
   assert.equal(at(configs, "Endpoints", `${endpoints}.${address}.port_value`), 80);
+});
+
+test("config_dump shows the bootstrap as it was written, without secrets", async () => {
+  const configs = await dump("");
+  const path = "bootstrap.static_resources.listeners.0.filter_chains.0.filters.0.typed_config.rds.route_config_name";
+  assert.equal(at(configs, "Bootstrap", path), "r");
+  assert.equal(at(configs, "Bootstrap", "bootstrap.admin.address.socket_address.port_value"), 15_000);
+});
+
+test("config_dump gives one list, the names that match, and the fields that a mask names", async () => {
+  const clusters = await dump("resource=static_clusters");
+  const type = "type.googleapis.com/envoy.admin.v3.ClustersConfigDump.StaticCluster";
+  assert.deepEqual([clusters.length, field(clusters[0], "@type")], [1, type]);
+  assert.deepEqual(await dump("resource=static_clusters&mask=cluster.name"), [
+    { "@type": type, cluster: { "@type": types.cluster.typeUrl, name: "local" } },
+  ]);
+  assert.deepEqual(await dump("resource=static_clusters&name_regex=loc"), [], "the whole name has to match");
+  assert.equal((await dump("resource=static_clusters&name_regex=loc.*")).length, 1);
+  const named = await dump("name_regex=nobody");
+  assert.deepEqual(at(named, "Listeners", "static_listeners"), []);
+  const masked = await dump("mask=bootstrap.node.id,static_listeners.listener.name");
+  assert.deepEqual(
+    masked.map((config) => Object.keys(config as object)),
+    [
+      ["@type", "bootstrap"],
+      ["@type", "static_listeners"],
+    ],
+  );
+  const endpoints = await dump("resource=static_endpoint_configs");
+  assert.equal(field(field(endpoints[0], "endpoint_config"), "cluster_name"), "local");
+  const cases: [query: string, status: number][] = [
+    ["resource=nothing", 404],
+    ["resource=bootstrap", 400],
+    ["mask=nothing", 400],
+    ["resource=static_clusters&mask=nothing", 400],
+    ["name_regex=(", 400],
+  ];
+  for (const [query, status] of cases) assert.equal((await answerOf(query)).status, status, query);
 });
 
 test("config_dump tells why resources were refused, held or not", async () => {

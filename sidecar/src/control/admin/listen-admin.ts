@@ -1,18 +1,53 @@
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { connect } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
 import type { AdminServer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
 import { addressText } from "./address-form.ts";
 
-/** Lets admin listen where the bootstrap says. Gives the address with the port that port 0 became, or why it could not. */
+/**
+ * Lets admin listen where the bootstrap says. Gives the address with the port that port 0 became, or why it could not. A Unix
+ * socket that a dead process has left behind is replaced; "@name" is one without a file.
+ */
 export async function listenAdmin(server: AdminServer, address: Address): Promise<Result<Address, string>> {
-  const listening = await server.listen(
-    address.type === "pipe" ? { path: address.path } : { host: address.address, port: address.port },
-  );
-  if (!listening.ok) {
-    const why = listening.error.code === "EADDRINUSE" ? "the address is taken" : listening.error.message;
-    return err(`admin cannot listen on ${addressText(address)}: ${why}; --admin-address names another`);
+  if (address.type === "pipe") return listenOnPipe(server, address);
+  const listening = await server.listen({ host: address.address, port: address.port });
+  return listening.ok ? ok({ ...address, port: listening.value.port }) : refused(address, listening.error);
+}
+
+async function listenOnPipe(
+  server: AdminServer,
+  address: Address & { readonly type: "pipe" },
+): Promise<Result<Address, string>> {
+  const { path, mode } = address;
+  if (path.startsWith("@")) {
+    const listening = await server.listen({ path: `\0${path.slice(1)}` });
+    return listening.ok ? ok(address) : refused(address, listening.error);
   }
-  return ok(
-    "port" in listening.value && address.type === "socket" ? { ...address, port: listening.value.port } : address,
-  );
+  let listening = await server.listen({ path });
+  if (!listening.ok && listening.error.code === "EADDRINUSE" && (await isLeftBehind(path))) {
+    unlinkSync(path);
+    listening = await server.listen({ path });
+  }
+  if (!listening.ok) return refused(address, listening.error);
+  if (mode !== undefined) chmodSync(path, mode);
+  return ok(address);
+}
+
+/** Whether there is a socket at which nobody answers. Anything else at that path is somebody's. */
+async function isLeftBehind(path: string): Promise<boolean> {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
+  });
+}
+
+function refused(address: Address, { code, message }: NodeJS.ErrnoException): Result<Address, string> {
+  const why = code === "EADDRINUSE" ? "the address is taken" : message;
+  return err(`admin cannot listen on ${addressText(address)}: ${why}; --admin-address names another`);
 }

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { ManualClock } from "@heddle/base";
-import type { Log, StatsFilter } from "@heddle/telemetry";
+import { type Json, ManualClock } from "@heddle/base";
+import { type Log, LogLevels, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
+import { lifecyclePages } from "./lifecycle-pages.ts";
 import { listenAdmin } from "./listen-admin.ts";
+import { loggingPage } from "./logging-page.ts";
+import { processPages } from "./process-pages.ts";
 import { type ServerState, serverPages } from "./server-pages.ts";
 import { statsPages } from "./stats-pages.ts";
+import { StatsView } from "./stats-view.ts";
 
 const LOOPBACK = { type: "socket", address: "127.0.0.1", port: 0 } as const satisfies Address;
 
@@ -34,20 +38,15 @@ test("a taken address is named, with the flag that names another", async (t) => 
 
 test("ready tells the state: 200 only when live", async (t) => {
   let state: ServerState = "INITIALIZING";
-  let quits = 0;
   const clock = new ManualClock();
   const pages = serverPages({
-    version: "0.1.0",
+    version: "c0ffee/0.1.0/Clean/RELEASE/TLS",
     node: { id: "n", cluster: "c", metadata: {}, locality: { region: "", zone: "z", subZone: "" } },
     commandLine: { concurrency: 2 },
     clock,
     state: () => state,
     listeners: () => [{ name: "in", address: { type: "socket", address: "::", port: 80 } }],
     parts: [{ name: "dns", inspect: () => ({ a: 1 }) }],
-    reopenLogs: () => undefined,
-    quit: () => {
-      quits += 1;
-    },
   });
   const { port } = await serve(t, pages);
   assert.deepEqual([(await ask(port, "/ready")).status, (await ask(port, "/ready")).body], [503, "INITIALIZING\n"]);
@@ -55,30 +54,203 @@ test("ready tells the state: 200 only when live", async (t) => {
   assert.deepEqual([(await ask(port, "/ready")).status, (await ask(port, "/ready")).body], [200, "LIVE\n"]);
   clock.advance(61_500);
   assert.deepEqual(JSON.parse((await ask(port, "/server_info")).body), {
-    version: "heddle/0.1.0",
+    version: "c0ffee/0.1.0/Clean/RELEASE/TLS",
     state: "LIVE",
-    uptime_current_epoch: "61s",
-    uptime_all_epochs: "61s",
     hot_restart_version: "disabled",
     command_line_options: { concurrency: 2 },
-    node: { id: "n", cluster: "c", metadata: {}, locality: { region: "", zone: "z", sub_zone: "" } },
+    node: {
+      id: "n",
+      cluster: "c",
+      metadata: {},
+      locality: { region: "", zone: "z", sub_zone: "" },
+      user_agent_name: "heddle",
+    },
+    uptime_current_epoch: "61s",
+    uptime_all_epochs: "61s",
   });
   assert.equal((await ask(port, "/listeners")).body, "in::[::]:80\n");
   assert.deepEqual(JSON.parse((await ask(port, "/listeners?format=json")).body).listener_statuses[0].name, "in");
   assert.deepEqual(JSON.parse((await ask(port, "/inspect")).body), { dns: { a: 1 } });
-  await ask(port, "/quitquitquit", { method: "POST" });
-  assert.equal(quits, 1);
 });
 
-test("statistics come as text and for Prometheus, filtered by a pattern found anywhere in the name", async (t) => {
-  const names = ["cluster.a.upstream_rq_total", "http.in.downstream_rq_total"];
-  const write = (filter: StatsFilter): string =>
-    `${filter.usedOnly} ${names.filter(filter.matches ?? (() => true)).join(" ")}`;
-  const { port } = await serve(t, statsPages({ text: write, prometheus: (filter) => `prometheus ${write(filter)}` }));
-  assert.equal((await ask(port, "/stats")).body, `false ${names.join(" ")}`);
-  assert.equal((await ask(port, "/stats?filter=upstream&usedonly")).body, `true ${names[0]}`);
-  assert.equal((await ask(port, "/stats?filter=^http")).body, `false ${names[1]}`);
-  assert.equal((await ask(port, "/stats?format=prometheus&filter=total$")).body, `prometheus false ${names.join(" ")}`);
-  assert.match((await ask(port, "/stats/prometheus")).type, /^text\/plain; version=0\.0\.4/);
-  assert.equal((await ask(port, "/stats?filter=(")).status, 400);
+/** Two counters, a gauge and a histogram of two values. */
+function someStats(): StatsView {
+  const registry = new MetricsRegistry();
+  const metrics = new SharedMetrics((message) => registry.receive(0, message));
+  metrics.counter("cluster.upstream_rq_total", { envoy_cluster_name: "a" }).add(7);
+  metrics.counter("http.downstream_rq_total", { envoy_http_conn_manager_prefix: "in" });
+  metrics.gauge("server.live").set(1);
+  const times = metrics.histogram("cluster.upstream_rq_time", { envoy_cluster_name: "a" });
+  times.record(3);
+  times.record(700);
+  metrics.flush();
+  return new StatsView(() => registry.collect());
+}
+
+test("statistics come as text, filtered by a pattern found anywhere in the name, by kind and by use", async (t) => {
+  const { port } = await serve(t, statsPages(someStats()));
+  const text = async (query: string) => (await ask(port, `/stats${query}`)).body;
+  const counters = "cluster.a.upstream_rq_total: 7\nhttp.in.downstream_rq_total: 0\n";
+  assert.ok((await text("")).startsWith(`${counters}server.live: 1\ncluster.a.upstream_rq_time: `));
+  assert.equal(await text("?type=Counters"), counters);
+  assert.equal(await text("?type=Gauges"), "server.live: 1\n");
+  assert.equal(await text("?type=TextReadouts"), "");
+  assert.equal(await text("?filter=^http"), "http.in.downstream_rq_total: 0\n");
+  assert.equal(await text("?filter=rq_total$&usedonly"), "cluster.a.upstream_rq_total: 7\n");
+  assert.match(
+    await text("?filter=rq_time&histogram_buckets=cumulative"),
+    /^cluster\.a\.upstream_rq_time: B0\.5\(0,0\) B1\(0,0\) B5\(1,1\) .* B1000\(2,2\) /,
+  );
+  assert.match(
+    await text("?filter=rq_time&histogram_buckets=disjoint"),
+    / B5\(1,1\) B10\(0,0\) .* B1000\(1,1\) B2500\(0,0\) /,
+  );
+  assert.match((await ask(port, "/stats?format=html")).type, /^text\/html/);
+  for (const query of ["filter=(", "type=Clocks", "format=yaml", "histogram_buckets=some"])
+    assert.equal((await ask(port, `/stats?${query}`)).status, 400, query);
+});
+
+test("statistics come as JSON in Envoy's shape, the histograms at the end", async (t) => {
+  const { port } = await serve(t, statsPages(someStats()));
+  const { type, body } = await ask(port, "/stats?format=json");
+  assert.equal(type, "application/json");
+  const { stats } = JSON.parse(body);
+  assert.deepEqual(stats[0], { name: "cluster.a.upstream_rq_total", value: 7 });
+  const { histograms } = stats.at(-1);
+  assert.deepEqual(histograms.supported_quantiles, [0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100]);
+  const [computed] = histograms.computed_quantiles;
+  assert.equal(computed.name, "cluster.a.upstream_rq_time");
+  assert.equal(computed.values.length, 10);
+  assert.ok(computed.values[9].cumulative >= 700);
+  const buckets = JSON.parse((await ask(port, "/stats?format=json&histogram_buckets=cumulative")).body).stats.at(-1);
+  assert.deepEqual(buckets.histograms[0].buckets[2], { upper_bound: 5, interval: 1, cumulative: 1 });
+  const detailed = JSON.parse((await ask(port, "/stats?format=json&histogram_buckets=detailed")).body).stats.at(-1);
+  assert.equal(detailed.histograms.details[0].totals.length, 2);
+  assert.deepEqual(JSON.parse((await ask(port, "/stats?format=json&type=Gauges")).body), {
+    stats: [{ name: "server.live", value: 1 }],
+  });
+});
+
+test("Prometheus gets the same series, with the labels that the command line gives all of them", async (t) => {
+  const { port } = await serve(t, statsPages(someStats(), { tags: { team: "shop" } }));
+  for (const path of ["/stats/prometheus?filter=live", "/stats?format=prometheus&filter=live"]) {
+    const { type, body } = await ask(port, path);
+    assert.match(type, /^text\/plain; version=0\.0\.4/);
+    assert.match(body, /^envoy_server_live\{team="shop"\} 1$/m);
+    assert.doesNotMatch(body, /rq_total/);
+  }
+});
+
+test("counters that were reset count from there on; gauges stay", async (t) => {
+  const { port } = await serve(t, statsPages(someStats()));
+  assert.equal((await ask(port, "/reset_counters")).status, 405);
+  assert.equal((await ask(port, "/reset_counters", { method: "POST" })).body, "OK\n");
+  const { body } = await ask(port, "/stats?type=All&filter=rq_total|live");
+  assert.equal(body, "cluster.a.upstream_rq_total: 0\nhttp.in.downstream_rq_total: 0\nserver.live: 1\n");
+});
+
+test("listeners are drained as the parameters say", async (t) => {
+  const done: unknown[] = [];
+  const actions = {
+    quit: () => done.push("quit"),
+    failHealthChecks: (failing: boolean) => done.push(failing),
+    reopenLogs: () => done.push("reopen"),
+  };
+  const { port } = await serve(t, lifecyclePages({ ...actions, drainListeners: (how) => done.push(how) }));
+  const post = async (path: string) => (await ask(port, path, { method: "POST" })).status;
+  assert.equal(await post("/drain_listeners"), 200);
+  assert.equal(await post("/drain_listeners?graceful&skip_exit"), 200);
+  assert.equal(await post("/drain_listeners?skip_exit"), 400);
+  assert.equal(await post("/drain_listeners?inboundonly"), 200);
+  for (const path of ["/healthcheck/fail", "/healthcheck/ok", "/reopen_logs", "/quitquitquit"])
+    assert.equal(await post(path), 200);
+  assert.deepEqual(done, [
+    { graceful: false, skipExit: false, inboundOnly: false },
+    { graceful: true, skipExit: true, inboundOnly: false },
+    { graceful: false, skipExit: false, inboundOnly: true },
+    true,
+    false,
+    "reopen",
+    "quit",
+  ]);
+});
+
+test("levels of loggers are shown and changed: all, one of ours or of Envoy's, or some", async (t) => {
+  const levels = new LogLevels("info");
+  let changes = 0;
+  const { port } = await serve(t, [
+    loggingPage(levels, () => {
+      changes += 1;
+    }),
+  ]);
+  const post = (query: string) => ask(port, `/logging${query}`, { method: "POST" });
+  const shown = (main: string, xds: string, report: string, traffic: string): string =>
+    `active loggers:\n  main: ${main}\n  xds: ${xds}\n  report: ${report}\n  traffic: ${traffic}\n`;
+  assert.equal((await ask(port, "/logging")).body, shown("info", "info", "info", "info"));
+  assert.equal((await post("?level=warning")).body, shown("warning", "warning", "warning", "warning"));
+  assert.equal((await post("?xds=trace")).body, shown("warning", "trace", "warning", "warning"));
+  assert.equal((await post("?router=debug")).body, shown("warning", "trace", "warning", "debug"));
+  assert.equal((await post("?paths=main:error,config:off")).body, shown("error", "off", "warning", "debug"));
+  assert.equal((await post("?level=&paths=report:info")).body, shown("error", "off", "info", "debug"), "the form at /");
+  assert.equal(changes, 5);
+  for (const query of [
+    "?nobody=info",
+    "?level=loud",
+    "?paths=main:loud",
+    "?paths=nobody:info",
+    "?xds=info&main=info",
+  ]) {
+    const { status, body } = await post(query);
+    assert.equal(status, 400, query);
+    assert.match(body, /usage: \/logging/);
+  }
+  assert.equal((await ask(port, "/logging?level=debug")).status, 405);
+  assert.equal((await post("")).body, shown("error", "off", "info", "debug"));
+});
+
+test("memory, runtime and what is waited for come under Envoy's names; what a sidecar has not says so", async (t) => {
+  const waiting = {
+    source: "dynamic",
+    active: undefined,
+    warming: { config: {}, version: "1", acceptedMs: 0 },
+  } as const;
+  const pages = processPages({
+    memory: () => ({ usedBytes: 10, heapBytes: 30, residentBytes: 100 }),
+    resources: () => [{ kind: "cluster", name: "orders", ...waiting, waitingFor: ["endpoints/orders"] }],
+    runtimeLayers: [
+      {
+        name: "base",
+        values: new Map<string, Json>([
+          ["a.b", 1],
+          ["c", "x"],
+        ]),
+      },
+      { name: "top", values: new Map<string, Json>([["a.b", 2]]) },
+    ],
+  });
+  const { port } = await serve(t, pages);
+  const json = async (path: string) => JSON.parse((await ask(port, path)).body);
+  assert.deepEqual(await json("/memory"), {
+    allocated: "10",
+    heap_size: "30",
+    pageheap_unmapped: "0",
+    pageheap_free: "20",
+    total_thread_cache: "0",
+    total_physical_bytes: "100",
+  });
+  assert.deepEqual(await json("/init_dump"), {
+    unready_targets_dumps: [{ name: "cluster orders", target_names: ["endpoints/orders"] }],
+  });
+  assert.deepEqual(await json("/runtime"), {
+    layers: ["base", "top"],
+    entries: {
+      "a.b": { layer_values: ["1", "2"], final_value: "2" },
+      c: { layer_values: ["x", ""], final_value: "x" },
+    },
+  });
+  assert.deepEqual(await json("/certs"), { certificates: [] });
+  assert.equal((await ask(port, "/hot_restart_version")).body, "disabled");
+  assert.equal((await ask(port, "/runtime_modify?a=b", { method: "POST" })).status, 503);
+  for (const path of ["/cpuprofiler?enable=y", "/heapprofiler"])
+    assert.equal((await ask(port, path, { method: "POST" })).status, 501);
 });

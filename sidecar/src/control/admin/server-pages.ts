@@ -8,17 +8,16 @@ import { addressJson, addressText } from "./address-form.ts";
 export type ServerState = "LIVE" | "DRAINING" | "PRE_INITIALIZING" | "INITIALIZING";
 
 export interface ServerSubjects {
+  /** As `--version` says it: "<commit>/0.1.0/Clean/RELEASE/…". */
   readonly version: string;
   readonly node: NodeIdentity;
+  /** `envoy.admin.v3.CommandLineOptions`. */
   readonly commandLine: Json;
   readonly clock: Clock;
   readonly state: () => ServerState;
   /** Where each listener really listens. */
   readonly listeners: () => readonly { readonly name: string; readonly address: Address }[];
   readonly parts: readonly Inspectable[];
-  readonly reopenLogs: () => void;
-  /** Begins to end the process. */
-  readonly quit: () => void;
 }
 
 /** The pages about the process itself. */
@@ -34,13 +33,14 @@ export function serverPages(subjects: ServerSubjects): AdminPage[] {
     {
       path: "/server_info",
       method: "GET",
-      help: "version, state, uptime and node",
+      help: "version, state, uptime, flags and node",
       answer: () => jsonAnswer(serverInfo(subjects, startedMs)),
     },
     {
       path: "/listeners",
       method: "GET",
-      help: "where the listeners listen (?format=json)",
+      help: "where the listeners listen",
+      params: [{ name: "format", help: "how it is written", values: ["text", "json"] }],
       answer: (query) => listeners(subjects, query.get("format") === "json"),
     },
     {
@@ -49,24 +49,6 @@ export function serverPages(subjects: ServerSubjects): AdminPage[] {
       help: "the inside of the control thread's parts, for people who develop Heddle",
       answer: () => jsonAnswer(Object.fromEntries(subjects.parts.map((part) => [part.name, part.inspect()]))),
     },
-    {
-      path: "/reopen_logs",
-      method: "POST",
-      help: "open the files of access logs anew, after they have been moved away (as SIGUSR1 does)",
-      answer() {
-        subjects.reopenLogs();
-        return { body: "OK\n" };
-      },
-    },
-    {
-      path: "/quitquitquit",
-      method: "POST",
-      help: "drain and end the process",
-      answer() {
-        subjects.quit();
-        return { body: "OK\n" };
-      },
-    },
   ];
 }
 
@@ -74,10 +56,8 @@ function serverInfo({ version, state, clock, node, commandLine }: ServerSubjects
   const uptime = `${Math.floor((clock.now() - startedMs) / 1000)}s`;
   const { subZone, ...locality } = node.locality;
   return {
-    version: `heddle/${version}`,
+    version,
     state: state(),
-    uptime_current_epoch: uptime,
-    uptime_all_epochs: uptime,
     hot_restart_version: "disabled",
     command_line_options: commandLine,
     node: {
@@ -85,7 +65,10 @@ function serverInfo({ version, state, clock, node, commandLine }: ServerSubjects
       cluster: node.cluster,
       metadata: node.metadata as Json,
       locality: { ...locality, sub_zone: subZone },
+      user_agent_name: "heddle",
     },
+    uptime_current_epoch: uptime,
+    uptime_all_epochs: uptime,
   };
 }
 

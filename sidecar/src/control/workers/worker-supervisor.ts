@@ -31,6 +31,8 @@ export interface WorkerSupervisorOptions {
   readonly log: Log;
   readonly logLevel: LogLevel;
   readonly logFormat: "json" | "text";
+  /** Of the program's log; standard error where left out. */
+  readonly logDescriptor?: number;
   readonly metrics: MetricScope;
   /** Gets the workers' metrics, by the worker's number (from 1). */
   readonly registry: MetricsRegistry;
@@ -96,6 +98,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   #state: "new" | "running" | "draining" | "stopped" = "new";
   #stopping: Promise<void> | undefined;
   #serving: ServingState = SERVING;
+  #logLevel: LogLevel;
   /** Listeners that accept no more. */
   #stoppedListeners: "none" | "inbound" | "all" = "none";
   #drainEnd: Timer | undefined;
@@ -104,6 +107,7 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   constructor(options: WorkerSupervisorOptions) {
     this.#options = options;
+    this.#logLevel = options.logLevel;
     this.#sockets = new ListenSockets(options.opener);
     this.#links =
       options.concurrency > 1
@@ -199,6 +203,11 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   reopenLogs(): void {
     for (const { thread } of this.#slots) thread?.post({ type: "reopen-logs" });
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#logLevel = level;
+    for (const { thread } of this.#slots) thread?.post({ type: "log-level", level });
   }
 
   async stop(drainMs: number): Promise<void> {
@@ -301,7 +310,8 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   /** Resolves when the thread runs or is gone. */
   #spawn(slot: Slot): Promise<void> {
-    const { entry, log, clock, logLevel, logFormat, drain, filterFolder, maxDownstreamConnections } = this.#options;
+    const { entry, log, clock, logFormat, logDescriptor, drain, filterFolder, maxDownstreamConnections } =
+      this.#options;
     const worker = this.#nextWorker++;
     const update = this.#everything();
     this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
@@ -309,8 +319,9 @@ export class WorkerSupervisor implements TrafficWorkers {
     const place = this.#slots.indexOf(slot);
     const start = {
       worker,
-      logLevel,
+      logLevel: this.#logLevel,
       logFormat,
+      ...(logDescriptor !== undefined && { logDescriptor }),
       drain,
       serving: this.#serving,
       filterFolder,

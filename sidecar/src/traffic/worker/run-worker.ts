@@ -2,7 +2,7 @@ import type { MessagePort } from "node:worker_threads";
 import { type Clock, guarded, guardedClock, type Json, Live, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { connectionMover, testRewrap } from "@heddle/net";
-import { type Log, type LogFlush, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
+import { type Log, type LogFlush, LogLevels, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
@@ -71,8 +71,9 @@ export async function runWorker(
   makeHost: (env: WorkerEnv) => WorkerHost,
 ): Promise<void> {
   const tell = (message: FromWorker): void => port.postMessage(message);
-  const { worker, logLevel: level, logFormat: format } = start;
-  const log = programLog(STDERR, { level, format, clock: systemClock }).log.with({ worker });
+  const { worker, logFormat: format, logDescriptor = STDERR } = start;
+  const level = new LogLevels(start.logLevel);
+  const log = programLog(logDescriptor, { level, name: "traffic", format, clock: systemClock }).log.with({ worker });
   const metrics = new SharedMetrics((message) => tell({ type: "metrics", message }));
   const crashes = new CrashReports(log, metrics);
   const clock = guardedClock(systemClock, crashes.of("a timer"));
@@ -139,6 +140,9 @@ export async function runWorker(
         break;
       case "serving":
         serving.publish(message.state);
+        break;
+      case "log-level":
+        level.setAll(message.level);
         break;
       case "stop-listeners":
         listeners.stopListening(message.inboundOnly);

@@ -35,6 +35,8 @@ export interface WorkerStart {
   readonly worker: number;
   readonly logLevel: LogLevel;
   readonly logFormat: "json" | "text";
+  /** Of the process; where the program's log goes. Standard error where left out. */
+  readonly logDescriptor?: number;
   /** Of connections whose listener or filter chain is gone, and of `/drain_listeners?graceful`. */
   readonly drain: DrainOptions;
   /** As it is now; changes come as messages. */
@@ -59,6 +61,7 @@ export type ToWorker =
   /** There is another worker, in that slot, and the port leads to it. */
   | { readonly type: "peer"; readonly slot: number; readonly port: MessagePort }
   | { readonly type: "serving"; readonly state: ServingState }
+  | { readonly type: "log-level"; readonly level: LogLevel }
   /** Accept no more on the listeners, or on the inbound ones; connections go on. */
   | { readonly type: "stop-listeners"; readonly inboundOnly: boolean }
   /** So many spans have been taken. */

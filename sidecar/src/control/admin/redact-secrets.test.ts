@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { redactSecrets } from "./redact-secrets.ts";
+
+test("what is secret is not shown, wherever it stands, and what is not stays", () => {
+  const json = {
+    static_resources: {
+      secrets: [{ name: "server", tls_certificate: { private_key: { inline_string: "PEM" } } }],
+      clusters: [
+        {
+          name: "c",
+          tls_certificates: [{ certificate_chain: { filename: "c.pem" }, private_key: { filename: "/k.pem" } }],
+          initial_metadata: [
+            { key: "authorization", value: "Bearer abc" },
+            { key: "x-team", value: "shop" },
+          ],
+        },
+      ],
+    },
+    admin: { password: "hunter2" },
+  };
+  const shown = JSON.stringify(redactSecrets(json));
+  for (const secret of ["PEM", "Bearer abc", "hunter2"]) assert.ok(!shown.includes(secret), secret);
+  for (const plain of ["c.pem", "/k.pem", "shop", '"server"']) assert.ok(shown.includes(plain), plain);
+});

@@ -1,0 +1,39 @@
+import type { Json } from "@heddle/base";
+
+/** Fields of Envoy's API that are marked sensitive (`udpa.annotations.sensitive`), by name. */
+const SENSITIVE: ReadonlySet<string> = new Set([
+  "private_key", "private_key_provider", "password", "pkcs12", "session_ticket_keys", "generic_secret", "secret", "secrets",
+  "hmac_secret", "token_secret", "client_secret", "auth_token", "auth_password", "auth_username", "access_token",
+  "refresh_token", "key_file", "inline_key",
+]); // biome-ignore format: a table
+
+/** Where a header or metadata may carry a credential. */
+const CREDENTIAL = /^(proxy-)?authorization$|^cookie$|api-?key|token$/i;
+
+/** The same JSON in proto names, with "[redacted]" for what nobody but its owner may read, wherever it stands. */
+export function redactSecrets(json: Json): Json {
+  if (Array.isArray(json)) return json.map(redactSecrets);
+  if (typeof json !== "object" || json === null) return json;
+  const object = json as { readonly [key: string]: Json };
+  const isCredential = [object["key"], object["name"]].some(
+    (name) => typeof name === "string" && CREDENTIAL.test(name),
+  );
+  return Object.fromEntries(
+    Object.entries(object).map(([name, value]) => {
+      if (SENSITIVE.has(name) || (name === "value" && isCredential)) return [name, redacted(value)];
+      return [name, redactSecrets(value)];
+    }),
+  );
+}
+
+/** Keeps the shape, so that whoever reads the dump sees what kind of secret there is, and the name of a file with it. */
+function redacted(value: Json): Json {
+  if (Array.isArray(value)) return value.map(redacted);
+  if (typeof value !== "object" || value === null) return "[redacted]";
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [
+      name,
+      name === "filename" || name === "@type" || name === "name" ? inner : redacted(inner),
+    ]),
+  );
+}
