@@ -8,13 +8,24 @@ const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const POISON = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
 const upgrades = { upgrade_configs: [{ upgrade_type: "websocket" }] };
 
+/** All answers together are more than the buffers of both kernels and the sidecar's limit hold. */
+const FLOOD_REQUESTS = 12_000;
+const FLOOD_BODY = "f".repeat(4000);
+
 /* Attacks that lie in when bytes come rather than in what they are. */
 describe("a sidecar whose peers send at the wrong moment", { concurrency: 8 }, () => {
   const suite = lastFirst({ after });
   let slots: SidecarSlots;
   before(async () => {
     slots = await startSlots(suite, {
-      http: { proxy_100_continue: true },
+      http: { proxy_100_continue: true, http_protocol_options: { accept_http_10: true } },
+      hosts: [
+        {
+          name: "flood",
+          domains: ["flood"],
+          routes: [{ match: { prefix: "/" }, direct_response: { status: 200, body: { inline_string: FLOOD_BODY } } }],
+        },
+      ],
       slots: {
         early: {},
         expect: {},
@@ -26,6 +37,7 @@ describe("a sidecar whose peers send at the wrong moment", { concurrency: 8 }, (
         "half-answer": {},
         "tiny-chunks": {},
         "late-chunk": {},
+        "cut-1.0": {},
       },
     });
   });
@@ -176,6 +188,37 @@ describe("a sidecar whose peers send at the wrong moment", { concurrency: 8 }, (
     assert.equal(body.length, 100_000);
     await behind.send(OK);
     assert.equal((await peer.message()).status, 200);
+  });
+
+  test("a client that only sends requests is not listened to until it reads its answers, and then gets each", async (t) => {
+    const { client } = slots.slot("tiny-chunks", t);
+    const peer = await client();
+    peer.socket.pause();
+    const sent = peer.send("GET / HTTP/1.1\r\nHost: flood\r\n\r\n".repeat(FLOOD_REQUESTS));
+    const requests = (): Promise<number> => slots.sidecar.stat("http.in.downstream_rq_total");
+    let last = -1;
+    await eventually("the sidecar has stopped", async () => {
+      const before = last;
+      last = await requests();
+      return last === before && last > 100;
+    });
+    assert.ok(last < FLOOD_REQUESTS, `${last} requests were read`);
+    peer.socket.resume();
+    for (let i = 0; i < FLOOD_REQUESTS; i++) assert.equal((await peer.message()).body.length, FLOOD_BODY.length);
+    await sent;
+  });
+
+  test("an HTTP/1.0 client sees by RST that its answer was cut, where FIN would be its end", async (t) => {
+    const { host, upstream, client } = slots.slot("cut-1.0", t);
+    const peer = await client();
+    await peer.send(`GET / HTTP/1.0\r\nHost: ${host}\r\n\r\n`);
+    const behind = await upstream.next();
+    await behind.message();
+    await behind.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    await peer.readUntil("hello");
+    behind.end();
+    await peer.readToEnd();
+    assert.equal(peer.error, "ECONNRESET");
   });
 
   test("a chunk that turns out broken later ends both sides, and the upstream's request stays incomplete", async (t) => {

@@ -352,6 +352,28 @@ test("FIN within a head or a body is answered with 400", () => {
   assert.ok(inBody.transport.ended);
 });
 
+test("a client that reads no answers has no further request read until it does", () => {
+  const server = new ScriptedServer().receive(GET + GET);
+  server.transport.belowHighWatermark = false;
+  server.answer();
+  assert.deepEqual([server.requests.length, server.idles, server.transport.paused], [1, 1, true]);
+  server.transport.belowHighWatermark = true;
+  server.connection.transportDrained();
+  assert.equal(server.requests.length, 2);
+  server.answer();
+  assert.deepEqual([server.transport.paused, server.connection.idle, server.idles], [false, true, 2]);
+});
+
+test("a client that reads no answers ends with a drain like an idle one", () => {
+  const server = new ScriptedServer().receive(GET + GET);
+  server.transport.belowHighWatermark = false;
+  server.answer();
+  server.connection.drain();
+  assert.ok(server.transport.ended);
+  server.connection.transportDrained();
+  assert.equal(server.requests.length, 1);
+});
+
 test("FIN within a body cuts a response that has begun", () => {
   const server = new ScriptedServer().receive(post(5, "abc"));
   server.last.encoder.sendHead(new ResponseHead(200, NONE), false);

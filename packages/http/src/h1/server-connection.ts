@@ -84,6 +84,8 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   #draining = false;
   #ended = false;
   #becameIdle = false;
+  /** The client has not read enough of its answers for the next request to be read. */
+  #awaitsRoom = false;
 
   constructor(transport: Transport, events: ServerConnectionEvents, options: H1ServerOptions = {}) {
     super(transport, options.limits ?? defaultHttpLimits, true);
@@ -117,7 +119,8 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   }
 
   transportDrained(): void {
-    this.#decoder?.onDrain();
+    if (this.#awaitsRoom) this.#startNext();
+    else this.#decoder?.onDrain();
   }
 
   transportClosed(cause: Failure): void {
@@ -126,7 +129,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
 
   drain(): void {
     this.#draining = true;
-    if (this.idle) this.#end();
+    if (this.idle || this.#awaitsRoom) this.#end();
   }
 
   // The request.
@@ -377,6 +380,14 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#response = Response.None;
     this.#head = undefined;
     this.#becameIdle = true;
+    // A client that sends requests and reads no answers would have all of them kept here.
+    this.#awaitsRoom = !this.transport.writeBytes(NO_DATA);
+    if (this.#awaitsRoom) this.#events.onIdle();
+    else this.#startNext();
+  }
+
+  #startNext(): void {
+    this.#awaitsRoom = false;
     this.resumeReading();
     this.nextMessage();
     this.#tellIdle();
@@ -426,6 +437,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   /** Ends the open exchange and the connection with it; returns whom to tell. */
   #abandon(): RequestDecoder | undefined {
     this.#ended = true;
+    this.#awaitsRoom = false;
     this.#response = Response.None;
     this.stopReading();
     return this.#release();
