@@ -97,6 +97,49 @@ export function listener({ name, port = 0, routes, http = {}, filters = [] }: Li
   };
 }
 
+/** A listener with one chain of one network filter. `fields` are more of the listener's. */
+export function tcpListener(name: string, filter: Json, fields: Json = {}): Json {
+  return { name, address: socketAddress(0), filter_chains: [{ filters: [filter] }], ...fields };
+}
+
+/** A network filter that gives connections to a cluster, or what else the fields say. */
+export function tcpProxy(fields: Json): Json {
+  return {
+    name: "envoy.filters.network.tcp_proxy",
+    typed_config: { "@type": `${FILTERS}.network.tcp_proxy.v3.TcpProxy`, stat_prefix: "tcp", ...fields },
+  };
+}
+
+/** Of a listener. */
+export function proxyProtocol(fields: Json = {}): Json {
+  return {
+    listener_filters: [
+      {
+        name: "envoy.filters.listener.proxy_protocol",
+        typed_config: { "@type": `${FILTERS}.listener.proxy_protocol.v3.ProxyProtocol`, ...fields },
+      },
+    ],
+  };
+}
+
+/** Of a cluster. */
+export function upstreamProxyProtocol(config: Json = {}): Json {
+  return {
+    transport_socket: {
+      name: "envoy.transport_sockets.upstream_proxy_protocol",
+      typed_config: {
+        "@type":
+          "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+        config,
+        transport_socket: {
+          name: "envoy.transport_sockets.raw_buffer",
+          typed_config: { "@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer" },
+        },
+      },
+    },
+  };
+}
+
 /** `route_config`; clusters that are not there are told by the answers to requests. */
 export function inlineRoutes(virtualHosts: readonly Json[]): Json {
   return { route_config: { name: "local", validate_clusters: false, virtual_hosts: virtualHosts } };

@@ -79,6 +79,14 @@ export interface DownstreamInfo {
   readonly connectionId: number;
   readonly listener: string;
   readonly filterChain: string;
+  /** Of the socket, where a listener filter has learned of other addresses. Left out: they are the same. */
+  readonly direct?: { readonly remotePort: number; readonly localAddress: string; readonly localPort: number };
+  /** Of the connection itself, where `remoteAddress` is what a header says. Left out: this is it. */
+  readonly connection?: DownstreamInfo;
+  /** What PROXY protocol has told beside the addresses, and may be told to an upstream. Left out: nothing. */
+  readonly proxyTlvs?: readonly { readonly type: number; readonly value: Uint8Array }[];
+  /** What listener filters have left, by namespace and key. Left out: nothing. */
+  readonly metadata?: ReadonlyMap<string, ReadonlyMap<string, unknown>>;
   /** The connection lies in a tunnel that this listener has ended. */
   readonly inTunnel?: true;
 }

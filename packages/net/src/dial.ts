@@ -34,7 +34,8 @@ export interface Dialling {
 export function dial(address: SocketAddress, options: DialOptions, callbacks: DialCallbacks): Dialling {
   const { clock, timeoutMs, highWatermarkBytes, keepAliveDelayMs, localAddress, onThrow } = options;
   const hook = new ReadHook();
-  const target = address.type === "pipe" ? { path: address.path } : { host: address.address, port: address.port };
+  const target =
+    address.type === "pipe" ? { path: systemPath(address.path) } : { host: address.address, port: address.port };
   const socket = netConnect({
     ...target,
     allowHalfOpen: true,
@@ -86,6 +87,11 @@ export function dial(address: SocketAddress, options: DialOptions, callbacks: Di
       socket.destroy();
     },
   };
+}
+
+/** "@name" stands for a name in Linux's abstract namespace, which begins with a NUL (unix(7)). */
+function systemPath(path: string): string {
+  return path.startsWith("@") ? `\0${path.slice(1)}` : path;
 }
 
 // A destroyed socket may still report the error that was on its way.

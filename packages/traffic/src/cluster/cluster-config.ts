@@ -1,5 +1,6 @@
 import type { HeaderNameFormat } from "@heddle/http";
 import type { EndpointsConfig } from "../endpoint/endpoints-config.ts";
+import type { UpstreamProxyProtocol } from "../listener/proxy-protocol-config.ts";
 
 /* `envoy.config.cluster.v3.Cluster`, decoded. Plain JSON data: it crosses to the workers. */
 
@@ -30,11 +31,13 @@ export interface ClusterConfig {
   readonly maxHeadersCount: number;
   /** From the moment in which an attempt has its connection to the end of the answer; 0 is off. */
   readonly maxStreamDurationMs: number;
-  readonly tcpKeepalive:
   /** How names are written to the upstream, and whether its own spelling is kept. Left out: lower case. */
   readonly headerNames?: HeaderNameFormat;
+  readonly tcpKeepalive:
     | { readonly idleSeconds: number; readonly intervalSeconds: number; readonly probes: number }
     | undefined;
+  /** What each connection begins with. Left out: nothing. */
+  readonly proxyProtocol?: UpstreamProxyProtocol;
   readonly metadata: { readonly [namespace: string]: { readonly [key: string]: unknown } };
 }
 

@@ -14,6 +14,38 @@ function assignment(...addresses: string[]): object {
   return { cluster_name: "a", endpoints: [{ lb_endpoints }] };
 }
 
+test("PROXY protocol may stand before a plaintext connection, and before no other", () => {
+  const PROXY = "x/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+  const raw = {
+    name: "raw",
+    typed_config: { "@type": "x/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer" },
+  };
+  const withTransport = (config: object): object => ({
+    name: "c",
+    type: "STATIC",
+    load_assignment: { cluster_name: "c" },
+    transport_socket: { name: "pp", typed_config: { "@type": PROXY, ...config } },
+  });
+  assert.deepEqual(accept(clusterType, withTransport({ transport_socket: raw })).proxyProtocol, {
+    version: 1,
+    passThroughTlvs: [],
+  });
+  const config = { version: "V2", pass_through_tlvs: { match_type: "INCLUDE", tlv_type: [5] } };
+  assert.deepEqual(accept(clusterType, withTransport({ config, transport_socket: raw })).proxyProtocol, {
+    version: 2,
+    passThroughTlvs: [5],
+  });
+  const tls = {
+    name: "tls",
+    typed_config: { "@type": "x/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" },
+  };
+  assert.match(
+    errorsOf(clusterType, withTransport({ transport_socket: tls })).join(),
+    /^transport_socket\.typed_config\.transport_socket: "tls" is not/,
+  );
+  assert.match(errorsOf(clusterType, withTransport({})).join(), /transport_socket: must be set/);
+});
+
 test("what is not set has Envoy's default", () => {
   assert.deepEqual(accept(clusterType, eds), {
     name: "a",

@@ -8,7 +8,7 @@ import { Fields, Findings } from "./fields.ts";
 import { decodeLbPolicy, encodeLbPolicy } from "./load-balancing.ts";
 import { decodeMetadata, encodeMetadata } from "./metadata.ts";
 import type { Decoded, ResourceType } from "./resource-type.ts";
-import { requirePlaintext } from "./transport-socket.ts";
+import { decodeUpstreamTransport, encodeUpstreamTransport } from "./transport-socket.ts";
 import { decodeUpstreamProtocol, encodeUpstreamProtocol } from "./upstream-protocol.ts";
 
 const CLUSTER = "envoy.config.cluster.v3.Cluster";
@@ -46,7 +46,7 @@ function decode(bytes: Uint8Array): Result<Decoded<ClusterConfig>, readonly stri
 }
 
 function decodeCluster(fields: Fields): ClusterConfig {
-  requirePlaintext(fields);
+  const proxyProtocol = decodeUpstreamTransport(fields);
   const name = fields.text("name");
   const thresholds = fields.message("circuit_breakers")?.messages("thresholds") ?? [];
   const keepalive = fields.message("upstream_connection_options")?.message("tcp_keepalive");
@@ -70,6 +70,7 @@ function decodeCluster(fields: Fields): ClusterConfig {
       probes: keepalive.wrappedNumber("keepalive_probes", KEEPALIVE.probes),
     },
     metadata: decodeMetadata(fields.message("metadata")),
+    ...(proxyProtocol && { proxyProtocol }),
   };
 }
 
@@ -163,6 +164,7 @@ function encodeCluster(config: ClusterConfig): LooseJsonObject {
         keepalive_probes: unless(KEEPALIVE.probes, config.tcpKeepalive.probes),
       },
     },
+    transport_socket: encodeUpstreamTransport(config.proxyProtocol),
     metadata: encodeMetadata(config.metadata),
   };
 }

@@ -5,8 +5,8 @@ import type {
   FilterChainConfig,
   HttpConnectionManagerConfig,
   ListenerConfig,
+  ListenerFilterConfig,
   NetworkFilterConfig,
-  TypedConfig,
 } from "@heddle/traffic";
 import { decodeAccessLogs, encodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, encodeAddress, requireIpAddress } from "./address.ts";
@@ -16,6 +16,7 @@ import { decodeFilterChain, encodeFilterChain, MATCH_ALL } from "./filter-chain.
 import { LISTENER_FILTERS } from "./honoured.ts";
 import { encodeHttpConnectionManager, HTTP_CONNECTION_MANAGER } from "./http-connection-manager.ts";
 import type { ListenerOptions } from "./network-filter.ts";
+import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./proxy-protocol.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { clusterReferences } from "./route-configuration.ts";
 import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
@@ -70,6 +71,7 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
     defaultFilterChain: defaultChain && decodeFilterChain(defaultChain, options),
     perConnectionBufferLimitBytes: fields.wrappedNumber("per_connection_buffer_limit_bytes", BUFFER_LIMIT_BYTES),
     listenerFiltersTimeoutMs: fields.durationMs("listener_filters_timeout", LISTENER_FILTERS_TIMEOUT_MS),
+    continueOnListenerFiltersTimeout: fields.flag("continue_on_listener_filters_timeout"),
     listenerFilters: fields.messages("listener_filters").flatMap(decodeListenerFilter),
     trafficDirection: fields.enumName("traffic_direction") as ListenerConfig["trafficDirection"],
     tcpBacklogSize: fields.wrappedNumber("tcp_backlog_size", undefined),
@@ -88,18 +90,22 @@ function decodeListenAddress(fields: Fields): Address {
   return address;
 }
 
-function decodeListenerFilter(fields: Fields): TypedConfig[] {
+function decodeListenerFilter(fields: Fields): ListenerFilterConfig[] {
   const name = fields.text("name");
   const any = fields.raw("typed_config");
   const extension = any && openAny(any, fields.at("typed_config"), fields.findings);
   if (any === undefined) fields.fail("typed_config", "must be set");
   if (extension === undefined) return [];
+  if (extension.type === PROXY_PROTOCOL && extension.message !== undefined) {
+    const header = new Fields(PROXY_PROTOCOL, extension.message, fields.at("typed_config"), fields.findings);
+    return [{ type: "proxy-protocol", name, config: decodeProxyProtocol(header) }];
+  }
   if (!LISTENER_FILTERS.has(extension.type)) {
     fields.fail("typed_config", `there is no listener filter ${extension.type}`);
     return [];
   }
   fields.report("typed_config", "a connection's first bytes are not looked at yet");
-  return [toTypedConfig(name, extension)];
+  return [{ type: "extension", name, config: toTypedConfig(name, extension) }];
 }
 
 // Envoy refuses two chains that match the same: which one served would be chance.
@@ -126,14 +132,23 @@ function encodeListener(config: ListenerConfig): LooseJsonObject {
     default_filter_chain: config.defaultFilterChain && encodeFilterChain(config.defaultFilterChain),
     per_connection_buffer_limit_bytes: unless(BUFFER_LIMIT_BYTES, config.perConnectionBufferLimitBytes),
     listener_filters_timeout: durationUnless(LISTENER_FILTERS_TIMEOUT_MS, config.listenerFiltersTimeoutMs),
-    listener_filters: list(
-      config.listenerFilters.map((filter) => ({ name: filter.name, typed_config: anyJson(filter) as LooseJsonObject })),
-    ),
+    continue_on_listener_filters_timeout: unless(false, config.continueOnListenerFiltersTimeout),
+    listener_filters: list(config.listenerFilters.map(encodeListenerFilter)),
     traffic_direction: unless("UNSPECIFIED", config.trafficDirection),
     tcp_backlog_size: config.tcpBacklogSize,
     enable_reuse_port: unless(true, config.reusePort),
     drain_type: unless("DEFAULT", config.drainType),
     access_log: encodeAccessLogs(config.accessLog),
+  };
+}
+
+function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
+  return {
+    name: filter.name,
+    typed_config:
+      filter.type === "proxy-protocol"
+        ? { "@type": `type.googleapis.com/${PROXY_PROTOCOL}`, ...encodeProxyProtocol(filter.config) }
+        : (anyJson(filter.config) as LooseJsonObject),
   };
 }
 

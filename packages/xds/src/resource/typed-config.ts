@@ -26,6 +26,11 @@ export interface Extension {
 
 const TYPED_STRUCTS = new Set(["xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"]);
 
+/** The full type name of what an Any holds; "" where it says nothing. */
+export function anyTypeName(any: Message): string {
+  return typeNameOf((fieldOf(any, "type_url") ?? "") as string);
+}
+
 /** Opens an Any, a TypedStruct in it as well. Undefined: it holds no such message, and an error says so. */
 export function openAny(any: Message, path: string, findings: Findings): Extension | undefined {
   const typeUrl = (fieldOf(any, "type_url") ?? "") as string;

@@ -70,6 +70,7 @@ function listener(name: string, port = 0, chain = "c", statPrefix = ""): Listene
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: 1 << 20,
     listenerFiltersTimeoutMs: 0,
+    continueOnListenerFiltersTimeout: false,
     listenerFilters: [],
     trafficDirection: "UNSPECIFIED",
     tcpBacklogSize: undefined,

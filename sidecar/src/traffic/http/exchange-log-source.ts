@@ -182,7 +182,7 @@ export class ExchangeLogSource implements AccessLogSource {
   }
 
   get downstreamDirectRemotePort(): number {
-    return this.exchange.downstream.remotePort;
+    return this.exchange.downstream.direct?.remotePort ?? this.exchange.downstream.remotePort;
   }
 
   get downstreamLocalAddress(): string {
@@ -194,11 +194,11 @@ export class ExchangeLogSource implements AccessLogSource {
   }
 
   get downstreamDirectLocalAddress(): string {
-    return this.exchange.downstream.localAddress;
+    return this.exchange.downstream.direct?.localAddress ?? this.exchange.downstream.localAddress;
   }
 
   get downstreamDirectLocalPort(): number {
-    return this.exchange.downstream.localPort;
+    return this.exchange.downstream.direct?.localPort ?? this.exchange.downstream.localPort;
   }
 
   get connectionId(): number {
@@ -237,7 +237,8 @@ export class ExchangeLogSource implements AccessLogSource {
     const { exchange } = this;
     switch (of) {
       case "DYNAMIC": {
-        const values = exchange.hasMetadata ? exchange.metadata.get(namespace) : undefined;
+        const own = exchange.hasMetadata ? exchange.metadata.get(namespace) : undefined;
+        const values = own ?? exchange.downstream.metadata?.get(namespace);
         if (values === undefined || path.length === 0) return values && Object.fromEntries(values);
         return valueAt(values.get(path[0]!), path, 1); // not empty
       }

@@ -76,7 +76,7 @@ export class Forwarding {
     const { client } = found;
     const internal = this.#internal !== undefined && client !== undefined && found.mayBeInternal && this.#has(client);
     if (client !== undefined && client !== downstream.remoteAddress) {
-      exchange.downstream = { ...downstream, remoteAddress: client, remotePort: 0 };
+      exchange.downstream = { ...downstream, remoteAddress: client, remotePort: 0, connection: downstream };
     }
     if (internal) {
       exchange.internal = true;

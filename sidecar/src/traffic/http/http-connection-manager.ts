@@ -127,7 +127,6 @@ export class HttpConnectionManager implements NetworkFilter {
     if (wantsId && exchange.requestId !== "") headers.set("x-request-id", exchange.requestId);
   }
 
-  continueHead(): ResponseHead {
   /** Of answers that the codec gives by itself. */
   #refusalFields(): string {
     const { serverName, serverHeaderTransformation } = this.config;
@@ -135,6 +134,7 @@ export class HttpConnectionManager implements NetworkFilter {
     return serverHeaderTransformation === "PASS_THROUGH" ? date : `${date}server: ${serverName}\r\n`;
   }
 
+  continueHead(): ResponseHead {
     return new ResponseHead(100, new HeaderMap());
   }
 

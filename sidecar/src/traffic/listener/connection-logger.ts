@@ -1,6 +1,6 @@
 import type { DownstreamInfo, UpstreamInfo } from "@heddle/filter";
 
-/** A connection that has ended, for the access log of its listener or of what served it. */
+/** A connection that has ended, or how it stands meanwhile, for the access log of its listener or of what served it. */
 export interface EndedConnection {
   readonly downstream: DownstreamInfo;
   /** Milliseconds since the Unix epoch. */
@@ -13,6 +13,8 @@ export interface EndedConnection {
   readonly responseFlags: number;
   /** Why we ended it, if we did: "filter_chain_not_found". */
   readonly details: string;
+  /** Left out: it has ended. */
+  readonly logType?: "TcpUpstreamConnected" | "TcpPeriodic";
   /** Where its bytes went, if a filter says so. */
   readonly upstream: UpstreamInfo | undefined;
 }

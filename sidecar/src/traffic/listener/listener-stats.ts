@@ -6,6 +6,11 @@ export class ListenerStats {
   readonly cxOverflow: Counter;
   readonly noFilterChainMatch: Counter;
   readonly cxActive: Gauge;
+  /** Connections whose first bytes are awaited. */
+  readonly preCxActive: Gauge;
+  readonly preCxTimeout: Counter;
+  readonly filterError: Counter;
+  readonly filterRemoteClose: Counter;
   readonly #cxDestroy: Counter;
   readonly #cxLengthMs: Histogram;
 
@@ -15,6 +20,10 @@ export class ListenerStats {
     this.cxOverflow = scope.counter("downstream_cx_overflow");
     this.noFilterChainMatch = scope.counter("no_filter_chain_match");
     this.cxActive = scope.gauge("downstream_cx_active");
+    this.preCxActive = scope.gauge("downstream_pre_cx_active");
+    this.preCxTimeout = scope.counter("downstream_pre_cx_timeout");
+    this.filterError = scope.counter("downstream_listener_filter_error");
+    this.filterRemoteClose = scope.counter("downstream_listener_filter_remote_close");
     this.#cxDestroy = scope.counter("downstream_cx_destroy");
     this.#cxLengthMs = scope.histogram("downstream_cx_length_ms");
   }

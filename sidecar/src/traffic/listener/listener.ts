@@ -2,6 +2,7 @@ import { type Drainable, DrainGroup, parseIp } from "@heddle/base";
 import { canonicalJson } from "@heddle/config/lanes";
 import { type DownstreamInfo, ResponseFlag } from "@heddle/filter";
 import type { Connection } from "@heddle/net";
+import type { Counter } from "@heddle/telemetry";
 import {
   compileFilterChainMatch,
   type FilterChainConfig,
@@ -10,7 +11,9 @@ import {
 } from "@heddle/traffic";
 import type { NetworkFilter, ServedConnection } from "../network/network-filter.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
+import { EarlyConnection } from "./early-connection.ts";
 import type { ListenerEnv } from "./listener-env.ts";
+import { type ListenerFilter, listenerFilters } from "./listener-filter.ts";
 import { ListenerStats } from "./listener-stats.ts";
 
 /**
@@ -24,6 +27,13 @@ export class Listener {
   readonly #logger: ConnectionLogger | undefined;
   readonly #chains: ReadonlyMap<string, Chain>;
   readonly #table: FilterChainTable<Chain>;
+  readonly #filters: readonly ListenerFilter[];
+  /** Connections whose first bytes are awaited. */
+  readonly #early = new Set<EarlyConnection>();
+  /** Who has this listener's place now, and serves what its filters are done with. */
+  #heir: Listener | undefined = undefined;
+  /** Nobody has its place. */
+  #ended = false;
 
   /**
    * Throws if the configuration cannot work, which validation should have told before; nothing has happened then, and
@@ -34,6 +44,7 @@ export class Listener {
     this.#env = env;
     this.#stats = new ListenerStats(env.metrics, statPrefixOf(config));
     this.#logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
+    this.#filters = listenerFilters(config.listenerFilters, env.metrics);
     const frame = frameOf(config);
     const kept = previous !== undefined && frameOf(previous.config) === frame ? previous.#chains : NO_CHAINS;
     const chains = new Map<string, Chain>();
@@ -57,7 +68,7 @@ export class Listener {
 
   /** Connections of all its chains. */
   get connections(): number {
-    let count = 0;
+    let count = this.#early.size;
     for (const { group } of this.#chains.values()) count += group.size;
     return count;
   }
@@ -72,6 +83,73 @@ export class Listener {
       return;
     }
     const info = describe(connection, this.config.name);
+    if (this.#filters.length === 0) this.#serve(connection, info);
+    else this.#inspect(connection, info);
+  }
+
+  /** Lets the listener filters look first. */
+  #inspect(connection: Connection, info: DownstreamInfo): void {
+    const { clock, connectionLimit, log } = this.#env;
+    const leave = (): void => {
+      this.#early.delete(early);
+      this.#stats.preCxActive.add(-1);
+    };
+    const lost = (counter: Counter): void => {
+      leave();
+      counter.add();
+      connectionLimit.release();
+    };
+    const options = {
+      clock,
+      filters: this.#filters,
+      timeoutMs: this.config.listenerFiltersTimeoutMs,
+      continueOnTimeout: this.config.continueOnListenerFiltersTimeout,
+    };
+    this.#stats.preCxActive.add(1);
+    const early = new EarlyConnection(connection, info, options, {
+      onInspected: (known) => {
+        leave();
+        this.#current.#serve(connection, known);
+      },
+      onRefused: (reason) => {
+        lost(this.#stats.filterError);
+        log.info("a listener filter refused a connection", {
+          listener: info.listener,
+          peer: info.remoteAddress,
+          reason,
+        });
+      },
+      onTimeout: () => lost(this.#stats.preCxTimeout),
+      onGone: () => lost(this.#stats.filterRemoteClose),
+    });
+    this.#early.add(early);
+  }
+
+  /** Who has this listener's place now. */
+  get #current(): Listener {
+    let listener: Listener = this;
+    while (listener.#heir !== undefined) listener = listener.#heir;
+    return listener;
+  }
+
+  /** Ends connections that nobody serves yet. */
+  #endEarly(): void {
+    this.#ended = true;
+    for (const early of this.#early) {
+      early.destroy();
+      this.#stats.preCxActive.add(-1);
+      this.#env.connectionLimit.release();
+    }
+    this.#early.clear();
+  }
+
+  #serve(connection: Connection, info: DownstreamInfo): void {
+    const { connectionLimit } = this.#env;
+    if (this.#ended) {
+      connectionLimit.release();
+      connection.reset();
+      return;
+    }
     const chain = this.#choose(info);
     if (chain === undefined) {
       this.#stats.noFilterChainMatch.add();
@@ -99,6 +177,8 @@ export class Listener {
    * are done.
    */
   async retire(successor: Listener | undefined): Promise<void> {
+    if (successor === undefined) this.#endEarly();
+    else this.#heir = successor;
     const taken = new Set(successor === undefined ? [] : successor.#chains.values());
     const leaving = [...this.#chains.values()].filter((chain) => !taken.has(chain));
     // As in Envoy a listener that goes, or changes in more than its chains, may take its time; a chain that goes may not.
@@ -119,6 +199,7 @@ export class Listener {
    * that may be on its way, and no more, since the process waits for it.
    */
   async drain(deadlineMs: number): Promise<void> {
+    this.#endEarly();
     const chains = [...this.#chains.values()];
     for (const chain of chains) {
       chain.manner = "ending";
@@ -165,6 +246,7 @@ export class Listener {
       for (const chain of this.#chains.values()) return chain;
     }
     const source = parseIp(info.remoteAddress);
+    const direct = info.directRemoteAddress === info.remoteAddress ? source : parseIp(info.directRemoteAddress);
     return this.#table.find({
       destinationAddress: parseIp(info.localAddress),
       destinationPort: info.localPort === 0 ? undefined : info.localPort,
@@ -173,7 +255,7 @@ export class Listener {
       applicationProtocols: [],
       sourceAddress: source,
       sourcePort: info.remotePort === 0 ? undefined : info.remotePort,
-      directSourceAddress: source,
+      directSourceAddress: direct,
     });
   }
 }

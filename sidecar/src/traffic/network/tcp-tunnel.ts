@@ -135,7 +135,7 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
     }
     connection.start(side);
     this.#downstream.connection.resume();
-    if (config.flushAccessLogOnConnected && logger !== undefined) this.#log();
+    if (config.flushAccessLogOnConnected && logger !== undefined) this.#log("TcpUpstreamConnected");
   }
 
   /** Nobody to talk to: the client is let go. */
@@ -211,7 +211,7 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
   }
 
   #logAgain(): void {
-    this.#log();
+    this.#log("TcpPeriodic");
     this.#proxy.env.wheel.start(this.#logEvery!, this.#proxy.config.accessLogFlushIntervalMs); // it has just fired
   }
 
@@ -236,7 +236,7 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
     this.#onClosed();
   }
 
-  #log(): void {
+  #log(logType?: "TcpUpstreamConnected" | "TcpPeriodic"): void {
     const { logger, env } = this.#proxy;
     const { connection } = this.#downstream;
     logger?.log({
@@ -248,6 +248,7 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
       responseFlags: this.#flags,
       details: this.#details,
       upstream: this.#upstreamInfo,
+      ...(logType && { logType }),
     });
   }
 }

@@ -333,7 +333,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     endpoint.activeRequests++;
     cluster.stats.rqActive.add(1);
     if (this.#exchange.span !== undefined) this.#span = this.#exchange.span.beginAttempt();
-    const pool = cluster.pool(endpoint);
+    const pool = cluster.pool(endpoint, this.#exchange.downstream);
     // Where one pooled connection was stale others may be: a replay asks for one that is not.
     const idle = this.#replayed ? undefined : pool.takeIdle();
     if (idle === undefined) {

@@ -19,7 +19,8 @@ import {
 } from "@heddle/traffic";
 import { ClusterStats } from "./cluster-stats.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
-import type { ConnectionIdentity } from "./pool/pool-key.ts";
+import { type ConnectionIdentity, poolKey } from "./pool/pool-key.ts";
+import { proxyPreface } from "./proxy-preface.ts";
 import type { UpstreamDialOptions, UpstreamEnv } from "./upstream-env.ts";
 
 /**
@@ -33,6 +34,8 @@ export class Cluster {
   readonly #env: UpstreamEnv;
   readonly #poolOptions: PoolOptions;
   readonly #pools = new Map<Endpoint, Pool>();
+  /** Of connections that begin with PROXY protocol, by their identity; forgotten when they are empty. */
+  readonly #proxyPools = new Map<string, Pool>();
   /** Addresses that a filter chose and that are no endpoints of the cluster; forgotten when they have no connection. */
   readonly #strays = new Map<string, Endpoint>();
   #endpoints: EndpointSet | undefined = undefined;
@@ -106,16 +109,20 @@ export class Cluster {
     this.#setPicker(failingPicker(reason));
   }
 
-  /** What a connection to the endpoint has to be; `downstream` is whom it is made for. */
-  connectionIdentity({ address }: Endpoint, _downstream?: DownstreamInfo): ConnectionIdentity {
-    return { address, tls: undefined, socketOptions: "" };
+  /** What a connection to the endpoint has to be. `downstream` is whom it is made for; left out: for ourselves. */
+  connectionIdentity({ address }: Endpoint, downstream?: DownstreamInfo): ConnectionIdentity {
+    const { proxyProtocol } = this.config;
+    const preface = proxyProtocol === undefined ? "" : proxyPreface(proxyProtocol, downstream);
+    return { address, tls: undefined, socketOptions: "", preface };
   }
 
   get dialOptions(): UpstreamDialOptions {
     return this.#poolOptions;
   }
 
-  pool(endpoint: Endpoint): Pool {
+  /** The pool of an endpoint. Connections that tell whom they are made for (PROXY protocol) have one for each such telling. */
+  pool(endpoint: Endpoint, downstream?: DownstreamInfo): Pool {
+    if (this.config.proxyProtocol !== undefined) return this.#proxyPool(endpoint, downstream);
     const pool = this.#pools.get(endpoint);
     return pool === undefined ? this.#makePool(endpoint) : pool;
   }
@@ -139,13 +146,13 @@ export class Cluster {
   /** The configuration has no such cluster any more. Exchanges that have it may still use it. */
   drain(): void {
     this.#drained = true;
-    for (const pool of this.#pools.values()) pool.drain();
+    for (const pool of this.#allPools()) pool.drain();
   }
 
   /** Ends every connection at once. */
   destroy(): void {
     this.#drained = true;
-    for (const pool of this.#pools.values()) pool.destroy();
+    for (const pool of this.#allPools()) pool.destroy();
   }
 
   inspect(): Json {
@@ -166,7 +173,7 @@ export class Cluster {
         requestsFailed: endpoint.requestsFailed,
         requestTimeouts: endpoint.requestTimeouts,
       })),
-      pools: [...this.#pools.values()].map((pool) => pool.inspect()),
+      pools: this.#allPools().map((pool) => pool.inspect()),
     };
   }
 
@@ -175,6 +182,21 @@ export class Cluster {
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const callback of waiting) callback();
+  }
+
+  #proxyPool(endpoint: Endpoint, downstream: DownstreamInfo | undefined): Pool {
+    const identity = this.connectionIdentity(endpoint, downstream);
+    const key = poolKey(identity);
+    const known = this.#proxyPools.get(key);
+    if (known !== undefined) return known;
+    const isLeaving = this.#drained || this.#endpoints?.byKey.get(endpoint.key) !== endpoint;
+    const forget = (empty: Pool): void => {
+      if (this.#proxyPools.get(key) === empty) this.#proxyPools.delete(key);
+    };
+    const pool = new Pool(endpoint, identity, this.#poolOptions, this.breaker, this.stats, this.#env, forget);
+    this.#proxyPools.set(key, pool);
+    if (isLeaving) pool.drain();
+    return pool;
   }
 
   #makePool(endpoint: Endpoint): Pool {
@@ -198,7 +220,12 @@ export class Cluster {
     return pool;
   }
 
+  #allPools(): readonly Pool[] {
+    return [...this.#pools.values(), ...this.#proxyPools.values()];
+  }
+
   #drainPool(endpoint: Endpoint): void {
+    for (const pool of [...this.#proxyPools.values()]) if (pool.endpoint === endpoint) pool.drain();
     const pool = this.#pools.get(endpoint);
     this.#pools.delete(endpoint);
     pool?.drain();

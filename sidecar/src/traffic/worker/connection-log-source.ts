@@ -26,7 +26,7 @@ export class ConnectionLogSource implements AccessLogSource {
 
   /** A filter that forwards says where to; a listener's own log is of no type, as in Envoy. */
   get logType(): AccessLogType {
-    return this.connection.upstream === undefined ? "NotSet" : "TcpConnectionEnd";
+    return this.connection.logType ?? (this.connection.upstream === undefined ? "NotSet" : "TcpConnectionEnd");
   }
 
   get startWallMs(): number {
@@ -123,7 +123,7 @@ export class ConnectionLogSource implements AccessLogSource {
   }
 
   get downstreamDirectRemotePort(): number {
-    return this.connection.downstream.remotePort;
+    return this.connection.downstream.direct?.remotePort ?? this.connection.downstream.remotePort;
   }
 
   get downstreamLocalAddress(): string {
@@ -135,11 +135,11 @@ export class ConnectionLogSource implements AccessLogSource {
   }
 
   get downstreamDirectLocalAddress(): string {
-    return this.connection.downstream.localAddress;
+    return this.connection.downstream.direct?.localAddress ?? this.connection.downstream.localAddress;
   }
 
   get downstreamDirectLocalPort(): number {
-    return this.connection.downstream.localPort;
+    return this.connection.downstream.direct?.localPort ?? this.connection.downstream.localPort;
   }
 
   get connectionId(): number {
@@ -167,6 +167,10 @@ export class ConnectionLogSource implements AccessLogSource {
   }
 
   metadata(of: MetadataOf, namespace: string, path: readonly string[]): unknown {
+    if (of === "DYNAMIC") {
+      const values = this.connection.downstream.metadata?.get(namespace);
+      return path[0] === undefined ? values && Object.fromEntries(values) : values?.get(path[0]);
+    }
     const all = of === "UPSTREAM_HOST" ? this.connection.upstream?.endpoint?.config.metadata : undefined;
     let value: unknown = all;
     for (const name of [namespace, ...path]) {

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { type Json, Live, TimerWheel } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
-import { dial, TurnClock } from "@heddle/net";
+import { type DialCallbacks, dial, TurnClock } from "@heddle/net";
 import type { FormatEnvironment } from "@heddle/telemetry";
 import {
   type ClusterConfig,
@@ -167,7 +167,7 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
 
 function dialWith({ clock, crashes }: WorkerEnv): DialUpstream {
   const onThrow = crashes.of("an upstream connection");
-  return ({ address }, { connectTimeoutMs, highWatermarkBytes, keepAliveDelayMs }, callbacks) =>
+  return ({ address, preface }, { connectTimeoutMs, highWatermarkBytes, keepAliveDelayMs }, callbacks) =>
     dial(
       address,
       {
@@ -177,6 +177,16 @@ function dialWith({ clock, crashes }: WorkerEnv): DialUpstream {
         onThrow,
         ...(keepAliveDelayMs !== undefined && { keepAliveDelayMs }),
       },
-      callbacks,
+      preface === "" ? callbacks : withPreface(preface, callbacks),
     );
+}
+
+function withPreface(preface: string, { onConnected, onFailed }: DialCallbacks): DialCallbacks {
+  return {
+    onFailed,
+    onConnected(connection) {
+      connection.writeLatin1(preface);
+      onConnected(connection);
+    },
+  };
 }

@@ -10,6 +10,8 @@ export interface ConnectionIdentity {
   readonly tls: TlsIdentity | undefined;
   /** Source address, keep-alive and other socket options, in a canonical form; "" for none. */
   readonly socketOptions: string;
+  /** What a connection begins with, before anything else, as latin1 text: a PROXY protocol header; "" for nothing. */
+  readonly preface: string;
 }
 
 export interface TlsIdentity {
@@ -21,7 +23,7 @@ export interface TlsIdentity {
 }
 
 /** One string for one identity. */
-export function poolKey({ address, tls, socketOptions }: ConnectionIdentity): string {
+export function poolKey({ address, tls, socketOptions, preface }: ConnectionIdentity): string {
   const security = tls === undefined ? "plaintext" : `tls ${tls.serverName} ${tls.certificate} ${tls.verification}`;
-  return `${address.type} ${addressKey(address)}|${security}|${socketOptions}`;
+  return `${address.type} ${addressKey(address)}|${security}|${socketOptions}|${preface}`;
 }

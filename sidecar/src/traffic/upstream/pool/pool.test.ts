@@ -295,6 +295,7 @@ test("what must be equal to share a connection is in the key", () => {
     address: { type: "socket" as const, address: "10.0.0.1", port: 80 },
     tls: undefined,
     socketOptions: "",
+    preface: "",
   };
   const tls = { serverName: "a", certificate: "c", verification: "v" };
   const keys = [
