@@ -24,7 +24,12 @@ describe("check of a route configuration", () => {
       route({}, forward("c", { cluster: { type: "weighted", clusters: [] } })),
       route({}, forward("c"), { responseHeadersToAdd: [option] }),
     ];
-    const config = routeConfiguration([virtualHost(["a.com", "A.com"], routes)], { requestHeadersToAdd: [option] });
+    const broken = { name: "x", match: BAD_REGEX, invert: false, treatMissingHeaderAsEmpty: false };
+    const host = {
+      ...virtualHost(["a.com", "A.com"], routes),
+      virtualClusters: [{ name: "vc", headers: [broken] }],
+    };
+    const config = routeConfiguration([host], { requestHeadersToAdd: [option] });
     const paths = checkRouteConfiguration(config).map((fault) => fault.slice(0, fault.indexOf(": ")));
     assert.deepEqual(paths, [
       "request_headers_to_add[0].header.value",
@@ -35,6 +40,7 @@ describe("check of a route configuration", () => {
       "virtual_hosts[0].routes[3].route.regex_rewrite.substitution",
       "virtual_hosts[0].routes[4].route.weighted_clusters",
       "virtual_hosts[0].routes[5].response_headers_to_add[0].header.value",
+      "virtual_hosts[0].virtual_clusters[0].headers[0].string_match.safe_regex",
     ]);
     for (const entry of routes.filter(
       ({ action }) => action.type === "forward" && action.forward.cluster.type === "cluster",

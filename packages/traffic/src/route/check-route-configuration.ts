@@ -1,7 +1,7 @@
 import { compileSafeRegex, compileSubstitution } from "../match/safe-regex.ts";
 import type { StringMatcherConfig } from "../match/string-matcher.ts";
 import { compileHeaderFormat } from "./header-format.ts";
-import type { HeaderMutations, RouteConfiguration, RouteEntry } from "./route-config.ts";
+import type { HeaderMatcherConfig, HeaderMutations, RouteConfiguration, RouteEntry } from "./route-config.ts";
 
 /**
  * Everything in a decoded route configuration that cannot be compiled, each with the path of its field: bad regular
@@ -21,6 +21,9 @@ export function checkRouteConfiguration(config: RouteConfiguration): readonly st
       else faults.push(`${at}.domains[${d}]: "${domain}" belongs to virtual host "${owner}" already`);
     }
     for (const [r, route] of host.routes.entries()) checkRoute(route, `${at}.routes[${r}]`, faults);
+    for (const [c, cluster] of (host.virtualClusters ?? []).entries()) {
+      checkHeaders(cluster.headers, `${at}.virtual_clusters[${c}].headers`, faults);
+    }
   }
   return faults;
 }
@@ -29,9 +32,7 @@ function checkRoute(route: RouteEntry, at: string, faults: string[]): void {
   const { match, action } = route;
   checkMutations(route, `${at}.`, faults);
   if (match.path.type === "safe-regex") checkRegex(match.path.regex, `${at}.match.safe_regex`, faults);
-  for (const [i, header] of match.headers.entries()) {
-    if (header.match.type === "string") checkString(header.match.matcher, `${at}.match.headers[${i}]`, faults);
-  }
+  checkHeaders(match.headers, `${at}.match.headers`, faults);
   for (const [i, query] of match.queryParameters.entries()) {
     if (query.match.type === "string") checkString(query.match.matcher, `${at}.match.query_parameters[${i}]`, faults);
   }
@@ -50,6 +51,12 @@ function checkRoute(route: RouteEntry, at: string, faults: string[]): void {
   }
   for (const [i, weighted] of cluster.clusters.entries()) {
     checkMutations(weighted, `${at}.route.weighted_clusters.clusters[${i}].`, faults);
+  }
+}
+
+function checkHeaders(headers: readonly HeaderMatcherConfig[], at: string, faults: string[]): void {
+  for (const [i, header] of headers.entries()) {
+    if (header.match.type === "string") checkString(header.match.matcher, `${at}[${i}]`, faults);
   }
 }
 

@@ -2,7 +2,6 @@ import { type Failure, Live, ManualClock, TimerWheel } from "@heddle/base";
 import type { Exchange, FilterModule } from "@heddle/filter";
 import { HttpFilterRegistry } from "@heddle/filter";
 import type { DialCallbacks, Dialling } from "@heddle/net";
-import { NO_ENVIRONMENT } from "@heddle/telemetry";
 import {
   CIRCUIT_BREAKER_CELLS,
   type ClusterConfig,
@@ -24,6 +23,7 @@ import { RandomHex } from "./random-hex.ts";
 import { clusterConfig, endpointsConfig, managerConfig, routeTo } from "./testing-config.ts";
 import { MemoryConnection } from "./testing-connection.ts";
 import { MemoryLog, MemoryMetrics } from "./testing-telemetry.ts";
+import type { TracingEnv } from "./tracing/tracing-env.ts";
 
 export {
   clusterConfig,
@@ -53,8 +53,11 @@ export interface HarnessOptions {
   readonly bufferLimitBytes?: number;
   readonly drain?: DrainOptions;
   readonly drainType?: "DEFAULT" | "MODIFY_ONLY";
+  /** Left out: nobody takes spans. */
+  readonly tracing?: TracingEnv;
+  readonly direction?: "INBOUND" | "OUTBOUND";
   /** What the router's configuration says. Default: `suppressEnvoyHeaders`. */
-  readonly router?: { readonly suppressEnvoyHeaders: boolean };
+  readonly router?: { readonly suppressEnvoyHeaders: boolean; readonly strictCheckHeaders?: readonly string[] };
 }
 
 export class Harness {
@@ -102,8 +105,9 @@ export class Harness {
         serveTunnelType,
         ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
       ]),
+      ...(options.tracing !== undefined && { tracing: options.tracing }),
       makeAccessLogger: () => ({ log: (exchange) => void this.logged.push(exchange), close: () => undefined }),
-      format: NO_ENVIRONMENT,
+      format: { hostname: "test-host", variable: () => undefined, wallNow: () => this.clock.wallNow(), uuid: () => "" },
       makeConnectionLogger: () => ({ log: (connection) => void this.loggedConnections.push(connection) }),
     };
     this.configure(options);
@@ -118,7 +122,7 @@ export class Harness {
         config: {
           name: "router",
           type: routerType.configType,
-          config: { suppressEnvoyHeaders: options.router?.suppressEnvoyHeaders ?? true },
+          config: { suppressEnvoyHeaders: true, ...options.router },
         },
         disabled: false,
       },
@@ -129,7 +133,7 @@ export class Harness {
         name: "test",
         bufferLimitBytes: options.bufferLimitBytes ?? 1024 * 1024,
         drainType: options.drainType ?? "DEFAULT",
-        trafficDirection: "UNSPECIFIED",
+        trafficDirection: options.direction ?? "UNSPECIFIED",
       },
       this.env,
     );

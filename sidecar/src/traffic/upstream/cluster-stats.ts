@@ -50,9 +50,13 @@ export class ClusterStats {
   readonly noneHealthy: Counter;
   /** By hundreds: place 2 counts 2xx. */
   readonly #rqByClass: readonly Counter[];
+  /** Made when a code first comes. */
+  readonly #rqByCode = new Map<number, Counter>();
+  readonly #scope: MetricScope;
 
   constructor(metrics: MetricScope, clusterName: string) {
     const scope = metrics.scope("cluster", { envoy_cluster_name: clusterName });
+    this.#scope = scope;
     this.cxTotal = scope.counter("upstream_cx_total");
     this.cxHandedOver = scope.counter("upstream_cx_handed_over");
     this.cxActive = scope.gauge("upstream_cx_active");
@@ -110,5 +114,11 @@ export class ClusterStats {
   countResponse(status: number): void {
     this.rqCompleted.add();
     this.#rqByClass[Math.trunc(status / 100)]?.add();
+    let code = this.#rqByCode.get(status);
+    if (code === undefined) {
+      code = this.#scope.counter(`upstream_rq_${status}`);
+      this.#rqByCode.set(status, code);
+    }
+    code.add();
   }
 }
