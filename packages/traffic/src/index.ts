@@ -116,6 +116,7 @@ export type {
   RouteConfiguration,
   RouteEntry,
   RouteMatch,
+  VirtualClusterConfig,
   RouteUpgrade,
   VirtualHost,
   WeightedCluster,

@@ -487,15 +487,15 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
         kept: true,
       },
     },
+  "envoy.config.route.v3.VirtualCluster": { honoured: "name headers" },
     unknownFields: "refused",
   },
   "envoy.config.route.v3.VirtualHost": {
     honoured: `name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add
       response_headers_to_remove typed_per_filter_config include_request_attempt_count include_attempt_count_in_response
-      retry_policy`,
+      retry_policy virtual_clusters`,
     refused: { matcher: LATER, require_tls: "the host would be served without TLS" },
     reported: {
-      virtual_clusters: "they have no statistics",
       rate_limits: "only a rate limit filter would read them",
       cors: "only a CORS filter would read it",
       retry_policy_typed_config: LATER,

@@ -10,7 +10,7 @@ import { decodePerFilterConfig, encodePerFilterConfig } from "./per-filter-confi
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { decodeRetryPolicy, encodeRetryPolicy } from "./retry-policy.ts";
 import { decodeRouteAction, encodeRouteAction, type RouteContext } from "./route-action.ts";
-import { decodeRouteMatch, encodeRouteMatch } from "./route-match.ts";
+import { decodeHeaderMatcher, decodeRouteMatch, encodeHeaderMatcher, encodeRouteMatch } from "./route-match.ts";
 import { decodeDecorator, decodeRouteTracing, encodeDecorator, encodeRouteTracing } from "./tracing.ts";
 
 export const ROUTE_CONFIGURATION = "envoy.config.route.v3.RouteConfiguration";
@@ -81,6 +81,10 @@ export function decodeRouteConfiguration(
 function decodeVirtualHost(fields: Fields, context: RouteContext): VirtualHost {
   return {
     name: fields.text("name"),
+  const virtualClusters = fields.messages("virtual_clusters").map((cluster) => ({
+    name: cluster.text("name"),
+    headers: cluster.messages("headers").map(decodeHeaderMatcher),
+  }));
     domains: fields.texts("domains").map((domain) => domain.toLowerCase()),
     routes: fields.messages("routes").map((route) => decodeRoute(route, context)),
     retryPolicy: decodeRetryPolicy(fields.message("retry_policy")),
@@ -89,6 +93,7 @@ function decodeVirtualHost(fields: Fields, context: RouteContext): VirtualHost {
     typedPerFilterConfig: decodePerFilterConfig(fields, context.httpFilters),
     ...decodeHeaderMutations(fields),
   };
+    ...(virtualClusters.length > 0 && { virtualClusters }),
 }
 
 function decodeRoute(fields: Fields, context: RouteContext): RouteEntry {
@@ -137,6 +142,9 @@ function encodeVirtualHost(host: VirtualHost): LooseJsonObject {
     ...encodeHeaderMutations(host),
   };
 }
+    virtual_clusters: list(
+      (host.virtualClusters ?? []).map(({ name, headers }) => ({ headers: headers.map(encodeHeaderMatcher), name })),
+    ),
 
 function encodeRoute(route: RouteEntry): LooseJsonObject {
   return {

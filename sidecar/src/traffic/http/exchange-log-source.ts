@@ -15,7 +15,6 @@ export class ExchangeLogSource implements AccessLogSource {
   // Spoken and told apart once there is TLS, and health checks are answered here.
   readonly requestedServerName = "";
   readonly connectionTerminationDetails = "";
-  readonly virtualCluster = "";
   readonly healthCheck = false;
 
   get startWallMs(): number {
@@ -26,6 +25,14 @@ export class ExchangeLogSource implements AccessLogSource {
     const { endMs, startMs } = this.exchange;
     return endMs < 0 ? -1 : endMs - startMs;
   }
+  constructor(environment: FormatEnvironment) {
+    this.environment = environment;
+  }
+
+  get virtualCluster(): string {
+    return this.exchange.virtualCluster?.name ?? "";
+  }
+
 
   get elapsedMs(): number {
     const { exchange } = this;

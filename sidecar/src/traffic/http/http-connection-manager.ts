@@ -16,6 +16,7 @@ import type { LocalReplies } from "./local-replies.ts";
 import { RequestPreparation } from "./prepare-request.ts";
 import type { Tracer } from "./tracing/tracer.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
+import { VirtualClusters } from "./virtual-clusters.ts";
 
 /** How a connection manager is put together; everything in it has been built. */
 export interface HttpConnectionManagerParts {
@@ -46,6 +47,7 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly upgradeChains: ReadonlyMap<string, FilterChain>;
   readonly env: HttpEnv;
   readonly stats: HttpStats;
+  readonly virtualClusters: VirtualClusters;
   readonly tracer: Tracer | undefined;
   readonly localReplies: LocalReplies | undefined;
   /** Shows one exchange at a time to logs; see `HttpExchange.logSource`. */
@@ -66,6 +68,7 @@ export class HttpConnectionManager implements NetworkFilter {
     this.env = env;
     this.tracer = tracer;
     this.stats = new HttpStats(env.metrics, config.statPrefix);
+    this.virtualClusters = new VirtualClusters(env.metrics);
     this.codecOptions = {
       allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
       allowCustomMethods: config.manners.allowCustomMethods,
@@ -144,6 +147,7 @@ export class HttpConnectionManager implements NetworkFilter {
     stats.rqTime.record(exchange.endMs - exchange.startMs);
     if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
     if (exchange.span !== undefined) exchange.span.end();
+    if (exchange.virtualCluster !== undefined) exchange.virtualCluster.count(exchange);
     try {
       this.#accessLogger.log(exchange, "DownstreamEnd");
     } catch (error) {

@@ -26,6 +26,7 @@ export interface RouteTimeouts {
   onTryTimeout(): void;
   onAttemptDuration(): void;
 }
+import type { VirtualCluster } from "./virtual-clusters.ts";
 
 /**
  * One request that a client sent, and its answer. What filters see of it is `ChainExchange`; here is what ties it to the
@@ -74,6 +75,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     super(manager.chain, NO_HEAD, connection.downstream, NO_TRACE, startMs, clock.wallNow());
     this.manager = manager;
     this.runtime = runtime.current;
+  /** Undefined: the virtual host has none, or the request was not forwarded. */
+  virtualCluster: VirtualCluster | undefined = undefined;
     this.random = random();
     this.#connection = connection;
     this.#encoder = encoder;

@@ -266,6 +266,10 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       exchange.useRouteLimits(forward.idleTimeoutMs, forward.maxStreamDurationMs);
     }
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
+    const host = route.virtualHostConfig;
+    if (host.virtualClusters !== undefined) {
+      exchange.virtualCluster = exchange.manager.virtualClusters.match(host, exchange.request);
+    }
     if (!this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout();
     if (this.#requestComplete) this.#startRouteTimeout();
     this.#attempt();
