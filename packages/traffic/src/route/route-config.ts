@@ -11,6 +11,8 @@ export interface RouteConfiguration extends HeaderMutations {
   readonly mostSpecificHeaderMutationsWins: boolean;
   /** Whether every cluster that a route names must exist when the configuration is built (`validate_clusters`; false under RDS). */
   readonly validateClusters: boolean;
+  /** Taken from requests that do not come from inside, before they are routed; lower case. Left out: none. */
+  readonly internalOnlyHeaders?: readonly string[];
   readonly typedPerFilterConfig: PerFilterConfig;
 }
 

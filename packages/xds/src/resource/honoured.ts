@@ -447,14 +447,13 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   // HTTP filters, which read their configuration themselves
 
   "envoy.extensions.filters.http.router.v3.Router": {
-    honoured: "suppress_envoy_headers respect_expected_rq_timeout",
+    honoured: "suppress_envoy_headers respect_expected_rq_timeout strict_check_headers",
     refused: { upstream_http_filters: "upstream filters are not supported" },
     reported: {
       dynamic_stats: { note: "statistics are made when the configuration changes", unless: true },
       start_child_span: "spans are not exported yet",
       upstream_log: "only the connection manager writes access logs",
       upstream_log_options: "only the connection manager writes access logs",
-      strict_check_headers: "x-envoy headers that make no sense are passed over",
       suppress_grpc_request_failure_code_stats: NO_EFFECT,
     },
   },
@@ -471,10 +470,9 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.route.v3.RouteConfiguration": {
     honoured: `name virtual_hosts response_headers_to_add response_headers_to_remove request_headers_to_add
       request_headers_to_remove most_specific_header_mutations_wins max_direct_response_body_size_bytes
-      ignore_port_in_host_matching typed_per_filter_config`,
+      ignore_port_in_host_matching typed_per_filter_config internal_only_headers`,
     refused: {
       vhds: "virtual host discovery is not supported",
-      internal_only_headers: "they would reach the upstream",
       cluster_specifier_plugins: LATER,
       ignore_path_parameters_in_path_matching: LATER,
     },

@@ -151,6 +151,11 @@ test("an upgrade may have a filter chain of its own, which is checked as the oth
   ]);
 });
 
+test("headers for those inside alone are read in a route configuration, in lower case", () => {
+  const { routes } = read({ route_config: { name: "r", internal_only_headers: ["X-Secret"] } });
+  assert.deepEqual(routes.type === "inline" && routes.routeConfig.internalOnlyHeaders, ["x-secret"]);
+});
+
 test("what contradicts itself or is not known is refused by its path", () => {
   const xff = { original_ip_detection_extensions: [extension({ "@type": XFF })] };
   const detection = `${HCM}.original_ip_detection_extensions`;

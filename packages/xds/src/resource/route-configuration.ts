@@ -62,8 +62,10 @@ export function decodeRouteConfiguration(
       MAX_DIRECT_RESPONSE_BODY_BYTES,
     ),
   };
+  const internalOnlyHeaders = fields.texts("internal_only_headers").map((name) => name.toLowerCase());
   const config: RouteConfiguration = {
     name: fields.text("name"),
+    ...(internalOnlyHeaders.length > 0 && { internalOnlyHeaders }),
     virtualHosts: fields.messages("virtual_hosts").map((host) => decodeVirtualHost(host, context)),
     ignorePortInHostMatching: fields.flag("ignore_port_in_host_matching"),
     mostSpecificHeaderMutationsWins: fields.flag("most_specific_header_mutations_wins"),
@@ -117,6 +119,7 @@ export function encodeRouteConfiguration(config: RouteConfiguration, inline = fa
     ignore_port_in_host_matching: unless(false, config.ignorePortInHostMatching),
     most_specific_header_mutations_wins: unless(false, config.mostSpecificHeaderMutationsWins),
     validate_clusters: unless(inline, config.validateClusters),
+    internal_only_headers: list(config.internalOnlyHeaders ?? []),
     max_direct_response_body_size_bytes: unless(MAX_DIRECT_RESPONSE_BODY_BYTES, longestDirectResponse(config)),
     typed_per_filter_config: encodePerFilterConfig(config.typedPerFilterConfig),
     ...encodeHeaderMutations(config),

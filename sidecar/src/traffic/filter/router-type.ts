@@ -14,6 +14,7 @@ export const routerType: HttpFilterType<RouterConfig> = {
     ok({
       suppressEnvoyHeaders: flag(config, "suppressEnvoyHeaders"),
       respectExpectedRqTimeout: flag(config, "respectExpectedRqTimeout"),
+      strictCheckHeaders: texts(config, "strictCheckHeaders"),
     }),
   create: (config) => ({
     create: () => ({}),
@@ -27,10 +28,15 @@ export const routerType: HttpFilterType<RouterConfig> = {
 };
 
 function flag(config: Json, name: string): boolean {
-  return (
-    typeof config === "object" &&
-    config !== null &&
-    !Array.isArray(config) &&
-    (config as Record<string, Json>)[name] === true
-  );
+  return member(config, name) === true;
+}
+
+function texts(config: Json, name: string): readonly string[] {
+  const value = member(config, name);
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+function member(config: Json, name: string): Json | undefined {
+  if (typeof config !== "object" || config === null || Array.isArray(config)) return undefined;
+  return (config as Record<string, Json>)[name];
 }

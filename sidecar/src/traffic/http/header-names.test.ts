@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { defaultManners } from "@heddle/traffic";
-import { clusterConfig, Harness, type HarnessOptions } from "./testing-harness.ts";
+import { clusterConfig, Harness, type HarnessOptions, routeEntry, routesOf } from "./testing-harness.ts";
 
 /** A request's and its response's head as they leave, through the whole pipeline. */
 function pass(options: HarnessOptions): { readonly request: string; readonly response: string } {
@@ -69,5 +69,22 @@ describe("answers that are made here", () => {
       assert.match(text, /\r\nserver: me\r\n/);
     }
     assert.doesNotMatch(answer("GET\r\n\r\n", { manager: { serverHeaderTransformation: "PASS_THROUGH" } }), /server/);
+  });
+
+  const direct = (status: number, body: string): HarnessOptions => ({
+    routes: routesOf([routeEntry({ action: { type: "direct-response", status, body } })]),
+  });
+
+  test("have no body where there is none by their status, and no length of it", () => {
+    for (const status of [204, 304]) {
+      const text = answer("GET / HTTP/1.1\r\nhost: a\r\n\r\n", direct(status, "must not be sent"));
+      assert.match(text, new RegExp(`^HTTP/1\\.1 ${status} .*\r\n\r\n$`, "s"));
+      assert.doesNotMatch(text, /content-length|transfer-encoding|must not/);
+    }
+  });
+
+  test("tell HEAD the length of the body that GET would get", () => {
+    const text = answer("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n", direct(200, "hello"));
+    assert.match(text, /^HTTP\/1\.1 200 OK\r\n(?:.*\r\n)*content-length: 5\r\n(?:.*\r\n)*\r\n$/);
   });
 });

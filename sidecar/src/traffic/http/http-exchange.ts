@@ -250,7 +250,11 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   }
 
   protected override matchRoute(): ChainRoute | undefined {
-    const route = this.manager.routeTable(this.runtime)?.match(this.request, this.random);
+    const table = this.manager.routeTable(this.runtime);
+    if (table?.config.internalOnlyHeaders !== undefined && !this.internal) {
+      for (const name of table.config.internalOnlyHeaders) this.request.headers.remove(name);
+    }
+    const route = table?.match(this.request, this.random);
     if (route === undefined) this.manager.stats.noRoute.add();
     return route;
   }

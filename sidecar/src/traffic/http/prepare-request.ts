@@ -110,7 +110,7 @@ function normalize(
       // A gRPC client follows no redirect.
       if (head.headers.get("content-type")?.startsWith("application/grpc") !== true) {
         manager.stats.rqRedirectedNormalized.add();
-        return redirectTo(normalized.target);
+        return redirectTo(head, normalized.target);
       }
       break;
     case "reject":
@@ -153,8 +153,10 @@ function compileMutation(mutation: EarlyHeaderMutation): readonly HeaderMutation
   ]);
 }
 
-function redirectTo(target: string): LocalReply {
-  return { status: 307, details: "path_normalization_failed", headers: new HeaderMap(["location", target]) };
+/** A path that begins with two slashes would be taken for the name of another host. */
+function redirectTo({ scheme, authority }: RequestHead, target: string): LocalReply {
+  const location = /^\/[/\\]/.test(target) ? `${scheme}://${authority}${target}` : target;
+  return { status: 307, details: "path_normalization_failed", headers: new HeaderMap(["location", location]) };
 }
 
 const SLASH = 0x2f;

@@ -4,4 +4,6 @@ export interface RouterConfig {
   readonly suppressEnvoyHeaders: boolean;
   /** The time that a sidecar before us expects to wait counts for the route's timeout. */
   readonly respectExpectedRqTimeout: boolean;
+  /** Headers that steer, whose value must make sense; else the answer is 400. */
+  readonly strictCheckHeaders: readonly string[];
 }

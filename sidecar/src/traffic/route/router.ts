@@ -18,7 +18,7 @@ import { isIdempotent } from "./idempotent.ts";
 import { RequestCopy } from "./request-copy.ts";
 import { RetryState } from "./retry-state.ts";
 import type { RouterConfig } from "./router-config.ts";
-import { takeSteering } from "./steering-headers.ts";
+import { senselessHeader, takeSteering } from "./steering-headers.ts";
 
 /**
  * One exchange from its route to the end of its answer, over as many attempts as it takes.
@@ -253,8 +253,13 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     let { retryPolicy } = route;
     // Only a caller inside may steer by headers, or a filter: the connection manager has taken them from others.
     if (exchange.internal || exchange.chain.places.length > 0) {
-      const { respectExpectedRqTimeout } = this.#config;
+      const { respectExpectedRqTimeout, strictCheckHeaders } = this.#config;
       const { headers } = exchange.request;
+      const senseless = strictCheckHeaders.length === 0 ? undefined : senselessHeader(headers, strictCheckHeaders);
+      if (senseless !== undefined) {
+        this.#refuseHeader(senseless);
+        return;
+      }
       const steering = takeSteering(headers, forward.timeoutMs, retryPolicy, respectExpectedRqTimeout);
       this.#timeoutMs = steering.timeoutMs;
       retryPolicy = steering.retryPolicy;
@@ -279,6 +284,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const exchange = this.#exchange;
     const attempt = ++exchange.upstream.attempts;
     this.#state = "waiting";
+    if (attempt > 1 && !this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout();
     const choice = exchange.askSelectUpstream(attempt);
     if (choice?.cluster !== undefined) {
       this.#cluster = exchange.runtime.clusters.get(choice.cluster);
@@ -579,6 +585,16 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (exchange.response !== undefined) cluster?.stats.countResponse(exchange.response.status);
   }
 
+  /** Envoy `strict_check_headers` */
+  #refuseHeader(name: string): void {
+    this.#exchange.reply({
+      status: 400,
+      body: `invalid header '${name}' with value '${this.#exchange.request.headers.joined(name)}'`,
+      details: `request_headers_failed_strict_check{${name}}`,
+      flags: ResponseFlag.InvalidEnvoyRequestHeaders,
+    });
+  }
+
   #noCluster(status: number): void {
     this.#exchange.manager.stats.noCluster.add();
     this.#exchange.reply({ status, details: "cluster_not_found", flags: ResponseFlag.NoClusterFound });
@@ -590,11 +606,14 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#exchange.reply({ status, body, headers, details: "direct_response" });
   }
 
+  /** How long this attempt may take: the shorter of its own time and what is left of the whole. */
   #tellExpectedTimeout(): void {
-    const timeoutMs = this.#timeoutMs;
+    const exchange = this.#exchange;
     const perTryMs = this.#retry?.perTryTimeoutMs ?? 0;
-    const expectedMs = perTryMs > 0 && (timeoutMs === 0 || perTryMs < timeoutMs) ? perTryMs : timeoutMs;
-    if (expectedMs > 0) this.#exchange.request.headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
+    const spentMs = this.#requestCompleteMs === -1 ? 0 : Math.round(exchange.now() - this.#requestCompleteMs);
+    const leftMs = this.#timeoutMs === 0 ? 0 : Math.max(1, this.#timeoutMs - spentMs);
+    const expectedMs = perTryMs > 0 && (leftMs === 0 || perTryMs < leftMs) ? perTryMs : leftMs;
+    if (expectedMs > 0) exchange.request.headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
   }
 
   // === letting go

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HeaderMap } from "@heddle/http";
 import { defaultManners, type RetryPolicy } from "@heddle/traffic";
-import { Harness, type HarnessOptions, type MemoryConnection, retryPolicy } from "../http/testing-harness.ts";
-import { type Steering, takeSteering } from "./steering-headers.ts";
+import { Harness, type HarnessOptions, type MemoryConnection, retryPolicy, routeTo } from "../http/testing-harness.ts";
+import { type Steering, senselessHeader, takeSteering } from "./steering-headers.ts";
 
 function steer(
   fields: Readonly<Record<string, string>>,
@@ -116,6 +116,55 @@ test("a caller inside has its request tried again, and one outside does not", ()
     }
     assert.match(client.take(), /^HTTP\/1\.1 503 /);
     assert.equal(harness.upstreams.length, attempts);
+    assert.equal(harness.leaks(), "");
+  }
+});
+
+test("headers that are to be checked must make sense, or the answer is 400 with their name", () => {
+  const names = ["x-envoy-retry-on", "x-envoy-max-retries", "x-envoy-retry-grpc-on"];
+  const check = (fields: Readonly<Record<string, string>>): string | undefined =>
+    senselessHeader(HeaderMap.from(fields), names);
+  assert.equal(check({}), undefined);
+  assert.equal(check({ "x-envoy-retry-on": "5xx,reset", "x-envoy-max-retries": "1" }), undefined);
+  assert.equal(check({ "x-envoy-retry-on": "5xx, reset" }), "x-envoy-retry-on", "no blanks");
+  assert.equal(check({ "x-envoy-retry-grpc-on": "5xx" }), "x-envoy-retry-grpc-on");
+  assert.equal(check({ "x-envoy-max-retries": "many" }), "x-envoy-max-retries");
+
+  const router = { suppressEnvoyHeaders: false, strictCheckHeaders: names };
+  const { harness, client } = ask({ ...INSIDE, router }, "10.1.1.1", "x-envoy-max-retries: many\r\n");
+  assert.match(client.take(), /^HTTP\/1\.1 400 (?:.*\r\n)+\r\ninvalid header 'x-envoy-max-retries' with value 'many'$/);
+  assert.equal(harness.logged[0]?.responseCodeDetails, "request_headers_failed_strict_check{x-envoy-max-retries}");
+  assert.equal(harness.leaks(), "");
+});
+
+test("an attempt tells how much of the time is left for it", () => {
+  const routes = routeTo("app", {
+    timeoutMs: 5000,
+    retryPolicy: { ...retryPolicy, baseIntervalMs: 1000, maxIntervalMs: 1000 },
+  });
+  const harness = new Harness({ router: { suppressEnvoyHeaders: false }, routes });
+  harness.random = 2 ** 32 - 1;
+  const client = harness.connect();
+  client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+  harness.run();
+  assert.match(harness.upstream().take(), /\r\nx-envoy-expected-rq-timeout-ms: 5000\r\n/);
+  harness.upstream().send("HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+  harness.advance(1010);
+  const left = /\r\nx-envoy-expected-rq-timeout-ms: (\d+)\r\n/.exec(harness.upstream(1).take())?.[1];
+  assert.ok(Number(left) >= 3980 && Number(left) <= 4020, left);
+  client.destroy();
+  assert.equal(harness.leaks(), "");
+});
+
+test("headers for those inside alone do not reach the upstream from elsewhere", () => {
+  const routes = { ...routeTo("app"), internalOnlyHeaders: ["x-secret"] };
+  for (const [address, passes] of [
+    ["10.1.1.1", true],
+    ["192.0.2.9", false],
+  ] as const) {
+    const { harness, client } = ask({ ...INSIDE, routes }, address, "x-secret: 1\r\n");
+    assert.equal(harness.upstream().take().includes("x-secret"), passes);
+    client.destroy();
     assert.equal(harness.leaks(), "");
   }
 });

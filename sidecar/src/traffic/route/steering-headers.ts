@@ -49,6 +49,27 @@ export function takeSteering(
   };
 }
 
+/** The first of these headers whose value makes no sense (`strict_check_headers`); undefined: they all do. */
+export function senselessHeader(headers: HeaderMap, names: readonly string[]): string | undefined {
+  return names.find((name) => {
+    const value = headers.joined(name);
+    if (value === undefined) return false;
+    if (!name.endsWith("-on")) return numberOf(value) === undefined;
+    const known = name === "x-envoy-retry-grpc-on" ? RETRY_GRPC_ON : RETRY_ON;
+    return !value.split(",").every((item) => known.has(item));
+  });
+}
+
+const RETRY_ON: ReadonlySet<string> = new Set(
+  (
+    "5xx gateway-error connect-failure envoy-ratelimited retriable-4xx refused-stream retriable-status-codes " +
+    "retriable-headers reset reset-before-request http3-post-connect-failure"
+  ).split(" "),
+);
+const RETRY_GRPC_ON: ReadonlySet<string> = new Set(
+  "cancelled deadline-exceeded internal resource-exhausted unavailable".split(" "),
+);
+
 /** Envoy's values where a route has no policy, and the request brings one. */
 const NO_RETRIES: RetryPolicy = {
   retryOn: [],
