@@ -11,6 +11,7 @@ export const SYSTEM_PACKAGES = [
   "nghttp2-client",
   "strace",
   "python3-grpcio",
+  "prometheus",
 ] as const;
 
 /**
