@@ -13,6 +13,7 @@ import {
   type RouteTable,
   type SelectedRoute,
 } from "@heddle/traffic";
+import { logSourceOf } from "@heddle/traffic/testing";
 import { makeResourceTypes, resourceFromJson } from "@heddle/xds";
 import { parse } from "yaml";
 import { vectors } from "./vectors.ts";
@@ -230,15 +231,5 @@ function matchOf(match: HeaderMatch): HeaderMatcherConfig["match"] {
 }
 
 function context(request: RequestHead): HeaderFormatContext {
-  return {
-    request,
-    downstream: {
-      directRemoteAddress: "127.0.0.1",
-      remoteAddress: "127.0.0.1",
-      remotePort: 4711,
-      localAddress: "127.0.0.1",
-      localPort: 80,
-    },
-    startWallMs: 0,
-  };
+  return { logSource: logSourceOf(request) };
 }

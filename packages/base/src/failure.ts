@@ -55,6 +55,8 @@ export interface Failure {
   readonly retry: RetryAdvice;
   /** For a person: one line, no secret, no user data beyond what an access log would carry. */
   readonly detail: string;
+  /** Envoy's name for the detail, where whoever failed knows one ("http1.too_many_headers"). */
+  readonly code?: string;
   readonly cause?: unknown;
 }
 

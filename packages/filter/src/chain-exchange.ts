@@ -522,11 +522,24 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
 
   // === local answers
 
-  #answer(given: LocalReply, throughFilters: boolean): void {
+  /** Makes the head of an answer of ours, and notes it for the log. The body is what goes with it. */
+  protected makeLocalHead(given: LocalReply): { readonly head: ResponseHead; readonly body: string } {
     this.responseFlags |= given.flags ?? 0;
     this.responseCodeDetails = given.details;
     this.localReplyBody = given.body ?? "";
-    const reply = this.rewriteReply(given);
+    const { status, body = "", contentType, headers: added } = this.rewriteReply(given);
+    const headers = added?.clone() ?? new HeaderMap();
+    if (body !== "" && (contentType !== undefined || !headers.has("content-type")))
+      headers.set("content-type", contentType ?? "text/plain");
+    // RFC 9110 §8.6: none on 204; on 304 and for HEAD it would tell of a body that is not sent.
+    if (status !== 204 && status !== 304) headers.set("content-length", String(Buffer.byteLength(body)));
+    const head = new ResponseHead(status, headers);
+    this.response = head;
+    return { head, body };
+  }
+
+  #answer(given: LocalReply, throughFilters: boolean): void {
+    const { head, body: text } = this.makeLocalHead(given);
     this.#requestClosed = true;
     this.#requestFlow?.close();
     this.#cancelTerminal(ANSWERED_LOCALLY);
@@ -535,16 +548,9 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     this.#restartRequest(StopReason.SinkFull | StopReason.HeldByFilter);
     this.#responseStops = 0;
 
-    const body = reply.body === undefined || reply.body === "" ? EMPTY : Buffer.from(reply.body, "utf8");
-    const headers = reply.headers?.clone() ?? new HeaderMap();
-    if (body.length > 0 && (reply.contentType !== undefined || !headers.has("content-type")))
-      headers.set("content-type", reply.contentType ?? "text/plain");
-    // RFC 9110 §8.6: none on 204; on 304 and for HEAD it would tell of a body that is not sent.
-    if (reply.status !== 204 && reply.status !== 304) headers.set("content-length", String(body.length));
-    const head = new ResponseHead(reply.status, headers);
-    this.response = head;
-    const headOnly =
-      body.length === 0 || this.request.method === "HEAD" || reply.status === 204 || reply.status === 304;
+    const body = text === "" ? EMPTY : Buffer.from(text);
+    const { status } = head;
+    const headOnly = body.length === 0 || this.request.method === "HEAD" || status === 204 || status === 304;
 
     // Filters that have seen the request, but have not yet seen the head of an answer that is now replaced.
     const first = this.#responseFlow?.reached ?? (this.#requestFlow?.reached ?? 0) - 1;

@@ -68,6 +68,12 @@ export interface ServerConnectionEvents {
   onIdle(): void;
 }
 
+/** The answer to a message that breaks the protocol. */
+export interface Refusal {
+  readonly head: ResponseHead;
+  readonly body: string;
+}
+
 /** Gets one request, as it arrives. */
 export interface RequestDecoder {
   /**
@@ -82,6 +88,11 @@ export interface RequestDecoder {
   onReset(failure: Failure): void;
   /** What `sendData` refused to queue has been written; go on. */
   onDrain(): void;
+  /**
+   * The codec refuses the message and ends the connection behind its answer; `onReset` follows. What it shall answer: the
+   * body is UTF-8, and the head has its content-length. Left out, or undefined: the status alone.
+   */
+  onRefusal?(failure: Failure): Refusal | undefined;
 }
 
 /** Sends one response. The connection is its owner; it is dead after the end of the response or a reset. */

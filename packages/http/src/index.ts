@@ -1,6 +1,7 @@
 export type {
   ClientConnection,
   ClientConnectionEvents,
+  Refusal,
   RequestDecoder,
   RequestEncoder,
   ResponseDecoder,
@@ -10,8 +11,8 @@ export type {
   Transport,
 } from "./codec.ts";
 export { H1ClientConnection, type H1ClientOptions } from "./h1/client-connection.ts";
-export { H1ServerConnection, type H1ServerOptions } from "./h1/server-connection.ts";
 export type { HeaderNameFormat } from "./h1/header-names.ts";
+export { H1ServerConnection, type H1ServerOptions } from "./h1/server-connection.ts";
 export { standardPhrase } from "./h1/status-phrases.ts";
 export { type HttpVersion, RequestHead, ResponseHead } from "./head.ts";
 export { HeaderMap } from "./header-map.ts";

@@ -27,14 +27,14 @@ export const WITH_ARGUMENT: Readonly<Record<string, ArgumentCommand>> = {
     UPSTREAM_METADATA: metadataOf("UPSTREAM_HOST"),
     METADATA: anyMetadata,
     COMMON_DURATION: commonDuration,
-    ENVIRONMENT: (name, environment) => constant(environment.variable(name)),
+    ENVIRONMENT: (name) => ok((source) => source.environment.variable(name)),
     QUERY_PARAM: (name) => ok((source) => queryParameter(source.requestHeader(":path"), name)),
   }),
   ...allowed({
     START_TIME: time((source) => source.startWallMs, "utc"),
     START_TIME_LOCAL: time((source) => source.startWallMs, "local"),
-    EMIT_TIME: emitTime("utc"),
-    EMIT_TIME_LOCAL: emitTime("local"),
+    EMIT_TIME: time((source) => source.environment.wallNow(), "utc"),
+    EMIT_TIME_LOCAL: time((source) => source.environment.wallNow(), "local"),
     RESPONSE_CODE_DETAILS: oneOf(["ALLOW_WHITESPACES"], (choice) => (source) => {
       const { responseCodeDetails } = source;
       if (responseCodeDetails === "") return undefined;
@@ -51,8 +51,8 @@ export const WITH_ARGUMENT: Readonly<Record<string, ArgumentCommand>> = {
       const query = queryOf(source.requestHeader(":path"));
       return choice === "DECODED" && query !== undefined ? decoded(query) : query;
     }),
-    HOSTNAME: withoutArgument((environment) => constant(environment.hostname)),
-    UNIQUE_ID: withoutArgument((environment) => ok(() => environment.uuid())),
+    HOSTNAME: withoutArgument((source) => source.environment.hostname),
+    UNIQUE_ID: withoutArgument((source) => source.environment.uuid()),
     UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: address((source) => addressOf(source.upstreamLocalAddress)),
     UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: address((source) => addressOf(source.upstreamHost)),
     DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: address((source) => source.downstreamRemoteAddress),
@@ -75,12 +75,8 @@ function allowed(makers: Readonly<Record<string, CommandMaker>>): Record<string,
   return Object.fromEntries(Object.entries(makers).map(([name, make]) => [name, { needsArgument: false, make }]));
 }
 
-function constant(value: string | undefined): Result<LogCommand, string> {
-  return ok(() => value);
-}
-
-function withoutArgument(make: (environment: Parameters<CommandMaker>[1]) => Result<LogCommand, string>): CommandMaker {
-  return (argument, environment) => (argument === "" ? make(environment) : err("takes no argument"));
+function withoutArgument(command: LogCommand): CommandMaker {
+  return (argument) => (argument === "" ? ok(command) : err("takes no argument"));
 }
 
 /** One word of a list, or none (""). */
@@ -120,11 +116,11 @@ const METADATA_TYPES: readonly MetadataOf[] = [
   "VIRTUAL_HOST",
 ];
 
-function anyMetadata(argument: string, environment: Parameters<CommandMaker>[1]): Result<LogCommand, string> {
+function anyMetadata(argument: string): Result<LogCommand, string> {
   const colon = argument.indexOf(":");
   const type = METADATA_TYPES.find((name) => name === argument.slice(0, colon));
   if (type === undefined) return err(`"${argument}" does not begin with one of ${METADATA_TYPES.join(", ")} and ":"`);
-  return metadataOf(type)(argument.slice(colon + 1), environment);
+  return metadataOf(type)(argument.slice(colon + 1));
 }
 
 function time(of: (source: AccessLogSource) => number | undefined, zone: TimeZone): CommandMaker {
@@ -136,10 +132,6 @@ function time(of: (source: AccessLogSource) => number | undefined, zone: TimeZon
       return wallMs === undefined ? undefined : format.value(wallMs);
     });
   };
-}
-
-function emitTime(zone: TimeZone): CommandMaker {
-  return (argument, environment) => time(() => environment.wallNow(), zone)(argument, environment);
 }
 
 const PER_MS: Readonly<Record<string, number>> = { ms: 1, us: 1000, ns: 1_000_000 };

@@ -1,25 +1,21 @@
 import { err, ok, type Result } from "@heddle/base";
 import { WITH_ARGUMENT } from "./access-log-argument-commands.ts";
-import type { FormatEnvironment, LogCommand } from "./access-log-command-type.ts";
+import type { LogCommand } from "./access-log-command-type.ts";
 import { PLAIN, UNFILLED } from "./access-log-plain-commands.ts";
 
 /**
  * The command of that name, from Envoy's list (config/advanced/substitution_formatter). `argument` is undefined without
  * parentheses. The error says what is wrong, without the name.
  */
-export function compileCommand(
-  name: string,
-  argument: string | undefined,
-  environment: FormatEnvironment,
-): Result<LogCommand, string> {
-  if (name === "COALESCE") return coalesce(argument ?? "", environment);
+export function compileCommand(name: string, argument: string | undefined): Result<LogCommand, string> {
+  if (name === "COALESCE") return coalesce(argument ?? "");
   const plain = own(PLAIN, name);
   if (plain !== undefined) return argument === undefined ? ok(plain) : err("takes no argument");
   if (UNFILLED.has(name)) return ok(nothing);
   const made = own(WITH_ARGUMENT, name);
   if (made === undefined) return err(`is no command${nearest(name)}; docs/access-log.md lists them`);
   if (made.needsArgument && !argument) return err("needs an argument in parentheses");
-  return made.make(argument ?? "", environment);
+  return made.make(argument ?? "");
 }
 
 /** Every command that a format may have. */
@@ -46,7 +42,7 @@ export function whyUnfilled(name: string): string | undefined {
 const nothing: LogCommand = () => undefined;
 
 /** `{"operators": ["NAME", {"command": "NAME", "param": "…", "max_length": 10}]}`: the first that is not empty. */
-function coalesce(argument: string, environment: FormatEnvironment): Result<LogCommand, string> {
+function coalesce(argument: string): Result<LogCommand, string> {
   const operators = operatorsOf(argument);
   if (operators === undefined) return err('needs JSON with a list "operators" that is not empty');
   const commands: LogCommand[] = [];
@@ -54,7 +50,7 @@ function coalesce(argument: string, environment: FormatEnvironment): Result<LogC
     const { command: name, param, max_length: most } = typeof operator === "string" ? { command: operator } : operator;
     if (typeof name !== "string" || (param !== undefined && typeof param !== "string"))
       return err('"operators" holds names, or objects with "command", "param" and "max_length"');
-    const command = compileCommand(name, param, environment);
+    const command = compileCommand(name, param);
     if (!command.ok) return err(`${name} ${command.error}`);
     commands.push(typeof most === "number" ? truncated(command.value, most) : command.value);
   }

@@ -31,7 +31,15 @@ const TIMES: { readonly [point: string]: number } = {
   DS_TX_END: 12.4,
 };
 
+const environment = {
+  hostname: "host-1",
+  variable: (name: string) => (name === "ZONE" ? "eu" : undefined),
+  wallNow: () => Date.UTC(2026, 0, 2, 3, 4, 6),
+  uuid: () => "u-u-i-d",
+};
+
 const source: AccessLogSource = {
+  environment,
   logType: "DownstreamEnd",
   startWallMs: Date.UTC(2026, 0, 2, 3, 4, 5, 67),
   durationMs: 12.4,
@@ -85,15 +93,8 @@ const source: AccessLogSource = {
   },
 };
 
-const environment = {
-  hostname: "host-1",
-  variable: (name: string) => (name === "ZONE" ? "eu" : undefined),
-  wallNow: () => Date.UTC(2026, 0, 2, 3, 4, 6),
-  uuid: () => "u-u-i-d",
-};
-
 function compile(format: SubstitutionFormat, use?: "body") {
-  const compiled = compileFormat(format, environment, use);
+  const compiled = compileFormat(format, use);
   assert.ok(compiled.ok, compiled.ok ? "" : compiled.error);
   return compiled.value;
 }
@@ -103,7 +104,7 @@ function text(format: string, omitEmptyValues = false): string {
 }
 
 function problem(format: string): string {
-  const compiled = compileFormat({ type: "text", text: format, omitEmptyValues: false }, environment);
+  const compiled = compileFormat({ type: "text", text: format, omitEmptyValues: false });
   assert.ok(!compiled.ok);
   return compiled.error;
 }
@@ -313,7 +314,7 @@ describe("the JSON format", () => {
 
   test("names the place of a bad format", () => {
     const json = { good: "x", bad: { deep: ["%HOSTNAME%", "%NOPE%"] } };
-    const compiled = compileFormat({ type: "json", json, omitEmptyValues: false }, environment);
+    const compiled = compileFormat({ type: "json", json, omitEmptyValues: false });
     assert.match(compiled.ok ? "" : compiled.error, /^bad: deep: \[1\]: %NOPE% is no command/);
   });
 

@@ -1,6 +1,6 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
 import { compileCommand, truncated, whyUnfilled } from "./access-log-command.ts";
-import type { FormatEnvironment, LogCommand, LogValue } from "./access-log-command-type.ts";
+import type { LogCommand, LogValue } from "./access-log-command-type.ts";
 import type { AccessLogSource } from "./access-log-source.ts";
 import { escapeControls } from "./escape-controls.ts";
 
@@ -32,13 +32,9 @@ export type FormatUse = "log" | "body";
  * missing is null, or left out with `omitEmptyValues`; no response flag is "-", as in Envoy). Objects and lists nest; other
  * values stand as they are.
  */
-export function compileFormat(
-  format: SubstitutionFormat,
-  environment: FormatEnvironment,
-  use: FormatUse = "log",
-): Result<AccessLogFormat, string> {
+export function compileFormat(format: SubstitutionFormat, use: FormatUse = "log"): Result<AccessLogFormat, string> {
   const { omitEmptyValues } = format;
-  const options: Options = { environment, missing: omitEmptyValues ? "" : "-", omitEmptyValues, use };
+  const options: Options = { missing: omitEmptyValues ? "" : "-", omitEmptyValues, use };
   if (format.type === "text") return compileText(format.text, options);
   const value = compileValue(format.json, options);
   if (!value.ok) return value;
@@ -60,10 +56,7 @@ export function unfilledCommands(format: SubstitutionFormat): readonly string[] 
 }
 
 /** The parts of a format string: texts as they stand, and commands. */
-export function parseFormat(
-  format: string,
-  environment: FormatEnvironment,
-): Result<readonly (string | LogCommand)[], string> {
+export function parseFormat(format: string): Result<readonly (string | LogCommand)[], string> {
   const parts: (string | LogCommand)[] = [];
   let at = 0;
   while (at < format.length) {
@@ -81,7 +74,7 @@ export function parseFormat(
     const match = COMMAND.exec(format);
     if (match === null) return err(`at character ${percent}: "%" begins no command; write "%%" for a percent sign`);
     const [whole, name = "", argument, most] = match;
-    const command = compileCommand(name, argument, environment);
+    const command = compileCommand(name, argument);
     if (!command.ok) return err(`%${name}% ${command.error}`);
     parts.push(most === undefined ? command.value : truncated(command.value, Number(most)));
     at = percent + whole.length;
@@ -92,15 +85,14 @@ export function parseFormat(
 const COMMAND = /%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d+))?%/y;
 
 interface Options {
-  readonly environment: FormatEnvironment;
   /** What stands for a missing value in text. */
   readonly missing: string;
   readonly omitEmptyValues: boolean;
   readonly use: FormatUse;
 }
 
-function compileText(format: string, { environment, missing, use }: Options): Result<AccessLogFormat, string> {
-  const parts = parseFormat(format, environment);
+function compileText(format: string, { missing, use }: Options): Result<AccessLogFormat, string> {
+  const parts = parseFormat(format);
   if (!parts.ok) return parts;
   const compiled = parts.value;
   const write = use === "log" ? clean : readable;
@@ -156,7 +148,7 @@ function compileList(items: readonly Json[], options: Options): Result<JsonWrite
 }
 
 function compileString(text: string, options: Options): Result<JsonWriter, string> {
-  const parts = parseFormat(text, options.environment);
+  const parts = parseFormat(text);
   if (!parts.ok) return parts;
   const compiled = parts.value;
   const [only] = compiled;

@@ -6,6 +6,7 @@
  * The same source serves `local_reply_config` and header values, so an exchange may be asked before it has ended.
  */
 export interface AccessLogSource {
+  readonly environment: FormatEnvironment;
   readonly logType: AccessLogType;
   /** Milliseconds since the Unix epoch. */
   readonly startWallMs: number;
@@ -74,6 +75,16 @@ export interface AccessLogSource {
   readonly healthCheck: boolean;
   /** A value by namespace and path; undefined where there is none. */
   metadata(of: MetadataOf, namespace: string, path: readonly string[]): unknown;
+}
+
+/** What formats take from the process rather than from an exchange. */
+export interface FormatEnvironment {
+  readonly hostname: string;
+  /** A variable of the process's environment. */
+  variable(name: string): string | undefined;
+  /** Milliseconds since the Unix epoch. */
+  wallNow(): number;
+  uuid(): string;
 }
 
 /** `envoy.data.accesslog.v3.AccessLogType`: when the line is made. */

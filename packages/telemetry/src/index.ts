@@ -1,9 +1,4 @@
-export {
-  type FormatEnvironment,
-  type LogCommand,
-  type LogValue,
-  NO_ENVIRONMENT,
-} from "./access-log-command-type.ts";
+export type { LogCommand, LogValue } from "./access-log-command-type.ts";
 export {
   type AccessLogFormat,
   compileFormat,
@@ -13,7 +8,14 @@ export {
   type SubstitutionFormat,
   unfilledCommands,
 } from "./access-log-format.ts";
-export type { AccessLogSource, AccessLogType, MetadataOf, TimePoint, WireBytes } from "./access-log-source.ts";
+export type {
+  AccessLogSource,
+  AccessLogType,
+  FormatEnvironment,
+  MetadataOf,
+  TimePoint,
+  WireBytes,
+} from "./access-log-source.ts";
 export { type AccessLogStats, accessLogStats } from "./access-log-stats.ts";
 export {
   AccessLogWriter,

@@ -87,7 +87,6 @@ export { RetryDecision } from "./retry/retry-decision.ts";
 export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
 export {
   compileHeaderFormat,
-  type HeaderCommand,
   type HeaderFormat,
   type HeaderFormatContext,
 } from "./route/header-format.ts";
@@ -116,8 +115,8 @@ export type {
   RouteConfiguration,
   RouteEntry,
   RouteMatch,
-  VirtualClusterConfig,
   RouteUpgrade,
+  VirtualClusterConfig,
   VirtualHost,
   WeightedCluster,
 } from "./route/route-config.ts";

@@ -2,3 +2,4 @@
 export { makeEndpoints, pickedEndpoint, pickerContract, seededRandom } from "./balance/picker-contract.ts";
 export { endpointConfig, endpointsConfig, locality } from "./endpoint/endpoint-fixtures.ts";
 export { forward, get, route, routeConfiguration, virtualHost } from "./route/route-fixtures.ts";
+export { logSourceOf } from "./testing-log-source.ts";

@@ -1,11 +1,12 @@
 import { FieldKind, type FieldName, fieldName, knownField } from "./field-names.ts";
+import type { SectionMemo } from "./known-section.ts";
 import { ParseError } from "./parse-error.ts";
 import { isBlank, isToken, trimBlanks } from "./tokens.ts";
 
 const NO_COLON = new ParseError(400, "a header line has no colon");
-const BAD_NAME = new ParseError(400, "a header name is not a token");
+const BAD_NAME = new ParseError(400, "a header name is not a token", "http1.invalid_characters");
 const OBS_FOLD = new ParseError(400, "a header line is folded");
-const TOO_MANY = new ParseError(431, "too many header fields");
+const TOO_MANY = new ParseError(431, "too many header fields", "http1.too_many_headers");
 const BAD_LENGTH = new ParseError(400, "content-length is not a number of bytes");
 const REPEATED_LENGTH = new ParseError(400, "content-length is repeated");
 const REPEATED_HOST = new ParseError(400, "host is repeated");
@@ -22,6 +23,8 @@ const UPGRADE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:\/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)
  * head, so the values hold until the next head is read.
  */
 export class MessageFields {
+  /** Lines. */
+  count = 0;
   /** The one Host field; undefined if there is none. */
   host: string | undefined = undefined;
   /** Bytes; -1 without a field. */
@@ -48,14 +51,18 @@ export class MessageFields {
   readonly names: FieldName[] = [];
   /** How the names of the last head were written, by lower case; undefined where nobody wants to know. */
   spelling: Map<string, string> | undefined = undefined;
+  /** Undefined for trailers, which hardly ever come again as they were. */
+  readonly memo: SectionMemo | undefined;
   readonly #keepsSpelling: boolean;
 
-  constructor(keepsSpelling = false) {
+  constructor(memo: SectionMemo | undefined = undefined, keepsSpelling = false) {
+    this.memo = memo;
     this.#keepsSpelling = keepsSpelling;
   }
 
   reset(): void {
     if (this.#keepsSpelling) this.spelling = new Map(); // the one before belongs to its head
+    this.count = 0;
     this.host = undefined;
     this.contentLength = -1;
     this.transferEncoding = undefined;
@@ -111,6 +118,7 @@ export function parseFields(
     }
     at = lineEnd + 2;
   }
+  message.count = count;
   if (message.nominated !== undefined) removeFields(fields, message.nominated);
   return undefined;
 }

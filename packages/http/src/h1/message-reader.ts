@@ -4,13 +4,18 @@ import type { HeaderMap } from "../header-map.ts";
 import type { HttpLimits } from "../limits.ts";
 import { ChunkFraming, MORE_FRAMING } from "./chunk-framing.ts";
 import { MessageFields } from "./fields.ts";
-import { BAD_BYTE, HeadScanner, MORE } from "./head-scanner.ts";
+import { BAD_BYTE, endOfLine, HeadScanner, MORE } from "./head-scanner.ts";
+import type { KnownSection } from "./known-section.ts";
 import { ParseError } from "./parse-error.ts";
 import { parseTrailers } from "./parse-head.ts";
 
-const BAD_HEAD_BYTE = new ParseError(400, "a control character, a bare CR or a bare LF in a head");
-const HEAD_TOO_LARGE = new ParseError(431, "the head is too large");
-const TRAILERS_TOO_LARGE = new ParseError(431, "the trailer section is too large");
+const BAD_HEAD_BYTE = new ParseError(
+  400,
+  "a control character, a bare CR or a bare LF in a head",
+  "http1.invalid_characters",
+);
+const HEAD_TOO_LARGE = new ParseError(431, "the head is too large", "http1.headers_too_large");
+const TRAILERS_TOO_LARGE = new ParseError(431, "the trailer section is too large", "http1.headers_too_large");
 
 /** Lengths of a body that are not a number of bytes. */
 export const BodyLength = {
@@ -56,6 +61,8 @@ const LAST_CHUNK = Buffer.from("\r\n0\r\n\r\n", "latin1");
 export abstract class MessageReader {
   protected readonly transport: Transport;
   protected readonly limits: HttpLimits;
+  /** Of the head that is read or was read last. */
+  protected readonly fields: MessageFields;
   readonly #skipsEmptyLines: boolean;
   readonly #scanner = new HeadScanner();
   readonly #chunks: ChunkFraming;
@@ -80,9 +87,10 @@ export abstract class MessageReader {
   #unread = 0;
   #ended = false;
 
-  constructor(transport: Transport, limits: HttpLimits, skipsEmptyLines: boolean) {
+  constructor(transport: Transport, limits: HttpLimits, fields: MessageFields, skipsEmptyLines: boolean) {
     this.transport = transport;
     this.limits = limits;
+    this.fields = fields;
     this.#skipsEmptyLines = skipsEmptyLines;
     this.#chunks = new ChunkFraming(limits);
   }
@@ -91,8 +99,11 @@ export abstract class MessageReader {
 
   /** The first byte of a head is there. */
   protected abstract headBegun(): void;
-  /** Parses a head. The length of its body in bytes, a `BodyLength`, or why it is refused. */
-  protected abstract headComplete(text: string): number | ParseError;
+  /**
+   * Parses a head, or its first line alone where the section behind it is known. The length of its body in bytes, a
+   * `BodyLength`, or why it is refused.
+   */
+  protected abstract headComplete(text: string, section: KnownSection | undefined): number | ParseError;
   /** Gives the parsed head on. */
   protected abstract headRead(last: boolean): void;
   protected abstract dataRead(chunk: Uint8Array, last: boolean): void;
@@ -267,16 +278,34 @@ export abstract class MessageReader {
   }
 
   #readHead(bytes: Buffer, at: number): number {
-    const text = this.#scanSection(bytes, at, this.limits.maxHeadBytes, HEAD_TOO_LARGE);
+    const section = this.#findSection(bytes, at);
+    const text =
+      section === undefined
+        ? this.#scanSection(bytes, at, this.limits.maxHeadBytes, HEAD_TOO_LARGE)
+        : bytes.toString("latin1", at, this.#sectionEnd - section.bytes.length);
     if (text === undefined) return bytes.length;
     const end = this.#sectionEnd;
-    const length = this.headComplete(text);
+    const length = this.headComplete(text, section);
     if (length instanceof ParseError) return this.#fail(length, bytes);
     this.#begun = false;
     this.#startBody(length);
     this.#unread = bytes.length - end;
     this.headRead(length === 0);
     return end;
+  }
+
+  /** The section behind the head's first line, if it is known and all there; `#sectionEnd` tells where it ends. */
+  #findSection(bytes: Buffer, at: number): KnownSection | undefined {
+    const { memo } = this.fields;
+    if (memo === undefined || this.#partialLength > 0 || !memo.looks()) return undefined;
+    const lineEnd = endOfLine(bytes, at);
+    if (lineEnd === -1) return undefined; // the scanner finds out why
+    const section = memo.find(bytes, lineEnd, this.limits.maxHeaderCount);
+    if (section === undefined) return undefined;
+    const end = lineEnd + section.bytes.length;
+    if (end - at > this.limits.maxHeadBytes) return undefined;
+    this.#sectionEnd = end;
+    return section;
   }
 
   #startBody(length: number): void {

@@ -13,10 +13,12 @@ export class ParseError {
   readonly downstream: Failure;
   readonly upstream: Failure;
 
-  constructor(status: RefusalStatus, detail: string) {
+  /** `code`: Envoy's name for it (http/conn_man/response_code_details), where "http1.codec_error" is not all that it says. */
+  constructor(status: RefusalStatus, detail: string, code?: string) {
     this.status = status;
     this.detail = detail;
-    this.downstream = failure(KINDS[status], "downstream", detail);
+    const downstream = failure(KINDS[status], "downstream", detail);
+    this.downstream = code === undefined ? downstream : { ...downstream, code };
     this.upstream = failure("upstream-protocol-error", "upstream", detail);
   }
 }

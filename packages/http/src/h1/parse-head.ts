@@ -2,6 +2,7 @@ import { RequestHead, ResponseHead } from "../head.ts";
 import { HeaderMap } from "../header-map.ts";
 import { type MessageFields, parseFields, removeForbiddenTrailers } from "./fields.ts";
 import { isAuthority } from "./host.ts";
+import type { KnownSection } from "./known-section.ts";
 import { isKnownMethod } from "./methods.ts";
 import { ParseError } from "./parse-error.ts";
 import { BAD_TARGET, isTargetText, parseSpecialTarget } from "./request-target.ts";
@@ -11,14 +12,26 @@ const BAD_REQUEST_LINE = new ParseError(400, "the request line is not method, ta
 const BAD_METHOD = new ParseError(400, "the method is not a token");
 const UNKNOWN_METHOD = new ParseError(501, "the method is not known");
 const BAD_VERSION = new ParseError(505, "the version is neither HTTP/1.1 nor HTTP/1.0");
-const NO_HOST = new ParseError(400, "an HTTP/1.1 request has no host");
+const NO_HOST = new ParseError(400, "an HTTP/1.1 request has no host", "missing_host_header");
 const BAD_HOST = new ParseError(400, "host is malformed");
-const BAD_CONNECTION = new ParseError(400, "connection names fields that it may not, or too many");
-const CODING_AND_LENGTH = new ParseError(400, "transfer-encoding stands beside content-length");
-const CODING_IN_1_0 = new ParseError(400, "transfer-encoding in HTTP/1.0");
-const CODING_UNCLEAR = new ParseError(400, "transfer-encoding does not end in one chunked");
-const CODING_UNKNOWN = new ParseError(501, "a transfer coding other than chunked");
-const TUNNEL_WITH_BODY = new ParseError(400, "a request for a tunnel has a body");
+const BAD_CONNECTION = new ParseError(
+  400,
+  "connection names fields that it may not, or too many",
+  "http1.connection_header_rejected",
+);
+const CODING_AND_LENGTH = new ParseError(
+  400,
+  "transfer-encoding stands beside content-length",
+  "http1.content_length_and_chunked_not_allowed",
+);
+const CODING_IN_1_0 = new ParseError(400, "transfer-encoding in HTTP/1.0", "http1.invalid_transfer_encoding");
+const CODING_UNCLEAR = new ParseError(
+  400,
+  "transfer-encoding does not end in one chunked",
+  "http1.invalid_transfer_encoding",
+);
+const CODING_UNKNOWN = new ParseError(501, "a transfer coding other than chunked", "http1.invalid_transfer_encoding");
+const TUNNEL_WITH_BODY = new ParseError(400, "a request for a tunnel has a body", "http1.body_disallowed");
 const BAD_STATUS_LINE = new ParseError(400, "the status line is not version, status and reason");
 
 /** Body that is not of a known length. */
@@ -32,7 +45,8 @@ export interface RequestHeadOptions {
 }
 
 /**
- * Reads a request head that the `HeadScanner` has passed, with its empty line.
+ * Reads a request head that the `HeadScanner` has passed, with its empty line; or the first line of one, where what is
+ * behind it is a known section.
  *
  * The scheme is that of the connection, or the one that an absolute target names; whether that may differ is for the
  * caller to say.
@@ -41,6 +55,7 @@ export function parseRequestHead(
   text: string,
   options: RequestHeadOptions,
   message: MessageFields,
+  section?: KnownSection,
 ): RequestHead | ParseError {
   message.reset();
   const lineEnd = text.indexOf("\r\n");
@@ -58,9 +73,11 @@ export function parseRequestHead(
   const target = text.substring(methodEnd + 1, targetEnd);
   if (!isTargetText(target)) return BAD_TARGET;
 
-  const fields: string[] = [];
-  const error = parseFields(text, lineEnd + 2, options.maxHeaderCount, fields, message) ?? checkRequest(minor, message);
+  const fields = readSection(text, lineEnd + 2, options.maxHeaderCount, message, section);
+  if (fields instanceof ParseError) return fields;
+  const error = checkRequest(minor, message, section !== undefined);
   if (error !== undefined) return error;
+  if (section === undefined) message.memo?.missed(text, lineEnd + 2, fields, message); // only of what was found good
 
   let authority = message.host ?? "";
   let path = target;
@@ -94,10 +111,24 @@ function badLine(text: string, lineEnd: number): ParseError {
   return /^[^ ]+ [^ ]+ HTTP\/\d\.\d$/.test(text.substring(0, lineEnd)) ? BAD_VERSION : BAD_REQUEST_LINE;
 }
 
-function checkRequest(minor: number, message: MessageFields): ParseError | undefined {
+/** The fields that go on. */
+function readSection(
+  text: string,
+  at: number,
+  maxCount: number,
+  message: MessageFields,
+  known: KnownSection | undefined,
+): string[] | ParseError {
+  if (known !== undefined) return known.restore(message);
+  const fields: string[] = [];
+  return parseFields(text, at, maxCount, fields, message) ?? fields;
+}
+
+/** A host of a known section was looked at when that was read first. */
+function checkRequest(minor: number, message: MessageFields, known: boolean): ParseError | undefined {
   if (message.host === undefined) {
     if (minor === 1) return NO_HOST;
-  } else if (!isAuthority(message.host)) return BAD_HOST;
+  } else if (!known && !isAuthority(message.host)) return BAD_HOST;
   if (message.connectionAbused) return BAD_CONNECTION;
   return message.transferEncoding === undefined ? undefined : checkCoding(minor, message);
 }
@@ -113,11 +144,12 @@ function checkCoding(minor: number, message: MessageFields): ParseError | undefi
   return unclear ? CODING_UNCLEAR : CODING_UNKNOWN;
 }
 
-/** Reads a response head that the `HeadScanner` has passed, with its empty line. */
+/** Reads a response head that the `HeadScanner` has passed, with its empty line; or its first line, as above. */
 export function parseResponseHead(
   text: string,
   maxHeaderCount: number,
   message: MessageFields,
+  section?: KnownSection,
 ): ResponseHead | ParseError {
   message.reset();
   const lineEnd = text.indexOf("\r\n");
@@ -126,9 +158,9 @@ export function parseResponseHead(
   const status = threeDigits(text, 9);
   // The space behind the status is required (RFC 9112 §4), but servers without a reason leave it out.
   if (status < 100 || status > 599 || (lineEnd !== 12 && text.charCodeAt(12) !== 0x20)) return BAD_STATUS_LINE;
-  const fields: string[] = [];
-  const error = parseFields(text, lineEnd + 2, maxHeaderCount, fields, message);
-  if (error !== undefined) return error;
+  const fields = readSection(text, lineEnd + 2, maxHeaderCount, message, section);
+  if (fields instanceof ParseError) return fields;
+  if (section === undefined) message.memo?.missed(text, lineEnd + 2, fields, message);
   if (message.host !== undefined) fields.push("host", message.host); // means nothing in a response, so it passes
   if (message.transferEncoding !== undefined) {
     const coding = checkCoding(minor, message);

@@ -9,10 +9,10 @@ export interface RequestTarget {
   readonly scheme?: "http" | "https";
 }
 
-const BAD_TARGET = new ParseError(400, "the request target has a character that no URI has");
-const BAD_FORM = new ParseError(400, "the request target has none of the four forms");
-const BAD_CONNECT = new ParseError(400, "the target of CONNECT is not host and port");
-const BAD_AUTHORITY = new ParseError(400, "the authority of the request target is malformed");
+const BAD_TARGET = new ParseError(400, "the request target has a character that no URI has", "http1.invalid_url");
+const BAD_FORM = new ParseError(400, "the request target has none of the four forms", "http1.invalid_url");
+const BAD_CONNECT = new ParseError(400, "the target of CONNECT is not host and port", "http1.invalid_url");
+const BAD_AUTHORITY = new ParseError(400, "the authority of the request target is malformed", "http1.invalid_url");
 
 const ABSOLUTE = /^http(s?):\/\/([^/?]*)(.*)$/i;
 

@@ -1,5 +1,13 @@
+import { Buffer } from "node:buffer";
 import { type Failure, failure } from "@heddle/base";
-import type { RequestDecoder, ResponseEncoder, ServerConnection, ServerConnectionEvents, Transport } from "../codec.ts";
+import type {
+  Refusal,
+  RequestDecoder,
+  ResponseEncoder,
+  ServerConnection,
+  ServerConnectionEvents,
+  Transport,
+} from "../codec.ts";
 import type { RequestHead, ResponseHead } from "../head.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { defaultHttpLimits, type HttpLimits } from "../limits.ts";
@@ -13,6 +21,7 @@ import {
   properCase,
   rename,
 } from "./header-names.ts";
+import { type KnownSection, type LatestSection, SectionMemo } from "./known-section.ts";
 import { BodyLength, MessageReader } from "./message-reader.ts";
 import { Framing, OutgoingBody } from "./outgoing-body.ts";
 import { ParseError, type RefusalStatus } from "./parse-error.ts";
@@ -34,6 +43,9 @@ export interface H1ServerOptions {
   /** Field lines for the answer to a request that cannot be read, each with its CRLF. */
   readonly refusalFields?: () => string;
 }
+
+/** Of all clients of this thread. */
+const latestRequest: LatestSection = { section: undefined };
 
 /** How far the response of the open exchange is. */
 const Response = { None: 0, Head: 1, Body: 2, Done: 3 } as const;
@@ -63,7 +75,6 @@ const CUT_SHORT = failure("downstream-reset", "downstream", "the client closed b
 export class H1ServerConnection extends MessageReader implements ServerConnection, ResponseEncoder {
   readonly #events: ServerConnectionEvents;
   readonly #headOptions: RequestHeadOptions;
-  readonly #fields: MessageFields;
   readonly #body: OutgoingBody;
   readonly #headerNames: HeaderNameFormat | undefined;
   readonly #naming: HeaderNaming | undefined;
@@ -88,7 +99,8 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   #awaitsRoom = false;
 
   constructor(transport: Transport, events: ServerConnectionEvents, options: H1ServerOptions = {}) {
-    super(transport, options.limits ?? defaultHttpLimits, true);
+    const fields = new MessageFields(new SectionMemo(latestRequest), keepsSpelling(options.headerNames));
+    super(transport, options.limits ?? defaultHttpLimits, fields, true);
     this.#events = events;
     this.#headOptions = {
       scheme: options.scheme ?? "http",
@@ -99,7 +111,6 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#body = new OutgoingBody(transport);
     this.#headerNames = options.headerNames;
     this.#naming = options.headerNames === "proper-case" ? properCase : undefined;
-    this.#fields = new MessageFields(keepsSpelling(options.headerNames));
     this.#refusalFields = options.refusalFields;
   }
 
@@ -147,10 +158,10 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     if (this.#ended) this.#decoder = undefined;
   }
 
-  protected override headComplete(text: string): number | ParseError {
-    const head = parseRequestHead(text, this.#headOptions, this.#fields);
+  protected override headComplete(text: string, section: KnownSection | undefined): number | ParseError {
+    const head = parseRequestHead(text, this.#headOptions, this.fields, section);
     if (head instanceof ParseError) return head;
-    const fields = this.#fields;
+    const { fields } = this;
     if (fields.spelling !== undefined) head.headers.naming = namingOf(fields.spelling, this.#headerNames!); // it keeps them
     this.#head = head;
     // HTTP/1.0 keeps a connection only when asked to (RFC 9112 §9.3).
@@ -196,8 +207,9 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const hadHead = this.#head !== undefined;
     const answerable = this.#response === Response.Head;
     const unfinished = this.#response === Response.Body;
+    const isHead = this.#head?.method === "HEAD";
     const decoder = this.#abandon();
-    if (answerable) this.#refuse(error.status);
+    if (answerable) this.#refuse(error.status, decoder?.onRefusal?.(error.downstream), isHead);
     if (unfinished) this.#cut();
     else this.transport.end();
     decoder?.onReset(error.downstream);
@@ -329,9 +341,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#requestDone = false;
     this.#response = Response.Body;
     this.#body.begin(Framing.Tunnel);
-    this.transport.writeLatin1(
-      serializeResponseHead(head.status, head.reason, head.headers, false, tail, this.#naming),
-    );
+    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, tail, this.#naming));
     if (endStream) {
       this.#body.write(NO_DATA, true);
       this.#endResponse();
@@ -350,7 +360,16 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     );
   }
 
-  #refuse(status: RefusalStatus): void {
+  #refuse(status: RefusalStatus, refusal?: Refusal, isHead = false): void {
+    if (refusal !== undefined) {
+      const { head, body } = refusal;
+      const tail = "connection: close\r\n";
+      this.transport.writeLatin1(
+        serializeResponseHead(head.status, head.reason, head.headers, true, tail, this.#naming),
+      );
+      if (!isHead && body !== "") this.transport.writeBytes(Buffer.from(body)); // RFC 9110 §9.3.2: HEAD gets no body
+      return;
+    }
     const fields = `${this.#refusalFields?.() ?? ""}content-length: 0\r\nconnection: close\r\n`;
     const head = `HTTP/1.1 ${status} ${standardPhrase(status)}\r\n${fields}\r\n`;
     this.transport.writeLatin1(this.#naming === undefined ? head : rename(head, this.#naming));
@@ -430,7 +449,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#handle?.release();
     this.#handle = undefined;
     this.#decoder = undefined;
-    this.#fields.reset(); // its values are parts of the head's text and would keep it
+    this.fields.reset(); // its values are parts of the head's text and would keep it
     return decoder;
   }
 

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { HeaderMap, type RequestHead } from "@heddle/http";
+import { logSourceOf } from "../testing-log-source.ts";
 import type { HeaderFormatContext } from "./header-format.ts";
 import { compileHeaderFormat } from "./header-format.ts";
 import type { ForwardAction, HeaderValueOption, RedirectAction, RouteAction, RouteMatch } from "./route-config.ts";
@@ -10,15 +12,16 @@ import type { SelectedRoute } from "./selected-route.ts";
 
 function context(request: RequestHead): HeaderFormatContext {
   return {
-    request,
-    downstream: {
-      directRemoteAddress: "10.0.0.9",
-      remoteAddress: "192.0.2.7",
-      remotePort: 4711,
-      localAddress: "::1",
-      localPort: 8080,
-    },
-    startWallMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+    logSource: logSourceOf(request, {
+      downstreamDirectRemoteAddress: "10.0.0.9",
+      downstreamRemoteAddress: "192.0.2.7",
+      downstreamRemotePort: 4711,
+      downstreamLocalAddress: "::1",
+      downstreamLocalPort: 8080,
+      startWallMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+      responseCodeDetails: "route_not_found",
+      metadata: (_of, _namespace, [key]) => (key === "list" ? ["grüß"] : "Ω"),
+    }),
   };
 }
 
@@ -53,12 +56,18 @@ describe("header format", () => {
     assert.equal(format("é"), "\xc3\xa9", "bytes, as heads carry them");
   });
 
+  it("has every command of access logs, and nothing for what is missing", () => {
+    assert.equal(format("%RESPONSE_CODE_DETAILS% %UPSTREAM_HOST%|%RESPONSE_FLAGS%"), "route_not_found |-");
+    assert.equal(format("%DYNAMIC_METADATA(a:text)%"), Buffer.from("Ω").toString("latin1"));
+    assert.equal(format("%DYNAMIC_METADATA(a:list)%"), Buffer.from('["grüß"]').toString("latin1"));
+  });
+
   it("refuses what it does not know, and names it", () => {
     for (const [text, pattern] of [
-      ["%NOPE%", /%NOPE% is not known here; known are .*%?REQ/],
-      ["50%", /a % at 2/],
+      ["%NOPE%", /^"%NOPE%": %NOPE% is no command/],
+      ["50%", /at character 2/],
       ["%REQ%", /%REQ% needs an argument/],
-      ["%PROTOCOL(x)%", /wrong argument/],
+      ["%PROTOCOL(x)%", /takes no argument/],
     ] as const) {
       const result = compileHeaderFormat(text);
       assert.ok(!result.ok);

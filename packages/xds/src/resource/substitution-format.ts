@@ -1,5 +1,5 @@
 import type { Json } from "@heddle/base";
-import { compileFormat, NO_ENVIRONMENT, type SubstitutionFormat, unfilledCommands } from "@heddle/telemetry";
+import { compileFormat, type SubstitutionFormat, unfilledCommands } from "@heddle/telemetry";
 import { type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { openAny } from "./typed-config.ts";
@@ -29,7 +29,7 @@ export function decodeSubstitutionFormat(fields: Fields): SubstitutionFormat | u
 
 /** Refuses a format that cannot be compiled, and tells of commands that are always empty. */
 export function checkFormat(format: SubstitutionFormat, fields: Fields, field: string): SubstitutionFormat {
-  const compiled = compileFormat(format, NO_ENVIRONMENT);
+  const compiled = compileFormat(format);
   if (!compiled.ok) fields.fail(field, compiled.error);
   for (const note of unfilledCommands(format)) fields.report(field, note);
   return format;

@@ -1,5 +1,4 @@
 import type { FilterChain, HttpFilterRegistry } from "@heddle/filter";
-import type { FormatEnvironment } from "@heddle/telemetry";
 import {
   type AccessLogConfig,
   compileRouteConfiguration,
@@ -22,8 +21,6 @@ export interface BuildEnv extends HttpEnv, TcpEnv {
   readonly filters: HttpFilterRegistry;
   /** Left out where nobody takes spans. */
   readonly tracing?: TracingEnv;
-  /** What formats of logs and local replies take from the process. */
-  readonly format: FormatEnvironment;
   makeAccessLogger(configs: readonly AccessLogConfig[]): AccessLogger;
 }
 
@@ -56,7 +53,7 @@ export function buildHttpConnectionManager(
     upgradeChains,
     inlineRoutes,
     accessLogger: env.makeAccessLogger(config.accessLog),
-    localReplies: config.localReply && new LocalReplies(config.localReply, env),
+    localReplies: config.localReply && new LocalReplies(config.localReply, env.random),
     tracer: makeTracer(config, listener, env),
     drain: new DrainDecision(env.clock, env.random, env.drain, env.serving, listener),
     env,

@@ -1,91 +1,148 @@
 import type { Failure, FailureKind } from "@heddle/base";
 import { type LocalReply, ResponseFlag } from "@heddle/filter";
 import { HeaderMap } from "@heddle/http";
+import { transportFailureReason } from "@heddle/net";
+
+/** What an answer depends on besides the failure. */
+export interface FailedExchange {
+  /** The client has sent its request whole. */
+  readonly requestComplete: boolean;
+  /** It was not the first attempt that failed. */
+  readonly retried: boolean;
+  /** Answers may have headers of Envoy's (the router's `suppress_envoy_headers`). */
+  readonly envoyHeaders: boolean;
+}
 
 /**
  * The one place where a failure becomes an answer: status, response flag, details and body, as Envoy gives them
- * (config/observability/access_log/usage `%RESPONSE_FLAGS%`; http/conn_man/response_code_details).
+ * (config/advanced/substitution_formatter `%RESPONSE_FLAGS%`; http/conn_man/response_code_details; the router filter).
  */
-export function answerFailure(failure: Failure, requestComplete: boolean): LocalReply {
-  const reply = ANSWERS[failure.kind];
-  // Who let time pass: the client that had not finished (408), or what is behind us (504).
-  const isDuration = failure.kind === "max-duration" || failure.kind === "upstream-max-duration";
-  return isDuration && requestComplete ? { ...reply, status: 504 } : reply;
+export function answerFailure(failure: Failure, exchange: FailedExchange): LocalReply {
+  const row = ANSWERS[failure.kind];
+  switch (row.type) {
+    case "answer":
+      return row.reply;
+    case "codec":
+      return failure.code === undefined ? row.reply : { ...row.reply, details: failure.code };
+    case "late":
+      return exchange.requestComplete ? { ...row.reply, status: 504 } : row.reply;
+    case "reset":
+      return answerReset(row, failure, exchange);
+    default:
+      throw new Error(`unknown answer ${JSON.stringify(row satisfies never)}`);
+  }
 }
 
-const RESET = "upstream connect error or disconnect/reset before headers. reset reason:";
+/** Envoy's words for a request to an upstream that came to nothing (router.cc, `onUpstreamReset`). */
+function answerReset(
+  { status, reason, flags, overloaded }: Reset,
+  failure: Failure,
+  exchange: FailedExchange,
+): LocalReply {
+  const transport = transportFailureReason(failure);
+  const again = exchange.retried ? "retried and the latest " : "";
+  const because = transport === "" ? "" : `, transport failure reason: ${transport}`;
+  const details = `${reason}${transport === "" ? "" : `|${transport}`}`.replaceAll(" ", "_");
+  const reply: LocalReply = {
+    status,
+    flags,
+    details: `upstream_reset_before_response_started{${details}}`,
+    body: `upstream connect error or disconnect/reset before headers. ${again}reset reason: ${reason}${because}`,
+  };
+  // Tells clients that know of it not to retry at once.
+  return overloaded && exchange.envoyHeaders
+    ? { ...reply, headers: new HeaderMap(["x-envoy-overloaded", "true"]) }
+    : reply;
+}
 
-const ANSWERS: Readonly<Record<FailureKind, LocalReply>> = {
+type Row =
+  | { readonly type: "answer"; readonly reply: LocalReply }
+  /** The codec knows better what it was, and says so in the failure's code. */
+  | { readonly type: "codec"; readonly reply: LocalReply }
+  /** 408 where the client had not finished, 504 where what is behind us let time pass. */
+  | { readonly type: "late"; readonly reply: LocalReply }
+  | Reset;
+
+interface Reset {
+  readonly type: "reset";
+  readonly status: number;
+  /** Envoy's `resetReasonToString`. */
+  readonly reason: string;
+  readonly flags: number;
+  readonly overloaded: boolean;
+}
+
+const {
+  DownstreamConnectionTermination,
+  DownstreamProtocolError,
+  NoClusterFound,
+  NoHealthyUpstream,
+  NoRouteFound,
+  OverloadManager,
+  StreamIdleTimeout,
+  UpstreamConnectionFailure,
+  UpstreamConnectionTermination,
+  UpstreamMaxStreamDurationReached,
+  UpstreamOverflow,
+  UpstreamProtocolError,
+  UpstreamRemoteReset,
+  UpstreamRequestTimeout,
+} = ResponseFlag;
+
+const ANSWERS: Readonly<Record<FailureKind, Row>> = {
   // downstream
-  "bad-request": answer(400, "http1.codec_error", "Bad Request", ResponseFlag.DownstreamProtocolError),
-  "head-too-large": answer(431, "request_headers_too_large", "", ResponseFlag.DownstreamProtocolError),
+  "bad-request": codec(400, "http1.codec_error", "Bad Request"),
+  "head-too-large": codec(431, "http1.headers_too_large", "Request Header Fields Too Large"),
+  "not-implemented": codec(501, "http1.codec_error", "Not Implemented"),
+  "http-version-unsupported": codec(505, "http1.codec_error", "HTTP Version Not Supported"),
   "body-too-large": answer(413, "request_payload_too_large", "Payload Too Large"),
   // Nobody reads this answer; the access log shows what Envoy's would.
-  "downstream-reset": answer(0, "downstream_remote_disconnect", "", ResponseFlag.DownstreamConnectionTermination),
-  "downstream-idle-timeout": answer(408, "stream_idle_timeout", "stream timeout", ResponseFlag.StreamIdleTimeout),
+  "downstream-reset": answer(0, "downstream_remote_disconnect", "", DownstreamConnectionTermination),
+  "downstream-idle-timeout": answer(408, "stream_idle_timeout", "stream timeout", StreamIdleTimeout),
   "request-headers-timeout": answer(408, "request_header_timeout", "request header timeout"),
   "request-timeout": answer(408, "request_overall_timeout", "request timeout"),
-  "not-implemented": answer(501, "http1.codec_error", "Not Implemented", ResponseFlag.DownstreamProtocolError),
-  "http-version-unsupported": answer(505, "http1.codec_error", "", ResponseFlag.DownstreamProtocolError),
   // routing
-  "no-listener-chain": answer(404, "filter_chain_not_found", "", ResponseFlag.NoRouteFound),
-  "no-route": answer(404, "route_not_found", "", ResponseFlag.NoRouteFound),
-  "no-cluster": answer(503, "cluster_not_found", "", ResponseFlag.NoClusterFound),
-  "no-healthy-upstream": answer(503, "no_healthy_upstream", "no healthy upstream", ResponseFlag.NoHealthyUpstream),
-  overflow: overloaded(answer(503, before("overflow"), `${RESET} overflow`, ResponseFlag.UpstreamOverflow)),
+  "no-listener-chain": answer(404, "filter_chain_not_found", "", NoRouteFound),
+  "no-route": answer(404, "route_not_found", "", NoRouteFound),
+  "no-cluster": answer(503, "cluster_not_found", "", NoClusterFound),
+  "no-healthy-upstream": answer(503, "no_healthy_upstream", "no healthy upstream", NoHealthyUpstream),
+  overflow: reset(503, "overflow", UpstreamOverflow, true),
   "upgrade-refused": answer(403, "upgrade_failed"),
   // upstream
-  "connect-refused": connectFailure("remote connection failure"),
-  "connect-timeout": connectFailure("connection timeout"),
-  "connect-failed": connectFailure("connection failure"),
-  "connection-closed": answer(
-    503,
-    before("connection_termination"),
-    `${RESET} connection termination`,
-    ResponseFlag.UpstreamConnectionTermination,
-  ),
-  "reset-by-upstream": answer(503, before("remote_reset"), `${RESET} remote reset`, ResponseFlag.UpstreamRemoteReset),
-  "upstream-protocol-error": answer(
-    502,
-    before("protocol_error"),
-    `${RESET} protocol error`,
-    ResponseFlag.UpstreamProtocolError,
-  ),
-  "response-timeout": timeout("response_timeout", ResponseFlag.UpstreamRequestTimeout),
-  "per-try-timeout": timeout("upstream_per_try_timeout", ResponseFlag.UpstreamRequestTimeout),
-  "stream-idle-timeout": answer(504, "stream_idle_timeout", "stream timeout", ResponseFlag.StreamIdleTimeout),
-  "max-duration": answer(408, "max_duration_timeout", "downstream duration timeout", ResponseFlag.DurationTimeout),
-  "upstream-max-duration": answer(
-    408,
+  "connect-refused": reset(503, "remote connection failure", UpstreamConnectionFailure),
+  "connect-timeout": reset(503, "connection timeout", UpstreamConnectionFailure),
+  "connect-failed": reset(503, "remote connection failure", UpstreamConnectionFailure),
+  "connection-closed": reset(503, "connection termination", UpstreamConnectionTermination),
+  "reset-by-upstream": reset(503, "remote reset", UpstreamRemoteReset),
+  "upstream-protocol-error": reset(502, "protocol error", UpstreamProtocolError),
+  "response-timeout": answer(504, "response_timeout", "upstream request timeout", UpstreamRequestTimeout),
+  "per-try-timeout": answer(504, "upstream_per_try_timeout", "upstream request timeout", UpstreamRequestTimeout),
+  "stream-idle-timeout": answer(504, "stream_idle_timeout", "stream timeout", StreamIdleTimeout),
+  "max-duration": late("max_duration_timeout", "downstream duration timeout", 0),
+  "upstream-max-duration": late(
     "upstream_max_stream_duration_reached",
     "upstream max stream duration reached",
-    ResponseFlag.UpstreamMaxStreamDurationReached,
+    UpstreamMaxStreamDurationReached,
   ),
   // local
-  overload: overloaded(answer(503, "overload", "envoy overloaded", ResponseFlag.OverloadManager)),
+  overload: answer(503, "overload", "envoy overloaded", OverloadManager),
   draining: answer(503, "draining", "draining"),
   "filter-error": answer(500, "filter_error", "Internal Server Error"),
   internal: answer(500, "internal_error", "Internal Server Error"),
 };
 
-function answer(status: number, details: string, body = "", flags = 0): LocalReply {
-  return { status, details, body, flags };
+function answer(status: number, details: string, body = "", flags = 0): Row {
+  return { type: "answer", reply: { status, details, body, flags } };
 }
 
-function connectFailure(reason: string): LocalReply {
-  const details = before("connection_failure");
-  return answer(503, details, `${RESET} ${reason}`, ResponseFlag.UpstreamConnectionFailure);
+function late(details: string, body: string, flags: number): Row {
+  return { type: "late", reply: { status: 408, details, body, flags } };
 }
 
-function timeout(details: string, flag: number): LocalReply {
-  return answer(504, details, "upstream request timeout", flag);
+function codec(status: number, details: string, body: string): Row {
+  return { type: "codec", reply: { status, details, body, flags: DownstreamProtocolError } };
 }
 
-function before(reason: string): string {
-  return `upstream_reset_before_response_started{${reason}}`;
-}
-
-/** Tells clients that know of it not to retry at once (Envoy `x-envoy-overloaded`). */
-function overloaded(reply: LocalReply): LocalReply {
-  return { ...reply, headers: new HeaderMap(["x-envoy-overloaded", "true"]) };
+function reset(status: number, reason: string, flags: number, overloaded = false): Row {
+  return { type: "reset", status, reason, flags, overloaded };
 }

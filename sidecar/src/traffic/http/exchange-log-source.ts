@@ -1,6 +1,13 @@
 import type { HeaderMap } from "@heddle/http";
 import { transportFailureReason } from "@heddle/net";
-import type { AccessLogSource, AccessLogType, MetadataOf, TimePoint, WireBytes } from "@heddle/telemetry";
+import type {
+  AccessLogSource,
+  AccessLogType,
+  FormatEnvironment,
+  MetadataOf,
+  TimePoint,
+  WireBytes,
+} from "@heddle/telemetry";
 import { headerValue } from "@heddle/traffic";
 import type { HttpExchange } from "./http-exchange.ts";
 
@@ -9,6 +16,7 @@ import type { HttpExchange } from "./http-exchange.ts";
  * a connection manager, one after the other: `HttpExchange.logSource` gives it to one.
  */
 export class ExchangeLogSource implements AccessLogSource {
+  readonly environment: FormatEnvironment;
   exchange!: HttpExchange; // set before each use
   logType: AccessLogType = "NotSet";
 
@@ -16,6 +24,14 @@ export class ExchangeLogSource implements AccessLogSource {
   readonly requestedServerName = "";
   readonly connectionTerminationDetails = "";
   readonly healthCheck = false;
+
+  constructor(environment: FormatEnvironment) {
+    this.environment = environment;
+  }
+
+  get virtualCluster(): string {
+    return this.exchange.virtualCluster?.name ?? "";
+  }
 
   get startWallMs(): number {
     return this.exchange.startWallMs;
@@ -25,14 +41,6 @@ export class ExchangeLogSource implements AccessLogSource {
     const { endMs, startMs } = this.exchange;
     return endMs < 0 ? -1 : endMs - startMs;
   }
-  constructor(environment: FormatEnvironment) {
-    this.environment = environment;
-  }
-
-  get virtualCluster(): string {
-    return this.exchange.virtualCluster?.name ?? "";
-  }
-
 
   get elapsedMs(): number {
     const { exchange } = this;

@@ -51,7 +51,7 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly tracer: Tracer | undefined;
   readonly localReplies: LocalReplies | undefined;
   /** Shows one exchange at a time to logs; see `HttpExchange.logSource`. */
-  readonly logSource = new ExchangeLogSource();
+  readonly logSource: ExchangeLogSource;
   readonly preparation: RequestPreparation;
   readonly codecOptions: H1ServerOptions;
   readonly drain: DrainDecision;
@@ -66,15 +66,16 @@ export class HttpConnectionManager implements NetworkFilter {
     this.chain = chain;
     this.upgradeChains = upgradeChains;
     this.env = env;
+    this.logSource = new ExchangeLogSource(env.format);
     this.tracer = tracer;
-    this.stats = new HttpStats(env.metrics, config.statPrefix);
     this.virtualClusters = new VirtualClusters(env.metrics);
+    this.stats = new HttpStats(env.metrics, config.statPrefix);
     this.codecOptions = {
       allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
       allowCustomMethods: config.manners.allowCustomMethods,
-      limits: {
       ...(config.manners.headerNames !== undefined && { headerNames: config.manners.headerNames }),
       refusalFields: () => this.#refusalFields(),
+      limits: {
         ...defaultHttpLimits,
         maxHeadBytes: config.maxRequestHeadersKb * 1024,
         maxHeaderCount: config.maxHeadersCount,
@@ -146,8 +147,8 @@ export class HttpConnectionManager implements NetworkFilter {
     stats.rqActive.add(-1);
     stats.rqTime.record(exchange.endMs - exchange.startMs);
     if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
-    if (exchange.span !== undefined) exchange.span.end();
     if (exchange.virtualCluster !== undefined) exchange.virtualCluster.count(exchange);
+    if (exchange.span !== undefined) exchange.span.end();
     try {
       this.#accessLogger.log(exchange, "DownstreamEnd");
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Live } from "@heddle/base";
+import type { FormatEnvironment } from "@heddle/telemetry";
 import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { UpstreamEnv } from "../upstream/upstream-env.ts";
 import type { DateHeader } from "./date-header.ts";
@@ -13,4 +14,6 @@ export interface HttpEnv extends UpstreamEnv {
   readonly drain: DrainOptions;
   readonly date: DateHeader;
   readonly randomHex: RandomHex;
+  /** What formats of logs, local replies and header values take from the process. */
+  readonly format: FormatEnvironment;
 }

@@ -7,11 +7,18 @@ import {
   type SideRequest,
   type SideResponse,
 } from "@heddle/filter";
-import { HeaderMap, type RequestDecoder, RequestHead, type ResponseEncoder, ResponseHead } from "@heddle/http";
+import {
+  HeaderMap,
+  type Refusal,
+  type RequestDecoder,
+  RequestHead,
+  type ResponseEncoder,
+  ResponseHead,
+} from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
 import type { SelectedRoute } from "@heddle/traffic";
 import { sendSideRequest } from "../upstream/side-request.ts";
-import { answerFailure } from "./answer-failure.ts";
+import { answerFailure, type FailedExchange } from "./answer-failure.ts";
 import type { ExchangeLogSource } from "./exchange-log-source.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
@@ -19,6 +26,7 @@ import { prepareRequest } from "./prepare-request.ts";
 import { traceOf } from "./trace-context.ts";
 import type { ExchangeSpan } from "./tracing/exchange-span.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
+import type { VirtualCluster } from "./virtual-clusters.ts";
 
 /** The router's timeouts; their deadlines stand in the exchange, which is asked when time has passed. */
 export interface RouteTimeouts {
@@ -26,7 +34,6 @@ export interface RouteTimeouts {
   onTryTimeout(): void;
   onAttemptDuration(): void;
 }
-import type { VirtualCluster } from "./virtual-clusters.ts";
 
 /**
  * One request that a client sent, and its answer. What filters see of it is `ChainExchange`; here is what ties it to the
@@ -68,6 +75,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   routeTimeouts: RouteTimeouts | undefined = undefined;
   /** Undefined: the connection manager does not trace. */
   span: ExchangeSpan | undefined = undefined;
+  /** Undefined: the virtual host has none, or the request was not forwarded. */
+  virtualCluster: VirtualCluster | undefined = undefined;
 
   constructor(manager: HttpConnectionManager, connection: HttpConnection, encoder: ResponseEncoder) {
     const { clock, random, runtime } = manager.env;
@@ -75,8 +84,6 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     super(manager.chain, NO_HEAD, connection.downstream, NO_TRACE, startMs, clock.wallNow());
     this.manager = manager;
     this.runtime = runtime.current;
-  /** Undefined: the virtual host has none, or the request was not forwarded. */
-  virtualCluster: VirtualCluster | undefined = undefined;
     this.random = random();
     this.#connection = connection;
     this.#encoder = encoder;
@@ -115,16 +122,29 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.receiveTrailers(trailers);
   }
 
+  /** What the codec refuses gets the answer that any failure gets, `local_reply_config` included; no filter sees it. */
+  onRefusal(reason: Failure): Refusal | undefined {
+    if (this.finished || this.responseBegun) return undefined;
+    try {
+      const refusal = this.makeLocalHead(answerFailure(reason, this.#failed(true)));
+      this.manager.prepareResponse(refusal.head, this);
+      return refusal;
+    } catch (error) {
+      this.crashed(error, undefined);
+      return undefined;
+    }
+  }
+
   onReset(reason: Failure): void {
     if (this.finished) return;
     this.manager.stats.rqRxReset.add();
-    const { status, details, flags = 0 } = answerFailure(reason, this.requestEnded);
+    const { status, details, flags = 0 } = answerFailure(reason, this.#failed(true));
     this.responseFlags |= flags;
     this.responseCodeDetails = details;
     // The codec has answered a request that broke the protocol; counters and the log shall show it.
-    if (this.response === undefined && status !== 0) {
-      this.response = new ResponseHead(status, new HeaderMap());
-      this.manager.stats.countResponse(status);
+    if (!this.responseBegun && status !== 0) {
+      this.response ??= new ResponseHead(status, new HeaderMap());
+      this.manager.stats.countResponse(this.response.status);
       if (this.request !== NO_HEAD) this.manager.reportProtocolError(reason, status, this.downstream);
     }
     this.receiveReset(reason);
@@ -183,10 +203,11 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     if (this.nextDeadline() <= now) this.guard(() => this.#endOverdue(now));
   }
 
-  override fail(reason: Failure): void {
+  /** `envoyHeaders`: the answer may have headers of Envoy's. */
+  override fail(reason: Failure, envoyHeaders = true): void {
     if (this.finished) return;
     if (reason.side === "upstream") this.upstream.failure = reason;
-    const reply = answerFailure(reason, this.requestEnded);
+    const reply = answerFailure(reason, this.#failed(envoyHeaders));
     if (!this.responseBegun) {
       this.reply(reply);
       return;
@@ -324,6 +345,10 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   }
 
   // === private
+
+  #failed(envoyHeaders: boolean): FailedExchange {
+    return { requestComplete: this.requestEnded, retried: this.upstream.attempts > 1, envoyHeaders };
+  }
 
   /**
    * Whether the upgrade may pass. A route's word counts more than the listener's (Envoy `upgrade_configs`); the chain is

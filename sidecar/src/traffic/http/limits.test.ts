@@ -293,8 +293,8 @@ describe("time", () => {
   test("for an exchange: max_stream_duration of the listener, 408 or 504", () => {
     const manager = { maxStreamDurationMs: 1000 };
     const counter = "http.downstream_rq_max_duration_reached";
-    overdue({ manager }, (_harness, client) => client.send(BODY), 1000, "408 DT max_duration_timeout", counter);
-    overdue({ manager }, (_harness, client) => client.send(GET), 1000, "504 DT max_duration_timeout", counter);
+    overdue({ manager }, (_harness, client) => client.send(BODY), 1000, "408 - max_duration_timeout", counter);
+    overdue({ manager }, (_harness, client) => client.send(GET), 1000, "504 - max_duration_timeout", counter);
   });
 
   test("for an exchange: the route's max_stream_duration instead, and none where it is 0", () => {
@@ -302,7 +302,7 @@ describe("time", () => {
       { manager: { maxStreamDurationMs: 500 }, routes: routeTo("app", { maxStreamDurationMs: 1000 }) },
       (_harness, client) => client.send(GET),
       1000,
-      "504 DT max_duration_timeout",
+      "504 - max_duration_timeout",
       "http.downstream_rq_max_duration_reached",
     );
     const routes = routeTo("app", { maxStreamDurationMs: 0 });

@@ -1,6 +1,6 @@
 import type { LocalReply } from "@heddle/filter";
 import { HeaderMap, ResponseHead } from "@heddle/http";
-import { type AccessLogFormat, compileFormat, type FormatEnvironment } from "@heddle/telemetry";
+import { type AccessLogFormat, compileFormat } from "@heddle/telemetry";
 import {
   type AccessLogFilter,
   compileAccessLogFilter,
@@ -12,13 +12,6 @@ import {
 } from "@heddle/traffic";
 import type { HttpExchange } from "./http-exchange.ts";
 
-/** What compiling needs from outside. */
-export interface LocalRepliesEnv {
-  readonly format: FormatEnvironment;
-  /** A whole number. */
-  readonly random: () => number;
-}
-
 /**
  * `local_reply_config`, compiled: what becomes of answers that are made here. The first mapper whose filter matches may
  * change status, body and headers; then the body is put into its format (Envoy: source/common/local_reply).
@@ -27,10 +20,10 @@ export class LocalReplies {
   readonly #mappers: readonly Mapper[];
   readonly #bodyFormat: BodyFormat | undefined;
 
-  /** Throws on a format that was not validated. */
-  constructor(config: LocalReplyConfig, env: LocalRepliesEnv) {
-    this.#mappers = config.mappers.map((mapper) => makeMapper(mapper, env));
-    this.#bodyFormat = config.bodyFormat && makeBodyFormat(config.bodyFormat, env);
+  /** `random`: a whole number. Throws on a format that was not validated. */
+  constructor(config: LocalReplyConfig, random: () => number) {
+    this.#mappers = config.mappers.map((mapper) => makeMapper(mapper, random));
+    this.#bodyFormat = config.bodyFormat && makeBodyFormat(config.bodyFormat);
   }
 
   /** The answer in place of that one. Filters and formats see the exchange as if it had been given already. */
@@ -68,19 +61,19 @@ interface BodyFormat {
 const TEXT = "text/plain";
 const JSON_TYPE = "application/json";
 
-function makeMapper(config: ResponseMapperConfig, env: LocalRepliesEnv): Mapper {
+function makeMapper(config: ResponseMapperConfig, random: () => number): Mapper {
   const { statusCode, body, bodyFormatOverride } = config;
   return {
-    filter: compileAccessLogFilter(config.filter, env.random),
+    filter: compileAccessLogFilter(config.filter, random),
     statusCode,
     body,
-    bodyFormat: bodyFormatOverride && makeBodyFormat(bodyFormatOverride, env),
+    bodyFormat: bodyFormatOverride && makeBodyFormat(bodyFormatOverride),
     headers: compileHeaderMutations([{ add: config.headersToAdd, remove: [] }]),
   };
 }
 
-function makeBodyFormat({ format, contentType }: LocalReplyFormat, env: LocalRepliesEnv): BodyFormat {
-  const write = compileFormat(format, env.format, "body");
+function makeBodyFormat({ format, contentType }: LocalReplyFormat): BodyFormat {
+  const write = compileFormat(format, "body");
   if (!write.ok) throw new Error(`local_reply_config: ${write.error}`);
   return { write: write.value, contentType: contentType || (format.type === "json" ? JSON_TYPE : TEXT) };
 }

@@ -266,15 +266,15 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     }
     if (retryPolicy !== undefined) this.#retry = new RetryState(retryPolicy);
     this.#cluster = cluster;
+    const host = route.virtualHostConfig;
+    if (host.virtualClusters !== undefined) {
+      exchange.virtualCluster = exchange.manager.virtualClusters.match(host, exchange.request);
+    }
     exchange.routeTimeouts = this;
     if (forward.idleTimeoutMs !== undefined || forward.maxStreamDurationMs !== undefined) {
       exchange.useRouteLimits(forward.idleTimeoutMs, forward.maxStreamDurationMs);
     }
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
-    const host = route.virtualHostConfig;
-    if (host.virtualClusters !== undefined) {
-      exchange.virtualCluster = exchange.manager.virtualClusters.match(host, exchange.request);
-    }
     if (!this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout();
     if (this.#requestComplete) this.#startRouteTimeout();
     this.#attempt();
@@ -580,7 +580,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #fail(reason: Failure): void {
     const exchange = this.#exchange;
     const cluster = this.#responseBegun ? undefined : this.#cluster;
-    exchange.fail(reason);
+    exchange.fail(reason, !this.#config.suppressEnvoyHeaders);
     // As in Envoy, what we answer in the upstream's place counts for its cluster.
     if (exchange.response !== undefined) cluster?.stats.countResponse(exchange.response.status);
   }

@@ -34,10 +34,11 @@ export interface AccessLogsEnv {
 export class AccessLogs {
   readonly #env: AccessLogsEnv;
   readonly #writers = new Map<string, SharedWriter>();
-  readonly #connectionSource = new ConnectionLogSource();
+  readonly #connectionSource: ConnectionLogSource;
 
   constructor(env: AccessLogsEnv) {
     this.#env = env;
+    this.#connectionSource = new ConnectionLogSource(env.format);
   }
 
   /** Throws on a format that does not compile or a file that cannot be opened. */
@@ -89,7 +90,7 @@ export class AccessLogs {
   }
 
   #sink({ name, filter, format, sink }: AccessLogConfig): Sink {
-    const compiled = compileFormat(format.type === "default" ? DEFAULT : format, this.#env.format);
+    const compiled = compileFormat(format.type === "default" ? DEFAULT : format);
     if (!compiled.ok) throw new Error(`access log ${name}: ${compiled.error}`);
     return {
       filter: filter && compileAccessLogFilter(filter, this.#env.random),

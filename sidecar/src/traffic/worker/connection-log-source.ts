@@ -1,5 +1,12 @@
 import { transportFailureReason } from "@heddle/net";
-import type { AccessLogSource, AccessLogType, MetadataOf, TimePoint, WireBytes } from "@heddle/telemetry";
+import type {
+  AccessLogSource,
+  AccessLogType,
+  FormatEnvironment,
+  MetadataOf,
+  TimePoint,
+  WireBytes,
+} from "@heddle/telemetry";
 import type { EndedConnection } from "../listener/connection-logger.ts";
 
 /**
@@ -7,6 +14,7 @@ import type { EndedConnection } from "../listener/connection-logger.ts";
  * object serves all connections of a worker, one after the other: set `connection`, then format.
  */
 export class ConnectionLogSource implements AccessLogSource {
+  readonly environment: FormatEnvironment;
   connection!: EndedConnection; // set before each use
 
   readonly protocol = "";
@@ -23,6 +31,10 @@ export class ConnectionLogSource implements AccessLogSource {
   readonly spanId = "";
   readonly traceForced = false;
   readonly healthCheck = false;
+
+  constructor(environment: FormatEnvironment) {
+    this.environment = environment;
+  }
 
   /** A filter that forwards says where to; a listener's own log is of no type, as in Envoy. */
   get logType(): AccessLogType {
