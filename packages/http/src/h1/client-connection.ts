@@ -6,6 +6,7 @@ import { defaultHttpLimits, type HttpLimits } from "../limits.ts";
 import { promisedLength } from "./content-length.ts";
 import { MessageFields } from "./fields.ts";
 import { type HeaderNameFormat, type HeaderNaming, keepsSpelling, namingOf, properCase } from "./header-names.ts";
+import { type KnownSection, type LatestSection, SectionMemo } from "./known-section.ts";
 import { BodyLength, MessageReader } from "./message-reader.ts";
 import { Framing, OutgoingBody } from "./outgoing-body.ts";
 import { ParseError } from "./parse-error.ts";
@@ -20,6 +21,9 @@ export interface H1ClientOptions {
   /** Of requests that are sent and of responses that are received. Default: lower case. */
   readonly headerNames?: HeaderNameFormat;
 }
+
+/** Of all upstreams of this thread. */
+const latestResponse: LatestSection = { section: undefined };
 
 /** How far the request of the open exchange is. */
 const Request = { None: 0, Head: 1, Body: 2, Done: 3 } as const;
@@ -44,7 +48,6 @@ const CLOSED_EARLY = "the upstream closed before the response was complete";
  */
 export class H1ClientConnection extends MessageReader implements ClientConnection, RequestEncoder {
   readonly #events: ClientConnectionEvents;
-  readonly #fields: MessageFields;
   readonly #headerNames: HeaderNameFormat | undefined;
   readonly #naming: HeaderNaming | undefined;
   readonly #body: OutgoingBody;
@@ -74,12 +77,12 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
   #keepAliveTimeoutMs: number | undefined = undefined;
 
   constructor(transport: Transport, events: ClientConnectionEvents, options: H1ClientOptions = {}) {
-    super(transport, options.limits ?? defaultHttpLimits, false);
+    const fields = new MessageFields(new SectionMemo(latestResponse), keepsSpelling(options.headerNames));
+    super(transport, options.limits ?? defaultHttpLimits, fields, false);
     this.#events = events;
     this.#body = new OutgoingBody(transport);
     this.#headerNames = options.headerNames;
     this.#naming = options.headerNames === "proper-case" ? properCase : undefined;
-    this.#fields = new MessageFields(keepsSpelling(options.headerNames));
   }
 
   get capacity(): number {
@@ -238,9 +241,9 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#responseBegun = true;
   }
 
-  protected override headComplete(text: string): number | ParseError {
-    const fields = this.#fields;
-    const head = parseResponseHead(text, this.limits.maxHeaderCount, fields);
+  protected override headComplete(text: string, section: KnownSection | undefined): number | ParseError {
+    const { fields } = this;
+    const head = parseResponseHead(text, this.limits.maxHeaderCount, fields, section);
     if (head instanceof ParseError) return head;
     if (fields.spelling !== undefined) head.headers.naming = namingOf(fields.spelling, this.#headerNames!); // it keeps them
     this.#head = head;
@@ -314,7 +317,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     if (head.status === 100) this.#expects = false;
     if (head.status !== 101) return 0;
     // RFC 9110 §15.2.2: the upstream may choose only among what was asked.
-    const chosen = this.#fields.upgrade;
+    const chosen = this.fields.upgrade;
     if (chosen === undefined || !(this.#upgrade?.split(", ").includes(chosen) ?? false)) return WRONG_UPGRADE;
     head.headers.append("upgrade", chosen);
     this.#tunnel = true;
@@ -393,7 +396,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#handle = undefined;
     this.#decoder = undefined;
     this.#head = undefined;
-    this.#fields.reset(); // its values are parts of the head's text and would keep it
+    this.fields.reset(); // its values are parts of the head's text and would keep it
     this.#request = Request.None;
     this.#early = [];
     this.#earlyEnd = false;

@@ -51,3 +51,10 @@ export class HeadScanner {
     return MORE;
   }
 }
+
+/** The index behind the CRLF that ends the line at `at`; -1 if it is not there, or not the next control character. */
+export function endOfLine(bytes: Uint8Array, at: number): number {
+  let i = at;
+  while (i < bytes.length && CLASS[bytes[i]!] === PLAIN) i++;
+  return i + 1 < bytes.length && bytes[i] === CR && bytes[i + 1] === LF ? i + 2 : -1;
+}
