@@ -1,3 +1,5 @@
+import { performance } from "node:perf_hooks"; // the global one is an accessor, asked at each look at the time
+
 /** A timer that has been started. `cancel` after it fired, or twice, does nothing. */
 export interface Timer {
   cancel(): void;

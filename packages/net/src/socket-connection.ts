@@ -109,15 +109,15 @@ export class SocketConnection implements Connection, Flushable, Reader {
   }
 
   get bytesWritten(): number {
-    return this.#written + this.#queuedToSocket - this.#inSocket;
+    return this.#written + this.#queuedToSocket - this.#inSocket();
   }
 
   get bytesQueued(): number {
-    return this.#outputLength + this.#inSocket;
+    return this.#outputLength + this.#inSocket();
   }
 
   /** Bytes in the socket's own queue. Most connections never have any, and do not ask. */
-  get #inSocket(): number {
+  #inSocket(): number {
     return this.#queuedToSocket === 0 ? 0 : this.#socket.writableLength;
   }
 
@@ -277,7 +277,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
 
   /** Gives the kernel what it takes, and answers how much that was. After a failed write that is all: nobody wants a rest. */
   #writeNow(first: Uint8Array, length: number, second: Uint8Array | undefined): number {
-    if (this.#inSocket > 0) return 0;
+    if (this.#inSocket() > 0) return 0;
     const descriptor = this.#descriptor.current;
     if (descriptor < 0) return 0; // the socket is gone, or has no descriptor (TLS): its own queue deals with it
     try {

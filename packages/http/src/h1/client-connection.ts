@@ -187,7 +187,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
 
   sendData(chunk: Uint8Array, endStream: boolean): boolean {
     if (this.#request !== Request.Body) return true;
-    if (this.#upgradeOpen) {
+    if (this.#upgradeOpen()) {
       // Written before the upstream agrees, these bytes could be read as the next request. They wait for its answer.
       if (chunk.length > 0) this.#early.push(chunk.slice());
       this.#earlyEnd ||= endStream;
@@ -204,7 +204,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
 
   sendTrailers(trailers: HeaderMap): void {
     if (this.#request !== Request.Body) return;
-    if (this.#upgradeOpen) {
+    if (this.#upgradeOpen()) {
       this.#earlyEnd = true;
       return;
     }
@@ -279,7 +279,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
       return;
     }
     // An upgrade that was refused leaves a request without a body.
-    if (this.#upgradeOpen) this.#endEarly();
+    if (this.#upgradeOpen()) this.#endEarly();
     if (last) this.#responseDone = true;
     this.#decoder?.onHead(head, last);
     if (last) this.#settle();
@@ -325,7 +325,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
   }
 
   /** The request asks for a tunnel and the upstream has not answered. */
-  get #upgradeOpen(): boolean {
+  #upgradeOpen(): boolean {
     return (
       (this.#upgrade !== undefined || this.#method === "CONNECT") && !this.#tunnel && this.#request === Request.Body
     );

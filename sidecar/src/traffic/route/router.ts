@@ -532,7 +532,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   }
 
   #mayReplay(connection: H1PooledConnection, reason: Failure): boolean {
-    if (this.#replayed || !connection.reused || reason.retry === "never" || !this.#isIntact) return false;
+    if (this.#replayed || !connection.reused || reason.retry === "never" || !this.#isIntact()) return false;
     return !connection.handedToKernel || isIdempotent(this.#exchange.request.method);
   }
 
@@ -540,7 +540,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const { upstream } = this.#exchange;
     const isConnectFailure = reason.side === "upstream";
     const verdict = isConnectFailure ? this.#exchange.askConnectFailure(reason, upstream.attempts) : "default";
-    if (verdict === "retry" && upstream.attempts <= MAX_CONNECT_RETRIES && this.#isIntact) {
+    if (verdict === "retry" && upstream.attempts <= MAX_CONNECT_RETRIES && this.#isIntact()) {
       this.#attempt();
       return;
     }
@@ -561,7 +561,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   /** Schedules another attempt if the policy names the result and all limits allow one. */
   #retryAfter(result: ResponseHead | Failure): boolean {
     const retry = this.#retry;
-    if (retry === undefined || this.#cluster === undefined || !this.#isIntact || !retry.names(result)) return false;
+    if (retry === undefined || this.#cluster === undefined || !this.#isIntact() || !retry.names(result)) return false;
     const pauseMs = retry.begin(this.#cluster, this.#exchange);
     if (pauseMs === undefined) return false;
     this.#state = "pausing";
@@ -573,7 +573,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     return true;
   }
 
-  get #isIntact(): boolean {
+  #isIntact(): boolean {
     return this.#copy?.intact ?? true;
   }
 
