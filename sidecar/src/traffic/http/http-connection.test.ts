@@ -184,6 +184,7 @@ describe("draining", () => {
     assert.equal(client.ended, false);
     harness.clock.advance(20);
     assert.equal(client.ended, true);
+    assert.equal(harness.value("http.downstream_cx_drain_close"), 1);
     assert.equal(harness.leaks(), "");
   });
 

@@ -41,6 +41,8 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   /** What had been read and sent when the open exchange began. */
   #readBefore = 0;
   #sentBefore = 0;
+  /** Its listener or the process has asked it to end. */
+  #isDrained = false;
   /** The next request is the last. */
   #drainWithNext = false;
   /** Until when it may come. */
@@ -81,6 +83,12 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
 
   /** Takes no further exchange: closes now if there is none, else tells the client with the answer. */
   drain(): void {
+    this.#manager.stats.cxDrainClose.add();
+    this.endAfterExchange();
+  }
+
+  /** The same for a reason of this connection alone. */
+  endAfterExchange(): void {
     this.#exchange?.inside?.drain();
     this.#codec.drain();
     this.#watchForEnd();
@@ -91,8 +99,14 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
    * What does not come in time is not waited for: `drain_timeout`, or less if less is given.
    */
   drainGently(withinMs = Infinity): void {
+    if (!this.#isDrained) this.#manager.stats.cxDrainClose.add();
+    this.#isDrained = true;
+    this.#endGently(withinMs);
+  }
+
+  #endGently(withinMs: number): void {
     if (this.#exchange !== undefined) {
-      this.drain();
+      this.endAfterExchange();
       return;
     }
     const now = this.#manager.env.clock.now();
@@ -238,20 +252,20 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     if (this.#drainAtMs <= now) {
       // A thread that was busy may have its next request in the kernel: it is read before this looks again.
       this.#drainAtMs = this.#looksAgain ? Infinity : now + 1;
-      if (this.#looksAgain) this.drain();
+      if (this.#looksAgain) this.endAfterExchange();
       this.#looksAgain = !this.#looksAgain;
     }
     if (this.#maxDurationAtMs <= now) {
       this.#maxDurationAtMs = Infinity;
       stats.cxMaxDuration.add();
       if (config.http1SafeMaxConnectionDuration) this.#lastAnswer = true;
-      else this.drainGently();
+      else this.#endGently(Infinity);
     }
     const idleAtMs = config.idleTimeoutMs > 0 ? this.#idleSinceMs + config.idleTimeoutMs : Infinity;
     if (idleAtMs <= now) {
       this.#idleSinceMs = Infinity;
       stats.cxIdleTimeout.add();
-      this.drainGently(); // as in Envoy: a request may be on its way
+      this.#endGently(Infinity); // as in Envoy: a request may be on its way
     }
     this.#exchange?.checkDeadlines(now);
     const next = Math.min(

@@ -235,7 +235,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
 
   /** The connection ends after this exchange. */
   closeConnectionAfter(): void {
-    this.#connection.drain();
+    this.#connection.endAfterExchange();
   }
 
   // === ChainExchange asks
@@ -307,7 +307,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.requestDeadlineMs = Infinity; // as in Envoy: an answer has begun, or a tunnel
     this.manager.prepareResponse(head, this);
     if (this.span !== undefined) this.span.onResponse(head.headers);
-    if (this.#connection.isLastExchange()) this.#connection.drain();
+    if (this.#connection.isLastExchange()) this.#connection.endAfterExchange();
     this.#encoder.sendHead(head, endStream);
   }
 
