@@ -8,6 +8,7 @@ import { sidecarBootstrap } from "./bootstrap.ts";
 import { sidecarResourceTypes } from "./check.ts";
 import { commandLineOptions } from "./command-line-options.ts";
 import { addressText } from "./control/admin/address-form.ts";
+import { runtimeLimits } from "./control/overload/runtime-limits.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { sidecarHelp } from "./flag-table.ts";
 import { type FlagsReading, parseSidecarFlags, type SidecarFlags } from "./flags.ts";
@@ -85,6 +86,8 @@ async function run(flags: SidecarFlags): Promise<number> {
   let askedToStop = (reason: string): void => stop.resolve(reason);
   const reasons = StopReason.ofProcess(flags.exitWithParent, clock, (reason) => askedToStop(reason));
 
+  const { overload, watchdog, runtimeLayers } = start.value.bootstrap;
+  const limits = runtimeLimits(runtimeLayers);
   const resolver = new NameResolver();
   const opener = await socketOpener();
   const sidecar = await startSidecar({
@@ -116,7 +119,10 @@ async function run(flags: SidecarFlags): Promise<number> {
         filterFolder,
         accessLogFlush: flags.accessLogFlush,
         drain,
-        maxDownstreamConnections: MAX_DOWNSTREAM_CONNECTIONS,
+        maxDownstreamConnections: limits.connections ?? MAX_DOWNSTREAM_CONNECTIONS,
+        listenerLimits: limits.listeners,
+        ...(overload && { overload }),
+        ...(watchdog && { watchdog }),
         random,
       }),
     onReady: () => {

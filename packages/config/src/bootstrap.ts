@@ -9,8 +9,8 @@ import {
   structToJson,
   validate,
 } from "@heddle/proto";
-import type { Address, ClusterConfig, ListenerConfig, RouteEntry, TelemetryConfig } from "@heddle/traffic";
-import { decodeTelemetry, type ResourceType, TELEMETRY_FIELDS, type XdsNode } from "@heddle/xds";
+import type { Address, ClusterConfig, ListenerConfig, OverloadConfig, RouteEntry, TelemetryConfig, WatchdogConfig } from "@heddle/traffic";
+import { decodeOverload, decodeTelemetry, OVERLOAD_FIELDS, type ResourceType, TELEMETRY_FIELDS, type XdsNode } from "@heddle/xds";
 import type { Diagnostic } from "./diagnostic.ts";
 import { mergeDocuments } from "./merge-documents.ts";
 import { parseYamlDocuments, type YamlDocument } from "./yaml-document.ts";
@@ -28,6 +28,10 @@ export interface SidecarBootstrap {
   readonly admin: Address | undefined;
   /** Left out: Envoy's defaults. */
   readonly telemetry?: TelemetryConfig;
+  /** Left out: our own limits. */
+  readonly overload?: OverloadConfig;
+  /** Of the workers. Left out: our own. */
+  readonly watchdog?: WatchdogConfig;
   /** `layered_runtime`, in order; layers that come from elsewhere are empty. */
   readonly runtimeLayers: readonly RuntimeLayer[];
   /** The bootstrap as it was written, in proto JSON, for those who look. */
@@ -158,6 +162,7 @@ class BootstrapReader {
       files: this.#readFiles(message.value),
       admin: this.#readAdmin(message.value),
       ...this.#readTelemetry(message.value),
+      ...this.#readOverload(message.value),
       runtimeLayers: readRuntimeLayers(message.value),
       document: this.#document.json,
     };
@@ -318,6 +323,14 @@ class BootstrapReader {
     return { telemetry: config };
   }
 
+  #readOverload(bootstrap: Message): Pick<SidecarBootstrap, "overload" | "watchdog"> {
+    if (!OVERLOAD_FIELDS.some((field) => fieldOf(bootstrap, field) !== undefined)) return {};
+    const { overload, watchdog, errors, unhonoured } = decodeOverload(bootstrap);
+    for (const problem of errors) this.#problem("", problem);
+    for (const { path, note } of unhonoured) this.#warning(path, note);
+    return { ...(overload && { overload }), ...(watchdog && { watchdog }) };
+  }
+
   /** One warning for each field that was set and that nothing here reads. */
   #reportUnhonoured(message: Message, prefix: string): void {
     for (const name of Object.keys(message)) {
@@ -373,6 +386,7 @@ const HONOURED: ReadonlySet<string> = new Set([
   "dynamic_resources.cds_config",
   "admin.address",
   ...TELEMETRY_FIELDS,
+  ...OVERLOAD_FIELDS,
 ]);
 const PARTLY_HONOURED: ReadonlySet<string> = new Set([
   "node",
@@ -390,7 +404,6 @@ const NOTES: Readonly<Record<string, string>> = {
   "admin.access_log_path": "has no effect; requests to admin are not logged",
   "admin.profile_path": "has no effect; there is no profiler behind admin",
   layered_runtime: "has no effect; runtime keys have their default values",
-  overload_manager: "has no effect; the sidecar's own limits hold",
   "static_resources.secrets": "has no effect; no listener or cluster with TLS is accepted yet",
 };
 

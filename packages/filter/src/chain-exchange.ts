@@ -16,6 +16,7 @@ import { ExchangeRecord } from "./exchange-record.ts";
 import type { ActiveFilter, FilterChain, FilterOverrides, TerminalFilter } from "./filter-chain.ts";
 import { Flow, type FlowOwner, StopReason } from "./flow.ts";
 import type { DataResult, HeadResult } from "./http-filter.ts";
+import { CodePhase, enterCode, leaveCode } from "./running-code.ts";
 
 /** A matched route that also knows what filters shall do differently on it. `SelectedRoute` of traffic is one. */
 export type ChainRoute = MatchedRoute & FilterOverrides;
@@ -306,7 +307,9 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
   askSelectUpstream(attempt: number): UpstreamChoice | undefined {
     for (let i = 0; i < this.#filters.length; i++) {
       this.#running = i;
+      const before = enterCode(this.#filters[i]!.code + CodePhase.selectUpstream);
       const choice = this.#filters[i]!.filter.selectUpstream?.(this, attempt); // i is below the length
+      leaveCode(before);
       this.#running = -1;
       if (choice !== undefined) return choice;
     }
@@ -317,7 +320,9 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
   askConnectFailure(reason: Failure, attempt: number): "default" | "retry" | "fail" {
     for (let i = 0; i < this.#filters.length; i++) {
       this.#running = i;
+      const before = enterCode(this.#filters[i]!.code + CodePhase.connectFailure);
       const verdict = this.#filters[i]!.filter.connectFailure?.(this, reason, attempt) ?? "default";
+      leaveCode(before);
       this.#running = -1;
       if (verdict !== "default") return verdict;
     }
@@ -327,7 +332,9 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
   tellUpstreamRequest(head: RequestHead, attempt: number): void {
     for (let i = 0; i < this.#filters.length; i++) {
       this.#running = i;
+      const before = enterCode(this.#filters[i]!.code + CodePhase.upstreamRequest);
       this.#filters[i]!.filter.upstreamRequest?.(this, head, attempt);
+      leaveCode(before);
       this.#running = -1;
     }
   }
@@ -351,12 +358,14 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     } catch (error) {
       this.crashed(error, undefined); // the log phase and the owner hear of the end whatever happens
     }
-    for (const { filter, place } of this.#filters) {
+    for (const { filter, place, code } of this.#filters) {
+      const before = enterCode(code + CodePhase.log);
       try {
         filter.log?.(this);
       } catch (error) {
         this.crashed(error, place.name);
       }
+      leaveCode(before);
     }
     this.ended();
   }
@@ -365,15 +374,17 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
 
   /** @internal */
   callHead(flow: Flow, index: number, endStream: boolean): HeadResult {
-    const { filter } = this.#filters[index]!; // flows stay within the list
+    const { filter, code } = this.#filters[index]!; // flows stay within the list
     const running = this.#running;
     const runningFlow = this.#runningFlow;
     this.#running = index;
     this.#runningFlow = flow;
+    const before = enterCode(code + (flow === this.#requestFlow ? CodePhase.requestHead : CodePhase.responseHead));
     const result =
       flow === this.#requestFlow
         ? filter.requestHead?.(this, endStream)
         : filter.responseHead?.(this, this.response!, endStream); // a response flow begins with its head
+    leaveCode(before);
     this.#running = running;
     this.#runningFlow = runningFlow;
     return result ?? "continue";
@@ -381,15 +392,17 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
 
   /** @internal */
   callData(flow: Flow, index: number, chunk: Uint8Array, endStream: boolean): DataResult {
-    const { filter } = this.#filters[index]!;
+    const { filter, code } = this.#filters[index]!;
     const running = this.#running;
     const runningFlow = this.#runningFlow;
     this.#running = index;
     this.#runningFlow = flow;
+    const before = enterCode(code + (flow === this.#requestFlow ? CodePhase.requestData : CodePhase.responseData));
     const result =
       flow === this.#requestFlow
         ? filter.requestData?.(this, chunk, endStream)
         : filter.responseData?.(this, chunk, endStream);
+    leaveCode(before);
     this.#running = running;
     this.#runningFlow = runningFlow;
     return result ?? (flow.isHolding(index) ? "watermark" : "continue");
@@ -397,13 +410,17 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
 
   /** @internal */
   callTrailers(flow: Flow, index: number, trailers: HeaderMap): HeadResult {
-    const { filter } = this.#filters[index]!;
+    const { filter, code } = this.#filters[index]!;
     const running = this.#running;
     const runningFlow = this.#runningFlow;
     this.#running = index;
     this.#runningFlow = flow;
+    const before = enterCode(
+      code + (flow === this.#requestFlow ? CodePhase.requestTrailers : CodePhase.responseTrailers),
+    );
     const result =
       flow === this.#requestFlow ? filter.requestTrailers?.(this, trailers) : filter.responseTrailers?.(this, trailers);
+    leaveCode(before);
     this.#running = running;
     this.#runningFlow = runningFlow;
     return result ?? "continue";
@@ -580,11 +597,13 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     const runningFlow = this.#runningFlow;
     this.#running = onBehalfOf;
     this.#runningFlow = undefined;
+    const before = enterCode(onBehalfOf < 0 ? 0 : (this.#filters[onBehalfOf]?.code ?? 0) + CodePhase.callback);
     try {
       callback();
     } catch (error) {
       this.#crash(error);
     }
+    leaveCode(before);
     this.#running = running;
     this.#runningFlow = runningFlow;
   }
@@ -593,6 +612,7 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     const name = this.#running === -1 ? undefined : this.#filters[this.#running]?.place.name;
     this.#running = -1;
     this.#runningFlow = undefined;
+    leaveCode(0); // a phase that throws does not leave
     this.#crashes++;
     this.crashed(error, name);
     if (this.finished) return;

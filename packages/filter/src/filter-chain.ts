@@ -1,6 +1,7 @@
 import type { Failure, Json } from "@heddle/base";
 import type { HeaderMap } from "@heddle/http";
 import type { HttpFilter, HttpFilterFactory, HttpFilterType } from "./http-filter.ts";
+import { codeOf } from "./running-code.ts";
 
 /**
  * What stands at the end of a chain: it takes the request as the filters leave it and gives the response. The router is
@@ -42,11 +43,13 @@ export class FilterChain {
   readonly terminal: HttpFilterFactory;
   /** Soft limit for what one filter holds back in one direction. */
   readonly bufferLimitBytes: number;
+  readonly #codes: readonly number[];
   readonly #routeConfigs = new WeakMap<object, unknown>();
 
   constructor(places: readonly ChainPlace[], terminal: HttpFilterFactory, bufferLimitBytes: number) {
     if (!("createTerminal" in terminal)) throw new TypeError("the last filter of a chain must be a terminal one");
     this.places = places;
+    this.#codes = places.map(({ name }) => codeOf(name));
     this.terminal = terminal;
     this.bufferLimitBytes = bufferLimitBytes;
   }
@@ -55,9 +58,10 @@ export class FilterChain {
   instantiate(route: FilterOverrides | undefined): readonly ActiveFilter[] {
     if (this.places.length === 0) return NONE;
     const active: ActiveFilter[] = [];
-    for (const place of this.places) {
+    for (let i = 0; i < this.places.length; i++) {
+      const place = this.places[i]!; // i is below the length
       const disabled = route?.filterOverride(place.name)?.disabled ?? place.disabled;
-      if (!disabled) active.push({ place, filter: place.factory.create() });
+      if (!disabled) active.push({ place, filter: place.factory.create(), code: this.#codes[i]! });
     }
     return active;
   }
@@ -87,6 +91,8 @@ export class FilterChain {
 export interface ActiveFilter {
   readonly place: ChainPlace;
   readonly filter: HttpFilter;
+  /** See running-code.ts. */
+  readonly code: number;
 }
 
 const NONE: readonly ActiveFilter[] = [];

@@ -25,4 +25,5 @@ export {
   type HttpFilterType,
 } from "./http-filter.ts";
 export { HttpFilterRegistry } from "./registry.ts";
+export { readCode, watchRunningCode } from "./running-code.ts";
 export { UpstreamState } from "./upstream-state.ts";

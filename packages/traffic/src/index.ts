@@ -83,6 +83,17 @@ export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-ma
 export { readHeaderMatcher } from "./match/read-header-matcher.ts";
 export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
 export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
+export {
+  defaultOverload,
+  defaultWatchdog,
+  type OverloadActionConfig,
+  type OverloadActionName,
+  type OverloadConfig,
+  type OverloadTrigger,
+  type ResourceMonitorConfig,
+  triggerStrength,
+  type WatchdogConfig,
+} from "./overload/overload-config.ts";
 export { RetryDecision } from "./retry/retry-decision.ts";
 export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
 export {

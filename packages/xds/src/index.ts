@@ -17,6 +17,7 @@ export {
 export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/http-filters.ts";
 export { encodeApiListener } from "./resource/listener.ts";
 export type { ListenerOptions } from "./resource/network-filter.ts";
+export { decodeOverload, OVERLOAD_FIELDS } from "./resource/overload.ts";
 export { type RawResource, resourceFromJson } from "./resource/resource-from-json.ts";
 export type { Decoded, FieldReport, Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";
 export { makeResourceTypes, type ResourceTypes } from "./resource/resource-types.ts";

@@ -828,6 +828,42 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       additional_addresses: "an endpoint's first address is used",
     },
   },
+
+  // Overload, and threads that do not answer
+
+  "envoy.config.overload.v3.OverloadManager": {
+    honoured: "refresh_interval resource_monitors actions",
+    reported: {
+      loadshed_points: "there are no load shed points; requests are shed where stop_accepting_requests says so",
+      buffer_factory_config: "no stream's memory is tracked; buffers are bounded by their limits",
+    },
+  },
+  "envoy.config.overload.v3.ResourceMonitor": { honoured: "name typed_config" },
+  "envoy.config.overload.v3.OverloadAction": {
+    honoured: "name triggers",
+    reported: { typed_config: "belongs to actions without effect" },
+  },
+  "envoy.config.overload.v3.Trigger": { honoured: "name threshold scaled" },
+  "envoy.config.overload.v3.ThresholdTrigger": { honoured: "value" },
+  "envoy.config.overload.v3.ScaledTrigger": { honoured: "scaling_threshold saturation_threshold" },
+  "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig": { honoured: "max_heap_size_bytes" },
+  "envoy.extensions.resource_monitors.cgroup_memory.v3.CgroupMemoryConfig": { honoured: "max_memory_bytes" },
+  "envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig": { honoured: "mode" },
+  "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig": {
+    honoured: "max_active_downstream_connections",
+  },
+  "envoy.config.bootstrap.v3.Watchdogs": {
+    honoured: "worker_watchdog",
+    reported: { main_thread_watchdog: "the thread that watches the others is watched by nobody" },
+  },
+  "envoy.config.bootstrap.v3.Watchdog": {
+    honoured: "miss_timeout megamiss_timeout kill_timeout max_kill_timeout_jitter",
+    reported: {
+      multikill_timeout: "each worker is replaced by itself, whatever the others do",
+      multikill_threshold: "each worker is replaced by itself, whatever the others do",
+      actions: "there are no watchdog actions; what blocks is named in the log",
+    },
+  },
   "envoy.config.core.v3.Locality": { honoured: "region zone sub_zone" },
   "envoy.config.core.v3.Metadata": {
     honoured: "filter_metadata",

@@ -25,6 +25,8 @@ class Echo implements ConnectionHandler {
     if (said === "die")
       queueMicrotask(() => { throw new Error("told to die"); }); // biome-ignore format: one step
     else if (said === "block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+    else if (said === "spin")
+      for (;;); // biome-ignore format: one step
     else if (said === "throw") throw new Error("told to throw");
     else if (said === "reject") void Promise.reject(new Error("told to reject"));
     else this.#connection.writeBytes(bytes);

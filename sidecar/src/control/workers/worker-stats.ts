@@ -6,15 +6,18 @@ export class WorkerStats {
   readonly active: Gauge;
   /** Threads that ended by themselves. */
   readonly died: Counter;
-  /** Times that a thread began not to answer. */
-  readonly blocked: Counter;
+  /** Times that a thread was ended since it did not answer. */
+  readonly killed: Counter;
+  /** Times that a worker paused accepting, since the process had as many connections as it may. */
+  readonly acceptPaused: Counter;
   readonly acceptStopped: Counter;
   readonly listenRefused: Counter;
 
   constructor(scope: MetricScope) {
     this.active = scope.gauge("active");
     this.died = scope.counter("died");
-    this.blocked = scope.counter("watchdog_miss");
+    this.killed = scope.counter("killed");
+    this.acceptPaused = scope.counter("accept_paused");
     this.acceptStopped = scope.counter("accept_stopped");
     this.listenRefused = scope.counter("listen_refused");
   }

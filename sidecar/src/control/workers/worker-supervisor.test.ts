@@ -6,7 +6,7 @@ import { type ConfigDelta, LaneBook } from "@heddle/config";
 import { reusePortOpener, type SocketOpener, socketOpener } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { ListenerConfig } from "@heddle/traffic";
-import { WorkerSupervisor } from "./worker-supervisor.ts";
+import { WorkerSupervisor, type WorkerSupervisorOptions } from "./worker-supervisor.ts";
 
 /** A supervisor of greeting workers (greeting-worker.ts), its configuration, and what it logs. */
 class World {
@@ -15,7 +15,13 @@ class World {
   readonly logged: string[] = [];
   readonly supervisor: WorkerSupervisor;
 
-  constructor(concurrency: number, opener: SocketOpener, maxDownstreamConnections = 1000, clock: Clock = systemClock) {
+  constructor(
+    concurrency: number,
+    opener: SocketOpener,
+    maxDownstreamConnections = 1000,
+    clock: Clock = systemClock,
+    more: Partial<WorkerSupervisorOptions> = {},
+  ) {
     this.supervisor = new WorkerSupervisor({
       entry: new URL("./greeting-worker.ts", import.meta.url),
       concurrency,
@@ -31,6 +37,7 @@ class World {
       filterFolder: ".",
       maxDownstreamConnections,
       random: () => 0,
+      ...more,
     });
   }
 
@@ -353,10 +360,66 @@ describe("traffic workers", () => {
     await until(() => JSON.stringify(world?.supervisor.inspect()).includes('"blocked":true'));
     assert.deepEqual(await world.supervisor.inspectWorkers(10), [{ worker: 1, value: null }]);
     await until(() => JSON.stringify(world?.supervisor.inspect()).includes('"blocked":false'));
-    assert.match(world.logged.join(""), /does not answer: something in it blocks worker=1\n.*answers again worker=1/);
-    assert.equal(world.metric("workers.watchdog_miss"), 1);
+    assert.match(
+      world.logged.join(""),
+      /does not answer: something in it blocks worker=1 .*\n.*answers again worker=1/,
+    );
+    assert.ok(world.metric("server.watchdog_mega_miss") >= 1);
+    assert.ok(world.metric("server.worker_0.watchdog_mega_miss") >= 1);
     assert.equal(world.supervisor.restarts, 0);
     client.socket.destroy();
+  });
+
+  test("a worker that does not come back is ended and replaced, and what waited is served by the next", async () => {
+    world = new World(1, await socketOpener(), 10, systemClock, {
+      watchdog: { missTimeoutMs: 100, megamissTimeoutMs: 200, killTimeoutMs: 1500, maxKillTimeoutJitterMs: 0 },
+    });
+    await world.supervisor.start();
+    await world.apply({ "listener/a": listener("a") });
+    const client = new Client(world.port("a"));
+    await client.greeting();
+    client.socket.write("spin");
+    await until(() => world?.metric("server.watchdog_miss") === 1);
+    const waiting = new Client(world.port("a"));
+    assert.match(await waiting.greeting(), /^[2-9] a c\n$/);
+    assert.match(world.logged.join(""), /has not answered for too long and is ended/);
+    assert.match(world.logged.join(""), /a traffic worker died and is replaced .*blocked/);
+    assert.ok(world.metric("workers.killed") >= 1);
+    await until(() => client.ended);
+    waiting.socket.destroy();
+  });
+
+  test("near the end of its descriptors connections wait in the kernel, and are accepted when others end", async () => {
+    const use = { limit: 100, used: 60 };
+    world = new World(1, await socketOpener(), 1000, hurriedClock, { descriptors: () => use });
+    use.used = 60;
+    await world.supervisor.start();
+    use.limit = 0; // no more than there are
+    await world.apply({ "listener/a": listener("a") });
+    const clients = Array.from({ length: 5 }, () => new Client(world!.port("a")));
+    await until(() => clients.some(({ heard }) => heard !== ""));
+    await until(() => world!.metric("workers.accept_paused") >= 1);
+    const served = (): number => clients.filter(({ heard }) => heard !== "").length;
+    assert.ok(served() < 5, "the others wait");
+    use.limit = 1000;
+    await until(() => served() === 5);
+    assert.equal(clients.filter(({ ended }) => ended).length, 0);
+    for (const client of clients) client.socket.destroy();
+  });
+
+  test("a listener has its own limit on connections", async () => {
+    world = new World(2, await socketOpener(), 1000, systemClock, { listenerLimits: { a: 2 } });
+    await world.supervisor.start();
+    await world.apply({ "listener/a": listener("a"), "listener/b": listener("b") });
+    const clients = ["a", "a", "a", "b", "b", "b"].map((name) => new Client(world!.port(name)));
+    for (const client of clients) await client.greeting();
+    assert.equal(clients.filter(({ heard }) => heard !== "").length, 5);
+    await until(() => world!.metric("listener.downstream_cx_overflow") === 1);
+    for (const client of clients) client.socket.destroy();
+    await until(() => world!.metric("listener.downstream_cx_active") === 0);
+    const again = new Client(world.port("a"));
+    assert.match(await again.greeting(), / a c/);
+    again.socket.destroy();
   });
 
   test("counters go on from where the dead worker left them", async () => {

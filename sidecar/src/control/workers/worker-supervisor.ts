@@ -10,17 +10,37 @@ import {
   type MetricScope,
   type MetricsRegistry,
 } from "@heddle/telemetry";
-import { type Address, CIRCUIT_BREAKER_CELLS, type ListenerConfig } from "@heddle/traffic";
+import {
+  type Address,
+  CIRCUIT_BREAKER_CELLS,
+  defaultOverload,
+  defaultWatchdog,
+  type ListenerConfig,
+  type OverloadActionName,
+  type OverloadConfig,
+  type WatchdogConfig,
+} from "@heddle/traffic";
 import type { TracingStart } from "../../traffic/http/tracing/tracing-env.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../../traffic/listener/serving-state.ts";
+import { ACTION_CELL, FULL, NO_CEILING, newVitals, Vital } from "../../traffic/overload/vitals.ts";
 import type { SpanBatch } from "../../traffic/worker/span-sender.ts";
-import { CONNECTIONS_KEY, type FromWorker, type RefusedKey } from "../../traffic/worker/worker-messages.ts";
+import {
+  CONNECTIONS_KEY,
+  type FromWorker,
+  listenerConnectionsKey,
+  type RefusedKey,
+} from "../../traffic/worker/worker-messages.ts";
+import { acceptCeiling, type DescriptorUse } from "../overload/accept-ceiling.ts";
+import { OverloadManager } from "../overload/overload-manager.ts";
+import type { WorkerReading } from "../overload/resource-monitor.ts";
+import { descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { ListenSockets } from "./listen-sockets.ts";
 import { SharedCells } from "./shared-cells.ts";
 import { WorkerLinks } from "./worker-links.ts";
 import { WorkerStats } from "./worker-stats.ts";
 import { WorkerThread } from "./worker-thread.ts";
+import { WorkerWatch } from "./worker-watch.ts";
 
 export interface WorkerSupervisorOptions {
   /** The traffic worker's module. */
@@ -54,12 +74,22 @@ export interface WorkerSupervisorOptions {
   readonly random: () => number;
   /** How long a worker that asks another one for an idle upstream connection waits before it makes one. Default 5. */
   readonly poolAnswerWithinMs?: number;
+  /** Left out: our own. */
+  readonly overload?: OverloadConfig;
+  readonly watchdog?: WatchdogConfig;
+  /** Most connections of a listener, by its name. */
+  readonly listenerLimits?: Readonly<Record<string, number>>;
+  /** Left out: those of this process. */
+  readonly descriptors?: () => Omit<DescriptorUse, "connections">;
 }
 
 const NO_TRACING: TracingStart = { node: { id: "", zone: "" } };
-const PING_EVERY_MS = 1000;
-/** Unanswered pings after which a worker counts as blocked. */
-const PINGS_UNTIL_BLOCKED = 3;
+/** Between two looks at whether workers answer, at least: a look wakes them. */
+const LOOK_EVERY_MS = 100;
+/** Between two looks at how many descriptors are left. */
+const DESCRIPTORS_EVERY_MS = 500;
+/** Descriptors that a worker has without any connection. */
+const DESCRIPTORS_OF_WORKER = 16;
 const REOPEN_AFTER_MS = 1000;
 const STOP_WITHIN_MS = 1000;
 /** A worker that lived this long has not died of its start. */
@@ -95,6 +125,9 @@ export class WorkerSupervisor implements TrafficWorkers {
   #restarts = 0;
   #retry: Timer | undefined;
   #watchdog: Timer | undefined;
+  #descriptorLook: Timer | undefined;
+  readonly #overload: OverloadManager;
+  #acceptCeiling = NO_CEILING;
   #state: "new" | "running" | "draining" | "stopped" = "new";
   #stopping: Promise<void> | undefined;
   #serving: ServingState = SERVING;
@@ -114,7 +147,18 @@ export class WorkerSupervisor implements TrafficWorkers {
         ? new WorkerLinks(options.concurrency, options.poolAnswerWithinMs ?? POOL_ANSWER_WITHIN_MS)
         : undefined;
     this.#stats = new WorkerStats(options.metrics.scope("workers"));
-    this.#cells.ensure([CONNECTIONS_KEY], 1);
+    const limited = Object.keys(options.listenerLimits ?? {}).map(listenerConnectionsKey);
+    this.#cells.ensure([CONNECTIONS_KEY, ...limited], 1);
+    const { clock, log, metrics, overload = defaultOverload } = options;
+    this.#overload = new OverloadManager({
+      config: overload,
+      clock,
+      log,
+      metrics,
+      process: { nowMs: () => clock.now(), residentBytes: () => process.memoryUsage.rss() },
+      workers: () => this.#slots.flatMap(({ thread, watch }) => (thread && watch ? readingOf(thread, watch) : [])),
+      apply: (worker, action, strength) => this.#applyAction(worker, action, strength),
+    });
   }
 
   get acknowledged(): number {
@@ -144,10 +188,12 @@ export class WorkerSupervisor implements TrafficWorkers {
     for (let i = 0; i < concurrency; i++) {
       this.#slots.push(new Slot(new Backoff({ baseMs: 200, maxMs: 5000 }, random)));
     }
+    this.#lookAtDescriptors(DESCRIPTORS_OF_WORKER * concurrency);
     await Promise.all(this.#slots.map((slot) => this.#spawn(slot)));
     const failed = this.#slots.find(({ thread }) => thread === undefined);
     if (failed !== undefined) throw failed.lastError;
     this.#watch();
+    this.#overload.start();
   }
 
   /** Steps are taken in the order of the calls; sockets are opened first. */
@@ -173,10 +219,14 @@ export class WorkerSupervisor implements TrafficWorkers {
       acknowledged: this.#acknowledged,
       downstreamConnections: this.#cells.sums(CONNECTIONS_KEY)[0] ?? 0,
       refusedListeners: Object.fromEntries([...this.#refused].map(([key, { reason }]) => [key, reason])),
-      workers: this.#slots.map(({ thread, applied, blocked, refused }) => ({
+      overload: this.#overload.inspect(),
+      acceptCeiling: this.#acceptCeiling === NO_CEILING ? null : this.#acceptCeiling,
+      workers: this.#slots.map(({ thread, applied, watch, paused, refused }) => ({
         worker: thread?.id ?? 0,
         applied,
-        blocked,
+        blocked: watch?.blocked ?? false,
+        running: watch?.running ?? "",
+        acceptPaused: paused,
         refused: refused.map(({ key, reason }) => ({ key, reason })),
       })),
     };
@@ -259,6 +309,8 @@ export class WorkerSupervisor implements TrafficWorkers {
   async #end(): Promise<void> {
     this.#state = "stopped";
     this.#watchdog?.cancel();
+    this.#descriptorLook?.cancel();
+    this.#overload.close();
     this.#retry?.cancel();
     await Promise.all(
       this.#slots.map(async ({ thread }) => {
@@ -317,6 +369,8 @@ export class WorkerSupervisor implements TrafficWorkers {
     this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
     const cells = this.#cells.tableFor(worker);
     const place = this.#slots.indexOf(slot);
+    const { random, watchdog = defaultWatchdog } = this.#options;
+    const watch = new WorkerWatch(newVitals(this.#acceptCeiling), watchdog, random);
     const start = {
       worker,
       logLevel: this.#logLevel,
@@ -326,7 +380,9 @@ export class WorkerSupervisor implements TrafficWorkers {
       serving: this.#serving,
       filterFolder,
       accessLogFlush: this.#options.accessLogFlush ?? DEFAULT_LOG_FLUSH,
-      maxDownstreamConnections,
+      maxDownstreamConnections: this.#options.overload?.maxDownstreamConnections ?? maxDownstreamConnections,
+      listenerLimits: this.#options.listenerLimits ?? {},
+      vitals: watch.vitals,
       cells,
       tracing: this.#options.tracing ?? NO_TRACING,
       ...(this.#links !== undefined && { sharing: this.#links.begin(place) }),
@@ -336,6 +392,7 @@ export class WorkerSupervisor implements TrafficWorkers {
         onMessage: (message) => {
           if (message.type !== "started") this.#heard(slot, thread, message);
           else {
+            watch.begin();
             if (!message.rewrap) log.warn("sockets cannot be re-wrapped on this Node: reading costs more", { worker });
             resolve();
           }
@@ -348,18 +405,14 @@ export class WorkerSupervisor implements TrafficWorkers {
       this.#slots.forEach((other, otherPlace) => {
         if (other.thread !== undefined) this.#links?.join(place, thread, otherPlace, other.thread);
       });
-      slot.begin(thread, clock.now());
+      slot.begin(thread, watch, clock.now());
       this.#stats.active.add(1);
       for (const key of this.#sockets.places) this.#sendTarget(thread, key);
       if (update.generation > 0) thread.post({ type: "config", update, cells: { blocks: [], places: [] } });
     });
   }
 
-  #heard(
-    slot: Slot,
-    thread: WorkerThread,
-    message: Exclude<FromWorker, { type: "inspected" | "pong" | "started" }>,
-  ): void {
+  #heard(slot: Slot, thread: WorkerThread, message: Exclude<FromWorker, { type: "inspected" | "started" }>): void {
     const { log, registry, clock } = this.#options;
     switch (message.type) {
       case "metrics":
@@ -379,6 +432,13 @@ export class WorkerSupervisor implements TrafficWorkers {
         this.#options.onSpans?.(message.batches);
         thread.post({ type: "spans-taken", count: message.batches.reduce((sum, { spans }) => sum + spans.length, 0) });
         break;
+      case "accept-paused":
+        slot.paused = true;
+        this.#stats.acceptPaused.add();
+        break;
+      case "code-named":
+        if (slot.thread === thread) slot.watch?.name(message.id, message.name);
+        break;
       case "drained":
         slot.drained.resolve();
         break;
@@ -395,6 +455,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   }
 
   #exited(slot: Slot, thread: WorkerThread, error: unknown): void {
+    if (slot.thread !== thread) return; // it was given up before it was gone
     const { log, registry, clock } = this.#options;
     slot.thread = undefined;
     slot.lastError = error;
@@ -461,24 +522,79 @@ export class WorkerSupervisor implements TrafficWorkers {
   }
 
   #watch(): void {
-    const { clock, log } = this.#options;
+    const { clock, watchdog = defaultWatchdog } = this.#options;
+    const intervalMs = Math.max(LOOK_EVERY_MS, Math.min(watchdog.missTimeoutMs, watchdog.megamissTimeoutMs));
     this.#watchdog = clock.after(
-      PING_EVERY_MS,
+      intervalMs,
       () => {
-        for (const slot of this.#slots) {
-          const { thread } = slot;
-          if (thread === undefined) continue;
-          const blocked = thread.ping() >= PINGS_UNTIL_BLOCKED;
-          if (blocked && !slot.blocked) {
-            this.#stats.blocked.add();
-            log.error("a traffic worker does not answer: something in it blocks", { worker: thread.id });
-          } else if (!blocked && slot.blocked) log.info("a traffic worker answers again", { worker: thread.id });
-          slot.blocked = blocked;
-        }
+        for (const [place, slot] of this.#slots.entries()) this.#lookAt(slot, place, intervalMs);
         this.#watch();
       },
       true,
     );
+  }
+
+  #lookAt(slot: Slot, place: number, intervalMs: number): void {
+    const { thread, watch } = slot;
+    if (thread === undefined || watch === undefined) return;
+    const { clock, log, metrics } = this.#options;
+    const event = watch.look(intervalMs, (id) => thread.post({ type: "ping", id, sentWallMs: clock.wallNow() }));
+    if (event === undefined) return;
+    const fields = { worker: thread.id, running: watch.running, silentMs: watch.silentMs };
+    const count = (name: string): void => {
+      for (const scope of ["server", `server.worker_${place}`]) metrics.counter(`${scope}.${name}`).add();
+    };
+    switch (event) {
+      case "miss":
+        count("watchdog_miss");
+        break;
+      case "megamiss":
+        count("watchdog_mega_miss");
+        log.warn("a traffic worker does not answer: something in it blocks", fields);
+        break;
+      case "recovered":
+        log.info("a traffic worker answers again", { worker: thread.id });
+        break;
+      case "kill":
+        log.error("a traffic worker has not answered for too long and is ended", fields);
+        this.#stats.killed.add();
+        void thread.terminate();
+        this.#exited(slot, thread, new Error(`blocked${fields.running === "" ? "" : ` in ${fields.running}`}`));
+        break;
+      default:
+        throw new Error(`unknown event ${String(event satisfies never)}`);
+    }
+  }
+
+  /** Moves the number of connections at which accepting pauses, and lets those accept again that may. `more`: soon to be used. */
+  #lookAtDescriptors(more = 0): void {
+    const { descriptors = ownDescriptors, clock } = this.#options;
+    const { limit, used } = descriptors();
+    const connections = this.#cells.sums(CONNECTIONS_KEY)[0] ?? 0;
+    this.#acceptCeiling = acceptCeiling({ limit, used: used === undefined ? undefined : used + more, connections });
+    for (const slot of this.#slots) {
+      slot.watch?.set(Vital.acceptCeiling, this.#acceptCeiling);
+      if (slot.paused && connections < this.#acceptCeiling) this.#acceptAgain(slot);
+    }
+    this.#descriptorLook = clock.after(DESCRIPTORS_EVERY_MS, () => this.#lookAtDescriptors(), true);
+  }
+
+  #acceptAgain(slot: Slot): void {
+    if (slot.thread === undefined || slot.watch?.get(Vital.stopAccepting) === FULL) return;
+    slot.paused = false;
+    for (const key of this.#sockets.places) this.#sendTarget(slot.thread, key);
+  }
+
+  #applyAction(worker: number, action: OverloadActionName, strength: number): void {
+    const slot = this.#slots.find(({ thread }) => thread?.id === worker);
+    if (slot?.thread === undefined || slot.watch === undefined) return;
+    const cell = ACTION_CELL[action];
+    const before = slot.watch.get(cell);
+    const now = Math.round(strength * FULL);
+    slot.watch.set(cell, now);
+    if (cell !== Vital.stopAccepting || now !== FULL || before === FULL) return;
+    slot.paused = true; // until a look at descriptors finds that it may go on
+    slot.thread.post({ type: "pause-accepting" });
   }
 
   /** Whether it was done within that time. */
@@ -501,7 +617,10 @@ class Slot {
   applied = 0;
   refused: readonly RefusedKey[] = [];
   startedMs = 0;
-  blocked = false;
+  /** Of the thread. */
+  watch: WorkerWatch | undefined = undefined;
+  /** It accepts nothing until it gets targets again. */
+  paused = false;
   restart: Timer | undefined = undefined;
   /** What the last thread here died of. */
   lastError: unknown = undefined;
@@ -511,18 +630,27 @@ class Slot {
     this.backoff = backoff;
   }
 
-  begin(thread: WorkerThread, nowMs: number): void {
+  begin(thread: WorkerThread, watch: WorkerWatch, nowMs: number): void {
     this.thread = thread;
+    this.watch = watch;
+    this.paused = false;
     this.applied = 0;
     this.refused = [];
     this.startedMs = nowMs;
-    this.blocked = false;
     this.drained = Promise.withResolvers();
   }
 }
 
 function listenerOf({ key, bytes }: ConfigLaneEntry): ListenerConfig {
   return decodeLane(key, new Uint8Array(bytes)) as ListenerConfig;
+}
+
+function readingOf(thread: WorkerThread, { heapShare, delayMs }: WorkerWatch): WorkerReading {
+  return { worker: thread.id, heapShare, delayMs };
+}
+
+function ownDescriptors(): Omit<DescriptorUse, "connections"> {
+  return { limit: descriptorLimit(), used: openDescriptors() };
 }
 
 function kindOf(key: string): string {

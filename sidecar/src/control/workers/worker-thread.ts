@@ -3,7 +3,7 @@ import type { Json } from "@heddle/base";
 import type { FromWorker, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
 
 export interface WorkerThreadEvents {
-  onMessage(message: Exclude<FromWorker, { type: "inspected" | "pong" }>): void;
+  onMessage(message: Exclude<FromWorker, { type: "inspected" }>): void;
   /** The thread is gone. `error`: what it died of; undefined if it was asked to end. */
   onExit(error: unknown): void;
 }
@@ -19,8 +19,6 @@ export class WorkerThread {
   #error: unknown;
   #gone = false;
   #asked = false;
-  #pinged = 0;
-  #ponged = 0;
   readonly #exited: Promise<void>;
 
   constructor(entry: URL, start: WorkerStart, events: WorkerThreadEvents) {
@@ -44,8 +42,7 @@ export class WorkerThread {
       this.#error = error;
     });
     this.#thread.on("message", (message: FromWorker) => {
-      if (message.type === "pong") this.#ponged = message.id;
-      else if (message.type === "inspected") this.#inspected(message.id, message.value);
+      if (message.type === "inspected") this.#inspected(message.id, message.value);
       else events.onMessage(message);
     });
   }
@@ -58,13 +55,6 @@ export class WorkerThread {
   post(message: ToWorker, transferred: readonly MessagePort[] = []): void {
     if (!this.#gone) this.#thread.postMessage(message, transferred);
     else for (const port of transferred) port.close();
-  }
-
-  /** Asks for an answer. Returns how many earlier questions have none yet. */
-  ping(): number {
-    const unanswered = this.#pinged - this.#ponged;
-    this.post({ type: "ping", id: ++this.#pinged });
-    return unanswered;
   }
 
   /** A picture of the worker's inside, or null if it ends before it answers. */
@@ -84,7 +74,10 @@ export class WorkerThread {
     return this.#exited;
   }
 
-  /** Ends the thread without asking. */
+  /**
+   * Ends the thread without asking. Its JavaScript runs no further from this moment, unless it waits within a system call: then it
+   * is gone when that returns. One connection of each place may be lost: the thread's loop still accepts it, and nobody is told.
+   */
   async terminate(): Promise<void> {
     this.#asked = true;
     await this.#thread.terminate();

@@ -122,10 +122,14 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   /** Whether the exchange that is answered now is the last one that this connection may carry. */
   isLastExchange(): boolean {
     if (this.#lastAnswer) return true;
-    const { config, drain, stats } = this.#manager;
+    const { config, drain, env, stats } = this.#manager;
     const max = config.maxRequestsPerConnection;
     if (max !== 0 && this.#exchanges >= max) {
       stats.cxMaxRequests.add();
+      return true;
+    }
+    if (env.shedder.endsConnection) {
+      stats.cxOverloadDisableKeepalive.add();
       return true;
     }
     if (!drain.active || !drain.closes()) return false;

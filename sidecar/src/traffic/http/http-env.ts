@@ -1,6 +1,7 @@
 import type { Live } from "@heddle/base";
 import type { FormatEnvironment } from "@heddle/telemetry";
 import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
+import type { LoadShedder } from "../overload/load-shedder.ts";
 import type { UpstreamEnv } from "../upstream/upstream-env.ts";
 import type { DateHeader } from "./date-header.ts";
 import type { RandomHex } from "./random-hex.ts";
@@ -12,6 +13,7 @@ export interface HttpEnv extends UpstreamEnv {
   /** Whether answers have to close their connections. */
   readonly serving: Live<ServingState>;
   readonly drain: DrainOptions;
+  readonly shedder: LoadShedder;
   readonly date: DateHeader;
   readonly randomHex: RandomHex;
   /** What formats of logs, local replies and header values take from the process. */

@@ -243,6 +243,12 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   /** What is done before the filters see the request. */
   protected override admit(): boolean {
     const { manager, request: head } = this;
+    if (manager.env.shedder.shedsRequest) {
+      manager.stats.rqOverloadClose.add();
+      this.closeConnectionAfter();
+      this.fail(OVERLOADED);
+      return false;
+    }
     // RFC 7540 §3.2, deprecated by RFC 9113 §3.1: HTTP/2 over cleartext begins with prior knowledge only.
     if (head.upgrade === "h2c" && head.method !== "CONNECT") {
       head.upgrade = undefined;
@@ -430,6 +436,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
 const NO_HEAD = new RequestHead("", "http", "", "", new HeaderMap());
 const NO_TRACE: TraceContext = { traceId: "", spanId: "", parentSpanId: "", sampled: false, traceState: "" };
 const NONE: readonly { readonly upgradeType: string; readonly enabled: boolean }[] = [];
+const OVERLOADED = failure("overload", "local", "the process is overloaded");
 const UPGRADE_REFUSED = failure("upgrade-refused", "downstream", "no configuration allows this upgrade");
 const UNKNOWN_EXPECTATION: LocalReply = { status: 417, details: "unknown_expectation" };
 const HEAD_TIMEOUT = failure("request-headers-timeout", "downstream", "the request's head did not come in time");

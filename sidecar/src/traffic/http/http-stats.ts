@@ -35,6 +35,8 @@ export class HttpStats {
   readonly rqHeaderTimeout: Counter;
   readonly rqMaxDuration: Counter;
   readonly rqTooLarge: Counter;
+  readonly rqOverloadClose: Counter;
+  readonly cxOverloadDisableKeepalive: Counter;
   readonly rqHttp1Total: Counter;
   readonly rqNonRelativePath: Counter;
   readonly rqFailedNormalization: Counter;
@@ -82,6 +84,8 @@ export class HttpStats {
     this.rqIdleTimeout = scope.counter("downstream_rq_idle_timeout");
     this.rqHeaderTimeout = scope.counter("downstream_rq_header_timeout");
     this.rqMaxDuration = scope.counter("downstream_rq_max_duration_reached");
+    this.rqOverloadClose = scope.counter("downstream_rq_overload_close");
+    this.cxOverloadDisableKeepalive = scope.counter("downstream_cx_overload_disable_keepalive");
     this.rqTooLarge = scope.counter("downstream_rq_too_large");
     this.rqHttp1Total = scope.counter("downstream_rq_http1_total");
     this.rqNonRelativePath = scope.counter("downstream_rq_non_relative_path");

@@ -15,6 +15,8 @@ import { routerType } from "../filter/router-type.ts";
 import { serveTunnelType } from "../filter/serve-tunnel-type.ts";
 import type { EndedConnection } from "../listener/connection-logger.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../listener/serving-state.ts";
+import { LoadShedder } from "../overload/load-shedder.ts";
+import { NO_CEILING, newVitals } from "../overload/vitals.ts";
 import type { ConnectionIdentity } from "../upstream/pool/pool-key.ts";
 import { DateHeader } from "./date-header.ts";
 import type { HttpConnection } from "./http-connection.ts";
@@ -65,6 +67,7 @@ export class Harness {
   readonly wheel = new TimerWheel(this.clock, 1);
   readonly metrics = new MemoryMetrics();
   readonly runtime = new Live<Runtime>(emptyRuntime);
+  readonly vitals = new Int32Array(newVitals(NO_CEILING));
   readonly serving = new Live<ServingState>(SERVING);
   /** Exchanges that have ended, in that order. */
   readonly logged: Exchange[] = [];
@@ -97,6 +100,7 @@ export class Harness {
       breakerCells: (name) => this.#breakerCells(name),
       runtime: this.runtime,
       serving: this.serving,
+      shedder: new LoadShedder(this.vitals, () => this.random),
       drain: options.drain ?? { strategy: "gradual", timeMs: 600_000 },
       date: new DateHeader(this.clock),
       randomHex: new RandomHex((buffer) => buffer.fill(0xab)),

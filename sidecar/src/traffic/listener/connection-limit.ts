@@ -14,6 +14,11 @@ export class ConnectionLimit {
     this.#most = most;
   }
 
+  /** Held by all workers together. */
+  get held(): number {
+    return Atomics.load(this.#sum, 0);
+  }
+
   /** Counts one more, or answers false where that would be one too many. */
   tryAcquire(): boolean {
     // Counted first, so that two workers cannot both take the last place.

@@ -2,6 +2,7 @@ import type { Clock } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { AccessLogConfig } from "@heddle/traffic";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
+import type { LoadShedder } from "../overload/load-shedder.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
 import type { DrainOptions } from "./serving-state.ts";
@@ -16,6 +17,9 @@ export interface ListenerEnv {
   readonly makeFilter: NetworkFilterFactory;
   /** Of a listener's own access logs, one at least. Throws on what cannot be opened. */
   readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;
+  readonly shedder: LoadShedder;
+  /** Of the connections of one listener, if it has a limit of its own. */
+  readonly listenerLimit: (listener: string) => ConnectionLimit | undefined;
   /** Of all downstream connections of the process. */
   readonly connectionLimit: ConnectionLimit;
   /** How the connections of a chain that is gone are asked to end, and how long they may go on. */

@@ -11,6 +11,8 @@ export interface ListenerSetOptions {
   /** The answer of `testRewrap`. */
   readonly rewrap: boolean;
   /** Accepting on that place has ended; a new target for it may come through `addTarget`. */
+  /** Accepting pauses everywhere: the process has as many connections as it may (`LoadShedder.mayAccept`). */
+  readonly onPaused: () => void;
   readonly onStopped: (key: string, reason: string, exhausted: boolean) => void;
 }
 
@@ -93,9 +95,12 @@ export class ListenerSet {
     }
   }
 
-  /** Accepts nowhere any more; what runs goes on. */
+  /** Accepts nowhere any more, until targets come again; what runs goes on. */
   stopAccepting(): void {
-    for (const place of this.#places.values()) place.acceptor?.close();
+    for (const place of this.#places.values()) {
+      place.acceptor?.close();
+      place.acceptor = undefined;
+    }
   }
 
   /** Stops accepting everywhere. Resolves when no connection is left, at the latest at the deadline. */
@@ -161,6 +166,9 @@ export class ListenerSet {
           connection.reset();
           onThrow(error);
         }
+        if (env.shedder.mayAccept(env.connectionLimit.held)) return;
+        this.stopAccepting();
+        this.#options.onPaused();
       },
       onStopped: (reason, exhausted) => {
         if (place.acceptor === acceptor) place.acceptor = undefined;

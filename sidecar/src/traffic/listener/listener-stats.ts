@@ -3,7 +3,10 @@ import type { Counter, Gauge, Histogram, MetricScope } from "@heddle/telemetry";
 /** Handles of one listener's metrics, under Envoy's names (`listener.<address>.…`, config/listeners/stats). */
 export class ListenerStats {
   readonly cxTotal: Counter;
+  /** Over the listener's own limit, and over that of the process. */
   readonly cxOverflow: Counter;
+  readonly globalCxOverflow: Counter;
+  readonly cxOverloadReject: Counter;
   readonly noFilterChainMatch: Counter;
   readonly cxActive: Gauge;
   /** Connections whose first bytes are awaited. */
@@ -18,6 +21,8 @@ export class ListenerStats {
     const scope = metrics.scope("listener", { envoy_listener_address: statPrefix });
     this.cxTotal = scope.counter("downstream_cx_total");
     this.cxOverflow = scope.counter("downstream_cx_overflow");
+    this.globalCxOverflow = scope.counter("downstream_global_cx_overflow");
+    this.cxOverloadReject = scope.counter("downstream_cx_overload_reject");
     this.noFilterChainMatch = scope.counter("no_filter_chain_match");
     this.cxActive = scope.gauge("downstream_cx_active");
     this.preCxActive = scope.gauge("downstream_pre_cx_active");

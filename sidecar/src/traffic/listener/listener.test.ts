@@ -6,6 +6,7 @@ import type { Connection } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "@heddle/traffic";
 import type { ServedConnection } from "../network/network-filter.ts";
+import { SHEDS_NOTHING } from "../overload/load-shedder.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EndedConnection } from "./connection-logger.ts";
 import { Listener } from "./listener.ts";
@@ -95,6 +96,8 @@ beforeEach(() => {
       log: (connection) => logged.push({ log: configs.map(({ name }) => name).join(), ...connection }),
     }),
     onThrow: (error) => assert.fail(String(error)),
+    shedder: SHEDS_NOTHING,
+    listenerLimit: () => undefined,
     connectionLimit: new ConnectionLimit(counts.sum, counts.own, 3),
     drain: { strategy: "immediate", timeMs: 1000 },
   };
@@ -214,7 +217,7 @@ describe("a listener", () => {
     assert.equal(accept(listener).wasReset, false);
     await settled();
     assert.equal(metric("listener.downstream_cx_total"), 6);
-    assert.equal(metric("listener.downstream_cx_overflow"), 2);
+    assert.equal(metric("listener.downstream_global_cx_overflow"), 2);
     assert.equal(metric("listener.downstream_cx_active"), 3);
     assert.equal(counts.sum[0], 3);
     assert.equal(counts.own[0], 3);

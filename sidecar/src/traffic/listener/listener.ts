@@ -10,6 +10,7 @@ import {
   type ListenerConfig,
 } from "@heddle/traffic";
 import type { NetworkFilter, ServedConnection } from "../network/network-filter.ts";
+import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
 import { EarlyConnection } from "./early-connection.ts";
 import type { ListenerEnv } from "./listener-env.ts";
@@ -25,6 +26,7 @@ export class Listener {
   readonly #env: ListenerEnv;
   readonly #stats: ListenerStats;
   readonly #logger: ConnectionLogger | undefined;
+  readonly #ownLimit: ConnectionLimit | undefined;
   readonly #chains: ReadonlyMap<string, Chain>;
   readonly #table: FilterChainTable<Chain>;
   readonly #filters: readonly ListenerFilter[];
@@ -42,6 +44,7 @@ export class Listener {
   constructor(config: ListenerConfig, env: ListenerEnv, previous: Listener | undefined) {
     this.config = config;
     this.#env = env;
+    this.#ownLimit = env.listenerLimit(config.name);
     this.#stats = new ListenerStats(env.metrics, statPrefixOf(config));
     this.#logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
     this.#filters = listenerFilters(config.listenerFilters, env.metrics);
@@ -75,10 +78,8 @@ export class Listener {
 
   /** Gives an accepted connection to the chain that matches. */
   accept(connection: Connection): void {
-    const { connectionLimit } = this.#env;
     this.#stats.cxTotal.add();
-    if (!connectionLimit.tryAcquire()) {
-      this.#stats.cxOverflow.add();
+    if (!this.#admit()) {
       connection.reset();
       return;
     }
@@ -153,7 +154,7 @@ export class Listener {
     const chain = this.#choose(info);
     if (chain === undefined) {
       this.#stats.noFilterChainMatch.add();
-      connectionLimit.release();
+      this.#release();
       connection.reset();
       this.#log(connection, info, 0, ResponseFlag.NoRouteFound, "filter_chain_not_found");
       return;
@@ -163,7 +164,7 @@ export class Listener {
     const downstream: DownstreamInfo = { ...info, filterChain: chain.name };
     const served: ServedConnection = chain.filter.serve(connection, downstream, () => {
       chain.group.delete(unit);
-      connectionLimit.release();
+      this.#release();
       const durationMs = this.#env.clock.now() - startedMs;
       this.#stats.closed(durationMs);
       this.#log(connection, downstream, durationMs);
@@ -206,6 +207,28 @@ export class Listener {
       if (chain.group.draining) for (const unit of chain.group) unit.drain();
     }
     await Promise.all(chains.map((chain) => this.#end(chain, deadlineMs)));
+  }
+
+  /** Counts a connection, unless there are too many, or the process is overloaded. */
+  #admit(): boolean {
+    const { shedder, connectionLimit } = this.#env;
+    if (shedder.rejectsConnection) {
+      this.#stats.cxOverloadReject.add();
+      return false;
+    }
+    if (!connectionLimit.tryAcquire()) {
+      this.#stats.globalCxOverflow.add();
+      return false;
+    }
+    if (this.#ownLimit === undefined || this.#ownLimit.tryAcquire()) return true;
+    connectionLimit.release();
+    this.#stats.cxOverflow.add();
+    return false;
+  }
+
+  #release(): void {
+    this.#env.connectionLimit.release();
+    this.#ownLimit?.release();
   }
 
   #end(chain: Chain, deadlineMs: number): Promise<void> {

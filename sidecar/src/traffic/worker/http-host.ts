@@ -74,6 +74,7 @@ export class HttpHost implements WorkerHost {
       runtime: this.#runtime,
       serving: env.serving,
       drain: env.drain,
+      shedder: env.shedder,
       date: new DateHeader(clock),
       randomHex,
       format,

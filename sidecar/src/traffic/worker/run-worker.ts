@@ -1,14 +1,19 @@
+import { getHeapStatistics } from "node:v8";
 import type { MessagePort } from "node:worker_threads";
 import { type Clock, guarded, guardedClock, type Json, Live, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
+import { watchRunningCode } from "@heddle/filter";
 import { connectionMover, testRewrap } from "@heddle/net";
 import { type Log, type LogFlush, LogLevels, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
+import { systemRandom } from "@heddle/traffic";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import { ListenerSet } from "../listener/listener-set.ts";
 import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
+import { LoadShedder } from "../overload/load-shedder.ts";
+import { Vital } from "../overload/vitals.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 import { CrashReports } from "./crash-reports.ts";
 import { IdleBoard } from "./idle-board.ts";
@@ -17,6 +22,7 @@ import { WorkerCells } from "./worker-cells.ts";
 import {
   CONNECTIONS_KEY,
   type FromWorker,
+  listenerConnectionsKey,
   type RefusedKey,
   type ToWorker,
   type WorkerStart,
@@ -31,6 +37,7 @@ export interface WorkerEnv {
   readonly metrics: MetricScope;
   /** For what callbacks throw that belong to no exchange. */
   readonly crashes: CrashReports;
+  readonly shedder: LoadShedder;
   /** Ends the series that carry these labels. */
   readonly retireMetrics: (labels: Readonly<Record<string, string>>) => void;
   readonly cells: WorkerCells;
@@ -85,7 +92,11 @@ export async function runWorker(
   const spans = new SpanSender(clock, metrics, (batches) => tell({ type: "spans", batches }));
   const tracing = { ...start.tracing, sink: spans };
   const { drain, accessLogFlush } = start;
-  const shared = { clock, log, metrics, crashes, cells, retireMetrics };
+  const vitals = new Int32Array(start.vitals);
+  const shedder = new LoadShedder(vitals, systemRandom);
+  const answerPing = pulse(vitals, clock);
+  watchRunningCode(vitals, Vital.running, (id, name) => tell({ type: "code-named", id, name }));
+  const shared = { clock, log, metrics, crashes, cells, retireMetrics, shedder };
   const env = { ...shared, worker, peers, tracing, serving, drain, accessLogFlush };
   const host = makeHost(env);
 
@@ -98,11 +109,14 @@ export async function runWorker(
       onThrow: crashes.of("a downstream connection"),
       makeFilter: host.makeFilter,
       makeConnectionLogger: host.makeConnectionLogger,
+      shedder,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
+      listenerLimit: listenerLimits(start, cells),
       drain: start.drain,
     },
     rewrap,
     onStopped: (key, reason, exhausted) => tell({ type: "accept-stopped", key, reason, exhausted }),
+    onPaused: () => tell({ type: "accept-paused" }),
   });
   const apply = async (update: DecodedUpdate): Promise<void> => {
     await host.prepare(update);
@@ -164,7 +178,10 @@ export async function runWorker(
         process.exit(0); // of this thread alone
         break;
       case "ping":
-        tell({ type: "pong", id: message.id });
+        answerPing(message.id, message.sentWallMs);
+        break;
+      case "pause-accepting":
+        listeners.stopAccepting();
         break;
       case "inspect":
         tell({ type: "inspected", id: message.id, value: { listeners: listeners.inspect(), serving: host.inspect() } });
@@ -197,4 +214,34 @@ function applyListeners(listeners: ListenerSet, { changed, removed }: DecodedUpd
   return [...refused].map(([name, reason]) => ({ key: laneKey("listener", name), reason }));
 }
 
+/** Notes that the watchdog's question has come, how late, and now and then how full the heap is. */
+function pulse(vitals: Int32Array, clock: Clock): (id: number, sentWallMs: number) => void {
+  let nextHeapMs = 0;
+  return (id, sentWallMs) => {
+    Atomics.store(vitals, Vital.delayMs, Math.max(0, Math.round(clock.wallNow() - sentWallMs)));
+    const now = clock.now();
+    if (now >= nextHeapMs) {
+      nextHeapMs = now + HEAP_LOOK_MS;
+      const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
+      Atomics.store(vitals, Vital.heapUsed, Math.round((used / limit) * 1000));
+    }
+    Atomics.store(vitals, Vital.answered, id);
+  };
+}
+
+function listenerLimits(
+  { listenerLimits }: WorkerStart,
+  cells: WorkerCells,
+): (listener: string) => ConnectionLimit | undefined {
+  const limits = new Map(
+    Object.entries(listenerLimits).map(([name, most]) => {
+      const { sum, own } = cells.get(listenerConnectionsKey(name));
+      return [name, new ConnectionLimit(sum, own, most)] as const;
+    }),
+  );
+  return (listener) => limits.get(listener);
+}
+
+/** To ask for it costs some 10 µs. */
+const HEAP_LOOK_MS = 1000;
 const STDERR = 2;

@@ -46,6 +46,10 @@ export interface WorkerStart {
   readonly accessLogFlush: LogFlush;
   /** Of all workers together. */
   readonly maxDownstreamConnections: number;
+  /** By listener (`envoy.resource_limits.listener.<name>.connection_limit`), of all workers together. */
+  readonly listenerLimits: Readonly<Record<string, number>>;
+  /** See vitals.ts; this worker's own. */
+  readonly vitals: SharedArrayBuffer;
   readonly cells: CellTable;
   readonly tracing: TracingStart;
   /** Left out where there is one worker. `board`: see `IdleBoard`; `answerWithinMs`: see `PeerLinkEnv`. */
@@ -72,8 +76,10 @@ export type ToWorker =
   | { readonly type: "reopen-logs" }
   /** End now. */
   | { readonly type: "stop" }
-  /** Answer at once: the watchdog asks. */
-  | { readonly type: "ping"; readonly id: number }
+  /** Note that it came, and how late: the watchdog asks. `sentWallMs` is by the wall's clock, which threads share. */
+  | { readonly type: "ping"; readonly id: number; readonly sentWallMs: number }
+  /** Accept nothing until targets come again. */
+  | { readonly type: "pause-accepting" }
   | { readonly type: "inspect"; readonly id: number };
 
 export type FromWorker =
@@ -86,7 +92,10 @@ export type FromWorker =
   /** Accepting has ended there. `exhausted`: out of descriptors; a new target after a while is welcome. */
   | { readonly type: "accept-stopped"; readonly key: string; readonly reason: string; readonly exhausted: boolean }
   | { readonly type: "drained" }
-  | { readonly type: "pong"; readonly id: number }
+  /** Connections wait in the kernel, since the process has as many as it may; targets are welcome when it has fewer. */
+  | { readonly type: "accept-paused" }
+  /** A filter's number in `Vital.running`. */
+  | { readonly type: "code-named"; readonly id: number; readonly name: string }
   | { readonly type: "inspected"; readonly id: number; readonly value: Json };
 
 export interface RefusedKey {
@@ -96,3 +105,8 @@ export interface RefusedKey {
 
 /** The cell that counts the downstream connections of the process. */
 export const CONNECTIONS_KEY = "downstream-connections";
+
+/** The cell that counts those of one listener. */
+export function listenerConnectionsKey(listener: string): string {
+  return `downstream-connections/${listener}`;
+}
