@@ -10,7 +10,7 @@ import {
 } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import { type Address, defaultTelemetry } from "@heddle/traffic";
-import type { ResourceTypes } from "@heddle/xds";
+import type { ResourceKind, ResourceTypes, ResourceUpdate } from "@heddle/xds";
 import { ReportClient, type ResourceStatus, type SidecarReport, XdsClient, xdsDial } from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
 import { addressText } from "./control/admin/address-form.ts";
@@ -29,6 +29,7 @@ import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
 import { sidecarReport } from "./control/report.ts";
+import { ResourceFiles } from "./control/resource-files.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import { xdsTarget } from "./control/xds-target.ts";
 import type { TracingStart } from "./traffic/http/tracing/tracing-env.ts";
@@ -117,13 +118,25 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     onResolved: (config, endpoints) => assembler.resolved(config, endpoints),
     onLookup: (cluster, outcome) => configStats.resolved(cluster, outcome),
   });
+  const files = new ResourceFiles({
+    files: bootstrap.files,
+    types,
+    clock,
+    log,
+    onUpdate: receive,
+  });
+  const inFiles: ReadonlySet<ResourceKind> = new Set(bootstrap.files.map(({ kind }) => kind));
   const assembler = new ConfigAssembler({
     clock,
     staticListeners: bootstrap.listeners,
     staticClusters: bootstrap.clusters,
-    dynamicListeners: bootstrap.xds?.listeners ?? false,
-    dynamicClusters: bootstrap.xds?.clusters ?? false,
-    subscriber: client.value ?? { subscribe: () => undefined },
+    dynamicListeners: inFiles.has("listener") || (bootstrap.xds?.listeners ?? false),
+    dynamicClusters: inFiles.has("cluster") || (bootstrap.xds?.clusters ?? false),
+    subscriber: {
+      subscribe(kind, names) {
+        if (!inFiles.has(kind)) client.value?.subscribe(kind, names);
+      },
+    },
     onDnsClusters: (clusters) => dns.update(clusters),
     onConfig(delta) {
       configStats.applied(delta);
@@ -190,6 +203,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     nextLook?.cancel();
     reports.close();
     client.value?.close();
+    files.close();
     assembler.close();
     dns.close();
     await workers.stop(drainTimeMs);
@@ -199,6 +213,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   const started = workers.start();
   assembler.start(); // meanwhile: what it finds is there when the workers are
+  files.start();
   try {
     await started;
     workersRun = true;
@@ -232,14 +247,16 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       log: log.with({ part: "xds" }),
       metrics,
       random: options.random,
-      onUpdate(update) {
-        configStats.received(update, assembler.current());
-        assembler.update(update);
-      },
+      onUpdate: receive,
       onStatus: () => reports.changed(),
       onConnected: (channel) => reports.attach(channel),
     });
     return ok(client);
+  }
+
+  function receive(update: ResourceUpdate): void {
+    configStats.received(update, assembler.current());
+    assembler.update(update);
   }
 
   function report(): SidecarReport {
@@ -261,13 +278,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   }
 
   function statuses(): readonly ResourceStatus[] {
-    return client.ok ? (client.value?.statuses() ?? []) : [];
+    return [...(client.ok ? (client.value?.statuses() ?? []) : []), ...files.statuses()];
   }
 
   function adminPages(): AdminPage[] {
     const resources = (): readonly AssembledResource[] => assembler.resources();
     const { logLevels, statsTags: tags } = options;
-    const parts: Inspectable[] = [workers, dns];
+    const parts: Inspectable[] = [workers, dns, files];
     if (client.ok && client.value !== undefined) parts.push(client.value);
     return [
       ...serverPages({
