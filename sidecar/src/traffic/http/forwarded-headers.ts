@@ -25,18 +25,33 @@ export interface ForwardedRequest {
  * what there is to do.
  */
 export class Forwarding {
-  readonly #config: HttpConnectionManagerConfig;
+  // Of the configuration, each in a field: looking into an object of so many is not free.
+  readonly #atEdge: boolean;
+  readonly #trustedHops: number;
+  readonly #appendsFor: boolean;
+  readonly #appendsPort: boolean;
+  readonly #schemeToOverwrite: "http" | "https" | undefined;
+  readonly #via: string;
+  readonly #makesId: boolean;
+  readonly #keepsForeignId: boolean;
   readonly #detections: readonly OriginalIpDetection[];
   readonly #internal: InternalClients | undefined;
   /** What goes wherever it comes from. */
-  readonly #drops: ReadonlySet<Kind>;
+  readonly #drops: number;
   readonly #makeId: () => string;
   readonly #found = new Found();
 
   /** `makeId` gives new request ids. */
   constructor(config: HttpConnectionManagerConfig, makeId: () => string) {
     const { originalIpDetection, internalAddresses, forwardClientCertDetails } = config.manners;
-    this.#config = config;
+    this.#atEdge = config.useRemoteAddress;
+    this.#trustedHops = config.xffNumTrustedHops;
+    this.#appendsFor = !config.skipXffAppend;
+    this.#appendsPort = config.manners.appendXForwardedPort;
+    this.#schemeToOverwrite = config.manners.schemeToOverwrite;
+    this.#via = config.via;
+    this.#makesId = config.generateRequestId;
+    this.#keepsForeignId = config.preserveExternalRequestId;
     this.#makeId = makeId;
     this.#detections =
       originalIpDetection.length > 0 ? originalIpDetection : [{ type: "xff", trustedHops: config.xffNumTrustedHops }];
@@ -44,19 +59,20 @@ export class Forwarding {
     this.#internal = nobody
       ? undefined
       : { unixSockets: internalAddresses.unixSockets, ranges: internalAddresses.cidrRanges.map(toCidr) };
-    const drops = new Set<Kind>([Kind.Internal]);
     // The other modes ask whether the client has shown a certificate; without TLS none has.
-    if (forwardClientCertDetails !== "ALWAYS_FORWARD_ONLY") drops.add(Kind.ClientCert);
-    if (nobody) drops.add(Kind.Steers);
-    if (nobody && config.useRemoteAddress) drops.add(Kind.Caller);
-    this.#drops = drops;
+    const keepsClientCert = forwardClientCertDetails === "ALWAYS_FORWARD_ONLY";
+    this.#drops =
+      Kind.Internal +
+      (keepsClientCert ? 0 : Kind.ClientCert) +
+      (nobody ? Kind.Steers : 0) +
+      (nobody && config.useRemoteAddress ? Kind.Caller : 0);
   }
 
   /** `scheme` is that of the connection. Returns the status of a refusal: the client's address was not told. */
   apply(exchange: ForwardedRequest, scheme: "http" | "https"): number | undefined {
     const { request, downstream } = exchange;
     const { headers } = request;
-    const { via, useRemoteAddress: atEdge, manners } = this.#config;
+    const atEdge = this.#atEdge;
     const found = this.#found;
     this.#look(headers.fields);
     if (atEdge) this.#believePeer(headers, downstream, scheme);
@@ -68,7 +84,7 @@ export class Forwarding {
       headers.append("x-forwarded-proto", scheme);
       found.proto = scheme;
     }
-    if (manners.appendXForwardedPort && found.port === undefined && downstream.localPort !== 0) {
+    if (this.#appendsPort && found.port === undefined && downstream.localPort !== 0) {
       headers.set("x-forwarded-port", String(downstream.localPort));
     }
     this.#setScheme(request, found.proto, scheme);
@@ -85,22 +101,42 @@ export class Forwarding {
       if (found.steers) removeSteering(headers.fields, atEdge);
       if (atEdge && client !== undefined && client !== "") headers.set("x-envoy-external-address", client);
     }
-    if (via !== "") appendVia(headers, via);
+    if (this.#via !== "") appendVia(headers, this.#via);
     exchange.requestId = this.#requestId(headers, found.requestId, atEdge && !internal);
     return undefined;
   }
 
-  /** One look at every field: notes what is there, and takes out what nobody before us may say. */
+  /**
+   * One look at every field: notes what is there, and takes out what nobody before us may say. Most names are told from
+   * all of these by their third letter.
+   */
   #look(fields: string[]): void {
     const found = this.#found;
-    found.reset();
+    const drops = this.#drops;
+    let forwardedFor: string | undefined;
+    let proto: string | undefined;
+    let port: string | undefined;
+    let requestId: string | undefined;
+    let steers = false;
     let kept = 0;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i]!; // names stand at even places
-      if (name.charCodeAt(0) === LETTER_X) {
-        const kind = KINDS.get(name);
-        if (kind !== undefined && this.#drops.has(kind)) continue;
-        if (kind !== undefined) found.note(kind, fields[i + 1]!);
+      if (name.charCodeAt(1) === HYPHEN && name.charCodeAt(0) === LETTER_X) {
+        const letter = name.charCodeAt(2);
+        if (letter === LETTER_F) {
+          const value = fields[i + 1]!;
+          if (name === "x-forwarded-for")
+            forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
+          else if (name === "x-forwarded-proto") proto ??= value;
+          else if (name === "x-forwarded-port") port ??= value;
+          else if (name === "x-forwarded-client-cert" && (drops & Kind.ClientCert) !== 0) continue;
+        } else if (letter === LETTER_R) {
+          if (name === "x-request-id") requestId ??= fields[i + 1];
+        } else if (letter === LETTER_E) {
+          const kind = OF_ENVOY.get(name) ?? 0;
+          if ((kind & drops) !== 0) continue;
+          if (kind !== 0) steers = true;
+        }
       }
       if (kept !== i) {
         fields[kept] = name;
@@ -109,15 +145,20 @@ export class Forwarding {
       kept += 2;
     }
     if (kept !== fields.length) fields.length = kept;
+    found.forwardedFor = forwardedFor;
+    found.proto = proto;
+    found.port = port;
+    found.requestId = requestId;
+    found.steers = steers;
   }
 
   #believePeer(headers: HeaderMap, { remoteAddress }: DownstreamInfo, scheme: "http" | "https"): void {
     const found = this.#found;
     const { forwardedFor } = found;
-    const { xffNumTrustedHops: hops, skipXffAppend } = this.#config;
+    const hops = this.#trustedHops;
     found.mayBeInternal = forwardedFor === undefined;
     found.client = (hops === 0 ? undefined : addressFromEnd(forwardedFor, hops - 1)) ?? remoteAddress;
-    if (!skipXffAppend && remoteAddress !== "") {
+    if (this.#appendsFor && remoteAddress !== "") {
       headers.set("x-forwarded-for", forwardedFor === undefined ? remoteAddress : `${forwardedFor},${remoteAddress}`);
     }
     if (hops > 0) return;
@@ -131,6 +172,8 @@ export class Forwarding {
   #believeHeaders(headers: HeaderMap): number | undefined {
     const found = this.#found;
     const { forwardedFor } = found;
+    found.client = undefined;
+    found.mayBeInternal = false;
     for (const detection of this.#detections) {
       if (detection.type === "xff") {
         found.client = addressFromEnd(forwardedFor, detection.trustedHops);
@@ -147,7 +190,7 @@ export class Forwarding {
 
   /** What is said of the way before us counts more than how the last hop came (Envoy `:scheme`). */
   #setScheme(request: RequestHead, proto: string, scheme: "http" | "https"): void {
-    const { schemeToOverwrite } = this.#config.manners;
+    const schemeToOverwrite = this.#schemeToOverwrite;
     if (schemeToOverwrite !== undefined) {
       request.scheme = schemeToOverwrite;
       request.headers.set("x-forwarded-proto", schemeToOverwrite);
@@ -167,9 +210,8 @@ export class Forwarding {
 
   /** At the edge a client's id is replaced, so that nobody outside chooses the ids by which we find requests. */
   #requestId(headers: HeaderMap, given: string | undefined, replace: boolean): string {
-    const { generateRequestId, preserveExternalRequestId } = this.#config;
-    if (given !== undefined && given !== "" && (!replace || preserveExternalRequestId)) return given;
-    if (!generateRequestId) return given ?? "";
+    if (given !== undefined && given !== "" && (!replace || this.#keepsForeignId)) return given;
+    if (!this.#makesId) return given ?? "";
     const id = this.#makeId();
     if (given === undefined) headers.append("x-request-id", id);
     else headers.set("x-request-id", id);
@@ -187,40 +229,6 @@ class Found {
   steers = false;
   client: string | undefined = undefined;
   mayBeInternal = false;
-
-  reset(): void {
-    this.forwardedFor = undefined;
-    this.proto = undefined;
-    this.port = undefined;
-    this.requestId = undefined;
-    this.steers = false;
-    this.client = undefined;
-    this.mayBeInternal = false;
-  }
-
-  note(kind: Kind, value: string): void {
-    switch (kind) {
-      case Kind.For:
-        this.forwardedFor = this.forwardedFor === undefined ? value : `${this.forwardedFor},${value}`;
-        return;
-      case Kind.Proto:
-        this.proto ??= value;
-        return;
-      case Kind.Port:
-        this.port ??= value;
-        return;
-      case Kind.RequestId:
-        this.requestId ??= value;
-        return;
-      case Kind.Steers:
-      case Kind.Caller:
-        this.steers = true;
-        return;
-      case Kind.Internal:
-      case Kind.ClientCert:
-        return;
-    }
-  }
 }
 
 interface InternalClients {
@@ -235,21 +243,16 @@ export function appendVia(headers: HeaderMap, via: string): void {
   else headers.set("via", `${before}, ${via}`);
 }
 
-/** What a header is to us. */
+/** What a header is to us, as bits: what goes is a sum of them. */
 const Kind = {
   /** Ours alone to say. */
   Internal: 1,
   /** By these a caller inside the mesh steers the proxy (Envoy's `cleanInternalHeaders`). */
   Steers: 2,
   /** These describe a caller, and are taken from those at the edge. */
-  Caller: 3,
-  ClientCert: 4,
-  For: 5,
-  Proto: 6,
-  Port: 7,
-  RequestId: 8,
+  Caller: 4,
+  ClientCert: 8,
 } as const;
-type Kind = (typeof Kind)[keyof typeof Kind];
 
 const STEERING = [
   "x-envoy-expected-rq-timeout-ms",
@@ -270,23 +273,22 @@ const STEERING = [
 
 const CALLER = ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node"];
 
-const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
+const OF_ENVOY: ReadonlyMap<string, number> = new Map<string, number>([
   ...STEERING.map((name) => [name, Kind.Steers] as const),
   ...CALLER.map((name) => [name, Kind.Caller] as const),
   ["x-envoy-internal", Kind.Internal],
-  ["x-forwarded-client-cert", Kind.ClientCert],
-  ["x-forwarded-for", Kind.For],
-  ["x-forwarded-port", Kind.Port],
-  ["x-forwarded-proto", Kind.Proto],
-  ["x-request-id", Kind.RequestId],
 ]);
 
+const HYPHEN = 0x2d;
+const LETTER_E = 0x65;
+const LETTER_F = 0x66;
+const LETTER_R = 0x72;
 const LETTER_X = 0x78;
 
 function removeSteering(fields: string[], atEdge: boolean): void {
   let kept = 0;
   for (let i = 0; i < fields.length; i += 2) {
-    const kind = KINDS.get(fields[i]!);
+    const kind = OF_ENVOY.get(fields[i]!);
     if (kind === Kind.Steers || (atEdge && kind === Kind.Caller)) continue;
     fields[kept] = fields[i]!;
     fields[kept + 1] = fields[i + 1]!;
