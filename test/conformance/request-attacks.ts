@@ -220,13 +220,18 @@ const chunks: readonly Row[] = [
 ];
 
 const hops: readonly Row[] = [
-  ..."content-length‖Content-Length‖keep-alive, content-length‖content-length, upgrade‖transfer-encoding‖host‖content-type, content-length"
+  ..."content-length‖Content-Length‖keep-alive, content-length‖content-length, upgrade‖transfer-encoding‖host‖x-forwarded-for‖close,x-forwarded-proto‖:authority‖a,b,c,d,e,f,g,h,i,j‖,,,,,,,,,"
+    .split(PART)
+    .map(
+      (value): Row => [`Connection: ${value}`, `${post(`Connection: ${value}`, "Content-Length: 5")}hello`, refused()],
+    ),
+  ..."content-type‖authorization, x-other‖x-envoy-internal‖x-request-id‖keep-alive, cookie‖a b‖,‖te"
     .split(PART)
     .map(
       (value): Row => [
         `Connection: ${value}`,
-        `${post(`Connection: ${value}`, "Content-Length: 5")}hello`,
-        forwarded(sentLength(5, "hello")),
+        `${post(`Connection: ${value}`, "Authorization: x", "Content-Length: 5")}hello`,
+        forwarded("POST / HTTP/1.1\r\nhost: a\r\nauthorization: x\r\ncontent-length: 5\r\n\r\nhello"),
       ],
     ),
   [

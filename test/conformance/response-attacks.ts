@@ -81,9 +81,9 @@ const fields: readonly Row[] = [
     .filter((byte) => !/[\t\x20-\x7e\x80-\xff]/.test(byte))
     .map((byte): Row => [`${show(byte)} in a field's value`, ok(`X: y${byte}z`, "Content-Length: 0"), REFUSED]),
   ["101 fields", ok(...Array.from({ length: 101 }, (_, i) => `x-${i}: 1`)), REFUSED],
-  ["a field of 61 KiB", ok(`X: ${"y".repeat(61 * 1024)}`), REFUSED],
-  ["a reason of 61 KiB", `HTTP/1.1 200 ${"y".repeat(61 * 1024)}\r\n\r\n`, REFUSED],
-  ["a head without end", `HTTP/1.1 200 OK\r\n${"X: y\r\n".repeat(12_000)}`, REFUSED],
+  ["a field of 81 KiB", ok(`X: ${"y".repeat(81 * 1024)}`), REFUSED],
+  ["a reason of 81 KiB", `HTTP/1.1 200 ${"y".repeat(81 * 1024)}\r\n\r\n`, REFUSED],
+  ["a head without end", `HTTP/1.1 200 OK\r\n${"X: y\r\n".repeat(20_000)}`, REFUSED],
   ["a line without end", `HTTP/1.1 200 OK\r\nX: ${"y".repeat(100_000)}`, REFUSED],
   ["a head that ends too early", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", MISSING, FIN],
   ["a head that is broken off", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", MISSING, RST],

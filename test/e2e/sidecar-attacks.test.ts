@@ -84,7 +84,7 @@ function answersIn(text: string): string[] {
     assert.ok(head !== undefined && status !== undefined, `no answer: ${JSON.stringify(rest.slice(0, 300))}`);
     rest = rest.slice(head.length);
     if (status.startsWith("1")) continue;
-    const length = Number(/^content-length: (\d+)\r$/m.exec(head)?.[1]);
+    const length = Number(/^content-length: (\d+)\r$/m.exec(head)?.[1] ?? rest.length); // else it ends with the connection
     if (status === "200") answers.push(rest.slice(0, length));
     rest = rest.slice(length);
   }

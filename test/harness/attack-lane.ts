@@ -119,7 +119,8 @@ export async function startAttackLanes(
   const names = upstreams.map((_, i) => `lane-${i}`);
   const bootstrap = staticBootstrap(
     names.map((name) => listener({ name, http, routes: inlineRoutes([virtualHost("*", name)]) })),
-    names.map((name, i) => cluster(name, [upstreams[i]?.port ?? 0])),
+    // A machine that is busy must not show as a connect failure.
+    names.map((name, i) => cluster(name, [upstreams[i]?.port ?? 0], { connect_timeout: "20s" })),
   );
   const sidecar = await startSidecar(bootstrap, ends, options);
   const lanes: AttackLane[] = [];
