@@ -16,6 +16,8 @@ export interface SidecarOptions {
   readonly folder?: string;
   /** Of Node, before the program: `--inspect=127.0.0.1:0`. */
   readonly nodeFlags?: readonly string[];
+  /** Of the program, behind those that it is always given. */
+  readonly flags?: readonly string[];
   /** More variables of the environment. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Lines of level error that this test provokes. Any other fails it when the sidecar ends. */
@@ -138,15 +140,20 @@ const ERROR_LINE = /^\S+ error /;
 
 /** Starts the program from source; it ends, and is checked, when its owner does. Does not wait until it is ready. */
 export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOptions = {}): SidecarProcess {
-  const { concurrency = 1, drainTimeS = 1, folder = scratchFolder(owner), nodeFlags = [], expectedErrors } = options;
+  const { concurrency = 1, drainTimeS = 1, folder = scratchFolder(owner), expectedErrors } = options;
+  const { nodeFlags = [] } = options;
   const file = join(folder, "bootstrap.json");
   writeFileSync(file, JSON.stringify(bootstrap, null, 2));
   const flags = ["--concurrency", concurrency, "--drain-time-s", drainTimeS, "--admin-address", "127.0.0.1:0"];
-  const child = spawn(process.execPath, [...nodeFlags, ...PROGRAM, "-c", file, ...flags.map(String)], {
-    cwd: projectRoot,
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, ...options.environment },
-  });
+  const child = spawn(
+    process.execPath,
+    [...nodeFlags, ...PROGRAM, "-c", file, ...flags.map(String), ...(options.flags ?? [])],
+    {
+      cwd: projectRoot,
+      env: { ...process.env, ...options.environment },
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
   const sidecar = new SidecarProcess(child);
   owner.after(() => sidecar.close(drainTimeS * 1000 + 5_000, expectedErrors));
   return sidecar;

@@ -341,7 +341,9 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#requestDone = false;
     this.#response = Response.Body;
     this.#body.begin(Framing.Tunnel);
-    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, tail, this.#naming));
+    this.transport.writeLatin1(
+      serializeResponseHead(head.status, head.reason, head.headers, false, tail, this.#naming),
+    );
     if (endStream) {
       this.#body.write(NO_DATA, true);
       this.#endResponse();

@@ -74,7 +74,8 @@ export class ExchangeLogSource implements AccessLogSource {
 
   requestHeader(name: string): string | undefined {
     const { request } = this.exchange;
-    return name.startsWith(":") || name === "host" ? headerValue(request, name) : request.headers.get(name);
+    if (!name.startsWith(":") && name !== "host") return request.headers.get(name);
+    return headerValue(request, name) || undefined; // "": its head was never read
   }
 
   requestHeaderJoined(name: string): string | undefined {
