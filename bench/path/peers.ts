@@ -4,7 +4,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { NODE_FLAGS } from "@heddle/sidecar";
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "@heddle/sidecar";
 
 /** A proxy under test: listens on `port` and forwards everything to one upstream. */
 export interface Peer {
@@ -187,7 +187,10 @@ function address(port: number): object {
 
 async function start(name: string, port: number, [command, ...args]: readonly string[]): Promise<Peer> {
   const began = performance.now();
-  const child = spawn(command!, args, { stdio: ["pipe", "ignore", "inherit"] });
+  const child = spawn(command!, args, {
+    stdio: ["pipe", "ignore", "inherit"],
+    env: { ...NODE_ENVIRONMENT, ...process.env },
+  });
   let exited: string | undefined;
   child.once("error", (error) => (exited = error.message));
   child.once("exit", (code, signal) => (exited = `ended with ${code ?? signal}`));

@@ -1,1 +1,1 @@
-export { NODE_FLAGS } from "./node-flags.ts";
+export { NODE_ENVIRONMENT, NODE_FLAGS } from "./node-flags.ts";

@@ -8,3 +8,9 @@ export const NODE_FLAGS: readonly string[] = [
   // dirty than with 4, and with 20,000 endpoints 22 MB less than with V8's 16, for 3 to 5 % of the CPU that reads them.
   "--max-semi-space-size=1",
 ];
+
+/**
+ * Environment of the sidecar's process, under what the environment says already. One malloc arena for all threads instead of one
+ * for each: 3 MB less (private dirty, idle with ADS) and 6 MB less after load; the threads hardly ever allocate at the same time.
+ */
+export const NODE_ENVIRONMENT: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "1" };

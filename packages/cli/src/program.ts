@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { NODE_FLAGS as SIDECAR_FLAGS } from "@heddle/sidecar";
+import { NODE_ENVIRONMENT, NODE_FLAGS as SIDECAR_FLAGS } from "@heddle/sidecar";
 
 export type ProgramName = "control-plane" | "sidecar";
 
@@ -12,8 +12,13 @@ export function programArgv(name: ProgramName): string[] {
   return ["--disable-warning=ExperimentalWarning", ...conditions, ...NODE_FLAGS[name], entry];
 }
 
+/** The environment that it is to have. */
+export function programEnvironment(name: ProgramName): Record<string, string | undefined> {
+  return name === "sidecar" ? { ...NODE_ENVIRONMENT, ...process.env } : process.env;
+}
+
 /** Becomes that program: same process id, so whoever supervises `heddle sidecar` supervises the sidecar. */
 export function becomeProgram(name: ProgramName, args: readonly string[]): never {
   if (process.execve === undefined) throw new Error("this platform cannot replace a process");
-  return process.execve(process.execPath, [process.execPath, ...programArgv(name), ...args], process.env);
+  return process.execve(process.execPath, [process.execPath, ...programArgv(name), ...args], programEnvironment(name));
 }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Clock } from "@heddle/base";
 import { formatDiagnostic } from "@heddle/config";
-import { programArgv } from "../program.ts";
+import { programArgv, programEnvironment } from "../program.ts";
 import { connectedNodes } from "../status.ts";
 import { checkMesh } from "./check-mesh.ts";
 import { Children } from "./children.ts";
@@ -60,7 +60,9 @@ export async function runMesh(options: MeshOptions): Promise<number> {
     const controlPlane = children.start("control-plane", controlPlaneArgv([folder, generated], xdsPort, adminPort));
     const pids = workloads.map((workload) => ({
       applicationPid: startApplication(children, folder, workload),
-      sidecarPid: children.start(`${workload.spec.name} sidecar`, sidecarArgv(workload, xdsPort)),
+      sidecarPid: children.start(`${workload.spec.name} sidecar`, sidecarArgv(workload, xdsPort), {
+        env: programEnvironment("sidecar"),
+      }),
     }));
 
     const ready = await Promise.race([

@@ -4,7 +4,7 @@ export interface ProcessToRun {
   readonly name: string;
   readonly argv: readonly [string, ...string[]];
   readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Called with each line of its stdout and stderr. */
   readonly onLine: (line: string) => void;
   /** It ended although nobody had asked for it. */
