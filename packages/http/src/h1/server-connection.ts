@@ -119,6 +119,11 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     return this.#response === Response.None && this.betweenMessages && !this.#ended;
   }
 
+  /** The response has ended, the request has not: what comes of it is dropped. Nobody but the owner ends this. */
+  get dropping(): boolean {
+    return this.#response === Response.Done && !this.#tunnel && !this.#ended;
+  }
+
   /** Nothing more is read or written. The transport may still have to send. */
   get ended(): boolean {
     return this.#ended;
@@ -140,7 +145,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
 
   drain(): void {
     this.#draining = true;
-    if (this.idle || this.#awaitsRoom) this.#end();
+    if (this.idle || this.dropping || this.#awaitsRoom) this.#end();
   }
 
   // The request.

@@ -300,6 +300,37 @@ describe("the end of a connection", () => {
     });
   });
 
+  test("a client that never sends the rest of a request that was answered early is not waited for", () => {
+    const half = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf ";
+    const early = (harness: Harness, client: MemoryConnection): void => {
+      client.send(half);
+      harness.run();
+      harness.upstreams.at(-1)?.send(OK);
+      harness.run();
+      assert.doesNotMatch(client.take(), CLOSE);
+    };
+    withHarness({ manager: { streamIdleTimeoutMs: 1000 } }, (harness, client) => {
+      early(harness, client);
+      harness.advance(990);
+      assert.equal(client.ended, false);
+      harness.advance(20);
+      assert.equal(client.ended, true);
+    });
+    withHarness({ manager: { streamIdleTimeoutMs: 1000, idleTimeoutMs: 5000 } }, (harness, client) => {
+      early(harness, client);
+      harness.advance(500);
+      client.send("whole");
+      harness.advance(4000);
+      assert.equal(client.ended, false, "with the rest the connection is an idle one");
+    });
+    withHarness({}, (harness, client) => {
+      early(harness, client);
+      client.http.drainGently(100);
+      harness.advance(120);
+      assert.equal(client.ended, true);
+    });
+  });
+
   test("a client that half-closes behind its request gets the answer", () => {
     withHarness({}, (harness, client) => {
       client.send(GET);

@@ -30,6 +30,8 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   /** Since when no exchange has been open; Infinity while one is. */
   #idleSinceMs: number;
   #maxDurationAtMs = Infinity;
+  /** Until when the rest of a request is waited for whose answer has gone. */
+  #restByMs = Infinity;
   /** The codec has ended the connection; when the client does not close by then, we do. */
   #closeAtMs = Infinity;
   #queuedBytes = Infinity;
@@ -154,7 +156,10 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   }
 
   exchangeEnded(exchange: HttpExchange): void {
-    if (this.#exchange === exchange) this.#exchange = undefined;
+    if (this.#exchange === exchange) {
+      this.#exchange = undefined;
+      if (this.#codec.dropping) this.#awaitRest();
+    }
     const { bytesRead, bytesWritten, bytesQueued } = this.#connection;
     this.#readBefore = bytesRead;
     this.#sentBefore = bytesWritten + bytesQueued;
@@ -166,6 +171,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   onRequest(encoder: ResponseEncoder): RequestDecoder {
     this.#exchanges++;
     this.#idleSinceMs = Infinity;
+    this.#restByMs = Infinity;
     this.#manager.stats.rqTotal.add();
     this.#manager.stats.rqHttp1Total.add();
     this.#manager.stats.rqActive.add(1);
@@ -182,6 +188,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   }
 
   onIdle(): void {
+    this.#restByMs = Infinity;
     const now = this.#manager.env.clock.now();
     this.#idleSinceMs = now;
     const { idleTimeoutMs } = this.#manager.config;
@@ -223,6 +230,16 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#onClosed();
   }
 
+  /** The answer was early. What is left of its request has as long to come as a request may stand still. */
+  #awaitRest(): void {
+    const { streamIdleTimeoutMs, idleTimeoutMs } = this.#manager.config;
+    const withinMs = streamIdleTimeoutMs > 0 ? streamIdleTimeoutMs : idleTimeoutMs;
+    if (withinMs === 0) return;
+    const now = this.#manager.env.clock.now();
+    this.#restByMs = now + withinMs;
+    this.checkBy(this.#restByMs, now);
+  }
+
   #countEnd(local: boolean, hasExchange: boolean): void {
     const { stats } = this.#manager;
     stats.cxDestroy.add();
@@ -259,6 +276,10 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
       if (this.#looksAgain) this.endAfterExchange();
       this.#looksAgain = !this.#looksAgain;
     }
+    if (this.#restByMs <= now) {
+      this.#restByMs = Infinity;
+      this.endAfterExchange();
+    }
     if (this.#maxDurationAtMs <= now) {
       this.#maxDurationAtMs = Infinity;
       stats.cxMaxDuration.add();
@@ -275,6 +296,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     const next = Math.min(
       this.#closeAtMs,
       this.#drainAtMs,
+      this.#restByMs,
       this.#maxDurationAtMs,
       idleAtMs <= now ? Infinity : idleAtMs,
       this.#exchange?.nextDeadline() ?? Infinity,

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { failure, ok } from "@heddle/base";
 import { defineFilter } from "@heddle/filter";
 import fc from "fast-check";
+import { SERVING } from "../listener/serving-state.ts";
 import { clusterConfig, Harness, type MemoryConnection, retryPolicy, routeTo } from "./testing-harness.ts";
 
 /*
@@ -20,6 +21,7 @@ const REQUESTS = [
   "cd",
   "0\r\n\r\n",
   "nonsense\r\n\r\n",
+  "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n",
 ] as const;
 
 const ANSWERS = [
@@ -32,6 +34,7 @@ const ANSWERS = [
   "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n",
   "HTTP/1.1 200 OK\r\n\r\nuntil the end",
   "garbage\r\n\r\n",
+  "HTTP/1.1 100 Continue\r\n\r\n",
 ] as const;
 
 const number = fc.nat({ max: 9 });
@@ -55,6 +58,9 @@ const step = fc.oneof(
       "client stalls",
       "client reads",
       "client drains",
+      "client drains gently",
+      "listener drains",
+      "health check fails",
       "upstream ends",
       "upstream breaks",
       "upstream stalls",
@@ -77,20 +83,35 @@ test("nothing is left behind, whatever happens", () => {
       fc.array(step, { minLength: 10, maxLength: 60, size: "max" }),
       fc.boolean(),
       fc.boolean(),
-      (steps, lazily, limited) => {
+      fc.boolean(),
+      (steps, lazily, limited, proxied) => {
         const most = limited ? 1 : 100;
         const thresholds = { maxConnections: most, maxPendingRequests: most, maxRequests: most + 1, maxRetries: 1 };
-        const clusters = [clusterConfig("app", { circuitBreakers: { default: thresholds, high: thresholds } })];
+        const clusters = [
+          clusterConfig("app", {
+            circuitBreakers: { default: thresholds, high: thresholds },
+            maxRequestsPerConnection: limited ? 2 : 0,
+            maxConnectionDurationMs: limited ? 600 : 0,
+            maxConnectionDurationJitterPercent: 50,
+            maxStreamDurationMs: limited ? 250 : 0,
+          }),
+        ];
         const harness = new Harness({
           clusters,
           routes: routeTo("app", { timeoutMs: 300, retryPolicy: { ...retryPolicy, perTryTimeoutMs: 120 } }),
           manager: {
             streamIdleTimeoutMs: 400,
             idleTimeoutMs: 1000,
+            drainTimeoutMs: 300,
+            maxConnectionDurationMs: limited ? 700 : 0,
+            maxStreamDurationMs: limited ? 350 : 0,
+            requestTimeoutMs: limited ? 320 : 0,
+            proxy100Continue: proxied,
             upgradeConfigs: [{ upgradeType: "websocket", enabled: true }],
           },
           filters: { hold: holding },
           bufferLimitBytes: 100,
+          drain: { strategy: limited ? "gradual" : "immediate", timeMs: 500 },
         });
         harness.random = 2 ** 31;
         const clients = [harness.connect(), harness.connect(), harness.connect()];
@@ -99,6 +120,13 @@ test("nothing is left behind, whatever happens", () => {
           if (!lazily || next.which % 3 === 0) harness.run();
         }
         harness.advance(50);
+        // Asked to end, every client's connection does, however little its peers cooperate.
+        for (const client of clients) client.http.drainGently(100);
+        for (let i = 0; i < 30; i++) {
+          harness.clock.advance(100);
+          harness.run();
+        }
+        for (const client of clients) assert.ok(client.ended || client.closed, "it has not ended");
         assert.deepEqual([harness.leaks(), harness.value("http.internal_error"), harness.problems], ["", 0, []]);
         assert.equal(new Set(harness.logged).size, harness.logged.length);
         assert.equal(harness.value("http.downstream_rq_total"), harness.logged.length);
@@ -152,6 +180,15 @@ function play(
       return;
     case "client drains":
       client.http.drain();
+      return;
+    case "client drains gently":
+      client.http.drainGently(n * 30);
+      return;
+    case "listener drains":
+      harness.manager.drainGradually();
+      return;
+    case "health check fails":
+      harness.serving.publish({ ...SERVING, healthCheckFailed: n % 2 === 0 });
       return;
     case "upstream ends":
       upstream?.sendEnd();
