@@ -66,6 +66,11 @@ export interface ServerConnectionEvents {
   onProtocolError(failure: Failure, answeredStatus: number | undefined): void;
   /** The connection became idle: a keep-alive timer may start. */
   onIdle(): void;
+  /**
+   * Many requests that one read gave have been answered, and there are more. The owner calls `continueReading` in a turn
+   * of the event loop to come, so that other connections are not kept waiting. Left out: all are answered at once.
+   */
+  onBurst?(): void;
 }
 
 /** The answer to a message that breaks the protocol. */

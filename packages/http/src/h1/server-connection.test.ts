@@ -364,6 +364,21 @@ test("a client that reads no answers has no further request read until it does",
   assert.deepEqual([server.transport.paused, server.connection.idle, server.idles], [false, true, 2]);
 });
 
+test("of many requests that come at once the first are answered, and the others when others had their turn", () => {
+  let bursts = 0;
+  const server = new AnsweringServer();
+  Object.assign(server, { onBurst: () => bursts++ });
+  server.receive(GET.repeat(150));
+  assert.deepEqual([server.requests.length, bursts, server.transport.paused], [64, 1, true]);
+  server.connection.receiveEnd();
+  server.connection.continueReading();
+  assert.deepEqual([server.requests.length, bursts, server.transport.ended], [128, 2, false]);
+  server.connection.continueReading();
+  assert.deepEqual([server.requests.length, bursts, server.transport.ended], [150, 2, true]);
+  server.connection.continueReading();
+  assert.equal(server.requests.length, 150);
+});
+
 test("a client that reads no answers ends with a drain like an idle one", () => {
   const server = new ScriptedServer().receive(GET + GET);
   server.transport.belowHighWatermark = false;

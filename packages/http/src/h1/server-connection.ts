@@ -57,6 +57,9 @@ type Response = (typeof Response)[keyof typeof Response];
  */
 const MAX_DISCARDED_BYTES = 64 * 1024;
 
+/** One read may hold thousands of requests, and what answers them at once would keep the thread for as long. */
+const MAX_BURST = 64;
+
 const NOT_A_TUNNEL = failure("internal", "local", "101 for a request that asked for no upgrade");
 const BROKEN_LENGTH = failure("internal", "local", "the response body does not keep its content-length");
 const CUT_SHORT = failure("downstream-reset", "downstream", "the client closed before its request was complete");
@@ -97,6 +100,10 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   #becameIdle = false;
   /** The client has not read enough of its answers for the next request to be read. */
   #awaitsRoom = false;
+  /** Others have their turn before the next request is read. */
+  #awaitsTurn = false;
+  /** Requests that were begun with bytes that one read gave. */
+  #burst = 0;
 
   constructor(transport: Transport, events: ServerConnectionEvents, options: H1ServerOptions = {}) {
     const fields = new MessageFields(new SectionMemo(latestRequest), keepsSpelling(options.headerNames));
@@ -130,6 +137,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   }
 
   override receive(bytes: Uint8Array): void {
+    this.#burst = 0;
     super.receive(bytes);
     this.#tellIdle();
   }
@@ -409,11 +417,22 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     // A client that sends requests and reads no answers would have all of them kept here.
     this.#awaitsRoom = !this.transport.writeBytes(NO_DATA);
     if (this.#awaitsRoom) this.#events.onIdle();
-    else this.#startNext();
+    else if (this.hasUnread && ++this.#burst === MAX_BURST && this.#events.onBurst !== undefined) {
+      this.#awaitsTurn = true;
+      this.#events.onBurst();
+    } else this.#startNext();
+  }
+
+  /** The answer to `onBurst`. */
+  continueReading(): void {
+    if (!this.#awaitsTurn) return;
+    this.#burst = 0;
+    this.#startNext();
   }
 
   #startNext(): void {
     this.#awaitsRoom = false;
+    this.#awaitsTurn = false;
     this.resumeReading();
     this.nextMessage();
     this.#tellIdle();
@@ -464,6 +483,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   #abandon(): RequestDecoder | undefined {
     this.#ended = true;
     this.#awaitsRoom = false;
+    this.#awaitsTurn = false;
     this.#response = Response.None;
     this.stopReading();
     return this.#release();

@@ -195,6 +195,13 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     if (idleTimeoutMs > 0) this.checkBy(now + idleTimeoutMs, now);
   }
 
+  onBurst(): void {
+    this.#manager.env.clock.after(0, () => {
+      this.#codec.continueReading();
+      this.#watchForEnd();
+    });
+  }
+
   // === the transport tells
 
   onData(bytes: Uint8Array): void {
