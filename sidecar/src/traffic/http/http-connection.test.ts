@@ -7,7 +7,9 @@ const GET = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const CLOSE = /\r\nconnection: close\r\n/;
 
-function withHarness(options: HarnessOptions, body: (harness: Harness, client: MemoryConnection) => void): void {
+type Client = ReturnType<Harness["connect"]>;
+
+function withHarness(options: HarnessOptions, body: (harness: Harness, client: Client) => void): void {
   const harness = new Harness(options);
   body(harness, harness.connect());
   assert.equal(harness.leaks(), "");
