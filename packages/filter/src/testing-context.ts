@@ -20,6 +20,7 @@ export const unseenMetrics: MetricScope = {
   counter: () => counter,
   gauge: () => gauge,
   histogram: () => histogram,
+  group: () => unseenMetrics,
   scope: () => unseenMetrics,
 };
 

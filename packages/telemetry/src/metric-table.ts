@@ -1,5 +1,6 @@
 import { BUCKET_COUNT } from "./histogram-buckets.ts";
 import type { Labels } from "./metrics.ts";
+import type { SeriesGroup } from "./series-group.ts";
 
 /*
  * How a thread's metrics are seen by another. A thread has blocks of numbers in shared memory that it alone writes, without
@@ -17,6 +18,15 @@ export const SUM_SLOT = BUCKET_COUNT;
 
 export type MetricKind = "counter" | "gauge" | "histogram";
 
+/** A group of series (series-group.ts): its counters, then its gauges, a slot each. */
+export interface GroupEntry {
+  readonly slot: number;
+  readonly kind: "group";
+  /** Place among all groups that the thread has told of. */
+  readonly group: number;
+  readonly labels: Labels;
+}
+
 export interface SeriesEntry {
   readonly slot: number;
   readonly kind: MetricKind;
@@ -30,11 +40,17 @@ export interface MetricsMessage {
   readonly blocks: readonly SharedArrayBuffer[];
   /** Slots whose series is gone. They come before `added`, which may name one of them again later. */
   readonly retired: readonly number[];
-  readonly added: readonly SeriesEntry[];
+  readonly added: readonly (SeriesEntry | GroupEntry)[];
+  /** Appended to the groups that the thread has told of. */
+  readonly groups: readonly SeriesGroup[];
 }
 
 export function slotsOf(kind: MetricKind): number {
   return kind === "histogram" ? HISTOGRAM_SLOTS : 1;
+}
+
+export function slotsOfGroup({ counters, gauges }: SeriesGroup): number {
+  return counters.length + gauges.length;
 }
 
 /** Equal for the same name and labels, whatever the order of the labels. */

@@ -1,5 +1,7 @@
 import {
   BLOCK_SLOTS,
+  type GroupEntry,
+  HISTOGRAM_SLOTS,
   type MetricKind,
   type MetricsMessage,
   type SeriesEntry,
@@ -8,6 +10,7 @@ import {
   slotsOf,
 } from "./metric-table.ts";
 import type { Labels } from "./metrics.ts";
+import type { SeriesGroup } from "./series-group.ts";
 
 /** One series over all threads. */
 export interface SeriesValue {
@@ -44,24 +47,21 @@ export class MetricsRegistry {
   receive(thread: number, message: MetricsMessage): void {
     let table = this.#threads.get(thread);
     if (table === undefined) {
-      table = { blocks: [], series: new Map() };
+      table = { blocks: [], series: new Map(), groups: [] };
       this.#threads.set(thread, table);
     }
+    table.groups.push(...message.groups);
     for (const buffer of message.blocks) table.blocks.push(new Float64Array(buffer));
     for (const slot of message.retired) {
       const entry = table.series.get(slot);
       table.series.delete(slot);
-      // A series that its owner has ended is forgotten by name too, once no thread has it.
-      if (entry !== undefined && !this.#has(entry)) {
-        const key = seriesKey(entry.name, entry.labels);
-        this.#kept.delete(key);
-        this.#unwanted.delete(key);
-      }
+      if (entry !== undefined) this.#forget(seriesOf(entry, table.groups));
     }
     for (const entry of message.added) {
       table.series.set(entry.slot, entry);
-      if (this.#accepts?.(entry.name, entry.labels) === false) {
-        this.#unwanted.add(seriesKey(entry.name, entry.labels));
+      if (this.#accepts === undefined) continue;
+      for (const { name, labels } of namesOf(entry, table.groups)) {
+        if (!this.#accepts(name, labels)) this.#unwanted.add(seriesKey(name, labels));
       }
     }
   }
@@ -71,15 +71,16 @@ export class MetricsRegistry {
     const table = this.#threads.get(thread);
     if (table === undefined) return;
     this.#threads.delete(thread);
-    for (const entry of table.series.values()) if (entry.kind !== "gauge") addTo(this.#kept, entry, table.blocks);
+    for (const entry of allOf(table)) if (entry.kind !== "gauge") addTo(this.#kept, entry, table.blocks);
   }
 
   /** The sum over all series of that name, whatever their labels. Counters and gauges alone. */
   sum(name: string): number {
     let sum = 0;
     for (const { entry, numbers } of this.#kept.values()) if (entry.name === name) sum += numbers[0] ?? 0;
-    for (const { series, blocks } of this.#threads.values()) {
-      for (const entry of series.values()) {
+    for (const table of this.#threads.values()) {
+      const { blocks } = table;
+      for (const entry of allOf(table)) {
         if (entry.name === name) sum += blocks[Math.floor(entry.slot / BLOCK_SLOTS)]?.[entry.slot % BLOCK_SLOTS] ?? 0;
       }
     }
@@ -90,18 +91,30 @@ export class MetricsRegistry {
   collect({ all = false }: { readonly all?: boolean } = {}): SeriesValue[] {
     const totals = new Map<string, Total>();
     for (const [key, kept] of this.#kept) totals.set(key, { entry: kept.entry, numbers: kept.numbers.slice() });
-    for (const { series, blocks } of this.#threads.values()) {
-      for (const entry of series.values()) addTo(totals, entry, blocks);
+    for (const table of this.#threads.values()) {
+      for (const entry of allOf(table)) addTo(totals, entry, table.blocks);
     }
+    for (const table of this.#threads.values()) addEmptyHistograms(totals, table);
     const hidden = all ? NONE : this.#unwanted;
     const keys = [...totals.keys()].filter((key) => !hidden.has(key)).sort();
     return keys.map((key) => toValue(totals.get(key)!)); // each key is of the map
   }
 
-  #has(entry: SeriesEntry): boolean {
-    const key = seriesKey(entry.name, entry.labels);
-    for (const { series } of this.#threads.values()) {
-      for (const other of series.values()) if (seriesKey(other.name, other.labels) === key) return true;
+  /** What its owner has ended is forgotten by name too, once no thread has it. */
+  #forget(entries: Iterable<SeriesEntry>): void {
+    // Nothing is kept until a worker has died, so that this costs nothing.
+    if (this.#kept.size === 0 && this.#unwanted.size === 0) return;
+    for (const entry of entries) {
+      const key = seriesKey(entry.name, entry.labels);
+      if ((!this.#kept.has(key) && !this.#unwanted.has(key)) || this.#has(key)) continue;
+      this.#kept.delete(key);
+      this.#unwanted.delete(key);
+    }
+  }
+
+  #has(key: string): boolean {
+    for (const table of this.#threads.values()) {
+      for (const other of allOf(table)) if (seriesKey(other.name, other.labels) === key) return true;
     }
     return false;
   }
@@ -111,8 +124,59 @@ const NONE: ReadonlySet<string> = new Set();
 
 interface ThreadTable {
   readonly blocks: Float64Array[];
-  readonly series: Map<number, SeriesEntry>;
+  readonly series: Map<number, SeriesEntry | GroupEntry>;
+  readonly groups: SeriesGroup[];
 }
+
+/** The series of a thread, those of groups one by one. Histograms of groups have entries of their own once they have values. */
+function* allOf({ series, groups }: ThreadTable): Iterable<SeriesEntry> {
+  for (const entry of series.values()) {
+    if (entry.kind === "group") yield* seriesOf(entry, groups);
+    else yield entry;
+  }
+}
+
+function* seriesOf(entry: SeriesEntry | GroupEntry, groups: readonly SeriesGroup[]): Iterable<SeriesEntry> {
+  if (entry.kind !== "group") {
+    yield entry;
+    return;
+  }
+  const { prefix, counters, gauges } = groups[entry.group]!; // a group is told of before its entries
+  let { slot } = entry;
+  const { labels } = entry;
+  for (const name of counters) yield { slot: slot++, kind: "counter", name: `${prefix}.${name}`, labels };
+  for (const name of gauges) yield { slot: slot++, kind: "gauge", name: `${prefix}.${name}`, labels };
+}
+
+/** All names that an entry stands for, those of histograms as well. */
+function* namesOf(
+  entry: SeriesEntry | GroupEntry,
+  groups: readonly SeriesGroup[],
+): Iterable<{ readonly name: string; readonly labels: Labels }> {
+  yield* seriesOf(entry, groups);
+  if (entry.kind !== "group") return;
+  const { prefix, histograms } = groups[entry.group]!; // as above
+  for (const name of histograms) yield { name: `${prefix}.${name}`, labels: entry.labels };
+}
+
+/** Histograms of groups that nothing was recorded in are there all the same, empty. */
+function addEmptyHistograms(totals: Map<string, Total>, { series, groups }: ThreadTable): void {
+  for (const entry of series.values()) {
+    if (entry.kind !== "group") continue;
+    const { prefix, histograms } = groups[entry.group]!; // as above
+    for (const of of histograms) {
+      const name = `${prefix}.${of}`;
+      const key = seriesKey(name, entry.labels);
+      if (totals.has(key)) continue;
+      totals.set(key, {
+        entry: { slot: 0, kind: "histogram", name, labels: entry.labels },
+        numbers: EMPTY_HISTOGRAM,
+      });
+    }
+  }
+}
+
+const EMPTY_HISTOGRAM = new Float64Array(HISTOGRAM_SLOTS);
 
 interface Total {
   readonly entry: SeriesEntry;

@@ -7,6 +7,7 @@ import { BUCKET_BOUNDS, BUCKET_COUNT, bucketOf, quantile } from "./histogram-buc
 import type { MetricsMessage } from "./metric-table.ts";
 import { MetricsRegistry } from "./metrics-registry.ts";
 import { formatPrometheus } from "./prometheus.ts";
+import { seriesGroup } from "./series-group.ts";
 import { SharedMetrics } from "./shared-metrics.ts";
 import { prometheusName, statName, taggedName } from "./stat-names.ts";
 import { formatStats } from "./stats-text.ts";
@@ -126,6 +127,132 @@ describe("metrics of a thread", () => {
     assert.deepEqual(slots, [0, 1, 2, 0]);
     reused.add(3);
     assert.equal(registry.collect().find(({ labels }) => labels["envoy_cluster_name"] === "late")?.value, 3);
+  });
+});
+
+describe("a group of series", () => {
+  const group = seriesGroup("cluster", (scope) => [
+    scope.counter("rq_total"),
+    scope.counter("rq_error"),
+    scope.gauge("active"),
+    scope.histogram("time"),
+  ]);
+  const values = (registry: MetricsRegistry): unknown =>
+    registry.collect().map((s) => [s.name, s.labels["c"], s.value]);
+
+  test("is one entry in the table, and a series for each name", () => {
+    const registry = new MetricsRegistry();
+    const messages: MetricsMessage[] = [];
+    const metrics = new SharedMetrics((message) => {
+      messages.push(message);
+      registry.receive(1, structuredClone(message));
+    });
+    const scope = metrics.group(group, { c: "a" });
+    scope.counter("rq_error").add(2);
+    scope.gauge("active").set(5);
+    metrics.group(group, { c: "a" }).counter("rq_error").add(1);
+    metrics.flush();
+    assert.equal(messages.flatMap(({ added }) => added).length, 1);
+    assert.deepEqual(values(registry), [
+      ["cluster.active", "a", 5], ["cluster.rq_error", "a", 3], ["cluster.rq_total", "a", 0], ["cluster.time", "a", 0],
+    ]); // biome-ignore format: a table
+    assert.equal(registry.sum("cluster.rq_error"), 3);
+    assert.match(formatStats(registry.collect()), /^cluster\.time\.c\.a: No recorded values$/m);
+  });
+
+  test("its histograms take their slots with the first value, and what it does not name comes beside it", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    const scope = metrics.group(group, { c: "a" });
+    scope.histogram("time").record(7);
+    scope.counter("rq_200").add();
+    metrics.flush();
+    assert.deepEqual(values(registry), [
+      ["cluster.active", "a", 0], ["cluster.rq_200", "a", 1], ["cluster.rq_error", "a", 0], ["cluster.rq_total", "a", 0],
+      ["cluster.time", "a", 1],
+    ]); // biome-ignore format: a table
+    assert.throws(() => scope.gauge("rq_total"), /rq_total is not one of the group's series/);
+  });
+
+  test("adds up over threads, and its counters survive the thread that counted", () => {
+    const registry = new MetricsRegistry();
+    for (const id of [1, 2]) {
+      const metrics = thread(registry, id);
+      const scope = metrics.group(group, { c: "a" });
+      scope.counter("rq_total").add(id);
+      scope.gauge("active").set(1);
+      metrics.flush();
+    }
+    registry.remove(2);
+    assert.deepEqual(values(registry), [
+      ["cluster.active", "a", 1], ["cluster.rq_error", "a", 0], ["cluster.rq_total", "a", 3], ["cluster.time", "a", 0],
+    ]); // biome-ignore format: a table
+  });
+
+  test("that is retired is gone, and its slots are used again only after its handles", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    const registry = new MetricsRegistry();
+    const slots: number[] = [];
+    const metrics = new SharedMetrics((message) => {
+      slots.push(...message.added.map(({ slot }) => slot));
+      registry.receive(1, message);
+    });
+    let draining: { add(by?: number): void } | undefined = metrics.group(group, { c: "old" }).counter("rq_total");
+    metrics.flush();
+    metrics.retire({ c: "old" });
+    metrics.flush();
+    assert.deepEqual(values(registry), []);
+    const next = metrics.group(group, { c: "next" }).counter("rq_total");
+    draining.add(100);
+    next.add();
+    metrics.flush();
+    assert.equal(registry.sum("cluster.rq_total"), 1);
+    draining = undefined;
+    for (let i = 0; i < 10; i++) {
+      collectGarbage();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    metrics.group(group, { c: "late" }).counter("rq_total").add(7);
+    metrics.flush();
+    assert.deepEqual(slots, [0, 3, 0]);
+    assert.equal(registry.sum("cluster.rq_total"), 8);
+  });
+
+  test("that ends before anybody has heard of it is never told of", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    metrics.group(group, { c: "a" });
+    metrics.counter("single", { c: "a" });
+    metrics.retire({ c: "a" });
+    metrics.group(group, { c: "b" });
+    metrics.flush();
+    assert.equal(
+      registry.collect().every(({ labels }) => labels["c"] === "b"),
+      true,
+    );
+  });
+
+  test("a histogram that is first recorded in after the end leaves nothing behind", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    const scope = metrics.group(group, { c: "a" });
+    const time = scope.histogram("time");
+    metrics.retire({ c: "a" });
+    time.record(1);
+    scope.counter("rq_503").add();
+    metrics.flush();
+    assert.deepEqual(values(registry), []);
+  });
+
+  test("series that are not wanted are not shown, and can be asked for", () => {
+    const registry = new MetricsRegistry((name) => name.endsWith("rq_total") || name.endsWith("time"));
+    const metrics = thread(registry, 1);
+    metrics.group(group, { c: "a" });
+    metrics.counter("other").add();
+    metrics.flush();
+    assert.deepEqual(values(registry), [["cluster.rq_total", "a", 0], ["cluster.time", "a", 0]]); // biome-ignore format: a table
+    assert.equal(registry.collect({ all: true }).length, 5);
   });
 });
 

@@ -1,3 +1,5 @@
+import type { SeriesGroup } from "./series-group.ts";
+
 /**
  * Metric handles. They are made when configuration changes and only added to on the hot path; making one with the same
  * name and labels again gives the same series. Names are Envoy's with dots ("http.ingress.downstream_rq_total"); labels
@@ -23,6 +25,8 @@ export interface MetricScope {
   histogram(name: string, labels?: Labels): Histogram;
   /** A scope whose names begin with `prefix` and a dot, and whose series carry these labels too. */
   scope(prefix: string, labels?: Labels): MetricScope;
+  /** A scope for the names of that group, and for counters besides. It lives until its labels are retired. */
+  group(group: SeriesGroup, labels: Labels): MetricScope;
 }
 
 export type Labels = Readonly<Record<string, string>>;

@@ -1,14 +1,17 @@
 import { bucketOf } from "./histogram-buckets.ts";
 import {
   BLOCK_SLOTS,
+  type GroupEntry,
   type MetricKind,
   type MetricsMessage,
   type SeriesEntry,
   SUM_SLOT,
   seriesKey,
   slotsOf,
+  slotsOfGroup,
 } from "./metric-table.ts";
 import type { Counter, Gauge, Histogram, Labels, MetricScope } from "./metrics.ts";
+import { NOTHING, type SeriesGroup } from "./series-group.ts";
 
 /**
  * The metrics of one thread, in shared memory (see metric-table.ts). `send` gets the table's changes, gathered until the
@@ -23,6 +26,11 @@ export class SharedMetrics implements MetricScope {
   readonly #blocks: Float64Array[] = [];
   readonly #free: Record<MetricKind, number[]> = { counter: [], gauge: [], histogram: [] };
   readonly #collected = new FinalizationRegistry<SeriesEntry>((entry) => this.#reclaim(entry));
+  readonly #groups = new Map<SeriesGroup, number>();
+  readonly #groupScopes = new Map<string, GroupScope>();
+  /** Free slots of groups, by their number of slots. */
+  readonly #freeGroups = new Map<number, number[]>();
+  readonly #collectedGroups = new FinalizationRegistry<FreedGroup>((freed) => this.#reclaimGroup(freed));
   #next = 0;
   #message = emptyMessage();
   #scheduled = false;
@@ -47,14 +55,39 @@ export class SharedMetrics implements MetricScope {
     return new PrefixedScope(this, prefix, labels);
   }
 
+  group(group: SeriesGroup, labels: Labels): MetricScope {
+    const number = this.#groupNumber(group);
+    const key = seriesKey(`${number}`, labels);
+    const known = this.#groupScopes.get(key);
+    if (known !== undefined) return known;
+    const slots = slotsOfGroup(group);
+    const slot = this.#freeGroups.get(slots)?.pop() ?? this.#allocate(slots);
+    const block = this.#blocks[Math.floor(slot / BLOCK_SLOTS)]!; // the slot was allocated in it
+    const at = (slot % BLOCK_SLOTS) * Float64Array.BYTES_PER_ELEMENT;
+    const values = new Float64Array(block.buffer, at, slots);
+    const scope = new GroupScope(this, group, labels, values, slot);
+    this.#groupScopes.set(key, scope);
+    this.#message.added.push({ slot, kind: "group", group: number, labels });
+    this.#schedule();
+    return scope;
+  }
+
   /** Ends every series that carries all these labels: `{ envoy_cluster_name: "x" }` once cluster x is gone. */
   retire(labels: Labels): void {
     const wanted = Object.entries(labels);
     for (const [key, { entry, handle }] of this.#series) {
       if (!wanted.every(([label, value]) => entry.labels[label] === value)) continue;
       this.#series.delete(key);
-      this.#message.retired.push(entry.slot);
+      this.#retireSlot(entry.slot);
       this.#collected.register(handle, entry);
+      this.#schedule();
+    }
+    for (const [key, scope] of this.#groupScopes) {
+      if (!wanted.every(([label, value]) => scope.labels[label] === value)) continue;
+      this.#groupScopes.delete(key);
+      this.#retireSlot(scope.slot);
+      // All of its handles hold the array, so that it is collected after the last of them.
+      this.#collectedGroups.register(scope.end(), { slot: scope.slot, slots: slotsOfGroup(scope.definition) });
       this.#schedule();
     }
   }
@@ -106,6 +139,31 @@ export class SharedMetrics implements MetricScope {
     this.#free[entry.kind].push(entry.slot);
   }
 
+  /** In a message what is retired comes before what is added: one of which nobody has heard yet is not told of at all. */
+  #retireSlot(slot: number): void {
+    const unheard = this.#message.added.findIndex((entry) => entry.slot === slot);
+    if (unheard === -1) this.#message.retired.push(slot);
+    else this.#message.added.splice(unheard, 1);
+  }
+
+  #reclaimGroup({ slot, slots }: FreedGroup): void {
+    const at = slot % BLOCK_SLOTS;
+    this.#blocks[Math.floor(slot / BLOCK_SLOTS)]?.fill(0, at, at + slots);
+    const free = this.#freeGroups.get(slots);
+    if (free === undefined) this.#freeGroups.set(slots, [slot]);
+    else free.push(slot);
+  }
+
+  #groupNumber(group: SeriesGroup): number {
+    let number = this.#groups.get(group);
+    if (number === undefined) {
+      number = this.#groups.size;
+      this.#groups.set(group, number);
+      this.#message.groups.push(group);
+    }
+    return number;
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -113,6 +171,11 @@ export class SharedMetrics implements MetricScope {
       if (this.#scheduled) this.flush();
     });
   }
+}
+
+interface FreedGroup {
+  readonly slot: number;
+  readonly slots: number;
 }
 
 interface Series {
@@ -169,6 +232,82 @@ class HistogramHandle implements Histogram {
   }
 }
 
+/** A histogram whose slots are taken with the first value. */
+class LateHistogram implements Histogram {
+  readonly #scope: GroupScope;
+  readonly #name: string;
+  #handle: Histogram | undefined;
+
+  constructor(scope: GroupScope, name: string) {
+    this.#scope = scope;
+    this.#name = name;
+  }
+
+  record(value: number): void {
+    this.#handle ??= this.#scope.makeHistogram(this.#name);
+    this.#handle?.record(value);
+  }
+}
+
+class GroupScope implements MetricScope {
+  readonly definition: SeriesGroup;
+  readonly labels: Labels;
+  readonly slot: number;
+  readonly #parent: MetricScope;
+  readonly #values: Float64Array;
+  #ended = false;
+
+  constructor(parent: MetricScope, definition: SeriesGroup, labels: Labels, values: Float64Array, slot: number) {
+    this.#parent = parent;
+    this.definition = definition;
+    this.labels = labels;
+    this.#values = values;
+    this.slot = slot;
+  }
+
+  counter(name: string): Counter {
+    const place = this.definition.counters.indexOf(name);
+    if (place !== -1) return new CounterHandle(this.#values, place);
+    // A name that nobody could know before, such as that of a status code.
+    return this.#ended ? NOTHING : this.#parent.counter(`${this.definition.prefix}.${name}`, this.labels);
+  }
+
+  gauge(name: string): Gauge {
+    const { counters, gauges } = this.definition;
+    return new GaugeHandle(this.#values, counters.length + placeOf(gauges, name));
+  }
+
+  histogram(name: string): Histogram {
+    placeOf(this.definition.histograms, name);
+    return new LateHistogram(this, name);
+  }
+
+  /** Undefined once the group has ended: nobody would take its series away again. */
+  makeHistogram(name: string): Histogram | undefined {
+    return this.#ended ? undefined : this.#parent.histogram(`${this.definition.prefix}.${name}`, this.labels);
+  }
+
+  scope(prefix: string, labels: Labels = {}): MetricScope {
+    return this.#parent.scope(`${this.definition.prefix}.${prefix}`, { ...this.labels, ...labels });
+  }
+
+  group(): MetricScope {
+    throw new TypeError("a group of series holds no other");
+  }
+
+  /** The array that all of its handles hold. */
+  end(): Float64Array {
+    this.#ended = true;
+    return this.#values;
+  }
+}
+
+function placeOf(names: readonly string[], name: string): number {
+  const place = names.indexOf(name);
+  if (place === -1) throw new TypeError(`${name} is not one of the group's series`);
+  return place;
+}
+
 const HANDLES = { counter: CounterHandle, gauge: GaugeHandle, histogram: HistogramHandle };
 
 class PrefixedScope implements MetricScope {
@@ -198,11 +337,20 @@ class PrefixedScope implements MetricScope {
     return new PrefixedScope(this.#parent, `${this.#prefix}.${prefix}`, this.#with(labels));
   }
 
+  group(): MetricScope {
+    throw new TypeError("a group has a prefix of its own: ask the thread's metrics for it");
+  }
+
   #with(labels: Labels | undefined): Labels {
     return labels === undefined ? this.#labels : { ...this.#labels, ...labels };
   }
 }
 
-function emptyMessage(): { blocks: SharedArrayBuffer[]; retired: number[]; added: SeriesEntry[] } {
-  return { blocks: [], retired: [], added: [] };
+function emptyMessage(): {
+  blocks: SharedArrayBuffer[];
+  retired: number[];
+  added: (SeriesEntry | GroupEntry)[];
+  groups: SeriesGroup[];
+} {
+  return { blocks: [], retired: [], added: [], groups: [] };
 }

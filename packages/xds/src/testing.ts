@@ -127,6 +127,7 @@ export const quietMetrics: MetricScope = {
   counter: () => ({ add: () => undefined }),
   gauge: () => ({ set: () => undefined, add: () => undefined }),
   histogram: () => ({ record: () => undefined }),
+  group: () => quietMetrics,
   scope: () => quietMetrics,
 };
 

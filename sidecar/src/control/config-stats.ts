@@ -1,6 +1,6 @@
 import type { AssembledResource, ConfigDelta, ProxyConfig } from "@heddle/config";
 import { parseLaneKey } from "@heddle/config/lanes";
-import type { Counter, Gauge, SharedMetrics } from "@heddle/telemetry";
+import { type Counter, type Gauge, type MetricScope, type SharedMetrics, seriesGroup } from "@heddle/telemetry";
 import { CIRCUIT_BREAKER_CELLS, type ClusterConfig, type EndpointsConfig, type ListenerConfig } from "@heddle/traffic";
 import type { ResourceUpdate } from "@heddle/xds";
 
@@ -115,7 +115,7 @@ export class ConfigStats {
     const known = this.#clusters.get(name);
     if (known?.statName === statName) return;
     if (known !== undefined) this.#clusterGone(name);
-    this.#clusters.set(name, new ClusterGauges(this.#metrics, statName));
+    this.#clusters.set(name, ClusterGauges.of(this.#metrics, statName));
   }
 
   #clusterGone(name: string): void {
@@ -152,8 +152,11 @@ class ClusterGauges {
   readonly #remaining: readonly Gauge[];
   #members = "";
 
-  constructor(metrics: SharedMetrics, statName: string) {
-    const scope = metrics.scope("cluster", { envoy_cluster_name: statName });
+  static of(metrics: SharedMetrics, statName: string): ClusterGauges {
+    return new ClusterGauges(metrics.group(CLUSTER_GROUP, { envoy_cluster_name: statName }), statName);
+  }
+
+  constructor(scope: MetricScope, statName: string) {
     this.statName = statName;
     this.#total = scope.gauge("membership_total");
     this.#healthy = scope.gauge("membership_healthy");
@@ -208,6 +211,8 @@ class ClusterGauges {
     }
   }
 }
+
+const CLUSTER_GROUP = seriesGroup("cluster", (scope) => new ClusterGauges(scope, ""));
 
 interface Changes {
   readonly added: Counter;

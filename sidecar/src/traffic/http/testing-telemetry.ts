@@ -1,4 +1,4 @@
-import type { Counter, Gauge, Histogram, Labels, Log, MetricScope } from "@heddle/telemetry";
+import type { Counter, Gauge, Histogram, Labels, Log, MetricScope, SeriesGroup } from "@heddle/telemetry";
 
 /** Counts in a map, by name without labels. */
 export class MemoryMetrics implements MetricScope {
@@ -24,6 +24,10 @@ export class MemoryMetrics implements MetricScope {
 
   scope(prefix: string, _labels?: Labels): MetricScope {
     return new MemoryMetrics(this.values, `${this.#prefix}${prefix}.`);
+  }
+
+  group({ prefix }: SeriesGroup): MetricScope {
+    return this.scope(prefix);
   }
 
   #add(name: string, by: number): void {

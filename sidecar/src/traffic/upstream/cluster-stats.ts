@@ -1,4 +1,4 @@
-import type { Counter, Gauge, Histogram, MetricScope } from "@heddle/telemetry";
+import { type Counter, type Gauge, type Histogram, type MetricScope, seriesGroup } from "@heddle/telemetry";
 
 /**
  * Handles of one cluster's metrics, under Envoy's names (`cluster.<name>.…`, config/cluster_manager/cluster_stats). Made
@@ -54,8 +54,11 @@ export class ClusterStats {
   readonly #rqByCode = new Map<number, Counter>();
   readonly #scope: MetricScope;
 
-  constructor(metrics: MetricScope, clusterName: string) {
-    const scope = metrics.scope("cluster", { envoy_cluster_name: clusterName });
+  static of(metrics: MetricScope, clusterName: string): ClusterStats {
+    return new ClusterStats(metrics.group(GROUP, { envoy_cluster_name: clusterName }));
+  }
+
+  constructor(scope: MetricScope) {
     this.#scope = scope;
     this.cxTotal = scope.counter("upstream_cx_total");
     this.cxHandedOver = scope.counter("upstream_cx_handed_over");
@@ -122,3 +125,5 @@ export class ClusterStats {
     code.add();
   }
 }
+
+const GROUP = seriesGroup("cluster", (scope) => new ClusterStats(scope));
