@@ -38,6 +38,7 @@ export { MetricsRegistry, type SeriesValue } from "./metrics-registry.ts";
 export { type ProgramLog, programLog } from "./program-log.ts";
 export { formatPrometheus, PROMETHEUS_CONTENT_TYPE, type PrometheusOptions } from "./prometheus.ts";
 export { formatResponseFlags, formatResponseFlagsLong, ResponseFlag, responseFlagOf } from "./response-flags.ts";
+export { type SeriesGroup, seriesGroup } from "./series-group.ts";
 export { SharedMetrics } from "./shared-metrics.ts";
 export type { SpanRecord } from "./span-record.ts";
 export { type StatNaming, statName, type TaggedName, taggedName } from "./stat-names.ts";

@@ -47,7 +47,7 @@ export class Cluster {
   constructor(config: ClusterConfig, env: UpstreamEnv) {
     this.config = config;
     this.#env = env;
-    this.stats = new ClusterStats(env.metrics, config.statName);
+    this.stats = ClusterStats.of(env.metrics, config.statName);
     this.breaker = new CircuitBreaker(
       env.breakerCells(config.name),
       config.circuitBreakers.default,
