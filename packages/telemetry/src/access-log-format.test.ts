@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { COMMAND_NAMES } from "./access-log-command.ts";
@@ -8,7 +9,7 @@ import {
   type SubstitutionFormat,
   unfilledCommands,
 } from "./access-log-format.ts";
-import type { AccessLogSource } from "./access-log-source.ts";
+import { type AccessLogSource, TIME_POINTS } from "./access-log-source.ts";
 
 const REQUEST: Readonly<Record<string, string>> = {
   ":method": "GET",
@@ -56,7 +57,7 @@ const source: AccessLogSource = {
   responseFlags: 0,
   responseCodeDetails: "via upstream",
   connectionTerminationDetails: "",
-  localReplyBody: "",
+  localReplyBody: "sorry",
   bytesReceived: 3,
   bytesSent: 170,
   wireBytes: (of) => (of === "downstream-received" ? 120 : -1),
@@ -224,6 +225,20 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   QUERY_PARAM: "a",
   COALESCE: '{"operators":["HOSTNAME"]}',
 };
+
+test("docs/access-log.md lists every command, and no other", () => {
+  const page = readFileSync(new URL("../../../docs/access-log.md", import.meta.url), "utf8");
+  const listed = [...page.matchAll(/`([A-Z][A-Z0-9_]{2,})(?:\([^`]*)?`/g)].map(([, name = ""]) => name);
+  const others = new Set<string>([...TIME_POINTS, "DYNAMIC", "CLUSTER", "UPSTREAM_HOST", "SIGUSR1"]);
+  assert.deepEqual(
+    COMMAND_NAMES.filter((name) => !listed.includes(name)),
+    [],
+  );
+  assert.deepEqual(
+    listed.filter((name) => !COMMAND_NAMES.includes(name) && !others.has(name)),
+    [],
+  );
+});
 
 describe("empty values", () => {
   test("are nothing where they shall be left out", () => {
