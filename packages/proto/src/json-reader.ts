@@ -75,7 +75,7 @@ class Reader {
     }
     if (type.fullName === ".google.protobuf.Any") return this.#readAny(json, path);
     if (WRAPPER.test(type.fullName)) {
-      const value = this.#readSingular(type.fields["value"]!.resolve(), json, path);
+      const value = this.#readSingular(type.fields["value"]!.resolve(), wrapped(json), path);
       return value === undefined ? undefined : { value };
     }
     if (!isObject(json)) return this.#fail(path, `found ${show(json)}, allowed is an object`);
@@ -277,11 +277,32 @@ const SPECIAL: { readonly [fullName: string]: (json: unknown) => Message | strin
       : `found ${show(json)}, allowed is text such as "a,b.c"`,
 };
 
+/*
+ * Older readers of protobuf took the fields of these messages as well as their JSON form, and configurations of that time are
+ * still about: `connect_timeout: { seconds: 5 }`, `max_requests: { value: 100 }`.
+ */
+
+/** "5.000000002s" of `{ seconds: 5, nanos: 2 }`; anything else as it is. */
+function durationText(json: unknown): unknown {
+  if (!isObject(json) || Object.keys(json).some((key) => key !== "seconds" && key !== "nanos")) return json;
+  const [seconds, nanos] = [Number(json["seconds"] ?? 0), Number(json["nanos"] ?? 0)];
+  if (!Number.isSafeInteger(seconds) || !Number.isInteger(nanos) || Math.abs(nanos) > 999_999_999) return json;
+  if (seconds * nanos < 0) return json; // of one sign (duration.proto)
+  const sign = seconds < 0 || nanos < 0 ? "-" : "";
+  return `${sign}${Math.abs(seconds)}.${String(Math.abs(nanos)).padStart(9, "0")}s`;
+}
+
+/** 100 of `{ value: 100 }`; anything else as it is. */
+function wrapped(json: unknown): unknown {
+  return isObject(json) && Object.keys(json).length === 1 && "value" in json ? json["value"] : json;
+}
+
 /** google/protobuf/duration.proto: at most 10,000 years, nine decimals. */
 const MAX_DURATION_SECONDS = 315_576_000_000;
 
 function readDuration(json: unknown): Message | string {
-  const parts = typeof json === "string" ? /^(-?)(\d{1,12})(?:\.(\d{1,9}))?s$/.exec(json) : null;
+  const text = durationText(json);
+  const parts = typeof text === "string" ? /^(-?)(\d{1,12})(?:\.(\d{1,9}))?s$/.exec(text) : null;
   if (parts === null) return `found ${show(json)}, allowed is a duration in seconds such as "1.5s"`;
   const sign = parts[1] === "-" ? -1 : 1;
   const seconds = sign * Number(parts[2]);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Json } from "@heddle/base";
-import { fromProtoJson } from "./json-reader.ts";
+import { fromProtoJson, messageFromJson } from "./json-reader.ts";
 import { toProtoJson } from "./json-writer.ts";
 
 const CLUSTER = "envoy.config.cluster.v3.Cluster";
@@ -83,6 +83,26 @@ test("Struct, wrappers, Timestamp, FieldMask, 64-bit integers and floats keep th
   assert.equal(thereAndBack("google.protobuf.FieldMask", "fooBar,baz.qux"), "fooBar,baz.qux");
   assert.equal(thereAndBack("google.protobuf.Duration", "-1.5s"), "-1.500s");
   assert.equal(thereAndBack("google.protobuf.Duration", "0.000000001s"), "0.000000001s");
+});
+
+test("durations and wrappers are also read by their fields, as older readers did", () => {
+  const read = (fields: object): unknown => {
+    const message = messageFromJson(CLUSTER, { name: "c", ...fields });
+    return message.ok ? message.value : message.error.map(({ path }) => path);
+  };
+  assert.deepEqual(read({ connect_timeout: { seconds: 5 } }), { name: "c", connect_timeout: { seconds: 5 } });
+  assert.deepEqual(read({ connect_timeout: { seconds: "1", nanos: 2 } }), {
+    name: "c",
+    connect_timeout: { seconds: 1, nanos: 2 },
+  });
+  assert.deepEqual(read({ per_connection_buffer_limit_bytes: { value: 5 } }), {
+    name: "c",
+    per_connection_buffer_limit_bytes: { value: 5 },
+  });
+  for (const wrong of [{ seconds: 1.5 }, { seconds: 1, nanos: -1 }, { second: 1 }, { nanos: 1e9 }, [1]])
+    assert.deepEqual(read({ connect_timeout: wrong }), ["connect_timeout"], JSON.stringify(wrong));
+  for (const wrong of [{ value: -1 }, { value: { value: 1 } }, { value: 1, more: 1 }])
+    assert.deepEqual(read({ per_connection_buffer_limit_bytes: wrong }), ["per_connection_buffer_limit_bytes"]);
 });
 
 test("every mistake is reported, with the path as it stands in the document", () => {
