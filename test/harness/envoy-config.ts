@@ -110,6 +110,22 @@ export function tcpProxy(fields: Json): Json {
   };
 }
 
+/** A listener of UDP whose sessions go to a cluster, or what else the fields of the proxy say. */
+export function udpListener(name: string, proxy: Json, fields: Json = {}): Json {
+  return {
+    name,
+    address: { socket_address: { protocol: "UDP", address: "127.0.0.1", port_value: 0 } },
+    udp_listener_config: {},
+    listener_filters: [
+      {
+        name: "envoy.filters.udp_listener.udp_proxy",
+        typed_config: { "@type": `${FILTERS}.udp.udp_proxy.v3.UdpProxyConfig`, stat_prefix: name, ...proxy },
+      },
+    ],
+    ...fields,
+  };
+}
+
 /** Of a listener. */
 export function proxyProtocol(fields: Json = {}): Json {
   return {

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createServer, connect as netConnect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 import { Acceptor } from "./acceptor.ts";
+import { DatagramListener } from "./datagram-socket.ts";
 import { parseIPv6 } from "./kernel-address.ts";
 import { loadLibc } from "./libc.ts";
 import { descriptorOpener, reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
@@ -73,6 +75,50 @@ describe("a shared listening descriptor", { skip: libc === undefined && "koffi h
       socket.close();
     });
   }
+
+  test("for datagrams is one for each slot, whose queue waits for the slot's next worker", async () => {
+    const opened = await opener.open(loopback, { backlog: undefined, datagrams: true });
+    assert.ok(opened.ok);
+    const socket = opened.value;
+    assert.ok(socket.address.type === "socket" && socket.address.port > 0);
+    const { port } = socket.address;
+    const heard: string[] = [];
+    const listen = (name: string, slot: number): DatagramListener => {
+      const target = socket.newTarget(slot);
+      assert.ok(target);
+      const events = {
+        onDatagram: (bytes: Uint8Array) => void heard.push(`${name} ${Buffer.from(bytes)}`),
+        onError: (code: string) => assert.fail(code),
+      };
+      return new DatagramListener(target, false, events, assert.fail);
+    };
+    const workers = [listen("a", 0), listen("b", 1)];
+    const clients = Array.from({ length: 8 }, () => createSocket("udp4"));
+    const sendAll = async (text: string): Promise<void> => {
+      await Promise.all(
+        clients.map((client) => new Promise((resolve) => client.send(text, port, "127.0.0.1", resolve))),
+      );
+    };
+    const until = async (count: number): Promise<string[]> => {
+      while (heard.length < count) await new Promise((resolve) => setImmediate(resolve));
+      return heard.splice(0).sort();
+    };
+    await sendAll("1");
+    const before = await until(8);
+    // Slot 1 loses its worker, and what comes meanwhile goes to the next one; slot 0 does not hear of it.
+    workers[1]?.close();
+    await sendAll("1");
+    const here = before.filter((line) => line.startsWith("a"));
+    assert.deepEqual(await until(here.length), here);
+    workers[1] = listen("b", 1);
+    assert.deepEqual(
+      await until(8 - here.length),
+      before.filter((line) => line.startsWith("b")),
+    );
+    for (const worker of workers) worker.close();
+    for (const client of clients) client.close();
+    socket.close();
+  });
 
   test("keeps connections waiting while nobody accepts, and gives them to the next acceptor", async () => {
     const socket = await open(opener, loopback);

@@ -1,3 +1,4 @@
+import { createSocket as createDatagramSocket } from "node:dgram";
 import { chmodSync, closeSync, lstatSync, unlinkSync } from "node:fs";
 import { createServer, isIPv6 } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
@@ -11,7 +12,9 @@ import {
   type Libc,
   loadLibc,
   SO_REUSEADDR,
+  SO_REUSEPORT,
   SOCK_CLOEXEC,
+  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
@@ -42,11 +45,18 @@ export async function socketOpener(): Promise<SocketOpener> {
 }
 
 export function descriptorOpener(libc: Libc): SocketOpener {
-  return { sharing: "one-queue", open: async (address, options) => openDescriptor(libc, address, options) };
+  return {
+    sharing: "one-queue",
+    open: async (address, options) =>
+      options.datagrams === true ? openDatagrams(libc, address) : openDescriptor(libc, address, options),
+  };
 }
 
 export function reusePortOpener(): SocketOpener {
-  return { sharing: "reuse-port", open: (address) => reserve(address) };
+  return {
+    sharing: "reuse-port",
+    open: (address, options) => (options.datagrams === true ? reserveDatagrams(address) : reserve(address)),
+  };
 }
 
 function openDescriptor(libc: Libc, address: SocketAddress, options: ListenOptions): Result<ListenSocket, string> {
@@ -104,6 +114,92 @@ class DescriptorSocket implements ListenSocket {
     this.#descriptor = -1;
     if (isFile(this.address)) unlinkQuietly(this.address.path);
   }
+}
+
+/**
+ * Datagrams have no connection whose bytes would stay together, so each slot has a socket and a queue of its own, and the
+ * kernel gives those of one sender to the same one by a hash. That holds as long as the sockets stay the same: they are
+ * opened here and live as long as the address, whatever workers come and go.
+ */
+function openDatagrams(libc: Libc, address: SocketAddress): Result<ListenSocket, string> {
+  if (address.type === "pipe")
+    return err(`cannot listen on ${formatAddress(address)}: a Unix socket takes no datagrams`);
+  const first = openDatagramSocket(libc, address);
+  if (!first.ok) return first;
+  return ok(new DatagramSockets(libc, first.value.address, first.value.descriptor));
+}
+
+function openDatagramSocket(
+  libc: Libc,
+  address: SocketAddress & { type: "socket" },
+): Result<{ readonly descriptor: number; readonly address: SocketAddress & { type: "socket" } }, string> {
+  const encoded = encodeKernelAddress(address);
+  if (!encoded.ok) return err(`cannot listen on ${formatAddress(address)}: ${encoded.error}`);
+  const v6 = isIPv6(address.address);
+  const descriptor = libc.socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return err(listenErrorText(libc.lastError(), formatAddress(address)));
+  const done =
+    switchOn(libc, descriptor, SOL_SOCKET, SO_REUSEPORT) &&
+    (!v6 || switchOn(libc, descriptor, IPPROTO_IPV6, IPV6_V6ONLY)) &&
+    libc.bind(descriptor, encoded.value, encoded.value.length) === 0;
+  const bound = done ? boundAddress(libc, descriptor, address) : undefined;
+  if (bound?.type === "socket") return ok({ descriptor, address: bound });
+  const code = libc.lastError();
+  closeSync(descriptor);
+  return err(listenErrorText(code, formatAddress(address)));
+}
+
+class DatagramSockets implements ListenSocket {
+  readonly address: SocketAddress & { type: "socket" };
+  readonly #libc: Libc;
+  /** By slot. */
+  readonly #descriptors: (number | undefined)[];
+  #closed = false;
+
+  constructor(libc: Libc, address: SocketAddress & { type: "socket" }, first: number) {
+    this.#libc = libc;
+    this.address = address;
+    this.#descriptors = [first];
+  }
+
+  newTarget(slot = 0): ListenTarget | undefined {
+    if (this.#closed) return undefined;
+    let descriptor = this.#descriptors[slot];
+    if (descriptor === undefined) {
+      const opened = openDatagramSocket(this.#libc, this.address);
+      if (!opened.ok) return undefined;
+      descriptor = opened.value.descriptor;
+      this.#descriptors[slot] = descriptor;
+    }
+    const copy = this.#libc.duplicate(descriptor);
+    return copy < 0 ? undefined : { type: "descriptor", descriptor: copy };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const descriptor of this.#descriptors) if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** As `reserve`, for datagrams. */
+function reserveDatagrams(address: SocketAddress): Promise<Result<ListenSocket, string>> {
+  return new Promise((resolve) => {
+    if (address.type === "pipe") {
+      resolve(err(`cannot listen on ${formatAddress(address)}: a Unix socket takes no datagrams`));
+      return;
+    }
+    const ipv6 = isIPv6(address.address);
+    const socket = createDatagramSocket({ type: ipv6 ? "udp6" : "udp4", reusePort: true, ipv6Only: ipv6 });
+    socket.on("error", (error) => {
+      socket.close();
+      resolve(err(listenErrorText(codeOf(error), formatAddress(address))));
+    });
+    socket.bind({ address: address.address, port: address.port }, () => {
+      const { port } = socket.address();
+      socket.close(() => resolve(ok(new ReservedAddress({ ...address, port }))));
+    });
+  });
 }
 
 /** Finds out the port and whether the address is free; the workers open it. */

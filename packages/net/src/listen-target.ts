@@ -11,14 +11,19 @@ export type ListenTarget =
 export interface ListenSocket {
   /** As asked for, with the port that the kernel chose where 0 was asked for. */
   readonly address: SocketAddress;
-  /** A target of its own for one worker, or undefined if no further worker can listen here, or the process has no descriptors left. */
-  newTarget(): ListenTarget | undefined;
+  /**
+   * A target of its own for one worker, or undefined if no further worker can listen here, or the process has no descriptors
+   * left. `slot` is the worker's place, which another takes over when it dies: datagrams have a queue for each.
+   */
+  newTarget(slot?: number): ListenTarget | undefined;
   close(): void;
 }
 
 export interface ListenOptions {
   /** Connections that wait to be accepted (Envoy's `tcp_backlog_size`); undefined: as many as the kernel allows. */
   readonly backlog: number | undefined;
+  /** UDP. */
+  readonly datagrams?: boolean;
 }
 
 /** More than any kernel allows by default; it cuts down to its own limit (`net.core.somaxconn`). */

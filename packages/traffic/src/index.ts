@@ -78,6 +78,7 @@ export type {
   TracingConfig,
   TracingProvider,
 } from "./listener/tracing-config.ts";
+export type { UdpListenerConfig, UdpProxyConfig } from "./listener/udp-proxy-config.ts";
 export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
 export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
 export { readHeaderMatcher } from "./match/read-header-matcher.ts";

@@ -5,6 +5,7 @@ import type { HttpManners } from "./http-manners-config.ts";
 import type { ProxyProtocolConfig } from "./proxy-protocol-config.ts";
 import type { TcpProxyConfig } from "./tcp-proxy-config.ts";
 import type { TracingConfig } from "./tracing-config.ts";
+import type { UdpListenerConfig } from "./udp-proxy-config.ts";
 
 /* `envoy.config.listener.v3.Listener` and the HTTP connection manager, decoded. Plain JSON data: it crosses to the workers. */
 
@@ -26,6 +27,8 @@ export interface ListenerConfig {
   /** When the time is over: serve the connection with what is known, instead of closing it. */
   readonly continueOnListenerFiltersTimeout: boolean;
   readonly listenerFilters: readonly ListenerFilterConfig[];
+  /** It takes datagrams, and no chain serves them. Left out: it takes connections. */
+  readonly udp?: UdpListenerConfig;
   readonly trafficDirection: "UNSPECIFIED" | "INBOUND" | "OUTBOUND";
   /** `tcp_backlog_size` (128 where unset; Envoy takes the kernel's somaxconn on Linux, and so do we: undefined). */
   readonly tcpBacklogSize: number | undefined;

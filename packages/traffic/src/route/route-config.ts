@@ -25,8 +25,6 @@ export interface VirtualHost extends HeaderMutations {
   readonly includeRequestAttemptCount: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly typedPerFilterConfig: PerFilterConfig;
-}
-
   /** Parts of the host's requests that have statistics of their own. Left out where there are none. */
   readonly virtualClusters?: readonly VirtualClusterConfig[];
 }
@@ -35,6 +33,8 @@ export interface VirtualClusterConfig {
   readonly name: string;
   /** All of them have to match. */
   readonly headers: readonly HeaderMatcherConfig[];
+}
+
 export interface RouteEntry extends HeaderMutations {
   readonly name: string;
   readonly match: RouteMatch;

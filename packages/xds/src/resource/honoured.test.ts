@@ -14,6 +14,8 @@ const ROOTS = [
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
   "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
   "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+  "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig",
+  "envoy.extensions.filters.udp.udp_proxy.v3.Route",
   "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
   "envoy.extensions.filters.network.echo.v3.Echo",
   "envoy.extensions.filters.network.direct_response.v3.Config",

@@ -57,7 +57,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.config.listener.v3.Listener": {
     honoured: `name address additional_addresses stat_prefix filter_chains default_filter_chain
-      per_connection_buffer_limit_bytes listener_filters listener_filters_timeout
+      per_connection_buffer_limit_bytes listener_filters listener_filters_timeout udp_listener_config
       continue_on_listener_filters_timeout access_log tcp_backlog_size drain_type traffic_direction`,
     refused: {
       filter_chain_matcher: LATER,
@@ -66,7 +66,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       freebind: { note: LATER, unless: false },
       bind_to_port: { note: "a listener without a port of its own is not supported yet", unless: true },
       deprecated_v1: "a listener without a port of its own is not supported yet",
-      udp_listener_config: "UDP is not supported",
       api_listener: "is for clients that are no proxies",
       internal_listener: LATER,
     },
@@ -130,9 +129,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.core.v3.SocketAddress": {
-    honoured: "address port_value",
+    honoured: "address port_value protocol",
     refused: {
-      protocol: "UDP is not supported",
       named_port: "a port has to be a number",
       resolver_name: "only the built-in resolver is supported",
     },
@@ -218,6 +216,45 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.core.v3.ProxyProtocolConfig": { honoured: "version pass_through_tlvs", unknownFields: "refused" },
+
+  // UDP
+
+  "envoy.config.listener.v3.UdpListenerConfig": {
+    honoured: "downstream_socket_config",
+    refused: { quic_options: NO_HTTP3 },
+    reported: { udp_packet_packet_writer_config: NO_EFFECT },
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.UdpSocketConfig": {
+    honoured: "max_rx_datagram_size",
+    reported: { prefer_gro: NO_EFFECT },
+  },
+  "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig": {
+    honoured: `stat_prefix cluster matcher idle_timeout upstream_socket_config use_per_packet_load_balancing access_log`,
+    refused: {
+      use_original_src_ip: { note: "datagrams would be sent from our own address", unless: false },
+      session_filters: "there are no session filters; sessions would begin that they refuse",
+      tunneling_config: `${LATER}; the datagrams would go to the cluster without a tunnel`,
+    },
+    reported: {
+      hash_policies: "no balancing policy that hashes is supported yet",
+      proxy_access_log: "only sessions are logged",
+      access_log_options: "a session is logged when it has ended",
+    },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.udp.udp_proxy.v3.Route": { honoured: "cluster", unknownFields: "refused" },
+  "xds.type.matcher.v3.Matcher": {
+    honoured: "on_no_match",
+    refused: { matcher_list: "only on_no_match is supported yet", matcher_tree: "only on_no_match is supported yet" },
+    unknownFields: "refused",
+  },
+  "xds.type.matcher.v3.Matcher.OnMatch": {
+    honoured: "action",
+    refused: { matcher: "only an action is supported yet" },
+    unknownFields: "refused",
+  },
+  "xds.core.v3.TypedExtensionConfig": { honoured: "name typed_config" },
 
   // TCP
 
@@ -485,9 +522,9 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
         kept: true,
       },
     },
-  "envoy.config.route.v3.VirtualCluster": { honoured: "name headers" },
     unknownFields: "refused",
   },
+  "envoy.config.route.v3.VirtualCluster": { honoured: "name headers" },
   "envoy.config.route.v3.VirtualHost": {
     honoured: `name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add
       response_headers_to_remove typed_per_filter_config include_request_attempt_count include_attempt_count_in_response

@@ -496,6 +496,84 @@ test("the PROXY protocol of a listener is read whole", () => {
   assert.equal(all?.type === "proxy-protocol" && all.config.passThroughTlvs, "all");
 });
 
+const UDP_PROXY = "type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig";
+const UDP_ROUTE = "type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.Route";
+
+function udpListener(proxy: object, rest: object = {}): object {
+  return {
+    name: "dns",
+    address: { socket_address: { protocol: "UDP", address: "0.0.0.0", port_value: 53 } },
+    udp_listener_config: {},
+    listener_filters: [{ name: "udp", typed_config: { "@type": UDP_PROXY, stat_prefix: "u", ...proxy } }],
+    ...rest,
+  };
+}
+
+test("a UDP listener and its proxy are read whole, the cluster by its field or as the only action", () => {
+  const route = { name: "r", typed_config: { "@type": UDP_ROUTE, cluster: "c" } };
+  for (const cluster of [{ cluster: "c" }, { matcher: { on_no_match: { action: route } } }]) {
+    const config = accept(type, udpListener(cluster));
+    assert.deepEqual(config.udp, {
+      maxDatagramBytes: 1500,
+      proxy: {
+        statPrefix: "u",
+        cluster: "c",
+        idleTimeoutMs: 60_000,
+        maxUpstreamDatagramBytes: 1500,
+        perPacketLoadBalancing: false,
+        accessLog: [],
+      },
+    });
+    assert.deepEqual([config.filterChains, config.listenerFilters], [[], []]);
+    assert.deepEqual(type.references(config), [{ kind: "cluster", name: "c" }]);
+  }
+  const whole = udpListener(
+    {
+      cluster: "c",
+      idle_timeout: "5s",
+      use_per_packet_load_balancing: true,
+      upstream_socket_config: { max_rx_datagram_size: 9000 },
+    },
+    { udp_listener_config: { downstream_socket_config: { max_rx_datagram_size: 4096 } } },
+  );
+  const { udp } = accept(type, whole);
+  assert.equal(udp?.maxDatagramBytes, 4096);
+  assert.deepEqual(udp.proxy, {
+    statPrefix: "u",
+    cluster: "c",
+    idleTimeoutMs: 5000,
+    maxUpstreamDatagramBytes: 9000,
+    perPacketLoadBalancing: true,
+    accessLog: [],
+  });
+});
+
+test("every reason for refusing a UDP listener is named", () => {
+  const path = "listener_filters[0].typed_config";
+  const refused = { use_original_src_ip: true, session_filters: [{ name: "s" }] };
+  assert.deepEqual(errorsOf(type, udpListener({ cluster: "c", ...refused })), [
+    `${path}.session_filters: there are no session filters; sessions would begin that they refuse`,
+    `${path}.use_original_src_ip: datagrams would be sent from our own address`,
+  ]);
+  assert.match(errorsOf(type, udpListener({ matcher: {} })).join(), /matcher\.on_no_match: must have an action/);
+  assert.deepEqual(errorsOf(type, udpListener({ cluster: "c" }, { listener_filters: [] })), [
+    "listener_filters: found 0, allowed for UDP is exactly 1, a UDP proxy",
+  ]);
+  assert.deepEqual(errorsOf(type, udpListener({ cluster: "c" }, { filter_chains: [{ filters: [] }] })), [
+    "filter_chains: a UDP listener has no connections that they could serve",
+  ]);
+  assert.deepEqual(errorsOf(type, udpListener({ cluster: "c" }, { additional_addresses: [{ address }] })), [
+    "additional_addresses[0].address: has to be one of UDP, as the listener's first address",
+  ]);
+  assert.deepEqual(errorsOf(type, withManager({}, { udp_listener_config: {} })), [
+    "udp_listener_config: is only for addresses of protocol UDP",
+  ]);
+  assert.match(
+    errorsOf(type, udpListener({ cluster: "c" }, { udp_listener_config: { quic_options: {} } })).join(),
+    /HTTP\/3/,
+  );
+});
+
 test("a filter that serves connections is the last of its chain", () => {
   const echo = ["type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo", {}] as const;
   const answer = [
@@ -514,7 +592,7 @@ test("a filter that serves connections is the last of its chain", () => {
 test("every reason for refusing a listener is named", () => {
   const errors = errorsOf(type, {
     name: "l",
-    address: { socket_address: { address: "localhost", port_value: 70000, protocol: "UDP" } },
+    address: { socket_address: { address: "localhost", port_value: 70000 } },
     use_original_dst: true,
     bind_to_port: false,
     transparent: false,
@@ -536,7 +614,6 @@ test("every reason for refusing a listener is named", () => {
   assert.deepEqual([...errors].sort(), [
     'address.socket_address.address: found "localhost", allowed is an IP address',
     "address.socket_address.port_value: found 70000, allowed is at most 65535",
-    "address.socket_address.protocol: UDP is not supported",
     "bind_to_port: a listener without a port of its own is not supported yet",
     "filter_chains[0].filters[0].typed_config: there is no network filter envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy",
     "filter_chains[1].filter_chain_match.prefix_ranges[0].prefix_len: found 33, allowed for 10.0.0.0 is at most 32",

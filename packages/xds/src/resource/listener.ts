@@ -20,6 +20,7 @@ import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./prox
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { clusterReferences } from "./route-configuration.ts";
 import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
+import { decodeUdpListener, encodeUdpListener, isUdp, udpClusters } from "./udp-proxy.ts";
 
 const LISTENER = "envoy.config.listener.v3.Listener";
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
@@ -62,25 +63,42 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
   if (defaultChain?.has("filter_chain_match") === true) {
     defaultChain.fail("filter_chain_match", "has no place in the default chain");
   }
+  const takesDatagrams = isUdp(fields);
+  const udp = takesDatagrams ? decodeUdpListener(fields) : undefined;
   const config: ListenerConfig = {
     name,
     address: decodeListenAddress(fields),
     additionalAddresses: fields.messages("additional_addresses").map(decodeListenAddress),
     statPrefix: fields.text("stat_prefix"),
-    filterChains: fields.messages("filter_chains").map((chain) => decodeFilterChain(chain, options)),
-    defaultFilterChain: defaultChain && decodeFilterChain(defaultChain, options),
+    filterChains: takesDatagrams
+      ? []
+      : fields.messages("filter_chains").map((chain) => decodeFilterChain(chain, options)),
+    defaultFilterChain: takesDatagrams ? undefined : defaultChain && decodeFilterChain(defaultChain, options),
     perConnectionBufferLimitBytes: fields.wrappedNumber("per_connection_buffer_limit_bytes", BUFFER_LIMIT_BYTES),
     listenerFiltersTimeoutMs: fields.durationMs("listener_filters_timeout", LISTENER_FILTERS_TIMEOUT_MS),
     continueOnListenerFiltersTimeout: fields.flag("continue_on_listener_filters_timeout"),
-    listenerFilters: fields.messages("listener_filters").flatMap(decodeListenerFilter),
+    listenerFilters: takesDatagrams ? [] : fields.messages("listener_filters").flatMap(decodeListenerFilter),
+    ...(udp && { udp }),
     trafficDirection: fields.enumName("traffic_direction") as ListenerConfig["trafficDirection"],
     tcpBacklogSize: fields.wrappedNumber("tcp_backlog_size", undefined),
     reusePort: fields.wrappedFlag("enable_reuse_port", true),
     drainType: fields.enumName("drain_type") as ListenerConfig["drainType"],
     accessLog: decodeAccessLogs(fields, "access_log"),
   };
-  checkChains(config, fields);
+  if (!takesDatagrams) {
+    checkChains(config, fields);
+    checkTcp(fields);
+  }
   return config;
+}
+
+/** What belongs to UDP alone. */
+function checkTcp(fields: Fields): void {
+  if (fields.has("udp_listener_config")) fields.fail("udp_listener_config", "is only for addresses of protocol UDP");
+  for (const [index, more] of fields.messages("additional_addresses").entries()) {
+    if (isUdp(more))
+      fields.fail(`additional_addresses[${index}].address`, "has to be one of TCP, as the first address");
+  }
 }
 
 function decodeListenAddress(fields: Fields): Address {
@@ -125,8 +143,10 @@ function checkChains(config: ListenerConfig, fields: Fields): void {
 function encodeListener(config: ListenerConfig): LooseJsonObject {
   return {
     name: config.name,
-    address: encodeAddress(config.address),
-    additional_addresses: list(config.additionalAddresses.map((address) => ({ address: encodeAddress(address) }))),
+    address: encodeListenAddress(config.address, config),
+    additional_addresses: list(
+      config.additionalAddresses.map((address) => ({ address: encodeListenAddress(address, config) })),
+    ),
     stat_prefix: unless("", config.statPrefix),
     filter_chains: list(config.filterChains.map(encodeFilterChain)),
     default_filter_chain: config.defaultFilterChain && encodeFilterChain(config.defaultFilterChain),
@@ -134,12 +154,18 @@ function encodeListener(config: ListenerConfig): LooseJsonObject {
     listener_filters_timeout: durationUnless(LISTENER_FILTERS_TIMEOUT_MS, config.listenerFiltersTimeoutMs),
     continue_on_listener_filters_timeout: unless(false, config.continueOnListenerFiltersTimeout),
     listener_filters: list(config.listenerFilters.map(encodeListenerFilter)),
+    ...(config.udp && encodeUdpListener(config.udp)),
     traffic_direction: unless("UNSPECIFIED", config.trafficDirection),
     tcp_backlog_size: config.tcpBacklogSize,
     enable_reuse_port: unless(true, config.reusePort),
     drain_type: unless("DEFAULT", config.drainType),
     access_log: encodeAccessLogs(config.accessLog),
   };
+}
+
+function encodeListenAddress(address: Address, { udp }: ListenerConfig): LooseJsonObject {
+  if (udp === undefined || address.type === "pipe") return encodeAddress(address);
+  return { socket_address: { protocol: "UDP", address: address.address, port_value: address.port } };
 }
 
 function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
@@ -155,7 +181,8 @@ function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
 /** The route configurations that its connection managers ask for, and the clusters that it names itself; each once. */
 function references(config: ListenerConfig): readonly Reference[] {
   const found = new Map<string, Reference>();
-  for (const reference of networkFilters(config).flatMap(filterReferences)) {
+  const clusters = udpClusters(config).map((name): Reference => ({ kind: "cluster", name }));
+  for (const reference of [...networkFilters(config).flatMap(filterReferences), ...clusters]) {
     found.set(`${reference.kind}/${reference.name}`, reference);
   }
   return [...found.values()];

@@ -29,6 +29,7 @@ import type {
   StringMatcherConfig,
   TcpProxyConfig,
   TlvChoice,
+  UdpListenerConfig,
   UpstreamProxyProtocol,
   VirtualHost,
 } from "@heddle/traffic";
@@ -602,7 +603,7 @@ const proxyProtocol = record<ProxyProtocolConfig>({
   statPrefix: fc.constantFrom("", "p"),
 });
 
-const listener = record<ListenerConfig>({
+const tcpListener = record<Omit<ListenerConfig, "udp">>({
   name,
   address,
   additionalAddresses: few(address),
@@ -628,6 +629,32 @@ const listener = record<ListenerConfig>({
   drainType: fc.constantFrom("DEFAULT" as const, "MODIFY_ONLY" as const),
   accessLog: few(accessLog),
 });
+
+const udpListener = record<UdpListenerConfig>({
+  maxDatagramBytes: fc.integer({ min: 1, max: 65_535 }),
+  proxy: record<UdpListenerConfig["proxy"]>({
+    statPrefix: name,
+    cluster: name,
+    idleTimeoutMs: durationMs,
+    maxUpstreamDatagramBytes: fc.integer({ min: 1, max: 65_535 }),
+    perPacketLoadBalancing: fc.boolean(),
+    accessLog: few(accessLog),
+  }),
+});
+
+const socketOnly = record<Address & { type: "socket" }>({
+  type: fc.constant("socket"),
+  address: ip,
+  port: fc.nat({ max: 65535 }),
+});
+
+const listener = fc
+  .tuple(tcpListener, optional(udpListener), socketOnly)
+  .map(([config, udp, where]): ListenerConfig => {
+    if (udp === undefined) return config;
+    const none = { additionalAddresses: [], filterChains: [], defaultFilterChain: undefined, listenerFilters: [] };
+    return { ...config, ...none, address: where, udp };
+  });
 
 for (const [kind, type, generator] of [
   ["listener", types.listener, listener],

@@ -81,21 +81,21 @@ export function decodeRouteConfiguration(
 }
 
 function decodeVirtualHost(fields: Fields, context: RouteContext): VirtualHost {
-  return {
-    name: fields.text("name"),
   const virtualClusters = fields.messages("virtual_clusters").map((cluster) => ({
     name: cluster.text("name"),
     headers: cluster.messages("headers").map(decodeHeaderMatcher),
   }));
+  return {
+    name: fields.text("name"),
     domains: fields.texts("domains").map((domain) => domain.toLowerCase()),
     routes: fields.messages("routes").map((route) => decodeRoute(route, context)),
     retryPolicy: decodeRetryPolicy(fields.message("retry_policy")),
     includeRequestAttemptCount: fields.flag("include_request_attempt_count"),
     includeAttemptCountInResponse: fields.flag("include_attempt_count_in_response"),
     typedPerFilterConfig: decodePerFilterConfig(fields, context.httpFilters),
+    ...(virtualClusters.length > 0 && { virtualClusters }),
     ...decodeHeaderMutations(fields),
   };
-    ...(virtualClusters.length > 0 && { virtualClusters }),
 }
 
 function decodeRoute(fields: Fields, context: RouteContext): RouteEntry {
@@ -142,12 +142,12 @@ function encodeVirtualHost(host: VirtualHost): LooseJsonObject {
     include_request_attempt_count: unless(false, host.includeRequestAttemptCount),
     include_attempt_count_in_response: unless(false, host.includeAttemptCountInResponse),
     typed_per_filter_config: encodePerFilterConfig(host.typedPerFilterConfig),
-    ...encodeHeaderMutations(host),
-  };
-}
     virtual_clusters: list(
       (host.virtualClusters ?? []).map(({ name, headers }) => ({ headers: headers.map(encodeHeaderMatcher), name })),
     ),
+    ...encodeHeaderMutations(host),
+  };
+}
 
 function encodeRoute(route: RouteEntry): LooseJsonObject {
   return {

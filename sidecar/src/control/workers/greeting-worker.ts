@@ -59,6 +59,9 @@ const host = (worker: number): WorkerHost => ({
     serve: (connection, _info, onClosed) => new Echo(connection, `${worker} ${listener} ${chain.name}\n`, onClosed),
   }),
   makeConnectionLogger: () => ({ log: () => undefined }),
+  makeUdpProxy: () => {
+    throw new Error("it greets connections alone");
+  },
   inspect: () => ({ greeting: true }),
   reopenLogs: () => undefined,
   close: () => undefined,

@@ -42,9 +42,9 @@ export class ListenSockets {
     return [...this.#held.keys()];
   }
 
-  /** A target of its own for one worker. */
-  target(key: string): ListenTarget | undefined {
-    return this.#held.get(key)?.socket.newTarget();
+  /** A target of its own for the worker of that slot. */
+  target(key: string, slot: number): ListenTarget | undefined {
+    return this.#held.get(key)?.socket.newTarget(slot);
   }
 
   /**
@@ -113,7 +113,10 @@ export class ListenSockets {
       held.owner = listener.name;
       return ok({ held, opened: false });
     }
-    const socket = await this.#opener.open(place.address, { backlog: listener.tcpBacklogSize });
+    const socket = await this.#opener.open(place.address, {
+      backlog: listener.tcpBacklogSize,
+      datagrams: listener.udp !== undefined,
+    });
     if (!socket.ok) return socket;
     const made = { owner: listener.name, socket: socket.value };
     this.#held.set(place.key, made);

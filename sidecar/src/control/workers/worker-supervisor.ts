@@ -484,7 +484,8 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   #sendTarget(thread: WorkerThread, key: string): void {
     if (thread.gone || this.#state !== "running") return;
-    const target = this.#sockets.target(key);
+    const slot = this.#slots.findIndex((candidate) => candidate.thread === thread);
+    const target = this.#sockets.target(key, slot);
     if (target !== undefined) thread.post({ type: "listen", key, target });
     else if (this.#sockets.sharing === "one-queue") {
       // Out of descriptors, since the place is there.

@@ -14,7 +14,7 @@ export interface EndedConnection {
   /** Why we ended it, if we did: "filter_chain_not_found". */
   readonly details: string;
   /** Left out: it has ended. */
-  readonly logType?: "TcpUpstreamConnected" | "TcpPeriodic";
+  readonly logType?: "TcpUpstreamConnected" | "TcpPeriodic" | "UdpSessionEnd";
   /** Where its bytes went, if a filter says so. */
   readonly upstream: UpstreamInfo | undefined;
 }

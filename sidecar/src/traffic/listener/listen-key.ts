@@ -14,6 +14,7 @@ export interface ListenPlace {
 export function listenPlaces(listener: ListenerConfig): readonly ListenPlace[] {
   return [listener.address, ...listener.additionalAddresses].map((address, index) => {
     const free = address.type === "socket" && address.port === 0;
-    return { key: free ? `${listener.name} ${index}` : formatAddress(address), address };
+    const where = free ? `${listener.name} ${index}` : formatAddress(address);
+    return { key: listener.udp === undefined ? where : `udp ${where}`, address };
   });
 }

@@ -1,8 +1,9 @@
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import type { AccessLogConfig } from "@heddle/traffic";
+import type { AccessLogConfig, ListenerConfig, UdpProxyConfig } from "@heddle/traffic";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { LoadShedder } from "../overload/load-shedder.ts";
+import type { UdpProxy } from "../network/udp-proxy.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
 import type { DrainOptions } from "./serving-state.ts";
@@ -15,6 +16,8 @@ export interface ListenerEnv {
   /** What a connection's handler has thrown; the connection has been reset. */
   readonly onThrow: (error: unknown) => void;
   readonly makeFilter: NetworkFilterFactory;
+  /** What serves the datagrams of a UDP listener. */
+  readonly makeUdpProxy: (listener: ListenerConfig, proxy: UdpProxyConfig) => UdpProxy;
   /** Of a listener's own access logs, one at least. Throws on what cannot be opened. */
   readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;
   readonly shedder: LoadShedder;

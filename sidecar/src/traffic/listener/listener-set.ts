@@ -1,10 +1,12 @@
 import { closeSync } from "node:fs";
+import { isIPv6 } from "node:net";
 import type { Json } from "@heddle/base";
 import { Acceptor, type Connection, type ListenTarget } from "@heddle/net";
 import type { ListenerConfig } from "@heddle/traffic";
 import { listenPlaces } from "./listen-key.ts";
 import { Listener } from "./listener.ts";
 import type { ListenerEnv } from "./listener-env.ts";
+import { listenForDatagrams, UdpListener } from "./udp-listener.ts";
 
 export interface ListenerSetOptions {
   readonly env: ListenerEnv;
@@ -22,12 +24,12 @@ export interface ListenerSetOptions {
  */
 export class ListenerSet {
   readonly #options: ListenerSetOptions;
-  readonly #listeners = new Map<string, Listener>();
+  readonly #listeners = new Map<string, AnyListener>();
   readonly #places = new Map<string, Place>();
   /** Targets that came before the listener that will use them. */
   readonly #targets = new Map<string, ListenTarget>();
   /** Listeners that are gone and still have connections. */
-  readonly #leaving = new Set<Listener>();
+  readonly #leaving = new Set<AnyListener>();
   #draining = false;
 
   constructor(options: ListenerSetOptions) {
@@ -64,7 +66,7 @@ export class ListenerSet {
    */
   apply(changed: readonly ListenerConfig[], removed: readonly string[]): ReadonlyMap<string, string> {
     const refused = new Map<string, string>();
-    const leaving: { readonly listener: Listener; readonly successor: Listener | undefined }[] = [];
+    const leaving: { readonly listener: AnyListener; readonly successor: AnyListener | undefined }[] = [];
     for (const name of removed) {
       const listener = this.#listeners.get(name);
       if (listener === undefined) continue;
@@ -74,7 +76,7 @@ export class ListenerSet {
     for (const config of changed) {
       const previous = this.#listeners.get(config.name);
       try {
-        const listener = new Listener(config, this.#options.env, previous);
+        const listener = makeListener(config, this.#options.env, previous);
         this.#listeners.set(config.name, listener);
         if (previous !== undefined) leaving.push({ listener: previous, successor: listener });
       } catch (error) {
@@ -122,7 +124,7 @@ export class ListenerSet {
 
   /** Gives every place to the listener that has it now, and ends those that nobody has. */
   #arrangePlaces(): void {
-    const wanted = new Map<string, Listener>();
+    const wanted = new Map<string, AnyListener>();
     for (const listener of this.#listeners.values()) {
       for (const { key } of listenPlaces(listener.config)) wanted.set(key, listener);
     }
@@ -146,6 +148,10 @@ export class ListenerSet {
 
   #accept(key: string, place: Place, target: ListenTarget): void {
     if (this.#draining) return;
+    if (place.listener instanceof UdpListener) {
+      this.#receive(key, place, target);
+      return;
+    }
     const { env, rewrap, onStopped } = this.#options;
     const { onThrow } = env;
     const options = {
@@ -161,7 +167,8 @@ export class ListenerSet {
       onListening: () => undefined,
       onConnection: (connection: Connection) => {
         try {
-          place.listener.accept(connection);
+          if (place.listener instanceof Listener) place.listener.accept(connection);
+          else connection.reset(); // keys of datagrams differ, so this place has none
         } catch (error) {
           connection.reset();
           onThrow(error);
@@ -178,13 +185,35 @@ export class ListenerSet {
     place.acceptor = acceptor;
   }
 
-  #retire(listener: Listener, successor: Listener | undefined): void {
+  #receive(key: string, place: Place, target: ListenTarget): void {
+    const { address } = place.listener.config;
+    const ipv6 = address.type === "socket" && isIPv6(address.address);
+    const current = (): UdpListener | undefined => (place.listener instanceof UdpListener ? place.listener : undefined);
+    const socket = listenForDatagrams(target, ipv6, current, (reason) => {
+      if (place.acceptor === socket) place.acceptor = undefined;
+      this.#options.onStopped(key, reason, false);
+    });
+    place.acceptor = socket;
+  }
+
+  #retire(listener: AnyListener, successor: AnyListener | undefined): void {
     this.#leaving.add(listener);
-    void listener.retire(successor).then(() => this.#leaving.delete(listener));
+    const retired =
+      listener instanceof UdpListener
+        ? listener.retire()
+        : listener.retire(successor instanceof Listener ? successor : undefined);
+    void retired.then(() => this.#leaving.delete(listener));
   }
 }
 
+type AnyListener = Listener | UdpListener;
+
+function makeListener(config: ListenerConfig, env: ListenerEnv, previous: AnyListener | undefined): AnyListener {
+  if (config.udp !== undefined) return new UdpListener(config, config.udp, env);
+  return new Listener(config, env, previous instanceof Listener ? previous : undefined);
+}
+
 interface Place {
-  listener: Listener;
-  acceptor: Acceptor | undefined;
+  listener: AnyListener;
+  acceptor: { close(): void } | undefined;
 }

@@ -92,6 +92,7 @@ beforeEach(() => {
       },
       close: () => closedFilters.push(chain.name),
     }),
+    makeUdpProxy: () => assert.fail("there is no UDP here"),
     makeConnectionLogger: (configs) => ({
       log: (connection) => logged.push({ log: configs.map(({ name }) => name).join(), ...connection }),
     }),

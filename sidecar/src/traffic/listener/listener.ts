@@ -90,7 +90,7 @@ export class Listener {
 
   /** Lets the listener filters look first. */
   #inspect(connection: Connection, info: DownstreamInfo): void {
-    const { clock, connectionLimit, log } = this.#env;
+    const { clock, log } = this.#env;
     const leave = (): void => {
       this.#early.delete(early);
       this.#stats.preCxActive.add(-1);
@@ -98,7 +98,7 @@ export class Listener {
     const lost = (counter: Counter): void => {
       leave();
       counter.add();
-      connectionLimit.release();
+      this.#release();
     };
     const options = {
       clock,
@@ -139,15 +139,14 @@ export class Listener {
     for (const early of this.#early) {
       early.destroy();
       this.#stats.preCxActive.add(-1);
-      this.#env.connectionLimit.release();
+      this.#release();
     }
     this.#early.clear();
   }
 
   #serve(connection: Connection, info: DownstreamInfo): void {
-    const { connectionLimit } = this.#env;
     if (this.#ended) {
-      connectionLimit.release();
+      this.#release();
       connection.reset();
       return;
     }
@@ -330,7 +329,8 @@ function frameOf(listener: ListenerConfig): string {
   return canonicalJson({ ...listener, filterChains: [], defaultFilterChain: undefined });
 }
 
-function statPrefixOf({ statPrefix, address }: ListenerConfig): string {
+/** The listener's name in statistics. */
+export function statPrefixOf({ statPrefix, address }: ListenerConfig): string {
   if (statPrefix !== "") return statPrefix;
   return address.type === "pipe" ? address.path : `${address.address}:${address.port}`;
 }

@@ -142,7 +142,7 @@ export class ConnectAttempt {
 }
 
 /** What balancing policies are shown in place of a request. */
-const CONNECTION_HEAD = new RequestHead("CONNECT", "http", "", "", new HeaderMap());
+export const CONNECTION_HEAD = new RequestHead("CONNECT", "http", "", "", new HeaderMap());
 
 /** To a policy that learns from answers a connection that ended in order is a good one. */
 const ENDED: Outcome = { type: "response", status: 200 };

@@ -12,6 +12,7 @@ import {
 } from "@heddle/traffic";
 import type { BuildEnv } from "../build/build-http-connection-manager.ts";
 import { buildRuntime, takeOver } from "../build/build-runtime.ts";
+import { buildUdpProxy } from "../build/build-udp-proxy.ts";
 import { networkFilters } from "../build/network-filters.ts";
 import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
@@ -34,6 +35,7 @@ import type { RefusedKey } from "./worker-messages.ts";
 export class HttpHost implements WorkerHost {
   readonly makeFilter: NetworkFilterFactory;
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
+  readonly makeUdpProxy: ListenerEnv["makeUdpProxy"];
   readonly #env: WorkerEnv;
   readonly #build: BuildEnv;
   readonly #modules: FilterModules;
@@ -85,6 +87,7 @@ export class HttpHost implements WorkerHost {
     };
     const listenerOf = (name: string): ListenerConfig | undefined => this.#config.listeners.get(name);
     this.makeConnectionLogger = this.#build.makeConnectionLogger;
+    this.makeUdpProxy = (listener, proxy) => buildUdpProxy(listener, proxy, this.#build);
     this.makeFilter = networkFilters(this.#build, listenerOf);
   }
 

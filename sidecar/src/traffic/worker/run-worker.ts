@@ -61,6 +61,7 @@ export interface WorkerHost {
   /** The filter of a chain of a listener; called after `apply` of the step that brought it. Throws if it cannot be built. */
   readonly makeFilter: NetworkFilterFactory;
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
+  readonly makeUdpProxy: ListenerEnv["makeUdpProxy"];
   inspect(): Json;
   /** Files of access logs have been moved away. */
   reopenLogs(): void;
@@ -110,6 +111,7 @@ export async function runWorker(
       makeFilter: host.makeFilter,
       makeConnectionLogger: host.makeConnectionLogger,
       shedder,
+      makeUdpProxy: host.makeUdpProxy,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
       listenerLimit: listenerLimits(start, cells),
       drain: start.drain,

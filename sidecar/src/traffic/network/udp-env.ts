@@ -1,0 +1,11 @@
+import type { DatagramConnection, DatagramEvents, SocketAddress } from "@heddle/net";
+import type { TcpEnv } from "./tcp-env.ts";
+
+/** What UDP proxies need from outside. */
+export interface UdpEnv extends TcpEnv {
+  /** Makes a socket that exchanges datagrams with that address alone. */
+  readonly openDatagrams: (
+    address: SocketAddress & { type: "socket" },
+    events: DatagramEvents,
+  ) => Pick<DatagramConnection, "send" | "close">;
+}
