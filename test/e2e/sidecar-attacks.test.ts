@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type RequestAttack, requestAttacks } from "../conformance/request-attacks.ts";
 import { type AttackLane, type AttackLanes, inLanes, startAttackLanes } from "../harness/attack-lane.ts";
+import { jsonAccessLog } from "../harness/envoy-config.ts";
+import { eventually } from "../harness/eventually.ts";
 import { lastFirst } from "../harness/owner.ts";
+import { scratchFolder } from "../harness/sidecar.ts";
+import { readLog } from "../harness/sidecar-slots.ts";
 
 /** Sent right behind an attack: if it is ever answered, two requests were read where one was sent. */
 const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -15,8 +20,10 @@ const SEED = 0x6865_6464;
 describe("a sidecar under attack by its clients", () => {
   const suite = lastFirst({ after });
   let attacked: AttackLanes;
+  let log: string;
   before(async () => {
-    attacked = await startAttackLanes(suite, 8);
+    log = join(scratchFolder(suite), "access.json");
+    attacked = await startAttackLanes(suite, 8, { access_log: [jsonAccessLog(log)] });
   });
 
   test("no request of the table of attacks is forwarded in two meanings, and each is refused as it says", async (t) => {
@@ -29,6 +36,12 @@ describe("a sidecar under attack by its clients", () => {
     const mutants = Array.from({ length: MUTANTS }, (_, index) => mutant(SEED + index));
     const problems = await inLanes(attacked.lanes, mutants, JSON.stringify, offer);
     assert.deepEqual(problems, []);
+  });
+
+  test("whatever came, each line of the access log is JSON", async () => {
+    // Each of both tests' attacks was followed by an ordinary request, which is a line as well.
+    const least = requestAttacks.length + MUTANTS;
+    await eventually("the lines are there", () => readLog(log).length >= least); // which parses each of them
   });
 });
 
