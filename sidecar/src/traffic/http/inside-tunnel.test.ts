@@ -179,6 +179,29 @@ describe("a tunnel that ends at the proxy", () => {
     });
   });
 
+  test("is for CONNECT alone: what asks for none is not found", () => {
+    const chain = SERVED.manager?.upgradeConfigs?.[0];
+    assert.ok(chain);
+    const harness = new Harness({ manager: { upgradeConfigs: [{ ...chain, upgradeType: "websocket" }] } });
+    const client = harness.connect();
+    client.send("GET / HTTP/1.1\r\nhost: app\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    harness.run();
+    assert.match(client.take(), /^HTTP\/1\.1 404 /);
+    assert.equal(harness.leaks(), "");
+  });
+
+  test("shows the requests in it the connection's client, and not the one that the CONNECT names", () => {
+    const harness = new Harness(SERVED);
+    const client = harness.connect();
+    client.send("CONNECT app:80 HTTP/1.1\r\nhost: app:80\r\nx-forwarded-for: 6.6.6.6\r\n\r\n");
+    client.send("GET / HTTP/1.1\r\nhost: app\r\n\r\n");
+    harness.run();
+    harness.upstream().send(OK);
+    harness.run();
+    assert.equal(harness.logged[0]?.downstream.remoteAddress, client.remoteAddress);
+    end(harness, client);
+  });
+
   test("is refused where no configuration allows it", () => {
     const harness = new Harness({ manager: { upgradeConfigs: managerConfig.upgradeConfigs } });
     const client = harness.connect();

@@ -1,5 +1,5 @@
 import { type Failure, failure, type Timer } from "@heddle/base";
-import type { TerminalFilter } from "@heddle/filter";
+import type { DownstreamInfo, TerminalFilter } from "@heddle/filter";
 import { HeaderMap, ResponseHead } from "@heddle/http";
 import type { Connection, ConnectionHandler } from "@heddle/net";
 import type { HttpExchange } from "./http-exchange.ts";
@@ -24,6 +24,7 @@ export class InsideTunnel implements TerminalFilter, Connection {
   readonly bytesQueued = 0;
   closed = false;
   readonly #exchange: HttpExchange;
+  readonly #info: DownstreamInfo;
   #handler: ConnectionHandler | undefined = undefined;
   #paused = false;
   /** The outer connection takes no more for now. */
@@ -33,8 +34,12 @@ export class InsideTunnel implements TerminalFilter, Connection {
   #closing: Timer | undefined = undefined;
 
   constructor(exchange: HttpExchange) {
-    const { connectionId, remoteAddress, remotePort, localAddress, localPort } = exchange.downstream;
+    const { downstream } = exchange;
+    // What the CONNECT says of its client's address is said of itself alone.
+    const info = downstream.connection ?? downstream;
+    const { connectionId, remoteAddress, remotePort, localAddress, localPort } = info;
     this.#exchange = exchange;
+    this.#info = info;
     this.id = connectionId;
     this.remoteAddress = remoteAddress;
     this.remotePort = remotePort;
@@ -46,8 +51,13 @@ export class InsideTunnel implements TerminalFilter, Connection {
 
   onRequestHead(endStream: boolean): void {
     const exchange = this.#exchange;
-    const { manager, downstream } = exchange;
-    if (downstream.inTunnel === true) {
+    const { manager, request } = exchange;
+    const info = this.#info;
+    if (request.method !== "CONNECT" || request.upgrade !== undefined) {
+      exchange.fail(NO_TUNNEL);
+      return;
+    }
+    if (info.inTunnel === true) {
       exchange.reply({ status: 403, details: "tunnel_in_tunnel", body: "a tunnel cannot lead into another one" });
       return;
     }
@@ -55,7 +65,7 @@ export class InsideTunnel implements TerminalFilter, Connection {
     exchange.responseCodeDetails = "tunnel_served";
     exchange.respondHead(new ResponseHead(200, new HeaderMap()), false);
     if (this.closed) return;
-    exchange.inside = manager.serve(this, { ...downstream, inTunnel: true }, () => {
+    exchange.inside = manager.serve(this, { ...info, inTunnel: true }, () => {
       exchange.inside = undefined;
     });
     if (endStream) this.#handler?.onEnd();
@@ -91,6 +101,7 @@ export class InsideTunnel implements TerminalFilter, Connection {
     if (this.#closing !== undefined) return;
     const cut = this.closed || this.#ended ? undefined : reason;
     this.closed = true;
+    if (this.#handler === undefined) return; // nothing has been served
     this.#closing = this.#exchange.manager.env.clock.after(0, () => this.#handler?.onClose(cut));
   }
 
@@ -143,4 +154,5 @@ export class InsideTunnel implements TerminalFilter, Connection {
 }
 
 const NOTHING = new Uint8Array(0);
+const NO_TUNNEL = failure("no-route", "local", "the request asks for no tunnel, and nothing else is served here");
 const CUT = failure("internal", "local", "what was served in the tunnel has ended");
