@@ -24,7 +24,8 @@ const bundle = await rolldown({
   transform: { define: { HEDDLE_BUILD: JSON.stringify(buildInfo()) } },
   // koffi finds its binary beside itself; filters of users import @heddle/filter from their own node_modules.
   // proto-loader (with a protobufjs of its own) is what gRPC would serve channelz with: nobody asks, 3 MB less when outside.
-  external: ["koffi", "@grpc/proto-loader", /^#/],
+  // The worker's entry is looked up at run time; other names with # are those of packages, for themselves (OpenTelemetry's).
+  external: ["koffi", "@grpc/proto-loader", "#traffic-worker"],
   resolve: { conditionNames: ["heddle-src", "node", "import", "default"] },
   logLevel: "warn",
 });
