@@ -48,6 +48,7 @@ export {
   type InternalAddresses,
   type OriginalIpDetection,
 } from "./listener/http-manners-config.ts";
+  type ProxyStatusOptions,
 export type {
   Address,
   CodecType,

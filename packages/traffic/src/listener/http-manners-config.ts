@@ -31,6 +31,17 @@ export interface HttpManners {
   readonly allowCustomMethods: boolean;
   /** How names are written towards the client, and whether its own spelling is kept. Undefined: lower case. */
   readonly headerNames: HeaderNameFormat | undefined;
+  /** `proxy_status_config`; undefined: no `proxy-status` is added. */
+  readonly proxyStatus: ProxyStatusOptions | undefined;
+}
+
+export interface ProxyStatusOptions {
+  /** `literal_proxy_name`, else `server_name`. */
+  readonly proxyName: string;
+  readonly removeDetails: boolean;
+  readonly removeResponseFlags: boolean;
+  /** Gives the answer the status that RFC 9209 recommends for its error. */
+  readonly setRecommendedResponseCode: boolean;
 }
 
 export type OriginalIpDetection =
@@ -67,4 +78,5 @@ export const defaultManners: HttpManners = {
   allowAbsoluteUrl: true,
   allowCustomMethods: false,
   headerNames: undefined,
+  proxyStatus: undefined,
 };

@@ -295,7 +295,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       tracing proxy_100_continue upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action
       strip_matching_host_port strip_any_host_port
       strip_trailing_host_dot append_x_forwarded_port original_ip_detection_extensions early_header_mutation_extensions
-      internal_address_config forward_client_cert_details scheme_header_transformation request_id_extension http1_safe_max_connection_duration`,
+      internal_address_config forward_client_cert_details scheme_header_transformation request_id_extension
+      proxy_status_config http1_safe_max_connection_duration`,
     refused: {
       scoped_routes: LATER,
       path_normalization_options: LATER,
@@ -311,7 +312,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       set_current_client_cert_details: "no client shows a certificate yet, so there is nothing to tell of it",
       represent_ipv4_remote_address_as_ipv4_mapped_ipv6: NO_EFFECT,
       stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
-      proxy_status_config: "no proxy-status is added",
       append_local_overload: NO_EFFECT,
       add_proxy_protocol_connection_state: { note: NO_EFFECT, unless: false },
     },
@@ -322,6 +322,13 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig": {
     honoured: "unix_sockets cidr_ranges",
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig": {
+    honoured: "remove_details remove_response_flags set_recommended_response_code literal_proxy_name",
+    reported: {
+      remove_connection_termination_details: { note: "there are no such details", unless: true },
+      use_node_id: { note: "server_name is written", unless: false },
+    },
+  },
     unknownFields: "refused",
   },
   "envoy.config.core.v3.SchemeHeaderTransformation": {

@@ -4,7 +4,7 @@ import { requireAds } from "./config-source.ts";
 import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeHttpFilters, encodeHttpFilters, type HttpFilterRegistry } from "./http-filters.ts";
-import { decodeManners, encodeManners, encodeMannersOfHttp1 } from "./http-manners.ts";
+import { decodeManners, encodeManners, encodeMannersOfHttp1, SERVER_NAME } from "./http-manners.ts";
 import { decodeLocalReply, encodeLocalReply } from "./local-reply.ts";
 import { decodeUpgrades, encodeUpgrades } from "./route-action.ts";
 import { decodeRouteConfiguration, encodeRouteConfiguration } from "./route-configuration.ts";
@@ -22,8 +22,6 @@ const IDLE_TIMEOUT_MS = 3_600_000;
 const STREAM_IDLE_TIMEOUT_MS = 300_000;
 const DRAIN_TIMEOUT_MS = 5000;
 const DELAYED_CLOSE_TIMEOUT_MS = 1000;
-/** Envoy says "envoy". */
-const SERVER_NAME = "heddle";
 
 const ESCAPED_SLASHES: { readonly [name: string]: Config["pathWithEscapedSlashesAction"] } = {
   IMPLEMENTATION_SPECIFIC_DEFAULT: "KEEP_UNCHANGED",

@@ -78,7 +78,16 @@ test("every field is read", () => {
     allowAbsoluteUrl: false,
     allowCustomMethods: true,
     headerNames: undefined,
+    proxyStatus: undefined,
   });
+});
+
+test("the name in a proxy-status is the one that is given, else the server's", () => {
+  const name = (manager: object): string | undefined => read(manager).manners.proxyStatus?.proxyName;
+  assert.equal(name({}), undefined);
+  assert.equal(name({ proxy_status_config: {} }), "heddle");
+  assert.equal(name({ proxy_status_config: {}, server_name: "gate" }), "gate");
+  assert.equal(name({ proxy_status_config: { literal_proxy_name: "p" }, server_name: "gate" }), "p");
 });
 
 test("names are written as a format says, in a listener's and in a cluster's options", () => {

@@ -1,5 +1,11 @@
 import type { HeaderNameFormat } from "@heddle/http";
-import { defaultManners, type EarlyHeaderMutation, type HttpManners, type OriginalIpDetection } from "@heddle/traffic";
+import {
+  defaultManners,
+  type EarlyHeaderMutation,
+  type HttpManners,
+  type OriginalIpDetection,
+  type ProxyStatusOptions,
+} from "@heddle/traffic";
 import { decodeCidr, encodeCidr } from "./address.ts";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
@@ -10,6 +16,8 @@ const XFF = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig";
 const CUSTOM_HEADER = "envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig";
 const EARLY_MUTATION = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
 const PRESERVE_CASE = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
+/** Where `server_name` is not set; Envoy says "envoy". */
+export const SERVER_NAME = "heddle";
 const UUID = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
 
 /** The fields of an HTTP connection manager that `HttpManners` holds. `http1` are its `http_protocol_options`. */
@@ -33,6 +41,18 @@ export function decodeManners(manager: Fields, http1: Fields | undefined): HttpM
     allowAbsoluteUrl: http1?.wrappedFlag("allow_absolute_url", true) ?? true,
     allowCustomMethods: http1?.flag("allow_custom_methods") ?? false,
     headerNames: decodeHeaderNames(http1),
+    proxyStatus: decodeProxyStatus(manager),
+  };
+}
+
+function decodeProxyStatus(manager: Fields): ProxyStatusOptions | undefined {
+  const config = manager.message("proxy_status_config");
+  if (config === undefined) return undefined;
+  return {
+    proxyName: config.text("literal_proxy_name") || manager.text("server_name") || SERVER_NAME,
+    removeDetails: config.flag("remove_details"),
+    removeResponseFlags: config.flag("remove_response_flags"),
+    setRecommendedResponseCode: config.flag("set_recommended_response_code"),
   };
 }
 
@@ -135,6 +155,16 @@ export function encodeManners(manners: HttpManners): LooseJsonObject {
       manners.schemeToOverwrite === undefined ? undefined : { scheme_to_overwrite: manners.schemeToOverwrite },
     early_header_mutation_extensions: encodeEarlyMutations(manners.earlyHeaderMutations),
     strip_trailing_host_dot: unless(false, manners.stripTrailingHostDot),
+    proxy_status_config: manners.proxyStatus && encodeProxyStatus(manners.proxyStatus),
+  };
+}
+
+function encodeProxyStatus(options: ProxyStatusOptions): LooseJsonObject {
+  return {
+    literal_proxy_name: options.proxyName,
+    remove_details: unless(false, options.removeDetails),
+    remove_response_flags: unless(false, options.removeResponseFlags),
+    set_recommended_response_code: unless(false, options.setRecommendedResponseCode),
   };
 }
 

@@ -487,6 +487,14 @@ const manners = record<HttpManners>({
   allowAbsoluteUrl: fc.boolean(),
   allowCustomMethods: fc.boolean(),
   headerNames: optional(fc.constantFrom("proper-case", "preserve-case", "preserve-or-proper-case")),
+  proxyStatus: optional(
+    record<NonNullable<HttpManners["proxyStatus"]>>({
+      proxyName: name,
+      removeDetails: fc.boolean(),
+      removeResponseFlags: fc.boolean(),
+      setRecommendedResponseCode: fc.boolean(),
+    }),
+  ),
 });
 
 const manager = record<HttpConnectionManagerConfig>({

@@ -15,6 +15,7 @@ import { HttpStats } from "./http-stats.ts";
 import type { LocalReplies } from "./local-replies.ts";
 import { RequestPreparation } from "./prepare-request.ts";
 import type { Tracer } from "./tracing/tracer.ts";
+import { addProxyStatus } from "./proxy-status.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
 import { VirtualClusters } from "./virtual-clusters.ts";
 
@@ -110,9 +111,11 @@ export class HttpConnectionManager implements NetworkFilter {
   }
 
   /** What every answer gets, whoever gave it. */
-  prepareResponse({ headers, status }: ResponseHead, exchange: HttpExchange): void {
+  prepareResponse(head: ResponseHead, exchange: HttpExchange): void {
     const { config } = this;
     switch (config.serverHeaderTransformation) {
+    const { headers } = head;
+    if (config.manners.proxyStatus !== undefined) addProxyStatus(head, exchange, config.manners.proxyStatus);
       case "OVERWRITE":
         headers.set("server", config.serverName);
         break;
@@ -124,7 +127,7 @@ export class HttpConnectionManager implements NetworkFilter {
       default:
         throw new Error(`unknown transformation ${String(config.serverHeaderTransformation satisfies never)}`);
     }
-    if (status >= 200 && !headers.has("date")) headers.append("date", this.env.date.value);
+    if (head.status >= 200 && !headers.has("date")) headers.append("date", this.env.date.value);
     if (config.via !== "") appendVia(headers, config.via);
     const wantsId =
       config.alwaysSetRequestIdInResponse || (exchange.internal && exchange.request.headers.has("x-envoy-force-trace"));
