@@ -20,6 +20,8 @@ export interface SidecarOptions {
   readonly flags?: readonly string[];
   /** More variables of the environment. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** A program and its arguments that run the sidecar: `["prlimit", "--nofile=256:256"]`. */
+  readonly wrap?: readonly string[];
   /** Lines of level error that this test provokes. Any other fails it when the sidecar ends. */
   readonly expectedErrors?: RegExp;
 }
@@ -145,9 +147,10 @@ export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOp
   const file = join(folder, "bootstrap.json");
   writeFileSync(file, JSON.stringify(bootstrap, null, 2));
   const flags = ["--concurrency", concurrency, "--drain-time-s", drainTimeS, "--admin-address", "127.0.0.1:0"];
+  const [program = process.execPath, ...before] = [...(options.wrap ?? []), process.execPath];
   const child = spawn(
-    process.execPath,
-    [...nodeFlags, ...PROGRAM, "-c", file, ...flags.map(String), ...(options.flags ?? [])],
+    program,
+    [...before, ...nodeFlags, ...PROGRAM, "-c", file, ...flags.map(String), ...(options.flags ?? [])],
     {
       cwd: projectRoot,
       env: { ...process.env, ...options.environment },

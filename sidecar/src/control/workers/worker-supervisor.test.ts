@@ -96,7 +96,7 @@ async function freePort(): Promise<number> {
 }
 
 async function until(met: () => boolean): Promise<void> {
-  const deadline = systemClock.now() + 5000;
+  const deadline = systemClock.now() + 20_000;
   while (!met()) {
     assert.ok(systemClock.now() < deadline, `it never became true: ${met}`);
     await new Promise<void>((resolve) => systemClock.after(2, resolve));
@@ -331,7 +331,7 @@ describe("traffic workers", () => {
         const client = new Client(port);
         clients.push(client);
         await new Promise((resolve) => setImmediate(resolve));
-        assert.ok(systemClock.now() - died < 5000, "it was replaced");
+        assert.ok(systemClock.now() - died < 20_000, "it was replaced");
       }
       for (const client of clients) await client.greeting();
       const lost = clients.filter(({ heard }) => heard === "").length;
