@@ -1,6 +1,7 @@
 export type {
   AccessLogConfig,
   AccessLogFilterConfig,
+  AccessLogOptions,
   LocalReplyConfig,
   LocalReplyFormat,
   ResponseMapperConfig,
@@ -47,8 +48,8 @@ export {
   type HttpManners,
   type InternalAddresses,
   type OriginalIpDetection,
-} from "./listener/http-manners-config.ts";
   type ProxyStatusOptions,
+} from "./listener/http-manners-config.ts";
 export type {
   Address,
   CodecType,

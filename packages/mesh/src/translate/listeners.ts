@@ -136,6 +136,7 @@ function connectionManager(
     ],
     upgradeConfigs: [{ upgradeType: "websocket", enabled: true }],
     accessLog: accessLogs(accessLog),
+    accessLogOptions: undefined,
     localReply: undefined,
     serverName: "heddle",
     serverHeaderTransformation: "PASS_THROUGH",

@@ -60,6 +60,16 @@ export type ValueMatcherConfig =
   | { readonly type: "one-of"; readonly matcher: ValueMatcherConfig }
   | { readonly type: "or"; readonly matchers: readonly ValueMatcherConfig[] };
 
+/** `HcmAccessLogOptions`: lines besides the one at the end. */
+export interface AccessLogOptions {
+  /** `DownstreamStart`, when the head of the request has come. */
+  readonly onNewRequest: boolean;
+  /** `DownstreamTunnelSuccessfullyEstablished` */
+  readonly onTunnel: boolean;
+  /** `DownstreamPeriodic`, while the exchange lasts; 0 is off. */
+  readonly everyMs: number;
+}
+
 /** `LocalReplyConfig`: what becomes of answers that the proxy makes itself. */
 export interface LocalReplyConfig {
   /** The first whose filter matches is applied. */

@@ -1,4 +1,4 @@
-import type { AccessLogConfig, LocalReplyConfig } from "../access-log/access-log-config.ts";
+import type { AccessLogConfig, AccessLogOptions, LocalReplyConfig } from "../access-log/access-log-config.ts";
 import type { RouteConfiguration } from "../route/route-config.ts";
 import type { TypedConfig } from "../typed-config.ts";
 import type { HttpManners } from "./http-manners-config.ts";
@@ -81,6 +81,8 @@ export interface HttpConnectionManagerConfig {
   readonly httpFilters: readonly HttpFilterConfig[];
   readonly upgradeConfigs: readonly UpgradeConfig[];
   readonly accessLog: readonly AccessLogConfig[];
+  /** Undefined: a line at the end, and no other. */
+  readonly accessLogOptions: AccessLogOptions | undefined;
   /** Undefined: local replies are as they are. */
   readonly localReply: LocalReplyConfig | undefined;
   readonly tracing?: TracingConfig;

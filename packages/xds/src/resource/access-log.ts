@@ -1,7 +1,7 @@
 import type { Message } from "@heddle/proto";
-import type { AccessLogConfig } from "@heddle/traffic";
+import type { AccessLogConfig, AccessLogOptions } from "@heddle/traffic";
 import { decodeAccessLogFilter, encodeAccessLogFilter } from "./access-log-filter.ts";
-import { type LooseJsonObject, list } from "./encode.ts";
+import { durationUnless, type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import { checkFormat, decodeSubstitutionFormat, encodeSubstitutionFormat } from "./substitution-format.ts";
 import { openAny } from "./typed-config.ts";
@@ -62,6 +62,27 @@ function decodeFormat(logger: Fields): Format {
   const format = logFormat && decodeSubstitutionFormat(logFormat);
   // As Envoy: a text that is empty is the default line.
   return format === undefined || (format.type === "text" && format.text === "") ? { type: "default" } : format;
+}
+
+/** `access_log_options`, and the older fields for two of them. Undefined: none is set. */
+export function decodeAccessLogOptions(manager: Fields): AccessLogOptions | undefined {
+  const options = manager.message("access_log_options");
+  const older = manager.durationMs("access_log_flush_interval", 0);
+  const everyMs = options?.durationMs("access_log_flush_interval", undefined) ?? older;
+  const onNewRequest =
+    manager.flag("flush_access_log_on_new_request") || (options?.flag("flush_access_log_on_new_request") ?? false);
+  const onTunnel = options?.flag("flush_log_on_tunnel_successfully_established") ?? false;
+  return onNewRequest || onTunnel || everyMs > 0 ? { onNewRequest, onTunnel, everyMs } : undefined;
+}
+
+export function encodeAccessLogOptions(options: AccessLogOptions | undefined): LooseJsonObject | undefined {
+  return (
+    options && {
+      access_log_flush_interval: durationUnless(0, options.everyMs),
+      flush_access_log_on_new_request: unless(false, options.onNewRequest),
+      flush_log_on_tunnel_successfully_established: unless(false, options.onTunnel),
+    }
+  );
 }
 
 export function encodeAccessLogs(logs: readonly AccessLogConfig[]): readonly LooseJsonObject[] | undefined {

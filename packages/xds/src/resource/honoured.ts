@@ -289,6 +289,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
     honoured: `codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options local_reply_config
+      access_log_options access_log_flush_interval flush_access_log_on_new_request
       server_name server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout
       request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops
       skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response
@@ -306,9 +307,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       add_user_agent: { note: NO_EFFECT, unless: false },
       http2_protocol_options: NO_HTTP2,
       http3_protocol_options: NO_HTTP3,
-      access_log_flush_interval: "a log line is written when the exchange has ended",
-      flush_access_log_on_new_request: "a log line is written when the exchange has ended",
-      access_log_options: "a log line is written when the exchange has ended",
       set_current_client_cert_details: "no client shows a certificate yet, so there is nothing to tell of it",
       represent_ipv4_remote_address_as_ipv4_mapped_ipv6: NO_EFFECT,
       stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
@@ -322,14 +320,14 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig": {
     honoured: "unix_sockets cidr_ranges",
+    unknownFields: "refused",
+  },
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig": {
     honoured: "remove_details remove_response_flags set_recommended_response_code literal_proxy_name",
     reported: {
       remove_connection_termination_details: { note: "there are no such details", unless: true },
       use_node_id: { note: "server_name is written", unless: false },
     },
-  },
-    unknownFields: "refused",
   },
   "envoy.config.core.v3.SchemeHeaderTransformation": {
     honoured: "scheme_to_overwrite",
@@ -356,6 +354,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.common.mutation_rules.v3.HeaderMutation": {
     honoured: "remove append",
     unknownFields: "refused",
+  },
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions": {
+    honoured: `access_log_flush_interval flush_access_log_on_new_request
+      flush_log_on_tunnel_successfully_established`,
   },
   "envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig": { honoured: "mappers body_format" },
   "envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper": {

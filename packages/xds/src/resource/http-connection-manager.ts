@@ -1,5 +1,5 @@
 import type { CodecType, HttpConnectionManagerConfig } from "@heddle/traffic";
-import { decodeAccessLogs, encodeAccessLogs } from "./access-log.ts";
+import { decodeAccessLogOptions, decodeAccessLogs, encodeAccessLogOptions, encodeAccessLogs } from "./access-log.ts";
 import { requireAds } from "./config-source.ts";
 import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
@@ -45,6 +45,7 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
     httpFilters: decodeHttpFilters(fields, "http_filters", httpFilters),
     upgradeConfigs: decodeManagerUpgrades(fields, httpFilters),
     accessLog: decodeAccessLogs(fields, "access_log"),
+    accessLogOptions: decodeAccessLogOptions(fields),
     localReply: decodeLocalReply(fields.message("local_reply_config")),
     ...decodeTracing(fields.message("tracing")),
     serverName: serverName === "" ? SERVER_NAME : serverName,
@@ -137,6 +138,7 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
     http_filters: encodeHttpFilters(config.httpFilters),
     upgrade_configs: encodeManagerUpgrades(config.upgradeConfigs),
     access_log: encodeAccessLogs(config.accessLog),
+    access_log_options: encodeAccessLogOptions(config.accessLogOptions),
     local_reply_config: encodeLocalReply(config.localReply),
     tracing: encodeTracing(config.tracing),
     server_name: unless(SERVER_NAME, config.serverName),

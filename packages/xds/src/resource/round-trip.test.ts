@@ -518,6 +518,12 @@ const manager = record<HttpConnectionManagerConfig>({
   ]),
   upgradeConfigs: upgrades,
   accessLog: few(accessLog),
+  accessLogOptions: optional(
+    fc.constantFrom(
+      { onNewRequest: true, onTunnel: false, everyMs: 0 },
+      { onNewRequest: false, onTunnel: true, everyMs: 1500 },
+    ),
+  ),
   localReply: optional(localReply),
   serverName: name,
   serverHeaderTransformation: fc.constantFrom("OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"),

@@ -29,10 +29,6 @@ export class ExchangeLogSource implements AccessLogSource {
     this.environment = environment;
   }
 
-  get virtualCluster(): string {
-    return this.exchange.virtualCluster?.name ?? "";
-  }
-
   get startWallMs(): number {
     return this.exchange.startWallMs;
   }
@@ -227,6 +223,10 @@ export class ExchangeLogSource implements AccessLogSource {
 
   get virtualHost(): string {
     return this.exchange.route?.virtualHost ?? "";
+  }
+
+  get virtualCluster(): string {
+    return this.exchange.virtualCluster?.name ?? "";
   }
 
   get filterChainName(): string {

@@ -2,6 +2,7 @@ import { type Failure, ThrowPlaces } from "@heddle/base";
 import type { DownstreamInfo, FilterChain } from "@heddle/filter";
 import { defaultHttpLimits, type H1ServerOptions, HeaderMap, ResponseHead } from "@heddle/http";
 import type { Connection } from "@heddle/net";
+import type { AccessLogType } from "@heddle/telemetry";
 import type { HttpConnectionManagerConfig, RouteTable } from "@heddle/traffic";
 import type { DrainDecision } from "../listener/drain-decision.ts";
 import type { NetworkFilter } from "../network/network-filter.ts";
@@ -14,8 +15,8 @@ import type { HttpExchange } from "./http-exchange.ts";
 import { HttpStats } from "./http-stats.ts";
 import type { LocalReplies } from "./local-replies.ts";
 import { RequestPreparation } from "./prepare-request.ts";
-import type { Tracer } from "./tracing/tracer.ts";
 import { addProxyStatus } from "./proxy-status.ts";
+import type { Tracer } from "./tracing/tracer.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
 import { VirtualClusters } from "./virtual-clusters.ts";
 
@@ -113,9 +114,9 @@ export class HttpConnectionManager implements NetworkFilter {
   /** What every answer gets, whoever gave it. */
   prepareResponse(head: ResponseHead, exchange: HttpExchange): void {
     const { config } = this;
-    switch (config.serverHeaderTransformation) {
     const { headers } = head;
     if (config.manners.proxyStatus !== undefined) addProxyStatus(head, exchange, config.manners.proxyStatus);
+    switch (config.serverHeaderTransformation) {
       case "OVERWRITE":
         headers.set("server", config.serverName);
         break;
@@ -152,8 +153,12 @@ export class HttpConnectionManager implements NetworkFilter {
     if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
     if (exchange.virtualCluster !== undefined) exchange.virtualCluster.count(exchange);
     if (exchange.span !== undefined) exchange.span.end();
+    this.logExchange(exchange, "DownstreamEnd");
+  }
+
+  logExchange(exchange: HttpExchange, type: AccessLogType): void {
     try {
-      this.#accessLogger.log(exchange, "DownstreamEnd");
+      this.#accessLogger.log(exchange, type);
     } catch (error) {
       this.reportCrash(error, undefined);
     }

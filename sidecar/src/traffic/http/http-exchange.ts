@@ -16,7 +16,7 @@ import {
   ResponseHead,
 } from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
-import type { SelectedRoute } from "@heddle/traffic";
+import type { AccessLogOptions, SelectedRoute } from "@heddle/traffic";
 import { sendSideRequest } from "../upstream/side-request.ts";
 import { answerFailure, type FailedExchange } from "./answer-failure.ts";
 import type { ExchangeLogSource } from "./exchange-log-source.ts";
@@ -72,6 +72,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   tryDeadlineMs = Infinity;
   /** Of one attempt with its answer (the cluster's `max_stream_duration`). */
   attemptDeadlineMs = Infinity;
+  /** When the next line of `access_log_flush_interval` is due. */
+  logDeadlineMs = Infinity;
   routeTimeouts: RouteTimeouts | undefined = undefined;
   /** Undefined: the connection manager does not trace. */
   span: ExchangeSpan | undefined = undefined;
@@ -196,6 +198,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
       this.routeDeadlineMs,
       this.tryDeadlineMs,
       this.attemptDeadlineMs,
+      this.logDeadlineMs,
     );
   }
 
@@ -260,6 +263,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     if (manager.tracer === undefined || refusal !== undefined) {
       this.trace = traceOf(head.headers, manager.env.randomHex);
     } else manager.tracer.begin(this);
+    if (manager.config.accessLogOptions !== undefined) this.#beginLog(manager.config.accessLogOptions);
     if (refusal !== undefined) {
       this.reply(refusal);
       return false;
@@ -315,6 +319,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     if (this.span !== undefined) this.span.onResponse(head.headers);
     if (this.#connection.isLastExchange()) this.#connection.endAfterExchange();
     this.#encoder.sendHead(head, endStream);
+    if (this.tunnel && this.manager.config.accessLogOptions?.onTunnel === true)
+      this.manager.logExchange(this, "DownstreamTunnelSuccessfullyEstablished");
   }
 
   protected override writeData(chunk: Uint8Array, endStream: boolean): boolean {
@@ -351,6 +357,13 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   }
 
   // === private
+
+  #beginLog({ onNewRequest, everyMs }: AccessLogOptions): void {
+    if (onNewRequest) this.manager.logExchange(this, "DownstreamStart");
+    if (everyMs === 0) return;
+    this.logDeadlineMs = this.lastActivityMs + everyMs;
+    this.#connection.checkBy(this.logDeadlineMs, this.lastActivityMs);
+  }
 
   #failed(envoyHeaders: boolean): FailedExchange {
     return { requestComplete: this.requestEnded, retried: this.upstream.attempts > 1, envoyHeaders };
@@ -421,6 +434,9 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     } else if (this.attemptDeadlineMs <= now) {
       this.attemptDeadlineMs = Infinity;
       this.routeTimeouts?.onAttemptDuration();
+    } else if (this.logDeadlineMs <= now) {
+      this.logDeadlineMs = now + (this.manager.config.accessLogOptions?.everyMs ?? Infinity);
+      this.manager.logExchange(this, "DownstreamPeriodic");
     }
   }
 

@@ -16,6 +16,7 @@ export const managerConfig: HttpConnectionManagerConfig = {
   httpFilters: [],
   upgradeConfigs: [],
   accessLog: [],
+  accessLogOptions: undefined,
   localReply: undefined,
   serverName: "heddle",
   serverHeaderTransformation: "PASS_THROUGH",

@@ -2,6 +2,7 @@ import { type Failure, Live, ManualClock, TimerWheel } from "@heddle/base";
 import type { Exchange, FilterModule } from "@heddle/filter";
 import { HttpFilterRegistry } from "@heddle/filter";
 import type { DialCallbacks, Dialling } from "@heddle/net";
+import type { AccessLogType } from "@heddle/telemetry";
 import {
   CIRCUIT_BREAKER_CELLS,
   type ClusterConfig,
@@ -71,6 +72,8 @@ export class Harness {
   readonly serving = new Live<ServingState>(SERVING);
   /** Exchanges that have ended, in that order. */
   readonly logged: Exchange[] = [];
+  /** Why there was a line in the access log, each time. */
+  readonly logTypes: AccessLogType[] = [];
   readonly loggedConnections: EndedConnection[] = [];
   readonly problems: string[] = [];
   /** Connections to upstreams, in the order in which they were made. */
@@ -110,7 +113,13 @@ export class Harness {
         ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
       ]),
       ...(options.tracing !== undefined && { tracing: options.tracing }),
-      makeAccessLogger: () => ({ log: (exchange) => void this.logged.push(exchange), close: () => undefined }),
+      makeAccessLogger: () => ({
+        log: (exchange, type) => {
+          this.logTypes.push(type);
+          if (type === "DownstreamEnd") this.logged.push(exchange);
+        },
+        close: () => undefined,
+      }),
       format: { hostname: "test-host", variable: () => undefined, wallNow: () => this.clock.wallNow(), uuid: () => "" },
       makeConnectionLogger: () => ({ log: (connection) => void this.loggedConnections.push(connection) }),
     };
