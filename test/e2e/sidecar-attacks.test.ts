@@ -5,6 +5,7 @@ import { type RequestAttack, requestAttacks } from "../conformance/request-attac
 import { type AttackLane, type AttackLanes, inLanes, startAttackLanes } from "../harness/attack-lane.ts";
 import { jsonAccessLog } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
+import { mutant, PIECES } from "../harness/mutants.ts";
 import { lastFirst } from "../harness/owner.ts";
 import { scratchFolder } from "../harness/sidecar.ts";
 import { readLog } from "../harness/sidecar-slots.ts";
@@ -33,7 +34,7 @@ describe("a sidecar under attack by its clients", () => {
   });
 
   test(`of ${MUTANTS} requests with random faults none reaches the upstream but in one meaning, and each is answered`, async () => {
-    const mutants = Array.from({ length: MUTANTS }, (_, index) => mutant(SEED + index));
+    const mutants = Array.from({ length: MUTANTS }, (_, index) => mutant(SEEDS, OF_REQUESTS, SEED + index));
     const problems = await inLanes(attacked.lanes, mutants, JSON.stringify, offer);
     assert.deepEqual(problems, []);
   });
@@ -104,6 +105,8 @@ function answersIn(text: string): string[] {
   return answers;
 }
 
+const OF_REQUESTS = [...PIECES, "Host: b\r\n", "GET /z HTTP/1.1\r\nHost: a\r\n\r\n"];
+
 const SEEDS: readonly string[] = [
   "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
   "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
@@ -115,52 +118,3 @@ const SEEDS: readonly string[] = [
   "PUT /j HTTP/1.1\r\nHost: a:80\r\nContent-Length: 37\r\n\r\nGET /k HTTP/1.1\r\nHost: a\r\nX: yyyyy\r\n\r\n",
   "GET /l HTTP/1.1\r\nHost: a\r\n\r\nPOST /m HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nnGET /o HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
-
-const PIECES: readonly string[] = [
-  ..."\0 \t \n \r \r\n \x0b \x0c \x7f \x80 \xa0 \xff : , ; = 0 1 5 a f x / \\ # ? @ [ ] \" ' - + _ . % *".split(" "),
-  " ",
-  "\r\n\r\n",
-  "\r\n ",
-  "Content-Length: 5\r\n",
-  "Content-Length: 0\r\n",
-  "Transfer-Encoding: chunked\r\n",
-  "Transfer-Encoding: identity\r\n",
-  "Connection: close\r\n",
-  "Host: b\r\n",
-  "0\r\n\r\n",
-  "5\r\nhello\r\n",
-  "GET /z HTTP/1.1\r\nHost: a\r\n\r\n",
-  "HTTP/1.1",
-  "chunked",
-];
-
-/** One of the seeds with one to three faults. The same for the same number. */
-function mutant(seed: number): string {
-  const random = generator(seed);
-  let text = SEEDS[random() % SEEDS.length]!;
-  for (let faults = 1 + (random() % 3); faults > 0; faults--) {
-    const at = random() % (text.length + 1);
-    const piece = PIECES[random() % PIECES.length]!;
-    const length = 1 + (random() % 8);
-    const cut = [
-      () => text.slice(0, at) + piece + text.slice(at),
-      () => text.slice(0, at) + piece + text.slice(at + 1),
-      () => text.slice(0, at) + text.slice(at + length),
-      () => text.slice(0, at) + text.slice(at, at + length) + text.slice(at),
-      () => text.slice(0, at) + String.fromCharCode(random() & 0xff) + text.slice(at + 1),
-    ];
-    text = cut[random() % cut.length]!();
-  }
-  return text;
-}
-
-/** xorshift32 */
-function generator(seed: number): () => number {
-  let state = Math.imul(seed, 0x9e37_79b1) >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>>= 0);
-  };
-}

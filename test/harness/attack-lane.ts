@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readCanonicalRequests } from "./canonical-requests.ts";
+import { readCanonicalRequests } from "./canonical-messages.ts";
 import { cluster, inlineRoutes, type Json, listener, staticBootstrap, virtualHost } from "./envoy-config.ts";
 import { eventually } from "./eventually.ts";
 import { lastFirst, type Owner } from "./owner.ts";

@@ -34,6 +34,28 @@ export function readCanonicalRequests(text: string): CanonicalRequests {
   }
 }
 
+const RESPONSE = /^HTTP\/1\.1 ([1-5]\d\d) [\t\x20-\x7e\x80-\xff]*\r\n((?:[^:\r]+: [^\r]*\r\n)*)\r\n/;
+
+/**
+ * What stands behind the first response to a GET, read as strictly; undefined if it is not complete. Fails where the bytes
+ * cannot be the beginning of one.
+ */
+export function afterCanonicalResponse(text: string): string | undefined {
+  const head = RESPONSE.exec(text);
+  if (head === null) {
+    assert.ok(!text.includes("\r\n\r\n"), `a head that is not canonical: ${JSON.stringify(text.slice(0, 300))}`);
+    return undefined;
+  }
+  const [all, status = "", fields = ""] = head;
+  const length = framing(fields);
+  const rest = text.slice(all.length);
+  if (status.startsWith("1") || status === "204") {
+    assert.doesNotMatch(fields, /^(?:content-length|transfer-encoding):/m);
+    return rest;
+  }
+  return status === "304" ? rest : skipBody(rest, length);
+}
+
 /** The length of the body in bytes, or "chunked". */
 function framing(fields: string): number | "chunked" {
   const lines = fields.split("\r\n").slice(0, -1);
