@@ -77,7 +77,8 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
   #keepAliveTimeoutMs: number | undefined = undefined;
 
   constructor(transport: Transport, events: ClientConnectionEvents, options: H1ClientOptions = {}) {
-    const fields = new MessageFields(new SectionMemo(latestResponse), keepsSpelling(options.headerNames));
+    const keeps = keepsSpelling(options.headerNames); // which a known section does not
+    const fields = new MessageFields(keeps ? undefined : new SectionMemo(latestResponse), keeps);
     super(transport, options.limits ?? defaultHttpLimits, fields, false);
     this.#events = events;
     this.#body = new OutgoingBody(transport);

@@ -48,6 +48,21 @@ describe("a request that passes", () => {
     assert.match(forwarded("preserve-or-proper-case", undefined), /\r\nx-ID: 1\r\n.*X-Added: 3\r\n/s);
   });
 
+  test("keeps its names also where the same fields are known from connections that do not", () => {
+    const request = "GET / HTTP/1.1\r\nHost: a\r\nX-ID: 1\r\n\r\n";
+    const plain = new ScriptedServer();
+    for (let i = 0; i < 3; i++) {
+      plain.receive(request);
+      plain.answer();
+    }
+    const server = new ScriptedServer({ headerNames: "preserve-case" });
+    for (let i = 0; i < 3; i++) {
+      server.receive(request);
+      assert.equal(server.last.head?.headers.naming?.("x-id"), "X-ID");
+      server.answer();
+    }
+  });
+
   test("does not take its names from the request before it on the connection", () => {
     const server = new ScriptedServer({ headerNames: "preserve-case" });
     server.receive("GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\n\r\n");

@@ -106,7 +106,8 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   #burst = 0;
 
   constructor(transport: Transport, events: ServerConnectionEvents, options: H1ServerOptions = {}) {
-    const fields = new MessageFields(new SectionMemo(latestRequest), keepsSpelling(options.headerNames));
+    const keeps = keepsSpelling(options.headerNames); // which a known section does not
+    const fields = new MessageFields(keeps ? undefined : new SectionMemo(latestRequest), keeps);
     super(transport, options.limits ?? defaultHttpLimits, fields, true);
     this.#events = events;
     this.#headOptions = {
