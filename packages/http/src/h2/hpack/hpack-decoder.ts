@@ -1,0 +1,182 @@
+import { Buffer } from "node:buffer"; // the global one is an accessor
+import { BlockMemo } from "./block-memo.ts";
+import { DynamicTable, entrySize } from "./dynamic-table.ts";
+import { decodedRoom, decodeHuffman } from "./huffman-decode.ts";
+import { INTEGER_END, readInteger } from "./integer.ts";
+import { STATIC_LENGTH, STATIC_NAMES, STATIC_VALUES } from "./static-table.ts";
+
+export interface HpackDecoderOptions {
+  /** The SETTINGS_HEADER_TABLE_SIZE that we announce, in octets. Default 4096. */
+  readonly maxTableSize?: number;
+  /** Of one block, in octets as RFC 9113 §6.5.2 counts them: name, value and 32 for each field. */
+  readonly maxListSize: number;
+  /** Fields of one block. */
+  readonly maxCount: number;
+}
+
+/** What a block says. */
+export interface DecodedBlock {
+  /** Name and value in turn, latin1, as they were sent: pseudo-fields among them, nothing is checked. */
+  readonly fields: string[];
+  /** Names of fields that no encoder on the way may index (RFC 7541 §7.1.3); undefined if there are none. */
+  readonly neverIndexed: readonly string[] | undefined;
+  /** Larger than `maxListSize` or `maxCount` allow: `fields` ends before that. The table is right all the same. */
+  readonly overLimit: boolean;
+}
+
+/** Why a block cannot be decoded: COMPRESSION_ERROR, since the table is lost (RFC 9113 §4.3). */
+export class HpackError {
+  readonly detail: string;
+
+  constructor(detail: string) {
+    this.detail = detail;
+  }
+}
+
+const BAD_INDEX = new HpackError("an index beyond both tables");
+const BAD_INTEGER = new HpackError("an integer that does not end or is too large");
+const BAD_STRING = new HpackError("a string that is longer than its block");
+const BAD_HUFFMAN = new HpackError("a string with bad Huffman code or padding");
+const LATE_RESIZE = new HpackError("a table size update behind a field");
+const BAD_RESIZE = new HpackError("a table size above what we allow");
+const NO_RESIZE = new HpackError("no table size update after we allowed less");
+
+/** A string that has just been read; functions return one thing. */
+const read = { text: "", at: 0 };
+
+/** Grows to the longest coded string, which is at most a block. */
+let scratch = Buffer.allocUnsafeSlow(1024);
+
+/**
+ * Decodes header blocks in their order (RFC 7541 §3). After an `HpackError` it must not be used again.
+ *
+ * A block that inserts nothing and repeats is not decoded again: see `BlockMemo`.
+ */
+export class HpackDecoder {
+  readonly #table: DynamicTable;
+  readonly #memo = new BlockMemo<DecodedBlock>();
+  readonly #maxListSize: number;
+  readonly #maxCount: number;
+  /** What the peer may set the table to. */
+  #allowed: number;
+  /** We have allowed less than the table has: the next block begins with an update (RFC 7541 §4.2). */
+  #mustResize = false;
+  /** Changes whenever an index may mean something else than before. */
+  #version = 0;
+
+  constructor({ maxTableSize = 4096, maxListSize, maxCount }: HpackDecoderOptions) {
+    this.#table = new DynamicTable(maxTableSize);
+    this.#allowed = maxTableSize;
+    this.#maxListSize = maxListSize;
+    this.#maxCount = maxCount;
+  }
+
+  /** Octets in the table now. */
+  get tableSize(): number {
+    return this.#table.size;
+  }
+
+  /** To be called when the peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE of ours. */
+  allowTableSize(maxTableSize: number): void {
+    this.#allowed = maxTableSize;
+    this.#mustResize = this.#table.maxSize > maxTableSize;
+  }
+
+  /** `block` is whole: the fragments of HEADERS and its CONTINUATIONs together. */
+  decode(block: Buffer): DecodedBlock | HpackError {
+    const known = this.#mustResize ? undefined : this.#memo.find(block, this.#version);
+    if (known !== undefined) return { ...known, fields: known.fields.slice() };
+    const version = this.#version;
+    const decoded = this.#decode(block);
+    if (decoded instanceof HpackError) return decoded;
+    if (version === this.#version && !decoded.overLimit) this.#memo.missed(block, version, decoded, copyOf);
+    return decoded;
+  }
+
+  #decode(block: Buffer): DecodedBlock | HpackError {
+    const fields: string[] = [];
+    const { length } = block;
+    let neverIndexed: string[] | undefined;
+    let room = this.#maxListSize;
+    let count = 0;
+    let overLimit = false;
+    let at = 0;
+    while (at < length) {
+      const first = block[at]!; // below the length
+      if ((first & 0xe0) === 0x20) {
+        if (count > 0) return LATE_RESIZE;
+        const size = readInteger(block, at, length, 0x1f);
+        if (size < 0) return BAD_INTEGER;
+        if (size > this.#allowed) return BAD_RESIZE;
+        at = INTEGER_END.at;
+        this.#table.resize(size);
+        this.#mustResize = false;
+        this.#version++;
+        continue;
+      }
+      if (this.#mustResize) return NO_RESIZE;
+      count++;
+      const indexed = first >= 0x80;
+      const inserts = (first & 0xc0) === 0x40;
+      const index = readInteger(block, at, length, indexed ? 0x7f : inserts ? 0x3f : 0x0f);
+      if (index < 0) return BAD_INTEGER;
+      at = INTEGER_END.at;
+      let name = "";
+      let value = "";
+      if (index > STATIC_LENGTH) {
+        const entry = this.#table.get(index - STATIC_LENGTH - 1);
+        if (entry === undefined) return BAD_INDEX;
+        ({ name, value } = entry);
+      } else if (index > 0) {
+        name = STATIC_NAMES[index]!; // at most the length
+        value = STATIC_VALUES[index]!;
+      } else if (indexed) return BAD_INDEX;
+      else {
+        const error = readString(block, at);
+        if (error !== undefined) return error;
+        ({ text: name, at } = read);
+      }
+      if (!indexed) {
+        const error = readString(block, at);
+        if (error !== undefined) return error;
+        ({ text: value, at } = read);
+        if (inserts) {
+          this.#table.insert(name, value);
+          this.#version++;
+        } else if ((first & 0x10) !== 0) (neverIndexed ??= []).push(name);
+      }
+      room -= entrySize(name, value);
+      if (room < 0 || count > this.#maxCount) overLimit = true;
+      else fields.push(name, value);
+    }
+    if (this.#mustResize && count > 0) return NO_RESIZE;
+    return { fields, neverIndexed, overLimit };
+  }
+}
+
+/** Reads a string literal (RFC 7541 §5.2) into `read`. */
+function readString(block: Buffer, at: number): HpackError | undefined {
+  const { length } = block;
+  if (at >= length) return BAD_STRING;
+  const huffman = block[at]! >= 0x80;
+  const size = readInteger(block, at, length, 0x7f);
+  if (size < 0) return BAD_INTEGER;
+  const from = INTEGER_END.at;
+  const end = from + size;
+  if (end > length) return BAD_STRING;
+  read.at = end;
+  if (!huffman) {
+    read.text = block.toString("latin1", from, end);
+    return undefined;
+  }
+  const room = decodedRoom(size);
+  if (room > scratch.length) scratch = Buffer.allocUnsafeSlow(room * 2);
+  const decoded = decodeHuffman(block, from, end, scratch);
+  if (decoded < 0) return BAD_HUFFMAN;
+  read.text = scratch.toString("latin1", 0, decoded);
+  return undefined;
+}
+
+function copyOf(block: DecodedBlock): DecodedBlock {
+  return { ...block, fields: block.fields.slice() };
+}

@@ -1,0 +1,205 @@
+import { Buffer } from "node:buffer"; // the global one is an accessor
+import { DynamicTable, entrySize, type TableEntry } from "./dynamic-table.ts";
+import { encodeHuffman, huffmanLength } from "./huffman-encode.ts";
+import { writeInteger } from "./integer.ts";
+import { STATIC_BY_NAME, STATIC_LENGTH } from "./static-table.ts";
+
+/** A literal's first byte and the bits of it that hold the index (RFC 7541 §6). */
+const INDEXED = 0x80;
+const INSERTED = 0x40;
+const RESIZE = 0x20;
+const NEVER_INDEXED = 0x10;
+const NOT_INDEXED = 0x00;
+
+/** Longer values are seldom sent again, and push out what is. */
+const MAX_INSERTED_SIZE = 512;
+/** A cookie that is shorter can be guessed piece by piece where it is indexed (RFC 7541 §7.1.3). */
+const MIN_INDEXED_COOKIE = 20;
+/** So many values of a name are inserted before it is asked whether any was used again. */
+const TRIALS = 4;
+const FIRST_PAUSE = 64;
+const LONGEST_PAUSE = 4096;
+/** Names that pause are remembered without an entry in the table; beyond so many they are forgotten. */
+const MAX_PAUSING = 64;
+
+/** What is known of a name that is, or lately was, in the dynamic table. */
+interface NameState {
+  /** By value: the number of its insertion. */
+  readonly values: Map<string, number>;
+  /** The last insertion; -1 if none is left. */
+  latest: number;
+  inserted: number;
+  hits: number;
+  /** Fields of that name that are still sent without being inserted. */
+  pause: number;
+  nextPause: number;
+}
+
+/**
+ * Encodes header blocks (RFC 7541 §3), field by field between `begin` and `end`.
+ *
+ * What goes into the table finds itself: each name gets a few insertions; one whose values are not sent again (ids, lengths, paths
+ * with parameters) pauses, for longer each time. Credentials are never indexed, nor is what came never indexed.
+ */
+export class HpackEncoder {
+  readonly #table: DynamicTable;
+  readonly #names = new Map<string, NameState>();
+  #pausing = 0;
+  /** What we use at most, whatever the peer allows. */
+  readonly #ownMax: number;
+  /** Sizes to announce at the start of the next block: the smallest since the last one, and the one that holds. */
+  #smallest = -1;
+  #announced = -1;
+  #buffer = Buffer.allocUnsafeSlow(1024);
+  #at = 0;
+
+  /** `maxTableSize`: octets that are used at most; the peer allows 4096 until its SETTINGS say otherwise. */
+  constructor(maxTableSize = 4096) {
+    this.#ownMax = maxTableSize;
+    this.#table = new DynamicTable(Math.min(maxTableSize, 4096), (entry) => this.#evicted(entry));
+    if (maxTableSize < 4096) this.#resizeTo(maxTableSize);
+  }
+
+  /** Octets in the table now. */
+  get tableSize(): number {
+    return this.#table.size;
+  }
+
+  /** The peer's SETTINGS_HEADER_TABLE_SIZE. */
+  allowTableSize(maxTableSize: number): void {
+    const size = Math.min(maxTableSize, this.#ownMax);
+    if (size !== this.#table.maxSize) this.#resizeTo(size);
+  }
+
+  begin(): void {
+    this.#at = 0;
+    if (this.#announced < 0) return;
+    // Of several changes between two blocks the smallest and the last are told (RFC 7541 §4.2).
+    if (this.#smallest < this.#announced) this.#integer(RESIZE, 0x1f, this.#smallest);
+    this.#integer(RESIZE, 0x1f, this.#announced);
+    this.#smallest = this.#announced = -1;
+  }
+
+  /** `name` is lower case; both are latin1. `neverIndexed`: it came so, and so it goes on. */
+  add(name: string, value: string, neverIndexed = false): void {
+    const fixed = STATIC_BY_NAME.get(name);
+    const state = this.#names.get(name);
+    if (neverIndexed || isCredential(name, value)) {
+      this.#literal(NEVER_INDEXED, 0x0f, this.#nameIndex(fixed?.index, state), name, value);
+      return;
+    }
+    const fixedIndex = fixed?.values.get(value);
+    if (fixedIndex !== undefined) {
+      this.#integer(INDEXED, 0x7f, fixedIndex);
+      return;
+    }
+    const number = state?.values.get(value);
+    if (number !== undefined) {
+      state!.hits++;
+      this.#integer(INDEXED, 0x7f, STATIC_LENGTH + this.#table.inserted - number);
+      return;
+    }
+    const nameIndex = this.#nameIndex(fixed?.index, state);
+    const size = entrySize(name, value);
+    if (size > MAX_INSERTED_SIZE || size > this.#table.maxSize || !this.#mayInsert(state)) {
+      this.#literal(NOT_INDEXED, 0x0f, nameIndex, name, value);
+      return;
+    }
+    this.#literal(INSERTED, 0x3f, nameIndex, name, value);
+    this.#insert(name, value);
+  }
+
+  /** The block; the bytes are the encoder's, until the next `begin`. */
+  end(): Buffer {
+    return this.#buffer.subarray(0, this.#at);
+  }
+
+  #nameIndex(fixed: number | undefined, state: NameState | undefined): number {
+    if (fixed !== undefined) return fixed;
+    return state === undefined || state.latest < 0 ? 0 : STATIC_LENGTH + this.#table.inserted - state.latest;
+  }
+
+  #mayInsert(state: NameState | undefined): boolean {
+    if (state === undefined) return true;
+    if (state.pause > 0) {
+      if (--state.pause === 0) this.#pausing--;
+      return false;
+    }
+    if (state.inserted < TRIALS) return true;
+    if (state.hits >= state.inserted) state.nextPause = FIRST_PAUSE;
+    else {
+      this.#pausing++;
+      state.pause = state.nextPause;
+      state.nextPause = Math.min(LONGEST_PAUSE, state.nextPause * 2);
+    }
+    state.inserted = 0;
+    state.hits = 0;
+    return state.pause === 0;
+  }
+
+  #insert(name: string, value: string): void {
+    this.#table.insert(name, value); // evicts first, which may forget the name
+    let state = this.#names.get(name);
+    if (state === undefined) {
+      state = { values: new Map(), latest: -1, inserted: 0, hits: 0, pause: 0, nextPause: FIRST_PAUSE };
+      this.#names.set(name, state);
+    }
+    state.latest = this.#table.inserted - 1;
+    state.values.set(value, state.latest);
+    state.inserted++;
+  }
+
+  #evicted({ name, value, number }: TableEntry): void {
+    const state = this.#names.get(name)!; // it has an entry
+    if (state.values.get(value) === number) state.values.delete(value);
+    if (state.latest !== number) return;
+    state.latest = -1;
+    // Nothing of that name is left. How it fared is worth keeping for the few that did badly.
+    if (state.nextPause > FIRST_PAUSE && this.#pausing <= MAX_PAUSING && this.#names.size <= 4 * MAX_PAUSING) return;
+    if (state.pause > 0) this.#pausing--;
+    this.#names.delete(name);
+  }
+
+  #resizeTo(size: number): void {
+    this.#table.resize(size);
+    this.#smallest = this.#announced < 0 ? size : Math.min(this.#smallest, size);
+    this.#announced = size;
+  }
+
+  #literal(pattern: number, mask: number, nameIndex: number, name: string, value: string): void {
+    this.#integer(pattern, mask, nameIndex);
+    if (nameIndex === 0) this.#string(name);
+    this.#string(value);
+  }
+
+  #integer(pattern: number, mask: number, value: number): void {
+    this.#reserve(8);
+    this.#at = writeInteger(this.#buffer, this.#at, pattern, mask, value);
+  }
+
+  /** Huffman-coded where that is shorter. */
+  #string(text: string): void {
+    const { length } = text;
+    const coded = huffmanLength(text);
+    this.#reserve(8 + length);
+    if (coded < length) {
+      this.#at = encodeHuffman(text, this.#buffer, writeInteger(this.#buffer, this.#at, 0x80, 0x7f, coded));
+      return;
+    }
+    const at = writeInteger(this.#buffer, this.#at, 0x00, 0x7f, length);
+    this.#buffer.write(text, at, "latin1");
+    this.#at = at + length;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafeSlow((this.#at + bytes) * 2);
+    this.#buffer.copy(grown, 0, 0, this.#at);
+    this.#buffer = grown;
+  }
+}
+
+function isCredential(name: string, value: string): boolean {
+  if (name === "cookie") return value.length < MIN_INDEXED_COOKIE;
+  return name === "authorization" || name === "proxy-authorization";
+}
