@@ -18,7 +18,7 @@ import { isIdempotent } from "./idempotent.ts";
 import { RequestCopy } from "./request-copy.ts";
 import { RetryState } from "./retry-state.ts";
 import type { RouterConfig } from "./router-config.ts";
-import { senselessHeader, takeSteering } from "./steering-headers.ts";
+import { maySteer, senselessHeader, takeSteering } from "./steering-headers.ts";
 
 /**
  * One exchange from its route to the end of its answer, over as many attempts as it takes.
@@ -252,7 +252,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#timeoutMs = forward.timeoutMs;
     let { retryPolicy } = route;
     // Only a caller inside may steer by headers, or a filter: the connection manager has taken them from others.
-    if (exchange.internal || exchange.chain.places.length > 0) {
+    if ((exchange.internal || exchange.chain.places.length > 0) && maySteer(exchange.request.headers)) {
       const { respectExpectedRqTimeout, strictCheckHeaders } = this.#config;
       const { headers } = exchange.request;
       const senseless = strictCheckHeaders.length === 0 ? undefined : senselessHeader(headers, strictCheckHeaders);

@@ -49,6 +49,17 @@ export function takeSteering(
   };
 }
 
+/** Whether there may be any of these headers: most requests have nothing that begins like them. */
+export function maySteer({ fields }: HeaderMap): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]!; // names stand at even places
+    if (name.charCodeAt(0) === LETTER_X && name.startsWith("x-envoy-")) return true;
+  }
+  return false;
+}
+
+const LETTER_X = 0x78;
+
 /** The first of these headers whose value makes no sense (`strict_check_headers`); undefined: they all do. */
 export function senselessHeader(headers: HeaderMap, names: readonly string[]): string | undefined {
   return names.find((name) => {
