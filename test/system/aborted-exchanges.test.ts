@@ -34,13 +34,13 @@ const ABORTS: readonly Abort[] = [
   // … resets within the answer.
   (port) => talk(port, "GET /half HTTP/1.1\r\nHost: a\r\n\r\n", "with an answer"),
   // The upstream resets instead of answering.
-  (port) => talk(port, "GET /reset HTTP/1.1\r\nHost: a\r\n\r\n", "with an answer"),
+  (_port, _upstream, kept) => kept.ask("/reset"),
   // … closes within its answer.
   (port) => talk(port, "GET /cut HTTP/1.1\r\nHost: a\r\n\r\n", "when it is cut"),
   // … answers nonsense.
-  (port) => talk(port, "GET /nonsense HTTP/1.1\r\nHost: a\r\n\r\n", "with an answer"),
+  (_port, _upstream, kept) => kept.ask("/nonsense"),
   // The route's timeout passes.
-  (port) => talk(port, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n", "with an answer"),
+  (_port, _upstream, kept) => kept.ask("/slow"),
   // The client breaks the protocol within its body.
   (port) =>
     talk(port, "POST /unseen HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX", "when it is cut"),
@@ -104,12 +104,49 @@ async function untilQuiet(sidecar: SidecarProcess, upstream: AbortingUpstream): 
 async function abort(port: number, upstream: AbortingUpstream, count: number): Promise<void> {
   let next = 0;
   const client = async (): Promise<void> => {
-    for (let index = next++; index < count; index = next++) await ABORTS[index % ABORTS.length]!(port, upstream);
+    const kept = new KeptClient(port);
+    for (let index = next++; index < count; index = next++) await ABORTS[index % ABORTS.length]!(port, upstream, kept);
+    kept.close();
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
 }
 
-type Abort = (port: number, upstream: AbortingUpstream) => Promise<void>;
+type Abort = (port: number, upstream: AbortingUpstream, kept: KeptClient) => Promise<void>;
+
+/** A client that keeps its connection, since it gets an answer of the sidecar's own: what is aborted is behind it. */
+class KeptClient {
+  readonly #socket: Socket;
+  #heard = "";
+  #waiting: PromiseWithResolvers<void> | undefined;
+
+  constructor(port: number) {
+    this.#socket = connect({ host: "127.0.0.1", port });
+    this.#socket.on("error", (error) => this.#waiting?.reject(error));
+    this.#socket.on("close", () => this.#waiting?.reject(new Error("the sidecar has closed a kept connection")));
+    this.#socket.setEncoding("latin1").on("data", (text: string) => this.#hear(text));
+  }
+
+  ask(path: string): Promise<void> {
+    this.#waiting = Promise.withResolvers();
+    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    return this.#waiting.promise;
+  }
+
+  close(): void {
+    this.#waiting = undefined;
+    this.#socket.destroy();
+  }
+
+  #hear(text: string): void {
+    this.#heard += text;
+    const end = this.#heard.indexOf("\r\n\r\n");
+    const length = /\r\ncontent-length: (\d+)\r\n/.exec(this.#heard)?.[1];
+    if (end === -1 || this.#heard.length < end + 4 + Number(length)) return;
+    if (/^HTTP\/1\.1 50[234] /.test(this.#heard)) this.#waiting?.resolve();
+    else this.#waiting?.reject(new Error(this.#heard));
+    this.#heard = "";
+  }
+}
 
 /** When the client ends it by RST: at once, with the first byte that comes, when something has happened. Or by FIN. */
 type Moment = "at once" | "with an answer" | "when it is cut" | "fin" | Promise<void>;
