@@ -46,6 +46,44 @@ describe("a sidecar under attack by its clients", () => {
   });
 });
 
+/** All that the configuration can be asked to let pass. */
+const LENIENT = {
+  http_protocol_options: {
+    accept_http_10: true,
+    default_host_for_http_10: "old",
+    allow_chunked_length: true,
+    allow_custom_methods: true,
+    header_key_format: {
+      stateful_formatter: {
+        name: "preserve_case",
+        typed_config: {
+          "@type":
+            "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+        },
+      },
+    },
+  },
+  proxy_100_continue: true,
+};
+
+describe("a sidecar of three workers that is as lenient as can be configured", () => {
+  const suite = lastFirst({ after });
+  let attacked: AttackLanes;
+  before(async () => {
+    attacked = await startAttackLanes(suite, 8, LENIENT, { concurrency: 3 });
+  });
+
+  test("refuses what frames a message in two ways all the same", async () => {
+    const attacks = requestAttacks.filter(
+      ({ what, verdict, bySidecar }) =>
+        verdict.type !== "forwarded" && !bySidecar && !/ of a head$|^(?:the|a) method /.test(what),
+    );
+    assert.ok(attacks.length > 700);
+    const problems = await inLanes(attacked.lanes, attacks, ({ what }) => what, attack);
+    assert.deepEqual(problems, []);
+  });
+});
+
 async function attack(lane: AttackLane, { bytes, verdict }: RequestAttack, index: number): Promise<void> {
   lane.wipe();
   if (verdict.type === "forwarded" && verdict.then === undefined) {

@@ -8,8 +8,8 @@ export interface CanonicalRequests {
   readonly rest: string;
 }
 
-const HEAD = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP\/1\.1)\r\nhost: [!-~]+\r\n((?:[^:\r]+: [^\r]*\r\n)*)\r\n/;
-const FIELD = /^[!#$%&'*+\-.^_`|~0-9a-z]+: [\t\x20-\x7e\x80-\xff]*$/;
+const HEAD = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP\/1\.1)\r\n[Hh]ost: [!-~]+\r\n((?:[^:\r]+: [^\r]*\r\n)*)\r\n/;
+const FIELD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*$/;
 const CHUNK = /^([1-9a-f][0-9a-f]*)\r\n/;
 const LAST_CHUNK = /^0\r\n((?:[^:\r]+: [^\r]*\r\n)*)\r\n/;
 
@@ -58,8 +58,9 @@ export function afterCanonicalResponse(text: string): string | undefined {
 
 /** The length of the body in bytes, or "chunked". */
 function framing(fields: string): number | "chunked" {
-  const lines = fields.split("\r\n").slice(0, -1);
-  for (const line of lines) assert.match(line, FIELD);
+  const written = fields.split("\r\n").slice(0, -1);
+  for (const line of written) assert.match(line, FIELD);
+  const lines = written.map((line) => line.toLowerCase());
   const [length, ...moreLengths] = lines.filter((line) => line.startsWith("content-length:"));
   const [coding, ...moreCodings] = lines.filter((line) => line.startsWith("transfer-encoding:"));
   assert.ok(!lines.some((line) => line.startsWith("host:")), "host stands twice");
