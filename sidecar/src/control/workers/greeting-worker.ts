@@ -55,9 +55,12 @@ class Echo implements ConnectionHandler {
 const host = (worker: number): WorkerHost => ({
   prepare: async () => undefined,
   apply: () => [],
-  makeFilter: (_filter, chain, listener) => ({
-    serve: (connection, _info, onClosed) => new Echo(connection, `${worker} ${listener} ${chain.name}\n`, onClosed),
-  }),
+  makeFilter: (_filter, chain, listener) => {
+    if (chain.name === "broken") throw new Error("cannot be built");
+    return {
+      serve: (connection, _info, onClosed) => new Echo(connection, `${worker} ${listener} ${chain.name}\n`, onClosed),
+    };
+  },
   makeConnectionLogger: () => ({ log: () => undefined }),
   makeUdpProxy: () => {
     throw new Error("it greets connections alone");

@@ -13,7 +13,12 @@ export class WorkerStats {
   readonly acceptStopped: Counter;
   readonly listenRefused: Counter;
 
-  constructor(scope: MetricScope) {
+  /** Listeners that workers could not build (Envoy's name). */
+  readonly listenerFailed: Counter;
+
+  constructor(metrics: MetricScope) {
+    const scope = metrics.scope("workers");
+    this.listenerFailed = metrics.counter("listener_manager.listener_create_failure");
     this.active = scope.gauge("active");
     this.died = scope.counter("died");
     this.killed = scope.counter("killed");

@@ -254,6 +254,38 @@ describe("traffic workers", () => {
     moved.socket.destroy();
   });
 
+  test("a listener that workers cannot build keeps no address, and is told of", async () => {
+    await start(2);
+    const port = await freePort();
+    await world!.apply({ "listener/a": listener("a", port, "broken"), "listener/b": listener("b") });
+    await until(() => !world!.supervisor.listeners.some(({ name }) => name === "a"));
+    const refused = new Client(port);
+    await until(() => refused.ended);
+    assert.equal(refused.error, "ECONNREFUSED");
+    assert.equal(world!.metric("listener_manager.listener_create_failure"), 1);
+    assert.match(JSON.stringify(world!.supervisor.inspect()), /"listener\/a":"cannot be built"/);
+    await world!.apply({ "listener/a": listener("a", port, "mended") });
+    const mended = new Client(port);
+    assert.match(await mended.greeting(), /a mended/);
+    assert.doesNotMatch(JSON.stringify(world!.supervisor.inspect()), /cannot be built/);
+    mended.socket.destroy();
+  });
+
+  test("a change that workers cannot build leaves the listener as it was, for the next worker too", async () => {
+    const { supervisor } = await start(1);
+    await world!.apply({ "listener/a": listener("a") });
+    const port = world!.port("a");
+    await world!.apply({ "listener/a": listener("a", 0, "broken") });
+    const client = new Client(port);
+    assert.equal(await client.greeting(), "1 a c\n");
+    client.socket.write("die");
+    await until(() => supervisor.restarts === 1);
+    const next = new Client(port);
+    assert.equal(await next.greeting(), "2 a c\n");
+    client.socket.destroy();
+    next.socket.destroy();
+  });
+
   test("two listeners cannot have one address", async () => {
     await start(1);
     const port = await freePort();

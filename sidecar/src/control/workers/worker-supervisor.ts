@@ -36,6 +36,7 @@ import type { WorkerReading } from "../overload/resource-monitor.ts";
 import { descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { ListenSockets } from "./listen-sockets.ts";
+import { type FailedListener, ListenerTrials } from "./listener-trials.ts";
 import { SharedCells } from "./shared-cells.ts";
 import { WorkerLinks } from "./worker-links.ts";
 import { WorkerStats } from "./worker-stats.ts";
@@ -117,6 +118,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   readonly #servedListeners = new Map<string, ConfigLaneEntry>();
   /** Listeners that are held back, by key, with the reason. */
   readonly #refused = new Map<string, { readonly entry: ConfigLaneEntry; readonly reason: string }>();
+  readonly #trials = new ListenerTrials();
   /** Names whose cells may be given away once a generation is applied. */
   readonly #releases: { readonly generation: number; readonly keys: readonly string[] }[] = [];
   #steps: Promise<void> = Promise.resolve();
@@ -146,7 +148,7 @@ export class WorkerSupervisor implements TrafficWorkers {
       options.concurrency > 1
         ? new WorkerLinks(options.concurrency, options.poolAnswerWithinMs ?? POOL_ANSWER_WITHIN_MS)
         : undefined;
-    this.#stats = new WorkerStats(options.metrics.scope("workers"));
+    this.#stats = new WorkerStats(options.metrics);
     const limited = Object.keys(options.listenerLimits ?? {}).map(listenerConnectionsKey);
     this.#cells.ensure([CONNECTIONS_KEY, ...limited], 1);
     const { clock, log, metrics, overload = defaultOverload } = options;
@@ -218,7 +220,10 @@ export class WorkerSupervisor implements TrafficWorkers {
       sharing: this.#sockets.sharing,
       acknowledged: this.#acknowledged,
       downstreamConnections: this.#cells.sums(CONNECTIONS_KEY)[0] ?? 0,
-      refusedListeners: Object.fromEntries([...this.#refused].map(([key, { reason }]) => [key, reason])),
+      refusedListeners: {
+        ...Object.fromEntries([...this.#refused].map(([key, { reason }]) => [key, reason])),
+        ...Object.fromEntries(this.#trials.reasons),
+      },
       overload: this.#overload.inspect(),
       acceptCeiling: this.#acceptCeiling === NO_CEILING ? null : this.#acceptCeiling,
       workers: this.#slots.map(({ thread, applied, watch, paused, refused }) => ({
@@ -332,10 +337,16 @@ export class WorkerSupervisor implements TrafficWorkers {
     );
     for (const entry of listeners) {
       const reason = refused.get(parseLaneKey(entry.key).name);
-      if (reason === undefined) this.#servedListeners.set(entry.key, entry);
-      else this.#refuse(entry, reason);
+      if (reason !== undefined) this.#refuse(entry, reason);
+      else {
+        this.#servedListeners.set(entry.key, entry);
+        this.#trials.begin(update.generation, entry);
+      }
     }
-    for (const key of gone) this.#servedListeners.delete(key);
+    for (const key of gone) {
+      this.#servedListeners.delete(key);
+      this.#trials.remove(key);
+    }
 
     for (const key of closed) for (const { thread } of this.#slots) thread?.post({ type: "unlisten", key });
     for (const place of opened) {
@@ -420,7 +431,7 @@ export class WorkerSupervisor implements TrafficWorkers {
         break;
       case "applied":
         slot.applied = message.generation;
-        this.#noteRefused(slot, thread, message.refused);
+        this.#noteRefused(slot, thread, message.generation, message.refused);
         this.#settle();
         break;
       case "accept-stopped":
@@ -447,11 +458,27 @@ export class WorkerSupervisor implements TrafficWorkers {
     }
   }
 
-  #noteRefused(slot: Slot, thread: WorkerThread, refused: readonly RefusedKey[]): void {
+  #noteRefused(slot: Slot, thread: WorkerThread, generation: number, refused: readonly RefusedKey[]): void {
     slot.refused = refused;
+    const failed = this.#trials.applied(generation, new Map(refused.map(({ key, reason }) => [key, reason])));
+    for (const listener of failed) {
+      this.#stats.listenerFailed.add();
+      this.#enqueue(() => this.#goBack(listener));
+    }
     for (const { key, reason } of refused) {
       this.#options.log.error("a worker cannot serve a part of the configuration", { worker: thread.id, key, reason });
     }
+  }
+
+  /** The workers go on with the listener that they had; without one its address is closed, and callers are refused there. */
+  async #goBack({ key, previous }: FailedListener): Promise<void> {
+    if (previous === undefined) this.#servedListeners.delete(key);
+    else this.#servedListeners.set(key, previous);
+    const { closed } = await this.#sockets.step(
+      previous === undefined ? [] : [listenerOf(previous)],
+      previous === undefined ? [parseLaneKey(key).name] : [],
+    );
+    for (const place of closed) for (const { thread } of this.#slots) thread?.post({ type: "unlisten", key: place });
   }
 
   #exited(slot: Slot, thread: WorkerThread, error: unknown): void {
