@@ -5,7 +5,7 @@ import { defaultTelemetry } from "@heddle/traffic";
 import { decodeTelemetry } from "./telemetry.ts";
 
 function read(bootstrap: object) {
-  const message = messageFromJson("envoy.config.bootstrap.v3.Bootstrap", bootstrap as never);
+  const message = messageFromJson("envoy.config.bootstrap.v3.Bootstrap", bootstrap);
   assert.ok(message.ok, JSON.stringify(message));
   return decodeTelemetry(message.value);
 }

@@ -1,12 +1,15 @@
 import type { Clock } from "@heddle/base";
 import type { ProxyConfig } from "@heddle/config";
 import type { Log, MetricScope, SpanRecord } from "@heddle/telemetry";
-import type { OtlpExporter, OtlpOptions } from "@heddle/telemetry/otlp";
+import type * as Otlp from "@heddle/telemetry/otlp";
 import type { OtlpDestination, TracingProvider } from "@heddle/traffic";
 import type { SpanBatch } from "../../traffic/worker/span-sender.ts";
 import { clusterAddresses, findEndpoint, urlAt } from "./find-endpoint.ts";
 import { SpanQueue } from "./span-queue.ts";
 import { postSpans } from "./zipkin.ts";
+
+/** What `@heddle/telemetry/otlp` exports: a type alone does not load it. */
+export type OtlpDoor = typeof Otlp;
 
 export interface ExportEnv {
   readonly clock: Clock;
@@ -18,7 +21,7 @@ export interface ExportEnv {
   readonly resource: Readonly<Record<string, string>>;
   readonly version: string;
   /** Loads what speaks OTLP: some 17 MB, which a sidecar that exports nothing does without. */
-  readonly loadOtlp: () => Promise<typeof import("@heddle/telemetry/otlp")>;
+  readonly loadOtlp: () => Promise<OtlpDoor>;
 }
 
 /** Providers that are known at a time: a configuration has one or two, and each is a connection. */
@@ -87,14 +90,14 @@ export class OtlpReceiver<Batch> {
   readonly #destination: OtlpDestination;
   readonly #resource: Readonly<Record<string, string>>;
   readonly #env: ExportEnv;
-  readonly #make: (otlp: typeof import("@heddle/telemetry/otlp"), options: OtlpOptions) => OtlpExporter<Batch>;
-  #current: { readonly key: string; readonly exporter: OtlpExporter<Batch> } | undefined;
+  readonly #make: (otlp: OtlpDoor, options: Otlp.OtlpOptions) => Otlp.OtlpExporter<Batch>;
+  #current: { readonly key: string; readonly exporter: Otlp.OtlpExporter<Batch> } | undefined;
 
   constructor(
     destination: OtlpDestination,
     resource: Readonly<Record<string, string>>,
     env: ExportEnv,
-    make: (otlp: typeof import("@heddle/telemetry/otlp"), options: OtlpOptions) => OtlpExporter<Batch>,
+    make: (otlp: OtlpDoor, options: Otlp.OtlpOptions) => Otlp.OtlpExporter<Batch>,
   ) {
     this.#destination = destination;
     this.#resource = resource;

@@ -85,11 +85,11 @@ export class SpanQueue {
     if (batch.length === 0) return;
     this.#sending = this.#send(batch).then(
       () => this.#ended(batch.length, undefined),
-      (error: unknown) => this.#ended(batch.length, error),
+      (error: unknown) => this.#ended(batch.length, error instanceof Error ? error : new Error("it was not taken")),
     );
   }
 
-  #ended(count: number, error: unknown): void {
+  #ended(count: number, error: Error | undefined): void {
     this.#sending = undefined;
     if (error === undefined) {
       this.#sent.add(count);
@@ -97,8 +97,7 @@ export class SpanQueue {
     } else {
       this.#dropped.add(count);
       if (!this.#failing) {
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#log.warn("spans cannot be exported and are dropped", { tracer: this.#name, reason });
+        this.#log.warn("spans cannot be exported and are dropped", { tracer: this.#name, reason: error.message });
       }
     }
     this.#failing = error !== undefined;

@@ -46,5 +46,5 @@ function metadataOf(exchange: HttpExchange, namespace: string, path: readonly st
     value = (value as Record<string, unknown>)[key];
   }
   if (value === undefined || value === null) return undefined;
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
