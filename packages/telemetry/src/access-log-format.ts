@@ -164,9 +164,7 @@ function compileString(text: string, options: Options): Result<JsonWriter, strin
 
 function textsOf(value: Json): readonly string[] {
   if (typeof value === "string") return [value];
-  return typeof value === "object" && value !== null
-    ? Object.values(value).flatMap((part) => textsOf(part as Json))
-    : [];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap((part) => textsOf(part)) : [];
 }
 
 function textOf(value: LogValue | undefined, missing: string, write: (text: string) => string): string {

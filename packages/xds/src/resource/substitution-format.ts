@@ -1,4 +1,3 @@
-import type { Json } from "@heddle/base";
 import { compileFormat, type SubstitutionFormat, unfilledCommands } from "@heddle/telemetry";
 import { type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
@@ -61,5 +60,5 @@ export function encodeSubstitutionFormat(format: SubstitutionFormat): LooseJsonO
   const options = { omit_empty_values: unless(false, format.omitEmptyValues) };
   return format.type === "text"
     ? { text_format_source: { inline_string: format.text }, ...options }
-    : { json_format: format.json as { readonly [key: string]: Json }, ...options };
+    : { json_format: format.json, ...options };
 }
