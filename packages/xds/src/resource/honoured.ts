@@ -475,7 +475,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.core.v3.Http1ProtocolOptions": {
     honoured: "accept_http_10 default_host_for_http_10 allow_absolute_url allow_custom_methods header_key_format",
     reported: {
-      enable_trailers: "trailers are always passed on",
+      enable_trailers: { note: "trailers are always passed on", unless: true },
       allow_chunked_length: "a message with content-length and transfer-encoding is always refused",
       override_stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
       send_fully_qualified_url: "requests are sent in origin form",
