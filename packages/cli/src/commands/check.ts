@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
-import { checkFiles, type FilesCheck } from "../check-files.ts";
+import type { FilesCheck } from "../check-files.ts";
 import { type Command, UsageError, usageErrorOf } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";
 
@@ -31,6 +31,8 @@ export const check: Command = {
   async run(args) {
     const { values, positionals } = parse(args);
     if (positionals.length === 0) throw new UsageError("name files or folders, for example examples/shop");
+    // Loaded only now: it brings most of both programs along, which no other command needs.
+    const { checkFiles } = await import("../check-files.ts");
     const outcome = checkFiles(positionals, { forEnvoy: values.envoy === true });
     const strict = values.strict === true;
     if (values.json === true) console.log(JSON.stringify(json(outcome), null, 2));

@@ -69,7 +69,9 @@ test("ready tells the state: 200 only when live", async (t) => {
     uptime_all_epochs: "61s",
   });
   assert.equal((await ask(port, "/listeners")).body, "in::[::]:80\n");
-  assert.deepEqual(JSON.parse((await ask(port, "/listeners?format=json")).body).listener_statuses[0].name, "in");
+  assert.deepEqual(JSON.parse((await ask(port, "/listeners?format=json")).body), {
+    listener_statuses: [{ name: "in", local_address: { socket_address: { address: "::", port_value: 80 } } }],
+  });
   assert.deepEqual(JSON.parse((await ask(port, "/inspect")).body), { dns: { a: 1 } });
 });
 
@@ -86,6 +88,27 @@ function someStats(): StatsView {
   metrics.flush();
   return new StatsView(() => registry.collect());
 }
+
+test("a listener with several addresses is one, with additional ones", async (t) => {
+  const place = (name: string, port: number) => ({
+    name,
+    address: { type: "socket", address: "10.0.0.1", port } as const,
+  });
+  const pages = serverPages({
+    version: "",
+    node: { id: "", cluster: "", metadata: {}, locality: { region: "", zone: "", subZone: "" } },
+    commandLine: {},
+    clock: new ManualClock(),
+    state: () => "LIVE",
+    listeners: () => [place("a", 1), place("b", 2), place("a", 3)],
+    parts: [],
+  });
+  const { port } = await serve(t, pages);
+  const { listener_statuses } = JSON.parse((await ask(port, "/listeners?format=json")).body);
+  assert.equal(listener_statuses.length, 2);
+  assert.equal(listener_statuses[0].additional_local_addresses[0].socket_address.port_value, 3);
+  assert.equal((await ask(port, "/listeners")).body, "a::10.0.0.1:1\nb::10.0.0.1:2\na::10.0.0.1:3\n");
+});
 
 test("statistics come as text, filtered by a pattern found anywhere in the name, by kind and by use", async (t) => {
   const { port } = await serve(t, statsPages(someStats()));

@@ -75,7 +75,15 @@ function serverInfo({ version, state, clock, node, commandLine }: ServerSubjects
 function listeners(subjects: ServerSubjects, asJson: boolean): AdminAnswer {
   const all = subjects.listeners();
   if (!asJson) return { body: all.map(({ name, address }) => `${name}::${addressText(address)}\n`).join("") };
+  const byName = Map.groupBy(all, ({ name }) => name);
   return jsonAnswer({
-    listener_statuses: all.map(({ name, address }) => ({ name, local_address: addressJson(address) })),
+    listener_statuses: [...byName].map(([name, places]) => {
+      const [first, ...more] = places.map(({ address }) => addressJson(address));
+      return {
+        name,
+        local_address: first ?? {}, // a group has at least one
+        ...(more.length > 0 && { additional_local_addresses: more }),
+      };
+    }),
   });
 }
