@@ -658,6 +658,13 @@ test("what is accepted without effect is reported by path", () => {
   ]);
 });
 
+test("a limit on responses is a cluster's, and reported where a listener has it", () => {
+  const manager = { common_http_protocol_options: { max_response_headers_kb: 10 } };
+  assert.deepEqual(reportsOf(type, withManager(manager)), [
+    `${HCM}.common_http_protocol_options.max_response_headers_kb`,
+  ]);
+});
+
 test("what others may honour is reported, and kept for them", () => {
   const typed_config = { "@type": MANAGER, stat_prefix: "s", rds, http_filters: [router] };
   const listener = {

@@ -346,6 +346,7 @@ describe("a listener", () => {
     accept(before);
     const config = listenerConfig([chain("b", { destinationPort: 1 }), chain("c", { destinationPort: 1 })]);
     assert.throws(() => new Listener(config, env, before), /listener in: .*b.*c|listener in: .*c.*b/);
+    assert.deepEqual(closedFilters, ["b", "c"], "what was made for it is let go");
     assert.equal(served[0]!.drained, false);
   });
 });

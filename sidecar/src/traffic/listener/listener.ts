@@ -57,16 +57,22 @@ export class Listener {
       chains.set(key, running);
       return running;
     };
-    const candidates = config.filterChains.map((chain, index) => ({
-      name: chain.name === "" ? `filter_chains[${index}]` : chain.name,
-      match: chain.match,
-      chain: chainOf(chain),
-    }));
-    const fallback = config.defaultFilterChain && chainOf(config.defaultFilterChain);
-    const table = compileFilterChainMatch(candidates, fallback);
-    if (!table.ok) throw new TypeError(`listener ${config.name}: ${table.error.join("; ")}`);
+    try {
+      const candidates = config.filterChains.map((chain, index) => ({
+        name: chain.name === "" ? `filter_chains[${index}]` : chain.name,
+        match: chain.match,
+        chain: chainOf(chain),
+      }));
+      const fallback = config.defaultFilterChain && chainOf(config.defaultFilterChain);
+      const table = compileFilterChainMatch(candidates, fallback);
+      if (!table.ok) throw new TypeError(`listener ${config.name}: ${table.error.join("; ")}`);
+      this.#table = table.value;
+    } catch (error) {
+      // What was made for it has no other end.
+      for (const [key, chain] of chains) if (kept.get(key) !== chain) chain.filter.close?.();
+      throw error;
+    }
     this.#chains = chains;
-    this.#table = table.value;
   }
 
   /** Connections of all its chains. */
