@@ -160,9 +160,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
       this.#exchange = undefined;
       if (this.#codec.dropping) this.#awaitRest();
     }
-    const { bytesRead, bytesWritten, bytesQueued } = this.#connection;
-    this.#readBefore = bytesRead;
-    this.#sentBefore = bytesWritten + bytesQueued;
+    this.#countBytes();
     this.#watchForEnd();
   }
 
@@ -224,6 +222,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#gone = true;
     // We close where the codec has ended or `destroy` was called; otherwise the client has sent FIN or RST.
     this.#countEnd(this.#endedByUs || (reason === undefined && !this.#clientEnded), this.#exchange !== undefined);
+    this.#countBytes();
     const { env, stats } = this.#manager;
     try {
       this.#codec.transportClosed(reason ?? CLIENT_GONE);
@@ -235,6 +234,17 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     stats.cxHttp1Active.add(-1);
     stats.cxLengthMs.record(env.clock.now() - this.#startMs);
     this.#onClosed();
+  }
+
+  /** Notes how far the connection is, and what it has carried since this was last noted. */
+  #countBytes(): void {
+    const { bytesRead, bytesWritten, bytesQueued } = this.#connection;
+    const { stats } = this.#manager;
+    const sent = bytesWritten + bytesQueued;
+    stats.cxRxBytes.add(bytesRead - this.#readBefore);
+    stats.cxTxBytes.add(sent - this.#sentBefore);
+    this.#readBefore = bytesRead;
+    this.#sentBefore = sent;
   }
 
   /** The answer was early. What is left of its request has as long to come as a request may stand still. */

@@ -24,6 +24,9 @@ export class HttpStats {
   readonly cxDestroyLocalActiveRq: Counter;
   readonly cxDestroyRemoteActiveRq: Counter;
   readonly cxLengthMs: Histogram;
+  /** Bytes of connections, counted when an exchange or the connection has ended. */
+  readonly cxRxBytes: Counter;
+  readonly cxTxBytes: Counter;
   readonly rqTotal: Counter;
   readonly rqActive: Gauge;
   readonly rqCompleted: Counter;
@@ -73,6 +76,8 @@ export class HttpStats {
     this.cxDestroyActiveRq = scope.counter("downstream_cx_destroy_active_rq");
     this.cxDestroyLocalActiveRq = scope.counter("downstream_cx_destroy_local_active_rq");
     this.cxDestroyRemoteActiveRq = scope.counter("downstream_cx_destroy_remote_active_rq");
+    this.cxRxBytes = scope.counter("downstream_cx_rx_bytes_total");
+    this.cxTxBytes = scope.counter("downstream_cx_tx_bytes_total");
     this.cxLengthMs = scope.histogram("downstream_cx_length_ms");
     this.rqTotal = scope.counter("downstream_rq_total");
     this.rqActive = scope.gauge("downstream_rq_active");

@@ -25,6 +25,9 @@ export class ClusterStats {
   readonly cxDestroyLocalWithActiveRq: Counter;
   readonly cxDestroyRemoteWithActiveRq: Counter;
   readonly cxConnectMs: Histogram;
+  /** Bytes of connections, counted when the next exchange begins or the connection has ended. */
+  readonly cxRxBytes: Counter;
+  readonly cxTxBytes: Counter;
   /** A TCP proxy has tried as often as it may (`max_connect_attempts`). */
   readonly cxConnectAttemptsExceeded: Counter;
   readonly rqTotal: Counter;
@@ -78,6 +81,8 @@ export class ClusterStats {
     this.cxDestroyLocalWithActiveRq = scope.counter("upstream_cx_destroy_local_with_active_rq");
     this.cxDestroyRemoteWithActiveRq = scope.counter("upstream_cx_destroy_remote_with_active_rq");
     this.cxDestroyRemote = scope.counter("upstream_cx_destroy_remote");
+    this.cxRxBytes = scope.counter("upstream_cx_rx_bytes_total");
+    this.cxTxBytes = scope.counter("upstream_cx_tx_bytes_total");
     this.cxConnectMs = scope.histogram("upstream_cx_connect_ms");
     this.cxConnectAttemptsExceeded = scope.counter("upstream_cx_connect_attempts_exceeded");
     this.rqTotal = scope.counter("upstream_rq_total");

@@ -95,6 +95,7 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
 
   startExchange(decoder: ResponseDecoder): RequestEncoder {
     this.reused = this.started > 0;
+    this.#countBytes();
     this.#bytesBefore = this.connection.bytesWritten;
     this.#readBefore = this.connection.bytesRead;
     return this.#client.startExchange(decoder);
@@ -180,10 +181,18 @@ export class H1PooledConnection implements ConnectionHandler, ClientConnectionEv
     const isProtocol = cause?.kind === "upstream-protocol-error";
     if (isProtocol) stats.cxProtocolError.add();
     const isRemote = this.#peerEnded || (cause?.side === "upstream" && !isProtocol);
+    this.#countBytes();
     stats.countEnd(isRemote, this.#wasActive, env.clock.now() - this.#startedMs);
     this.#cancelTimers();
     this.connection.destroy();
     this.#pool.lost(this);
+  }
+
+  /** Of the exchange that it carried last. */
+  #countBytes(): void {
+    const { stats } = this.#pool;
+    stats.cxRxBytes.add(this.connection.bytesRead - this.#readBefore);
+    stats.cxTxBytes.add(this.connection.bytesWritten - this.#bytesBefore);
   }
 
   #cancelTimers(): void {
