@@ -296,6 +296,45 @@ test("a log format that cannot be compiled is refused with the command", () => {
   assert.match(errors[1] ?? "", /access_log\[1\]\.typed_config\.log_format\.json_format: a: at character 3/);
 });
 
+test("filters of access logs are read; one that is an extension is refused, a runtime key is told", () => {
+  const stdout = { "@type": "x/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog" };
+  const log = (filter: object): object => ({ access_log: [{ filter, typed_config: stdout }] });
+  const status = { comparison: { op: "GE", value: { default_value: 500, runtime_key: "a.b" } } };
+  const filter = {
+    and_filter: { filters: [{ status_code_filter: status }, { response_flag_filter: { flags: ["UF"] } }] },
+  };
+  assert.deepEqual(managerOf(accept(type, withManager(log(filter)))).accessLog[0]?.filter, {
+    type: "and",
+    filters: [
+      { type: "status-code", op: "GE", value: 500 },
+      { type: "response-flag", flags: ["UF"] },
+    ],
+  });
+  const at = `${HCM}.access_log[0].filter`;
+  assert.deepEqual(reportsOf(type, withManager(log(filter))), [
+    `${at}.and_filter.filters[0].status_code_filter.comparison.value.runtime_key`,
+  ]);
+  const cel = {
+    name: "cel",
+    typed_config: { "@type": "x/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter" },
+  };
+  const [error = ""] = errorsOf(type, withManager(log({ extension_filter: cel })));
+  assert.match(
+    error,
+    /access_log\[0\]\.filter\.extension_filter: filters that are extensions \(CEL\) are not evaluated/,
+  );
+});
+
+test("a command of a log that is always empty is told of", () => {
+  const typed_config = {
+    "@type": "x/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+    log_format: { json_format: { a: ["%CEL(request.path)%"] } },
+  };
+  assert.deepEqual(reportsOf(type, withManager({ access_log: [{ typed_config }] })), [
+    `${HCM}.access_log[0].typed_config.log_format.json_format`,
+  ]);
+});
+
 test("filters are read by the type of their configuration, out of a TypedStruct as well", () => {
   const plain = { name: "plain", typed_config: { "@type": MODULE, module_path: "a.ts", config: { x: [1] } } };
   const struct = {

@@ -253,8 +253,8 @@ export class ExchangeLogSource implements AccessLogSource {
     const { exchange } = this;
     switch (of) {
       case "DYNAMIC": {
-        const own = exchange.hasMetadata ? exchange.metadata.get(namespace) : undefined;
-        const values = own ?? exchange.downstream.metadata?.get(namespace);
+        const ofExchange = exchange.hasMetadata ? exchange.metadata.get(namespace) : undefined;
+        const values = ofExchange ?? exchange.downstream.metadata?.get(namespace);
         if (values === undefined || path.length === 0) return values && Object.fromEntries(values);
         return valueAt(values.get(path[0]!), path, 1); // not empty
       }
@@ -272,7 +272,8 @@ export class ExchangeLogSource implements AccessLogSource {
   }
 }
 
-function valueAt(from: unknown, path: readonly string[], first = 0): unknown {
+/** The value at that path of JSON. Undefined: there is none. */
+export function valueAt(from: unknown, path: readonly string[], first = 0): unknown {
   let value = from;
   for (let i = first; i < path.length; i++) {
     const name = path[i]!; // i is below the length

@@ -224,6 +224,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   get logSource(): ExchangeLogSource {
     const source = this.manager.logSource;
     source.exchange = this;
+    source.logType = "NotSet"; // whoever logs says more
     return source;
   }
 

@@ -22,6 +22,7 @@ import type { ConnectionIdentity } from "../upstream/pool/pool-key.ts";
 import { DateHeader } from "./date-header.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
+import type { HttpExchange } from "./http-exchange.ts";
 import { RandomHex } from "./random-hex.ts";
 import { clusterConfig, endpointsConfig, managerConfig, routeTo } from "./testing-config.ts";
 import { MemoryConnection } from "./testing-connection.ts";
@@ -72,6 +73,8 @@ export class Harness {
   readonly serving = new Live<ServingState>(SERVING);
   /** Exchanges that have ended, in that order. */
   readonly logged: Exchange[] = [];
+  /** Sees each exchange that is logged, at that moment. */
+  onLog: (exchange: HttpExchange) => void = () => undefined;
   /** Why there was a line in the access log, each time. */
   readonly logTypes: AccessLogType[] = [];
   readonly loggedConnections: EndedConnection[] = [];
@@ -116,6 +119,7 @@ export class Harness {
       makeAccessLogger: () => ({
         log: (exchange, type) => {
           this.logTypes.push(type);
+          this.onLog(exchange);
           if (type === "DownstreamEnd") this.logged.push(exchange);
         },
         close: () => undefined,

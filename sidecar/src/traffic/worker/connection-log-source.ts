@@ -7,6 +7,7 @@ import type {
   TimePoint,
   WireBytes,
 } from "@heddle/telemetry";
+import { valueAt } from "../http/exchange-log-source.ts";
 import type { EndedConnection } from "../listener/connection-logger.ts";
 
 /**
@@ -179,16 +180,10 @@ export class ConnectionLogSource implements AccessLogSource {
   }
 
   metadata(of: MetadataOf, namespace: string, path: readonly string[]): unknown {
-    if (of === "DYNAMIC") {
-      const values = this.connection.downstream.metadata?.get(namespace);
-      return path[0] === undefined ? values && Object.fromEntries(values) : values?.get(path[0]);
-    }
-    const all = of === "UPSTREAM_HOST" ? this.connection.upstream?.endpoint?.config.metadata : undefined;
-    let value: unknown = all;
-    for (const name of [namespace, ...path]) {
-      if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-      value = (value as Record<string, unknown>)[name];
-    }
-    return value;
+    const { downstream, upstream } = this.connection;
+    if (of === "UPSTREAM_HOST") return valueAt(upstream?.endpoint?.config.metadata, [namespace, ...path]);
+    if (of !== "DYNAMIC") return undefined;
+    const values = downstream.metadata?.get(namespace);
+    return valueAt(values && Object.fromEntries(values), path);
   }
 }
