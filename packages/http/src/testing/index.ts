@@ -1,3 +1,4 @@
+export * from "../h2/frame/index.ts";
 export { HpackDecoder, HpackEncoder, HpackError } from "../h2/hpack/index.ts";
 export { waysToCut } from "./cuts.ts";
 export { entries, ReceivedMessage, ReceivedRequest, ReceivedResponse, summary } from "./received-message.ts";
