@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cluster, inlineRoutes, listener, staticBootstrap, virtualHost } from "../harness/envoy-config.ts";
+import { eventually } from "../harness/eventually.ts";
 import { lastFirst } from "../harness/owner.ts";
 import { RawPeer, RawUpstream } from "../harness/raw-peer.ts";
 import { startSidecar } from "../harness/sidecar.ts";
@@ -83,4 +84,74 @@ test("a connection that is idle at SIGTERM has a moment for a request, and its a
   }
   assert.equal(await idle.readToEnd(), "");
   assert.equal(await sidecar.ended, 0);
+});
+
+test("what an operator says on admin reaches the traffic: health checks that fail, listeners that drain", async (t) => {
+  const owner = lastFirst(t);
+  const upstream = await RawUpstream.listen(owner);
+  upstream.answerAll(OK);
+  const bootstrap = staticBootstrap(
+    [
+      listener({
+        name: "in",
+        routes: inlineRoutes([virtualHost("*", "app")]),
+        filters: [
+          {
+            name: "envoy.filters.http.health_check",
+            typed_config: {
+              "@type": "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck",
+              pass_through_mode: false,
+              headers: [{ name: ":path", string_match: { exact: "/healthz" } }],
+            },
+          },
+        ],
+      }),
+    ],
+    [cluster("app", [upstream.port])],
+  );
+  const sidecar = await startSidecar(bootstrap, owner, { concurrency: 2 });
+  const port = await sidecar.port("in");
+  const say = async (path: string): Promise<void> => {
+    const answer = await fetch(`http://${sidecar.admin}${path}`, { method: "POST" });
+    assert.equal(answer.status, 200, path);
+  };
+  const ask = async (path = "/"): Promise<readonly [status: number, connection: string | undefined]> => {
+    const peer = await RawPeer.connect(port, owner);
+    await peer.send(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    const { status, headers } = await peer.message();
+    peer.end();
+    return [status, headers.get("connection")];
+  };
+  const each = async (path: string, status: number, connection: string | undefined): Promise<boolean> => {
+    // Connections go to either worker.
+    for (let i = 0; i < 8; i++) {
+      const [foundStatus, foundConnection] = await ask(path);
+      if (foundStatus !== status || foundConnection !== connection) return false;
+    }
+    return true;
+  };
+
+  assert.ok(await each("/", 200, undefined));
+  assert.ok(await each("/healthz", 200, undefined));
+  await say("/healthcheck/fail");
+  await eventually("answers close", () => each("/", 200, "close"));
+  await eventually("health checks fail", () => each("/healthz", 503, "close"));
+  assert.equal((await fetch(`http://${sidecar.admin}/ready`)).status, 503);
+  assert.equal((await sidecar.stat("http.in.downstream_cx_drain_close")) > 0, true);
+  await say("/healthcheck/ok");
+  await eventually("answers do not close", () => each("/", 200, undefined));
+  assert.equal(await sidecar.page("/ready"), "LIVE\n");
+
+  const kept = await RawPeer.connect(port, owner);
+  await kept.send(GET);
+  await kept.message();
+  await say("/drain_listeners");
+  await eventually("nobody is let in", async () =>
+    ask().then(
+      () => false,
+      () => true,
+    ),
+  );
+  await kept.send(GET);
+  assert.equal((await kept.message()).status, 200, "a connection of before goes on");
 });
