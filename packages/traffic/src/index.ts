@@ -49,6 +49,7 @@ export {
   type InternalAddresses,
   type OriginalIpDetection,
   type ProxyStatusOptions,
+  type RequestIdOptions,
 } from "./listener/http-manners-config.ts";
 export type {
   Address,

@@ -31,8 +31,17 @@ export interface HttpManners {
   readonly allowCustomMethods: boolean;
   /** How names are written towards the client, and whether its own spelling is kept. Undefined: lower case. */
   readonly headerNames: HeaderNameFormat | undefined;
+  /** `request_id_extension`, the UUID one. */
+  readonly requestId: RequestIdOptions;
   /** `proxy_status_config`; undefined: no `proxy-status` is added. */
   readonly proxyStatus: ProxyStatusOptions | undefined;
+}
+
+export interface RequestIdOptions {
+  /** One digit of the id tells why the request is traced (true). */
+  readonly packsTraceReason: boolean;
+  /** The id decides whether the request is traced (true), else every one is. */
+  readonly decidesTrace: boolean;
 }
 
 export interface ProxyStatusOptions {
@@ -78,5 +87,6 @@ export const defaultManners: HttpManners = {
   allowAbsoluteUrl: true,
   allowCustomMethods: false,
   headerNames: undefined,
+  requestId: { packsTraceReason: true, decidesTrace: true },
   proxyStatus: undefined,
 };

@@ -335,11 +335,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension": { honoured: "typed_config" },
   "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": {
-    honoured: "",
-    reported: {
-      pack_trace_reason: { note: "ids never hold the trace reason", unless: false },
-      use_request_id_for_trace_sampling: { note: "traces are not sampled by the id", unless: false },
-    },
+    honoured: "pack_trace_reason use_request_id_for_trace_sampling",
   },
   "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig": {
     honoured: "xff_num_trusted_hops",

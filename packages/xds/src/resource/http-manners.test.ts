@@ -78,6 +78,7 @@ test("every field is read", () => {
     allowAbsoluteUrl: false,
     allowCustomMethods: true,
     headerNames: undefined,
+    requestId: { packsTraceReason: true, decidesTrace: true },
     proxyStatus: undefined,
   });
 });
@@ -189,10 +190,10 @@ test("what contradicts itself or is not known is refused by its path", () => {
   }
 });
 
-test("the extension of request ids is read, and what it asks for in vain is reported", () => {
-  const of = (config: object): readonly string[] =>
-    reportsOf(type, withManager({ request_id_extension: { typed_config: { "@type": UUID, ...config } } }));
-  assert.deepEqual(of({}), []);
-  assert.deepEqual(of({ pack_trace_reason: false }), []);
-  assert.deepEqual(of({ pack_trace_reason: true }), [`${HCM}.request_id_extension.typed_config.pack_trace_reason`]);
+test("the extension of request ids is read", () => {
+  const of = (config: object): object =>
+    read({ request_id_extension: { typed_config: { "@type": UUID, ...config } } }).manners.requestId;
+  assert.deepEqual(of({}), { packsTraceReason: true, decidesTrace: true });
+  assert.deepEqual(of({ pack_trace_reason: false }), { packsTraceReason: false, decidesTrace: true });
+  assert.deepEqual(of({ use_request_id_for_trace_sampling: false }), { packsTraceReason: true, decidesTrace: false });
 });

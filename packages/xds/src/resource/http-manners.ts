@@ -24,7 +24,6 @@ const UUID = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
 export function decodeManners(manager: Fields, http1: Fields | undefined): HttpManners {
   const internal = manager.message("internal_address_config");
   const scheme = manager.message("scheme_header_transformation")?.text("scheme_to_overwrite") ?? "";
-  decodeRequestId(manager);
   return {
     appendXForwardedPort: manager.flag("append_x_forwarded_port"),
     originalIpDetection: decodeDetections(manager),
@@ -41,6 +40,7 @@ export function decodeManners(manager: Fields, http1: Fields | undefined): HttpM
     allowAbsoluteUrl: http1?.wrappedFlag("allow_absolute_url", true) ?? true,
     allowCustomMethods: http1?.flag("allow_custom_methods") ?? false,
     headerNames: decodeHeaderNames(http1),
+    requestId: decodeRequestId(manager),
     proxyStatus: decodeProxyStatus(manager),
   };
 }
@@ -117,10 +117,22 @@ function decodeEarlyMutations(extension: Fields): readonly EarlyHeaderMutation[]
   });
 }
 
-// Ids are UUIDs of version 4 and hold no trace reason, whatever is said: the fields are reported by the table.
-function decodeRequestId(manager: Fields): void {
+function decodeRequestId(manager: Fields): HttpManners["requestId"] {
   const extension = manager.message("request_id_extension");
-  if (extension !== undefined) openExtension(extension, [UUID]);
+  const uuid = extension && openExtension(extension, [UUID]);
+  return {
+    packsTraceReason: uuid?.wrappedFlag("pack_trace_reason", true) ?? true,
+    decidesTrace: uuid?.wrappedFlag("use_request_id_for_trace_sampling", true) ?? true,
+  };
+}
+
+function encodeRequestId({ packsTraceReason, decidesTrace }: HttpManners["requestId"]): LooseJsonObject | undefined {
+  if (packsTraceReason && decidesTrace) return undefined;
+  const config = {
+    pack_trace_reason: unless(true, packsTraceReason),
+    use_request_id_for_trace_sampling: unless(true, decidesTrace),
+  };
+  return { typed_config: { "@type": `type.googleapis.com/${UUID}`, ...config } };
 }
 
 /** What stands in a `TypedExtensionConfig`, if it is one of these types; else that is an error. */
@@ -155,6 +167,7 @@ export function encodeManners(manners: HttpManners): LooseJsonObject {
       manners.schemeToOverwrite === undefined ? undefined : { scheme_to_overwrite: manners.schemeToOverwrite },
     early_header_mutation_extensions: encodeEarlyMutations(manners.earlyHeaderMutations),
     strip_trailing_host_dot: unless(false, manners.stripTrailingHostDot),
+    request_id_extension: encodeRequestId(manners.requestId),
     proxy_status_config: manners.proxyStatus && encodeProxyStatus(manners.proxyStatus),
   };
 }

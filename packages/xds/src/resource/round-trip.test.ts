@@ -487,6 +487,7 @@ const manners = record<HttpManners>({
   allowAbsoluteUrl: fc.boolean(),
   allowCustomMethods: fc.boolean(),
   headerNames: optional(fc.constantFrom("proper-case", "preserve-case", "preserve-or-proper-case")),
+  requestId: record<HttpManners["requestId"]>({ packsTraceReason: fc.boolean(), decidesTrace: fc.boolean() }),
   proxyStatus: optional(
     record<NonNullable<HttpManners["proxyStatus"]>>({
       proxyName: name,

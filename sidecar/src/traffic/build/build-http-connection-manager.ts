@@ -61,7 +61,7 @@ export function buildHttpConnectionManager(
 }
 
 function makeTracer(
-  { tracing, statPrefix }: HttpConnectionManagerConfig,
+  { tracing, statPrefix, manners }: HttpConnectionManagerConfig,
   { trafficDirection }: DrainSubject,
   env: BuildEnv,
 ): Tracer | undefined {
@@ -71,6 +71,7 @@ function makeTracer(
     ...env.tracing,
     config,
     provider: env.tracing.provider,
+    requestId: manners.requestId,
     operation: trafficDirection === "OUTBOUND" ? "egress" : "ingress",
     randomHex: env.randomHex,
     metrics: env.metrics,

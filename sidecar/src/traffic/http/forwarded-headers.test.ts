@@ -224,6 +224,19 @@ describe("x-request-id", () => {
     assert.equal(pass({ ...EDGE, generateRequestId: false }, theirs).requestId, "theirs");
   });
 
+  test("that is preserved at the edge does not say that the request is to be traced", () => {
+    const preserving = { ...EDGE, preserveExternalRequestId: true };
+    const sampled = { "x-request-id": "00000001-0000-9000-8000-000000000000" };
+    const neutral = "00000001-0000-4000-8000-000000000000";
+    assert.equal(pass(preserving, sampled).header("x-request-id"), neutral);
+    assert.equal(pass(preserving, sampled).requestId, neutral);
+    assert.equal(pass({}, sampled).requestId, sampled["x-request-id"], "inside it does");
+    const requestId = { packsTraceReason: false, decidesTrace: true };
+    assert.equal(pass({ ...preserving, with: { requestId } }, sampled).requestId, sampled["x-request-id"]);
+    const version7 = { "x-request-id": "00000001-0000-7000-8000-000000000000" };
+    assert.equal(pass(preserving, version7).requestId, version7["x-request-id"], "which tells no reason");
+  });
+
   test("of an internal request at the edge is kept", () => {
     const internal: Options = {
       ...EDGE,

@@ -3,6 +3,7 @@ import { Cidr, parseIp } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { HeaderMap, RequestHead } from "@heddle/http";
 import type { HttpConnectionManagerConfig, OriginalIpDetection } from "@heddle/traffic";
+import { reasonOf, withReason } from "./tracing/trace-reason.ts";
 
 /** What is found out about a request on the way: an exchange, as far as it is needed here. */
 export interface ForwardedRequest {
@@ -34,6 +35,7 @@ export class Forwarding {
   readonly #via: string;
   readonly #makesId: boolean;
   readonly #keepsForeignId: boolean;
+  readonly #packsTraceReason: boolean;
   readonly #detections: readonly OriginalIpDetection[];
   readonly #internal: InternalClients | undefined;
   /** What goes wherever it comes from. */
@@ -52,6 +54,7 @@ export class Forwarding {
     this.#via = config.via;
     this.#makesId = config.generateRequestId;
     this.#keepsForeignId = config.preserveExternalRequestId;
+    this.#packsTraceReason = config.manners.requestId.packsTraceReason;
     this.#makeId = makeId;
     this.#detections =
       originalIpDetection.length > 0 ? originalIpDetection : [{ type: "xff", trustedHops: config.xffNumTrustedHops }];
@@ -210,12 +213,23 @@ export class Forwarding {
 
   /** At the edge a client's id is replaced, so that nobody outside chooses the ids by which we find requests. */
   #requestId(headers: HeaderMap, given: string | undefined, replace: boolean): string {
-    if (given !== undefined && given !== "" && (!replace || this.#keepsForeignId)) return given;
+    if (given !== undefined && given !== "") {
+      if (!replace) return given;
+      if (this.#keepsForeignId) return this.#packsTraceReason ? this.#withoutReason(headers, given) : given;
+    }
     if (!this.#makesId) return given ?? "";
     const id = this.#makeId();
     if (given === undefined) headers.append("x-request-id", id);
     else headers.set("x-request-id", id);
     return id;
+  }
+
+  /** An id from outside is kept, but it does not decide here whether the request is traced. */
+  #withoutReason(headers: HeaderMap, id: string): string {
+    if (reasonOf(id) === "not-traceable") return id;
+    const kept = withReason(id, "not-traceable");
+    headers.set("x-request-id", kept);
+    return kept;
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failure } from "@heddle/base";
 import type { SpanRecord } from "@heddle/telemetry";
-import type { TracingConfig, TracingProvider } from "@heddle/traffic";
+import { defaultManners, type HttpManners, type TracingConfig, type TracingProvider } from "@heddle/traffic";
 import { Harness, type HarnessOptions, type MemoryConnection, retryPolicy, routeTo } from "../testing-harness.ts";
 
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -206,3 +206,15 @@ function tag({ attributes }: SpanRecord, name: string): string | undefined {
   for (let i = 0; i < attributes.length; i += 2) if (attributes[i] === name) return attributes[i + 1];
   return undefined;
 }
+
+test("ids that shall not decide, or not tell, whether a request is traced do not", () => {
+  const none = { numerator: 0, denominator: 100 };
+  const sampling = { client: none, random: none, overall: none };
+  const manners = (requestId: HttpManners["requestId"]) => ({ manager: { manners: { ...defaultManners, requestId } } });
+  const always = traced(config({ sampling }), manners({ packsTraceReason: true, decidesTrace: false }));
+  assert.match(always.get(id(9999)), /x-request-id: 0000270f-0000-4000-/);
+  assert.equal(always.spans.length, 1);
+  const silent = traced(config(), manners({ packsTraceReason: false, decidesTrace: true }));
+  assert.match(silent.get(id(1)), /x-request-id: 00000001-0000-4000-/);
+  assert.equal(silent.spans.length, 1);
+});

@@ -1,5 +1,5 @@
 import type { MetricScope, TraceContext } from "@heddle/telemetry";
-import type { Propagator, TracingConfig, TracingProvider } from "@heddle/traffic";
+import type { Propagator, RequestIdOptions, TracingConfig, TracingProvider } from "@heddle/traffic";
 import type { HttpExchange } from "../http-exchange.ts";
 import type { RandomHex } from "../random-hex.ts";
 import { type CustomTag, compileCustomTags } from "./custom-tags.ts";
@@ -13,6 +13,7 @@ export interface TracerOptions {
   readonly config: TracingConfig;
   /** Of the bootstrap, for where the connection manager names none. */
   readonly provider: TracingProvider | undefined;
+  readonly requestId: RequestIdOptions;
   /** By the listener's `traffic_direction`: egress where it is OUTBOUND. */
   readonly operation: "ingress" | "egress";
   readonly node: TracingNode;
@@ -61,15 +62,19 @@ export class Tracer {
   begin(exchange: HttpExchange): void {
     const { headers } = exchange.request;
     const { entry } = exchange.selectedRoute ?? NO_ROUTE;
-    const { sampling } = this.#options.config;
+    const { config, requestId } = this.#options;
+    const { sampling } = config;
     const forcedBy = { client: headers.has("x-client-trace-id"), service: headers.has("x-envoy-force-trace") };
-    const decision = decideTrace(exchange.requestId, sampling, entry?.tracing, forcedBy, exchange.random);
-    if (decision.fresh) {
+    const decision = requestId.decidesTrace
+      ? decideTrace(exchange.requestId, sampling, entry?.tracing, forcedBy, exchange.random)
+      : ALWAYS;
+    if (decision.fresh && requestId.packsTraceReason) {
       exchange.requestId = withReason(exchange.requestId, decision.reason);
       headers.set("x-request-id", exchange.requestId);
     }
     const overall = entry?.tracing?.sampling ?? sampling;
-    const traced = decision.reason !== "not-traceable" && allowsOverall(exchange.requestId, overall);
+    const traced =
+      decision === ALWAYS || (decision.reason !== "not-traceable" && allowsOverall(exchange.requestId, overall));
     this.#count(decision, traced);
 
     const parent = extractContext(headers, this.#propagators);
@@ -125,6 +130,8 @@ export class Tracer {
 }
 
 const NO_ROUTE = { entry: undefined };
+/** As in Envoy not even `overall_sampling` is asked where ids decide nothing. */
+const ALWAYS: TraceDecision = { reason: "sampled", fresh: false };
 
 function spanIdOf(traceparent: string): string {
   return traceparent.substring(36, 52);
