@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Json } from "@heddle/base";
 import { messageFromJson } from "@heddle/proto";
 import { defaultWatchdog } from "@heddle/traffic";
 import { decodeOverload } from "./overload.ts";
 
 function read(bootstrap: object) {
-  const message = messageFromJson("envoy.config.bootstrap.v3.Bootstrap", bootstrap as never);
+  const message = messageFromJson("envoy.config.bootstrap.v3.Bootstrap", bootstrap as Json);
   assert.ok(message.ok, JSON.stringify(message));
   return decodeOverload(message.value);
 }

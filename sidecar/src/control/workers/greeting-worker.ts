@@ -25,6 +25,7 @@ class Echo implements ConnectionHandler {
     if (said === "die")
       queueMicrotask(() => { throw new Error("told to die"); }); // biome-ignore format: one step
     else if (said === "block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+    else if (said === "hoard") hoard();
     else if (said === "spin")
       for (;;); // biome-ignore format: one step
     else if (said === "throw") throw new Error("told to throw");
@@ -50,6 +51,11 @@ class Echo implements ConnectionHandler {
   destroy(): void {
     this.#connection.destroy();
   }
+}
+
+/** Holds more and more, until the heap is full. */
+function hoard(): void {
+  for (const held: unknown[] = []; ; ) held.push(Array.from({ length: 10_000 }, (_, i) => ({ i })));
 }
 
 const host = (worker: number): WorkerHost => ({

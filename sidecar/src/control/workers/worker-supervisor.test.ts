@@ -421,6 +421,20 @@ describe("traffic workers", () => {
     waiting.socket.destroy();
   });
 
+  test("a worker whose heap is full ends alone, and is replaced", async () => {
+    world = new World(1, await socketOpener(), 10, systemClock, { workerHeapMb: 48 });
+    await world.supervisor.start();
+    await world.apply({ "listener/a": listener("a") });
+    const client = new Client(world.port("a"));
+    await client.greeting();
+    client.socket.write("hoard");
+    await until(() => client.ended);
+    const next = new Client(world.port("a"));
+    assert.equal(await next.greeting(), "2 a c\n");
+    assert.match(world.logged.join(""), /a traffic worker died and is replaced .*ERR_WORKER_OUT_OF_MEMORY/);
+    next.socket.destroy();
+  });
+
   test("near the end of its descriptors connections wait in the kernel, and are accepted when others end", async () => {
     const use = { limit: 100, used: 60 };
     world = new World(1, await socketOpener(), 1000, hurriedClock, { descriptors: () => use });

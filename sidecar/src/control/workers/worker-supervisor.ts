@@ -33,7 +33,8 @@ import {
 import { acceptCeiling, type DescriptorUse } from "../overload/accept-ceiling.ts";
 import { OverloadManager } from "../overload/overload-manager.ts";
 import type { WorkerReading } from "../overload/resource-monitor.ts";
-import { descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
+import { cgroupMemoryLimit, descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
+import { workerHeapMb } from "../overload/worker-heap.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { ListenSockets } from "./listen-sockets.ts";
 import { type FailedListener, ListenerTrials } from "./listener-trials.ts";
@@ -80,6 +81,8 @@ export interface WorkerSupervisorOptions {
   readonly watchdog?: WatchdogConfig;
   /** Most connections of a listener, by its name. */
   readonly listenerLimits?: Readonly<Record<string, number>>;
+  /** What each worker's heap may grow to. Left out: by the memory that the process may have. */
+  readonly workerHeapMb?: number;
   /** Left out: those of this process. */
   readonly descriptors?: () => Omit<DescriptorUse, "connections">;
 }
@@ -130,6 +133,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   #descriptorLook: Timer | undefined;
   readonly #overload: OverloadManager;
   #acceptCeiling = NO_CEILING;
+  readonly #heapMb: number | undefined;
   #state: "new" | "running" | "draining" | "stopped" = "new";
   #stopping: Promise<void> | undefined;
   #serving: ServingState = SERVING;
@@ -149,6 +153,7 @@ export class WorkerSupervisor implements TrafficWorkers {
         ? new WorkerLinks(options.concurrency, options.poolAnswerWithinMs ?? POOL_ANSWER_WITHIN_MS)
         : undefined;
     this.#stats = new WorkerStats(options.metrics);
+    this.#heapMb = options.workerHeapMb ?? workerHeapMb(cgroupMemoryLimit(), options.concurrency);
     const limited = Object.keys(options.listenerLimits ?? {}).map(listenerConnectionsKey);
     this.#cells.ensure([CONNECTIONS_KEY, ...limited], 1);
     const { clock, log, metrics, overload = defaultOverload } = options;
@@ -399,20 +404,26 @@ export class WorkerSupervisor implements TrafficWorkers {
       ...(this.#links !== undefined && { sharing: this.#links.begin(place) }),
     };
     return new Promise((resolve) => {
-      const thread = new WorkerThread(entry, start, {
-        onMessage: (message) => {
-          if (message.type !== "started") this.#heard(slot, thread, message);
-          else {
-            watch.begin();
-            if (!message.rewrap) log.warn("sockets cannot be re-wrapped on this Node: reading costs more", { worker });
+      const thread = new WorkerThread(
+        entry,
+        start,
+        {
+          onMessage: (message) => {
+            if (message.type !== "started") this.#heard(slot, thread, message);
+            else {
+              watch.begin();
+              if (!message.rewrap)
+                log.warn("sockets cannot be re-wrapped on this Node: reading costs more", { worker });
+              resolve();
+            }
+          },
+          onExit: (error) => {
+            this.#exited(slot, thread, error);
             resolve();
-          }
+          },
         },
-        onExit: (error) => {
-          this.#exited(slot, thread, error);
-          resolve();
-        },
-      });
+        this.#heapMb,
+      );
       this.#slots.forEach((other, otherPlace) => {
         if (other.thread !== undefined) this.#links?.join(place, thread, otherPlace, other.thread);
       });

@@ -21,13 +21,14 @@ export class WorkerThread {
   #asked = false;
   readonly #exited: Promise<void>;
 
-  constructor(entry: URL, start: WorkerStart, events: WorkerThreadEvents) {
+  /** `heapMb`: what its heap may grow to; full, it ends the thread alone. Undefined: V8's default. */
+  constructor(entry: URL, start: WorkerStart, events: WorkerThreadEvents, heapMb?: number) {
     this.id = start.worker;
     this.#thread = new Worker(entry, {
       name: `traffic-${start.worker}`,
       workerData: start,
       // Short-lived objects are few on the data path: a larger young generation costs memory and saves no CPU (measured).
-      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+      resourceLimits: { maxYoungGenerationSizeMb: 4, ...(heapMb !== undefined && { maxOldGenerationSizeMb: heapMb }) },
     });
     this.#exited = new Promise((resolve) => {
       this.#thread.on("exit", (code) => {
