@@ -7,10 +7,23 @@ import { FilterModules } from "./traffic/filter/filter-modules.ts";
 
 /* What a sidecar says of configuration, without running one: the door `@heddle/sidecar/check`. */
 
-/** The resource types as a sidecar reads them, with all its filters. Modules are loaded when they are named. */
-export function sidecarResourceTypes(filterFolder: string): ResourceTypes {
-  const modules = new FilterModules(filterFolder, { loadOnParse: true });
-  return makeResourceTypes({ httpFilters: httpFilterRegistry(builtInFilters(modules)) });
+/**
+ * The resource types as a sidecar reads them, with all its HTTP filters but those of these names. Modules are loaded when
+ * they are named.
+ */
+export function sidecarResourceTypes(filterFolder: string, disabled: readonly string[] = []): ResourceTypes {
+  const filters = allFilters(filterFolder).filter(({ name }) => !disabled.includes(name));
+  return makeResourceTypes({ httpFilters: httpFilterRegistry(filters) });
+}
+
+/** Those of the names that are no HTTP filter's: only these can be disabled. */
+export function notDisabled(names: readonly string[]): string[] {
+  const known = new Set(allFilters(".").map(({ name }) => name));
+  return names.filter((name) => !known.has(name));
+}
+
+function allFilters(filterFolder: string) {
+  return [...builtInFilters(new FilterModules(filterFolder, { loadOnParse: true }))];
 }
 
 /** Everything that is wrong with a bootstrap, and everything in it that has no effect, in the order of the file. */

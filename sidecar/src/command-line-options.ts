@@ -30,7 +30,7 @@ export function commandLineOptions(flags: SidecarFlags): Json {
     disable_hot_restart: true,
     restart_epoch: 0,
     cpuset_threads: false,
-    disabled_extensions: [],
+    disabled_extensions: [...flags.disabledExtensions],
     stats_tag: Object.entries(flags.statsTags).map(([name, value]) => `${name}:${value}`),
   };
 }

@@ -97,6 +97,11 @@ export const FLAGS = {
     repeated: true,
     help: "a label that every metric carries; may be repeated",
   },
+  disableExtensions: {
+    names: ["--disable-extensions"],
+    value: "NAME,…",
+    help: "HTTP filters that are refused as if there were none such: envoy.filters.http/NAME, or NAME",
+  },
   allowUnknownStaticFields: {
     names: ["--allow-unknown-static-fields", "--allow-unknown-fields"],
     help: "report fields of the bootstrap that nobody knows instead of refusing them",
@@ -131,7 +136,6 @@ export const WITHOUT_EFFECT: readonly (Flag & { readonly names: readonly [string
   { names: ["--skip-deprecated-logs"], help: "use of deprecated fields is not logged" },
   { names: ["--reject-unknown-dynamic-fields"], help: "what is done with each field is listed in the docs" },
   { names: ["--ignore-unknown-dynamic-fields"], help: "what is done with each field is listed in the docs" },
-  { names: ["--disable-extensions"], value: "NAMES", help: "all extensions stay" },
   { names: ["--enable-core-dump"], help: "Node decides about core dumps" },
   { names: ["--enable-mutex-tracing"], help: "there are no locks" },
   { names: ["--max-stats"], value: "N", number: true, help: "metrics take the memory that they need" },

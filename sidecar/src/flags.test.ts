@@ -37,6 +37,7 @@ test("no flags at all give the defaults", () => {
     drainTimeMs: 5000,
     drain: { strategy: "gradual", timeMs: 600_000 },
     accessLogFlush: { afterMs: 1000, at: 65_536 },
+    disabledExtensions: [],
     statsTags: {},
     exitWithParent: false,
     withoutEffect: [],
@@ -97,7 +98,8 @@ test("a command line for an Envoy is understood as a whole; what has no effect i
   assert.deepEqual(read.statsTags, { team: "shop", env: "prod" });
   assert.equal(read.allowUnknownStaticFields, true);
   assert.deepEqual(read.accessLogFlush, { afterMs: 500, at: 32 * 1024 });
-  assert.equal(read.withoutEffect.length, 19);
+  assert.deepEqual(read.disabledExtensions, ["b"]);
+  assert.equal(read.withoutEffect.length, 18);
   assert.ok(read.withoutEffect.includes("--base-id has no effect: there is no hot restart"));
   assert.ok(read.withoutEffect.includes("--log-format has no effect with a pattern: lines are text"));
   assert.equal(flags("--cpuset-threads", "--concurrency", "2").concurrency, 2);

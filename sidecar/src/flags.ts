@@ -36,6 +36,8 @@ export interface SidecarFlags {
   readonly drain: { readonly strategy: "gradual" | "immediate"; readonly timeMs: number };
   /** When lines of access logs are written. */
   readonly accessLogFlush: LogFlush;
+  /** Names of HTTP filters that are not to be had, without the category before the slash. */
+  readonly disabledExtensions: readonly string[];
   /** Labels that every metric carries. */
   readonly statsTags: Labels;
   /** End when the parent process ends, however it ends. */
@@ -136,6 +138,10 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
         1024 *
         wholeNumber("--file-flush-min-size-kb", text("logFlushSize"), DEFAULT_LOG_FLUSH.at / 1024, 0, 512, faults),
     },
+    disabledExtensions: (text("disableExtensions") ?? "")
+      .split(",")
+      .map((name) => name.trim().replace(/^.*\//, ""))
+      .filter((name) => name !== ""),
     statsTags: readStatsTags(given.get(FLAGS.statsTag) ?? [], faults),
     exitWithParent: has("exitWithParent"),
     withoutEffect: [

@@ -5,7 +5,7 @@ import { StopReason, systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
 import { LogLevels, programLog, unblockStandardStreams } from "@heddle/telemetry";
 import { sidecarBootstrap } from "./bootstrap.ts";
-import { sidecarResourceTypes } from "./check.ts";
+import { notDisabled, sidecarResourceTypes } from "./check.ts";
 import { commandLineOptions } from "./command-line-options.ts";
 import { addressText } from "./control/admin/address-form.ts";
 import { runtimeLimits } from "./control/overload/runtime-limits.ts";
@@ -74,13 +74,15 @@ async function run(flags: SidecarFlags): Promise<number> {
   const { log, close: closeLog } = programLog(logDescriptor, { level: logLevels, format: logFormat, clock });
 
   const filterFolder = filterFolderOf(flags);
-  const types = sidecarResourceTypes(filterFolder);
+  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions);
   const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types, process.env);
   if (!start.ok) {
     complain(start.error);
     return 2;
   }
   for (const note of flags.withoutEffect) log.warn("a flag without effect", { note });
+  for (const name of notDisabled(flags.disabledExtensions))
+    log.warn("a flag without effect", { note: `--disable-extensions: ${name} is no HTTP filter of this sidecar` });
 
   const stop = Promise.withResolvers<string>();
   let askedToStop = (reason: string): void => stop.resolve(reason);

@@ -30,7 +30,7 @@ export function validateConfig(flags: SidecarFlags, filterFolder: string): Valid
 }
 
 function findings(flags: SidecarFlags, filterFolder: string): readonly Diagnostic[] {
-  const types = sidecarResourceTypes(filterFolder);
+  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions);
   const reading = readConfig(flags, types);
   if (reading === undefined) return []; // the flags are asked for a bootstrap
   if (!reading.ok) return reading.error;

@@ -26,9 +26,10 @@ for (const name of running) {
   test(`${name} runs: it listens, and is ready unless it waits for its control plane or its files`, async (t) => {
     const bootstrap = onFreePorts(name, readFileSync(vectors.file(`envoy-bootstraps/${name}`), "utf8"));
     const sidecar = spawnSidecar(bootstrap, t, { expectedErrors: /control plane|stream|xds/i });
+    await eventually("admin is up", () => /admin is up/.test(sidecar.log), 60_000);
     await sidecar.untilAdmin();
     if (bootstrap["dynamic_resources"] === undefined) {
-      await sidecar.untilReady();
+      await eventually("it is ready", () => /info ready/.test(sidecar.log), 60_000);
       assert.equal(await sidecar.page("/ready"), "LIVE\n");
       const listeners = (await sidecar.page("/listeners")).split("\n").filter((line) => line !== "");
       assert.equal(listeners.length, listenersOf(bootstrap).length);
