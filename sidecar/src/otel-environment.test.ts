@@ -53,6 +53,11 @@ test("a signal's own endpoint is taken as it is, and a signal can be left out", 
   assert.deepEqual(telemetry.statsSinks, []);
 });
 
+test("a service that is not named is the workload", () => {
+  const result = withOtelEnvironment(undefined, { OTEL_EXPORTER_OTLP_ENDPOINT: "http://c:4318" }, "orders");
+  assert.equal(result.ok && result.value.statsSinks[0]?.serviceName, "orders");
+});
+
 test("gRPC, propagators and samplers", () => {
   const { tracingEverywhere } = read({
     OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4317",

@@ -21,12 +21,13 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_INTERVAL_MS = 60_000;
 const MAX_PATH_TAG_LENGTH = 256;
 
-/** The bootstrap's telemetry with what the environment adds. On failure every reason, each naming its variable. */
+/** The bootstrap's telemetry with what the environment adds; `workload` is the service where it names none. On failure every reason, each naming its variable. */
 export function withOtelEnvironment(
   telemetry: TelemetryConfig | undefined,
   environment: Environment,
+  workload = "",
 ): Result<TelemetryConfig, readonly string[]> {
-  const reader = new Reader(environment);
+  const reader = new Reader(environment, workload);
   const added = reader.read(telemetry ?? defaultTelemetry);
   return reader.errors.length > 0 ? err(reader.errors) : ok(added);
 }
@@ -34,8 +35,10 @@ export function withOtelEnvironment(
 class Reader {
   readonly errors: string[] = [];
   readonly #environment: Environment;
+  readonly #workload: string;
 
-  constructor(environment: Environment) {
+  constructor(environment: Environment, workload: string) {
+    this.#workload = workload;
     this.#environment = environment;
   }
 
@@ -43,7 +46,7 @@ class Reader {
     if (this.#get("OTEL_SDK_DISABLED")?.toLowerCase() === "true") return telemetry;
     const attributes = this.#pairs("OTEL_RESOURCE_ATTRIBUTES");
     const { "service.name": named, ...others } = attributes;
-    const serviceName = this.#get("OTEL_SERVICE_NAME") ?? named ?? UNKNOWN_SERVICE;
+    const serviceName = this.#get("OTEL_SERVICE_NAME") ?? named ?? (this.#workload || UNKNOWN_SERVICE);
     const traces = this.#exports("traces") ? this.#destination("traces") : undefined;
     const metrics = this.#exports("metrics") ? this.#destination("metrics") : undefined;
     if (traces === undefined && metrics === undefined) return telemetry;

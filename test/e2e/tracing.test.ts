@@ -193,20 +193,6 @@ test("the caller's decision is followed, both ways", async (t) => {
   assert.equal(await sidecar.stat("http.in.tracing.not_traceable"), 7);
 });
 
-test("a decorator names the span, and the next sidecar's as well", async (t) => {
-  const world = await makeWorld(t);
-  const inner = await world.sidecar(overGrpc("inner"), world.upstreamPort, { direction: "INBOUND" });
-  const outer = await world.sidecar(overGrpc("outer"), await inner.port("in"), {
-    direction: "OUTBOUND",
-    route: { decorator: { operation: "checkout" } },
-  });
-  await callFiveTimes(outer);
-  const spans = await spansOf(world.receiver, 10);
-  assert.deepEqual(new Set(spans.map(({ name }) => name)), new Set(["checkout"]));
-  assert.ok(spans.some(({ kind }) => kind === "client") && spans.some(({ kind }) => kind === "server"));
-  assert.equal(world.seen[0]?.["x-envoy-decorator-operation"], undefined, "the application does not see it");
-});
-
 test("OTLP over HTTP, with the URI's host and path and the headers that were asked for", async (t) => {
   const { sidecar: start, upstreamPort, receiver } = await makeWorld(t, httpReceiver);
   const http_service = {

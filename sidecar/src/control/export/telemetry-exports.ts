@@ -82,6 +82,7 @@ export function tracingStart({ tracing, tracingEverywhere }: TelemetryConfig, no
 
 function resourceOf(node: NodeIdentity, given: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   return {
+    ...(node.cluster !== "" && { "service.name": node.cluster }),
     ...(node.id !== "" && { "service.instance.id": node.id }),
     ...(node.locality.region !== "" && { "cloud.region": node.locality.region }),
     ...(node.locality.zone !== "" && { "cloud.availability_zone": node.locality.zone }),
