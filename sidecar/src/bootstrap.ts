@@ -35,7 +35,7 @@ export function sidecarBootstrap(
   const reading = readConfig(flags, types) ?? ok(ownBootstrap(flags, controlPlane));
   if (!reading.ok) return err(reading.error.map(formatDiagnostic));
   const { bootstrap: read, warnings } = reading.value;
-  const telemetry = withOtelEnvironment(read.telemetry, environment);
+  const telemetry = withOtelEnvironment(read.telemetry, environment, flags.nodeCluster ?? read.node.cluster);
   if (!telemetry.ok) return telemetry;
   const { id, cluster, locality } = read.node;
   const bootstrap: SidecarBootstrap = {
