@@ -83,7 +83,7 @@ type Holder = Json[] | { [key: string]: Json };
 function placesIn(json: Json): { holder: Holder; key: string }[] {
   if (typeof json !== "object" || json === null) return [];
   const holder = json as Holder;
-  return Object.entries(holder).flatMap(([key, value]) => [{ holder, key }, ...placesIn(value as Json)]);
+  return Object.entries(holder).flatMap(([key, value]) => [{ holder, key }, ...placesIn(value)]);
 }
 
 /** Numbers from 0 to below 1, the same for the same seed (a linear congruential generator, Numerical Recipes' constants). */

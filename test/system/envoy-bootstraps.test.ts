@@ -49,7 +49,7 @@ function onFreePorts(name: string, text: string): JsonObject {
   for (const listener of listenersOf(bootstrap)) {
     const address = (listener["address"] as JsonObject)["socket_address"] as JsonObject | undefined;
     if (address === undefined) continue;
-    listener["name"] ??= `port ${String(address["port_value"])}`;
+    listener["name"] ??= `port ${JSON.stringify(address["port_value"])}`;
     address["port_value"] = 0;
   }
   return bootstrap;

@@ -9,8 +9,23 @@ import {
   structToJson,
   validate,
 } from "@heddle/proto";
-import type { Address, ClusterConfig, ListenerConfig, OverloadConfig, RouteEntry, TelemetryConfig, WatchdogConfig } from "@heddle/traffic";
-import { decodeOverload, decodeTelemetry, OVERLOAD_FIELDS, type ResourceType, TELEMETRY_FIELDS, type XdsNode } from "@heddle/xds";
+import type {
+  Address,
+  ClusterConfig,
+  ListenerConfig,
+  OverloadConfig,
+  RouteEntry,
+  TelemetryConfig,
+  WatchdogConfig,
+} from "@heddle/traffic";
+import {
+  decodeOverload,
+  decodeTelemetry,
+  OVERLOAD_FIELDS,
+  type ResourceType,
+  TELEMETRY_FIELDS,
+  type XdsNode,
+} from "@heddle/xds";
 import type { Diagnostic } from "./diagnostic.ts";
 import { mergeDocuments } from "./merge-documents.ts";
 import { parseYamlDocuments, type YamlDocument } from "./yaml-document.ts";
@@ -481,7 +496,7 @@ function readNode(bootstrap: Message): NodeIdentity {
 function readRuntimeLayers(bootstrap: Message): RuntimeLayer[] {
   return listIn(messageIn(bootstrap, "layered_runtime") ?? {}, "layers").map((layer) => {
     const values = new Map<string, Json>();
-    flatten(structToJson(messageIn(layer, "static_layer") ?? {}) as Json, "", values);
+    flatten(structToJson(messageIn(layer, "static_layer") ?? {}), "", values);
     return { name: textIn(layer, "name"), values };
   });
 }

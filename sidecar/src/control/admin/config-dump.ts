@@ -137,9 +137,7 @@ function bootstrapDump({ bootstrap, startedWallMs }: ConfigDumpSubjects): JsonOb
   const { subZone, ...locality } = node.locality;
   const message = messageFromJson(BOOTSTRAP, document);
   // Where it cannot be read as a whole (unknown fields were allowed), it stands as it was written.
-  const written = message.ok
-    ? withProtoNames(BOOTSTRAP, messageToJson(BOOTSTRAP, message.value) as Json)
-    : (document as Json);
+  const written = message.ok ? withProtoNames(BOOTSTRAP, messageToJson(BOOTSTRAP, message.value)) : document;
   return {
     "@type": `${DUMP}BootstrapConfigDump`,
     bootstrap: {
