@@ -71,7 +71,8 @@ async function run(flags: SidecarFlags): Promise<number> {
   }
   const logLevels = new LogLevels(flags.logLevel);
   for (const [logger, level] of flags.componentLevels) logLevels.set(logger, level);
-  const { log, close: closeLog } = programLog(logDescriptor, { level: logLevels, format: logFormat, clock });
+  const programsLog = programLog(logDescriptor, { level: logLevels, format: logFormat, clock });
+  const { log, close: closeLog } = programsLog;
 
   const filterFolder = filterFolderOf(flags);
   const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions);
@@ -103,8 +104,9 @@ async function run(flags: SidecarFlags): Promise<number> {
     logLevels,
     random,
     resolve: (name, family) => resolver.resolve(name, family),
-    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans }) =>
-      new WorkerSupervisor({
+    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans }) => {
+      programsLog.countIn(metrics.counter("log.dropped"));
+      return new WorkerSupervisor({
         entry: new URL(import.meta.resolve("#traffic-worker")),
         concurrency,
         opener,
@@ -126,7 +128,8 @@ async function run(flags: SidecarFlags): Promise<number> {
         ...(overload && { overload }),
         ...(watchdog && { watchdog }),
         random,
-      }),
+      });
+    },
     onReady: () => {
       if (flags.mode === "init_only") stop.resolve("--mode init_only");
     },

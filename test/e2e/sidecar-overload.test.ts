@@ -257,6 +257,7 @@ test("a program log that nobody reads holds up nothing, and tells afterwards wha
   }
   assert.equal((await askIt()).status, 200);
   assert.equal((await sidecar.page("/ready")).trim(), "LIVE", "the control thread is not held up either");
+  assert.ok((await sidecar.stat("log.dropped")) > 0);
   sidecar.process.stderr?.resume();
   await eventually("the log goes on", async () => {
     await ask(port, "/2", false);

@@ -93,6 +93,10 @@ describe("a line output", { skip: process.platform === "win32" }, () => {
     const out = new LineOutput(output, { clock });
     for (let n = 0; n < 10; n++) out.write(line(n));
     assert.equal(out.dropped, 10);
+    let counted = 0;
+    out.countIn({ add: (by = 1) => void (counted += by) });
+    out.write("lost too\n");
+    assert.equal(counted, 11, "also what was lost before anybody counted");
     assert.equal(clock.pending, 0);
     closeSync(output);
   });

@@ -1,5 +1,6 @@
 import { fstatSync, writeSync } from "node:fs";
 import type { Clock, Timer } from "@heddle/base";
+import type { Counter } from "./metrics.ts";
 
 export interface LineOutputOptions {
   readonly clock: Clock;
@@ -32,6 +33,7 @@ export class LineOutput {
   #takenOfFirst = 0;
   #timer: Timer | undefined;
   #dropped = 0;
+  #counter: Counter | undefined;
   /** Dropped, and not yet told. */
   #untold = 0;
 
@@ -45,6 +47,12 @@ export class LineOutput {
   /** Lines that nobody will see. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  /** Counts in it what was dropped, and what will be. */
+  countIn(counter: Counter): void {
+    this.#counter = counter;
+    if (this.#dropped > 0) counter.add(this.#dropped);
   }
 
   /** Takes a line that ends with "\n". */
@@ -114,6 +122,8 @@ export class LineOutput {
   }
 
   #drop(lines: number): void {
+    if (lines === 0) return;
+    this.#counter?.add(lines);
     this.#dropped += lines;
     this.#untold += lines;
   }

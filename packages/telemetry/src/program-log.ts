@@ -1,11 +1,14 @@
 import { createLog, type LogOptions } from "./create-log.ts";
 import { LineOutput } from "./line-output.ts";
 import type { Log } from "./log.ts";
+import type { Counter } from "./metrics.ts";
 
 export interface ProgramLog {
   readonly log: Log;
   /** Lines that could not be written. */
   readonly dropped: number;
+  /** Counts them; a program has its log before its metrics. */
+  readonly countIn: (counter: Counter) => void;
   readonly close: () => void;
 }
 
@@ -34,6 +37,7 @@ export function programLog(descriptor: number, options: Omit<LogOptions, "write"
     get dropped() {
       return output.dropped;
     },
+    countIn: (counter) => output.countIn(counter),
     close: () => output.close(),
   };
 }

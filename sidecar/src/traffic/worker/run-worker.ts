@@ -81,8 +81,10 @@ export async function runWorker(
   const tell = (message: FromWorker): void => port.postMessage(message);
   const { worker, logFormat: format, logDescriptor = STDERR } = start;
   const level = new LogLevels(start.logLevel);
-  const log = programLog(logDescriptor, { level, name: "traffic", format, clock: systemClock }).log.with({ worker });
+  const program = programLog(logDescriptor, { level, name: "traffic", format, clock: systemClock });
+  const log = program.log.with({ worker });
   const metrics = new SharedMetrics((message) => tell({ type: "metrics", message }));
+  program.countIn(metrics.counter("log.dropped"));
   const crashes = new CrashReports(log, metrics);
   const clock = guardedClock(systemClock, crashes.of("a timer"));
   const cells = new WorkerCells(start.cells);
