@@ -54,7 +54,9 @@ describe("the health check filter", () => {
     withFilter({ passThroughMode: false, headers: PATH }, (ask, harness) => {
       assert.match(ask(CHECK), /^HTTP\/1\.1 200 .*content-length: 0/s);
       assert.equal(harness.upstreams.length, 0);
+      assert.equal(harness.value("http.downstream_rq_2xx"), 0, "it is no answer of the service");
       assert.match(ask(OTHER), /ok$/);
+      assert.equal(harness.value("http.downstream_rq_2xx"), 1);
     });
   });
 

@@ -60,6 +60,7 @@ class HealthCheckFilter implements HttpFilter {
 
   requestHead(exchange: Exchange): "continue" | "pause" {
     if (!this.#isCheck(exchange.request)) return "continue";
+    if (exchange instanceof HttpExchange) exchange.healthCheck = true;
     const failed = hasFailed(exchange);
     if (this.#config.passThrough && !failed) return "continue";
     exchange.reply(failed ? FAILED : this.#unhealthyCluster(exchange) ? CLUSTER_UNHEALTHY : HEALTHY);

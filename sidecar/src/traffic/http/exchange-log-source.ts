@@ -20,13 +20,16 @@ export class ExchangeLogSource implements AccessLogSource {
   exchange!: HttpExchange; // set before each use
   logType: AccessLogType = "NotSet";
 
-  // Spoken and told apart once there is TLS, and health checks are answered here.
+  // Spoken and told apart once there is TLS.
   readonly requestedServerName = "";
   readonly connectionTerminationDetails = "";
-  readonly healthCheck = false;
 
   constructor(environment: FormatEnvironment) {
     this.environment = environment;
+  }
+
+  get healthCheck(): boolean {
+    return this.exchange.healthCheck;
   }
 
   get startWallMs(): number {

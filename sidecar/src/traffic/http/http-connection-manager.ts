@@ -150,7 +150,8 @@ export class HttpConnectionManager implements NetworkFilter {
     const { stats } = this;
     stats.rqActive.add(-1);
     stats.rqTime.record(exchange.endMs - exchange.startMs);
-    if (exchange.responseBegun && exchange.response !== undefined) stats.countResponse(exchange.response.status);
+    const { response } = exchange;
+    if (exchange.responseBegun && response !== undefined && !exchange.healthCheck) stats.countResponse(response.status);
     if (exchange.virtualCluster !== undefined) exchange.virtualCluster.count(exchange);
     if (exchange.span !== undefined) exchange.span.end();
     this.logExchange(exchange, "DownstreamEnd");

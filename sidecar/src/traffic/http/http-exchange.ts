@@ -55,6 +55,8 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   inside: Drainable | undefined = undefined;
   readonly #connection: HttpConnection;
   readonly #encoder: ResponseEncoder;
+  /** It only asks how we are (`envoy.filters.http.health_check`): no answer of the service, so none is counted. */
+  healthCheck = false;
   /** Asks for a tunnel, and may. */
   #isUpgrade = false;
 
