@@ -231,5 +231,14 @@ function matchOf(match: HeaderMatch): HeaderMatcherConfig["match"] {
 }
 
 function context(request: RequestHead): HeaderFormatContext {
-  return { logSource: logSourceOf(request) };
+  const address = "127.0.0.1";
+  return {
+    logSource: logSourceOf(request, {
+      downstreamRemoteAddress: address,
+      downstreamRemotePort: 4711,
+      downstreamDirectRemoteAddress: address,
+      downstreamLocalAddress: address,
+      downstreamLocalPort: 80,
+    }),
+  };
 }
