@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { constants, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { constants, existsSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { Agent, createServer, get, type Server } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import {
   cluster,
+  filterModule,
   inlineRoutes,
   type Json,
   listener,
@@ -52,15 +53,19 @@ async function startUpstream(owner: Owner): Promise<number> {
 
 interface Wish extends SidecarOptions {
   readonly http?: Json;
+  readonly filters?: readonly Json[];
   readonly listenerFields?: Json;
   readonly bootstrap?: Json;
 }
 
-async function start(t: TestContext, { http = {}, listenerFields = {}, bootstrap = {}, ...options }: Wish) {
+async function start(
+  t: TestContext,
+  { http = {}, filters = [], listenerFields = {}, bootstrap = {}, ...options }: Wish,
+) {
   const owner = lastFirst(t);
   const port = await startUpstream(owner);
   const routes = inlineRoutes([virtualHost("*", "app")]);
-  const listeners = [{ ...listener({ name: "in", routes, http }), ...listenerFields }];
+  const listeners = [{ ...listener({ name: "in", routes, http, filters }), ...listenerFields }];
   const config = { ...staticBootstrap(listeners, [cluster("app", [port])]), ...bootstrap };
   const sidecar = await startSidecar(config, owner, options);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -300,6 +305,35 @@ test(
     assert.equal(await sidecar.stat("workers.died"), 0);
   },
 );
+
+const BLOCKING_FILTER = `
+import { defineFilter } from "@heddle/filter";
+export default defineFilter({
+  parse: (config) => ({ ok: true, value: config }),
+  create: () => ({
+    create: () => ({
+      requestHead(exchange) {
+        const until = exchange.request.path === "/block" ? performance.now() + 4000 : 0;
+        while (performance.now() < until);
+        return "continue";
+      },
+    }),
+  }),
+});
+`;
+
+test("a filter that blocks is named, the other worker serves, and what waited for it is answered", async (t) => {
+  const folder = scratchFolder(lastFirst(t), { withinProject: true });
+  writeFileSync(join(folder, "blocking.ts"), BLOCKING_FILTER);
+  const { sidecar, port } = await start(t, { folder, concurrency: 2, filters: [filterModule("./blocking.ts")] });
+  const blocked = ask(port, "/block", false);
+  await eventually("it is named", () => /does not answer.*running="\.\/blocking\.ts requestHead"/.test(sidecar.log));
+  assert.ok((await sidecar.stat("server.watchdog_mega_miss")) >= 1);
+  assert.match(await sidecar.page("/inspect"), /"running": ?"\.\/blocking\.ts requestHead"/);
+  assert.equal((await blocked).status, 200);
+  assert.equal((await ask(port, "/2", false)).status, 200);
+  assert.equal(await sidecar.stat("workers.died"), 0);
+});
 
 test("standard output that is closed costs lines of the log alone", onLinux, async (t) => {
   const stdout = {
