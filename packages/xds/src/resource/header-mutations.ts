@@ -1,4 +1,5 @@
 import { Buffer, isUtf8 } from "node:buffer";
+import { unfilledCommands } from "@heddle/telemetry";
 import type { HeaderMutations, HeaderValueOption } from "@heddle/traffic";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
@@ -29,9 +30,12 @@ export function decodeHeaderValueOption(fields: Fields): HeaderValueOption {
   const header = fields.message("header");
   const name = (header?.text("key") ?? "").toLowerCase();
   if (isProtected(name)) fields.fail("header.key", `${JSON.stringify(name)} may not be changed here`);
+  const value = header === undefined ? "" : decodeValue(header);
+  for (const note of unfilledCommands({ type: "text", text: value, omitEmptyValues: true }))
+    fields.report("header.value", note);
   return {
     name,
-    value: header === undefined ? "" : decodeValue(header),
+    value,
     appendAction: decodeAppendAction(fields),
     keepEmptyValue: fields.flag("keep_empty_value"),
   };

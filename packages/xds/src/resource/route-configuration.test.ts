@@ -463,3 +463,14 @@ test("unchecked, a configuration with filters of others is kept for whoever know
   const json = { ...withMatch({ prefix: "/" }), typed_per_filter_config: { cors: { "@type": CORS_POLICY } } };
   assert.equal(accept(unchecked, json).typedPerFilterConfig["cors"]?.config?.type, CORS_POLICY.slice(20));
 });
+
+test("a header value with a command that is always empty is told of, and every command of access logs may stand in one", () => {
+  const request_headers_to_add = [
+    { header: { key: "x-a", value: "%FILTER_STATE(k)%" } },
+    { header: { key: "x-b", value: "%UPSTREAM_HOST% %ENVIRONMENT(ZONE)% %TRACE_ID%" } },
+  ];
+  const route = { match: { prefix: "/" }, route: { cluster: "a" }, request_headers_to_add };
+  assert.deepEqual(reportsOf(type, withRoutes(route)), [
+    "virtual_hosts[0].routes[0].request_headers_to_add[0].header.value",
+  ]);
+});
