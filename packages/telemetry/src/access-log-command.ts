@@ -35,9 +35,20 @@ function nearest(name: string): string {
 }
 
 /** Why a command of Envoy's is always "-" here; undefined: it is not. */
-export function whyUnfilled(name: string): string | undefined {
-  return UNFILLED.get(name);
+export function whyUnfilled(name: string, argument: string): string | undefined {
+  const [first = "", second = ""] = argument.split(":");
+  if (name === "METADATA" && METADATA_NOT_COPIED.has(first)) return `metadata of ${first} is not copied`;
+  const point = name === "COMMON_DURATION" ? [first, second].find((word) => POINTS_NOT_KEPT.has(word)) : undefined;
+  return point === undefined ? UNFILLED.get(name) : `${point} is not recorded`;
 }
+
+const METADATA_NOT_COPIED: ReadonlySet<string> = new Set([
+  "ROUTE",
+  "LISTENER",
+  "LISTENER_FILTER_CHAIN",
+  "VIRTUAL_HOST",
+]);
+const POINTS_NOT_KEPT: ReadonlySet<string> = new Set(["US_CX_BEG", "US_CX_END", "US_HS_END", "US_RX_BODY_BEG"]);
 
 const nothing: LogCommand = () => undefined;
 

@@ -251,6 +251,12 @@ describe("empty values", () => {
       "%CEL% is always empty: expressions (CEL) are not evaluated",
       "%UPSTREAM_HOSTS_ATTEMPTED% is always empty: it is not recorded",
     ]);
+    const text =
+      "%METADATA(DYNAMIC:a)% %METADATA(ROUTE:a):3% %COMMON_DURATION(DS_RX_BEG:US_HS_END:ms)% %START_TIME(%s)%";
+    assert.deepEqual(unfilledCommands({ type: "text", text, omitEmptyValues: false }), [
+      "%METADATA% is always empty: metadata of ROUTE is not copied",
+      "%COMMON_DURATION% is always empty: US_HS_END is not recorded",
+    ]);
   });
 });
 

@@ -47,8 +47,8 @@ export function unfilledCommands(format: SubstitutionFormat): readonly string[] 
   const notes = new Set<string>();
   const texts = format.type === "text" ? [format.text] : textsOf(format.json);
   for (const text of texts) {
-    for (const [, name = ""] of text.matchAll(/%([A-Z0-9_]+)(?=[(:%])/g)) {
-      const why = whyUnfilled(name);
+    for (const [, name = "", argument = ""] of text.matchAll(/%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::\d+)?%/g)) {
+      const why = whyUnfilled(name, argument);
       if (why !== undefined) notes.add(`%${name}% is always empty: ${why}`);
     }
   }
