@@ -489,11 +489,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   // HTTP filters, which read their configuration themselves
 
   "envoy.extensions.filters.http.router.v3.Router": {
-    honoured: "suppress_envoy_headers respect_expected_rq_timeout strict_check_headers",
+    honoured: "suppress_envoy_headers respect_expected_rq_timeout strict_check_headers start_child_span",
     refused: { upstream_http_filters: "upstream filters are not supported" },
     reported: {
       dynamic_stats: { note: "statistics are made when the configuration changes", unless: true },
-      start_child_span: "spans are not exported yet",
       upstream_log: "only the connection manager writes access logs",
       upstream_log_options: "only the connection manager writes access logs",
       suppress_grpc_request_failure_code_stats: NO_EFFECT,

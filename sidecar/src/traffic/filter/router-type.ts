@@ -14,6 +14,7 @@ export const routerType: HttpFilterType<RouterConfig> = {
     ok({
       suppressEnvoyHeaders: flag(config, "suppressEnvoyHeaders"),
       respectExpectedRqTimeout: flag(config, "respectExpectedRqTimeout"),
+      startChildSpan: flag(config, "startChildSpan"),
       strictCheckHeaders: texts(config, "strictCheckHeaders"),
     }),
   create: (config) => ({

@@ -61,7 +61,11 @@ export interface HarnessOptions {
   readonly tracing?: TracingEnv;
   readonly direction?: "INBOUND" | "OUTBOUND";
   /** What the router's configuration says. Default: `suppressEnvoyHeaders`. */
-  readonly router?: { readonly suppressEnvoyHeaders: boolean; readonly strictCheckHeaders?: readonly string[] };
+  readonly router?: {
+    readonly suppressEnvoyHeaders?: boolean;
+    readonly strictCheckHeaders?: readonly string[];
+    readonly startChildSpan?: boolean;
+  };
 }
 
 export class Harness {

@@ -4,6 +4,8 @@ export interface RouterConfig {
   readonly suppressEnvoyHeaders: boolean;
   /** The time that a sidecar before us expects to wait counts for the route's timeout. */
   readonly respectExpectedRqTimeout: boolean;
+  /** A span for each attempt, as `spawn_upstream_span` of the connection manager's tracing asks for. */
+  readonly startChildSpan: boolean;
   /** Headers that steer, whose value must make sense; else the answer is 400. */
   readonly strictCheckHeaders: readonly string[];
 }

@@ -342,7 +342,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#pickDone = done;
     endpoint.activeRequests++;
     cluster.stats.rqActive.add(1);
-    if (this.#exchange.span !== undefined) this.#span = this.#exchange.span.beginAttempt();
+    if (this.#exchange.span !== undefined) this.#span = this.#exchange.span.beginAttempt(this.#config.startChildSpan);
     const pool = cluster.pool(endpoint, this.#exchange.downstream);
     // Where one pooled connection was stale others may be: a replay asks for one that is not.
     const idle = this.#replayed ? undefined : pool.takeIdle();

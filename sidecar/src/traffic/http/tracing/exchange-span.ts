@@ -55,9 +55,9 @@ export class ExchangeSpan {
     response.remove(OPERATION_HEADER);
   }
 
-  /** An attempt begins. Undefined where attempts have no spans of their own. */
-  beginAttempt(): AttemptSpan | undefined {
-    if (!this.#tracer.spawnUpstreamSpan) return undefined;
+  /** An attempt begins. Undefined where attempts have no spans of their own; `wanted`: the router wants one (`start_child_span`). */
+  beginAttempt(wanted: boolean): AttemptSpan | undefined {
+    if (!wanted && !this.#tracer.spawnUpstreamSpan) return undefined;
     const parent = this.#context;
     const context = { ...parent, spanId: this.#tracer.newSpanId(), parentSpanId: parent.spanId };
     this.#tracer.inject(this.#exchange, context);

@@ -152,6 +152,15 @@ test("each attempt is a span of its own, with the retries counted", () => {
   assert.equal(harness.leaks(), "");
 });
 
+test("the router's start_child_span makes a span of each attempt too", () => {
+  const { get, spans } = traced(config(), { router: { startChildSpan: true } });
+  get();
+  assert.deepEqual(
+    spans.map(({ name }) => name),
+    ["router app egress", "ingress"],
+  );
+});
+
 test("a connection that cannot be made is an attempt that failed", () => {
   const { harness, client, spans } = traced(config({ spawnUpstreamSpan: true }));
   harness.dialFailures.push(failure("connect-refused", "upstream", "refused"));
