@@ -12,7 +12,7 @@ export interface AcceptorOptions {
   readonly highWatermarkBytes: number;
   /** Whether accepted sockets read into the thread's buffer: the answer of `testRewrap`. */
   readonly rewrap: boolean;
-  /** Called when a handler of a connection throws; the connection is reset. */
+  /** Called when accepting a connection or a handler of it throws; the connection is reset. */
   readonly onThrow?: (error: unknown) => void;
 }
 
@@ -40,7 +40,15 @@ export class Acceptor {
     this.#options = options;
     this.#events = events;
     this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
-    this.#server.on("connection", (socket) => this.#accepted(socket));
+    this.#server.on("connection", (socket) => {
+      try {
+        this.#accepted(socket);
+      } catch (error) {
+        socket.destroy();
+        if (options.onThrow === undefined) throw error;
+        options.onThrow(error);
+      }
+    });
     this.#server.on("listening", () => {
       if (!this.#closed) events.onListening();
     });

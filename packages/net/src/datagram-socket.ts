@@ -1,5 +1,6 @@
 import { createSocket, type Socket, type SocketOptions } from "node:dgram";
 import { isIPv6 } from "node:net";
+import { guarded, type OnThrow } from "@heddle/base";
 import type { ListenTarget } from "./listen-target.ts";
 import { codeOf, listenErrorText } from "./node-errors.ts";
 import { formatAddress, type SocketAddress } from "./socket-address.ts";
@@ -9,6 +10,15 @@ export interface DatagramEvents {
   onDatagram(bytes: Uint8Array, address: string, port: number): void;
   /** The peer has refused a datagram (ICMP), or receiving failed. The socket goes on. */
   onError(code: string): void;
+}
+
+/** The same events; what they throw goes to `onThrow`, if there is one. */
+function guardedEvents(events: DatagramEvents, onThrow: OnThrow | undefined): DatagramEvents {
+  if (onThrow === undefined) return events;
+  return {
+    onDatagram: guarded((bytes, address, port) => events.onDatagram(bytes, address, port), onThrow),
+    onError: guarded((code) => events.onError(code), onThrow),
+  };
 }
 
 /** What is sent and not yet taken by the kernel; a datagram beyond that is dropped, as a full queue of the kernel would. */
@@ -29,8 +39,14 @@ export class DatagramListener {
   readonly #socket: Socket;
   #closed = false;
 
-  /** `onStopped`: there is no listening at all. */
-  constructor(target: ListenTarget, ipv6: boolean, events: DatagramEvents, onStopped: (reason: string) => void) {
+  /** `onStopped`: there is no listening at all. `onThrow` hears what `events` throw; left out, it goes on to the thread. */
+  constructor(
+    target: ListenTarget,
+    ipv6: boolean,
+    unguarded: DatagramEvents,
+    onStopped: (reason: string) => void,
+    onThrow?: OnThrow,
+  ) {
     const reusePort = target.type === "address" && target.reusePort;
     this.#socket = createSocket({
       ...SOCKET_OPTIONS,
@@ -38,6 +54,7 @@ export class DatagramListener {
       ...(ipv6 && { ipv6Only: true }),
       ...(reusePort && { reusePort }),
     });
+    const events = guardedEvents(unguarded, onThrow);
     this.#socket.on("message", (bytes, { address, port }) => events.onDatagram(bytes, address, port));
     let listening = false;
     this.#socket.on("listening", () => {
@@ -76,7 +93,9 @@ export class DatagramConnection {
   #waiting: Uint8Array[] | undefined = [];
   #closed = false;
 
-  constructor(address: Extract<SocketAddress, { type: "socket" }>, events: DatagramEvents) {
+  /** `onThrow` hears what `events` throw; left out, it goes on to the thread. */
+  constructor(address: Extract<SocketAddress, { type: "socket" }>, unguarded: DatagramEvents, onThrow?: OnThrow) {
+    const events = guardedEvents(unguarded, onThrow);
     this.#events = events;
     this.#socket = createSocket({ ...SOCKET_OPTIONS, type: isIPv6(address.address) ? "udp6" : "udp4" });
     this.#socket.on("message", (bytes) => events.onDatagram(bytes, address.address, address.port));

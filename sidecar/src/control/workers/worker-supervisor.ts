@@ -21,6 +21,7 @@ import {
   type WatchdogConfig,
 } from "@heddle/traffic";
 import type { TracingStart } from "../../traffic/http/tracing/tracing-env.ts";
+import { takesDatagrams } from "../../traffic/listener/listen-key.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../../traffic/listener/serving-state.ts";
 import { ACTION_CELL, FULL, NO_CEILING, newVitals, Vital } from "../../traffic/overload/vitals.ts";
 import type { SpanBatch } from "../../traffic/worker/span-sender.ts";
@@ -621,7 +622,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   #acceptAgain(slot: Slot): void {
     if (slot.thread === undefined || slot.watch?.get(Vital.stopAccepting) === FULL) return;
     slot.paused = false;
-    for (const key of this.#sockets.places) this.#sendTarget(slot.thread, key);
+    for (const key of this.#sockets.places) if (!takesDatagrams(key)) this.#sendTarget(slot.thread, key);
   }
 
   #applyAction(worker: number, action: OverloadActionName, strength: number): void {

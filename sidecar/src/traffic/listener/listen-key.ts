@@ -15,6 +15,13 @@ export function listenPlaces(listener: ListenerConfig): readonly ListenPlace[] {
   return [listener.address, ...listener.additionalAddresses].map((address, index) => {
     const free = address.type === "socket" && address.port === 0;
     const where = free ? `${listener.name} ${index}` : formatAddress(address);
-    return { key: listener.udp === undefined ? where : `udp ${where}`, address };
+    return { key: listener.udp === undefined ? where : `${DATAGRAMS}${where}`, address };
   });
 }
+
+/** Whether datagrams come there, and no connections. */
+export function takesDatagrams(key: string): boolean {
+  return key.startsWith(DATAGRAMS);
+}
+
+const DATAGRAMS = "udp ";

@@ -12,9 +12,9 @@ export interface ListenerSetOptions {
   readonly env: ListenerEnv;
   /** The answer of `testRewrap`. */
   readonly rewrap: boolean;
-  /** Accepting on that place has ended; a new target for it may come through `addTarget`. */
   /** Accepting pauses everywhere: the process has as many connections as it may (`LoadShedder.mayAccept`). */
   readonly onPaused: () => void;
+  /** Accepting on that place has ended; a new target for it may come through `addTarget`. */
   readonly onStopped: (key: string, reason: string, exhausted: boolean) => void;
 }
 
@@ -97,7 +97,16 @@ export class ListenerSet {
     }
   }
 
-  /** Accepts nowhere any more, until targets come again; what runs goes on. */
+  /** Accepts no connection until targets come again; what runs goes on, datagrams too, which need no descriptor each. */
+  pauseAccepting(): void {
+    for (const place of this.#places.values()) {
+      if (!(place.acceptor instanceof Acceptor)) continue;
+      place.acceptor.close();
+      place.acceptor = undefined;
+    }
+  }
+
+  /** Accepts nowhere any more; what runs goes on. */
   stopAccepting(): void {
     for (const place of this.#places.values()) {
       place.acceptor?.close();
@@ -174,7 +183,7 @@ export class ListenerSet {
           onThrow(error);
         }
         if (env.shedder.mayAccept(env.connectionLimit.held)) return;
-        this.stopAccepting();
+        this.pauseAccepting();
         this.#options.onPaused();
       },
       onStopped: (reason, exhausted) => {
@@ -189,10 +198,16 @@ export class ListenerSet {
     const { address } = place.listener.config;
     const ipv6 = address.type === "socket" && isIPv6(address.address);
     const current = (): UdpListener | undefined => (place.listener instanceof UdpListener ? place.listener : undefined);
-    const socket = listenForDatagrams(target, ipv6, current, (reason) => {
-      if (place.acceptor === socket) place.acceptor = undefined;
-      this.#options.onStopped(key, reason, false);
-    });
+    const socket = listenForDatagrams(
+      target,
+      ipv6,
+      current,
+      (reason) => {
+        if (place.acceptor === socket) place.acceptor = undefined;
+        this.#options.onStopped(key, reason, false);
+      },
+      this.#options.env.onThrow,
+    );
     place.acceptor = socket;
   }
 

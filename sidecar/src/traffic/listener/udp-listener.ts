@@ -67,6 +67,7 @@ export function listenForDatagrams(
   ipv6: boolean,
   current: () => UdpListener | undefined,
   onStopped: (reason: string) => void,
+  onThrow: (error: unknown) => void,
 ): DatagramListener {
   const socket: DatagramListener = new DatagramListener(
     target,
@@ -76,6 +77,7 @@ export function listenForDatagrams(
       onError: () => current()?.receiveFailed(),
     },
     onStopped,
+    onThrow,
   );
   return socket;
 }

@@ -13,6 +13,8 @@ export interface UpstreamEnv {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: MetricScope;
+  /** Hears what callbacks throw that belong to no exchange. Left out in tests. */
+  readonly onThrow?: (error: unknown) => void;
   /** Makes a connection. */
   readonly dial: DialUpstream;
   /** Left out where there is nobody to share with, or connections cannot move. */

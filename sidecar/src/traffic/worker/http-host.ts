@@ -69,6 +69,7 @@ export class HttpHost implements WorkerHost {
       random: systemRandom,
       log,
       metrics,
+      onThrow: env.crashes.of("a datagram"),
       dial: dialWith(env),
       ...(env.peers !== undefined && { sharing: env.peers }),
       breakerCells: (cluster) => cells.get(laneKey("cluster", cluster)).sum,

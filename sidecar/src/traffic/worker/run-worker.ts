@@ -185,7 +185,7 @@ export async function runWorker(
         answerPing(message.id, message.sentWallMs);
         break;
       case "pause-accepting":
-        listeners.stopAccepting();
+        listeners.pauseAccepting();
         break;
       case "inspect":
         tell({ type: "inspected", id: message.id, value: { listeners: listeners.inspect(), serving: host.inspect() } });
