@@ -64,7 +64,8 @@ export class SidecarProcess {
 
   /** A page of admin. */
   async page(path: string): Promise<string> {
-    return (await fetch(`http://${this.admin}${path}`)).text();
+    // A kept connection could be closed by the sidecar at the moment of the next request.
+    return (await fetch(`http://${this.admin}${path}`, { headers: { connection: "close" } })).text();
   }
 
   /** Where a listener really listens. */
