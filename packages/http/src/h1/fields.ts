@@ -55,7 +55,7 @@ export class MessageFields {
   readonly memo: SectionMemo | undefined;
   readonly #keepsSpelling: boolean;
 
-  constructor(memo: SectionMemo | undefined = undefined, keepsSpelling = false) {
+  constructor(memo?: SectionMemo, keepsSpelling = false) {
     this.memo = memo;
     this.#keepsSpelling = keepsSpelling;
   }
