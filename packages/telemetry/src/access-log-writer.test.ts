@@ -104,6 +104,35 @@ test("close writes the rest before it returns", () => {
   assert.equal(dropped.value, 1);
 });
 
+test("at its end what waits is written in its order, and then the file is closed", async () => {
+  const { writer, read, clock, stats } = open("end", { flush: { afterMs: 1000, at: 5 } });
+  writer.write("first\n"); // on its way at once
+  writer.write("2\n");
+  writer.write("3\n");
+  writer.end();
+  writer.write("too late\n");
+  await until(() => read() === "first\n2\n3\n");
+  assert.equal(stats.dropped.value, 1);
+  assert.equal(clock.pending, 0);
+  writer.end();
+  writer.close();
+});
+
+test("at its end nobody waits for a reader that is stuck", async () => {
+  const path = join(folder, "stuck-end");
+  execFileSync("mkfifo", [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const { writer, clock, stats } = open("stuck-end");
+  for (let i = 0; i < 300; i++) writer.write(`${"z".repeat(999)}\n`);
+  writer.end();
+  await until(() => {
+    clock.advance(100);
+    return stats.dropped.value === 300; // some of their bytes have left, and none is known to have arrived
+  });
+  assert.equal(clock.pending, 0);
+  closeSync(reader);
+});
+
 test("a write that fails is counted and told once", async () => {
   const clock = new ManualClock();
   const stats = counts();

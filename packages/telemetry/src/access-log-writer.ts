@@ -26,6 +26,7 @@ export interface AccessLogWriterOptions {
 export const DEFAULT_LOG_FLUSH: LogFlush = { afterMs: 1000, at: 64 * 1024 };
 const MAX_QUEUED = 1024 * 1024;
 const RETRY_AFTER_MS = 10;
+const PATIENCE_AT_END_MS = 3000;
 
 /**
  * Writes lines to a descriptor, without waiting and without ever failing: lines gather and leave in one `fs.write` at a
@@ -52,6 +53,10 @@ export class AccessLogWriter {
   #writing: { readonly bytes: Buffer; at: number; readonly count: number; readonly to: LogDescriptor } | undefined;
   #timer: Timer | undefined;
   #failing = false;
+  /** Takes no more lines, and closes when what waits has been written. */
+  #ending = false;
+  /** Until when a reader that has no room is waited for. */
+  #patientUntilMs = Infinity;
   #closed = false;
 
   constructor(descriptor: LogDescriptor | undefined, open: () => LogDescriptor, options: AccessLogWriterOptions) {
@@ -78,7 +83,7 @@ export class AccessLogWriter {
 
   /** Takes a line that ends with "\n". */
   write(line: string): void {
-    if (this.#closed || this.#lines.length + line.length > this.#maxQueued) {
+    if (this.#ending || this.#lines.length + line.length > this.#maxQueued) {
       this.#stats.dropped.add();
       return;
     }
@@ -95,7 +100,7 @@ export class AccessLogWriter {
    * new file; a write under way ends in the old one. Where that fails the old one is kept.
    */
   reopen(): void {
-    if (this.#closed) return;
+    if (this.#ending) return;
     const before = this.#descriptor;
     if (!this.#tryOpen()) {
       this.#stats.reopenFailed.add();
@@ -104,9 +109,19 @@ export class AccessLogWriter {
     if (before?.owned === true && this.#writing?.to !== before) close(before.fd, ignore);
   }
 
+  /** Nobody writes here any more: closes when what waits has been written, or cannot be within a few seconds. */
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#patientUntilMs = this.#clock.now() + PATIENCE_AT_END_MS;
+    this.#flush();
+    if (this.#writing === undefined) this.#finish();
+  }
+
   /** Writes what waits, this time waiting for the disk, and closes. For the end of the thread; a write under way ends by itself. */
   close(): void {
     if (this.#closed) return;
+    this.#ending = true;
     this.#closed = true;
     this.#timer?.cancel();
     this.#writeAll(Buffer.from(this.#lines), this.#count);
@@ -125,7 +140,7 @@ export class AccessLogWriter {
     this.#timer = undefined;
     if (this.#writing !== undefined || this.#count === 0) return;
     if (this.#descriptor === undefined && !this.#tryOpen()) {
-      this.#timer = this.#clock.after(this.#flushAfterMs, this.#flushInTime, true);
+      if (!this.#ending) this.#timer = this.#clock.after(this.#flushAfterMs, this.#flushInTime, true);
       return;
     }
     this.#writing = { bytes: Buffer.from(this.#lines), at: 0, count: this.#count, to: this.#descriptor! }; // it is open
@@ -139,7 +154,7 @@ export class AccessLogWriter {
     const writing = this.#writing!; // set by whoever calls
     const { bytes, at, to } = writing;
     write(to.fd, bytes, at, bytes.length - at, null, (error, written) => {
-      if (error?.code === "EAGAIN" && !this.#closed) {
+      if (error?.code === "EAGAIN" && !this.#closed && this.#clock.now() < this.#patientUntilMs) {
         this.#clock.after(RETRY_AFTER_MS, this.#go, true); // a pipe whose reader is slow
         return;
       }
@@ -156,9 +171,21 @@ export class AccessLogWriter {
       this.#writing = undefined;
       // Nobody else closes a descriptor that was being written to.
       if (to.owned && (this.#closed || to !== this.#descriptor)) close(to.fd, ignore);
-      if (!this.#closed) this.#flush();
+      if (this.#closed) return;
+      this.#flush();
+      if (this.#ending && this.#writing === undefined) this.#finish();
     });
   };
+
+  #finish(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#stats.dropped.add(this.#count);
+    this.#stats.writeTotalBuffered.add(-this.#lines.length);
+    this.#lines = "";
+    this.#count = 0;
+    if (this.#descriptor?.owned === true) close(this.#descriptor.fd, ignore);
+  }
 
   #tryOpen(): boolean {
     try {

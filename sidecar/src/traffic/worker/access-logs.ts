@@ -140,7 +140,7 @@ export class AccessLogs {
     for (const { shared } of sinks) {
       if (--shared.users > 0) continue;
       this.#writers.delete(shared.key);
-      shared.writer.close();
+      shared.writer.end();
     }
   }
 }
