@@ -55,6 +55,12 @@ export function slotsOfGroup({ counters, gauges }: SeriesGroup): number {
 
 /** Equal for the same name and labels, whatever the order of the labels. */
 export function seriesKey(name: string, labels: Labels): string {
-  const parts = Object.keys(labels).sort();
-  return parts.reduce((key, label) => `${key}\0${label}\0${labels[label]}`, name);
+  return name + labelsKey(labels);
+}
+
+/** The part of a key that is the same for all series with these labels. */
+export function labelsKey(labels: Labels): string {
+  let key = "";
+  for (const label of Object.keys(labels).sort()) key += `\0${label}\0${labels[label]}`;
+  return key;
 }

@@ -26,6 +26,8 @@ interface Family {
 export function formatPrometheus(series: readonly SeriesValue[], options: PrometheusOptions = {}): string {
   const { naming = taggedName, buckets = defaultBuckets } = options;
   const families = new Map<string, Family>();
+  /** The series of a cluster have one object of labels, which is written once. */
+  const texts = new Map<Labels, string>();
   for (const one of series) {
     const tagged = naming(one.name, one.labels);
     const name = prometheusName(tagged.name);
@@ -34,7 +36,13 @@ export function formatPrometheus(series: readonly SeriesValue[], options: Promet
       family = { kind: one.kind, help: `Envoy's ${statPattern(tagged.name, tagged.labels)}`, lines: [] };
       families.set(name, family);
     }
-    if (family.kind === one.kind) addSamples(family.lines, name, formatLabels(tagged.labels), one, buckets);
+    if (family.kind !== one.kind) continue;
+    let labels = texts.get(tagged.labels);
+    if (labels === undefined) {
+      labels = formatLabels(tagged.labels);
+      texts.set(tagged.labels, labels);
+    }
+    addSamples(family.lines, name, labels, one, buckets);
   }
   const names = [...families.keys()].sort();
   return names

@@ -39,12 +39,18 @@ export function statsPresentation(config: StatsConfig): StatsPresentation {
   return {
     accepts: compileMatcher(config),
     nameOf,
-    naming: (name, labels) => {
-      const { tagless, labels: shown } = nameOf(name, labels);
-      return { name: tagless, labels: shown };
-    },
+    naming: isDefault(config)
+      ? taggedName
+      : (name, labels) => {
+          const { tagless, labels: shown } = nameOf(name, labels);
+          return { name: tagless, labels: shown };
+        },
     buckets: compileBuckets(config),
   };
+}
+
+function isDefault({ useAllDefaultTags, tags }: StatsConfig): boolean {
+  return useAllDefaultTags && tags.length === 0;
 }
 
 function compileMatcher({ matcher }: StatsConfig): StatsPresentation["accepts"] {
@@ -79,6 +85,7 @@ function compileNaming({ useAllDefaultTags, tags }: StatsConfig): (name: string,
   const fixed = Object.fromEntries(
     tags.flatMap(({ name, value }) => (value.type === "fixed" ? [[labelOf(name), value.value]] : [])),
   );
+  const hasFixed = Object.keys(fixed).length > 0;
   const extracts = tags.flatMap(compileExtract);
   const defaults = new Set(tags.flatMap(({ name, value }) => (value.type === "default" ? [labelOf(name)] : [])));
   return (name, given) => {
@@ -93,7 +100,7 @@ function compileNaming({ useAllDefaultTags, tags }: StatsConfig): (name: string,
       labels = { ...labels, [found.label]: found.value };
       tagless = tagless.replace(found.cut, "");
     }
-    return { dotted, tagless, labels: { ...labels, ...fixed } };
+    return { dotted, tagless, labels: hasFixed ? { ...labels, ...fixed } : labels };
   };
 }
 
