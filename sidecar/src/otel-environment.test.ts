@@ -88,7 +88,7 @@ test("every mistake is named by its variable, and no header is shown", () => {
   const more = errors({
     OTEL_EXPORTER_OTLP_ENDPOINT: "http://c",
     OTEL_EXPORTER_OTLP_HEADERS: "my-secret",
-    OTEL_METRIC_EXPORT_INTERVAL: "soon",
+    OTEL_METRIC_EXPORT_INTERVAL: "0",
     OTEL_TRACES_SAMPLER: "jaeger_remote",
     OTEL_PROPAGATORS: "xray",
     OTEL_TRACES_EXPORTER: "console",

@@ -19,6 +19,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_INTERVAL_MS = 60_000;
+const LEAST_INTERVAL_MS = 100;
 const MAX_PATH_TAG_LENGTH = 256;
 
 /** The bootstrap's telemetry with what the environment adds; `workload` is the service where it names none. On failure every reason, each naming its variable. */
@@ -63,7 +64,7 @@ class Reader {
             prefix: "",
             emitTagsAsAttributes: true,
             useTagExtractedName: true,
-            intervalMs: this.#number("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_MS),
+            intervalMs: this.#number("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_MS, LEAST_INTERVAL_MS),
           },
         ],
       }),
@@ -127,7 +128,7 @@ class Reader {
 
   #timeout(signal: Signal): number {
     const own = `OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_TIMEOUT`;
-    return this.#number(this.#get(own) === undefined ? "OTEL_EXPORTER_OTLP_TIMEOUT" : own, DEFAULT_TIMEOUT_MS);
+    return this.#number(this.#get(own) === undefined ? "OTEL_EXPORTER_OTLP_TIMEOUT" : own, DEFAULT_TIMEOUT_MS, 1);
   }
 
   #tracing(exporter: OtlpDestination, serviceName: string): TracingConfig {
@@ -164,7 +165,7 @@ class Reader {
     if (name === "always_on") return random(1);
     if (name === "always_off") return random(0);
     if (name === "traceidratio") {
-      const share = this.#number("OTEL_TRACES_SAMPLER_ARG", 1);
+      const share = this.#number("OTEL_TRACES_SAMPLER_ARG", 1, 0);
       if (share <= 1) return random(share);
       this.errors.push(`OTEL_TRACES_SAMPLER_ARG: found "${share}", allowed are 0 to 1`);
     } else {
@@ -175,12 +176,12 @@ class Reader {
     return random(1);
   }
 
-  #number(name: string, standard: number): number {
+  #number(name: string, standard: number, least: number): number {
     const text = this.#get(name);
     if (text === undefined) return standard;
     const value = Number(text);
-    if (Number.isFinite(value) && value >= 0) return value;
-    this.errors.push(`${name}: found "${text}", allowed is a number that is not negative`);
+    if (Number.isFinite(value) && value >= least) return value;
+    this.errors.push(`${name}: found "${text}", allowed is a number from ${least}`);
     return standard;
   }
 

@@ -2,7 +2,7 @@ import type { Counter, Gauge, MetricScope } from "@heddle/telemetry";
 import { shortTypeName } from "./protocol/type-urls.ts";
 
 /** Where Envoy has the updates of listeners and clusters as a whole; those of the other types stand beside each resource. */
-const SCOPES = { Listener: "listener_manager.lds", Cluster: "cluster_manager.cds" } as const;
+const SCOPES = { listener: "listener_manager.lds", cluster: "cluster_manager.cds" } as const;
 
 /** The client's metrics, under Envoy's "control_plane", "listener_manager.lds" and "cluster_manager.cds". */
 export class ClientMetrics {
@@ -17,6 +17,9 @@ export class ClientMetrics {
     this.#scope = metrics.scope("control_plane");
     this.connected = this.#scope.gauge("connected_state");
     this.attempts = this.#scope.counter("connect_attempts");
+    // Requests are neither held back nor limited in their rate: both stay 0.
+    this.#scope.gauge("pending_requests");
+    this.#scope.counter("rate_limit_enforced");
     this.#updates = new Map(
       Object.entries(SCOPES).map(([type, scope]) => [type, new UpdateMetrics(metrics.scope(scope))]),
     );

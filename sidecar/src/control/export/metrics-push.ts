@@ -14,6 +14,9 @@ export interface MetricsPushOptions {
   readonly presentation: StatsPresentation;
 }
 
+/** Each time all series are collected and sent. */
+const LEAST_INTERVAL_MS = 100;
+
 /**
  * Sends all metrics to one receiver again and again. An export that is still under way when the next is due takes its place: the
  * next one holds everything, since sums count from the start.
@@ -49,7 +52,7 @@ export class MetricsPush {
 
   #schedule(): void {
     this.#timer = this.#options.env.clock.after(
-      this.#options.intervalMs,
+      Math.max(LEAST_INTERVAL_MS, this.#options.intervalMs),
       () => {
         this.#sending ??= this.#push().finally(() => {
           this.#sending = undefined;
