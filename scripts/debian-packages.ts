@@ -12,6 +12,8 @@ export const SYSTEM_PACKAGES = [
   "strace",
   "python3-grpcio",
   "prometheus",
+  "socat",
+  "libnginx-mod-stream",
 ] as const;
 
 /**

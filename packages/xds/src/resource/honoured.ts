@@ -923,6 +923,7 @@ export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ["envoy.tcp.metadataexchange.config.MetadataExchange", "Istio's peer metadata is not exchanged"],
   ["envoy.extensions.network_filters.peer_metadata.Config", "Istio's peer metadata is not exchanged"],
   // Envoy's
+  ["envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy", "MySQL's statistics are not collected"],
   ["envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", "gRPC statistics are not collected"],
 ]);
 
