@@ -25,10 +25,13 @@ export function formatStats(series: readonly SeriesValue[], filter: StatsFilter 
   return [...values.sort(), ...histograms.sort()].map((line) => `${line}\n`).join("");
 }
 
+/** Where Envoy has a figure of the last interval and one since the start, both are since the start: there are no intervals. */
 function quantiles(buckets: Float64Array): string {
   const parts = QUANTILES.map((percent) => {
     const value = quantile(buckets, percent / 100);
-    return value === undefined ? undefined : `P${percent}(${Number(value.toPrecision(4))})`;
+    if (value === undefined) return undefined;
+    const shown = Number(value.toPrecision(4));
+    return `P${percent}(${shown},${shown})`;
   });
   return parts.includes(undefined) ? "No recorded values" : parts.join(" ");
 }
