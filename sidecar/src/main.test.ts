@@ -12,7 +12,7 @@ const PROGRAM = ["--conditions=heddle-src", join(import.meta.dirname, "main.ts")
 
 /** Runs the program to its end. */
 function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [...PROGRAM, ...args], { encoding: "utf8", timeout: 20_000 });
+  return spawnSync(process.execPath, [...PROGRAM, ...args], { encoding: "utf8", timeout: 60_000 });
 }
 
 interface Started {
