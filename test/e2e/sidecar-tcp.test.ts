@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import {
@@ -68,6 +68,7 @@ for (const concurrency of [1, 3]) {
         "in-slow",
         "in-http",
         "late",
+        "leaks",
         "loose",
         "forwarded",
         "chains",
@@ -82,6 +83,7 @@ for (const concurrency of [1, 3]) {
             proxied("plain", log),
             proxied("broken", log),
             proxied("flow", log),
+            proxied("leaks", log),
             proxied("limited", log),
             proxied("idle", log, { idle_timeout: "0.3s" }),
             proxied("old", log, { max_downstream_connection_duration: "0.3s" }),
@@ -144,7 +146,7 @@ for (const concurrency of [1, 3]) {
             }),
           ],
           [
-            ...["plain", "broken", "flow", "in", "in-slow", "in-http", "late"].map((name) =>
+            ...["plain", "broken", "flow", "in", "in-slow", "in-http", "late", "leaks"].map((name) =>
               cluster(name, [port(name)]),
             ),
             cluster("limited", [port("limited")], { circuit_breakers: { thresholds: [{ max_connections: 1 }] } }),
@@ -175,6 +177,11 @@ for (const concurrency of [1, 3]) {
       const found = upstreams.get(name);
       assert.ok(found);
       return found;
+    }
+
+    /** Connections to a cluster. */
+    async function active(name: string): Promise<number> {
+      return sidecar.stat(`cluster.${name}.upstream_cx_active`);
     }
 
     /** The other side has ended the connection, in whatever way; so does this one. */
@@ -447,6 +454,33 @@ for (const concurrency of [1, 3]) {
       server.end();
       await peer.closed;
       assert.equal(await sidecar.stat("proxy_proto.not_found_allowed"), 1);
+    });
+
+    test("connections that end in every way leave no descriptor behind", async (t) => {
+      const server = upstream("leaks");
+      server.serve(async (peer) => {
+        await peer.send("hello");
+        await peer.readToEnd();
+        peer.end();
+      });
+      const descriptors = (): number => readdirSync(`/proc/${sidecar.pid}/fd`).length;
+      const round = async (): Promise<void> => {
+        const peers = await Promise.all(Array.from({ length: 40 }, () => client("leaks", t)));
+        await Promise.all(
+          peers.map(async (peer, index) => {
+            if (index % 4 !== 0) await peer.read(5);
+            if (index % 2 === 0) peer.reset();
+            else peer.end();
+            await peer.closed;
+          }),
+        );
+        await eventually("every tunnel is gone", async () => (await active("leaks")) === 0);
+      };
+      await round();
+      const before = descriptors();
+      for (let i = 0; i < 3; i++) await round();
+      // Other tests of this sidecar have connections of their own, so a few more or less say nothing.
+      await eventually("no descriptor is left", () => descriptors() < before + 40);
     });
 
     test("echo sends back what comes, and a direct response is the same for everybody", async (t) => {

@@ -174,7 +174,7 @@ function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
     typed_config:
       filter.type === "proxy-protocol"
         ? { "@type": `type.googleapis.com/${PROXY_PROTOCOL}`, ...encodeProxyProtocol(filter.config) }
-        : (anyJson(filter.config) as LooseJsonObject),
+        : anyJson(filter.config),
   };
 }
 

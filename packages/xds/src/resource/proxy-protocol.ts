@@ -12,7 +12,7 @@ export function decodeProxyProtocol(fields: Fields): ProxyProtocolConfig {
   return {
     rules: fields.messages("rules").map(decodeRule),
     allowWithout: fields.flag("allow_requests_without_proxy_protocol"),
-    disallowedVersions: [...new Set(fields.numbers("disallowed_versions").map(toVersion))].sort(),
+    disallowedVersions: [...new Set(fields.numbers("disallowed_versions").map(toVersion))].sort((a, b) => a - b),
     passThroughTlvs: decodeTlvChoice(fields),
     statPrefix: fields.text("stat_prefix"),
   };

@@ -134,9 +134,7 @@ export class Listener {
 
   /** Who has this listener's place now. */
   get #current(): Listener {
-    let listener: Listener = this;
-    while (listener.#heir !== undefined) listener = listener.#heir;
-    return listener;
+    return this.#heir === undefined ? this : this.#heir.#current;
   }
 
   /** Ends connections that nobody serves yet. */

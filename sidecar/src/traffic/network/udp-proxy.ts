@@ -82,7 +82,7 @@ export class UdpProxy {
 
   /** Ends all sessions. */
   close(): void {
-    for (const session of [...this.#sessions.values()]) session.end();
+    for (const session of Array.from(this.#sessions.values())) session.end();
     this.logger?.close?.();
   }
 

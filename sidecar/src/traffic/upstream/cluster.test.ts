@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { failure } from "@heddle/base";
+import type { DownstreamInfo } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
 import { clusterConfig, endpointsConfig, Harness } from "../http/testing-harness.ts";
 import { Cluster } from "./cluster.ts";
@@ -55,4 +57,41 @@ test("an address that a filter chose is one endpoint as long as it has a connect
   const pool = cluster.pool(stray);
   pool.drain();
   assert.notEqual(cluster.endpointAt(address), stray);
+});
+
+test("connections that tell whom they are for have a pool for each telling, which goes when it is empty", () => {
+  const harness = new Harness();
+  const proxyProtocol = { version: 1, passThroughTlvs: [] } as const;
+  const cluster = new Cluster(clusterConfig("told", { proxyProtocol }), harness.env);
+  cluster.setEndpoints(endpointsConfig("told", ["10.0.0.1:80"]), "1");
+  const endpoint = cluster.endpoints?.byKey.get("10.0.0.1:80");
+  assert.ok(endpoint);
+  const client = (remotePort: number): DownstreamInfo => ({
+    directRemoteAddress: "192.0.2.1",
+    remoteAddress: "192.0.2.1",
+    remotePort,
+    localAddress: "192.0.2.9",
+    localPort: 80,
+    connectionId: remotePort,
+    listener: "l",
+    filterChain: "",
+  });
+  assert.equal(
+    cluster.connectionIdentity(endpoint, client(4000)).preface,
+    "PROXY TCP4 192.0.2.1 192.0.2.9 4000 80\r\n",
+  );
+  // An address that a header says is not the network's.
+  const forwarded = { ...client(0), remoteAddress: "203.0.113.5", connection: client(4000) };
+  assert.equal(cluster.pool(endpoint, forwarded), cluster.pool(endpoint, client(4000)));
+  assert.notEqual(cluster.pool(endpoint, client(4001)), cluster.pool(endpoint, client(4000)));
+  assert.equal(cluster.connectionIdentity(endpoint).preface, "PROXY UNKNOWN\r\n");
+
+  const pool = cluster.pool(endpoint, client(4000));
+  let failed = 0;
+  harness.dialFailures.push(failure("connect-refused", "upstream", "ECONNREFUSED", "safe"));
+  pool.wait({ onConnection: () => assert.fail("it was refused"), onNoConnection: () => failed++ });
+  harness.run();
+  assert.equal(failed, 1);
+  assert.notEqual(cluster.pool(endpoint, client(4000)), pool);
+  cluster.destroy();
 });

@@ -225,7 +225,7 @@ export class Cluster {
   }
 
   #drainPool(endpoint: Endpoint): void {
-    for (const pool of [...this.#proxyPools.values()]) if (pool.endpoint === endpoint) pool.drain();
+    for (const pool of Array.from(this.#proxyPools.values())) if (pool.endpoint === endpoint) pool.drain();
     const pool = this.#pools.get(endpoint);
     this.#pools.delete(endpoint);
     pool?.drain();

@@ -186,12 +186,12 @@ function dialWith({ clock, crashes }: WorkerEnv): DialUpstream {
     );
 }
 
-function withPreface(preface: string, { onConnected, onFailed }: DialCallbacks): DialCallbacks {
+function withPreface(preface: string, callbacks: DialCallbacks): DialCallbacks {
   return {
-    onFailed,
+    onFailed: (reason) => callbacks.onFailed(reason),
     onConnected(connection) {
       connection.writeLatin1(preface);
-      onConnected(connection);
+      callbacks.onConnected(connection);
     },
   };
 }
