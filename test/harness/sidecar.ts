@@ -148,10 +148,19 @@ export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOp
   const file = join(folder, "bootstrap.json");
   writeFileSync(file, JSON.stringify(bootstrap, null, 2));
   const flags = ["--concurrency", concurrency, "--drain-time-s", drainTimeS, "--admin-address", "127.0.0.1:0"];
-  const [program = process.execPath, ...before] = [...(options.wrap ?? []), process.execPath];
+  const { wrap: [program, ...before] = [] } = options;
   const child = spawn(
-    program,
-    [...before, ...nodeFlags, ...PROGRAM, "-c", file, ...flags.map(String), ...(options.flags ?? [])],
+    program ?? process.execPath,
+    [
+      ...before,
+      ...(program === undefined ? [] : [process.execPath]),
+      ...nodeFlags,
+      ...PROGRAM,
+      "-c",
+      file,
+      ...flags.map(String),
+      ...(options.flags ?? []),
+    ],
     {
       cwd: projectRoot,
       env: { ...process.env, ...options.environment },

@@ -5,8 +5,8 @@ import { messageFromJson } from "@heddle/proto";
 import { defaultWatchdog } from "@heddle/traffic";
 import { decodeOverload } from "./overload.ts";
 
-function read(bootstrap: object) {
-  const message = messageFromJson("envoy.config.bootstrap.v3.Bootstrap", bootstrap as Json);
+function read(bootstrap: Json) {
+  const message = messageFromJson("envoy.config.bootstrap.v3.Bootstrap", bootstrap);
   assert.ok(message.ok, JSON.stringify(message));
   return decodeOverload(message.value);
 }
