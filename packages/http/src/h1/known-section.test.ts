@@ -14,9 +14,11 @@ const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
 function read(request: string): unknown {
   const server = new ScriptedServer().receive(request);
   const head = server.requests.at(-1)?.head;
-  return head === undefined
-    ? server.transport.take()
-    : { ...head, headers: head.headers.fields, ended: server.transport.ended, text: server.transport.take() };
+  const text = server.transport.take();
+  if (head === undefined) return text;
+  const { method, scheme, authority, path, httpVersion, upgrade, headers } = head;
+  const line = { method, scheme, authority, path, httpVersion, upgrade };
+  return { line, headers: headers.fields, ended: server.transport.ended, text };
 }
 
 describe("a section that comes again", () => {
