@@ -86,7 +86,7 @@ for (const concurrency of [1, 3]) {
             proxied("leaks", log),
             proxied("limited", log),
             proxied("idle", log, { idle_timeout: "0.3s" }),
-            proxied("old", log, { max_downstream_connection_duration: "0.3s" }),
+            proxied("old", log, { max_downstream_connection_duration: "1s" }),
             proxied("refused", log, { max_connect_attempts: 3 }),
             proxied("absent", log),
             proxied("empty", log),
@@ -276,7 +276,7 @@ for (const concurrency of [1, 3]) {
       await Promise.all([first.closed, server.closed]);
       await eventually("its place is free", async () => {
         const third = await client("limited", t);
-        const came = upstream("limited").accepted === 2;
+        const came = upstream("limited").accepted >= 2;
         third.socket.destroy();
         return came;
       });

@@ -79,7 +79,7 @@ for (const concurrency of [1, 3]) {
         staticBootstrap(
           [
             udpListener("echo", { cluster: "echo" }),
-            udpListener("scripted", { cluster: "scripted", idle_timeout: "0.3s", access_log: [accessLog] }),
+            udpListener("scripted", { cluster: "scripted", idle_timeout: "1.5s", access_log: [accessLog] }),
             udpListener("spread", { cluster: "spread", use_per_packet_load_balancing: true }),
             udpListener("few", { cluster: "few" }),
             udpListener("absent", { cluster: "absent" }),
