@@ -385,9 +385,10 @@ test("the router's own fields are refused and reported as well", () => {
   assert.deepEqual(errorsOf(type, configured({ upstream_http_filters: [{ name: "x" }] })), [
     `${HCM}.http_filters[0].typed_config.upstream_http_filters: upstream filters are not supported`,
   ]);
-  assert.deepEqual(reportsOf(type, configured({ start_child_span: true, dynamic_stats: true })), [
-    `${HCM}.http_filters[0].typed_config.start_child_span`,
-  ]);
+  assert.deepEqual(
+    reportsOf(type, configured({ suppress_grpc_request_failure_code_stats: true, dynamic_stats: true })),
+    [`${HCM}.http_filters[0].typed_config.suppress_grpc_request_failure_code_stats`],
+  );
 });
 
 test("a chain of filters ends with the router, and has it nowhere else", () => {
