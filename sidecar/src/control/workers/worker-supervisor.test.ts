@@ -259,9 +259,13 @@ describe("traffic workers", () => {
     const port = await freePort();
     await world!.apply({ "listener/a": listener("a", port, "broken"), "listener/b": listener("b") });
     await until(() => !world!.supervisor.listeners.some(({ name }) => name === "a"));
-    const refused = new Client(port);
-    await until(() => refused.ended);
-    assert.equal(refused.error, "ECONNREFUSED");
+    // Whoever comes before the last worker has let go of its descriptor is reset.
+    for (let error = ""; error !== "ECONNREFUSED"; ) {
+      const refused = new Client(port);
+      await until(() => refused.ended);
+      error = refused.error;
+      assert.equal(refused.heard, "");
+    }
     assert.equal(world!.metric("listener_manager.listener_create_failure"), 1);
     assert.match(JSON.stringify(world!.supervisor.inspect()), /"listener\/a":"cannot be built"/);
     await world!.apply({ "listener/a": listener("a", port, "mended") });

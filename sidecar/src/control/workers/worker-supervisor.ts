@@ -418,6 +418,7 @@ export class WorkerSupervisor implements TrafficWorkers {
               resolve();
             }
           },
+          onThrow: (error) => log.error("a worker's message could not be taken", { worker, error }),
           onExit: (error) => {
             this.#exited(slot, thread, error);
             resolve();

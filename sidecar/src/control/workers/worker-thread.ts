@@ -4,6 +4,8 @@ import type { FromWorker, ToWorker, WorkerStart } from "../../traffic/worker/wor
 
 export interface WorkerThreadEvents {
   onMessage(message: Exclude<FromWorker, { type: "inspected" }>): void;
+  /** `onMessage` has thrown. */
+  onThrow(error: unknown): void;
   /** The thread is gone. `error`: what it died of; undefined if it was asked to end. */
   onExit(error: unknown): void;
 }
@@ -44,7 +46,7 @@ export class WorkerThread {
     });
     this.#thread.on("message", (message: FromWorker) => {
       if (message.type === "inspected") this.#inspected(message.id, message.value);
-      else events.onMessage(message);
+      else this.#hand(message, events);
     });
   }
 
@@ -83,6 +85,15 @@ export class WorkerThread {
     this.#asked = true;
     await this.#thread.terminate();
     await this.#exited;
+  }
+
+  /** What a worker says must not end the thread that owns all of them. */
+  #hand(message: Parameters<WorkerThreadEvents["onMessage"]>[0], events: WorkerThreadEvents): void {
+    try {
+      events.onMessage(message);
+    } catch (error) {
+      events.onThrow(error);
+    }
   }
 
   #inspected(id: number, value: Json): void {
