@@ -18,6 +18,7 @@ export {
   systemEnvironment,
 } from "./resolve.ts";
 export { testRewrap } from "./rewrap.ts";
+export { loadSend } from "./send-now.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
 export { TurnClock } from "./turn-clock.ts";

@@ -11,12 +11,16 @@ export interface Libc {
   listen(descriptor: number, backlog: number): number;
   setsockopt(descriptor: number, level: number, option: number, value: Uint8Array, length: number): number;
   getsockname(descriptor: number, address: Uint8Array, length: Uint8Array): number;
+  /** Of `length` bytes from the start of `bytes`. How many the kernel took, or -1. */
+  send(descriptor: number, bytes: Uint8Array, length: number, flags: number): number;
   /** A copy of the descriptor that child processes do not inherit, or -1. */
   duplicate(descriptor: number): number;
   /** `fs.closeSync` in a worker warns of a descriptor that `fs` has not opened there. */
   close(descriptor: number): number;
   /** "EADDRINUSE": of the call just made on this thread. */
   lastError(): string;
+  /** The call just made on this thread failed since it would have had to wait. */
+  wouldBlock(): boolean;
 }
 
 export const AF_UNIX = 1;
@@ -31,6 +35,8 @@ export const SO_REUSEADDR = 2;
 export const SO_REUSEPORT = 15;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
+/** No SIGPIPE where the peer is gone. */
+export const MSG_NOSIGNAL = 0x4000;
 const F_DUPFD_CLOEXEC = 1030;
 
 let loaded: Promise<Libc | undefined> | undefined;
@@ -55,8 +61,10 @@ async function load(): Promise<Libc | undefined> {
       listen: lib.func("int listen(int descriptor, int backlog)"),
       setsockopt: lib.func("int setsockopt(int descriptor, int level, int option, const void *value, uint32_t length)"),
       getsockname: lib.func("int getsockname(int descriptor, void *address, void *length)"),
+      send: lib.func("long send(int descriptor, const void *bytes, size_t length, int flags)"),
       duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),
       close: lib.func("int close(int descriptor)"),
+      wouldBlock: () => koffi.errno() === koffi.os.errno["EAGAIN"],
       lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
     };
   } catch {

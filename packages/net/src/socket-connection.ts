@@ -1,4 +1,4 @@
-import { writeSync, writevSync } from "node:fs";
+import { writevSync } from "node:fs";
 import type { Socket } from "node:net";
 import type { Failure } from "@heddle/base";
 import type { Connection, ConnectionHandler } from "./connection.ts";
@@ -6,6 +6,7 @@ import { enterCallback, type Flushable, leaveCallback, scheduleFlush } from "./f
 import { type ConnectionSide, connectionFailure, wouldBlock } from "./node-errors.ts";
 import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, takeOutputBuffer } from "./output-pool.ts";
 import { Descriptor, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
+import { sendNow } from "./send-now.ts";
 
 export interface ConnectionOptions {
   readonly side: ConnectionSide;
@@ -283,7 +284,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
     try {
       const taken =
         second === undefined
-          ? writeSync(descriptor, first, 0, length)
+          ? sendNow(descriptor, first, length)
           : writevSync(descriptor, [first.subarray(0, length), second]);
       this.#written += taken;
       return taken;

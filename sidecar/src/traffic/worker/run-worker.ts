@@ -3,7 +3,7 @@ import type { MessagePort } from "node:worker_threads";
 import { type Clock, guarded, guardedClock, type Json, Live, systemClock } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { watchRunningCode } from "@heddle/filter";
-import { connectionMover, testRewrap } from "@heddle/net";
+import { connectionMover, loadSend, testRewrap } from "@heddle/net";
 import { type Log, type LogFlush, LogLevels, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import { systemRandom } from "@heddle/traffic";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
@@ -88,7 +88,7 @@ export async function runWorker(
   const crashes = new CrashReports(log, metrics);
   const clock = guardedClock(systemClock, crashes.of("a timer"));
   const cells = new WorkerCells(start.cells);
-  const rewrap = await testRewrap();
+  const [rewrap] = await Promise.all([testRewrap(), loadSend()]);
   const peers = rewrap ? await findPeers(start, clock, crashes) : undefined;
   const serving = new Live(start.serving);
   const retireMetrics = metrics.retire.bind(metrics);
