@@ -4,7 +4,7 @@
  * noise), --optimize-for-size (4 MB for 25 % more CPU at the start), a compile cache (neither faster nor smaller).
  */
 export const NODE_FLAGS: readonly string[] = [
-  // The young generation of the control thread, in MiB; workers have their own limit. Idle with ADS 5 MB less private
+  // Half-spaces of the control thread's young generation, in MiB; workers have their own (`WorkerThread`). Idle with ADS 5 MB less private
   // dirty than with 4, and with 20,000 endpoints 22 MB less than with V8's 16, for 3 to 5 % of the CPU that reads them.
   "--max-semi-space-size=1",
 ];

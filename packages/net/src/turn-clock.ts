@@ -1,6 +1,9 @@
 import type { Clock, Timer } from "@heddle/base";
 import { callbackNumber } from "./flush-queue.ts";
 
+/** A jump of the wall clock is seen so much later at most. */
+const WALL_HOLDS_MS = 100;
+
 /**
  * A clock that is read once for each callback of a connection, and stands still until the callback has returned.
  * Elsewhere (timers, promises) it is the clock beneath it.
@@ -11,8 +14,9 @@ export class TurnClock implements Clock {
   readonly #clock: Clock;
   #callback = -1;
   #now = 0;
-  #wallCallback = -1;
-  #wallNow = 0;
+  /** From the monotonic to the wall clock, and until when that holds. */
+  #wallOffset = 0;
+  #wallUntil = -Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -31,11 +35,12 @@ export class TurnClock implements Clock {
   wallNow(): number {
     const callback = callbackNumber();
     if (callback === -1) return this.#clock.wallNow();
-    if (callback !== this.#wallCallback) {
-      this.#wallCallback = callback;
-      this.#wallNow = this.#clock.wallNow();
+    const now = this.now();
+    if (now >= this.#wallUntil) {
+      this.#wallOffset = this.#clock.wallNow() - now;
+      this.#wallUntil = now + WALL_HOLDS_MS;
     }
-    return this.#wallNow;
+    return Math.floor(now + this.#wallOffset + 0.001); // what is a whole number up to rounding stays one
   }
 
   after(delayMs: number, callback: () => void, unref?: boolean): Timer {

@@ -67,6 +67,9 @@ class LastLines {
   readonly #values = new Array<string>(MAX_PLACES).fill("");
   readonly #kinds = new Array<FieldKind>(MAX_PLACES).fill(FieldKind.Ordinary);
   readonly #lines = new Array<string>(MAX_PLACES).fill("");
+  /** How often in a row the value has changed, up to `MAX_CHANGES`. */
+  readonly #changes = new Uint8Array(MAX_PLACES);
+  #looks = 0;
 
   /** `text` with the field behind it, if it is one that is sent. */
   append(text: string, name: string, value: string, place: number, withLength: boolean): string {
@@ -77,7 +80,14 @@ class LastLines {
       return isSent(known.kind, withLength) ? text + fieldLine(name, value) : text;
     }
     if (!isSent(this.#kinds[place]!, withLength)) return text;
-    if (this.#values[place] === value) return text + this.#line(place);
+    // To compare two ids that are as long as each other and never the same costs more than it could save.
+    const changes = this.#changes[place]!;
+    if (changes === MAX_CHANGES && (++this.#looks & EACH_LOOK) !== 0) return text + fieldLine(name, value);
+    if (this.#values[place] === value) {
+      this.#changes[place] = 0;
+      return text + this.#line(place);
+    }
+    if (changes < MAX_CHANGES) this.#changes[place] = changes + 1;
     if (value.length <= MAX_VALUE_LENGTH) {
       this.#values[place] = value;
       this.#lines[place] = "";
@@ -99,6 +109,7 @@ class LastLines {
     this.#kinds[place] = kind;
     this.#values[place] = "";
     this.#lines[place] = "";
+    this.#changes[place] = 0;
   }
 }
 
@@ -109,6 +120,9 @@ function inOnePiece(text: string): string {
 
 const MAX_PLACES = 32;
 const MAX_VALUE_LENGTH = 64;
+const MAX_CHANGES = 8;
+/** Where a value changes each time, one look in 32 finds out whether it still does. */
+const EACH_LOOK = 31;
 const requestLines = new LastLines();
 const responseLines = new LastLines();
 const trailerLines = new LastLines();

@@ -1,6 +1,14 @@
+import { setFlagsFromString } from "node:v8";
 import { type MessagePort, Worker } from "node:worker_threads";
 import type { Json } from "@heddle/base";
 import type { FromWorker, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
+
+/**
+ * Young generation of a traffic worker, in MiB: half-spaces of 4 MiB. An exchange allocates 5 kB, so with 1 MiB, which is what the
+ * control thread has, a busy worker is collected a hundred times a second: 27.3 instead of 23.1 µs of user time for an exchange with a
+ * 170-byte answer. Half-spaces of 8 MiB save 1 µs more and cost 11 MB.
+ */
+const YOUNG_GENERATION_MB = 15;
 
 export interface WorkerThreadEvents {
   onMessage(message: Exclude<FromWorker, { type: "inspected" }>): void;
@@ -26,11 +34,15 @@ export class WorkerThread {
   /** `heapMb`: what its heap may grow to; full, it ends the thread alone. Undefined: V8's default. */
   constructor(entry: URL, start: WorkerStart, events: WorkerThreadEvents, heapMb?: number) {
     this.id = start.worker;
+    // The flag that the process is started with (`NODE_FLAGS`) has done its work for the control thread; it would count more here.
+    setFlagsFromString("--max-semi-space-size=0");
     this.#thread = new Worker(entry, {
       name: `traffic-${start.worker}`,
       workerData: start,
-      // Short-lived objects are few on the data path: a larger young generation costs memory and saves no CPU (measured).
-      resourceLimits: { maxYoungGenerationSizeMb: 4, ...(heapMb !== undefined && { maxOldGenerationSizeMb: heapMb }) },
+      resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+        ...(heapMb !== undefined && { maxOldGenerationSizeMb: heapMb }),
+      },
     });
     this.#exited = new Promise((resolve) => {
       this.#thread.on("exit", (code) => {
