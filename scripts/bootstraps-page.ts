@@ -54,7 +54,7 @@ export function bootstrapsPage(verdicts: readonly BootstrapVerdict[]): string {
   return `# Envoy's example bootstraps
 
 What a sidecar says of ${verdicts.length} bootstraps of Envoy's \`configs\` and of \`envoyproxy/examples\`, unmodified. Printed by
-\`node --conditions=heddle-src scripts/print-bootstraps.ts\`; \`test/conformance/envoy-bootstraps.test.ts\` starts those that run.
+\`node --conditions=heddle-src scripts/print-bootstraps.ts\`; \`test/system/envoy-bootstraps.test.ts\` starts those that run.
 \`heddle check FILE\` says the same of any other bootstrap.
 
 | | bootstraps |
