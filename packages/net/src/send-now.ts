@@ -4,8 +4,8 @@ import { type Libc, loadLibc, MSG_NOSIGNAL } from "./libc.ts";
 let libc: Libc | undefined;
 
 /**
- * From here on `sendNow` of this thread calls the C library itself, where that can be: one call of `fs.writeSync` costs some 0.7 µs
- * more, two of them a tenth of what a small exchange costs (46.2 instead of 52.2 µs, 11 alternating rounds of both builds).
+ * From here on `sendNow` of this thread calls the C library itself, where that can be: one call of `fs.writeSync` costs 0.2 to
+ * 0.9 µs more, and a small exchange has two (46.2 instead of 52.2 µs in all, 11 alternating rounds of both builds).
  */
 export async function loadSend(): Promise<void> {
   libc = await loadLibc();

@@ -1,10 +1,11 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import type { MessageFields } from "./fields.ts";
+import { ownCopy } from "./own-copy.ts";
 
 /**
  * A header section that has been read and found good, and what it says. A peer that sends the same section again, byte for
  * byte, gets the same answer without another reading: clients repeat their fields from request to request, servers for the second
- * that their Date holds. (It is for HTTP/1 what the memo of header blocks is for HPACK. With 170-byte answers 6 % of all CPU.)
+ * that their Date holds. (It is for HTTP/1 what the memo of header blocks is for HPACK. With 170-byte answers a tenth of the user time.)
  *
  * It is compared whole and from the start of a line, so it ends where it did before: at its first empty line.
  */
@@ -60,11 +61,6 @@ export class KnownSection {
     message.keepAliveTimeoutSeconds = this.#keepAliveTimeoutSeconds;
     return this.#fields.slice();
   }
-}
-
-/** A part of a string keeps the whole alive. */
-function ownCopy(part: string): string {
-  return Buffer.from(part, "latin1").toString("latin1");
 }
 
 const MAX_BYTES = 1024;

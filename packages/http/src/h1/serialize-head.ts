@@ -2,6 +2,7 @@ import type { HeaderMap } from "../header-map.ts";
 import { FieldKind, type FieldName, knownField } from "./field-names.ts";
 import { removeForbiddenTrailers } from "./fields.ts";
 import { type HeaderNaming, rename } from "./header-names.ts";
+import { ownCopy } from "./own-copy.ts";
 import { standardPhrase } from "./status-phrases.ts";
 import { isToken } from "./tokens.ts";
 
@@ -99,7 +100,7 @@ class LastLines {
   #line(place: number): string {
     const line = this.#lines[place]!; // as many as values
     if (line !== "") return line;
-    const made = inOnePiece(fieldLine(this.#names[place]!, this.#values[place]!));
+    const made = ownCopy(fieldLine(this.#names[place]!, this.#values[place]!));
     this.#lines[place] = made;
     return made;
   }
@@ -111,11 +112,6 @@ class LastLines {
     this.#lines[place] = "";
     this.#changes[place] = 0;
   }
-}
-
-/** The engine keeps a string that was put together as a tree of its parts, which is walked whenever it is written. */
-function inOnePiece(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
 }
 
 const MAX_PLACES = 32;

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import { checkData } from "./data.ts";
-import { FrameError, protocolError, sizeError } from "./frame-error.ts";
+import { FrameError, sizeError } from "./frame-error.ts";
 import {
   DEFAULT_MAX_FRAME_SIZE,
   Flag,
@@ -9,9 +9,9 @@ import {
   FrameType,
   readFrameHeader,
 } from "./frame-header.ts";
+import { TOO_MUCH_PADDING } from "./padding.ts";
 
 const TOO_LARGE = sizeError("a frame larger than SETTINGS_MAX_FRAME_SIZE");
-const TOO_MUCH_PADDING = protocolError("padding as long as the payload");
 const NO_PADDING_LENGTH = sizeError("a padded DATA frame without its padding's length");
 
 /**

@@ -1,7 +1,7 @@
 import { type FrameError, protocolError } from "./frame-error.ts";
 import { Flag } from "./frame-header.ts";
 
-const TOO_MUCH_PADDING = protocolError("padding as long as the payload");
+export const TOO_MUCH_PADDING = protocolError("padding as long as the payload");
 
 /** Where the content of a padded payload lies; functions return one thing. */
 export const CONTENT = { from: 0, to: 0 };
