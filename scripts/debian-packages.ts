@@ -9,6 +9,8 @@ export const SYSTEM_PACKAGES = [
   "iproute2",
   "procps",
   "nghttp2-client",
+  "nghttp2-server",
+  "nghttp2-proxy",
   "strace",
   "python3-grpcio",
   "prometheus",

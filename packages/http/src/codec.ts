@@ -46,10 +46,26 @@ export interface ServerConnection {
   transportDrained(): void;
   /** The transport is gone; every open exchange gets `onReset`. */
   transportClosed(failure: Failure): void;
-  /** No new exchanges: h1 answers with `connection: close` and ends after the current one, h2 sends GOAWAY. */
+  /**
+   * The connection will take no new exchanges soon. h2 sends a GOAWAY that leaves out nothing (RFC 9113 §6.8), so that the
+   * client goes elsewhere and loses nothing of what is on its way; h1 has no such word.
+   */
+  announceDrain(): void;
+  /**
+   * No new exchanges: h1 answers with `connection: close` and ends after the current one, h2 sends the GOAWAY that names the
+   * last stream and ends after the open ones.
+   */
   drain(): void;
+  /** The answer to `onBurst`. */
+  continueReading(): void;
   /** No exchange is open and no partial message has been read. */
   readonly idle: boolean;
+  /** Exchanges that have begun and not ended. */
+  readonly active: number;
+  /** Nothing more is read or written. The transport may still have to send. */
+  readonly ended: boolean;
+  /** A response has ended, its request has not: what comes of it is dropped. Nobody but the owner ends this. h2: never. */
+  readonly dropping: boolean;
 }
 
 export interface ServerConnectionEvents {
@@ -71,6 +87,8 @@ export interface ServerConnectionEvents {
    * of the event loop to come, so that other connections are not kept waiting. Left out: all are answered at once.
    */
   onBurst?(): void;
+  /** A `ping` has been answered. h2 only. */
+  onPong?(): void;
 }
 
 /** The answer to a message that breaks the protocol. */
@@ -102,6 +120,9 @@ export interface RequestDecoder {
 
 /** Sends one response. The connection is its owner; it is dead after the end of the response or a reset. */
 export interface ResponseEncoder {
+  /** Of this exchange alone, with head and framing. Left out where an exchange has the connection to itself. */
+  readonly wireBytesReceived?: number;
+  readonly wireBytesSent?: number;
   /** 100, 103 …; any number of them before the final head. 101 is a final head: what follows is a tunnel. */
   sendInformational(head: ResponseHead): void;
   /**
@@ -141,9 +162,16 @@ export interface ClientConnectionEvents {
   onCapacityChange(): void;
   /** The connection must not be used again and holds nothing: the owner destroys its transport. */
   onClose(failure: Failure | undefined): void;
+  /** A `ping` has been answered. h2 only. */
+  onPong?(): void;
+  /** The peer has said that it takes no more exchanges (GOAWAY). Before `onCapacityChange`. */
+  onGoAway?(): void;
 }
 
 export interface RequestEncoder {
+  /** Of this exchange alone, with head and framing. Left out where an exchange has the connection to itself. */
+  readonly wireBytesReceived?: number;
+  readonly wireBytesSent?: number;
   /** `endStream` means no body. */
   sendHead(head: RequestHead, endStream: boolean): void;
   sendData(chunk: Uint8Array, endStream: boolean): boolean;

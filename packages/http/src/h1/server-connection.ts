@@ -127,12 +127,14 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     return this.#response === Response.None && this.betweenMessages && !this.#ended;
   }
 
-  /** The response has ended, the request has not: what comes of it is dropped. Nobody but the owner ends this. */
+  get active(): number {
+    return this.#response === Response.None ? 0 : 1;
+  }
+
   get dropping(): boolean {
     return this.#response === Response.Done && !this.#tunnel && !this.#ended;
   }
 
-  /** Nothing more is read or written. The transport may still have to send. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -151,6 +153,8 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   transportClosed(cause: Failure): void {
     this.#abandon()?.onReset(cause);
   }
+
+  announceDrain(): void {}
 
   drain(): void {
     this.#draining = true;
@@ -424,7 +428,6 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     } else this.#startNext();
   }
 
-  /** The answer to `onBurst`. */
   continueReading(): void {
     if (!this.#awaitsTurn) return;
     this.#burst = 0;
