@@ -1,5 +1,6 @@
 import type { Failure, Result, Timer } from "@heddle/base";
 import type { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
+import type { TlsInfo } from "@heddle/net";
 import type { TraceContext } from "@heddle/telemetry";
 import type { Address, Endpoint, RouteEntry } from "@heddle/traffic";
 
@@ -89,6 +90,19 @@ export interface DownstreamInfo {
   readonly metadata?: ReadonlyMap<string, ReadonlyMap<string, unknown>>;
   /** The connection lies in a tunnel that this listener has ended. */
   readonly inTunnel?: true;
+  /** What the client's TLS handshake has settled. Left out: the connection came in plaintext. */
+  readonly tls?: TlsInfo;
+  /** SNI that the client has asked for, whoever ends its TLS. Left out: none is known. */
+  readonly serverName?: string;
+  /** What the client's first bytes have been found to be, where a listener filter has looked. */
+  readonly sniffed?: SniffedProtocol;
+}
+
+/** What listener filters have learned of a connection's first bytes, for the choice of the filter chain. */
+export interface SniffedProtocol {
+  readonly transportProtocol: "tls" | "raw_buffer";
+  /** ALPN of the ClientHello in the client's order, or what plaintext looks like: "http/1.1", "h2c". */
+  readonly applicationProtocols: readonly string[];
 }
 
 export interface UpstreamInfo {

@@ -1,9 +1,11 @@
 import type { Failure } from "@heddle/base";
 import type { Transport } from "@heddle/http";
+import type { TlsInfo } from "./tls/tls-info.ts";
 
 /**
  * A byte stream to a peer, with both directions of their own. Nothing is read before `start`, so a handler never misses
- * a byte. It is plain TCP, a Unix socket, or (later) TLS; its users cannot tell.
+ * a byte. It is plain TCP, a Unix socket, or TLS over one of these; a connection over TLS exists only once its
+ * handshake is done and the peer is who it has to be.
  *
  * `writeBytes` and `writeLatin1` queue; all that was queued in one turn of the event loop leaves in one write. `end` sends
  * what is queued first, and so does `destroy` towards a client as far as the kernel takes it at once; towards an upstream
@@ -26,6 +28,10 @@ export interface Connection extends Transport {
   readonly bytesQueued: number;
   /** `destroy` or `reset` was called, or the connection is gone. */
   readonly closed: boolean;
+  /** What the TLS handshake has agreed on ("h2", "http/1.1"); "" where it has agreed on nothing, and for plaintext. */
+  readonly alpnProtocol: string;
+  /** Undefined: plaintext. Bytes are counted before encryption. */
+  readonly tls: TlsInfo | undefined;
 
   /** Sets who hears of what happens, and begins to read. Once, and once more after each `release`. */
   start(handler: ConnectionHandler): void;

@@ -21,4 +21,5 @@ export { testRewrap } from "./rewrap.ts";
 export { loadSend } from "./send-now.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
+export type { CertificateFacts, TlsInfo } from "./tls/tls-info.ts";
 export { TurnClock } from "./turn-clock.ts";

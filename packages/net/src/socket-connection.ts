@@ -7,6 +7,7 @@ import { type ConnectionSide, connectionFailure, wouldBlock } from "./node-error
 import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, takeOutputBuffer } from "./output-pool.ts";
 import { Descriptor, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
 import { sendNow } from "./send-now.ts";
+import type { TlsInfo } from "./tls/tls-info.ts";
 
 export interface ConnectionOptions {
   readonly side: ConnectionSide;
@@ -17,6 +18,14 @@ export interface ConnectionOptions {
    * which is right only where nobody else shares the thread.
    */
   readonly onThrow?: (error: unknown) => void;
+  /** Left out: plaintext. */
+  readonly secured?: Secured;
+}
+
+/** What a TLS handshake has left behind. */
+export interface Secured {
+  readonly alpnProtocol: string;
+  readonly info: TlsInfo;
 }
 
 /** A body chunk from this size on is sent from where it lies, beside the gathered head, instead of being copied. */
@@ -45,6 +54,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   readonly #side: ConnectionSide;
   readonly #highWatermark: number;
   readonly #onThrow: ((error: unknown) => void) | undefined;
+  readonly #secured: Secured | undefined;
   #handler: ConnectionHandler | undefined;
   #output: Buffer | undefined;
   #outputLength = 0;
@@ -73,6 +83,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.#side = options.side;
     this.#highWatermark = options.highWatermarkBytes;
     this.#onThrow = options.onThrow;
+    this.#secured = options.secured;
     if (hook === undefined) socket.pause().on("data", (bytes: Buffer) => this.receive(bytes));
     else hook.reader = this;
     socket.on("end", this.#onEnd);
@@ -124,6 +135,14 @@ export class SocketConnection implements Connection, Flushable, Reader {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.#secured?.info;
+  }
+
+  get alpnProtocol(): string {
+    return this.#secured === undefined ? "" : this.#secured.alpnProtocol;
   }
 
   start(handler: ConnectionHandler): void {

@@ -1,7 +1,7 @@
 import { type Failure, failure, type Timer } from "@heddle/base";
 import type { DownstreamInfo, TerminalFilter } from "@heddle/filter";
 import { HeaderMap, ResponseHead } from "@heddle/http";
-import type { Connection, ConnectionHandler } from "@heddle/net";
+import type { Connection, ConnectionHandler, TlsInfo } from "@heddle/net";
 import type { HttpExchange } from "./http-exchange.ts";
 
 /**
@@ -23,6 +23,9 @@ export class InsideTunnel implements TerminalFilter, Connection {
   /** What waits to be written waits in the outer connection. */
   readonly bytesQueued = 0;
   closed = false;
+  /** Whatever the tunnel itself goes through, nothing was agreed on for its inside. */
+  readonly alpnProtocol = "";
+  readonly tls: TlsInfo | undefined;
   readonly #exchange: HttpExchange;
   readonly #info: DownstreamInfo;
   #handler: ConnectionHandler | undefined = undefined;
@@ -45,6 +48,7 @@ export class InsideTunnel implements TerminalFilter, Connection {
     this.remotePort = remotePort;
     this.localAddress = localAddress;
     this.localPort = localPort;
+    this.tls = info.tls;
   }
 
   // === TerminalFilter: the outer exchange

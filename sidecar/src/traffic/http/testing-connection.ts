@@ -1,5 +1,5 @@
 import { type Failure, failure } from "@heddle/base";
-import type { Connection, ConnectionHandler } from "@heddle/net";
+import type { Connection, ConnectionHandler, TlsInfo } from "@heddle/net";
 
 /** A connection without a socket. */
 export class MemoryConnection implements Connection {
@@ -12,6 +12,9 @@ export class MemoryConnection implements Connection {
   bytesRead = 0;
   bytesWritten = 0;
   closed = false;
+  /** As if TLS had agreed on it. */
+  alpnProtocol = "";
+  tls: TlsInfo | undefined = undefined;
   ended = false;
   paused = false;
   /** Above this many bytes `writeBytes` answers false. */
