@@ -36,6 +36,7 @@ export {
   removedEndpoints,
 } from "./endpoint/endpoint-set.ts";
 export type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoint/endpoints-config.ts";
+export { defaultHttp2Options, type Http2Keepalive, type Http2Options } from "./http2-options.ts";
 export {
   type ConnectionToMatch,
   compileFilterChainMatch,

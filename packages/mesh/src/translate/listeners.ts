@@ -1,6 +1,7 @@
 import {
   type AccessLogConfig,
   type Address,
+  defaultHttp2Options,
   defaultManners,
   type HttpConnectionManagerConfig,
   type ListenerConfig,
@@ -169,6 +170,7 @@ function connectionManager(
     proxy100Continue: true,
     headersWithUnderscoresAction: "ALLOW",
     manners: defaultManners,
+    http2: { ...defaultHttp2Options, allowConnect: true }, // WebSocket between sidecars
   };
 }
 

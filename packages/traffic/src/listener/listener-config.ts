@@ -1,4 +1,5 @@
 import type { AccessLogConfig, AccessLogOptions, LocalReplyConfig } from "../access-log/access-log-config.ts";
+import type { Http2Options } from "../http2-options.ts";
 import type { RouteConfiguration } from "../route/route-config.ts";
 import type { TypedConfig } from "../typed-config.ts";
 import type { HttpManners } from "./http-manners-config.ts";
@@ -129,6 +130,7 @@ export interface HttpConnectionManagerConfig {
   /** Of a request's head. Some upstreams take "a_b" and "a-b" for one name. */
   readonly headersWithUnderscoresAction: "ALLOW" | "REJECT_REQUEST" | "DROP_HEADER";
   readonly manners: HttpManners;
+  readonly http2: Http2Options;
 }
 
 export interface HttpFilterConfig {

@@ -289,7 +289,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": {
     honoured: `codec_type stat_prefix rds route_config http_filters common_http_protocol_options http_protocol_options local_reply_config
-      access_log_options access_log_flush_interval flush_access_log_on_new_request
+      http2_protocol_options access_log_options access_log_flush_interval flush_access_log_on_new_request
       server_name server_header_transformation max_request_headers_kb stream_idle_timeout request_timeout
       request_headers_timeout drain_timeout delayed_close_timeout access_log use_remote_address xff_num_trusted_hops
       skip_xff_append via generate_request_id preserve_external_request_id always_set_request_id_in_response
@@ -305,11 +305,14 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
     reported: {
       add_user_agent: { note: NO_EFFECT, unless: false },
-      http2_protocol_options: NO_HTTP2,
       http3_protocol_options: NO_HTTP3,
       set_current_client_cert_details: "no client shows a certificate yet, so there is nothing to tell of it",
       represent_ipv4_remote_address_as_ipv4_mapped_ipv6: NO_EFFECT,
-      stream_error_on_invalid_http_message: { note: "an invalid message ends its connection", unless: false },
+      stream_error_on_invalid_http_message: {
+        note: "an invalid message of HTTP/1 ends its connection",
+        unless: false,
+        kept: true,
+      },
       append_local_overload: NO_EFFECT,
       add_proxy_protocol_connection_state: { note: NO_EFFECT, unless: false },
     },
@@ -814,25 +817,19 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
   "envoy.config.core.v3.Http2ProtocolOptions": {
-    honoured: "",
+    honoured: `hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size
+      allow_connect max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload
+      max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent
+      stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message custom_settings_parameters
+      connection_keepalive`,
     reported: {
-      hpack_table_size: NO_HTTP2,
-      max_concurrent_streams: NO_HTTP2,
-      initial_stream_window_size: NO_HTTP2,
-      initial_connection_window_size: NO_HTTP2,
-      allow_connect: NO_HTTP2,
-      allow_metadata: NO_HTTP2,
-      max_outbound_frames: NO_HTTP2,
-      max_outbound_control_frames: NO_HTTP2,
-      max_consecutive_inbound_frames_with_empty_payload: NO_HTTP2,
-      max_inbound_priority_frames_per_stream: NO_HTTP2,
-      max_inbound_window_update_frames_per_data_frame_sent: NO_HTTP2,
-      stream_error_on_invalid_http_messaging: NO_HTTP2,
-      override_stream_error_on_invalid_http_message: { note: NO_HTTP2, unless: false },
-      custom_settings_parameters: NO_HTTP2,
-      connection_keepalive: NO_HTTP2,
-      use_oghttp2_codec: NO_HTTP2,
+      allow_metadata: { note: "METADATA frames are passed over", unless: false },
+      use_oghttp2_codec: { note: "there is one codec", unless: false },
     },
+  },
+  "envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter": { honoured: "identifier value" },
+  "envoy.config.core.v3.KeepaliveSettings": {
+    honoured: "interval timeout interval_jitter connection_idle_interval",
   },
 
   // Endpoints

@@ -5,6 +5,7 @@ import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./e
 import type { Fields } from "./fields.ts";
 import { decodeHttpFilters, encodeHttpFilters, type HttpFilterRegistry } from "./http-filters.ts";
 import { decodeManners, encodeManners, encodeMannersOfHttp1, SERVER_NAME } from "./http-manners.ts";
+import { decodeHttp2ProtocolOptions, encodeHttp2ProtocolOptions } from "./http2-options.ts";
 import { decodeLocalReply, encodeLocalReply } from "./local-reply.ts";
 import { decodeUpgrades, encodeUpgrades } from "./route-action.ts";
 import { decodeRouteConfiguration, encodeRouteConfiguration } from "./route-configuration.ts";
@@ -82,6 +83,10 @@ export function decodeHttpConnectionManager(fields: Fields, httpFilters: HttpFil
       (common?.enumName("headers_with_underscores_action") as Config["headersWithUnderscoresAction"] | undefined) ??
       "ALLOW",
     manners: decodeManners(fields, http1),
+    http2: decodeHttp2ProtocolOptions(
+      fields.message("http2_protocol_options"),
+      fields.wrappedFlag("stream_error_on_invalid_http_message", undefined),
+    ),
   };
 }
 
@@ -98,7 +103,6 @@ function decodeManagerUpgrades(fields: Fields, httpFilters: HttpFilterRegistry):
 
 function decodeCodecType(fields: Fields): CodecType {
   const name = fields.enumName("codec_type");
-  if (name === "HTTP2") fields.report("codec_type", "HTTP/2 is not spoken yet; connections speak HTTP/1.1");
   if (name === "HTTP3") fields.fail("codec_type", "HTTP/3 is not supported");
   return name === "HTTP1" || name === "HTTP2" ? name : "AUTO";
 }
@@ -145,6 +149,7 @@ export function encodeHttpConnectionManager(config: Config): LooseJsonObject {
     server_header_transformation: unless("OVERWRITE", config.serverHeaderTransformation),
     common_http_protocol_options: isEmpty(common) ? undefined : common,
     http_protocol_options: isEmpty(http1) ? undefined : http1,
+    http2_protocol_options: encodeHttp2ProtocolOptions(config.http2),
     max_request_headers_kb: unless(MAX_REQUEST_HEADERS_KB, config.maxRequestHeadersKb),
     stream_idle_timeout: durationUnless(STREAM_IDLE_TIMEOUT_MS, config.streamIdleTimeoutMs),
     request_timeout: durationUnless(0, config.requestTimeoutMs),

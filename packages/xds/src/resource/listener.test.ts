@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { defaultManners, type HttpConnectionManagerConfig, type ListenerConfig } from "@heddle/traffic";
+import {
+  defaultHttp2Options,
+  defaultManners,
+  type HttpConnectionManagerConfig,
+  type ListenerConfig,
+} from "@heddle/traffic";
 import { encodeApiListener, makeListenerType } from "./listener.ts";
 import { accept, errorsOf, httpFilters, MANAGER, MODULE, ROUTER, reportsOf } from "./testing.ts";
 
@@ -95,6 +100,7 @@ test("what is not set in a connection manager has Envoy's default", () => {
     proxy100Continue: false,
     headersWithUnderscoresAction: "ALLOW",
     manners: defaultManners,
+    http2: defaultHttp2Options,
   });
 });
 
@@ -176,7 +182,8 @@ test("every honoured field of a connection manager is read", () => {
     defaultHostForHttp10: "h",
     proxy100Continue: true,
     headersWithUnderscoresAction: "DROP_HEADER",
-    manners: defaultManners, // their own test sets them
+    manners: defaultManners, // their own tests set them
+    http2: defaultHttp2Options,
   });
 });
 
@@ -688,11 +695,11 @@ test("faults of an inline route configuration have their path within the listene
 test("what is accepted without effect is reported by path", () => {
   const manager = {
     tracing: { verbose: true },
-    http2_protocol_options: { max_concurrent_streams: 100 },
+    http2_protocol_options: { allow_metadata: true },
     add_user_agent: false,
   };
   assert.deepEqual(reportsOf(type, withManager(manager, { socket_options: [{ level: 1, name: 2, int_value: 3 }] })), [
-    `${HCM}.http2_protocol_options`,
+    `${HCM}.http2_protocol_options.allow_metadata`,
     `${HCM}.tracing.verbose`,
     "socket_options",
   ]);

@@ -14,6 +14,8 @@ import type {
   ForwardAction,
   HeaderMatcherConfig,
   HeaderMutations,
+  Http2Keepalive,
+  Http2Options,
   HttpConnectionManagerConfig,
   HttpManners,
   ListenerConfig,
@@ -498,6 +500,28 @@ const manners = record<HttpManners>({
   ),
 });
 
+const http2 = record<Http2Options>({
+  hpackTableSize: count,
+  maxConcurrentStreams: fc.integer({ min: 1, max: 1000 }),
+  initialStreamWindowSize: fc.integer({ min: 65_535, max: 100_000 }),
+  initialConnectionWindowSize: fc.integer({ min: 65_535, max: 100_000 }),
+  allowConnect: fc.boolean(),
+  maxOutboundFrames: fc.integer({ min: 1, max: 20_000 }),
+  maxOutboundControlFrames: fc.integer({ min: 1, max: 20_000 }),
+  maxConsecutiveInboundFramesWithEmptyPayload: count,
+  maxInboundPriorityFramesPerStream: count,
+  maxInboundWindowUpdateFramesPerDataFrameSent: fc.integer({ min: 1, max: 100 }),
+  streamErrorOnInvalidHttpMessage: fc.boolean(),
+  keepalive: optional(
+    record<Http2Keepalive>({
+      intervalMs: fc.constantFrom(0, 1, 30_000),
+      timeoutMs: fc.constantFrom(1, 5000),
+      intervalJitterPercent: fc.constantFrom(0, 15, 100),
+      connectionIdleIntervalMs: fc.constantFrom(0, 1500),
+    }),
+  ),
+});
+
 const manager = record<HttpConnectionManagerConfig>({
   statPrefix: name,
   codecType: fc.constantFrom("AUTO", "HTTP1", "HTTP2"),
@@ -562,6 +586,7 @@ const manager = record<HttpConnectionManagerConfig>({
   proxy100Continue: fc.boolean(),
   headersWithUnderscoresAction: fc.constantFrom("ALLOW", "REJECT_REQUEST", "DROP_HEADER"),
   manners,
+  http2,
 });
 
 const chainMatch = record<FilterChainMatch>({

@@ -1,5 +1,6 @@
 import {
   type ClusterConfig,
+  defaultHttp2Options,
   defaultManners,
   type EndpointConfig,
   type EndpointsConfig,
@@ -49,6 +50,7 @@ export const managerConfig: HttpConnectionManagerConfig = {
   proxy100Continue: false,
   headersWithUnderscoresAction: "ALLOW",
   manners: defaultManners,
+  http2: defaultHttp2Options,
 };
 
 const NO_MUTATIONS = {
