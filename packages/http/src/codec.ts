@@ -89,6 +89,12 @@ export interface ServerConnectionEvents {
   onBurst?(): void;
   /** A `ping` has been answered. h2 only. */
   onPong?(): void;
+  /**
+   * A stream has ended by RST_STREAM before its response was complete: by the client's, or by ours because the client erred on it.
+   * Not where the owner reset it. For limits on how often a client does that (rapid reset, MadeYouReset). h2 only; after the
+   * decoder's `onReset`, if there was an exchange.
+   */
+  onStreamReset?(byPeer: boolean): void;
 }
 
 /** The answer to a message that breaks the protocol. */
