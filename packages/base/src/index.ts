@@ -4,6 +4,14 @@ export { type Clock, ManualClock, systemClock, type Timer } from "./clock.ts";
 export { type Drainable, DrainGroup } from "./drain.ts";
 export { formatDuration, parseDurationMs } from "./duration.ts";
 export { type Failure, type FailureKind, type FailureSide, failure, type RetryAdvice } from "./failure.ts";
+export {
+  GrpcStatus,
+  grpcStatusName,
+  grpcStatusOfHttp,
+  httpStatusOfGrpc,
+  isGrpcContentType,
+  parseGrpcStatus,
+} from "./grpc-status.ts";
 export { guarded, guardedClock, type OnThrow, placeOfThrow, ThrowPlaces } from "./guard.ts";
 export type { Inspectable, Json } from "./json.ts";
 export { Live } from "./live.ts";

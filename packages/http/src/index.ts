@@ -10,6 +10,20 @@ export type {
   ServerConnectionEvents,
   Transport,
 } from "./codec.ts";
+export {
+  decodeGrpcMessage,
+  encodeGrpcMessage,
+  formatGrpcTimeout,
+  GrpcFrameFlag,
+  GrpcMessageCounter,
+  GrpcMessageReader,
+  grpcMessageBytes,
+  grpcMethodOf,
+  grpcStatusOf,
+  isGrpcRequest,
+  isGrpcResponse,
+  parseGrpcTimeoutMs,
+} from "./grpc/index.ts";
 export { H1ClientConnection, type H1ClientOptions } from "./h1/client-connection.ts";
 export type { HeaderNameFormat } from "./h1/header-names.ts";
 export { H1ServerConnection, type H1ServerOptions } from "./h1/server-connection.ts";

@@ -1,8 +1,8 @@
-import { Cidr, err, ok, parseIp, type Result } from "@heddle/base";
+import { Cidr, err, grpcStatusName, ok, parseIp, type Result } from "@heddle/base";
 import type { CommandMaker, LogCommand, LogValue } from "./access-log-command-type.ts";
 import { addressOf } from "./access-log-plain-commands.ts";
 import { type AccessLogSource, type MetadataOf, TIME_POINTS, type TimePoint } from "./access-log-source.ts";
-import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
+import { grpcStatusOfCall } from "./grpc-status.ts";
 import { compileTimeFormat, type TimeZone } from "./time-format.ts";
 
 interface ArgumentCommand {
@@ -41,7 +41,7 @@ export const WITH_ARGUMENT: Readonly<Record<string, ArgumentCommand>> = {
       return choice === "" ? responseCodeDetails.replaceAll(/\s/g, "_") : responseCodeDetails;
     }),
     GRPC_STATUS: oneOf(["CAMEL_STRING", "SNAKE_STRING", "NUMBER"], (style) => (source) => {
-      const status = grpcStatusOf(source);
+      const status = grpcStatusOfCall(source);
       if (status === undefined || style === "NUMBER") return status;
       return grpcStatusName(status, style === "SNAKE_STRING" ? "snake" : "camel");
     }),

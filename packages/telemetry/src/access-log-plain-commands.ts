@@ -1,6 +1,6 @@
 import type { LogCommand } from "./access-log-command-type.ts";
 import type { AccessLogSource, TimePoint } from "./access-log-source.ts";
-import { grpcStatusOf } from "./grpc-status.ts";
+import { grpcStatusOfCall } from "./grpc-status.ts";
 import { formatResponseFlags, formatResponseFlagsLong } from "./response-flags.ts";
 
 /** Known only with TLS, which is not spoken yet; for plaintext Envoy writes "-" too. */
@@ -40,7 +40,7 @@ export const PLAIN: Readonly<Record<string, LogCommand>> = {
   RESPONSE_FLAGS_LONG: (s) => formatResponseFlagsLong(s.responseFlags),
   CONNECTION_TERMINATION_DETAILS: (s) => s.connectionTerminationDetails || undefined,
   LOCAL_REPLY_BODY: (s) => s.localReplyBody,
-  GRPC_STATUS_NUMBER: grpcStatusOf,
+  GRPC_STATUS_NUMBER: grpcStatusOfCall,
   ACCESS_LOG_TYPE: (s) => s.logType,
 
   // Bytes

@@ -85,6 +85,8 @@ describe("an access log filter", () => {
     assert.equal(is([5], { responseHeader: () => "5", responseCode: 200 }), true);
     assert.equal(is([14], { responseCode: 503 }), true);
     assert.equal(is([2], {}), true);
+    assert.equal(is([2], { responseCode: 200 }), true, "a gRPC server says how it went");
+    assert.equal(is([-1], { responseTrailer: () => "?", responseCode: 503 }), true);
     assert.equal(is([14], { responseCode: 503 }, true), false);
   });
 

@@ -1,4 +1,5 @@
-import { type AccessLogSource, GRPC_UNKNOWN, grpcStatusOf, responseFlagOf } from "@heddle/telemetry";
+import { GrpcStatus } from "@heddle/base";
+import { type AccessLogSource, grpcStatusOf, responseFlagOf } from "@heddle/telemetry";
 import { compileHeaderMatcher } from "../match/header-matcher.ts";
 import { compileValueMatcher } from "../match/value-matcher.ts";
 import type { AccessLogFilterConfig, ComparisonOp } from "./access-log-config.ts";
@@ -44,7 +45,7 @@ export function compileAccessLogFilter(config: AccessLogFilterConfig, random: ()
     }
     case "grpc-status": {
       const statuses = new Set(config.statuses);
-      return (source) => statuses.has(grpcStatusOf(source) ?? GRPC_UNKNOWN) !== config.exclude;
+      return (source) => statuses.has(grpcStatusOf(source) ?? GrpcStatus.Unknown) !== config.exclude;
     }
     case "metadata":
       return metadata(config);

@@ -1,0 +1,6 @@
+export { grpcStatusOf, isGrpcRequest, isGrpcResponse } from "./grpc-heads.ts";
+export { decodeGrpcMessage, encodeGrpcMessage } from "./grpc-message.ts";
+export { grpcMethodOf } from "./grpc-method.ts";
+export { formatGrpcTimeout, parseGrpcTimeoutMs } from "./grpc-timeout.ts";
+export { GrpcMessageCounter } from "./message-counter.ts";
+export { GrpcFrameFlag, type GrpcFrameSink, GrpcMessageReader, grpcMessageBytes } from "./message-framing.ts";
