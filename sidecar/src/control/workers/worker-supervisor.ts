@@ -23,7 +23,7 @@ import {
 import type { TracingStart } from "../../traffic/http/tracing/tracing-env.ts";
 import { takesDatagrams } from "../../traffic/listener/listen-key.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../../traffic/listener/serving-state.ts";
-import { ACTION_CELL, FULL, NO_CEILING, newVitals, Vital } from "../../traffic/overload/vitals.ts";
+import { ACTION_CELL, FULL, Vital } from "../../traffic/overload/vitals.ts";
 import type { SpanBatch } from "../../traffic/worker/span-sender.ts";
 import {
   CONNECTIONS_KEY,
@@ -31,16 +31,19 @@ import {
   listenerConnectionsKey,
   type RefusedKey,
 } from "../../traffic/worker/worker-messages.ts";
-import { acceptCeiling, type DescriptorUse } from "../overload/accept-ceiling.ts";
+import type { DescriptorUse } from "../overload/accept-ceiling.ts";
 import { OverloadManager } from "../overload/overload-manager.ts";
 import type { WorkerReading } from "../overload/resource-monitor.ts";
 import { cgroupMemoryLimit, descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
 import { workerHeapMb } from "../overload/worker-heap.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
+import { AcceptPauses } from "./accept-pauses.ts";
 import { ListenSockets } from "./listen-sockets.ts";
 import { type FailedListener, ListenerTrials } from "./listener-trials.ts";
 import { SharedCells } from "./shared-cells.ts";
+import { Watchdog } from "./watchdog.ts";
 import { WorkerLinks } from "./worker-links.ts";
+import { WorkerSlot } from "./worker-slot.ts";
 import { WorkerStats } from "./worker-stats.ts";
 import { WorkerThread } from "./worker-thread.ts";
 import { WorkerWatch } from "./worker-watch.ts";
@@ -89,10 +92,6 @@ export interface WorkerSupervisorOptions {
 }
 
 const NO_TRACING: TracingStart = { node: { id: "", zone: "" } };
-/** Between two looks at whether workers answer, at least: a look wakes them. */
-const LOOK_EVERY_MS = 100;
-/** Between two looks at how many descriptors are left. */
-const DESCRIPTORS_EVERY_MS = 500;
 /** Descriptors that a worker has without any connection. */
 const DESCRIPTORS_OF_WORKER = 16;
 const REOPEN_AFTER_MS = 1000;
@@ -114,7 +113,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   readonly #options: WorkerSupervisorOptions;
   readonly #sockets: ListenSockets;
   readonly #cells = new SharedCells();
-  readonly #slots: Slot[] = [];
+  readonly #slots: WorkerSlot[] = [];
   /** Undefined: one worker has nobody to share its pools with. */
   readonly #links: WorkerLinks | undefined;
   readonly #stats: WorkerStats;
@@ -130,10 +129,9 @@ export class WorkerSupervisor implements TrafficWorkers {
   #nextWorker = 1;
   #restarts = 0;
   #retry: Timer | undefined;
-  #watchdog: Timer | undefined;
-  #descriptorLook: Timer | undefined;
+  readonly #watchdog: Watchdog;
+  readonly #accepting: AcceptPauses;
   readonly #overload: OverloadManager;
-  #acceptCeiling = NO_CEILING;
   readonly #heapMb: number | undefined;
   #state: "new" | "running" | "draining" | "stopped" = "new";
   #stopping: Promise<void> | undefined;
@@ -167,6 +165,27 @@ export class WorkerSupervisor implements TrafficWorkers {
       workers: () => this.#slots.flatMap(({ thread, watch }) => (thread && watch ? readingOf(thread, watch) : [])),
       apply: (worker, action, strength) => this.#applyAction(worker, action, strength),
     });
+    this.#watchdog = new Watchdog({
+      config: options.watchdog ?? defaultWatchdog,
+      clock,
+      log,
+      metrics,
+      slots: this.#slots,
+      onBlocked: (slot, thread, reason) => {
+        this.#stats.killed.add();
+        void thread.terminate();
+        this.#exited(slot, thread, reason);
+      },
+    });
+    this.#accepting = new AcceptPauses({
+      clock,
+      slots: this.#slots,
+      descriptors: options.descriptors ?? ownDescriptors,
+      connections: () => this.#cells.sums(CONNECTIONS_KEY)[0] ?? 0,
+      onMayAccept: (thread) => {
+        for (const key of this.#sockets.places) if (!takesDatagrams(key)) this.#sendTarget(thread, key);
+      },
+    });
   }
 
   get acknowledged(): number {
@@ -194,13 +213,13 @@ export class WorkerSupervisor implements TrafficWorkers {
     this.#state = "running";
     const { random, concurrency } = this.#options;
     for (let i = 0; i < concurrency; i++) {
-      this.#slots.push(new Slot(new Backoff({ baseMs: 200, maxMs: 5000 }, random)));
+      this.#slots.push(new WorkerSlot(new Backoff({ baseMs: 200, maxMs: 5000 }, random)));
     }
-    this.#lookAtDescriptors(DESCRIPTORS_OF_WORKER * concurrency);
+    this.#accepting.start(DESCRIPTORS_OF_WORKER * concurrency);
     await Promise.all(this.#slots.map((slot) => this.#spawn(slot)));
     const failed = this.#slots.find(({ thread }) => thread === undefined);
     if (failed !== undefined) throw failed.lastError;
-    this.#watch();
+    this.#watchdog.start();
     this.#overload.start();
   }
 
@@ -231,7 +250,7 @@ export class WorkerSupervisor implements TrafficWorkers {
         ...Object.fromEntries(this.#trials.reasons),
       },
       overload: this.#overload.inspect(),
-      acceptCeiling: this.#acceptCeiling === NO_CEILING ? null : this.#acceptCeiling,
+      acceptCeiling: this.#accepting.ceiling ?? null,
       workers: this.#slots.map(({ thread, applied, watch, paused, refused }) => ({
         worker: thread?.id ?? 0,
         applied,
@@ -319,8 +338,8 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   async #end(): Promise<void> {
     this.#state = "stopped";
-    this.#watchdog?.cancel();
-    this.#descriptorLook?.cancel();
+    this.#watchdog.close();
+    this.#accepting.close();
     this.#overload.close();
     this.#retry?.cancel();
     await Promise.all(
@@ -378,7 +397,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   }
 
   /** Resolves when the thread runs or is gone. */
-  #spawn(slot: Slot): Promise<void> {
+  #spawn(slot: WorkerSlot): Promise<void> {
     const { entry, log, clock, logFormat, logDescriptor, drain, filterFolder, maxDownstreamConnections } =
       this.#options;
     const worker = this.#nextWorker++;
@@ -387,7 +406,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     const cells = this.#cells.tableFor(worker);
     const place = this.#slots.indexOf(slot);
     const { random, watchdog = defaultWatchdog } = this.#options;
-    const watch = new WorkerWatch(newVitals(this.#acceptCeiling), watchdog, random);
+    const watch = new WorkerWatch(this.#accepting.newVitals(), watchdog, random);
     const start = {
       worker,
       logLevel: this.#logLevel,
@@ -436,7 +455,11 @@ export class WorkerSupervisor implements TrafficWorkers {
     });
   }
 
-  #heard(slot: Slot, thread: WorkerThread, message: Exclude<FromWorker, { type: "inspected" | "started" }>): void {
+  #heard(
+    slot: WorkerSlot,
+    thread: WorkerThread,
+    message: Exclude<FromWorker, { type: "inspected" | "started" }>,
+  ): void {
     const { log, registry, clock } = this.#options;
     switch (message.type) {
       case "metrics":
@@ -471,7 +494,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     }
   }
 
-  #noteRefused(slot: Slot, thread: WorkerThread, generation: number, refused: readonly RefusedKey[]): void {
+  #noteRefused(slot: WorkerSlot, thread: WorkerThread, generation: number, refused: readonly RefusedKey[]): void {
     slot.refused = refused;
     const failed = this.#trials.applied(generation, new Map(refused.map(({ key, reason }) => [key, reason])));
     for (const listener of failed) {
@@ -494,7 +517,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     for (const place of closed) for (const { thread } of this.#slots) thread?.post({ type: "unlisten", key: place });
   }
 
-  #exited(slot: Slot, thread: WorkerThread, error: unknown): void {
+  #exited(slot: WorkerSlot, thread: WorkerThread, error: unknown): void {
     if (slot.thread !== thread) return; // it was given up before it was gone
     const { log, registry, clock } = this.#options;
     slot.thread = undefined;
@@ -562,70 +585,6 @@ export class WorkerSupervisor implements TrafficWorkers {
     }
   }
 
-  #watch(): void {
-    const { clock, watchdog = defaultWatchdog } = this.#options;
-    const intervalMs = Math.max(LOOK_EVERY_MS, Math.min(watchdog.missTimeoutMs, watchdog.megamissTimeoutMs));
-    this.#watchdog = clock.after(
-      intervalMs,
-      () => {
-        for (const [place, slot] of this.#slots.entries()) this.#lookAt(slot, place, intervalMs);
-        this.#watch();
-      },
-      true,
-    );
-  }
-
-  #lookAt(slot: Slot, place: number, intervalMs: number): void {
-    const { thread, watch } = slot;
-    if (thread === undefined || watch === undefined) return;
-    const { clock, log, metrics } = this.#options;
-    const event = watch.look(intervalMs, (id) => thread.post({ type: "ping", id, sentWallMs: clock.wallNow() }));
-    if (event === undefined) return;
-    const fields = { worker: thread.id, running: watch.running, silentMs: watch.silentMs };
-    const count = (name: string): void => {
-      for (const scope of ["server", `server.worker_${place}`]) metrics.counter(`${scope}.${name}`).add();
-    };
-    switch (event) {
-      case "miss":
-        count("watchdog_miss");
-        break;
-      case "megamiss":
-        count("watchdog_mega_miss");
-        log.warn("a traffic worker does not answer: something in it blocks", fields);
-        break;
-      case "recovered":
-        log.info("a traffic worker answers again", { worker: thread.id });
-        break;
-      case "kill":
-        log.error("a traffic worker has not answered for too long and is ended", fields);
-        this.#stats.killed.add();
-        void thread.terminate();
-        this.#exited(slot, thread, new Error(`blocked${fields.running === "" ? "" : ` in ${fields.running}`}`));
-        break;
-      default:
-        throw new Error(`unknown event ${String(event satisfies never)}`);
-    }
-  }
-
-  /** Moves the number of connections at which accepting pauses, and lets those accept again that may. `more`: soon to be used. */
-  #lookAtDescriptors(more = 0): void {
-    const { descriptors = ownDescriptors, clock } = this.#options;
-    const { limit, used } = descriptors();
-    const connections = this.#cells.sums(CONNECTIONS_KEY)[0] ?? 0;
-    this.#acceptCeiling = acceptCeiling({ limit, used: used === undefined ? undefined : used + more, connections });
-    for (const slot of this.#slots) {
-      slot.watch?.set(Vital.acceptCeiling, this.#acceptCeiling);
-      if (slot.paused && connections < this.#acceptCeiling) this.#acceptAgain(slot);
-    }
-    this.#descriptorLook = clock.after(DESCRIPTORS_EVERY_MS, () => this.#lookAtDescriptors(), true);
-  }
-
-  #acceptAgain(slot: Slot): void {
-    if (slot.thread === undefined || slot.watch?.get(Vital.stopAccepting) === FULL) return;
-    slot.paused = false;
-    for (const key of this.#sockets.places) if (!takesDatagrams(key)) this.#sendTarget(slot.thread, key);
-  }
-
   #applyAction(worker: number, action: OverloadActionName, strength: number): void {
     const slot = this.#slots.find(({ thread }) => thread?.id === worker);
     if (slot?.thread === undefined || slot.watch === undefined) return;
@@ -647,38 +606,6 @@ export class WorkerSupervisor implements TrafficWorkers {
         resolve(true);
       });
     });
-  }
-}
-
-/** A worker's place: the thread in it may change. */
-class Slot {
-  readonly backoff: Backoff;
-  thread: WorkerThread | undefined = undefined;
-  /** The last generation that the thread has applied. */
-  applied = 0;
-  refused: readonly RefusedKey[] = [];
-  startedMs = 0;
-  /** Of the thread. */
-  watch: WorkerWatch | undefined = undefined;
-  /** It accepts nothing until it gets targets again. */
-  paused = false;
-  restart: Timer | undefined = undefined;
-  /** What the last thread here died of. */
-  lastError: unknown = undefined;
-  drained = Promise.withResolvers<void>();
-
-  constructor(backoff: Backoff) {
-    this.backoff = backoff;
-  }
-
-  begin(thread: WorkerThread, watch: WorkerWatch, nowMs: number): void {
-    this.thread = thread;
-    this.watch = watch;
-    this.paused = false;
-    this.applied = 0;
-    this.refused = [];
-    this.startedMs = nowMs;
-    this.drained = Promise.withResolvers();
   }
 }
 
