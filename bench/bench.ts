@@ -5,7 +5,7 @@ const BENCHES: Readonly<
   Record<string, { readonly about: string; readonly run: (args: readonly string[]) => Promise<void> }>
 > = {
   path: {
-    about: "CPU per request, requests/s, latency and memory of the built sidecar beside HAProxy and nginx",
+    about: "CPU per request, requests/s, latency and memory of the built sidecar beside other proxies: bench/README.md",
     run: pathBench,
   },
 };

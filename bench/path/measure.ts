@@ -1,6 +1,16 @@
 import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
+/** What is measured, and how long. */
+export interface PathOptions {
+  /** The built sidecar, undefined for its peers alone; and another one to put beside it (an older build). */
+  readonly entry: string | undefined;
+  readonly against: string | undefined;
+  readonly workers: number;
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
 /** What one run of load through one peer showed. */
 export interface Sample {
   readonly requests: number;
@@ -113,4 +123,19 @@ export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** The median over rounds of the ratio within a round, so that what the machine did in a round cancels out. */
+export function ratio<Peer, Field extends string>(
+  peer: Peer,
+  base: Peer,
+  samples: ReadonlyMap<Peer, readonly Readonly<Record<Field, number>>[]>,
+  field: Field,
+): number {
+  const bases = samples.get(base)!;
+  return median(samples.get(peer)!.map((sample, index) => sample[field] / bases[index]![field]));
+}
+
+export function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
 }

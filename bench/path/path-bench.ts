@@ -3,18 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type Memory, measure, median, memory, type Sample } from "./measure.ts";
-import {
-  freePort,
-  type Peer,
-  startAdsSidecar,
-  startControlPlane,
-  startHaproxy,
-  startNginx,
-  startSidecar,
-  startUpstream,
-  stop,
-} from "./peers.ts";
+import { H2_TABLES, printHttp2 } from "./h2-bench.ts";
+import { type Memory, measure, median, memory, type PathOptions, ratio, round, type Sample } from "./measure.ts";
+import { freePort, type Peer, stop } from "./peer.ts";
+import { startAdsSidecar, startControlPlane, startHaproxy, startNginx, startUpstream } from "./peers.ts";
+import { startSidecar } from "./sidecar-config.ts";
 
 const DEFAULT_ENTRY = join(import.meta.dirname, "../../sidecar/dist/bundle/main.js");
 
@@ -35,61 +28,51 @@ const IDLE_GOAL = { readyMs: 700, rssMb: 115, privateDirtyMb: 55 };
 /** Until what starting has left is given back. */
 const SETTLE_MS = 3000;
 
+const TABLES = ["idle", "h1", ...H2_TABLES] as const;
+
 /**
- * The built sidecar beside HAProxy and nginx in front of the same upstream, alternating in one run: on a noisy machine
- * only ratios from one run mean anything. `--against FILE` puts another built sidecar beside (old and new build);
- * `--concurrency N` gives the sidecars N traffic workers, and adds loads that go to all of them.
+ * The built sidecar beside its peers in front of the same upstream, alternating in one run: on a noisy machine only
+ * ratios from one run mean anything. bench/README.md tells of the tables and the options.
  */
 export async function pathBench(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
+      tables: { type: "string", default: TABLES.join() },
       rounds: { type: "string", default: "5" },
       seconds: { type: "string", default: "3" },
       entry: { type: "string", default: DEFAULT_ENTRY },
       against: { type: "string" },
+      "peers-only": { type: "boolean", default: false },
       concurrency: { type: "string", default: "1" },
     },
   });
+  const tables = values.tables.split(",");
+  for (const table of tables)
+    if (!TABLES.some((known) => known === table)) throw new Error(`no table ${table}: ${TABLES.join(", ")}`);
+  const options: PathOptions = {
+    entry: values["peers-only"] ? undefined : values.entry,
+    against: values.against,
+    workers: Number(values.concurrency),
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+  };
   const folder = mkdtempSync(join(tmpdir(), "heddle-bench-"));
-  const peers: Peer[] = [];
-  const upstream = await startUpstream(folder);
   try {
-    await printIdleWithAds(folder, upstream.port, [values.entry, values.against ?? []].flat(), Number(values.rounds));
-    peers.push(await startHaproxy(folder, upstream.port));
-    peers.push(await startNginx(folder, upstream.port));
-    const workers = Number(values.concurrency);
-    peers.push(await startSidecar(folder, upstream.port, values.entry, "heddle", workers));
-    if (values.against !== undefined)
-      peers.push(await startSidecar(folder, upstream.port, values.against, "against", workers));
-
-    await sleep(SETTLE_MS);
-    const idle = new Map(peers.map((peer) => [peer, memory(peer.process.pid!)]));
-    for (const load of workers > 1 ? [...LOADS, ...MANY_WORKERS_LOADS] : LOADS) {
-      const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]));
-      const countUrl = `http://127.0.0.1:${upstream.port}/count`;
-      const run = (peer: Peer, seconds: number): Promise<Sample> =>
-        measure(peer.process.pid!, urlOf(peer, load.path), countUrl, load.connections, seconds, load.close);
-      for (const peer of peers) await run(peer, 2); // warm up
-      for (let round = 0; round < Number(values.rounds); round += 1)
-        for (const peer of peers) samples.get(peer)!.push(await run(peer, Number(values.seconds)));
-      print(load.name, peers, samples, idle);
-    }
+    if (tables.includes("idle")) await printIdleWithAds(folder, options);
+    if (tables.includes("h1")) await printHttp1(folder, options);
+    for (const table of H2_TABLES) if (tables.includes(table)) await printHttp2(folder, table, options);
   } finally {
-    for (const peer of [...peers, upstream]) await stop(peer);
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
 /** Start-up and memory as in a mesh: one listener, route configuration, cluster and endpoint from our control plane. */
-async function printIdleWithAds(
-  folder: string,
-  upstream: number,
-  entries: readonly string[],
-  rounds: number,
-): Promise<void> {
+async function printIdleWithAds(folder: string, { entry, against, rounds }: PathOptions): Promise<void> {
   const port = await freePort();
-  const controlPlane = await startControlPlane(folder, port, upstream);
+  const entries = [entry, against].filter((file) => file !== undefined);
+  if (entries.length === 0) return;
+  const controlPlane = await startControlPlane(folder, port, await freePort());
   const seen = entries.map((): (Memory & { readonly readyMs: number })[] => []);
   try {
     for (let round = 0; round < rounds; round += 1) {
@@ -117,6 +100,34 @@ async function printIdleWithAds(
   });
 }
 
+/** The tables of HTTP/1, beside HAProxy and nginx. */
+async function printHttp1(folder: string, options: PathOptions): Promise<void> {
+  const { entry, against, workers, rounds, seconds } = options;
+  const peers: Peer[] = [];
+  const upstream = await startUpstream(folder);
+  try {
+    peers.push(await startHaproxy(folder, upstream.port));
+    peers.push(await startNginx(folder, upstream.port));
+    if (entry !== undefined) peers.push(await startSidecar(folder, upstream.port, entry, "heddle", workers));
+    if (against !== undefined) peers.push(await startSidecar(folder, upstream.port, against, "against", workers));
+
+    await sleep(SETTLE_MS);
+    const idle = new Map(peers.map((peer) => [peer, memory(peer.process.pid!)]));
+    for (const load of workers > 1 ? [...LOADS, ...MANY_WORKERS_LOADS] : LOADS) {
+      const samples = new Map<Peer, Sample[]>(peers.map((peer) => [peer, []]));
+      const countUrl = `http://127.0.0.1:${upstream.port}/count`;
+      const run = (peer: Peer, runSeconds: number): Promise<Sample> =>
+        measure(peer.process.pid!, urlOf(peer, load.path), countUrl, load.connections, runSeconds, load.close);
+      for (const peer of peers) await run(peer, 2); // warm up
+      for (let round = 0; round < rounds; round += 1)
+        for (const peer of peers) samples.get(peer)!.push(await run(peer, seconds));
+      print(load.name, peers, samples, idle);
+    }
+  } finally {
+    for (const peer of [...peers, upstream]) await stop(peer);
+  }
+}
+
 function urlOf(peer: Peer, path: string): string {
   return `http://127.0.0.1:${peer.port}${path}`;
 }
@@ -137,7 +148,7 @@ function print(
           peer.name,
           {
             "CPU µs/request": round(of("cpuMicrosPerRequest"), 1),
-            "to HAProxy": round(ratio(peer, peers[0]!, samples), 2),
+            "to HAProxy": round(ratio(peer, peers[0]!, samples, "cpuMicrosPerRequest"), 2),
             "requests/s": round(of("requestsPerSecond"), 0),
             "p50 ms": round(of("p50Ms"), 2),
             "p99 ms": round(of("p99Ms"), 2),
@@ -152,16 +163,4 @@ function print(
       }),
     ),
   );
-}
-
-/** The median over rounds of the ratio within a round, so that what the machine did in a round cancels out. */
-function ratio(peer: Peer, base: Peer, samples: ReadonlyMap<Peer, readonly Sample[]>): number {
-  const bases = samples.get(base)!;
-  return median(
-    samples.get(peer)!.map((sample, index) => sample.cpuMicrosPerRequest / bases[index]!.cpuMicrosPerRequest),
-  );
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }

@@ -1,19 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { NODE_ENVIRONMENT, NODE_FLAGS } from "@heddle/sidecar";
-
-/** A proxy under test: listens on `port` and forwards everything to one upstream. */
-export interface Peer {
-  readonly name: string;
-  readonly port: number;
-  readonly process: ChildProcess;
-  /** From start to the first accepted connection. */
-  readonly readyMs: number;
-}
+import { freePort, type Peer, start } from "./peer.ts";
+import { cluster, endpoints, listener, NODE_ID, ROUTES, sidecarCommand, TYPES } from "./sidecar-config.ts";
 
 /** The upstream: nginx with one worker. `/small` answers 170 bytes in all, `/large` 64 KiB of body. */
 export async function startUpstream(folder: string): Promise<Peer> {
@@ -86,28 +75,6 @@ backend back
   return start("haproxy", port, ["haproxy", "-db", "-f", config]);
 }
 
-/** The built sidecar, a static bootstrap; what it runs is what `npm run build` has made. */
-export async function startSidecar(
-  folder: string,
-  upstream: number,
-  entry: string,
-  name = "heddle",
-  workers = 1,
-): Promise<Peer> {
-  const [port, admin] = [await freePort(), await freePort()];
-  const bootstrap = {
-    node: { id: NODE_ID, cluster: "bench" },
-    admin: { address: address(admin) },
-    static_resources: {
-      listeners: [listener(port, { route_config: ROUTES })],
-      clusters: [{ ...CLUSTER, type: "STATIC", load_assignment: endpoints(upstream) }],
-    },
-  };
-  const config = join(folder, `${name}.json`);
-  writeFileSync(config, JSON.stringify(bootstrap, null, 2));
-  return start(name, port, [...sidecarCommand(entry, workers), "-c", config]);
-}
-
 /** Our control plane, from source, with the static bootstrap's resources as four of their own: what ADS streams. */
 export async function startControlPlane(folder: string, sidecarPort: number, upstream: number): Promise<Peer> {
   const ads = { resource_api_version: "V3", ads: {} };
@@ -117,7 +84,7 @@ export async function startControlPlane(folder: string, sidecarPort: number, ups
       ...listener(sidecarPort, { rds: { route_config_name: ROUTES.name, config_source: ads } }),
     },
     { "@type": `${TYPES}.route.v3.RouteConfiguration`, ...ROUTES },
-    { "@type": `${TYPES}.cluster.v3.Cluster`, ...CLUSTER, type: "EDS", eds_cluster_config: { eds_config: ads } },
+    { "@type": `${TYPES}.cluster.v3.Cluster`, ...cluster(), type: "EDS", eds_cluster_config: { eds_config: ads } },
     { "@type": `${TYPES}.endpoint.v3.ClusterLoadAssignment`, ...endpoints(upstream) },
   ];
   const config = join(folder, "mesh");
@@ -143,92 +110,4 @@ export async function startControlPlane(folder: string, sidecarPort: number, ups
 export async function startAdsSidecar(controlPlane: Peer, port: number, entry: string, name = "heddle"): Promise<Peer> {
   const flags = ["--control-plane", `127.0.0.1:${controlPlane.port}`, "--node-id", NODE_ID];
   return start(name, port, [...sidecarCommand(entry), ...flags, "--admin-address", `127.0.0.1:${await freePort()}`]);
-}
-
-function sidecarCommand(entry: string, workers = 1): string[] {
-  if (!existsSync(entry)) throw new Error(`${entry} is not there: run npm run build first`);
-  return [process.execPath, ...NODE_FLAGS, entry, "--concurrency", String(workers)];
-}
-
-const NODE_ID = "default/bench/1";
-const TYPES = "type.googleapis.com/envoy.config";
-const EXTENSIONS = "type.googleapis.com/envoy.extensions.filters";
-
-const CLUSTER = { name: "up", connect_timeout: "5s" };
-
-const ROUTES = {
-  name: "local",
-  virtual_hosts: [
-    { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: CLUSTER.name } }] },
-  ],
-};
-
-function listener(port: number, routes: object): object {
-  const manager = {
-    "@type": `${EXTENSIONS}.network.http_connection_manager.v3.HttpConnectionManager`,
-    stat_prefix: "front",
-    use_remote_address: true,
-    ...routes,
-    http_filters: [
-      { name: "envoy.filters.http.router", typed_config: { "@type": `${EXTENSIONS}.http.router.v3.Router` } },
-    ],
-  };
-  const filter = { name: "envoy.filters.network.http_connection_manager", typed_config: manager };
-  return { name: "front", address: address(port), filter_chains: [{ filters: [filter] }] };
-}
-
-function endpoints(port: number): object {
-  return { cluster_name: CLUSTER.name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] };
-}
-
-function address(port: number): object {
-  return { socket_address: { address: "127.0.0.1", port_value: port } };
-}
-
-async function start(name: string, port: number, [command, ...args]: readonly string[]): Promise<Peer> {
-  const began = performance.now();
-  const child = spawn(command!, args, {
-    stdio: ["pipe", "ignore", "inherit"],
-    env: { ...NODE_ENVIRONMENT, ...process.env },
-  });
-  let exited: string | undefined;
-  child.once("error", (error) => (exited = error.message));
-  child.once("exit", (code, signal) => (exited = `ended with ${code ?? signal}`));
-  while (!(await accepts(port))) {
-    if (exited !== undefined) throw new Error(`${name} ${exited}`);
-    if (performance.now() - began > 15_000) throw new Error(`${name} does not listen on ${port} after 15 s`);
-    await sleep(5);
-  }
-  return { name, port, process: child, readyMs: performance.now() - began };
-}
-
-export async function stop(peer: Peer): Promise<void> {
-  if (peer.process.exitCode !== null || peer.process.signalCode !== null) return;
-  const ended = new Promise((resolve) => peer.process.once("exit", resolve));
-  peer.process.kill("SIGTERM");
-  const force = setTimeout(() => peer.process.kill("SIGKILL"), 10_000);
-  await ended;
-  clearTimeout(force);
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

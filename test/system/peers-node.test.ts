@@ -12,7 +12,8 @@ import {
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { after, before, describe, test } from "node:test";
-import { type Peer, startHaproxy, startNginx, stop } from "../../bench/path/peers.ts";
+import { type Peer, stop } from "../../bench/path/peer.ts";
+import { startHaproxy, startNginx } from "../../bench/path/peers.ts";
 import { cluster, inlineRoutes, listener, staticBootstrap, virtualHost } from "../harness/envoy-config.ts";
 import { lastFirst } from "../harness/owner.ts";
 import { scratchFolder, startSidecar } from "../harness/sidecar.ts";

@@ -5,7 +5,9 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, type TestContext, test } from "node:test";
-import { type Peer, startSidecar, startUpstream, stop } from "../../bench/path/peers.ts";
+import { type Peer, stop } from "../../bench/path/peer.ts";
+import { startUpstream } from "../../bench/path/peers.ts";
+import { startSidecar } from "../../bench/path/sidecar-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { projectRoot } from "../harness/imports.ts";
 

@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { freePort } from "../../bench/path/peers.ts";
+import { freePort } from "../../bench/path/peer.ts";
 import {
   cluster,
   inlineRoutes,
