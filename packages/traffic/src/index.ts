@@ -99,7 +99,6 @@ export {
   triggerStrength,
   type WatchdogConfig,
 } from "./overload/overload-config.ts";
-export { PingKeepalive } from "./ping-keepalive.ts";
 export { RetryDecision } from "./retry/retry-decision.ts";
 export { checkRouteConfiguration } from "./route/check-route-configuration.ts";
 export {
