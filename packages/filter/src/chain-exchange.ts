@@ -15,6 +15,7 @@ import type {
 import { ExchangeRecord } from "./exchange-record.ts";
 import type { ActiveFilter, FilterChain, FilterOverrides, TerminalFilter } from "./filter-chain.ts";
 import { Flow, type FlowOwner, StopReason } from "./flow.ts";
+import { grpcReplyHead } from "./grpc-reply.ts";
 import type { DataResult, HeadResult } from "./http-filter.ts";
 import { CodePhase, enterCode, leaveCode } from "./running-code.ts";
 
@@ -544,7 +545,13 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     this.responseFlags |= given.flags ?? 0;
     this.responseCodeDetails = given.details;
     this.localReplyBody = given.body ?? "";
-    const { status, body = "", contentType, headers: added } = this.rewriteReply(given);
+    this.localReplyStatus = given.status;
+    const reply = this.rewriteReply(given);
+    if (this.isGrpc) {
+      this.response = grpcReplyHead(reply, this.request.method === "HEAD");
+      return { head: this.response, body: "" };
+    }
+    const { status, body = "", contentType, headers: added } = reply;
     const headers = added?.clone() ?? new HeaderMap();
     if (body !== "" && (contentType !== undefined || !headers.has("content-type")))
       headers.set("content-type", contentType ?? "text/plain");

@@ -1,4 +1,4 @@
-import type { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
+import { type HeaderMap, isGrpcRequest, type RequestHead, type ResponseHead } from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
 import type { DownstreamInfo } from "./exchange.ts";
 import { UpstreamState } from "./upstream-state.ts";
@@ -16,6 +16,8 @@ export abstract class ExchangeRecord {
   responseFlags = 0;
   responseCodeDetails = "";
   localReplyBody = "";
+  /** Of the last answer of ours, before `local_reply_config` and before it became gRPC's; 0: there was none. */
+  localReplyStatus = 0;
   readonly startWallMs: number;
   readonly startMs: number;
   endMs = -1;
@@ -30,6 +32,7 @@ export abstract class ExchangeRecord {
   responseEnded = false;
   finished = false;
   #metadata: Map<string, Map<string, unknown>> | undefined = undefined;
+  #isGrpc: boolean | undefined = undefined;
 
   constructor(
     request: RequestHead,
@@ -43,6 +46,11 @@ export abstract class ExchangeRecord {
     this.trace = trace;
     this.startMs = startMs;
     this.startWallMs = startWallMs;
+  }
+
+  get isGrpc(): boolean {
+    this.#isGrpc ??= this.request.method !== "CONNECT" && isGrpcRequest(this.request);
+    return this.#isGrpc;
   }
 
   /** Whether any filter has left something, which a mere look must not allocate for. */

@@ -23,6 +23,11 @@ export interface Exchange {
   responseFlags: number;
   /** Envoy's `%RESPONSE_CODE_DETAILS%`: "via_upstream", "route_not_found" … */
   responseCodeDetails: string;
+  /**
+   * The request is a gRPC call, so answers of ours are gRPC statuses. Decided by the head as it is when this is first asked:
+   * a filter that changes its `content-type` asks before.
+   */
+  readonly isGrpc: boolean;
   /** What `reply` was given; "" where the answer is the upstream's. */
   readonly localReplyBody: string;
 
@@ -41,6 +46,7 @@ export interface Exchange {
   continueResponse(): void;
   /**
    * Answers in place of the upstream. The answer passes the response phases of the filters that have seen the request.
+   * A gRPC call gets it as a gRPC status, without a body.
    * After the response has begun it aborts the exchange instead.
    */
   reply(reply: LocalReply): void;
@@ -142,6 +148,8 @@ export interface LocalReply {
   readonly headers?: HeaderMap;
   readonly details: string;
   readonly flags?: number;
+  /** What a gRPC client is told. Left out: what the HTTP status stands for. */
+  readonly grpcStatus?: number;
 }
 
 export interface SideRequest {

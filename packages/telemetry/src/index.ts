@@ -27,7 +27,7 @@ export { type B3Context, formatB3, parseB3, parseB3Decision, parseB3Multi } from
 export { type BucketBounds, DEFAULT_BUCKETS, defaultBuckets } from "./bucket-settings.ts";
 export { createLog, type LogOptions, parseLogLevel } from "./create-log.ts";
 export { escapeControls } from "./escape-controls.ts";
-export { grpcStatusOf } from "./grpc-status.ts";
+export { grpcStatusOf, grpcStatusOfCall } from "./grpc-status.ts";
 export { LineOutput, type LineOutputOptions, unblockStandardStreams } from "./line-output.ts";
 export type { Log, LogFields, LogLevel } from "./log.ts";
 export { STDERR, STDOUT } from "./log-descriptor.ts";

@@ -1,4 +1,4 @@
-import type { Failure, FailureKind } from "@heddle/base";
+import { type Failure, type FailureKind, GrpcStatus } from "@heddle/base";
 import { type LocalReply, ResponseFlag } from "@heddle/filter";
 import { HeaderMap } from "@heddle/http";
 import { transportFailureReason } from "@heddle/net";
@@ -115,8 +115,8 @@ const ANSWERS: Readonly<Record<FailureKind, Row>> = {
   "connection-closed": reset(503, "connection termination", UpstreamConnectionTermination),
   "reset-by-upstream": reset(503, "remote reset", UpstreamRemoteReset),
   "upstream-protocol-error": reset(502, "protocol error", UpstreamProtocolError),
-  "response-timeout": answer(504, "response_timeout", "upstream request timeout", UpstreamRequestTimeout),
-  "per-try-timeout": answer(504, "upstream_per_try_timeout", "upstream request timeout", UpstreamRequestTimeout),
+  "response-timeout": timeout("response_timeout"),
+  "per-try-timeout": timeout("upstream_per_try_timeout"),
   "stream-idle-timeout": answer(504, "stream_idle_timeout", "stream timeout", StreamIdleTimeout),
   "max-duration": late("max_duration_timeout", "downstream duration timeout", 0),
   "upstream-max-duration": late(
@@ -136,7 +136,13 @@ function answer(status: number, details: string, body = "", flags = 0): Row {
 }
 
 function late(details: string, body: string, flags: number): Row {
-  return { type: "late", reply: { status: 408, details, body, flags } };
+  return { type: "late", reply: { status: 408, details, body, flags, grpcStatus: GrpcStatus.DeadlineExceeded } };
+}
+
+/** UNAVAILABLE, which 504 stands for, would ask a gRPC client to try again (Envoy: `grpc_timeout_returns_deadline_exceeded`). */
+function timeout(details: string): Row {
+  const reply = { status: 504, details, body: "upstream request timeout", flags: UpstreamRequestTimeout };
+  return { type: "answer", reply: { ...reply, grpcStatus: GrpcStatus.DeadlineExceeded } };
 }
 
 function codec(status: number, details: string, body: string): Row {

@@ -65,7 +65,7 @@ describe("the path", () => {
       assert.match(pass(options, get(target)).answer, /\r\nlocation: http:\/\/a\/[/\\]evil\.example\/x\r\n/);
     }
     const grpc = pass(options, get("/a%2fb", "a", "content-type: application/grpc\r\n"));
-    assert.match(grpc.answer, /^HTTP\/1\.1 400 /);
+    assert.match(grpc.answer, /^HTTP\/1\.1 200 .*\r\ngrpc-status: 13\r\n/s); // what 400 stands for
   });
 
   test("of OPTIONS for the whole server is none, and of an absolute target only where that is allowed", () => {

@@ -25,7 +25,9 @@ export function addProxyStatus(head: ResponseHead, source: ProxyStatusSource, op
   const before = headers.joined("proxy-status");
   const own = `${nameOf(options.proxyName)}; ${parameters}`;
   headers.set("proxy-status", before === undefined ? own : `${before}, ${own}`);
-  if (options.setRecommendedResponseCode) head.status = RECOMMENDED[error] ?? head.status;
+  // Of a gRPC call `grpc-status` tells what went wrong, and the status is 200.
+  if (options.setRecommendedResponseCode && !headers.has("grpc-status"))
+    head.status = RECOMMENDED[error] ?? head.status;
 }
 
 type ProxyError =

@@ -581,8 +581,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const exchange = this.#exchange;
     const cluster = this.#responseBegun ? undefined : this.#cluster;
     exchange.fail(reason, !this.#config.suppressEnvoyHeaders);
-    // As in Envoy, what we answer in the upstream's place counts for its cluster.
-    if (exchange.response !== undefined) cluster?.stats.countResponse(exchange.response.status);
+    // As in Envoy, what we answer in the upstream's place counts for its cluster, as it was before it became gRPC's.
+    if (exchange.response !== undefined) cluster?.stats.countResponse(exchange.localReplyStatus);
   }
 
   /** Envoy `strict_check_headers` */
