@@ -1,4 +1,5 @@
 import type { Failure } from "@heddle/base";
+import type { HttpVersion } from "@heddle/http";
 import type { Endpoint } from "@heddle/traffic";
 import type { UpstreamInfo } from "./exchange.ts";
 
@@ -9,6 +10,7 @@ export class UpstreamState implements UpstreamInfo {
   endpoint: Endpoint | undefined = undefined;
   localAddress = "";
   connectionReused = false;
+  httpVersion: HttpVersion = "1.1";
   connectionId = 0;
   attempts = 0;
   failure: Failure | undefined = undefined;

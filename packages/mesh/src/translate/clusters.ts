@@ -58,7 +58,7 @@ function cluster(name: string, protocol: AppProtocol): Omit<ClusterConfig, "disc
     perConnectionBufferLimitBytes: 32 * 1024,
     circuitBreakers: { default: THRESHOLDS, high: THRESHOLDS },
     healthyPanicThresholdPercent: 50,
-    upstreamProtocol: protocol === "http2" ? "http2" : "http1",
+    upstreamProtocol: protocol === "http2" ? "http2" : "unset", // unset: HTTP/2 where a sidecar of ours stands
     idleTimeoutMs: undefined,
     maxConnectionDurationMs: 0,
     maxConnectionDurationJitterPercent: 0,

@@ -85,7 +85,7 @@ describe("clusters", () => {
     assert.ok(service !== undefined);
     const [http, grpc] = service.ports.map((port) => outboundCluster(service, port));
     assert.deepEqual(http?.discovery, { type: "EDS", serviceName: "outbound/80/orders.default" });
-    assert.deepEqual([http?.upstreamProtocol, grpc?.upstreamProtocol], ["http1", "http2"]);
+    assert.deepEqual([http?.upstreamProtocol, grpc?.upstreamProtocol], ["unset", "http2"]);
   });
 
   it("of an application are its own port on loopback", () => {

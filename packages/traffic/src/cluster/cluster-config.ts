@@ -1,5 +1,6 @@
 import type { HeaderNameFormat } from "@heddle/http";
 import type { EndpointsConfig } from "../endpoint/endpoints-config.ts";
+import type { Http2Options } from "../http2-options.ts";
 import type { UpstreamProxyProtocol } from "../listener/proxy-protocol-config.ts";
 
 /* `envoy.config.cluster.v3.Cluster`, decoded. Plain JSON data: it crosses to the workers. */
@@ -18,7 +19,13 @@ export interface ClusterConfig {
   readonly perConnectionBufferLimitBytes: number; // 1 MiB
   readonly circuitBreakers: { readonly default: CircuitBreakerThresholds; readonly high: CircuitBreakerThresholds };
   readonly healthyPanicThresholdPercent: number; // 50
-  readonly upstreamProtocol: "http1" | "http2" | "auto" | "use-downstream";
+  /**
+   * "unset": the cluster says nothing, so HTTP/1; towards a sidecar of ours (endpoint metadata `heddle.h2`) HTTP/2. "auto" is
+   * what TLS agrees on.
+   */
+  readonly upstreamProtocol: "unset" | "http1" | "http2" | "auto" | "use-downstream";
+  /** Of its HTTP/2 connections. Left out: the defaults. */
+  readonly http2?: Http2Options;
   /** `common_http_protocol_options.idle_timeout`. Undefined: the pool's own rule (under Node's 5 s). 0 is off. */
   readonly idleTimeoutMs: number | undefined;
   readonly maxConnectionDurationMs: number; // 0 is off

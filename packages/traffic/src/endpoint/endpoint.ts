@@ -10,7 +10,9 @@ export class Endpoint {
   /** "ip:port", "[ip]:port", or the path of a Unix socket. */
   readonly key: string;
   readonly address: Address;
-  config: EndpointConfig;
+  /** A sidecar of ours stands there, which takes HTTP/2 whatever the application behind it speaks (metadata `heddle.h2`). */
+  hasSidecar: boolean;
+  #config: EndpointConfig;
   /** Exchanges that have been sent to it and have not ended. The upstream adds and takes away. */
   activeRequests = 0;
   activeConnections = 0;
@@ -25,7 +27,18 @@ export class Endpoint {
   constructor(config: EndpointConfig, key = addressKey(config.address)) {
     this.key = key;
     this.address = config.address;
-    this.config = config;
+    this.#config = config;
+    this.hasSidecar = saysHttp2(config);
+  }
+
+  /** What the configuration says of it now. */
+  get config(): EndpointConfig {
+    return this.#config;
+  }
+
+  set config(config: EndpointConfig) {
+    this.#config = config;
+    this.hasSidecar = saysHttp2(config);
   }
 
   /** A request to it has ended with that status, and so, from 500 on, has failed. */
@@ -35,13 +48,17 @@ export class Endpoint {
   }
 
   get hostname(): string {
-    return this.config.hostname;
+    return this.#config.hostname;
   }
 
   /** At least 1. */
   get weight(): number {
-    return this.config.loadBalancingWeight;
+    return this.#config.loadBalancingWeight;
   }
+}
+
+function saysHttp2({ metadata }: EndpointConfig): boolean {
+  return metadata["heddle"]?.["h2"] === true;
 }
 
 /** One string for one address. */

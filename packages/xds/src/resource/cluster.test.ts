@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { defaultHttp2Options } from "@heddle/traffic";
 import { clusterType } from "./cluster.ts";
 import { accept, bytesOf, errorsOf, reportsOf } from "./testing.ts";
 
@@ -59,7 +60,7 @@ test("what is not set has Envoy's default", () => {
       high: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 },
     },
     healthyPanicThresholdPercent: 50,
-    upstreamProtocol: "http1",
+    upstreamProtocol: "unset",
     idleTimeoutMs: undefined,
     maxConnectionDurationMs: 0,
     maxConnectionDurationJitterPercent: 0,
@@ -91,7 +92,7 @@ test("every honoured field is read", () => {
     typed_extension_protocol_options: {
       [HTTP_OPTIONS]: {
         "@type": `type.googleapis.com/${HTTP_OPTIONS}`,
-        explicit_http_config: { http2_protocol_options: {} },
+        explicit_http_config: { http2_protocol_options: { max_concurrent_streams: 7, allow_connect: true } },
         common_http_protocol_options: {
           idle_timeout: "0s",
           max_connection_duration: "60s",
@@ -147,6 +148,7 @@ test("every honoured field is read", () => {
     },
     healthyPanicThresholdPercent: 0,
     upstreamProtocol: "http2",
+    http2: { ...defaultHttp2Options, maxConcurrentStreams: 7, allowConnect: true },
     idleTimeoutMs: 0,
     maxConnectionDurationMs: 60_000,
     maxConnectionDurationJitterPercent: 10,
@@ -186,6 +188,33 @@ test("the deprecated protocol fields of a cluster are read", () => {
   assert.equal(config.upstreamProtocol, "http2");
   assert.equal(config.maxRequestsPerConnection, 7);
   assert.equal(config.idleTimeoutMs, 9000);
+});
+
+test("which HTTP a cluster speaks is what it says, in the newer message or in the older fields", () => {
+  const options = (chosen: object) => ({
+    typed_extension_protocol_options: {
+      [HTTP_OPTIONS]: { "@type": `type.googleapis.com/${HTTP_OPTIONS}`, ...chosen },
+    },
+  });
+  for (const [fields, protocol] of [
+    [{}, "unset"],
+    [{ common_http_protocol_options: { idle_timeout: "1s" } }, "unset"],
+    [{ http_protocol_options: {} }, "http1"],
+    [{ http2_protocol_options: {} }, "http2"],
+    [{ protocol_selection: "USE_DOWNSTREAM_PROTOCOL" }, "use-downstream"],
+    [{ http2_protocol_options: {}, protocol_selection: "USE_DOWNSTREAM_PROTOCOL" }, "use-downstream"],
+    [options({ explicit_http_config: { http_protocol_options: {} } }), "http1"],
+    [options({ explicit_http_config: { http2_protocol_options: {} } }), "http2"],
+    [options({ use_downstream_protocol_config: {} }), "use-downstream"],
+  ] as const) {
+    const { upstreamProtocol, http2 } = accept(clusterType, { ...eds, ...fields });
+    assert.equal(upstreamProtocol, protocol, JSON.stringify(fields));
+    const withHttp2 = protocol === "http2" || protocol === "use-downstream";
+    assert.deepEqual(http2, withHttp2 ? defaultHttp2Options : undefined);
+  }
+  assert.deepEqual(errorsOf(clusterType, { ...eds, ...options({ auto_config: {} }) }), [
+    `typed_extension_protocol_options["${HTTP_OPTIONS}"].auto_config: needs TLS to agree on a protocol (ALPN), and the cluster's transport socket is plaintext`,
+  ]);
 });
 
 test("every reason for refusing a cluster is named", () => {

@@ -40,7 +40,6 @@ export interface MessageRules {
 const LATER = "is not supported yet";
 const NO_RUNTIME = "there is no runtime; the default value holds";
 const NO_EFFECT = "has no effect";
-const NO_HTTP2 = "HTTP/2 settings have no effect yet";
 const NO_HTTP3 = "HTTP/3 is not supported";
 const NO_TLS = "TLS is not supported yet; a connection would be open where it should be protected";
 const NO_PEEK = "a connection's first bytes are not looked at yet; the chain would match nothing";
@@ -805,13 +804,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig": {
-    honoured: "http_protocol_options",
-    reported: { http2_protocol_options: NO_HTTP2, http3_protocol_options: NO_HTTP3 },
+    honoured: "http_protocol_options http2_protocol_options",
+    reported: { http3_protocol_options: NO_HTTP3 },
   },
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig": {
-    honoured: "http_protocol_options",
+    honoured: "http_protocol_options http2_protocol_options",
     reported: {
-      http2_protocol_options: NO_HTTP2,
       http3_protocol_options: NO_HTTP3,
       alternate_protocols_cache_options: NO_HTTP3,
     },

@@ -150,7 +150,7 @@ const plainCluster = record<Omit<ClusterConfig, "proxyProtocol">>({
   perConnectionBufferLimitBytes: count,
   circuitBreakers: record<ClusterConfig["circuitBreakers"]>({ default: thresholds, high: thresholds }),
   healthyPanicThresholdPercent: fc.nat({ max: 100 }),
-  upstreamProtocol: fc.constantFrom("http1", "http2", "auto", "use-downstream"),
+  upstreamProtocol: fc.constantFrom("unset", "http1"),
   idleTimeoutMs: optional(durationMs),
   maxConnectionDurationMs: durationMs,
   maxConnectionDurationJitterPercent: fc.integer({ min: 0, max: 100 }),
@@ -164,11 +164,38 @@ const plainCluster = record<Omit<ClusterConfig, "proxyProtocol">>({
   metadata,
 });
 
+const http2 = record<Http2Options>({
+  hpackTableSize: count,
+  maxConcurrentStreams: fc.integer({ min: 1, max: 1000 }),
+  initialStreamWindowSize: fc.integer({ min: 65_535, max: 100_000 }),
+  initialConnectionWindowSize: fc.integer({ min: 65_535, max: 100_000 }),
+  allowConnect: fc.boolean(),
+  maxOutboundFrames: fc.integer({ min: 1, max: 20_000 }),
+  maxOutboundControlFrames: fc.integer({ min: 1, max: 20_000 }),
+  maxConsecutiveInboundFramesWithEmptyPayload: count,
+  maxInboundPriorityFramesPerStream: count,
+  maxInboundWindowUpdateFramesPerDataFrameSent: fc.integer({ min: 1, max: 100 }),
+  streamErrorOnInvalidHttpMessage: fc.boolean(),
+  keepalive: optional(
+    record<Http2Keepalive>({
+      intervalMs: fc.constantFrom(0, 1, 30_000),
+      timeoutMs: fc.constantFrom(1, 5000),
+      intervalJitterPercent: fc.constantFrom(0, 15, 100),
+      connectionIdleIntervalMs: fc.constantFrom(0, 1500),
+    }),
+  ),
+});
+
 const tlvChoice = fc.constantFrom<TlvChoice>("all", [], [5], [5, 234]);
 
 const cluster = fc
   .tuple(
-    plainCluster,
+    fc.oneof(
+      plainCluster,
+      fc
+        .tuple(plainCluster, fc.constantFrom("http2" as const, "use-downstream" as const), http2)
+        .map(([config, upstreamProtocol, options]) => ({ ...config, upstreamProtocol, http2: options })),
+    ),
     optional(record<UpstreamProxyProtocol>({ version: fc.constantFrom(1, 2), passThroughTlvs: tlvChoice })),
   )
   .map(([config, proxyProtocol]) => (proxyProtocol === undefined ? config : { ...config, proxyProtocol }));
@@ -496,28 +523,6 @@ const manners = record<HttpManners>({
       removeDetails: fc.boolean(),
       removeResponseFlags: fc.boolean(),
       setRecommendedResponseCode: fc.boolean(),
-    }),
-  ),
-});
-
-const http2 = record<Http2Options>({
-  hpackTableSize: count,
-  maxConcurrentStreams: fc.integer({ min: 1, max: 1000 }),
-  initialStreamWindowSize: fc.integer({ min: 65_535, max: 100_000 }),
-  initialConnectionWindowSize: fc.integer({ min: 65_535, max: 100_000 }),
-  allowConnect: fc.boolean(),
-  maxOutboundFrames: fc.integer({ min: 1, max: 20_000 }),
-  maxOutboundControlFrames: fc.integer({ min: 1, max: 20_000 }),
-  maxConsecutiveInboundFramesWithEmptyPayload: count,
-  maxInboundPriorityFramesPerStream: count,
-  maxInboundWindowUpdateFramesPerDataFrameSent: fc.integer({ min: 1, max: 100 }),
-  streamErrorOnInvalidHttpMessage: fc.boolean(),
-  keepalive: optional(
-    record<Http2Keepalive>({
-      intervalMs: fc.constantFrom(0, 1, 30_000),
-      timeoutMs: fc.constantFrom(1, 5000),
-      intervalJitterPercent: fc.constantFrom(0, 15, 100),
-      connectionIdleIntervalMs: fc.constantFrom(0, 1500),
     }),
   ),
 });

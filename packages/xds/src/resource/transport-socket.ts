@@ -40,6 +40,12 @@ export function encodeUpstreamTransport(config: UpstreamProxyProtocol | undefine
   };
 }
 
+/** Whether connections of the cluster are plaintext, which agrees on no protocol (ALPN). */
+export function isPlaintext(cluster: Fields): boolean {
+  const any = cluster.message("transport_socket")?.raw("typed_config");
+  return any === undefined || anyTypeName(any) === RAW_BUFFER;
+}
+
 /** `transport_socket` of a filter chain or a cluster: plaintext is the only one yet, and TLS is never ignored. */
 export function requirePlaintext(fields: Fields): void {
   const socket = fields.message("transport_socket");

@@ -1,12 +1,12 @@
-import type { ClusterConfig } from "@heddle/traffic";
+import { type ClusterConfig, defaultHttp2Options } from "@heddle/traffic";
 import { durationIfSet, durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import { decodeHeaderNames, encodeHeaderNames } from "./http-manners.ts";
+import { decodeHttp2ProtocolOptions, encodeHttp2ProtocolOptions } from "./http2-options.ts";
+import { isPlaintext } from "./transport-socket.ts";
 import { openAny } from "./typed-config.ts";
 
 const HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-const NOT_SPOKEN = "HTTP/2 is not spoken yet; requests go as HTTP/1.1";
 
 /** Other protocol options that decide nothing that we do. */
 const HARMLESS = new Map([
@@ -16,6 +16,7 @@ const HARMLESS = new Map([
 type UpstreamProtocol = Pick<
   ClusterConfig,
   | "upstreamProtocol"
+  | "http2"
   | "idleTimeoutMs"
   | "maxConnectionDurationMs"
   | "maxConnectionDurationJitterPercent"
@@ -42,39 +43,48 @@ export function decodeUpstreamProtocol(cluster: Fields): UpstreamProtocol {
     } else if (harmless !== undefined) cluster.findings.report(path, harmless);
     else cluster.findings.error(path, `there are no protocol options ${extension.type} under that name`);
   }
-  return options === undefined ? decodeOlderFields(cluster) : decodeOptions(options);
+  return options === undefined ? decodeOlderFields(cluster) : decodeOptions(options, cluster);
 }
 
-function decodeOptions(options: Fields): UpstreamProtocol {
+function decodeOptions(options: Fields, cluster: Fields): UpstreamProtocol {
   const explicit = options.message("explicit_http_config");
   const useDownstream = options.message("use_downstream_protocol_config");
   const auto = options.message("auto_config");
-  const http1 = (explicit ?? useDownstream ?? auto)?.message("http_protocol_options");
-  const http2 = explicit?.message("http2_protocol_options") !== undefined;
-  if (http2) explicit?.report("http2_protocol_options", NOT_SPOKEN);
-  const protocol = http2
-    ? "http2"
-    : useDownstream !== undefined
-      ? "use-downstream"
-      : auto !== undefined
-        ? "auto"
-        : "http1";
+  if (auto !== undefined && isPlaintext(cluster)) {
+    options.fail(
+      "auto_config",
+      "needs TLS to agree on a protocol (ALPN), and the cluster's transport socket is plaintext",
+    );
+  }
+  const chosen = explicit ?? useDownstream ?? auto;
+  const http2 = chosen?.message("http2_protocol_options");
+  const protocol = protocolOf(explicit, useDownstream, http2);
   return {
     upstreamProtocol: protocol,
+    ...(protocol !== "http1" && { http2: decodeHttp2ProtocolOptions(http2) }),
     ...decodeCommon(options.message("common_http_protocol_options")),
-    ...headerNamesOf(http1),
+    ...headerNamesOf(chosen?.message("http_protocol_options")),
   };
+}
+
+function protocolOf(
+  explicit: Fields | undefined,
+  useDownstream: Fields | undefined,
+  http2: Fields | undefined,
+): UpstreamProtocol["upstreamProtocol"] {
+  if (explicit !== undefined) return http2 === undefined ? "http1" : "http2";
+  return useDownstream === undefined ? "auto" : "use-downstream";
 }
 
 // Deprecated since Envoy 1.17, and still what small configurations have.
 function decodeOlderFields(cluster: Fields): UpstreamProtocol {
-  const http2 = cluster.message("http2_protocol_options") !== undefined;
-  if (http2) cluster.report("http2_protocol_options", NOT_SPOKEN);
+  const http2 = cluster.message("http2_protocol_options");
   const http1 = cluster.message("http_protocol_options");
   const follow = cluster.enumName("protocol_selection") === "USE_DOWNSTREAM_PROTOCOL";
   const common = decodeCommon(cluster.message("common_http_protocol_options"));
   return {
-    upstreamProtocol: follow ? "use-downstream" : http2 ? "http2" : "http1",
+    upstreamProtocol: follow ? "use-downstream" : http2 ? "http2" : http1 ? "http1" : "unset",
+    ...((follow || http2 !== undefined) && { http2: decodeHttp2ProtocolOptions(http2) }),
     ...common,
     maxRequestsPerConnection:
       common.maxRequestsPerConnection || cluster.wrappedNumber("max_requests_per_connection", 0),
@@ -87,7 +97,7 @@ function headerNamesOf(http1: Fields | undefined): Pick<UpstreamProtocol, "heade
   return headerNames === undefined ? {} : { headerNames };
 }
 
-function decodeCommon(common: Fields | undefined): Omit<UpstreamProtocol, "upstreamProtocol"> {
+function decodeCommon(common: Fields | undefined): Omit<UpstreamProtocol, "upstreamProtocol" | "http2"> {
   // headers_with_underscores_action has no effect here, as in Envoy.
   return {
     idleTimeoutMs: common?.durationMs("idle_timeout", undefined),
@@ -112,28 +122,35 @@ export function encodeUpstreamProtocol(cluster: UpstreamProtocol): LooseJsonObje
     max_stream_duration: durationUnless(0, cluster.maxStreamDurationMs),
   };
   const hasCommon = Object.values(common).some((value) => value !== undefined);
-  if (cluster.upstreamProtocol === "http1" && !hasCommon && cluster.headerNames === undefined) return {};
+  const common_http_protocol_options = hasCommon ? common : undefined;
+  // The newer message cannot leave the protocol open.
+  if (cluster.upstreamProtocol === "unset") return { common_http_protocol_options };
   return {
     typed_extension_protocol_options: {
       [HTTP_PROTOCOL_OPTIONS]: {
         "@type": `type.googleapis.com/${HTTP_PROTOCOL_OPTIONS}`,
-        common_http_protocol_options: hasCommon ? common : undefined,
+        common_http_protocol_options,
         ...encodeProtocol(cluster),
       },
     },
   };
 }
 
-function encodeProtocol({ upstreamProtocol, headerNames }: UpstreamProtocol): LooseJsonObject {
-  const http1 = { header_key_format: encodeHeaderNames(headerNames) };
+function encodeProtocol({ upstreamProtocol, http2, headerNames }: UpstreamProtocol): LooseJsonObject {
+  const http_protocol_options = { header_key_format: encodeHeaderNames(headerNames) };
+  const http2_protocol_options = encodeHttp2ProtocolOptions(http2 ?? defaultHttp2Options);
   switch (upstreamProtocol) {
+    case "unset":
+      return {};
     case "http1":
-      return { explicit_http_config: { http_protocol_options: http1 } };
+      return { explicit_http_config: { http_protocol_options } };
     case "http2":
-      return { explicit_http_config: { http2_protocol_options: {} } };
+      return { explicit_http_config: { http2_protocol_options } };
     case "use-downstream":
-      return { use_downstream_protocol_config: { http_protocol_options: http1, http2_protocol_options: {} } };
+      return { use_downstream_protocol_config: { http_protocol_options, http2_protocol_options } };
     case "auto":
-      return { auto_config: headerNames === undefined ? {} : { http_protocol_options: http1 } };
+      return { auto_config: { http_protocol_options, http2_protocol_options } };
+    default:
+      throw new Error(`unknown protocol ${JSON.stringify(upstreamProtocol satisfies never)}`);
   }
 }

@@ -110,7 +110,8 @@ export class ExchangeLogSource implements AccessLogSource {
   }
 
   get upstreamProtocol(): string {
-    return this.exchange.upstream.connectedMs < 0 ? "" : "HTTP/1.1";
+    const { connectedMs, httpVersion } = this.exchange.upstream;
+    return connectedMs < 0 ? "" : `HTTP/${httpVersion}`;
   }
 
   get responseCode(): number {

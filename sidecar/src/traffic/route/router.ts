@@ -12,8 +12,8 @@ import {
 import type { HttpExchange, RouteTimeouts } from "../http/http-exchange.ts";
 import type { AttemptSpan } from "../http/tracing/exchange-span.ts";
 import type { Cluster } from "../upstream/cluster.ts";
-import type { H1PooledConnection } from "../upstream/pool/h1-connection.ts";
 import type { Pool, PoolWaiter } from "../upstream/pool/pool.ts";
+import type { PooledConnection } from "../upstream/pool/pooled-connection.ts";
 import { isIdempotent } from "./idempotent.ts";
 import { RequestCopy } from "./request-copy.ts";
 import { RetryState } from "./retry-state.ts";
@@ -28,8 +28,10 @@ import { maySteer, senselessHeader, takeSteering } from "./steering-headers.ts";
  *                └─ pausing <─┘                      pausing: before a retry
  *
  * An attempt may be followed by another one for three reasons, asked in this order:
- * 1. Replay, once: a pooled connection that was closed while it was idle. Only on a reused connection, without any byte of
- *    an answer, and only if no byte was handed to the kernel or the method is idempotent (RFC 9110 §9.2.2).
+ * 1. Replay, without any byte of an answer: after the upstream has said that it did not process the request (a stream above
+ *    the last of its GOAWAY, REFUSED_STREAM; RFC 9113 §8.7), a few times; or, once, after a pooled connection was closed
+ *    while it was idle: only on a reused connection, and only if no byte was handed to the kernel or the method is
+ *    idempotent (RFC 9110 §9.2.2).
  * 2. A filter's `connectFailure` says so.
  * 3. The route's retry policy.
  * All of them need the request from its beginning, which `RequestCopy` holds within the buffer limit.
@@ -58,10 +60,14 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #endpoint: Endpoint | undefined = undefined;
   #pickDone: ((outcome: Outcome) => void) | undefined = undefined;
   #pool: Pool | undefined = undefined;
-  #connection: H1PooledConnection | undefined = undefined;
+  #connection: PooledConnection | undefined = undefined;
   #encoder: RequestEncoder | undefined = undefined;
+  /** The encoder of the attempt, for what it has counted, to its end. */
+  #carried: RequestEncoder | undefined = undefined;
   #span: AttemptSpan | undefined = undefined;
+  /** Replayed after a stale connection. */
   #replayed = false;
+  #unprocessed = 0;
   #timer: Timer | undefined = undefined;
   #leavePicker: (() => void) | undefined = undefined;
 
@@ -159,7 +165,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
 
   // === PoolWaiter
 
-  onConnection(connection: H1PooledConnection): void {
+  onConnection(connection: PooledConnection): void {
     this.#pool = undefined;
     this.#connection = connection;
     try {
@@ -343,34 +349,41 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     endpoint.activeRequests++;
     cluster.stats.rqActive.add(1);
     if (this.#exchange.span !== undefined) this.#span = this.#exchange.span.beginAttempt(this.#config.startChildSpan);
-    const pool = cluster.pool(endpoint, this.#exchange.downstream);
+    const pool = cluster.pool(endpoint, this.#exchange.request, this.#exchange.downstream);
     // Where one pooled connection was stale others may be: a replay asks for one that is not.
-    const idle = this.#replayed ? undefined : pool.takeIdle();
-    if (idle === undefined) {
+    const ready = this.#replayed ? undefined : pool.take(this.wantsSettled);
+    if (ready === undefined) {
       this.#pool = pool;
       pool.wait(this);
     } else {
-      this.#connection = idle;
-      this.#send(idle);
+      this.#connection = ready;
+      this.#send(ready);
     }
   }
 
-  /** For the pool. */
+  // What the pool asks of its waiters.
+
   get wantsFresh(): boolean {
     return this.#replayed;
   }
 
+  get wantsSettled(): boolean {
+    return this.#exchange.request.upgrade !== undefined;
+  }
+
   // === sending
 
-  #send(connection: H1PooledConnection): void {
+  #send(connection: PooledConnection): void {
     const exchange = this.#exchange;
     const { upstream } = exchange;
     const encoder = connection.startExchange(this);
     this.#state = "sending";
     this.#encoder = encoder;
+    this.#carried = encoder;
     this.#cluster?.stats.rqTotal.add();
     this.#endpoint!.requests++; // an attempt that has a connection has one
     upstream.connectionReused = connection.reused;
+    upstream.httpVersion = connection.httpVersion;
     upstream.connectionId = connection.connection.id;
     upstream.localAddress = connection.connection.localAddress;
     upstream.connectedMs = exchange.now() - exchange.startMs;
@@ -426,8 +439,10 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (this.#responseBegun) return false;
     if (this.#retry !== undefined) return true;
     const connection = this.#connection;
-    if (connection === undefined || !connection.reused || this.#replayed) return false;
-    return isIdempotent(this.#exchange.request.method) || !connection.handedToKernel;
+    if (connection === undefined) return false;
+    if (connection.httpVersion === "2" && this.#unprocessed < MAX_UNPROCESSED) return true; // a GOAWAY may come at any time
+    if (!this.#exchange.upstream.connectionReused || this.#replayed) return false;
+    return isIdempotent(this.#exchange.request.method) || !connection.handedToKernel(this.#carried!); // it has been sent
   }
 
   #requestSent(): void {
@@ -515,6 +530,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
 
   #onReset(reason: Failure): void {
     const connection = this.#connection;
+    const carried = this.#carried;
     this.#encoder = undefined;
     this.#cluster?.stats.rqRxReset.add();
     this.#endAttempt(reason);
@@ -522,8 +538,9 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       this.#fail(reason);
       return;
     }
-    if (connection !== undefined && this.#mayReplay(connection, reason)) {
-      this.#replayed = true;
+    if (connection !== undefined && carried !== undefined && this.#mayReplay(connection, carried, reason)) {
+      if (reason.retry === "safe") this.#unprocessed++;
+      else this.#replayed = true;
       this.#cluster?.stats.rqReplay.add();
       this.#attempt();
       return;
@@ -531,9 +548,11 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (!this.#retryAfter(reason)) this.#fail(reason);
   }
 
-  #mayReplay(connection: H1PooledConnection, reason: Failure): boolean {
-    if (this.#replayed || !connection.reused || reason.retry === "never" || !this.#isIntact()) return false;
-    return !connection.handedToKernel || isIdempotent(this.#exchange.request.method);
+  #mayReplay(connection: PooledConnection, carried: RequestEncoder, { retry }: Failure): boolean {
+    if (retry === "never" || !this.#isIntact()) return false;
+    if (retry === "safe") return this.#unprocessed < MAX_UNPROCESSED;
+    if (this.#replayed || !this.#exchange.upstream.connectionReused) return false;
+    return !connection.handedToKernel(carried) || isIdempotent(this.#exchange.request.method);
   }
 
   #noConnection(reason: Failure): void {
@@ -639,13 +658,15 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const cluster = this.#cluster!; // an attempt has one
     const encoder = this.#encoder;
     const connection = this.#connection;
+    const carried = this.#carried;
     this.#encoder = undefined;
     this.#connection = undefined;
+    this.#carried = undefined;
     this.#exchange.attemptDeadlineMs = Infinity;
-    if (connection !== undefined) {
+    if (connection !== undefined && carried !== undefined) {
       const { upstream } = this.#exchange;
-      upstream.wireBytesSent = connection.wireBytesSent;
-      upstream.wireBytesReceived = connection.wireBytesReceived;
+      upstream.wireBytesSent = connection.wireBytesSent(carried);
+      upstream.wireBytesReceived = connection.wireBytesReceived(carried);
     }
     endpoint.activeRequests--;
     if (reason === undefined || this.#responseComplete) endpoint.countAnswer(this.#status);
@@ -686,6 +707,12 @@ function countFailure(endpoint: Endpoint, { kind, side }: Failure): void {
 function opensTunnel(method: string, status: number): boolean {
   return status === 101 || (method === "CONNECT" && status >= 200 && status < 300);
 }
+
+/**
+ * How often a request is sent again that no upstream has processed. With one is met who ends a connection; with more, many
+ * connections that end at the same time. An upstream that refuses everything gets its requests that many times more.
+ */
+const MAX_UNPROCESSED = 3;
 
 /** However often a filter asks for another connection. */
 const MAX_CONNECT_RETRIES = 5;

@@ -1,4 +1,5 @@
 import { type Counter, type Gauge, type Histogram, type MetricScope, seriesGroup } from "@heddle/telemetry";
+import { Http2Stats } from "../http2/http2-stats.ts";
 
 /**
  * Handles of one cluster's metrics, under Envoy's names (`cluster.<name>.…`, config/cluster_manager/cluster_stats). Made
@@ -16,6 +17,9 @@ export class ClusterStats {
   readonly cxMaxRequests: Counter;
   readonly cxMaxDuration: Counter;
   readonly cxHttp1Total: Counter;
+  readonly cxHttp2Total: Counter;
+  /** HTTP/2 connections whose upstream has said that it ends them (GOAWAY). */
+  readonly cxCloseNotify: Counter;
   readonly cxProtocolError: Counter;
   readonly cxLengthMs: Histogram;
   readonly cxDestroy: Counter;
@@ -56,13 +60,17 @@ export class ClusterStats {
   /** Made when a code first comes. */
   readonly #rqByCode = new Map<number, Counter>();
   readonly #scope: MetricScope;
+  readonly #makeHttp2: () => Http2Stats;
+  #http2: Http2Stats | undefined = undefined;
 
   static of(metrics: MetricScope, clusterName: string): ClusterStats {
-    return new ClusterStats(metrics.group(GROUP, { envoy_cluster_name: clusterName }));
+    const labels = { envoy_cluster_name: clusterName };
+    return new ClusterStats(metrics.group(GROUP, labels), () => new Http2Stats(metrics.group(HTTP2_GROUP, labels)));
   }
 
-  constructor(scope: MetricScope) {
+  constructor(scope: MetricScope, makeHttp2: () => Http2Stats) {
     this.#scope = scope;
+    this.#makeHttp2 = makeHttp2;
     this.cxTotal = scope.counter("upstream_cx_total");
     this.cxHandedOver = scope.counter("upstream_cx_handed_over");
     this.cxActive = scope.gauge("upstream_cx_active");
@@ -73,6 +81,8 @@ export class ClusterStats {
     this.cxMaxRequests = scope.counter("upstream_cx_max_requests");
     this.cxMaxDuration = scope.counter("upstream_cx_max_duration_reached");
     this.cxHttp1Total = scope.counter("upstream_cx_http1_total");
+    this.cxHttp2Total = scope.counter("upstream_cx_http2_total");
+    this.cxCloseNotify = scope.counter("upstream_cx_close_notify");
     this.cxProtocolError = scope.counter("upstream_cx_protocol_error");
     this.cxLengthMs = scope.histogram("upstream_cx_length_ms");
     this.cxDestroy = scope.counter("upstream_cx_destroy");
@@ -108,6 +118,12 @@ export class ClusterStats {
     this.#rqByClass = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].map((name) => scope.counter(`upstream_rq_${name}`));
   }
 
+  /** `cluster.<name>.http2.…`; made with the first HTTP/2 connection, since most clusters have none. */
+  get http2(): Http2Stats {
+    this.#http2 ??= this.#makeHttp2();
+    return this.#http2;
+  }
+
   /** Counts the end of a connection: who ended it, and whether a request was under way. */
   countEnd(remote: boolean, active: boolean, lengthMs: number): void {
     this.cxLengthMs.record(lengthMs);
@@ -131,4 +147,5 @@ export class ClusterStats {
   }
 }
 
-const GROUP = seriesGroup("cluster", (scope) => new ClusterStats(scope));
+const HTTP2_GROUP = seriesGroup("cluster.http2", (scope) => new Http2Stats(scope));
+const GROUP = seriesGroup("cluster", (scope) => new ClusterStats(scope, () => new Http2Stats(scope)));

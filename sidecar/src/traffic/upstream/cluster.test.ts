@@ -54,7 +54,7 @@ test("an address that a filter chose is one endpoint as long as it has a connect
   const address = { type: "socket", address: "10.9.9.9", port: 1 } as const;
   const stray = cluster.endpointAt(address);
   assert.equal(cluster.endpointAt(address), stray);
-  const pool = cluster.pool(stray);
+  const pool = cluster.pool(stray, HEAD);
   pool.drain();
   assert.notEqual(cluster.endpointAt(address), stray);
 });
@@ -82,16 +82,16 @@ test("connections that tell whom they are for have a pool for each telling, whic
   );
   // An address that a header says is not the network's.
   const forwarded = { ...client(0), remoteAddress: "203.0.113.5", connection: client(4000) };
-  assert.equal(cluster.pool(endpoint, forwarded), cluster.pool(endpoint, client(4000)));
-  assert.notEqual(cluster.pool(endpoint, client(4001)), cluster.pool(endpoint, client(4000)));
+  assert.equal(cluster.pool(endpoint, HEAD, forwarded), cluster.pool(endpoint, HEAD, client(4000)));
+  assert.notEqual(cluster.pool(endpoint, HEAD, client(4001)), cluster.pool(endpoint, HEAD, client(4000)));
   assert.equal(cluster.connectionIdentity(endpoint).preface, "PROXY UNKNOWN\r\n");
 
-  const pool = cluster.pool(endpoint, client(4000));
+  const pool = cluster.pool(endpoint, HEAD, client(4000));
   let failed = 0;
   harness.dialFailures.push(failure("connect-refused", "upstream", "ECONNREFUSED", "safe"));
   pool.wait({ onConnection: () => assert.fail("it was refused"), onNoConnection: () => failed++ });
   harness.run();
   assert.equal(failed, 1);
-  assert.notEqual(cluster.pool(endpoint, client(4000)), pool);
+  assert.notEqual(cluster.pool(endpoint, HEAD, client(4000)), pool);
   cluster.destroy();
 });

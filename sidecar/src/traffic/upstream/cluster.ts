@@ -7,6 +7,7 @@ import {
   buildEndpointSet,
   CircuitBreaker,
   type ClusterConfig,
+  defaultHttp2Options,
   Endpoint,
   type EndpointSet,
   type EndpointsConfig,
@@ -33,7 +34,9 @@ export class Cluster {
   readonly breaker: CircuitBreaker;
   readonly #env: UpstreamEnv;
   readonly #poolOptions: PoolOptions;
+  /** Of those that speak HTTP/1, or what TLS agrees on. */
   readonly #pools = new Map<Endpoint, Pool>();
+  readonly #http2Pools = new Map<Endpoint, Pool>();
   /** Of connections that begin with PROXY protocol, by their identity; forgotten when they are empty. */
   readonly #proxyPools = new Map<string, Pool>();
   /** Addresses that a filter chose and that are no endpoints of the cluster; forgotten when they have no connection. */
@@ -66,6 +69,7 @@ export class Cluster {
         maxHeadBytes: config.maxResponseHeadersKb * 1024,
         maxHeaderCount: config.maxHeadersCount,
       },
+      http2: config.http2 ?? defaultHttp2Options,
       ...(config.headerNames !== undefined && { headerNames: config.headerNames }),
     };
   }
@@ -110,21 +114,52 @@ export class Cluster {
   }
 
   /** What a connection to the endpoint has to be. `downstream` is whom it is made for; left out: for ourselves. */
-  connectionIdentity({ address }: Endpoint, downstream?: DownstreamInfo): ConnectionIdentity {
+  connectionIdentity(
+    { address }: Endpoint,
+    downstream?: DownstreamInfo,
+    protocol: ConnectionIdentity["protocol"] = "http1",
+  ): ConnectionIdentity {
     const { proxyProtocol } = this.config;
     const preface = proxyProtocol === undefined ? "" : proxyPreface(proxyProtocol, downstream);
-    return { address, tls: undefined, socketOptions: "", preface };
+    return { address, protocol, tls: undefined, socketOptions: "", preface };
   }
 
   get dialOptions(): UpstreamDialOptions {
     return this.#poolOptions;
   }
 
-  /** The pool of an endpoint. Connections that tell whom they are made for (PROXY protocol) have one for each such telling. */
-  pool(endpoint: Endpoint, downstream?: DownstreamInfo): Pool {
-    if (this.config.proxyProtocol !== undefined) return this.#proxyPool(endpoint, downstream);
-    const pool = this.#pools.get(endpoint);
-    return pool === undefined ? this.#makePool(endpoint) : pool;
+  /**
+   * The pool of an endpoint for such a request. Connections that tell whom they are made for (PROXY protocol) have one for each
+   * such telling.
+   */
+  pool(endpoint: Endpoint, request: RequestHead, downstream?: DownstreamInfo): Pool {
+    const isHttp2 = this.#speaksHttp2(endpoint, request);
+    if (this.config.proxyProtocol !== undefined) return this.#proxyPool(endpoint, isHttp2, downstream);
+    const pool = (isHttp2 ? this.#http2Pools : this.#pools).get(endpoint);
+    return pool === undefined ? this.#makePool(endpoint, isHttp2) : pool;
+  }
+
+  #speaksHttp2(endpoint: Endpoint, request: RequestHead): boolean {
+    if (!HTTP2_IS_SPOKEN) return false;
+    switch (this.config.upstreamProtocol) {
+      case "http1":
+      case "auto":
+        return false;
+      case "http2":
+        return true;
+      case "use-downstream":
+        return request.httpVersion === "2";
+      case "unset":
+        // A sidecar of ours takes both. What becomes a tunnel has a connection to itself, as it had from its client.
+        return endpoint.hasSidecar && request.upgrade === undefined && request.method !== "CONNECT";
+      default:
+        throw new Error(`unknown protocol ${JSON.stringify(this.config.upstreamProtocol satisfies never)}`);
+    }
+  }
+
+  #protocol(isHttp2: boolean): ConnectionIdentity["protocol"] {
+    if (isHttp2) return "http2";
+    return this.config.upstreamProtocol === "auto" ? "auto" : "http1";
   }
 
   /** The endpoint of an address that somebody else than the picker chose. */
@@ -184,8 +219,8 @@ export class Cluster {
     for (const callback of waiting) callback();
   }
 
-  #proxyPool(endpoint: Endpoint, downstream: DownstreamInfo | undefined): Pool {
-    const identity = this.connectionIdentity(endpoint, downstream);
+  #proxyPool(endpoint: Endpoint, isHttp2: boolean, downstream: DownstreamInfo | undefined): Pool {
+    const identity = this.connectionIdentity(endpoint, downstream, this.#protocol(isHttp2));
     const key = poolKey(identity);
     const known = this.#proxyPools.get(key);
     if (known !== undefined) return known;
@@ -199,10 +234,14 @@ export class Cluster {
     return pool;
   }
 
-  #makePool(endpoint: Endpoint): Pool {
-    const identity = this.connectionIdentity(endpoint);
+  #makePool(endpoint: Endpoint, isHttp2: boolean): Pool {
+    const identity = this.connectionIdentity(endpoint, undefined, this.#protocol(isHttp2));
     const isStray = this.#endpoints?.byKey.get(endpoint.key) !== endpoint;
-    const forget = (): void => this.#forget(endpoint);
+    const pools = isHttp2 ? this.#http2Pools : this.#pools;
+    const forget = (): void => {
+      pools.delete(endpoint);
+      if (!this.#pools.has(endpoint) && !this.#http2Pools.has(endpoint)) this.#strays.delete(endpoint.key);
+    };
     const pool = new Pool(
       endpoint,
       identity,
@@ -214,27 +253,26 @@ export class Cluster {
       this.#env,
       isStray ? forget : undefined,
     );
-    this.#pools.set(endpoint, pool);
+    pools.set(endpoint, pool);
     // An exchange that began before the cluster (the endpoint) left: its connection is not kept.
     if (this.#drained || (isStray && !this.#strays.has(endpoint.key))) pool.drain();
     return pool;
   }
 
   #allPools(): readonly Pool[] {
-    return [...this.#pools.values(), ...this.#proxyPools.values()];
+    return [...this.#pools.values(), ...this.#http2Pools.values(), ...this.#proxyPools.values()];
   }
 
   #drainPool(endpoint: Endpoint): void {
     for (const pool of Array.from(this.#proxyPools.values())) if (pool.endpoint === endpoint) pool.drain();
-    const pool = this.#pools.get(endpoint);
-    this.#pools.delete(endpoint);
-    pool?.drain();
-  }
-
-  #forget(endpoint: Endpoint): void {
-    this.#pools.delete(endpoint);
-    this.#strays.delete(endpoint.key);
+    for (const pools of [this.#pools, this.#http2Pools]) {
+      const pool = pools.get(endpoint);
+      pools.delete(endpoint);
+      pool?.drain();
+    }
   }
 }
 
+/** Until the codec has a body. */
+const HTTP2_IS_SPOKEN: boolean = false;
 const NO_ENDPOINTS = "";

@@ -3,8 +3,8 @@ import type { Cancellable, SideRequest, SideResponse } from "@heddle/filter";
 import type { HeaderMap, RequestEncoder, ResponseDecoder, ResponseHead } from "@heddle/http";
 import type { Endpoint, Outcome } from "@heddle/traffic";
 import type { Cluster } from "./cluster.ts";
-import type { H1PooledConnection } from "./pool/h1-connection.ts";
 import type { Pool, PoolWaiter } from "./pool/pool.ts";
+import type { PooledConnection } from "./pool/pooled-connection.ts";
 import type { UpstreamEnv } from "./upstream-env.ts";
 
 const DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024;
@@ -81,18 +81,18 @@ class SideExchange implements PoolWaiter, ResponseDecoder, Cancellable {
       cluster.stats.rqTimeout.add();
       this.#finish(err(failure("response-timeout", "upstream", `no answer within ${timeoutMs} ms`)));
     });
-    const pool = cluster.pool(pick.endpoint);
+    const pool = cluster.pool(pick.endpoint, this.#request.head);
     this.#pool = pool;
-    const idle = pool.takeIdle();
-    if (idle === undefined) pool.wait(this);
-    else this.onConnection(idle);
+    const ready = pool.take();
+    if (ready === undefined) pool.wait(this);
+    else this.onConnection(ready);
   }
 
   cancel(): void {
     if (!this.#done) this.#release(failure("internal", "local", "the request was cancelled"));
   }
 
-  onConnection(connection: H1PooledConnection): void {
+  onConnection(connection: PooledConnection): void {
     const { head, body } = this.#request;
     const encoder = connection.startExchange(this);
     this.#encoder = encoder;

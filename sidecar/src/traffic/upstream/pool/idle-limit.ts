@@ -1,8 +1,16 @@
 /** Below Node's `server.keepAliveTimeout` of 5 s, the shortest default among common servers. */
 export const DEFAULT_IDLE_TIMEOUT_MS = 4000;
 
+/** Envoy's. A server that ends an idle HTTP/2 connection says so first (GOAWAY), and what it has not served goes elsewhere. */
+const DEFAULT_HTTP2_IDLE_TIMEOUT_MS = 3_600_000;
+
+/** How long an HTTP/2 connection may stand without a stream before it is retired; 0 is without end. */
+export function http2IdleLimitMs(configuredMs: number | undefined): number {
+  return configuredMs ?? DEFAULT_HTTP2_IDLE_TIMEOUT_MS;
+}
+
 /**
- * How long a connection may stand idle before it is retired; 0 is without end. The server's own announcement
+ * How long an HTTP/1 connection may stand idle before it is retired; 0 is without end. The server's own announcement
  * (`Keep-Alive: timeout=N`) wins over a longer setting: we leave a second before it does, but use at least half of the
  * time, so that the race between its close and our next request stays rare.
  */

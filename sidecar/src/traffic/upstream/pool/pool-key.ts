@@ -6,6 +6,8 @@ import { type Address, addressKey } from "@heddle/traffic";
  */
 export interface ConnectionIdentity {
   readonly address: Address;
+  /** What is spoken on it; "auto" is what TLS agrees on (ALPN). */
+  readonly protocol: "http1" | "http2" | "auto";
   /** Undefined: plaintext. */
   readonly tls: TlsIdentity | undefined;
   /** Source address, keep-alive and other socket options, in a canonical form; "" for none. */
@@ -23,7 +25,7 @@ export interface TlsIdentity {
 }
 
 /** One string for one identity. */
-export function poolKey({ address, tls, socketOptions, preface }: ConnectionIdentity): string {
+export function poolKey({ address, protocol, tls, socketOptions, preface }: ConnectionIdentity): string {
   const security = tls === undefined ? "plaintext" : `tls ${tls.serverName} ${tls.certificate} ${tls.verification}`;
-  return `${address.type} ${addressKey(address)}|${security}|${socketOptions}|${preface}`;
+  return `${address.type} ${addressKey(address)}|${protocol}|${security}|${socketOptions}|${preface}`;
 }

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { HeaderMap, RequestHead } from "@heddle/http";
 import { MemoryConnection } from "../../http/testing-connection.ts";
 import { clusterConfig, Harness, type HarnessOptions } from "../../http/testing-harness.ts";
 import type { Pool } from "./pool.ts";
 import type { ConnectionGiver, ConnectionPast, ConnectionTaker, PoolShare, PoolSharing } from "./pool-sharing.ts";
 
+const REQUEST = new RequestHead("GET", "http", "a", "/", new HeaderMap());
 const GET = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -92,7 +94,7 @@ function poolOf(harness: Harness): Pool {
   const cluster = harness.runtime.current.clusters.get("app");
   const [endpoint] = cluster?.endpoints?.byKey.values() ?? [];
   assert.ok(cluster !== undefined && endpoint !== undefined);
-  return cluster.pool(endpoint);
+  return cluster.pool(endpoint, REQUEST);
 }
 
 const breakerOf = (harness: Harness): number =>
@@ -340,7 +342,7 @@ describe("a pool that is asked", () => {
       const { giver } = other;
       const [endpoint] = old?.endpoints?.byKey.values() ?? [];
       assert.ok(giver !== undefined && old !== undefined && endpoint !== undefined);
-      old.pool(endpoint);
+      old.pool(endpoint, REQUEST);
       assert.equal(other.giver, giver);
     });
   });

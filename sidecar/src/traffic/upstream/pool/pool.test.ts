@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { failure } from "@heddle/base";
+import { HeaderMap, RequestHead } from "@heddle/http";
 import { clusterConfig, Harness, type HarnessOptions } from "../../http/testing-harness.ts";
 import { idleLimitMs } from "./idle-limit.ts";
 import { poolKey } from "./pool-key.ts";
 
+const REQUEST = new RequestHead("GET", "http", "a", "/", new HeaderMap());
 const GET = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -27,7 +29,7 @@ function burst(harness: Harness, count: number, answer = OK): void {
 function countsOf(harness: Harness) {
   const cluster = harness.runtime.current.clusters.get("app");
   const endpoint = [...(cluster?.endpoints?.byKey.values() ?? [])][0];
-  return endpoint === undefined ? undefined : cluster?.pool(endpoint).counts;
+  return endpoint === undefined ? undefined : cluster?.pool(endpoint, REQUEST).counts;
 }
 
 describe("a pool", () => {
@@ -293,6 +295,7 @@ describe("when the configuration changes", () => {
 test("what must be equal to share a connection is in the key", () => {
   const identity = {
     address: { type: "socket" as const, address: "10.0.0.1", port: 80 },
+    protocol: "http1" as const,
     tls: undefined,
     socketOptions: "",
     preface: "",
@@ -302,6 +305,8 @@ test("what must be equal to share a connection is in the key", () => {
     identity,
     { ...identity, address: { type: "pipe" as const, path: "10.0.0.1:80", mode: undefined } },
     { ...identity, socketOptions: "keepalive" },
+    { ...identity, protocol: "http2" as const },
+    { ...identity, protocol: "auto" as const },
     { ...identity, tls },
     { ...identity, tls: { ...tls, serverName: "b" } },
     { ...identity, tls: { ...tls, certificate: "d" } },

@@ -1,11 +1,12 @@
 import { type Failure, failure, type Json } from "@heddle/base";
-import type { HeaderNameFormat, HttpLimits } from "@heddle/http";
+import type { H2ClientOptions, HeaderNameFormat, HttpLimits } from "@heddle/http";
 import type { Connection, Dialling } from "@heddle/net";
-import type { CircuitBreaker, Endpoint } from "@heddle/traffic";
+import type { CircuitBreaker, Endpoint, Http2Options } from "@heddle/traffic";
 import type { ClusterStats } from "../cluster-stats.ts";
 import type { UpstreamDialOptions, UpstreamEnv } from "../upstream-env.ts";
 import { H1PooledConnection } from "./h1-connection.ts";
-import { idleLimitMs } from "./idle-limit.ts";
+import { H2PooledConnection } from "./h2-connection.ts";
+import { http2IdleLimitMs, idleLimitMs } from "./idle-limit.ts";
 import { type ConnectionIdentity, poolKey } from "./pool-key.ts";
 import type {
   ConnectionGiver,
@@ -15,12 +16,15 @@ import type {
   OfferedConnection,
   PoolShare,
 } from "./pool-sharing.ts";
+import type { PooledConnection } from "./pooled-connection.ts";
 
 /** An exchange that wants a connection. Exactly one of the two is called, once, unless it leaves before. */
 export interface PoolWaiter {
   /** It has met a stale connection, and wants none that stood idle in another worker: one of those may be stale too. */
   readonly wantsFresh?: boolean;
-  onConnection(connection: H1PooledConnection): void;
+  /** What the peer can do must be known: it asks for an upgrade, which not every HTTP/2 server takes (RFC 8441). */
+  readonly wantsSettled?: boolean;
+  onConnection(connection: PooledConnection): void;
   onNoConnection(failure: Failure): void;
 }
 
@@ -34,18 +38,22 @@ export interface PoolOptions extends UpstreamDialOptions {
   /** Of responses. */
   readonly limits: HttpLimits;
   readonly headerNames?: HeaderNameFormat;
-  /** The cluster's name where workers share its connections to endpoints. */
+  readonly http2: Http2Options;
+  /** The cluster's name where workers share its HTTP/1 connections to endpoints. */
   readonly sharedAs?: string;
 }
 
 /**
- * The HTTP/1 connections of one cluster to one endpoint. Idle ones are taken last in, first out, so that a quiet pool
- * shrinks. A waiter causes one dial; whichever connection is free first serves the waiter that came first.
+ * The connections of one cluster to one endpoint, in one protocol or in the one that TLS agrees on. Of those that have room
+ * the one that had it last is taken first, so that a quiet pool shrinks, and many exchanges share few HTTP/2 connections.
+ * Waiters cause as many dials as it takes to carry them; whichever connection has room first serves the waiter that came
+ * first.
  *
  * The circuit breaker's limits are asked before a connection is made and before an exchange waits. As in Envoy a pool
  * that has no connection at all may always make one, or its waiters could wait for ever behind those of other pools.
  *
- * Where workers share their pools, another worker that has an idle connection is asked before one is made.
+ * Where workers share their pools, another worker that has an idle HTTP/1 connection is asked before one is made. An HTTP/2
+ * connection has its state (HPACK tables, windows, open streams) in its worker, and stays there.
  */
 export class Pool implements ConnectionGiver, ConnectionTaker {
   readonly env: UpstreamEnv;
@@ -57,8 +65,9 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   readonly #options: PoolOptions;
   readonly #breaker: CircuitBreaker;
   readonly #onEmpty: ((pool: Pool) => void) | undefined;
-  readonly #idle: H1PooledConnection[] = [];
-  readonly #connections = new Set<H1PooledConnection>();
+  /** Those that have room, and perhaps some whose room is gone since. */
+  readonly #ready: PooledConnection[] = [];
+  readonly #connections = new Set<PooledConnection>();
   /** In the order in which they came. */
   readonly #waiters = new Set<PoolWaiter>();
   readonly #dials = new Set<Dial>();
@@ -67,6 +76,9 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   #asking = 0;
   /** Of the waiters. */
   #wantFresh = 0;
+  /** How many exchanges the next connection is expected to carry at a time; at least 1. */
+  #perConnection: number;
+  #http2Codec: H2ClientOptions | undefined = undefined;
   #draining = false;
 
   /** `onEmpty` is called whenever nothing is left that the pool would have to close. */
@@ -87,19 +99,22 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     this.stats = stats;
     this.env = env;
     this.#onEmpty = onEmpty;
+    this.#perConnection = expectedConcurrency(identity.protocol, options);
     // TLS has its state in the thread that made it.
-    const isShared = options.sharedAs !== undefined && identity.tls === undefined;
+    const isShared = options.sharedAs !== undefined && identity.tls === undefined && identity.protocol === "http1";
     // What the connection was made with is part of the key, since it goes along.
     const shareKey = `${options.sharedAs} ${this.key} ${options.keepAliveDelayMs ?? ""}`;
     this.#share = isShared ? env.sharing?.join(shareKey, this) : undefined;
   }
 
-  /** An idle connection, or undefined: then `wait` for one. */
-  takeIdle(): H1PooledConnection | undefined {
-    for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
-      if (this.#share !== undefined) this.#share.countIdle(-1);
-      connection.leaveIdle();
-      if (connection.usable) return connection;
+  /** A connection that has room, or undefined: then `wait` for one. */
+  take(wantsSettled = false): PooledConnection | undefined {
+    for (let at = this.#ready.length - 1; at >= 0; at--) {
+      const connection = this.#ready[at]!; // `at` is below the length
+      const { room } = connection;
+      if (room > 0 && wantsSettled && !connection.settled) continue;
+      if (room <= 1) this.#unlist(at);
+      if (room > 0) return connection;
     }
     return undefined;
   }
@@ -154,7 +169,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     readonly dialling: number;
   } {
     return {
-      idle: this.#idle.length,
+      idle: this.#ready.filter(({ room, active }) => room > 0 && active === 0).length,
       connections: this.#connections.size,
       waiting: this.#waiters.size,
       dialling: this.#dials.size + this.#asking,
@@ -167,28 +182,38 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
 
   // === what connections tell
 
-  /** A connection has ended its exchange and can carry another one. */
-  freed(connection: H1PooledConnection): void {
+  /** What a connection can carry has changed. */
+  freed(connection: PooledConnection): void {
+    this.#serve(connection);
+    if (connection.leaving && this.#waiters.size > 0) this.#dialForWaiters(true);
+  }
+
+  /** What the peer allows on one connection it will allow on the next one. */
+  learn(concurrency: number): void {
+    if (concurrency > 0) this.#perConnection = withinRequests(concurrency, this.#options);
+  }
+
+  /** Ends a connection that has carried as many exchanges as it may, behind those that it carries. */
+  retireIfUsedUp(connection: PooledConnection): boolean {
     const { maxRequestsPerConnection } = this.#options;
-    const usedUp = maxRequestsPerConnection > 0 && connection.started >= maxRequestsPerConnection;
-    if (usedUp) this.stats.cxMaxRequests.add();
-    if (usedUp || this.#draining) {
-      connection.retire();
-      return;
-    }
-    const waiter = this.#nextWaiter();
-    if (waiter !== undefined) waiter.onConnection(connection);
-    else this.#keep(connection, idleLimitMs(this.#options.idleTimeoutMs, connection.announcedIdleMs));
+    if (maxRequestsPerConnection === 0 || connection.started < maxRequestsPerConnection) return false;
+    this.stats.cxMaxRequests.add();
+    connection.retire();
+    return true;
+  }
+
+  http1IdleLimitMs(announcedMs: number | undefined): number {
+    return idleLimitMs(this.#options.idleTimeoutMs, announcedMs);
+  }
+
+  get http2IdleLimitMs(): number {
+    return http2IdleLimitMs(this.#options.idleTimeoutMs);
   }
 
   /** A connection is gone. */
-  lost(connection: H1PooledConnection): void {
+  lost(connection: PooledConnection): void {
     if (!this.#connections.delete(connection)) return;
-    const place = this.#idle.indexOf(connection);
-    if (place !== -1) {
-      this.#idle.splice(place, 1);
-      this.#share?.countIdle(-1);
-    }
+    if (connection.listed) this.#unlist(this.#ready.indexOf(connection));
     this.endpoint.activeConnections--;
     this.#uncount(connection.counted);
     this.#dialForWaiters(true);
@@ -198,11 +223,11 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   // === sharing
 
   give(release: (connection: Connection) => number): GivenConnection | undefined {
-    const [connection] = this.#idle;
-    const given = connection?.handOver(release);
-    if (connection === undefined || given === undefined) return undefined;
-    this.#idle.shift();
-    this.#share?.countIdle(-1);
+    const [connection] = this.#ready;
+    if (!(connection instanceof H1PooledConnection)) return undefined;
+    const given = connection.handOver(release);
+    if (given === undefined) return undefined;
+    this.#unlist(0);
     this.#connections.delete(connection);
     this.endpoint.activeConnections--;
     return { ...given, settle: () => this.#uncount(given.past.counted) };
@@ -218,12 +243,12 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
       if (past.counted) this.#breaker.releaseConnection();
     } else {
       this.stats.cxHandedOver.add();
-      const pooled = this.#pooled(connection, past.counted, past);
+      const pooled = this.#http1(connection, past.counted, past);
       this.#add(pooled);
-      const waiter = this.#nextWaiter(false);
+      const waiter = this.#nextWaiter(pooled, false);
       if (waiter !== undefined) waiter.onConnection(pooled);
       else if (this.#draining) pooled.retire();
-      else if (pooled.usable) this.#keep(pooled, past.idleLeftMs);
+      else if (pooled.room > 0) this.#keep(pooled, past.idleLeftMs);
     }
     this.#dialForWaiters(connection !== undefined);
     this.#tellIfEmpty();
@@ -235,20 +260,62 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     this.#tellIfEmpty();
   }
 
-  #pooled(connection: Connection, counted: boolean, past?: ConnectionPast): H1PooledConnection {
+  // === connections
+
+  #pooled(connection: Connection, counted: boolean): PooledConnection {
+    const { protocol } = this.#identity;
+    const isHttp2 = protocol === "http2" || (protocol === "auto" && connection.alpnProtocol === "h2");
+    if (!isHttp2) this.#perConnection = 1;
+    return isHttp2 ? this.#http2(connection, counted) : this.#http1(connection, counted);
+  }
+
+  #http1(connection: Connection, counted: boolean, past?: ConnectionPast): H1PooledConnection {
+    return new H1PooledConnection(connection, this, counted, this.#maxDurationMs(), this.#options, past);
+  }
+
+  #http2(connection: Connection, counted: boolean): H2PooledConnection {
+    const { http2, limits } = this.#options;
+    // An upgrade goes where the peer takes it, which it says itself.
+    this.#http2Codec ??= { ...http2, limits, allowConnect: true, stats: this.stats.http2 };
+    return new H2PooledConnection(connection, this, counted, this.#maxDurationMs(), this.#http2Codec, http2.keepalive);
+  }
+
+  #maxDurationMs(): number {
     const { maxConnectionDurationMs: atLeastMs, maxConnectionDurationJitterPercent: jitter } = this.#options;
     const spread = jitter === 0 ? 0 : (this.env.random() % 10_000) / 10_000;
-    const maxDurationMs = atLeastMs * (1 + (jitter / 100) * spread);
-    return new H1PooledConnection(connection, this, counted, maxDurationMs, this.#options, past);
+    return atLeastMs * (1 + (jitter / 100) * spread);
   }
 
-  #keep(connection: H1PooledConnection, limitMs: number): void {
-    this.#idle.push(connection);
-    if (this.#share !== undefined) this.#share.countIdle(1);
-    connection.becomeIdle(limitMs);
+  /** Gives waiters to a connection while it has room, and keeps it for those to come if it still has. */
+  #serve(connection: PooledConnection): void {
+    while (this.#waiters.size > 0 && connection.room > 0) {
+      const waiter = this.#nextWaiter(connection);
+      if (waiter === undefined) break;
+      waiter.onConnection(connection);
+    }
+    if (connection.room === 0) return;
+    if (this.#draining) connection.retire();
+    else this.#keep(connection, connection.idleLimitMs);
   }
 
-  #add(connection: H1PooledConnection): void {
+  #keep(connection: PooledConnection, idleLimitMs: number): void {
+    if (!connection.listed) {
+      connection.listed = true;
+      this.#ready.push(connection);
+      if (this.#share !== undefined) this.#share.countIdle(1);
+    }
+    if (connection.active === 0) connection.becomeIdle(idleLimitMs);
+  }
+
+  #unlist(at: number): void {
+    const connection = this.#ready[at]!; // whoever calls this has seen it there
+    connection.listed = false;
+    if (at === this.#ready.length - 1) this.#ready.pop();
+    else this.#ready.splice(at, 1);
+    if (this.#share !== undefined) this.#share.countIdle(-1);
+  }
+
+  #add(connection: PooledConnection): void {
     this.#connections.add(connection);
     this.endpoint.activeConnections++;
     this.stats.cxActive.add(1);
@@ -262,7 +329,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   // === dialling
 
   #dialForWaiters(mayAsk: boolean): void {
-    while (this.#dials.size + this.#asking < this.#waiters.size) {
+    while (this.#awaited < this.#waiters.size) {
       if (mayAsk && this.#wantFresh === 0 && this.#share?.ask(this) === true) {
         this.#asking++;
         continue;
@@ -270,11 +337,44 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
       const counted = this.#breaker.tryAcquireConnection();
       if (!counted) {
         this.stats.cxOverflow.add();
-        // Somebody's connection will be free, here; see the class comment.
-        if (this.#connections.size + this.#dials.size + this.#asking > 0) return;
+        if (this.#serveFromReady()) continue;
+        // Somebody's connection will have room, here; see the class comment.
+        if (this.#dials.size + this.#asking > 0 || this.#mayHaveRoomAgain()) return;
       }
       this.#dial(counted);
     }
+  }
+
+  /** How many waiters will be served by what is under way. */
+  get #awaited(): number {
+    const underWay = (this.#dials.size + this.#asking) * this.#perConnection;
+    return this.#identity.protocol === "http1" ? underWay : underWay + this.#roomToCome();
+  }
+
+  /** Of HTTP/2 connections that say nothing yet, or none now: no other one would have more. */
+  #roomToCome(): number {
+    let sum = 0;
+    for (const connection of this.#connections) {
+      if (connection.leaving) continue;
+      if (!connection.settled) sum += connection.room;
+      else if (connection.active === 0 && connection.room === 0) sum += this.#perConnection;
+    }
+    return sum;
+  }
+
+  #mayHaveRoomAgain(): boolean {
+    for (const { leaving } of this.#connections) if (!leaving) return true;
+    return false;
+  }
+
+  /** Who wanted a connection that did not stand idle gets one that did, before it gets none. */
+  #serveFromReady(): boolean {
+    const [waiter] = this.#waiters;
+    const connection = waiter && this.take(waiter.wantsSettled);
+    if (waiter === undefined || connection === undefined) return false;
+    this.#unqueue(waiter);
+    waiter.onConnection(connection);
+    return true;
   }
 
   #dial(counted: boolean): void {
@@ -300,32 +400,35 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   #connected(connection: Connection, counted: boolean): void {
     const pooled = this.#pooled(connection, counted);
     this.stats.cxTotal.add();
-    this.stats.cxHttp1Total.add();
+    (pooled.httpVersion === "2" ? this.stats.cxHttp2Total : this.stats.cxHttp1Total).add();
     this.endpoint.connections++;
     this.#add(pooled);
-    const waiter = this.#nextWaiter();
-    if (waiter !== undefined) waiter.onConnection(pooled);
-    else if (pooled.usable) this.freed(pooled);
+    if (pooled.room > 0) this.freed(pooled);
+    if (this.#waiters.size > 0) this.#dialForWaiters(true);
   }
 
   #endDial(dial: Dial): void {
     if (this.#dials.delete(dial) && dial.counted) this.#breaker.releaseConnection();
   }
 
-  /** The waiter that no other dial is under way for hears of it: the one that came first. */
+  /** The waiters that nothing else is under way for hear of it: those that came first. */
   #dialFailed(reason: Failure): void {
-    if (this.#waiters.size > this.#dials.size + this.#asking) {
-      const waiter = this.#nextWaiter();
+    let left = Math.min(this.#perConnection, this.#waiters.size - this.#awaited);
+    for (const waiter of this.#waiters) {
+      if (left-- <= 0) break;
+      this.#unqueue(waiter);
       this.stats.rqPendingFailureEject.add();
-      waiter?.onNoConnection(reason);
+      waiter.onNoConnection(reason);
     }
     this.#dialForWaiters(true);
     this.#tellIfEmpty();
   }
 
-  #nextWaiter(isFresh = true): PoolWaiter | undefined {
+  /** The first that takes such a connection. `isFresh`: it did not stand idle elsewhere. */
+  #nextWaiter(connection: PooledConnection, isFresh = true): PoolWaiter | undefined {
     for (const waiter of this.#waiters) {
       if (!isFresh && waiter.wantsFresh === true) continue;
+      if (waiter.wantsSettled === true && !connection.settled) continue;
       this.#unqueue(waiter);
       return waiter;
     }
@@ -358,6 +461,24 @@ class Dial {
   cancel(): void {
     this.dialling?.cancel();
   }
+}
+
+/** Before a connection has told. What TLS will agree on is unknown: one connection is made, and then as many as it shows. */
+function expectedConcurrency(protocol: ConnectionIdentity["protocol"], options: PoolOptions): number {
+  switch (protocol) {
+    case "http1":
+      return 1;
+    case "http2":
+      return withinRequests(options.http2.maxConcurrentStreams, options);
+    case "auto":
+      return 2 ** 31;
+    default:
+      throw new Error(`unknown protocol ${JSON.stringify(protocol satisfies never)}`);
+  }
+}
+
+function withinRequests(concurrency: number, { maxRequestsPerConnection }: PoolOptions): number {
+  return maxRequestsPerConnection === 0 ? concurrency : Math.min(concurrency, maxRequestsPerConnection);
 }
 
 const PENDING_OVERFLOW = failure("overflow", "local", "too many requests wait for a connection to the cluster");
