@@ -123,6 +123,7 @@ export type {
   HeaderMatcherConfig,
   HeaderMutations,
   HeaderValueOption,
+  MaxStreamDuration,
   PerFilterConfig,
   QueryParameterMatcherConfig,
   RedirectAction,

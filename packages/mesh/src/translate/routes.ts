@@ -147,7 +147,7 @@ function forwardTo(cluster: ForwardAction["cluster"]): ForwardAction {
     // a mesh that nobody has configured. The listener's stream idle timeout ends what has stalled.
     timeoutMs: 0,
     idleTimeoutMs: undefined,
-    maxStreamDurationMs: undefined,
+    maxStreamDuration: undefined,
     retryPolicy: undefined,
     upgradeConfigs: [],
   };

@@ -101,9 +101,23 @@ export interface ForwardAction {
   readonly timeoutMs: number;
   /** Overrides the listener's stream idle timeout; undefined leaves it. */
   readonly idleTimeoutMs: number | undefined;
-  readonly maxStreamDurationMs: number | undefined;
+  /** Where a route has it, `timeoutMs` does not count, nor do the two that follow (Envoy's "new timeouts"). */
+  readonly maxStreamDuration: MaxStreamDuration | undefined;
+  /** `grpc-timeout` takes the place of `timeoutMs` for gRPC calls, this at most; 0: whatever it says. Left out: it does not. */
+  readonly maxGrpcTimeoutMs?: number;
+  /** Taken off `grpc-timeout` before that. Left out: 0. */
+  readonly grpcTimeoutOffsetMs?: number;
   readonly retryPolicy: RetryPolicy | undefined;
   readonly upgradeConfigs: readonly RouteUpgrade[];
+}
+
+export interface MaxStreamDuration {
+  /** From the request's first byte; 0: no limit, of the listener's neither. Left out: the listener's. */
+  readonly durationMs?: number;
+  /** A call's `grpc-timeout` is the limit, this at most; 0: whatever it says. Left out: it does not count. */
+  readonly grpcTimeoutHeaderMaxMs?: number;
+  /** Taken off that. Left out: 0. */
+  readonly grpcTimeoutHeaderOffsetMs?: number;
 }
 
 export interface RouteUpgrade {

@@ -89,7 +89,7 @@ export function forward(cluster: string, overrides: Partial<ForwardAction> = {})
       appendXForwardedHost: false,
       timeoutMs: 15_000,
       idleTimeoutMs: undefined,
-      maxStreamDurationMs: undefined,
+      maxStreamDuration: undefined,
       retryPolicy: undefined,
       upgradeConfigs: [],
       ...overrides,

@@ -599,7 +599,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.route.v3.RouteAction": {
     honoured: `cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite
       host_rewrite_literal auto_host_rewrite host_rewrite_header append_x_forwarded_host timeout idle_timeout retry_policy
-      upgrade_configs max_stream_duration`,
+      upgrade_configs max_stream_duration max_grpc_timeout grpc_timeout_offset`,
     refused: {
       cluster_specifier_plugin: LATER,
       inline_cluster_specifier_plugin: LATER,
@@ -616,8 +616,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       include_vh_rate_limits: { note: "only a rate limit filter would read them", unless: false },
       hash_policy: "no balancing policy that hashes is supported yet",
       cors: "only a CORS filter would read it",
-      max_grpc_timeout: "grpc-timeout does not change the route's timeout",
-      grpc_timeout_offset: "grpc-timeout does not change the route's timeout",
       internal_redirect_policy: "redirects are passed on to the client",
       internal_redirect_action: "redirects are passed on to the client",
       max_internal_redirects: "redirects are passed on to the client",
@@ -638,11 +636,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.route.v3.RouteAction.MaxStreamDuration": {
-    honoured: "max_stream_duration",
-    reported: {
-      grpc_timeout_header_max: "grpc-timeout does not change the route's timeout",
-      grpc_timeout_header_offset: "grpc-timeout does not change the route's timeout",
-    },
+    honoured: "max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset",
   },
   "envoy.config.route.v3.WeightedCluster": {
     honoured: "clusters total_weight",

@@ -340,7 +340,12 @@ const forward = record<ForwardAction>({
   appendXForwardedHost: fc.boolean(),
   timeoutMs: durationMs,
   idleTimeoutMs: optional(durationMs),
-  maxStreamDurationMs: optional(durationMs),
+  maxStreamDuration: optional(
+    fc.record(
+      { durationMs, grpcTimeoutHeaderMaxMs: durationMs, grpcTimeoutHeaderOffsetMs: durationMs },
+      { requiredKeys: [] },
+    ),
+  ),
   retryPolicy: optional(retryPolicy),
   upgradeConfigs: routeUpgrades,
 });

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { ForwardAction, RedirectAction, RouteAction, WeightedCluster } from "@heddle/traffic";
+import type { ForwardAction, MaxStreamDuration, RedirectAction, RouteAction, WeightedCluster } from "@heddle/traffic";
 import { durationIfSet, durationUnless, type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeHeaderMutations, encodeHeaderMutations } from "./header-mutations.ts";
@@ -57,7 +57,8 @@ function decodeForward(fields: Fields, context: RouteContext): ForwardAction {
   if (rewrite !== undefined && fields.text("prefix_rewrite") !== "") {
     fields.fail("regex_rewrite", 'excludes "prefix_rewrite", which is set as well');
   }
-  const maxStream = fields.message("max_stream_duration");
+  const maxGrpcTimeoutMs = fields.durationMs("max_grpc_timeout", undefined);
+  const grpcTimeoutOffsetMs = fields.durationMs("grpc_timeout_offset", undefined);
   return {
     cluster: decodeClusterChoice(fields, context),
     clusterNotFoundResponseCode: NOT_FOUND_CODES[fields.enumName("cluster_not_found_response_code")] ?? 503,
@@ -67,9 +68,23 @@ function decodeForward(fields: Fields, context: RouteContext): ForwardAction {
     appendXForwardedHost: fields.flag("append_x_forwarded_host"),
     timeoutMs: fields.durationMs("timeout", ROUTE_TIMEOUT_MS),
     idleTimeoutMs: fields.durationMs("idle_timeout", undefined),
-    maxStreamDurationMs: maxStream?.durationMs("max_stream_duration", undefined),
+    maxStreamDuration: decodeMaxStreamDuration(fields.message("max_stream_duration")),
+    ...(maxGrpcTimeoutMs !== undefined && { maxGrpcTimeoutMs }),
+    ...(grpcTimeoutOffsetMs !== undefined && { grpcTimeoutOffsetMs }),
     retryPolicy: decodeRetryPolicy(fields.message("retry_policy")),
     upgradeConfigs: decodeRouteUpgrades(fields),
+  };
+}
+
+function decodeMaxStreamDuration(fields: Fields | undefined): MaxStreamDuration | undefined {
+  if (fields === undefined) return undefined;
+  const durationMs = fields.durationMs("max_stream_duration", undefined);
+  const grpcTimeoutHeaderMaxMs = fields.durationMs("grpc_timeout_header_max", undefined);
+  const grpcTimeoutHeaderOffsetMs = fields.durationMs("grpc_timeout_header_offset", undefined);
+  return {
+    ...(durationMs !== undefined && { durationMs }),
+    ...(grpcTimeoutHeaderMaxMs !== undefined && { grpcTimeoutHeaderMaxMs }),
+    ...(grpcTimeoutHeaderOffsetMs !== undefined && { grpcTimeoutHeaderOffsetMs }),
   };
 }
 
@@ -203,10 +218,13 @@ function encodeForward(forward: ForwardAction): LooseJsonObject {
     append_x_forwarded_host: unless(false, forward.appendXForwardedHost),
     timeout: durationUnless(ROUTE_TIMEOUT_MS, forward.timeoutMs),
     idle_timeout: durationIfSet(forward.idleTimeoutMs),
-    max_stream_duration:
-      forward.maxStreamDurationMs === undefined
-        ? undefined
-        : { max_stream_duration: durationIfSet(forward.maxStreamDurationMs) },
+    max_stream_duration: forward.maxStreamDuration && {
+      max_stream_duration: durationIfSet(forward.maxStreamDuration.durationMs),
+      grpc_timeout_header_max: durationIfSet(forward.maxStreamDuration.grpcTimeoutHeaderMaxMs),
+      grpc_timeout_header_offset: durationIfSet(forward.maxStreamDuration.grpcTimeoutHeaderOffsetMs),
+    },
+    max_grpc_timeout: durationIfSet(forward.maxGrpcTimeoutMs),
+    grpc_timeout_offset: durationIfSet(forward.grpcTimeoutOffsetMs),
     retry_policy: encodeRetryPolicy(forward.retryPolicy),
     upgrade_configs: encodeUpgrades(forward.upgradeConfigs),
   };

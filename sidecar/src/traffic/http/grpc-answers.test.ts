@@ -100,7 +100,7 @@ describe("an answer of ours to a gRPC call is a gRPC status, trailers-only", () 
   });
 
   test("it lasts longer than it may: DEADLINE_EXCEEDED", () => {
-    const routes = routeTo("app", { maxStreamDurationMs: 50 });
+    const routes = routeTo("app", { maxStreamDuration: { durationMs: 50 } });
     const answer = call({ routes }, (harness) => harness.advance(60));
     assert.deepEqual(told(answer), [200, GrpcStatus.DeadlineExceeded, "downstream duration timeout"]);
   });

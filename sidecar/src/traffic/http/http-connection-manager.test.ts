@@ -254,7 +254,7 @@ function forwardTo(name: string) {
     appendXForwardedHost: false,
     timeoutMs: 0,
     idleTimeoutMs: undefined,
-    maxStreamDurationMs: undefined,
+    maxStreamDuration: undefined,
     retryPolicy: undefined,
     upgradeConfigs: [],
   };

@@ -180,12 +180,15 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.#connection.checkBy(atMs, this.now());
   }
 
-  /** A route's own limits replace those of the listener. */
-  useRouteLimits(idleTimeoutMs: number | undefined, maxDurationMs: number | undefined): void {
-    if (idleTimeoutMs !== undefined) this.idleLimitMs = idleTimeoutMs;
-    if (maxDurationMs !== undefined) {
-      this.durationDeadlineMs = maxDurationMs === 0 ? Infinity : this.startMs + maxDurationMs;
-    }
+  /** A route's own limit replaces that of the listener; 0: none. */
+  useIdleLimit(idleTimeoutMs: number): void {
+    this.idleLimitMs = idleTimeoutMs;
+    this.#connection.checkBy(this.nextDeadline(), this.now());
+  }
+
+  /** The same for how long all may last, from the first byte on; undefined: for ever. */
+  useDurationLimit(maxDurationMs: number | undefined): void {
+    this.durationDeadlineMs = maxDurationMs === undefined ? Infinity : this.startMs + maxDurationMs;
     this.#connection.checkBy(this.nextDeadline(), this.now());
   }
 

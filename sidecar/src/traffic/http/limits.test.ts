@@ -299,13 +299,13 @@ describe("time", () => {
 
   test("for an exchange: the route's max_stream_duration instead, and none where it is 0", () => {
     overdue(
-      { manager: { maxStreamDurationMs: 500 }, routes: routeTo("app", { maxStreamDurationMs: 1000 }) },
+      { manager: { maxStreamDurationMs: 500 }, routes: routeTo("app", { maxStreamDuration: { durationMs: 1000 } }) },
       (_harness, client) => client.send(GET),
       1000,
       "504 - max_duration_timeout",
       "http.downstream_rq_max_duration_reached",
     );
-    const routes = routeTo("app", { maxStreamDurationMs: 0 });
+    const routes = routeTo("app", { maxStreamDuration: { durationMs: 0 } });
     withHarness({ manager: { maxStreamDurationMs: 500 }, routes }, (harness, client) => {
       client.send(GET);
       harness.advance(10_000);

@@ -80,7 +80,7 @@ export function routeTo(
       appendXForwardedHost: false,
       timeoutMs: 15_000,
       idleTimeoutMs: undefined,
-      maxStreamDurationMs: undefined,
+      maxStreamDuration: undefined,
       retryPolicy: undefined,
       upgradeConfigs: [],
       ...forward,

@@ -14,6 +14,7 @@ import type { AttemptSpan } from "../http/tracing/exchange-span.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import type { Pool, PoolWaiter } from "../upstream/pool/pool.ts";
 import type { PooledConnection } from "../upstream/pool/pooled-connection.ts";
+import { limitStream, routeTimeoutMs, tellCallee, tellsTimeoutToCallee } from "./call-deadline.ts";
 import { isIdempotent } from "./idempotent.ts";
 import { RequestCopy } from "./request-copy.ts";
 import { RetryState } from "./retry-state.ts";
@@ -43,6 +44,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #route: SelectedRoute | undefined = undefined;
   /** Of the whole exchange, retries included; 0: without end. */
   #timeoutMs = 0;
+  /** `grpc-timeout` tells the upstream of it. */
+  #tellsCallee = false;
   /** The endpoint's name has taken the place of the request's host. */
   #hostReplaced = false;
   /** Undefined: the route has no retry policy. */
@@ -255,7 +258,9 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       this.#noCluster(forward.clusterNotFoundResponseCode);
       return;
     }
-    this.#timeoutMs = forward.timeoutMs;
+    const { request } = exchange;
+    const timeoutMs = routeTimeoutMs(forward, request);
+    this.#timeoutMs = timeoutMs;
     let { retryPolicy } = route;
     // Only a caller inside may steer by headers, or a filter: the connection manager has taken them from others.
     if ((exchange.internal || exchange.chain.places.length > 0) && maySteer(exchange.request.headers)) {
@@ -266,7 +271,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
         this.#refuseHeader(senseless);
         return;
       }
-      const steering = takeSteering(headers, forward.timeoutMs, retryPolicy, respectExpectedRqTimeout);
+      const steering = takeSteering(headers, timeoutMs, retryPolicy, respectExpectedRqTimeout);
       this.#timeoutMs = steering.timeoutMs;
       retryPolicy = steering.retryPolicy;
     }
@@ -277,11 +282,14 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       exchange.virtualCluster = exchange.manager.virtualClusters.match(host, exchange.request);
     }
     exchange.routeTimeouts = this;
-    if (forward.idleTimeoutMs !== undefined || forward.maxStreamDurationMs !== undefined) {
-      exchange.useRouteLimits(forward.idleTimeoutMs, forward.maxStreamDurationMs);
+    if (forward.idleTimeoutMs !== undefined) exchange.useIdleLimit(forward.idleTimeoutMs);
+    if (forward.maxStreamDuration !== undefined) {
+      const { maxStreamDurationMs } = exchange.manager.config;
+      exchange.useDurationLimit(limitStream(forward.maxStreamDuration, maxStreamDurationMs, request));
     }
+    this.#tellsCallee = tellsTimeoutToCallee(forward, request);
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
-    if (!this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout();
+    if (!this.#config.suppressEnvoyHeaders || this.#tellsCallee) this.#tellExpectedTimeout();
     if (this.#requestComplete) this.#startRouteTimeout();
     this.#attempt();
   }
@@ -290,7 +298,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const exchange = this.#exchange;
     const attempt = ++exchange.upstream.attempts;
     this.#state = "waiting";
-    if (attempt > 1 && !this.#config.suppressEnvoyHeaders) this.#tellExpectedTimeout();
+    if (attempt > 1 && (!this.#config.suppressEnvoyHeaders || this.#tellsCallee)) this.#tellExpectedTimeout();
     const choice = exchange.askSelectUpstream(attempt);
     if (choice?.cluster !== undefined) {
       this.#cluster = exchange.runtime.clusters.get(choice.cluster);
@@ -632,7 +640,10 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const spentMs = this.#requestCompleteMs === -1 ? 0 : Math.round(exchange.now() - this.#requestCompleteMs);
     const leftMs = this.#timeoutMs === 0 ? 0 : Math.max(1, this.#timeoutMs - spentMs);
     const expectedMs = perTryMs > 0 && (leftMs === 0 || perTryMs < leftMs) ? perTryMs : leftMs;
-    if (expectedMs > 0) exchange.request.headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
+    if (expectedMs === 0) return;
+    const { headers } = exchange.request;
+    if (!this.#config.suppressEnvoyHeaders) headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
+    if (this.#tellsCallee) tellCallee(headers, expectedMs);
   }
 
   // === letting go
