@@ -1,9 +1,10 @@
 import { type Failure, ThrowPlaces } from "@heddle/base";
 import type { DownstreamInfo, FilterChain } from "@heddle/filter";
-import { defaultHttpLimits, type H1ServerOptions, HeaderMap, ResponseHead } from "@heddle/http";
+import { defaultHttpLimits, type H1ServerOptions, type H2ServerOptions, HeaderMap, ResponseHead } from "@heddle/http";
 import type { Connection } from "@heddle/net";
 import type { AccessLogType } from "@heddle/telemetry";
 import type { HttpConnectionManagerConfig, RouteTable } from "@heddle/traffic";
+import { Http2Stats } from "../http2/http2-stats.ts";
 import type { DrainDecision } from "../listener/drain-decision.ts";
 import type { NetworkFilter } from "../network/network-filter.ts";
 import type { AccessLogger } from "./access-logger.ts";
@@ -56,6 +57,9 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly logSource: ExchangeLogSource;
   readonly preparation: RequestPreparation;
   readonly codecOptions: H1ServerOptions;
+  readonly http2Options: H2ServerOptions;
+  /** Of all connection managers together, as in Envoy. */
+  readonly http2Stats: Http2Stats;
   readonly drain: DrainDecision;
   readonly #inlineRoutes: RouteTable | undefined;
   readonly #accessLogger: AccessLogger;
@@ -72,16 +76,25 @@ export class HttpConnectionManager implements NetworkFilter {
     this.tracer = tracer;
     this.virtualClusters = new VirtualClusters(env.metrics);
     this.stats = new HttpStats(env.metrics, config.statPrefix);
+    const limits = {
+      ...defaultHttpLimits,
+      maxHeadBytes: config.maxRequestHeadersKb * 1024,
+      maxHeaderCount: config.maxHeadersCount,
+    };
     this.codecOptions = {
       allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
       allowCustomMethods: config.manners.allowCustomMethods,
       ...(config.manners.headerNames !== undefined && { headerNames: config.manners.headerNames }),
       refusalFields: () => this.#refusalFields(),
-      limits: {
-        ...defaultHttpLimits,
-        maxHeadBytes: config.maxRequestHeadersKb * 1024,
-        maxHeaderCount: config.maxHeadersCount,
-      },
+      limits,
+    };
+    this.http2Stats = new Http2Stats(env.metrics.scope("http2"));
+    this.http2Options = {
+      ...config.http2,
+      streamBufferBytes: Math.min(config.http2.initialStreamWindowSize, MAX_STREAM_BUFFER_BYTES),
+      allowCustomMethods: config.manners.allowCustomMethods,
+      limits,
+      stats: this.http2Stats,
     };
     this.preparation = new RequestPreparation(config, this.codecOptions.scheme ?? "http", () => env.randomHex.uuid());
     this.#inlineRoutes = inlineRoutes;
@@ -173,6 +186,14 @@ export class HttpConnectionManager implements NetworkFilter {
     this.env.log.error("an exchange was ended by an exception", { filter: filterName ?? "", stack });
   }
 
+  reportPrematureResets({ directRemoteAddress, listener }: DownstreamInfo): void {
+    this.stats.rqTooManyPrematureResets.add();
+    this.env.log.info("a client that takes its requests back too often was cut off", {
+      client: directRemoteAddress,
+      listener,
+    });
+  }
+
   reportProtocolError(reason: Failure, answeredStatus: number | undefined, downstream: DownstreamInfo): void {
     this.stats.cxProtocolError.add();
     if (reason.kind === "head-too-large") this.stats.rqTooLarge.add();
@@ -184,3 +205,9 @@ export class HttpConnectionManager implements NetworkFilter {
     });
   }
 }
+
+/**
+ * Of one stream's answer, whatever its window: as in Envoy the window that a client gets for its requests is also what we keep
+ * for it, and a large one shall not let it keep the same of us.
+ */
+const MAX_STREAM_BUFFER_BYTES = 1024 * 1024;

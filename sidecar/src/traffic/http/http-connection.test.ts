@@ -276,7 +276,7 @@ describe("the end of a connection", () => {
       ["", "_local", "_remote", "_active_rq", "_local_active_rq", "_remote_active_rq"].map((suffix) =>
         harness.value(`http.downstream_cx_destroy${suffix}`),
       );
-    withHarness({}, (harness, client) => {
+    withHarness({ manager: { codecType: "HTTP1" } }, (harness, client) => {
       assert.equal(harness.value("http.downstream_cx_http1_active"), 1);
       client.break();
       harness.run();

@@ -2,57 +2,79 @@ import { callbackTimer, type Failure, failure, type WheelTimer } from "@heddle/b
 import type { DownstreamInfo } from "@heddle/filter";
 import {
   H1ServerConnection,
+  H2ServerConnection,
   type RequestDecoder,
   type ResponseEncoder,
+  type ServerConnection,
   type ServerConnectionEvents,
 } from "@heddle/http";
 import type { Connection, ConnectionHandler } from "@heddle/net";
+import { type KeepaliveOwner, KeepalivePings } from "../http2/keepalive-pings.ts";
 import type { ServedConnection } from "../network/network-filter.ts";
+import { DelayedClose } from "./delayed-close.ts";
+import { ExchangeList } from "./exchange-list.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import { HttpExchange } from "./http-exchange.ts";
+import { MIN_STREAM_LIFETIME_MS, PrematureResets } from "./premature-resets.ts";
+import { type CodecChooser, UndecidedCodec } from "./undecided-codec.ts";
 
 /**
  * A client's connection: joins the transport, the codec and the exchanges, and watches the time of all of them with one
  * timer. The timer is set to the earliest moment at which something can be overdue; when it fires, deadlines that have
  * moved meanwhile are only read again.
+ *
+ * How it ends differs between the protocols. HTTP/1 tells with an answer that it is the last. HTTP/2 tells at once that no
+ * more shall come, goes on for `drain_timeout` with what is on its way (RFC 9113 §6.8), then names the last stream, and ends
+ * behind it; no answer, and no request that is given up, ends it.
  */
-export class HttpConnection implements ConnectionHandler, ServerConnectionEvents, ServedConnection {
+export class HttpConnection
+  implements ConnectionHandler, ServerConnectionEvents, ServedConnection, CodecChooser, KeepaliveOwner
+{
   readonly downstream: DownstreamInfo;
   readonly #manager: HttpConnectionManager;
   readonly #connection: Connection;
-  readonly #codec: H1ServerConnection;
+  #codec: ServerConnection;
+  /** The codec, where it is HTTP/2. */
+  #h2: H2ServerConnection | undefined = undefined;
+  #speaksHttp1 = false;
   readonly #onClosed: () => void;
   readonly #startMs: number;
   readonly #watch: WheelTimer;
   #nextCheckMs = Infinity;
-  #exchange: HttpExchange | undefined = undefined;
+  readonly #open = new ExchangeList();
+  /** Ever begun here. */
   #exchanges = 0;
   /** Since when no exchange has been open; Infinity while one is. */
   #idleSinceMs: number;
   #maxDurationAtMs = Infinity;
-  /** Until when the rest of a request is waited for whose answer has gone. */
+  /** Until when the rest is waited for: of a request whose answer has gone, or of the preface of HTTP/2. */
   #restByMs = Infinity;
-  /** The codec has ended the connection; when the client does not close by then, we do. */
-  #closeAtMs = Infinity;
-  #queuedBytes = Infinity;
+  readonly #closing: DelayedClose;
   #gone = false;
   /** The client has sent FIN. */
   #clientEnded = false;
   /** The codec ended the connection before the client did. */
   #endedByUs = false;
-  /** What had been read and sent when the open exchange began. */
+  /** What had been read and sent when it was last counted: for HTTP/1, when the open exchange began. */
   #readBefore = 0;
   #sentBefore = 0;
   /** Its listener or the process has asked it to end. */
   #isDrained = false;
-  /** The next request is the last. */
-  #drainWithNext = false;
-  /** Until when it may come. */
+  /** It ends gently: the next request is the last of HTTP/1, and HTTP/2 has been told. */
+  #drainsGently = false;
+  /** Until when requests may come that are on their way. */
   #drainAtMs = Infinity;
   /** That moment has come once. */
   #looksAgain = false;
   /** The next answer closes, however long it takes to come (`http1_safe_max_connection_duration`). */
   #lastAnswer = false;
+  /** HTTP/2 alone has the following. */
+  #pings: KeepalivePings | undefined = undefined;
+  #resets: PrematureResets | undefined = undefined;
+  /** The exchange of the stream whose reset is told next has been counted. */
+  #resetCounted = false;
+  /** Why it was destroyed, where its exchanges should know. */
+  #reason: Failure | undefined = undefined;
 
   constructor(
     manager: HttpConnectionManager,
@@ -64,7 +86,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#connection = connection;
     this.downstream = downstream;
     this.#onClosed = onClosed;
-    this.#codec = new H1ServerConnection(connection, this, manager.codecOptions);
+    this.#closing = new DelayedClose(manager.config.delayedCloseTimeoutMs);
     this.#watch = callbackTimer(() => this.#check());
     const now = manager.env.clock.now();
     this.#startMs = now;
@@ -78,27 +100,66 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.checkBy(Math.min(this.#maxDurationAtMs, idleTimeoutMs > 0 ? now + idleTimeoutMs : Infinity), now);
     manager.stats.cxTotal.add();
     manager.stats.cxActive.add(1);
-    manager.stats.cxHttp1Total.add();
-    manager.stats.cxHttp1Active.add(1);
+    this.#codec = this.#firstCodec();
     connection.start(this);
   }
 
-  /** Takes no further exchange: closes now if there is none, else tells the client with the answer. */
-  drain(): void {
-    this.#manager.stats.cxDrainClose.add();
-    this.endAfterExchange();
+  /** What ALPN has agreed on counts more than what comes (Envoy `codec_type`). */
+  #firstCodec(): ServerConnection {
+    const { codecType } = this.#manager.config;
+    const { alpnProtocol } = this.#connection;
+    if (codecType === "HTTP2" || (codecType === "AUTO" && alpnProtocol === "h2")) return this.speakHttp2();
+    if (codecType === "HTTP1" || alpnProtocol !== "") return this.speakHttp1();
+    return new UndecidedCodec(this.#connection, this);
   }
 
-  /** The same for a reason of this connection alone. */
-  endAfterExchange(): void {
-    this.#exchange?.inside?.drain();
+  speakHttp1(): ServerConnection {
+    const { stats, codecOptions } = this.#manager;
+    stats.cxHttp1Total.add();
+    stats.cxHttp1Active.add(1);
+    this.#restByMs = Infinity;
+    this.#speaksHttp1 = true;
+    this.#codec = new H1ServerConnection(this.#connection, this, codecOptions);
+    return this.#codec;
+  }
+
+  speakHttp2(): ServerConnection {
+    const { stats, http2Options, config, env } = this.#manager;
+    stats.cxHttp2Total.add();
+    stats.cxHttp2Active.add(1);
+    this.#restByMs = Infinity;
+    const codec = new H2ServerConnection(this.#connection, this, http2Options);
+    this.#h2 = codec;
+    this.#codec = codec;
+    this.#resets = new PrematureResets();
+    if (config.http2.keepalive !== undefined) this.#pings = new KeepalivePings(config.http2.keepalive, env, this);
+    if (this.#drainsGently) codec.announceDrain();
+    return codec;
+  }
+
+  onPartialPreface(): void {
+    const { config, env } = this.#manager;
+    if (config.requestHeadersTimeoutMs === 0) return;
+    const now = env.clock.now();
+    this.#restByMs = now + config.requestHeadersTimeoutMs;
+    this.checkBy(this.#restByMs, now);
+  }
+
+  /** Takes no further exchange: closes now if there is none, else tells the client, and ends behind the last. */
+  drain(): void {
+    this.#manager.stats.cxDrainClose.add();
+    this.#endBehindOpen();
+  }
+
+  #endBehindOpen(): void {
+    this.#open.drainInsides();
     this.#codec.drain();
     this.#watchForEnd();
   }
 
   /**
-   * Carries one more exchange if none is open, since the client may be sending it; its answer tells that it is the last.
-   * What does not come in time is not waited for: `drain_timeout`, or less if less is given.
+   * Takes what a client may be sending: HTTP/1 one more exchange if none is open, whose answer tells that it is the last,
+   * HTTP/2 any number. What does not come in time is not waited for: `drain_timeout`, or less if less is given.
    */
   drainGently(withinMs = Infinity): void {
     if (!this.#isDrained) this.#manager.stats.cxDrainClose.add();
@@ -107,12 +168,13 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   }
 
   #endGently(withinMs: number): void {
-    if (this.#exchange !== undefined) {
-      this.endAfterExchange();
+    if (this.#speaksHttp1 && !this.#open.isEmpty) {
+      this.#endBehindOpen();
       return;
     }
     const now = this.#manager.env.clock.now();
-    this.#drainWithNext = true;
+    if (!this.#drainsGently) this.#codec.announceDrain();
+    this.#drainsGently = true;
     this.#drainAtMs = Math.min(this.#drainAtMs, now + Math.min(withinMs, this.#manager.config.drainTimeoutMs));
     this.checkBy(this.#drainAtMs, now);
   }
@@ -121,15 +183,29 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#connection.destroy();
   }
 
-  /** Whether the exchange that is answered now is the last one that this connection may carry. */
-  isLastExchange(): boolean {
+  /** What is left of a request has become of no use. HTTP/1 cannot skip it: the connection ends behind the answer. */
+  giveUpRequest(): void {
+    if (this.#speaksHttp1) this.#endBehindOpen();
+  }
+
+  /** An answer's head is about to be written: it tells that the connection ends, if there is a reason. */
+  answerBegins(): void {
+    if (this.#speaksHttp1) {
+      if (this.#isLastAnswer()) this.#endBehindOpen();
+    } else if (!this.#drainsGently && this.#hasReasonToEnd()) this.#endGently(Infinity);
+  }
+
+  #isLastAnswer(): boolean {
     if (this.#lastAnswer) return true;
-    const { config, drain, env, stats } = this.#manager;
-    const max = config.maxRequestsPerConnection;
-    if (max !== 0 && this.#exchanges >= max) {
-      stats.cxMaxRequests.add();
-      return true;
-    }
+    const max = this.#manager.config.maxRequestsPerConnection;
+    if (max === 0 || this.#exchanges < max) return this.#hasReasonToEnd();
+    this.#manager.stats.cxMaxRequests.add();
+    return true;
+  }
+
+  /** The process is overloaded, or something drains. */
+  #hasReasonToEnd(): boolean {
+    const { drain, env, stats } = this.#manager;
     if (env.shedder.endsConnection) {
       stats.cxOverloadDisableKeepalive.add();
       return true;
@@ -146,7 +222,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#manager.env.wheel.start(this.#watch, atMs - now);
   }
 
-  /** Of the open exchange, with head and framing. As in Envoy a request that is pipelined behind it counts in part. */
+  /** Of the open exchange of HTTP/1, with head and framing. As in Envoy a request that is pipelined behind it counts in part. */
   get wireBytesReceived(): number {
     return this.#connection.bytesRead - this.#readBefore;
   }
@@ -156,10 +232,9 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   }
 
   exchangeEnded(exchange: HttpExchange): void {
-    if (this.#exchange === exchange) {
-      this.#exchange = undefined;
-      if (this.#codec.dropping) this.#awaitRest();
-    }
+    this.#open.delete(exchange);
+    if (this.#resets !== undefined) this.#countEndOfStream(exchange);
+    else if (this.#codec.dropping) this.#awaitRest();
     this.#countBytes();
     this.#watchForEnd();
   }
@@ -167,18 +242,33 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   // === the codec tells
 
   onRequest(encoder: ResponseEncoder): RequestDecoder {
+    const { stats, config } = this.#manager;
     this.#exchanges++;
     this.#idleSinceMs = Infinity;
     this.#restByMs = Infinity;
-    this.#manager.stats.rqTotal.add();
-    this.#manager.stats.rqHttp1Total.add();
-    this.#manager.stats.rqActive.add(1);
-    this.#exchange = new HttpExchange(this.#manager, this, encoder);
-    if (this.#drainWithNext) {
+    stats.rqTotal.add();
+    stats.rqActive.add(1);
+    const exchange = new HttpExchange(this.#manager, this, encoder);
+    this.#open.add(exchange);
+    if (this.#h2 !== undefined) {
+      stats.rqHttp2Total.add();
+      if (this.#exchanges === config.maxRequestsPerConnection) {
+        stats.cxMaxRequests.add();
+        this.#endGently(Infinity);
+      }
+      return exchange;
+    }
+    stats.rqHttp1Total.add();
+    if (this.#drainsGently) {
       this.#drainAtMs = Infinity;
       this.#codec.drain();
     }
-    return this.#exchange;
+    return exchange;
+  }
+
+  onStreamReset(): void {
+    if (!this.#resetCounted && this.#resets?.isTooMuch(true) === true) this.#endForResets();
+    this.#resetCounted = false;
   }
 
   onProtocolError(reason: Failure, answeredStatus: number | undefined): void {
@@ -193,6 +283,10 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     if (idleTimeoutMs > 0) this.checkBy(now + idleTimeoutMs, now);
   }
 
+  onPong(): void {
+    this.#pings?.pong();
+  }
+
   onBurst(): void {
     this.#manager.env.clock.after(0, () => {
       this.#codec.continueReading();
@@ -203,6 +297,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
   // === the transport tells
 
   onData(bytes: Uint8Array): void {
+    if (this.#pings !== undefined) this.#pings.heard();
     this.#codec.receive(bytes);
     this.#watchForEnd();
   }
@@ -221,19 +316,47 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     if (this.#gone) return;
     this.#gone = true;
     // We close where the codec has ended or `destroy` was called; otherwise the client has sent FIN or RST.
-    this.#countEnd(this.#endedByUs || (reason === undefined && !this.#clientEnded), this.#exchange !== undefined);
+    this.#countEnd(this.#endedByUs || (reason === undefined && !this.#clientEnded), !this.#open.isEmpty);
     this.#countBytes();
     const { env, stats } = this.#manager;
     try {
-      this.#codec.transportClosed(reason ?? CLIENT_GONE);
+      this.#codec.transportClosed(reason ?? this.#reason ?? CLIENT_GONE);
     } catch (error) {
       this.#manager.reportCrash(error, undefined); // what follows gives back what the connection holds
     }
     env.wheel.cancel(this.#watch);
+    this.#pings?.stop();
     stats.cxActive.add(-1);
-    stats.cxHttp1Active.add(-1);
+    if (this.#speaksHttp1) stats.cxHttp1Active.add(-1);
+    else if (this.#h2 !== undefined) stats.cxHttp2Active.add(-1);
     stats.cxLengthMs.record(env.clock.now() - this.#startMs);
     this.#onClosed();
+  }
+
+  /** A request that the client takes back before its answer, early, is what floods are made of. */
+  #countEndOfStream({ cutByClient, responseBegun, startMs, endMs }: HttpExchange): void {
+    this.#resetCounted = cutByClient;
+    const premature = cutByClient && !responseBegun && endMs - startMs <= MIN_STREAM_LIFETIME_MS;
+    if (this.#resets?.isTooMuch(premature) === true) this.#endForResets();
+  }
+
+  #endForResets(): void {
+    if (this.#connection.closed) return;
+    this.#manager.reportPrematureResets(this.downstream);
+    this.#codec.drain(); // so that the GOAWAY goes first
+    this.#connection.destroy();
+  }
+
+  // === keepalive
+
+  sendPing(): void {
+    this.#h2?.ping();
+  }
+
+  onKeepaliveTimeout(): void {
+    this.#manager.http2Stats.keepaliveTimeout.add();
+    this.#reason = PING_TIMEOUT;
+    this.#connection.destroy();
   }
 
   /** Notes how far the connection is, and what it has carried since this was last noted. */
@@ -282,7 +405,7 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     this.#nextCheckMs = Infinity;
     const { env, stats, config } = this.#manager;
     const now = env.clock.now();
-    if (this.#closeAtMs <= now && !this.#mayStillSend(now)) {
+    if (this.#closing.isOver(now, this.#connection.bytesQueued)) {
       if (config.delayedCloseTimeoutMs > 0) stats.cxDelayedCloseTimeout.add();
       this.#connection.destroy();
       return;
@@ -290,17 +413,17 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
     if (this.#drainAtMs <= now) {
       // A thread that was busy may have its next request in the kernel: it is read before this looks again.
       this.#drainAtMs = this.#looksAgain ? Infinity : now + 1;
-      if (this.#looksAgain) this.endAfterExchange();
+      if (this.#looksAgain) this.#endBehindOpen();
       this.#looksAgain = !this.#looksAgain;
     }
     if (this.#restByMs <= now) {
       this.#restByMs = Infinity;
-      this.endAfterExchange();
+      this.#endBehindOpen();
     }
     if (this.#maxDurationAtMs <= now) {
       this.#maxDurationAtMs = Infinity;
       stats.cxMaxDuration.add();
-      if (config.http1SafeMaxConnectionDuration) this.#lastAnswer = true;
+      if (config.http1SafeMaxConnectionDuration && this.#h2 === undefined) this.#lastAnswer = true;
       else this.#endGently(Infinity);
     }
     const idleAtMs = config.idleTimeoutMs > 0 ? this.#idleSinceMs + config.idleTimeoutMs : Infinity;
@@ -309,38 +432,30 @@ export class HttpConnection implements ConnectionHandler, ServerConnectionEvents
       stats.cxIdleTimeout.add();
       this.#endGently(Infinity); // as in Envoy: a request may be on its way
     }
-    this.#exchange?.checkDeadlines(now);
+    this.#open.checkDeadlines(now);
     const next = Math.min(
-      this.#closeAtMs,
+      this.#closing.atMs,
       this.#drainAtMs,
       this.#restByMs,
       this.#maxDurationAtMs,
       idleAtMs <= now ? Infinity : idleAtMs,
-      this.#exchange?.nextDeadline() ?? Infinity,
+      this.#open.nextDeadline(),
     );
     this.checkBy(next, now);
   }
 
-  /** Once the codec has ended the connection the client has a moment to read what was sent (RFC 9112 §9.6). */
+  /** From the moment on in which the codec has ended the connection. */
   #watchForEnd(): void {
-    if (!this.#codec.ended || this.#closeAtMs !== Infinity || this.#gone) return;
+    if (!this.#codec.ended || this.#closing.begun || this.#gone) return;
     this.#endedByUs = !this.#clientEnded;
     const now = this.#manager.env.clock.now();
-    this.#closeAtMs = now + this.#manager.config.delayedCloseTimeoutMs;
-    this.checkBy(this.#closeAtMs, now);
-  }
-
-  /** A client that reads slowly gets more time as long as it reads (Envoy `delayed_close_timeout`). */
-  #mayStillSend(now: number): boolean {
-    const { bytesQueued } = this.#connection;
-    if (bytesQueued === 0 || bytesQueued >= this.#queuedBytes) return false;
-    this.#queuedBytes = bytesQueued;
-    this.#closeAtMs = now + Math.max(this.#manager.config.delayedCloseTimeoutMs, MIN_FLUSH_MS);
-    return true;
+    this.#closing.begin(now);
+    this.checkBy(this.#closing.atMs, now);
   }
 }
 
-/** Between two looks at whether a client reads what is left for it. */
-const MIN_FLUSH_MS = 1000;
-
 const CLIENT_GONE = failure("downstream-reset", "downstream", "the client closed the connection");
+const PING_TIMEOUT: Failure = {
+  ...failure("downstream-reset", "downstream", "the client did not answer a PING in time"),
+  code: "downstream_local_disconnect(http2_ping_timeout)",
+};

@@ -53,8 +53,15 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   connectPort: string | undefined = undefined;
   /** The connection that its tunnel carries, where the tunnel ends here. */
   inside: Drainable | undefined = undefined;
+  /** Neighbours in the connection's list of open exchanges. */
+  previousOpen: HttpExchange | undefined = undefined;
+  nextOpen: HttpExchange | undefined = undefined;
+  /** The client has taken its request back, broken the protocol in it, or gone away. */
+  cutByClient = false;
   readonly #connection: HttpConnection;
   readonly #encoder: ResponseEncoder;
+  /** The codec has asked what a request shall be answered that it refuses. */
+  #refused = false;
   /** It only asks how we are (`envoy.filters.http.health_check`): no answer of the service, so none is counted. */
   healthCheck = false;
   /** Asks for a tunnel, and may. */
@@ -129,6 +136,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   /** What the codec refuses gets the answer that any failure gets, `local_reply_config` included; no filter sees it. */
   onRefusal(reason: Failure): Refusal | undefined {
     if (this.finished || this.responseBegun) return undefined;
+    this.#refused = true;
     try {
       const refusal = this.makeLocalHead(answerFailure(reason, this.#failed(true)));
       this.manager.prepareResponse(refusal.head, this);
@@ -141,12 +149,13 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
 
   onReset(reason: Failure): void {
     if (this.finished) return;
+    this.cutByClient = true;
     this.manager.stats.rqRxReset.add();
     const { status, details, flags = 0 } = answerFailure(reason, this.#failed(true));
     this.responseFlags |= flags;
     this.responseCodeDetails = details;
     // The codec has answered a request that broke the protocol; counters and the log shall show it.
-    if (!this.responseBegun && status !== 0) {
+    if (!this.responseBegun && this.#refused) {
       this.response ??= new ResponseHead(status, new HeaderMap());
       this.manager.stats.countResponse(this.response.status);
       if (this.request !== NO_HEAD) this.manager.reportProtocolError(reason, status, this.downstream);
@@ -235,16 +244,16 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
 
   /** With head and framing; see `HttpConnection`. */
   get wireBytesReceived(): number {
-    return this.#connection.wireBytesReceived;
+    return this.#encoder.wireBytesReceived ?? this.#connection.wireBytesReceived;
   }
 
   get wireBytesSent(): number {
-    return this.#connection.wireBytesSent;
+    return this.#encoder.wireBytesSent ?? this.#connection.wireBytesSent;
   }
 
-  /** The connection ends after this exchange. */
-  closeConnectionAfter(): void {
-    this.#connection.endAfterExchange();
+  /** What is left of the request, if anything, is not waited for. */
+  giveUpRequest(): void {
+    this.#connection.giveUpRequest();
   }
 
   // === ChainExchange asks
@@ -254,7 +263,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     const { manager, request: head } = this;
     if (manager.env.shedder.shedsRequest) {
       manager.stats.rqOverloadClose.add();
-      this.closeConnectionAfter();
+      this.giveUpRequest();
       this.fail(OVERLOADED);
       return false;
     }
@@ -323,7 +332,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.requestDeadlineMs = Infinity; // as in Envoy: an answer has begun, or a tunnel
     this.manager.prepareResponse(head, this);
     if (this.span !== undefined) this.span.onResponse(head.headers);
-    if (this.#connection.isLastExchange()) this.#connection.endAfterExchange();
+    this.#connection.answerBegins();
     this.#encoder.sendHead(head, endStream);
     if (this.tunnel && this.manager.config.accessLogOptions?.onTunnel === true)
       this.manager.logExchange(this, "DownstreamTunnelSuccessfullyEstablished");
@@ -399,7 +408,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
    */
   #meetExpectation(expectation: string): boolean {
     if (expectation.toLowerCase() !== "100-continue") {
-      if (!this.requestEnded) this.closeConnectionAfter();
+      if (!this.requestEnded) this.giveUpRequest();
       this.reply(UNKNOWN_EXPECTATION);
       return false;
     }
@@ -450,7 +459,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   #giveUpOnClient(reason: Failure): void {
     this.headDeadlineMs = Infinity;
     this.requestDeadlineMs = Infinity;
-    if (!this.requestEnded) this.closeConnectionAfter();
+    if (!this.requestEnded) this.giveUpRequest();
     this.fail(reason);
   }
 }

@@ -17,6 +17,8 @@ export class HttpStats {
   readonly cxDelayedCloseTimeout: Counter;
   readonly cxHttp1Total: Counter;
   readonly cxHttp1Active: Gauge;
+  readonly cxHttp2Total: Counter;
+  readonly cxHttp2Active: Gauge;
   readonly cxDestroy: Counter;
   readonly cxDestroyLocal: Counter;
   readonly cxDestroyRemote: Counter;
@@ -41,6 +43,9 @@ export class HttpStats {
   readonly rqOverloadClose: Counter;
   readonly cxOverloadDisableKeepalive: Counter;
   readonly rqHttp1Total: Counter;
+  readonly rqHttp2Total: Counter;
+  /** Connections that were ended for it; see `PrematureResets`. */
+  readonly rqTooManyPrematureResets: Counter;
   readonly rqNonRelativePath: Counter;
   readonly rqFailedNormalization: Counter;
   readonly rqRedirectedNormalized: Counter;
@@ -70,6 +75,8 @@ export class HttpStats {
     this.cxDelayedCloseTimeout = scope.counter("downstream_cx_delayed_close_timeout");
     this.cxHttp1Total = scope.counter("downstream_cx_http1_total");
     this.cxHttp1Active = scope.gauge("downstream_cx_http1_active");
+    this.cxHttp2Total = scope.counter("downstream_cx_http2_total");
+    this.cxHttp2Active = scope.gauge("downstream_cx_http2_active");
     this.cxDestroy = scope.counter("downstream_cx_destroy");
     this.cxDestroyLocal = scope.counter("downstream_cx_destroy_local");
     this.cxDestroyRemote = scope.counter("downstream_cx_destroy_remote");
@@ -93,6 +100,8 @@ export class HttpStats {
     this.cxOverloadDisableKeepalive = scope.counter("downstream_cx_overload_disable_keepalive");
     this.rqTooLarge = scope.counter("downstream_rq_too_large");
     this.rqHttp1Total = scope.counter("downstream_rq_http1_total");
+    this.rqHttp2Total = scope.counter("downstream_rq_http2_total");
+    this.rqTooManyPrematureResets = scope.counter("downstream_rq_too_many_premature_resets");
     this.rqNonRelativePath = scope.counter("downstream_rq_non_relative_path");
     this.rqFailedNormalization = scope.counter("downstream_rq_failed_path_normalization");
     this.rqRedirectedNormalized = scope.counter("downstream_rq_redirected_with_normalized_path");
