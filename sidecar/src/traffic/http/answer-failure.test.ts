@@ -96,4 +96,15 @@ describe("what the answer depends on", () => {
     const tooMany: Failure = { ...failure("head-too-large", "downstream", ""), code: "http1.too_many_headers" };
     assert.equal(answerFailure(tooMany, FIRST).details, "http1.too_many_headers");
   });
+
+  test("a client that takes its request back has not left, and is told apart from one that has", () => {
+    const gone = failure("downstream-reset", "downstream", "");
+    const loggedFor = (code: string): readonly (number | string)[] =>
+      row(answerFailure({ ...gone, code }, FIRST)).slice(0, 4);
+    const reset = [0, "DR", "DownstreamRemoteReset"];
+    assert.deepEqual(loggedFor("http2.remote_reset"), [...reset, "http2.remote_reset"]);
+    assert.deepEqual(loggedFor("http2.remote_refuse"), [...reset, "http2.remote_refuse"]);
+    const local = "downstream_local_disconnect(http2_ping_timeout)";
+    assert.deepEqual(loggedFor(local), [0, "DC", "DownstreamConnectionTermination", local]);
+  });
 });

@@ -24,6 +24,8 @@ export function answerFailure(failure: Failure, exchange: FailedExchange): Local
       return row.reply;
     case "codec":
       return failure.code === undefined ? row.reply : { ...row.reply, details: failure.code };
+    case "gone":
+      return failure.code === undefined ? row.reply : { ...row.reply, ...goneFor(failure.code) };
     case "late":
       return exchange.requestComplete ? { ...row.reply, status: 504 } : row.reply;
     case "reset":
@@ -31,6 +33,12 @@ export function answerFailure(failure: Failure, exchange: FailedExchange): Local
     default:
       throw new Error(`unknown answer ${JSON.stringify(row satisfies never)}`);
   }
+}
+
+/** HTTP/2 can take one request back, and the connection goes on (RFC 9113 §6.4). */
+function goneFor(code: string): Pick<LocalReply, "details" | "flags"> {
+  const isReset = code === "http2.remote_reset" || code === "http2.remote_refuse";
+  return isReset ? { details: code, flags: DownstreamRemoteReset } : { details: code };
 }
 
 /** Envoy's words for a request to an upstream that came to nothing (router.cc, `onUpstreamReset`). */
@@ -59,6 +67,8 @@ type Row =
   | { readonly type: "answer"; readonly reply: LocalReply }
   /** The codec knows better what it was, and says so in the failure's code. */
   | { readonly type: "codec"; readonly reply: LocalReply }
+  /** Nobody reads this answer; the access log shows what Envoy's would. */
+  | { readonly type: "gone"; readonly reply: LocalReply }
   /** 408 where the client had not finished, 504 where what is behind us let time pass. */
   | { readonly type: "late"; readonly reply: LocalReply }
   | Reset;
@@ -75,6 +85,7 @@ interface Reset {
 const {
   DownstreamConnectionTermination,
   DownstreamProtocolError,
+  DownstreamRemoteReset,
   NoClusterFound,
   NoHealthyUpstream,
   NoRouteFound,
@@ -96,8 +107,10 @@ const ANSWERS: Readonly<Record<FailureKind, Row>> = {
   "not-implemented": codec(501, "http1.codec_error", "Not Implemented"),
   "http-version-unsupported": codec(505, "http1.codec_error", "HTTP Version Not Supported"),
   "body-too-large": answer(413, "request_payload_too_large", "Payload Too Large"),
-  // Nobody reads this answer; the access log shows what Envoy's would.
-  "downstream-reset": answer(0, "downstream_remote_disconnect", "", DownstreamConnectionTermination),
+  "downstream-reset": {
+    type: "gone",
+    reply: { status: 0, details: "downstream_remote_disconnect", flags: DownstreamConnectionTermination },
+  },
   "downstream-idle-timeout": answer(408, "stream_idle_timeout", "stream timeout", StreamIdleTimeout),
   "request-headers-timeout": answer(408, "request_header_timeout", "request header timeout"),
   "request-timeout": answer(408, "request_overall_timeout", "request timeout"),

@@ -197,7 +197,8 @@ export class Forwarding {
     if (schemeToOverwrite !== undefined) {
       request.scheme = schemeToOverwrite;
       request.headers.set("x-forwarded-proto", schemeToOverwrite);
-    } else if (proto !== scheme && request.scheme === scheme) {
+    } else if (proto !== scheme && request.scheme === scheme && request.httpVersion !== "2") {
+      // HTTP/2 has said it itself, and is believed (Envoy, config/http_conn_man/headers "scheme").
       const said = proto.toLowerCase();
       if (said === "http" || said === "https") request.scheme = said;
     }

@@ -234,6 +234,15 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.abort(reason);
   }
 
+  /** Ends it without an answer, which only HTTP/2 can without ending the connection. */
+  cutOff(reason: Failure): void {
+    if (this.finished) return;
+    const { details, flags = 0 } = answerFailure(reason, this.#failed(true));
+    this.responseFlags |= flags;
+    this.responseCodeDetails = details;
+    this.abort(reason);
+  }
+
   /** This exchange as access logs, local replies and header values see it; good until another exchange asks. */
   get logSource(): ExchangeLogSource {
     const source = this.manager.logSource;

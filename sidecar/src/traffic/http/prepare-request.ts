@@ -1,3 +1,4 @@
+import { type Failure, failure } from "@heddle/base";
 import type { LocalReply } from "@heddle/filter";
 import { HeaderMap, type RequestHead } from "@heddle/http";
 import {
@@ -58,11 +59,14 @@ export function prepareRequest(
   const { config, normalization, underscores, scheme } = preparation;
   if (underscores !== undefined) {
     for (let name = underscored(head.headers); name !== undefined; name = underscored(head.headers)) {
-      if (underscores === "REJECT_REQUEST") return UNEXPECTED_UNDERSCORE;
+      if (underscores === "REJECT_REQUEST") return rejectUnderscore(head, exchange);
+      if (head.httpVersion === "2") exchange.manager.http2Stats.droppedHeadersWithUnderscores.add();
       head.headers.remove(name);
     }
   }
-  if (head.scheme !== scheme && head.scheme === "https" && preparation.refusesOtherScheme) return HTTPS_IN_PLAINTEXT;
+  if (head.scheme !== scheme && head.scheme === "https" && preparation.refusesOtherScheme && head.httpVersion !== "2") {
+    return HTTPS_IN_PLAINTEXT; // the scheme of HTTP/2 is taken as it is said, as in Envoy (`Forwarding`)
+  }
   if (head.httpVersion === "1.0") {
     if (!config.acceptHttp10) return VERSION_TOO_LOW;
     if (head.authority === "") head.authority = config.defaultHostForHttp10;
@@ -92,6 +96,15 @@ export function prepareRequest(
 function underscored({ fields }: HeaderMap): string | undefined {
   for (let i = 0; i < fields.length; i += 2) if (fields[i]!.includes("_")) return fields[i];
   return undefined;
+}
+
+/** HTTP/2 resets the stream instead (Envoy `headers_with_underscores_action`). */
+function rejectUnderscore(head: RequestHead, exchange: HttpExchange): LocalReply {
+  if (head.httpVersion === "2") {
+    exchange.manager.http2Stats.requestsRejectedWithUnderscores.add();
+    exchange.cutOff(HTTP2_UNDERSCORE);
+  }
+  return UNEXPECTED_UNDERSCORE;
 }
 
 function normalize(
@@ -162,6 +175,10 @@ function redirectTo({ scheme, authority }: RequestHead, target: string): LocalRe
 const SLASH = 0x2f;
 const VERSION_TOO_LOW: LocalReply = { status: 426, details: "low_version" };
 const UNEXPECTED_UNDERSCORE: LocalReply = { status: 400, details: "http1.unexpected_underscore" };
+const HTTP2_UNDERSCORE: Failure = {
+  ...failure("bad-request", "downstream", "a header's name has an underscore"),
+  code: "http2.unexpected_underscore",
+};
 const HTTPS_IN_PLAINTEXT: LocalReply = { status: 403, details: "http1.https_url_on_plaintext_connection" };
 const NO_HOST: LocalReply = { status: 400, details: "missing_host_header" };
 const ABSOLUTE_PATH: LocalReply = { status: 404, details: "absolute_path_rejected" };

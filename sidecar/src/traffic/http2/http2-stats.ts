@@ -21,6 +21,9 @@ export class Http2Stats implements H2Stats {
   readonly goawaySent: H2Counter;
   readonly streamsActive: H2Counter;
   readonly pendingSendBytes: H2Counter;
+  /** `headers_with_underscores_action`, of a listener alone. */
+  readonly requestsRejectedWithUnderscores: H2Counter;
+  readonly droppedHeadersWithUnderscores: H2Counter;
   /** Connections that ended since a PING was not answered. */
   readonly keepaliveTimeout: H2Counter;
 
@@ -40,6 +43,8 @@ export class Http2Stats implements H2Stats {
     this.goawaySent = scope.counter("goaway_sent");
     this.streamsActive = scope.gauge("streams_active");
     this.pendingSendBytes = scope.gauge("pending_send_bytes");
+    this.requestsRejectedWithUnderscores = scope.counter("requests_rejected_with_underscores_in_headers");
+    this.droppedHeadersWithUnderscores = scope.counter("dropped_headers_with_underscores");
     this.keepaliveTimeout = scope.counter("keepalive_timeout");
   }
 }
