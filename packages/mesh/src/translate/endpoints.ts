@@ -59,12 +59,20 @@ function localityEndpoints({
   return { locality, loadBalancingWeight: endpoints.length, priority: 0, endpoints };
 }
 
-function endpoint(address: string, { port }: WorkloadPort): EndpointConfig {
+function endpoint(address: string, port: WorkloadPort): EndpointConfig {
   return {
-    address: { type: "socket", address, port },
+    address: { type: "socket", address, port: port.port },
     hostname: "",
     healthStatus: "UNKNOWN",
     loadBalancingWeight: 1,
-    metadata: {},
+    metadata: hasSidecar(port) ? SIDECAR : {},
   };
 }
+
+/** Whether a sidecar of ours takes HTTP there; what is carried as bytes goes to the application as it came. */
+function hasSidecar({ applicationPort, protocol }: WorkloadPort): boolean {
+  return applicationPort !== undefined && protocol !== "tcp";
+}
+
+/** Tells callers with a sidecar of ours that HTTP/2 is taken there, whatever the application speaks. Others pass over it. */
+const SIDECAR: EndpointConfig["metadata"] = { heddle: { h2: true } };

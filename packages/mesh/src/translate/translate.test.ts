@@ -68,6 +68,22 @@ describe("endpoints", () => {
     });
   }
 
+  for (const [port, metadata] of [
+    ["{ name: http, port: 80, applicationPort: 8080 }", { heddle: { h2: true } }],
+    ["{ name: http, port: 80, protocol: grpc, applicationPort: 8080 }", { heddle: { h2: true } }],
+    ["{ name: http, port: 80, protocol: tcp, applicationPort: 8080 }", {}],
+    ["{ name: http, port: 80 }", {}],
+  ] as const) {
+    it(`tell that a sidecar stands there where one takes HTTP: ${port}`, () => {
+      const workload = workloadYaml("w", "{ app: s }", "[10.0.0.1]", 1).replace(/ports: .*/, `ports: [${port}]`);
+      const mesh = meshOf(serviceYaml("s"), workload);
+      const service = mesh.service("default", "s");
+      assert.ok(service?.ports[0] !== undefined);
+      const [locality] = serviceEndpoints(service, service.ports[0], mesh.workloadsOf(service)).localities;
+      assert.deepEqual(locality?.endpoints[0]?.metadata, metadata);
+    });
+  }
+
   it("a service without selector has none, rather than everybody", () => {
     const mesh = meshOf(
       serviceYaml("s").replace("selector: { app: s }, ", ""),
