@@ -41,6 +41,9 @@ describe("retry decision", () => {
   it("looks at the gRPC status of answers without body", () => {
     assert.ok(onResponse("unavailable", 200, { "grpc-status": "14" }));
     assert.ok(onResponse("cancelled,deadline-exceeded", 200, { "grpc-status": "4" }));
+    for (const spelling of ["cancelled", "canceled"]) assert.ok(onResponse(spelling, 200, { "grpc-status": "1" }));
+    assert.ok(onResponse("resource-exhausted", 200, { "grpc-status": "8" }));
+    assert.ok(onResponse("internal", 200, { "grpc-status": "13" }));
     assert.ok(!onResponse("unavailable", 200, { "grpc-status": "13" }));
     assert.ok(!onResponse("unavailable", 200, { "grpc-status": "0" }));
   });

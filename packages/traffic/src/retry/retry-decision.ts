@@ -12,7 +12,7 @@ export class RetryDecision {
   readonly #statusCodes: ReadonlySet<number>;
 
   constructor(policy: RetryPolicy) {
-    this.#conditions = new Set(policy.retryOn);
+    this.#conditions = new Set(policy.retryOn.map((name) => (name === "canceled" ? "cancelled" : name))); // Kuma has one l
     this.#statusCodes = new Set(policy.retriableStatusCodes);
   }
 

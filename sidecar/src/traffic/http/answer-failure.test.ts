@@ -65,6 +65,17 @@ for (const [kind, expected] of Object.entries(EXPECTED)) {
 describe("what the answer depends on", () => {
   const refused: Failure = failure("connect-refused", "upstream", "", "safe", { code: "ECONNREFUSED" });
 
+  test("a stream that the upstream has not processed has its own reason", () => {
+    const safe = failure("reset-by-upstream", "upstream", "", "safe");
+    assert.deepEqual(row(answerFailure(safe, FIRST)), [
+      503,
+      "UR",
+      "UpstreamRemoteReset",
+      before("remote_refused_stream_reset"),
+      `${RESET} remote refused stream reset`,
+    ]);
+  });
+
   test("an exchange that lasts too long is 504 once the request is complete", () => {
     for (const kind of ["max-duration", "upstream-max-duration"] as const) {
       assert.equal(answerFailure(failure(kind, "local", ""), { ...FIRST, requestComplete: true }).status, 504);

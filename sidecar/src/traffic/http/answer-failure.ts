@@ -42,23 +42,20 @@ function goneFor(code: string): Pick<LocalReply, "details" | "flags"> {
 }
 
 /** Envoy's words for a request to an upstream that came to nothing (router.cc, `onUpstreamReset`). */
-function answerReset(
-  { status, reason, flags, overloaded }: Reset,
-  failure: Failure,
-  exchange: FailedExchange,
-): LocalReply {
+function answerReset(row: Reset, failure: Failure, exchange: FailedExchange): LocalReply {
   const transport = transportFailureReason(failure);
+  const reason = failure.kind === "reset-by-upstream" && failure.retry === "safe" ? REFUSED : row.reason;
   const again = exchange.retried ? "retried and the latest " : "";
   const because = transport === "" ? "" : `, transport failure reason: ${transport}`;
   const details = `${reason}${transport === "" ? "" : `|${transport}`}`.replaceAll(" ", "_");
   const reply: LocalReply = {
-    status,
-    flags,
+    status: row.status,
+    flags: row.flags,
     details: `upstream_reset_before_response_started{${details}}`,
     body: `upstream connect error or disconnect/reset before headers. ${again}reset reason: ${reason}${because}`,
   };
   // Tells clients that know of it not to retry at once.
-  return overloaded && exchange.envoyHeaders
+  return row.overloaded && exchange.envoyHeaders
     ? { ...reply, headers: new HeaderMap(["x-envoy-overloaded", "true"]) }
     : reply;
 }
@@ -81,6 +78,9 @@ interface Reset {
   readonly flags: number;
   readonly overloaded: boolean;
 }
+
+/** REFUSED_STREAM, and what a GOAWAY leaves out: the upstream has not processed the request (RFC 9113 §8.7). */
+const REFUSED = "remote refused stream reset";
 
 const {
   DownstreamConnectionTermination,
