@@ -131,14 +131,16 @@ test("what is accepted without effect is reported by path", () => {
   );
 });
 
-test("the metadata of endpoints is kept, and reported once however many have some", () => {
-  const metadata = { filter_metadata: { a: { b: 1 } } };
+test("the metadata of endpoints is kept, and what nobody reads reported once however many have it", () => {
+  const metadata = { filter_metadata: { a: { b: 1 }, heddle: { h2: true } } };
   const lb_endpoints = ["10.0.0.1", "10.0.0.2"].map((ip) => ({ endpoint: at(ip), metadata }));
   const assignment = { cluster_name: "stock", endpoints: [{ lb_endpoints }] };
-  assert.deepEqual(reportsOf(endpointsType, assignment), ["endpoints[0].lb_endpoints[0].metadata"]);
+  assert.deepEqual(reportsOf(endpointsType, assignment), [
+    'endpoints[0].lb_endpoints[0].metadata.filter_metadata["a"]',
+  ]);
   const { localities } = accept(endpointsType, assignment);
   assert.deepEqual(
     localities[0]?.endpoints.map((endpoint) => endpoint.metadata),
-    [{ a: { b: 1 } }, { a: { b: 1 } }],
+    Array(2).fill({ a: { b: 1 }, heddle: { h2: true } }),
   );
 });

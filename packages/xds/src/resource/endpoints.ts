@@ -77,9 +77,27 @@ function decodeEndpoint(fields: Fields, addresses: "ip" | "name"): EndpointConfi
     hostname: endpoint?.text("hostname") ?? "",
     healthStatus: fields.enumName("health_status") as EndpointConfig["healthStatus"],
     loadBalancingWeight: fields.wrappedNumber("load_balancing_weight", 1),
-    metadata: decodeMetadata(fields.message("metadata")),
+    metadata: decodeEndpointMetadata(fields),
   };
 }
+
+function decodeEndpointMetadata(endpoint: Fields): MetadataConfig {
+  const fields = endpoint.message("metadata");
+  const metadata = decodeMetadata(fields);
+  for (const namespace in metadata) {
+    if (READ_METADATA.has(namespace)) continue;
+    // There may be thousands of endpoints with the same.
+    endpoint.findings.reportOnce(
+      `endpoint metadata ${namespace}`,
+      `${endpoint.at("metadata")}.filter_metadata[${JSON.stringify(namespace)}]`,
+      "is kept, and not copied to filters and logs",
+    );
+  }
+  return metadata;
+}
+
+/** Namespaces that have an effect. heddle.h2: a sidecar of ours stands there, which takes HTTP/2. */
+const READ_METADATA: ReadonlySet<string> = new Set(["heddle"]);
 
 /*
  * As a message and not by way of JSON like the other types: a cluster has thousands of endpoints, and this runs whenever

@@ -847,9 +847,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { metadata: NOT_COPIED, proximity: NO_EFFECT },
   },
   "envoy.config.endpoint.v3.LbEndpoint": {
-    honoured: "endpoint health_status load_balancing_weight",
+    honoured: "endpoint health_status load_balancing_weight metadata", // of metadata those that are read: see endpoints.ts
     refused: { endpoint_name: "endpoints have to stand in their localities" },
-    reported: { metadata: { note: NOT_COPIED, kept: true, once: true } },
   },
   "envoy.config.endpoint.v3.Endpoint": {
     honoured: "address hostname",
