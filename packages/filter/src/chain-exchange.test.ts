@@ -59,6 +59,40 @@ describe("the order of phases", () => {
     assert.equal(exchange.atClient.trailers?.get("u"), "1");
   });
 
+  test("bytes for trailers are the last of the body, whatever is held, and the log still has the trailers", () => {
+    const ending: HttpFilter = { responseTrailers: () => Buffer.from("|end") };
+    const holding: HttpFilter = {
+      responseHead: pause,
+      responseTrailers(exchange) {
+        exchange.continueResponse();
+        return Buffer.from("|held");
+      },
+    };
+    const looking: HttpFilter = { responseData: (_exchange, chunk) => chunk };
+    for (const [filters, body] of [
+      [[ending], "y|end"],
+      [[{}, ending], "y|end"],
+      [[holding], "y|held"],
+      [[looking, ending], "y|end"],
+    ] as const) {
+      const exchange = exchangeOf(filters);
+      exchange.sendRequest("GET", "/");
+      exchange.sendResponseHead(200);
+      exchange.sendResponseData("y");
+      exchange.sendResponseTrailers({ u: "1" });
+      const { atClient } = exchange;
+      assert.deepEqual([atClient.body, atClient.trailers, atClient.ended], [body, undefined, true]);
+      assert.equal(exchange.responseTrailers?.get("u"), "1");
+    }
+    const upward = exchangeOf([{ requestTrailers: () => Buffer.from("!") }]);
+    upward.sendHead("POST", "/");
+    upward.sendTrailers({ t: "1" });
+    assert.deepEqual(
+      [upward.atUpstream.body, upward.atUpstream.trailers, upward.atUpstream.ended],
+      ["!", undefined, true],
+    );
+  });
+
   test("without filters everything passes", () => {
     const exchange = exchangeOf([]);
     exchange.sendRequest("PUT", "/", {}, "body");

@@ -16,7 +16,7 @@ import { ExchangeRecord } from "./exchange-record.ts";
 import type { ActiveFilter, FilterChain, FilterOverrides, TerminalFilter } from "./filter-chain.ts";
 import { Flow, type FlowOwner, StopReason } from "./flow.ts";
 import { grpcReplyHead } from "./grpc-reply.ts";
-import type { DataResult, HeadResult } from "./http-filter.ts";
+import type { DataResult, HeadResult, TrailersResult } from "./http-filter.ts";
 import { CodePhase, enterCode, leaveCode } from "./running-code.ts";
 
 /** A matched route that also knows what filters shall do differently on it. `SelectedRoute` of traffic is one. */
@@ -410,7 +410,7 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
   }
 
   /** @internal */
-  callTrailers(flow: Flow, index: number, trailers: HeaderMap): HeadResult {
+  callTrailers(flow: Flow, index: number, trailers: HeaderMap): TrailersResult {
     const { filter, code } = this.#filters[index]!;
     const running = this.#running;
     const runningFlow = this.#runningFlow;

@@ -1,13 +1,13 @@
 import type { HeaderMap } from "@heddle/http";
 import { ByteHold, EMPTY } from "./byte-hold.ts";
 import type { ActiveFilter } from "./filter-chain.ts";
-import type { DataResult, HeadResult } from "./http-filter.ts";
+import type { DataResult, HeadResult, TrailersResult } from "./http-filter.ts";
 
 /** What a flow needs of its exchange: how each phase is called, and both ends of the flow. */
 export interface FlowOwner {
   callHead(flow: Flow, index: number, endStream: boolean): HeadResult;
   callData(flow: Flow, index: number, chunk: Uint8Array, endStream: boolean): DataResult;
-  callTrailers(flow: Flow, index: number, trailers: HeaderMap): HeadResult;
+  callTrailers(flow: Flow, index: number, trailers: HeaderMap): TrailersResult;
   /** What has passed all filters. */
   passedHead(flow: Flow, endStream: boolean): void;
   passedData(flow: Flow, chunk: Uint8Array, endStream: boolean): void;
@@ -100,6 +100,11 @@ export class Flow {
       const result = this.#owner.callTrailers(this, i, trailers);
       if (this.closed) return;
       const slot = this.#slots?.[i];
+      if (typeof result !== "string") {
+        if (slot === undefined) this.data(i + this.#step, result, true);
+        else this.#joinHeld(i, slot, result, result, true);
+        return;
+      }
       if (slot === undefined && (result === "continue" || this.continueRequested)) continue;
       const holding = slot ?? this.#hold(i);
       holding.trailers = trailers;

@@ -19,6 +19,9 @@ export type HeadResult = "continue" | "pause";
  */
 export type DataResult = "continue" | "buffer" | "watermark" | "drop" | Uint8Array;
 
+/** As for a head; bytes are the last of the body, which ends with them in place of the trailers. */
+export type TrailersResult = HeadResult | Uint8Array;
+
 /**
  * The phases of one exchange. All are optional; bodies pass a chain at once if none of its filters looks at them. Request phases run in the order of the list, response phases against it, `log` in order.
  * A phase must not block. What it throws ends this exchange with 500 (`filter_error`), and no other.
@@ -32,7 +35,7 @@ export interface HttpFilter {
   requestHead?(exchange: Exchange, endStream: boolean): HeadResult;
   /** `chunk` may be used until the call returns; copy what must live longer. */
   requestData?(exchange: Exchange, chunk: Uint8Array, endStream: boolean): DataResult;
-  requestTrailers?(exchange: Exchange, trailers: HeaderMap): HeadResult;
+  requestTrailers?(exchange: Exchange, trailers: HeaderMap): TrailersResult;
 
   /** Before each attempt. The first filter that answers decides; undefined leaves it to route and balancer. */
   selectUpstream?(exchange: Exchange, attempt: number): UpstreamChoice | undefined;
@@ -44,7 +47,7 @@ export interface HttpFilter {
   /** 1xx heads do not pass here, except 101. */
   responseHead?(exchange: Exchange, head: ResponseHead, endStream: boolean): HeadResult;
   responseData?(exchange: Exchange, chunk: Uint8Array, endStream: boolean): DataResult;
-  responseTrailers?(exchange: Exchange, trailers: HeaderMap): HeadResult;
+  responseTrailers?(exchange: Exchange, trailers: HeaderMap): TrailersResult;
 
   /** Once, after everything, however the exchange ended. For access logs and metrics; also the place to let go. */
   log?(exchange: Exchange): void;

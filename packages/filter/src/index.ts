@@ -23,6 +23,7 @@ export {
   type HttpFilter,
   type HttpFilterFactory,
   type HttpFilterType,
+  type TrailersResult,
 } from "./http-filter.ts";
 export { HttpFilterRegistry } from "./registry.ts";
 export { readCode, watchRunningCode } from "./running-code.ts";

@@ -23,6 +23,8 @@ export {
   isGrpcRequest,
   isGrpcResponse,
   parseGrpcTimeoutMs,
+  WebTextReader,
+  WebTextWriter,
 } from "./grpc/index.ts";
 export { H1ClientConnection, type H1ClientOptions } from "./h1/client-connection.ts";
 export type { HeaderNameFormat } from "./h1/header-names.ts";

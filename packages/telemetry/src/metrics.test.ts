@@ -307,6 +307,12 @@ describe("names as Envoy has them", () => {
     ["http.rds.update_success", { envoy_http_conn_manager_prefix: "in", envoy_rds_route_config: "routes" },
       "http.in.rds.routes.update_success",
       'envoy_http_rds_update_success{envoy_http_conn_manager_prefix="in",envoy_rds_route_config="routes"} 1'],
+    ["cluster.grpc.success",
+      { envoy_cluster_name: "x", envoy_grpc_bridge_service: "shop.Cart", envoy_grpc_bridge_method: "Add" },
+      "cluster.x.grpc.shop.Cart.Add.success",
+      'envoy_cluster_grpc_success{envoy_cluster_name="x",envoy_grpc_bridge_service="shop.Cart",envoy_grpc_bridge_method="Add"} 1'],
+    ["cluster.grpc-web.14", { envoy_cluster_name: "x" }, "cluster.x.grpc-web.14",
+      'envoy_cluster_grpc_web_14{envoy_cluster_name="x"} 1'],
     ["server.live", {}, "server.live", "envoy_server_live 1"],
   ] as const /* biome-ignore format: a table */) {
     test(`${dotted}`, () => {

@@ -7,30 +7,36 @@ import type { Labels } from "./metrics.ts";
  * name is put together here: the value of a known label follows the part of the name to which it belongs.
  */
 
-/** Part of the name, and the label whose value follows it in the dotted name. */
-const OWNER_OF_LABEL: Readonly<Record<string, string>> = {
+const GRPC_METHOD = ["envoy_grpc_bridge_service", "envoy_grpc_bridge_method"];
+
+/** Part of the name, and the labels whose values follow it in the dotted name. */
+const LABELS_OF_PART: Readonly<Record<string, readonly string[]>> = {
   __proto__: null as never,
-  cluster: "envoy_cluster_name",
-  http: "envoy_http_conn_manager_prefix",
-  listener: "envoy_listener_address",
-  rds: "envoy_rds_route_config",
-  tcp: "envoy_tcp_prefix",
-  udp: "envoy_udp_prefix",
-  vhost: "envoy_virtual_host",
-  vcluster: "envoy_virtual_cluster",
-  route: "envoy_route",
+  cluster: ["envoy_cluster_name"],
+  grpc: GRPC_METHOD,
+  "grpc-web": GRPC_METHOD,
+  http: ["envoy_http_conn_manager_prefix"],
+  listener: ["envoy_listener_address"],
+  rds: ["envoy_rds_route_config"],
+  tcp: ["envoy_tcp_prefix"],
+  udp: ["envoy_udp_prefix"],
+  vhost: ["envoy_virtual_host"],
+  vcluster: ["envoy_virtual_cluster"],
+  route: ["envoy_route"],
 };
 
-const KNOWN: ReadonlySet<string> = new Set(Object.values(OWNER_OF_LABEL));
+const KNOWN: ReadonlySet<string> = new Set(Object.values(LABELS_OF_PART).flat());
+const NONE: readonly string[] = [];
 
 /** "cluster.orders.upstream_rq_2xx". Labels that Envoy does not know follow at the end: "xds_server.requests.type.Cluster". */
 export function statName(name: string, labels: Labels): string {
   let text = "";
   for (const part of name.split(".")) {
     text += text === "" ? part : `.${part}`;
-    const owned = OWNER_OF_LABEL[part];
-    const value = owned === undefined ? undefined : labels[owned];
-    if (value !== undefined) text += `.${sanitize(value)}`;
+    for (const label of LABELS_OF_PART[part] ?? NONE) {
+      const value = labels[label];
+      if (value !== undefined) text += `.${sanitize(value)}`;
+    }
   }
   for (const label of Object.keys(labels).sort()) if (!KNOWN.has(label)) text += `.${label}.${labels[label]}`;
   return text;
@@ -80,8 +86,9 @@ export function statPattern(name: string, labels: Labels): string {
   let text = "";
   for (const part of name.split(".")) {
     text += text === "" ? part : `.${part}`;
-    const owned = OWNER_OF_LABEL[part];
-    if (owned !== undefined && owned in labels) text += `.<${owned.replace("envoy_", "")}>`;
+    for (const label of LABELS_OF_PART[part] ?? NONE) {
+      if (label in labels) text += `.<${label.replace("envoy_", "")}>`;
+    }
   }
   return text;
 }

@@ -4,3 +4,4 @@ export { grpcMethodOf } from "./grpc-method.ts";
 export { formatGrpcTimeout, parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 export { GrpcMessageCounter } from "./message-counter.ts";
 export { GrpcFrameFlag, type GrpcFrameSink, GrpcMessageReader, grpcMessageBytes } from "./message-framing.ts";
+export { WebTextReader, WebTextWriter } from "./web-text.ts";

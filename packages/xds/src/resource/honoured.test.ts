@@ -51,6 +51,11 @@ const READ_BY_FILTERS = [
   "heddle.filters.http.v1.Module",
   "heddle.filters.http.v1.ServeTunnel",
   "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+  "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config",
+  "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+  "envoy.config.core.v3.GrpcMethodList",
+  "envoy.config.core.v3.GrpcMethodList.Service",
+  "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
 ];
 
 /** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */

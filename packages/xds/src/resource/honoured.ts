@@ -507,6 +507,19 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { cache_time: "each check goes to the upstream" },
     unknownFields: "refused",
   },
+  "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": {
+    honoured: "ignore_query_parameters",
+    refused: { upgrade_protobuf_to_grpc: { note: LATER, unless: false } },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": {
+    honoured: `individual_method_stats_allowlist stats_for_all_methods enable_upstream_stats
+      replace_dots_in_grpc_service_name`,
+    reported: { emit_filter_state: { note: "there is no filter state", unless: false } },
+  },
+  "envoy.config.core.v3.GrpcMethodList": { honoured: "services" },
+  "envoy.config.core.v3.GrpcMethodList.Service": { honoured: "name method_names" },
+  "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": { honoured: "" },
 
   // Route configuration
 
@@ -912,7 +925,6 @@ export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ["envoy.extensions.network_filters.peer_metadata.Config", "Istio's peer metadata is not exchanged"],
   // Envoy's
   ["envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy", "MySQL's statistics are not collected"],
-  ["envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", "gRPC statistics are not collected"],
 ]);
 
 /** Listener filters that may stand there: what they find out matters only to chains that ask for it, which are refused. */

@@ -1,5 +1,6 @@
 import { type Counter, type Gauge, type Histogram, type MetricScope, seriesGroup } from "@heddle/telemetry";
 import { Http2Stats } from "../http2/http2-stats.ts";
+import { GrpcClusterStats } from "./grpc-cluster-stats.ts";
 
 /**
  * Handles of one cluster's metrics, under Envoy's names (`cluster.<name>.…`, config/cluster_manager/cluster_stats). Made
@@ -55,6 +56,8 @@ export class ClusterStats {
   readonly rqCompleted: Counter;
   readonly rqTime: Histogram;
   readonly noneHealthy: Counter;
+  /** Made when a gRPC filter first asks. */
+  #grpc: GrpcClusterStats | undefined = undefined;
   /** By hundreds: place 2 counts 2xx. */
   readonly #rqByClass: readonly Counter[];
   /** Made when a code first comes. */
@@ -122,6 +125,11 @@ export class ClusterStats {
   get http2(): Http2Stats {
     this.#http2 ??= this.#makeHttp2();
     return this.#http2;
+  }
+
+  get grpc(): GrpcClusterStats {
+    this.#grpc ??= new GrpcClusterStats(this.#scope);
+    return this.#grpc;
   }
 
   /** Counts the end of a connection: who ended it, and whether a request was under way. */
