@@ -12,6 +12,8 @@ export class HeaderMap {
   readonly fields: string[];
   /** How an HTTP/1 codec writes the names, of a head whose spelling is to be kept. Undefined: as the codec always does. */
   naming: HeaderNaming | undefined = undefined;
+  /** Names of fields that no HPACK encoder on the way may index (RFC 7541 §7.1.3): an h2 peer sent them so. */
+  neverIndexed: readonly string[] | undefined = undefined;
 
   constructor(fields: string[] = []) {
     this.fields = fields;
@@ -97,6 +99,7 @@ export class HeaderMap {
   clone(): HeaderMap {
     const clone = new HeaderMap(this.fields.slice());
     clone.naming = this.naming;
+    clone.neverIndexed = this.neverIndexed;
     return clone;
   }
 }

@@ -50,6 +50,10 @@ export class FrameReader {
   /** Bytes that the frame's data or its padding still have. */
   #missing = 0;
   #padding = 0;
+  #running = false;
+  #held = false;
+  /** What came while it was held, or from within an event. */
+  #unread: Buffer | undefined = undefined;
 
   constructor(events: FrameEvents, maxFrameSize = DEFAULT_MAX_FRAME_SIZE) {
     this.#events = events;
@@ -65,20 +69,67 @@ export class FrameReader {
   stop(): void {
     this.#state = State.Stopped;
     this.#partial = NOTHING;
+    this.#unread = undefined;
+  }
+
+  /** From within an event: what is behind this frame is kept until `goOn`. The caller sees to it that not much more comes. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  goOn(): FrameError | undefined {
+    this.#held = false;
+    return this.#running ? undefined : this.#readKept();
   }
 
   /** The error that ended the reading, if one did: what is behind it is not looked at. */
   receive(bytes: Buffer): FrameError | undefined {
+    if (this.#running || this.#held) {
+      this.#keep(bytes);
+      return undefined;
+    }
+    return this.#read(bytes) ?? this.#readKept();
+  }
+
+  #readKept(): FrameError | undefined {
+    while (this.#unread !== undefined && !this.#held) {
+      const bytes = this.#unread;
+      this.#unread = undefined;
+      const error = this.#read(bytes);
+      if (error !== undefined) return error;
+    }
+    return undefined;
+  }
+
+  #read(bytes: Buffer): FrameError | undefined {
     let at = 0;
-    while (at < bytes.length && this.#state !== State.Stopped) {
+    this.#running = true;
+    while (at < bytes.length && this.#state !== State.Stopped && !this.#held) {
       const next = this.#readPart(bytes, at);
       if (next instanceof FrameError) {
+        this.#running = false;
         this.stop();
         return next;
       }
       at = next;
     }
+    this.#running = false;
+    if (at < bytes.length) {
+      const later = this.#unread;
+      this.#unread = undefined;
+      this.#keep(bytes.subarray(at));
+      if (later !== undefined) this.#keep(later);
+    }
     return undefined;
+  }
+
+  #keep(bytes: Buffer): void {
+    if (this.#state === State.Stopped) return;
+    this.#unread = this.#unread === undefined ? Buffer.from(bytes) : Buffer.concat([this.#unread, bytes]);
   }
 
   #readPart(bytes: Buffer, at: number): number | FrameError {

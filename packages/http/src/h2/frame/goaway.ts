@@ -24,8 +24,16 @@ export function readGoAway({ streamId }: FrameHeader, payload: Uint8Array): GoAw
   };
 }
 
-/** Without debug data: what we think of a peer is for our own log. The index behind it. */
-export function writeGoAway(into: Uint8Array, at: number, lastStreamId: number, errorCode: ErrorCode): number {
-  at = writeFrameHeader(into, at, FIXED_BYTES, FrameType.GoAway, 0, 0);
-  return writeUint32(into, writeUint32(into, at, lastStreamId), errorCode);
+/** `debug` is ASCII, and of the class of error: what a peer has sent does not go back to it. The index behind the frame. */
+export function writeGoAway(
+  into: Uint8Array,
+  at: number,
+  lastStreamId: number,
+  errorCode: ErrorCode,
+  debug = "",
+): number {
+  at = writeFrameHeader(into, at, FIXED_BYTES + debug.length, FrameType.GoAway, 0, 0);
+  at = writeUint32(into, writeUint32(into, at, lastStreamId), errorCode);
+  for (let i = 0; i < debug.length; i++) into[at++] = debug.charCodeAt(i);
+  return at;
 }

@@ -1,7 +1,7 @@
 export { type ContinuationFrame, readContinuation, writeContinuationHeader } from "./continuation.ts";
 export { checkData, writeDataHeader } from "./data.ts";
 export { ErrorCode } from "./error-code.ts";
-export { FrameError } from "./frame-error.ts";
+export { FrameError, protocolError } from "./frame-error.ts";
 export {
   DEFAULT_MAX_FRAME_SIZE,
   Flag,

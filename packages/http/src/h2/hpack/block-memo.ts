@@ -25,13 +25,13 @@ export class BlockMemo<Result> {
     return known.bytes.equals(block) ? known.result : undefined;
   }
 
-  /** `copy` makes what is kept: `result` itself belongs to the caller. */
-  missed(block: Buffer, version: number, result: Result, copy: (result: Result) => Result): void {
+  /** `result` is shared by all who find it: nobody may change what it says. */
+  missed(block: Buffer, version: number, result: Result): void {
     const { length } = block;
     if (length > MAX_BYTES) return;
     const slot = length & (SLOTS - 1);
     if (this.#lengths[slot] === length) {
-      this.#known[slot] = { bytes: Buffer.from(block), version, result: copy(result) };
+      this.#known[slot] = { bytes: Buffer.from(block), version, result };
       this.#lengths[slot] = 0; // the next miss of that length waits again: blocks with ids of their own are copied half the time
     } else this.#lengths[slot] = length;
   }

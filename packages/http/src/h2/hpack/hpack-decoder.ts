@@ -14,14 +14,22 @@ export interface HpackDecoderOptions {
   readonly maxCount: number;
 }
 
-/** What a block says. */
-export interface DecodedBlock {
+/** What a block says. A block that comes again may be given as the same object. */
+export class DecodedBlock {
   /** Name and value in turn, latin1, as they were sent: pseudo-fields among them, nothing is checked. */
-  readonly fields: string[];
+  readonly fields: readonly string[];
   /** Names of fields that no encoder on the way may index (RFC 7541 §7.1.3); undefined if there are none. */
   readonly neverIndexed: readonly string[] | undefined;
   /** Larger than `maxListSize` or `maxCount` allow: `fields` ends before that. The table is right all the same. */
   readonly overLimit: boolean;
+  /** For the user, who may note here what the fields mean, so that it need not be found out again. */
+  meaning: unknown = undefined;
+
+  constructor(fields: readonly string[], neverIndexed: readonly string[] | undefined, overLimit: boolean) {
+    this.fields = fields;
+    this.neverIndexed = neverIndexed;
+    this.overLimit = overLimit;
+  }
 }
 
 /** Why a block cannot be decoded: COMPRESSION_ERROR, since the table is lost (RFC 9113 §4.3). */
@@ -85,11 +93,11 @@ export class HpackDecoder {
   /** `block` is whole: the fragments of HEADERS and its CONTINUATIONs together. */
   decode(block: Buffer): DecodedBlock | HpackError {
     const known = this.#mustResize ? undefined : this.#memo.find(block, this.#version);
-    if (known !== undefined) return { ...known, fields: known.fields.slice() };
+    if (known !== undefined) return known;
     const version = this.#version;
     const decoded = this.#decode(block);
     if (decoded instanceof HpackError) return decoded;
-    if (version === this.#version && !decoded.overLimit) this.#memo.missed(block, version, decoded, copyOf);
+    if (version === this.#version && !decoded.overLimit) this.#memo.missed(block, version, decoded);
     return decoded;
   }
 
@@ -150,7 +158,7 @@ export class HpackDecoder {
       else fields.push(name, value);
     }
     if (this.#mustResize && count > 0) return NO_RESIZE;
-    return { fields, neverIndexed, overLimit };
+    return new DecodedBlock(fields, neverIndexed, overLimit);
   }
 }
 
@@ -175,8 +183,4 @@ function readString(block: Buffer, at: number): HpackError | undefined {
   if (decoded < 0) return BAD_HUFFMAN;
   read.text = scratch.toString("latin1", 0, decoded);
   return undefined;
-}
-
-function copyOf(block: DecodedBlock): DecodedBlock {
-  return { ...block, fields: block.fields.slice() };
 }

@@ -52,10 +52,19 @@ export class HpackEncoder {
   #announced = -1;
   #buffer = Buffer.allocUnsafeSlow(1024);
   #at = 0;
+  readonly #headroom: number;
+  readonly #clean: ((value: string) => string) | undefined;
+  #changes = 0;
 
-  /** `maxTableSize`: octets that are used at most; the peer allows 4096 until its SETTINGS say otherwise. */
-  constructor(maxTableSize = 4096) {
+  /**
+   * `maxTableSize`: octets that are used at most; the peer allows 4096 until its SETTINGS say otherwise. `headroom`: bytes before
+   * each block that are left free for the header of its frame. `clean` makes of a value that may stand in no field one that
+   * may; it is asked for values that are not in a table.
+   */
+  constructor(maxTableSize = 4096, headroom = 0, clean?: (value: string) => string) {
     this.#ownMax = maxTableSize;
+    this.#headroom = headroom;
+    this.#clean = clean;
     this.#table = new DynamicTable(Math.min(maxTableSize, 4096), (entry) => this.#evicted(entry));
     if (maxTableSize < 4096) this.#resizeTo(maxTableSize);
   }
@@ -65,6 +74,11 @@ export class HpackEncoder {
     return this.#table.size;
   }
 
+  /** Changes whenever the bytes of a list may be others than before. */
+  get version(): number {
+    return this.#changes;
+  }
+
   /** The peer's SETTINGS_HEADER_TABLE_SIZE. */
   allowTableSize(maxTableSize: number): void {
     const size = Math.min(maxTableSize, this.#ownMax);
@@ -72,7 +86,7 @@ export class HpackEncoder {
   }
 
   begin(): void {
-    this.#at = 0;
+    this.#at = this.#headroom;
     if (this.#announced < 0) return;
     // Of several changes between two blocks the smallest and the last are told (RFC 7541 §4.2).
     if (this.#smallest < this.#announced) this.#integer(RESIZE, 0x1f, this.#smallest);
@@ -85,6 +99,7 @@ export class HpackEncoder {
     const fixed = STATIC_BY_NAME.get(name);
     const state = this.#names.get(name);
     if (neverIndexed || isCredential(name, value)) {
+      if (this.#clean !== undefined) value = this.#clean(value);
       this.#literal(NEVER_INDEXED, 0x0f, this.#nameIndex(fixed?.index, state), name, value);
       return;
     }
@@ -99,6 +114,7 @@ export class HpackEncoder {
       this.#integer(INDEXED, 0x7f, STATIC_LENGTH + this.#table.inserted - number);
       return;
     }
+    if (this.#clean !== undefined) value = this.#clean(value);
     const nameIndex = this.#nameIndex(fixed?.index, state);
     const size = entrySize(name, value);
     if (size > MAX_INSERTED_SIZE || size > this.#table.maxSize || !this.#mayInsert(state)) {
@@ -111,6 +127,11 @@ export class HpackEncoder {
 
   /** The block; the bytes are the encoder's, until the next `begin`. */
   end(): Buffer {
+    return this.#buffer.subarray(this.#headroom, this.#at);
+  }
+
+  /** The same with the headroom before it. */
+  endWithHeadroom(): Buffer {
     return this.#buffer.subarray(0, this.#at);
   }
 
@@ -138,6 +159,7 @@ export class HpackEncoder {
   }
 
   #insert(name: string, value: string): void {
+    this.#changes++;
     this.#table.insert(name, value); // evicts first, which may forget the name
     let state = this.#names.get(name);
     if (state === undefined) {
@@ -161,6 +183,7 @@ export class HpackEncoder {
   }
 
   #resizeTo(size: number): void {
+    this.#changes++;
     this.#table.resize(size);
     this.#smallest = this.#announced < 0 ? size : Math.min(this.#smallest, size);
     this.#announced = size;

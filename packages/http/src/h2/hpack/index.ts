@@ -1,2 +1,2 @@
-export { type DecodedBlock, HpackDecoder, type HpackDecoderOptions, HpackError } from "./hpack-decoder.ts";
+export { DecodedBlock, HpackDecoder, type HpackDecoderOptions, HpackError } from "./hpack-decoder.ts";
 export { HpackEncoder } from "./hpack-encoder.ts";
