@@ -135,7 +135,7 @@ export async function prove(peer: Peer, load: H2Load, tls: CertificateFiles | un
         });
   try {
     const answer = await new Promise<string>((resolve, reject) => {
-      session.once("error", reject);
+      session.on("error", reject);
       const post = load.body !== undefined;
       const request = session.request(
         { ":path": load.path, ":method": post ? "POST" : "GET", ...load.headers },
@@ -149,7 +149,7 @@ export async function prove(peer: Peer, load: H2Load, tls: CertificateFiles | un
       request.once("trailers", (fields) => (trailers = `, grpc-status ${fields["grpc-status"]}`));
       request.on("data", (chunk: Buffer) => (bytes += chunk.length));
       request.once("end", () => resolve(`${status}, ${bytes} bytes${trailers}`));
-      request.once("error", reject);
+      request.on("error", reject);
     });
     if (answer !== load.expected) throw new Error(`${peer.name}: ${load.name}: ${answer}, not ${load.expected}`);
   } finally {
