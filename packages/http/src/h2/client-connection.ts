@@ -48,8 +48,8 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
   readonly #events: ClientConnectionEvents;
   #nextId = 1;
   #started = 0;
-  /** Exchanges without a number. */
-  readonly #unopened = new Set<ClientStream>();
+  /** Exchanges without a number: rarely more than one, since most heads follow at once. */
+  #unopened: ClientStream[] = [];
   /** Heads that wait for SETTINGS, by their streams. */
   #waitingHeads = new Map<ClientStream, { readonly head: RequestHead; readonly endStream: boolean }>();
   #peerMaxStreams = FIRST_MAX_STREAMS;
@@ -76,7 +76,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
   }
 
   get active(): number {
-    return this.streams.size + this.#unopened.size;
+    return this.streams.size + this.#unopened.length;
   }
 
   get started(): number {
@@ -97,7 +97,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
     if (this.capacity === 0) throw new Error("an exchange was started on a connection without capacity");
     this.#started++;
     const stream = new ClientStream(this, decoder, this.options.initialStreamWindowSize);
-    this.#unopened.add(stream);
+    this.#unopened.push(stream);
     return stream;
   }
 
@@ -140,7 +140,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
       stream.fail(unusable ? NO_ROOM : NO_UPGRADES);
       return false;
     }
-    this.#unopened.delete(stream);
+    this.#leaveUnopened(stream);
     stream.opened(this.#nextId, this.peerInitialWindow);
     this.#nextId += 2;
     if (this.#nextId > LAST_STREAM) this.#draining = true; // the numbers are used up (RFC 9113 §5.1.1)
@@ -151,7 +151,15 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
 
   forget(stream: ClientStream): void {
     this.#waitingHeads.delete(stream);
-    if (this.#unopened.delete(stream)) this.streamLeft();
+    if (this.#leaveUnopened(stream)) this.streamLeft();
+  }
+
+  #leaveUnopened(stream: ClientStream): boolean {
+    const at = this.#unopened.lastIndexOf(stream);
+    if (at < 0) return false;
+    if (at === this.#unopened.length - 1) this.#unopened.pop();
+    else this.#unopened.splice(at, 1);
+    return true;
   }
 
   // The base asks.
@@ -233,10 +241,10 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
     const wasDraining = this.#draining;
     this.#draining = true;
     const left: ClientStream[] = [];
-    for (const stream of this.streams.values()) if (stream.id > lastStreamId) left.push(stream);
+    for (const stream of this.streams.list()) if (stream.id > lastStreamId) left.push(stream);
     for (const stream of left) this.takeOut(stream, Ending.ResetByUs);
     left.push(...this.#unopened);
-    this.#unopened.clear();
+    this.#unopened = [];
     this.#waitingHeads.clear();
     if (!wasDraining) this.#events.onGoAway?.();
     for (const stream of left) stream.fail(LEFT_OUT);
@@ -291,7 +299,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
   /** Tells every exchange that is left what `toExchange` makes of whether it may be sent again, then the owner. */
   #tellClosed(toExchange: (retry: RetryAdvice) => Failure, toOwner: Failure | undefined): void {
     const left = [...this.takeAll(), ...this.#unopened];
-    this.#unopened.clear();
+    this.#unopened = [];
     this.#waitingHeads.clear();
     for (const stream of left) stream.fail(toExchange(retryAdvice(stream)));
     if (this.#closed) return;

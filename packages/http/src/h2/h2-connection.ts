@@ -34,6 +34,7 @@ import { badMessage, MessageError } from "./message-error.ts";
 import { readTrailers } from "./read-response.ts";
 import type { SendQueue } from "./send-queue.ts";
 import { mayReceive, StreamState } from "./stream-state.ts";
+import { StreamTable } from "./stream-table.ts";
 
 const NO_SETTINGS = protocolError("the first frame is not SETTINGS"); // RFC 9113 §3.4
 const INSIDE_BLOCK = protocolError("another frame within a header block"); // §4.3
@@ -82,7 +83,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   protected readonly transport: Transport;
   readonly output: FrameOutput;
   readonly encoder: HeadEncoder;
-  protected readonly streams = new Map<number, Stream>();
+  protected readonly streams = new StreamTable<Stream>();
   protected readonly closed = new ClosedStreams();
   protected readonly limits: InboundLimits;
   protected readonly reader: FrameReader;
@@ -350,7 +351,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       case Setting.InitialWindowSize: {
         const difference = value - this.peerInitialWindow;
         this.peerInitialWindow = value;
-        for (const stream of this.streams.values()) {
+        for (const stream of this.streams.list()) {
           if (!stream.sendWindow.grow(difference)) return WINDOW_TOO_LARGE; // RFC 9113 §6.9.2
           if (difference > 0 && stream.hasQueue) this.#join(stream);
         }
@@ -575,7 +576,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
 
   /** Empties the table. The streams that have not been received to their end. */
   protected takeAll(): Stream[] {
-    const streams = [...this.streams.values()];
+    const streams = this.streams.list();
     this.streams.clear();
     this.options.stats.streamsActive.add(-streams.length);
     return streams.filter(({ state }) => state !== StreamState.Closed);
@@ -584,7 +585,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   // The table.
 
   protected add(stream: Stream): void {
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.options.stats.streamsActive.add(1);
   }
 
@@ -686,7 +687,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   }
 
   protected tellDrained(): void {
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.list()) {
       if (this.output.blocked || this.over) return;
       stream.tellDrained();
     }
