@@ -1,5 +1,5 @@
 import { type Failure, failure, type Result, type Timer } from "@heddle/base";
-import { HeaderMap, type RequestHead, ResponseHead } from "@heddle/http";
+import { grpcMessageBytes, HeaderMap, type RequestHead, ResponseHead } from "@heddle/http";
 import type { TraceContext } from "@heddle/telemetry";
 import { Belonging, type Cancellable } from "./belonging.ts";
 import { EMPTY } from "./byte-hold.ts";
@@ -562,8 +562,20 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     return { head, body };
   }
 
+  /** The message of a call that succeeds, and the head before it; the trailers follow. */
+  #makeMessage(given: LocalReply, message: Uint8Array): { readonly head: ResponseHead; readonly body: Uint8Array } {
+    this.responseFlags |= given.flags ?? 0;
+    this.responseCodeDetails = given.details;
+    this.localReplyStatus = given.status;
+    this.response = new ResponseHead(200, new HeaderMap(["content-type", "application/grpc"]));
+    return { head: this.response, body: grpcMessageBytes(message) };
+  }
+
   #answer(given: LocalReply, throughFilters: boolean): void {
-    const { head, body: text } = this.makeLocalHead(given);
+    const message = this.isGrpc ? given.grpcMessage : undefined;
+    const trailers = message === undefined ? undefined : new HeaderMap(["grpc-status", "0"]);
+    const { head, body: content } =
+      message === undefined ? this.makeLocalHead(given) : this.#makeMessage(given, message);
     this.#requestClosed = true;
     this.#requestFlow?.close();
     this.#cancelTerminal(ANSWERED_LOCALLY);
@@ -572,7 +584,7 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     this.#restartRequest(StopReason.SinkFull | StopReason.HeldByFilter);
     this.#responseStops = 0;
 
-    const body = text === "" ? EMPTY : Buffer.from(text);
+    const body = content === "" ? EMPTY : typeof content === "string" ? Buffer.from(content) : content;
     const { status } = head;
     const headOnly = body.length === 0 || this.request.method === "HEAD" || status === 204 || status === 304;
 
@@ -582,12 +594,17 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     if (!throughFilters || first < 0) {
       this.#responseFlow = undefined;
       this.#headToDownstream(head, headOnly);
-      if (!headOnly && !this.finished) this.#dataToDownstream(body, true);
+      if (!headOnly && !this.finished) this.#dataToDownstream(body, trailers === undefined);
+      if (trailers !== undefined && !this.finished) this.respondTrailers(trailers);
       return;
     }
     const flow = this.#beginResponseFlow(first);
     flow.head(first, headOnly);
-    if (!headOnly && !flow.closed && !this.finished) flow.data(first, body, true);
+    if (!headOnly && !flow.closed && !this.finished) flow.data(first, body, trailers === undefined);
+    if (trailers !== undefined && !flow.closed && !this.finished) {
+      this.responseTrailers = trailers;
+      flow.trailers(first, trailers);
+    }
   }
 
   #beginResponseFlow(first: number): Flow {

@@ -150,6 +150,8 @@ export interface LocalReply {
   readonly flags?: number;
   /** What a gRPC client is told. Left out: what the HTTP status stands for. */
   readonly grpcStatus?: number;
+  /** To a gRPC call: this one message, and OK, in place of all of that. `local_reply_config` does not see it. */
+  readonly grpcMessage?: Uint8Array;
 }
 
 export interface SideRequest {

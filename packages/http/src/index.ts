@@ -20,9 +20,12 @@ export {
   grpcMessageBytes,
   grpcMethodOf,
   grpcStatusOf,
+  healthCheckResponse,
   isGrpcRequest,
   isGrpcResponse,
   parseGrpcTimeoutMs,
+  readHealthCheckRequest,
+  ServingStatus,
   WebTextReader,
   WebTextWriter,
 } from "./grpc/index.ts";

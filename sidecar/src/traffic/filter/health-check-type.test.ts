@@ -104,6 +104,78 @@ describe("the health check filter", () => {
   });
 });
 
+describe("gRPC's health service", () => {
+  const GRPC_PATHS = [{ name: ":path", stringMatch: { prefix: "/grpc.health.v1.Health/" } }];
+  const OURS: Json = { passThroughMode: false, headers: GRPC_PATHS };
+  const SERVING_ANSWER = "7\r\n\0\0\0\0\u0002\u0008\u0001\r\n0\r\ngrpc-status: 0\r\n\r\n";
+  const NOT_SERVING_ANSWER = SERVING_ANSWER.replace("\u0008\u0001", "\u0008\u0002");
+
+  /** A call of a method with that message, in a body that is cut in the middle. */
+  function call(message: string, method = "Check"): string {
+    const prefix = `\0\0\0\0${String.fromCharCode(message.length)}`;
+    return `POST /grpc.health.v1.Health/${method} HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n3\r\n${prefix.slice(0, 3)}\r\n${(message.length + 2).toString(16)}\r\n${prefix.slice(3)}${message}\r\n0\r\n\r\n`;
+  }
+
+  const asks = (service: string): string =>
+    call(service === "" ? "" : `\u000a${String.fromCharCode(service.length)}${service}`);
+  const status = (answer: string): string | undefined => /\r\ngrpc-status: (\d+)/.exec(answer)?.[1];
+
+  test("Check is SERVING, and NOT_SERVING after /healthcheck/fail", () => {
+    withFilter(OURS, (ask, harness) => {
+      assert.match(ask(asks("")), /^HTTP\/1\.1 200 .*\r\ncontent-type: application\/grpc\r\n/s);
+      assert.ok(ask(asks("")).endsWith(SERVING_ANSWER));
+      harness.serving.publish(FAILING);
+      assert.ok(ask(asks("")).endsWith(NOT_SERVING_ANSWER));
+      assert.equal(formatResponseFlags(harness.logged[2]?.responseFlags ?? 0), "LH");
+      assert.equal(harness.upstreams.length, 0);
+      assert.equal(harness.value("http.downstream_rq_2xx"), 0);
+    });
+  });
+
+  test("a cluster that the configuration names can be asked after, another service is NOT_FOUND", () => {
+    const config = {
+      ...(OURS as object),
+      clusterMinHealthyPercentages: { db: { value: 1 }, app: { value: 1 } },
+    } as Json;
+    withFilter(
+      config,
+      (ask) => {
+        assert.ok(ask(asks("app")).endsWith(SERVING_ANSWER));
+        assert.ok(ask(asks("db")).endsWith(NOT_SERVING_ANSWER));
+        assert.ok(ask(asks("")).endsWith(NOT_SERVING_ANSWER), "all of them have to be healthy");
+        assert.equal(status(ask(asks("orders"))), "5");
+      },
+      { db: [] },
+    );
+  });
+
+  test("Watch is UNIMPLEMENTED, and what is no request is INTERNAL", () => {
+    withFilter(OURS, (ask) => {
+      assert.equal(status(ask(call("", "Watch"))), "12");
+      assert.equal(status(ask(call("\u000a\u0005a"))), "13");
+      const head = "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\n";
+      assert.equal(status(ask(`${head}\r\n`)), "13");
+      assert.equal(status(ask(`${head}content-length: 3\r\n\r\n\0\0\0`)), "13");
+      assert.equal(status(ask(`${head}content-length: 5\r\n\r\n\0\u007f\0\0\0`)), "13", "too long");
+      assert.equal(status(ask(`${head}content-length: 5\r\n\r\n\u0001\0\0\0\0`)), "12", "compressed");
+    });
+  });
+
+  test("what is passed on goes to the upstream, until the health check fails", () => {
+    withFilter({ passThroughMode: true, headers: GRPC_PATHS }, (ask, harness) => {
+      assert.match(ask(asks("")), /ok$/);
+      harness.serving.publish(FAILING);
+      assert.ok(ask(asks("")).endsWith(NOT_SERVING_ANSWER));
+    });
+  });
+
+  test("over HTTP without gRPC the same paths are checks like any other", () => {
+    withFilter(OURS, (ask) => {
+      assert.match(ask("GET /grpc.health.v1.Health/Check HTTP/1.1\r\nhost: a\r\n\r\n"), /content-length: 0/);
+    });
+  });
+});
+
 test("what is wrong with its configuration is told by place", () => {
   const issues = (config: Json) => {
     const parsed = healthCheckType.parse(config);

@@ -4,6 +4,7 @@ import { ResponseFlag } from "@heddle/filter";
 import type { RequestHead } from "@heddle/http";
 import { compileHeaderMatcher, type HeaderMatcher, readHeaderMatcher } from "@heddle/traffic";
 import { HttpExchange } from "../http/http-exchange.ts";
+import { GrpcHealthCheck, type HealthOf, isGrpcHealthPath } from "./grpc-health-check.ts";
 
 interface HealthCheckConfig {
   /** Checks go on to the upstream, unless `/healthcheck/fail` was said. */
@@ -15,7 +16,8 @@ interface HealthCheckConfig {
 }
 
 /**
- * `envoy.filters.http.health_check`: answers the health checks of those before us, 503 after `/healthcheck/fail`. Meanwhile
+ * `envoy.filters.http.health_check`: answers the health checks of those before us, 503 after `/healthcheck/fail`. A check
+ * that is a call of gRPC's health service is answered as such. While health checks fail
  * every other answer carries `x-envoy-immediate-health-check-fail`, so that an Envoy before us need not wait for its next check.
  */
 export const healthCheckType: HttpFilterType<HealthCheckConfig> = {
@@ -39,10 +41,7 @@ export const healthCheckType: HttpFilterType<HealthCheckConfig> = {
     }
     return issues.length > 0 ? err(issues) : ok({ passThrough: passThroughMode === true, matchers, minHealthyPercent });
   },
-  create: (config) => {
-    const filter = new HealthCheckFilter(config);
-    return { create: () => filter };
-  },
+  create: (config) => ({ create: () => new HealthCheckFilter(config) }),
 };
 
 interface Fields {
@@ -53,17 +52,35 @@ interface Fields {
 
 class HealthCheckFilter implements HttpFilter {
   readonly #config: HealthCheckConfig;
+  #grpcCheck: GrpcHealthCheck | undefined = undefined;
 
   constructor(config: HealthCheckConfig) {
     this.#config = config;
   }
 
-  requestHead(exchange: Exchange): "continue" | "pause" {
+  requestHead(exchange: Exchange, endStream: boolean): "continue" | "pause" {
     if (!this.#isCheck(exchange.request)) return "continue";
     if (exchange instanceof HttpExchange) exchange.healthCheck = true;
     const failed = hasFailed(exchange);
     if (this.#config.passThrough && !failed) return "continue";
+    if (exchange.isGrpc && isGrpcHealthPath(exchange.request.path)) {
+      this.#grpcCheck = new GrpcHealthCheck(exchange, (service) => this.#healthOf(exchange, service));
+      this.#grpcCheck.begin(endStream);
+      return "pause";
+    }
     exchange.reply(failed ? FAILED : this.#unhealthyCluster(exchange) ? CLUSTER_UNHEALTHY : HEALTHY);
+    return "pause";
+  }
+
+  requestData(_exchange: Exchange, chunk: Uint8Array, endStream: boolean): "continue" | "drop" {
+    if (this.#grpcCheck === undefined) return "continue";
+    this.#grpcCheck.data(chunk, endStream);
+    return "drop";
+  }
+
+  requestTrailers(): "continue" | "pause" {
+    if (this.#grpcCheck === undefined) return "continue";
+    this.#grpcCheck.end();
     return "pause";
   }
 
@@ -79,10 +96,23 @@ class HealthCheckFilter implements HttpFilter {
     return this.#config.matchers.every((matcher) => matcher.matches(head));
   }
 
-  #unhealthyCluster(exchange: Exchange): boolean {
+  /** "" is this proxy; a cluster that the configuration names can be asked after by its name. */
+  #healthOf(exchange: Exchange, service: string): ReturnType<HealthOf> {
+    if (service !== "" && !this.#config.minHealthyPercent.some(([name]) => name === service)) return undefined;
+    const { details } = hasFailed(exchange)
+      ? FAILED
+      : this.#unhealthyCluster(exchange, service)
+        ? CLUSTER_UNHEALTHY
+        : HEALTHY;
+    return { serving: details === HEALTHY.details, details };
+  }
+
+  /** `among`: that one alone; "": any of them. */
+  #unhealthyCluster(exchange: Exchange, among = ""): boolean {
     if (!(exchange instanceof HttpExchange)) return false;
     const { clusters } = exchange.runtime;
     return this.#config.minHealthyPercent.some(([name, percent]) => {
+      if (among !== "" && name !== among) return false;
       const priorities = clusters.get(name)?.endpoints?.priorities;
       if (priorities === undefined) return true;
       const total = priorities.reduce((sum, priority) => sum + priority.total, 0);
