@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { eventually } from "../harness/eventually.ts";
 import { startLoad } from "../harness/load.ts";
-import { copyOf, heddleBin, startMesh } from "../harness/mesh.ts";
+import { copyOf, heddleBin, type RunningMesh, startMesh } from "../harness/mesh.ts";
 
 test("heddle up --check runs the shop, asks every service and ends with 0", (t) => {
   const { status, stdout, stderr } = spawnSync(
@@ -29,6 +29,12 @@ test("a request goes through the sidecars of web, orders and stock and back", as
   assert.equal(answer.order.item, "bobbin");
   assert.equal(answer.order.stock.left, 6);
   assert.match(response.headers.get("x-envoy-upstream-service-time") ?? "", /^\d+$/);
+  // The applications speak HTTP/1; between their sidecars it is HTTP/2.
+  assert.deepEqual(await connectionsOf(mesh, "web"), {
+    outbound: { http1: 0, http2: 1 },
+    inbound: { http1: 1, http2: 0 },
+  });
+  assert.equal((await connectionsOf(mesh, "orders")).outbound.http2, 1);
 });
 
 test("a saved change of weights is in force and no request fails meanwhile", async (t) => {
@@ -141,4 +147,19 @@ function accepts(port: number): Promise<boolean> {
     });
     socket.once("error", () => resolve(false));
   });
+}
+
+/** Connections that a workload's sidecar has made, to other sidecars and to its application. */
+async function connectionsOf({ addresses }: RunningMesh, name: string) {
+  const workload = addresses.workloads.find((one) => one.name === name);
+  assert.ok(workload !== undefined, `there is a workload ${name}`);
+  const stats = await (await fetch(`http://127.0.0.1:${workload.adminPort}/stats`)).text();
+  const sum = (direction: string, version: number): number => {
+    const lines = stats.matchAll(
+      new RegExp(`^cluster\\.${direction}/.*\\.upstream_cx_http${version}_total: (\\d+)$`, "gm"),
+    );
+    return [...lines].reduce((total, [, count]) => total + Number(count), 0);
+  };
+  const of = (direction: string) => ({ http1: sum(direction, 1), http2: sum(direction, 2) });
+  return { outbound: of("outbound"), inbound: of("inbound") };
 }

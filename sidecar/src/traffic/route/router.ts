@@ -359,7 +359,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (this.#exchange.span !== undefined) this.#span = this.#exchange.span.beginAttempt(this.#config.startChildSpan);
     const pool = cluster.pool(endpoint, this.#exchange.request, this.#exchange.downstream);
     // Where one pooled connection was stale others may be: a replay asks for one that is not.
-    const ready = this.#replayed ? undefined : pool.take(this.wantsSettled);
+    const ready = this.#replayed ? undefined : pool.take();
     if (ready === undefined) {
       this.#pool = pool;
       pool.wait(this);
@@ -369,14 +369,9 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     }
   }
 
-  // What the pool asks of its waiters.
-
+  /** For the pool. */
   get wantsFresh(): boolean {
     return this.#replayed;
-  }
-
-  get wantsSettled(): boolean {
-    return this.#exchange.request.upgrade !== undefined;
   }
 
   // === sending

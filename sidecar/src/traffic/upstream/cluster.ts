@@ -140,7 +140,6 @@ export class Cluster {
   }
 
   #speaksHttp2(endpoint: Endpoint, request: RequestHead): boolean {
-    if (!HTTP2_IS_SPOKEN) return false;
     switch (this.config.upstreamProtocol) {
       case "http1":
       case "auto":
@@ -273,6 +272,4 @@ export class Cluster {
   }
 }
 
-/** Until the codec has a body. */
-const HTTP2_IS_SPOKEN: boolean = false;
 const NO_ENDPOINTS = "";

@@ -32,10 +32,6 @@ export class H1PooledConnection extends PooledConnection {
     return this.gone || this.connection.closed ? 0 : this.client.capacity;
   }
 
-  override get settled(): boolean {
-    return true;
-  }
-
   override get started(): number {
     return this.client.started + (this.#past?.requests ?? 0);
   }

@@ -30,11 +30,10 @@ export class H2PooledConnection extends PooledConnection {
   }
 
   override get room(): number {
-    return this.gone || this.connection.closed ? 0 : this.client.capacity;
-  }
-
-  override get settled(): boolean {
-    return this.client.settled;
+    if (this.gone || this.connection.closed) return 0;
+    const { capacity, settled, active } = this.client;
+    // Before it has told its limit it is expected to have that of the last one: what is above would be refused.
+    return settled ? capacity : Math.max(0, Math.min(capacity, this.pool.perConnection - active));
   }
 
   override get idleLimitMs(): number {

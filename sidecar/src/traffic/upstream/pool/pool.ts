@@ -22,8 +22,6 @@ import type { PooledConnection } from "./pooled-connection.ts";
 export interface PoolWaiter {
   /** It has met a stale connection, and wants none that stood idle in another worker: one of those may be stale too. */
   readonly wantsFresh?: boolean;
-  /** What the peer can do must be known: it asks for an upgrade, which not every HTTP/2 server takes (RFC 8441). */
-  readonly wantsSettled?: boolean;
   onConnection(connection: PooledConnection): void;
   onNoConnection(failure: Failure): void;
 }
@@ -108,11 +106,10 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   }
 
   /** A connection that has room, or undefined: then `wait` for one. */
-  take(wantsSettled = false): PooledConnection | undefined {
+  take(): PooledConnection | undefined {
     for (let at = this.#ready.length - 1; at >= 0; at--) {
       const connection = this.#ready[at]!; // `at` is below the length
       const { room } = connection;
-      if (room > 0 && wantsSettled && !connection.settled) continue;
       if (room <= 1) this.#unlist(at);
       if (room > 0) return connection;
     }
@@ -188,6 +185,10 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     if (connection.leaving && this.#waiters.size > 0) this.#dialForWaiters(true);
   }
 
+  get perConnection(): number {
+    return this.#perConnection;
+  }
+
   /** What the peer allows on one connection it will allow on the next one. */
   learn(concurrency: number): void {
     if (concurrency > 0) this.#perConnection = withinRequests(concurrency, this.#options);
@@ -245,7 +246,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
       this.stats.cxHandedOver.add();
       const pooled = this.#http1(connection, past.counted, past);
       this.#add(pooled);
-      const waiter = this.#nextWaiter(pooled, false);
+      const waiter = this.#nextWaiter(false);
       if (waiter !== undefined) waiter.onConnection(pooled);
       else if (this.#draining) pooled.retire();
       else if (pooled.room > 0) this.#keep(pooled, past.idleLeftMs);
@@ -289,9 +290,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   /** Gives waiters to a connection while it has room, and keeps it for those to come if it still has. */
   #serve(connection: PooledConnection): void {
     while (this.#waiters.size > 0 && connection.room > 0) {
-      const waiter = this.#nextWaiter(connection);
-      if (waiter === undefined) break;
-      waiter.onConnection(connection);
+      this.#nextWaiter()?.onConnection(connection);
     }
     if (connection.room === 0) return;
     if (this.#draining) connection.retire();
@@ -351,13 +350,11 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     return this.#identity.protocol === "http1" ? underWay : underWay + this.#roomToCome();
   }
 
-  /** Of HTTP/2 connections that say nothing yet, or none now: no other one would have more. */
+  /** Of HTTP/2 connections whose peer allows no stream at all now: another one would have no more. */
   #roomToCome(): number {
     let sum = 0;
-    for (const connection of this.#connections) {
-      if (connection.leaving) continue;
-      if (!connection.settled) sum += connection.room;
-      else if (connection.active === 0 && connection.room === 0) sum += this.#perConnection;
+    for (const { leaving, active, room } of this.#connections) {
+      if (!leaving && active === 0 && room === 0) sum += this.#perConnection;
     }
     return sum;
   }
@@ -370,7 +367,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   /** Who wanted a connection that did not stand idle gets one that did, before it gets none. */
   #serveFromReady(): boolean {
     const [waiter] = this.#waiters;
-    const connection = waiter && this.take(waiter.wantsSettled);
+    const connection = waiter && this.take();
     if (waiter === undefined || connection === undefined) return false;
     this.#unqueue(waiter);
     waiter.onConnection(connection);
@@ -424,11 +421,10 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     this.#tellIfEmpty();
   }
 
-  /** The first that takes such a connection. `isFresh`: it did not stand idle elsewhere. */
-  #nextWaiter(connection: PooledConnection, isFresh = true): PoolWaiter | undefined {
+  /** `isFresh`: who wants a connection that did not stand idle in another worker takes this one. */
+  #nextWaiter(isFresh = true): PoolWaiter | undefined {
     for (const waiter of this.#waiters) {
       if (!isFresh && waiter.wantsFresh === true) continue;
-      if (waiter.wantsSettled === true && !connection.settled) continue;
       this.#unqueue(waiter);
       return waiter;
     }

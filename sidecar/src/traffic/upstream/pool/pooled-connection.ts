@@ -55,9 +55,6 @@ export abstract class PooledConnection implements ConnectionHandler, ClientConne
   /** How many more exchanges may be started now. */
   abstract get room(): number;
 
-  /** What the peer can do is known. */
-  abstract get settled(): boolean;
-
   /** Exchanges that it has carried and carries. */
   get started(): number {
     return this.client.started;
