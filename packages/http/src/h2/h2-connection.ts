@@ -95,6 +95,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   #settingsSeen = false;
   /** The priority fields of the last HEADERS say so, which is an error of the stream (RFC 7540 §5.3.1). */
   protected selfDependent = false;
+  /** Of the frames of the header section that came last. */
+  protected headBytes = 0;
 
   /** The DATA frame that is being read: its stream, undefined if nobody takes it. */
   #dataStream: Stream | undefined = undefined;
@@ -238,7 +240,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     const { fragment, endStream, endHeaders, dependsOn } = frame;
     if (!this.limits.takePayload(fragment.length === 0 && !endStream)) return this.#flood(EMPTY_FLOOD);
     this.selfDependent = dependsOn === header.streamId;
-    this.#countReceived(header);
+    this.headBytes = header.length + HEADER_BYTES;
     if (endHeaders) return this.#takeBlock(header.streamId, fragment as Buffer, endStream);
     return this.#block.begin(header.streamId, endStream, fragment as Buffer) ? undefined : this.#endless();
   }
@@ -248,7 +250,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     if (frame instanceof FrameError) return frame;
     if (this.#block.streamId === 0) return NO_BLOCK;
     if (!this.limits.takePayload(payload.length === 0)) return this.#flood(EMPTY_FLOOD);
-    this.#countReceived(header);
+    this.headBytes += header.length + HEADER_BYTES;
     if (!this.#block.append(payload)) return this.#endless();
     if (!frame.endHeaders) return undefined;
     const { endStream } = this.#block;
@@ -271,6 +273,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       return stream.state === StreamState.Closed ? AFTER_END : ON_CLOSED;
     }
     if (this.selfDependent && stream !== undefined) return SELF_DEPENDENT;
+    if (stream !== undefined) stream.wireBytesReceived += this.headBytes;
     this.headersArrived(streamId, decoded, endStream);
     return undefined;
   }
@@ -460,11 +463,6 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       if (length > 0 || ends) stream.dataArrived(chunk, ends);
     }
     this.checkOutput();
-  }
-
-  #countReceived({ streamId, length }: FrameHeader): void {
-    const stream = this.streams.get(streamId);
-    if (stream !== undefined) stream.wireBytesReceived += length + HEADER_BYTES;
   }
 
   // Errors.

@@ -14,6 +14,7 @@ import { ServerStream } from "./server-stream.ts";
 const BAD_PREFACE = protocolError("the connection does not begin with the preface");
 const SERVERS_STREAM = protocolError("HEADERS on a stream that only a server may open"); // RFC 9113 §5.1.1
 const CLIENT_GONE = failure("downstream-reset", "downstream", "the client closed before its exchanges were complete");
+const CUT_OFF = failure("downstream-reset", "downstream", "the connection was ended for what the client did");
 const RESET = {
   ...failure("downstream-reset", "downstream", "the client reset the stream"),
   code: "http2.remote_reset",
@@ -134,6 +135,17 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
     if (this.streams.size === 0) this.#end();
   }
 
+  /**
+   * The owner has had enough of what this client does: everything ends, and the client is told why (ENHANCE_YOUR_CALM, RFC 9113
+   * §7). `detail` is for people, ASCII. No `onProtocolError` follows.
+   */
+  giveUp(detail: string): void {
+    if (this.over) return;
+    this.writeGoAway(this.#last, ErrorCode.EnhanceYourCalm, detail);
+    this.#end();
+    this.tellAll(CUT_OFF);
+  }
+
   // The base asks.
 
   protected override get lastPeerStream(): number {
@@ -181,6 +193,7 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
       return;
     }
     const stream = new ServerStream(this, streamId, this.peerInitialWindow, initialStreamWindowSize);
+    stream.wireBytesReceived = this.headBytes;
     this.add(stream);
     stream.decoder = this.#events.onRequest(stream);
     if (meaning instanceof MessageError) stream.refuse(meaning.status, meaning.downstream, endStream);

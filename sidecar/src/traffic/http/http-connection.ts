@@ -145,6 +145,11 @@ export class HttpConnection
     this.checkBy(this.#restByMs, now);
   }
 
+  /** Exchanges at a time: what goes wrong with one is its own. */
+  get carriesMany(): boolean {
+    return this.#h2 !== undefined;
+  }
+
   /** Takes no further exchange: closes now if there is none, else tells the client, and ends behind the last. */
   drain(): void {
     this.#manager.stats.cxDrainClose.add();
@@ -341,10 +346,10 @@ export class HttpConnection
   }
 
   #endForResets(): void {
-    if (this.#connection.closed) return;
+    if (this.#codec.ended) return; // a client that leaves takes everything back at once
     this.#manager.reportPrematureResets(this.downstream);
-    this.#codec.drain(); // so that the GOAWAY goes first
-    this.#connection.destroy();
+    this.#h2?.giveUp("too many requests were taken back");
+    this.#watchForEnd();
   }
 
   // === keepalive

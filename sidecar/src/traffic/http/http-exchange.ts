@@ -56,7 +56,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   /** Neighbours in the connection's list of open exchanges. */
   previousOpen: HttpExchange | undefined = undefined;
   nextOpen: HttpExchange | undefined = undefined;
-  /** The client has taken its request back, broken the protocol in it, or gone away. */
+  /** The client has taken its request back, broken the protocol without getting an answer, or gone away. */
   cutByClient = false;
   readonly #connection: HttpConnection;
   readonly #encoder: ResponseEncoder;
@@ -149,7 +149,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
 
   onReset(reason: Failure): void {
     if (this.finished) return;
-    this.cutByClient = true;
+    this.cutByClient = reason.side === "downstream" && !this.#refused;
     this.manager.stats.rqRxReset.add();
     const { status, details, flags = 0 } = answerFailure(reason, this.#failed(true));
     this.responseFlags |= flags;
@@ -158,7 +158,9 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     if (!this.responseBegun && this.#refused) {
       this.response ??= new ResponseHead(status, new HeaderMap());
       this.manager.stats.countResponse(this.response.status);
-      if (this.request !== NO_HEAD) this.manager.reportProtocolError(reason, status, this.downstream);
+      // Of a head that cannot be read HTTP/1 tells the connection, which ends for it.
+      const isUntold = this.request !== NO_HEAD || this.#connection.carriesMany;
+      if (isUntold) this.manager.reportProtocolError(reason, status, this.downstream);
     }
     this.receiveReset(reason);
   }
