@@ -354,6 +354,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       case Setting.InitialWindowSize: {
         const difference = value - this.peerInitialWindow;
         this.peerInitialWindow = value;
+        if (difference === 0) return undefined;
         for (const stream of this.streams.list()) {
           if (!stream.sendWindow.grow(difference)) return WINDOW_TOO_LARGE; // RFC 9113 §6.9.2
           if (difference > 0 && stream.hasQueue) this.#join(stream);

@@ -292,6 +292,12 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
     }
   }
 
+  /** The owner has to see the end of a transport that was paused. */
+  protected override finish(): void {
+    if (this.reader.held && !this.over) this.transport.resume();
+    super.finish();
+  }
+
   #end(): void {
     this.finish();
     this.transport.end();
