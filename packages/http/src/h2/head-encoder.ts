@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import { FieldKind, knownField } from "../h1/field-names.ts";
-import { table } from "../h1/tokens.ts";
+import { isBlank, table } from "../h1/tokens.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { FRAME_HEADER_BYTES } from "./frame/index.ts";
 import { HpackEncoder } from "./hpack/index.ts";
@@ -14,6 +14,7 @@ export const LeaveOut = {
   WebSocketAccept: 4,
 } as const;
 
+/** A list as it was encoded. */
 interface KnownList {
   readonly lead: readonly string[];
   readonly fields: readonly string[];
@@ -21,26 +22,35 @@ interface KnownList {
   readonly version: number;
   /** With room for the frame's header before the block. */
   readonly bytes: Buffer;
+  /** By field, those of `lead` first: where it ends in `bytes`. */
+  readonly ends: Uint16Array;
+  /** Lists since then that differed in some field. */
+  others: number;
 }
 
 const SLOTS = 4;
 const MAX_FIELDS = 64;
-const MAX_BYTES = 512;
+const MAX_BYTES = 1024;
+/** So many lists in a row that differ from the known one make the last of them the known one. */
+const MAX_OTHERS = 32;
 const NAME_CHARACTERS = table("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz");
-const BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]|^[\t ]|[\t ]$/;
+const BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const ALL_BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/g;
 
 /**
  * Writes header blocks. What filters and HTTP/1 peers leave in a head that HTTP/2 does not have is left out (RFC 9113 §8.2.2), as
  * are names that are no tokens; in values what may not stand there becomes a space, as RFC 9110 §5.5 has it.
  *
- * A list that comes again while the table is as it was gives the same bytes, without being encoded again.
+ * While the table is as it was, a list that comes again gives the same bytes without being encoded again, and of one that differs
+ * in a few fields (ids) only these are encoded: of 10 fields with one id 0.55 µs in place of 1.5, and all the same 0.05.
  */
 export class HeadEncoder {
   readonly #hpack: HpackEncoder;
   readonly #known = new Array<KnownList | undefined>(SLOTS).fill(undefined);
   /** By slot: how many fields the last list had that was not known. A list is kept when the one before was as long. */
   readonly #lengths = new Uint8Array(SLOTS);
+  /** As in `KnownList`, of the list at hand, as far as there are places. */
+  readonly #ends = new Uint16Array(MAX_FIELDS);
 
   constructor(maxTableSize: number) {
     this.#hpack = new HpackEncoder(maxTableSize, FRAME_HEADER_BYTES, cleanValue);
@@ -56,46 +66,110 @@ export class HeadEncoder {
    * come first, name and value in turn; `leaveOut` of `LeaveOut`.
    */
   encode(lead: readonly string[], { fields, neverIndexed }: HeaderMap, leaveOut: number): Buffer {
+    const hpack = this.#hpack;
+    if (neverIndexed !== undefined) {
+      hpack.begin();
+      this.#encodeAll(lead, fields, leaveOut, neverIndexed);
+      return hpack.endWithHeadroom();
+    }
     const slot = fields.length & (SLOTS - 1);
     const known = this.#known[slot];
-    const { version } = this.#hpack;
-    if (
+    const { version } = hpack;
+    const isLike =
       known !== undefined &&
-      neverIndexed === undefined &&
       known.version === version &&
       known.leaveOut === leaveOut &&
-      isSame(known.lead, lead) &&
-      isSame(known.fields, fields)
-    )
+      known.lead.length === lead.length &&
+      known.fields.length === fields.length;
+    if (isLike && isSame(known.lead, lead) && isSame(known.fields, fields)) {
+      known.others = 0;
       return known.bytes;
-    this.#hpack.begin();
-    for (let i = 0; i < lead.length; i += 2) this.#hpack.add(lead[i]!, lead[i + 1]!); // name and value in turn
-    for (let i = 0; i < fields.length; i += 2) {
-      const name = fields[i]!;
-      if (!isSent(name, fields[i + 1]!, leaveOut)) continue;
-      this.#hpack.add(name, fields[i + 1]!, neverIndexed?.includes(name) ?? false);
     }
-    const bytes = this.#hpack.endWithHeadroom();
-    if (neverIndexed === undefined && version === this.#hpack.version && bytes.length <= MAX_BYTES)
-      this.#missed(slot, lead, fields, leaveOut, bytes);
+    hpack.begin();
+    const resizes = hpack.length > FRAME_HEADER_BYTES; // which is said once
+    if (isLike) this.#encodeLike(known, lead, fields, leaveOut);
+    else this.#encodeAll(lead, fields, leaveOut, undefined);
+    const bytes = hpack.endWithHeadroom();
+    const isKept = !resizes && (isLike ? ++known.others > MAX_OTHERS : this.#missedBefore(slot, fields));
+    if (
+      isKept &&
+      version === hpack.version &&
+      bytes.length <= MAX_BYTES &&
+      lead.length + fields.length <= 2 * MAX_FIELDS
+    )
+      this.#known[slot] = {
+        lead: lead.slice(),
+        fields: fields.slice(),
+        leaveOut,
+        version,
+        bytes: Buffer.from(bytes),
+        ends: this.#ends.slice(0, (lead.length + fields.length) / 2),
+        others: 0,
+      };
     return bytes;
   }
 
-  #missed(slot: number, lead: readonly string[], fields: readonly string[], leaveOut: number, bytes: Buffer): void {
-    if (fields.length > MAX_FIELDS) return;
-    const length = fields.length + 1;
-    if (this.#lengths[slot] !== length) {
-      this.#lengths[slot] = length;
-      return;
+  #encodeAll(
+    lead: readonly string[],
+    fields: readonly string[],
+    leaveOut: number,
+    neverIndexed: readonly string[] | undefined,
+  ): void {
+    const hpack = this.#hpack;
+    const ends = this.#ends;
+    let place = 0; // beyond the places nothing is noted, and nothing kept
+    for (let i = 0; i < lead.length; i += 2) {
+      hpack.add(lead[i]!, lead[i + 1]!); // name and value in turn
+      ends[place++] = hpack.length;
     }
-    this.#lengths[slot] = 0;
-    this.#known[slot] = {
-      lead: lead.slice(),
-      fields: fields.slice(),
-      leaveOut,
-      version: this.#hpack.version,
-      bytes: Buffer.from(bytes),
-    };
+    for (let i = 0; i < fields.length; i += 2) {
+      this.#add(fields[i]!, fields[i + 1]!, leaveOut, neverIndexed);
+      ends[place++] = hpack.length;
+    }
+  }
+
+  /** `known` has as many fields. What is the same in both is copied, run by run. */
+  #encodeLike(known: KnownList, lead: readonly string[], fields: readonly string[], leaveOut: number): void {
+    const hpack = this.#hpack;
+    const { ends, version } = known;
+    let runFrom = FRAME_HEADER_BYTES;
+    let runTo = FRAME_HEADER_BYTES;
+    let shift = 0;
+    const leads = lead.length;
+    for (let i = 0, place = 0; i < leads + fields.length; i += 2, place++) {
+      const isLead = i < leads;
+      const list = isLead ? lead : fields;
+      const knownList = isLead ? known.lead : known.fields;
+      const at = isLead ? i : i - leads;
+      const name = list[at]!;
+      const value = list[at + 1]!; // name and value in turn
+      const end = ends[place]!; // as many as fields
+      if (knownList[at] === name && knownList[at + 1] === value && version === hpack.version) {
+        runTo = end;
+        this.#ends[place] = end + shift;
+        continue;
+      }
+      hpack.addEncoded(known.bytes, runFrom, runTo);
+      if (isLead) hpack.add(name, value);
+      else this.#add(name, value, leaveOut, undefined);
+      this.#ends[place] = hpack.length;
+      shift = hpack.length - end;
+      runFrom = end;
+      runTo = end;
+    }
+    hpack.addEncoded(known.bytes, runFrom, runTo);
+  }
+
+  #add(name: string, value: string, leaveOut: number, neverIndexed: readonly string[] | undefined): void {
+    if (isSent(name, value, leaveOut)) this.#hpack.add(name, value, neverIndexed?.includes(name) ?? false);
+  }
+
+  /** Notes that a list of that length is not known. Whether one was already. */
+  #missedBefore(slot: number, fields: readonly string[]): boolean {
+    const length = fields.length + 1;
+    const isSecond = this.#lengths[slot] === length;
+    this.#lengths[slot] = isSecond || length > 0xff ? 0 : length;
+    return isSecond;
   }
 }
 
@@ -138,5 +212,8 @@ function isName(name: string): boolean {
 
 /** RFC 9113 §8.2.1: without blanks at the ends as well. */
 function cleanValue(value: string): string {
-  return BAD_IN_VALUE.test(value) ? value.replace(ALL_BAD_IN_VALUE, " ").replace(/^[\t ]+|[\t ]+$/g, "") : value;
+  if (value === "") return value;
+  const isClean =
+    !isBlank(value.charCodeAt(0)) && !isBlank(value.charCodeAt(value.length - 1)) && !BAD_IN_VALUE.test(value);
+  return isClean ? value : value.replace(ALL_BAD_IN_VALUE, " ").replace(/^[\t ]+|[\t ]+$/g, "");
 }
