@@ -52,6 +52,8 @@ const BEHIND: Readonly<Record<string, Behind>> = {
   killed: {},
   trailers: {},
   websocket: { enableConnectProtocol: true, route: { upgrade_configs: [{ upgrade_type: "websocket" }] } },
+  stalled: {},
+  connect: { route: { upgrade_configs: [{ upgrade_type: "CONNECT" }] } },
   "no-websocket": { route: { upgrade_configs: [{ upgrade_type: "websocket" }] } },
 };
 
@@ -81,7 +83,7 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
       [
         listener({
           name: "in",
-          routes: inlineRoutes(names.map(([name, { route }]) => virtualHost(name, name, route))),
+          routes: inlineRoutes(names.map(([name, { route }]) => hostOf(name, route))),
           http: { access_log: [jsonAccessLog(accessLog)] },
         }),
       ],
@@ -303,6 +305,63 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
     assert.deepEqual(await got.promise, ["trailers", "42"]);
   });
 
+  test("a client that does not read stalls its own stream, and no other one of the connection", async (t) => {
+    const size = 8 * 1024 * 1024;
+    let sent = 0;
+    handlers.set("stalled", ({ stream, headers }) => {
+      if (headers[":path"] !== "/large") {
+        answerOk(stream, "x".repeat(100_000));
+        return;
+      }
+      stream.respond({ ":status": 200, "content-length": String(size) });
+      const more = (): void => {
+        while (sent < size) {
+          sent += 65_536;
+          if (!stream.write(Buffer.alloc(65_536, "l"))) {
+            stream.once("drain", more);
+            return;
+          }
+        }
+        stream.end();
+      };
+      more();
+    });
+    const peer = await RawPeer.connect(port, t);
+    peer.socket.pause();
+    await peer.send("GET /large HTTP/1.1\r\nhost: stalled\r\n\r\n");
+    let seen = -1;
+    await eventually("the server has been stopped", async () => {
+      const before = seen;
+      seen = sent;
+      await ask("stalled"); // its answer takes a while
+      return seen > 0 && seen === before;
+    });
+    assert.ok(sent < size, "what nobody reads is not all held");
+    const others = await Promise.all(Array.from({ length: 30 }, () => ask("stalled")));
+    assert.ok(others.every(({ status, body }) => status === 200 && body.length === 100_000));
+    assert.equal(upstreamOf("stalled").sessions.length, 1);
+    peer.socket.resume();
+    assert.equal((await peer.message()).body.length, size);
+  });
+
+  test("CONNECT that the route sends on is a tunnel on one stream", async (t) => {
+    const asked = Promise.withResolvers<readonly unknown[]>();
+    handlers.set("connect", ({ stream, headers }) => {
+      asked.resolve([headers[":method"], headers[":authority"], headers[":path"], headers[":protocol"]]);
+      stream.respond({ ":status": 200 });
+      stream.on("data", (chunk: Buffer) => stream.write(`echo ${String(chunk)}`));
+      stream.once("end", () => stream.end("bye"));
+    });
+    const peer = await RawPeer.connect(port, t);
+    await peer.send("CONNECT connect:443 HTTP/1.1\r\nhost: connect:443\r\n\r\n");
+    assert.match(String(await peer.readUntil("\r\n\r\n")), /^HTTP\/1\.1 200 /);
+    assert.deepEqual(await asked.promise, ["CONNECT", "connect:443", undefined, undefined]);
+    await peer.send("hello");
+    await peer.readUntil("hello");
+    peer.end();
+    assert.equal(await peer.readToEnd(), "bye");
+  });
+
   test("an upgrade rides extended CONNECT (RFC 8441) where the server takes it, from the first request on", async (t) => {
     const asked = Promise.withResolvers<readonly unknown[]>();
     handlers.set("websocket", ({ stream, headers }) => {
@@ -328,6 +387,16 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
     peer.socket.destroy();
   });
 });
+
+/** CONNECT is matched by a route of its own. */
+function hostOf(name: string, route: Json | undefined): Json {
+  if (name !== "connect") return virtualHost(name, name, route);
+  return {
+    name,
+    domains: ["connect:443"],
+    routes: [{ match: { connect_matcher: {} }, route: { cluster: name, ...route } }],
+  };
+}
 
 /** With the key of RFC 6455 §1.3. */
 function upgradeOf(host: string): string {

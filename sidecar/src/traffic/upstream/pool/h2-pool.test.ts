@@ -304,6 +304,17 @@ describe("an upstream that goes away", () => {
     });
   });
 
+  test("a server that speaks HTTP/1 after all is a broken one: 502", () => {
+    withHarness(new Http2Harness(), (harness) => {
+      const [client] = harness.ask();
+      harness.upstream().send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+      harness.run();
+      assert.equal(client && statusOf(client), "502");
+      assert.equal(harness.upstream().closed, true);
+      assert.equal(harness.value("cluster.upstream_cx_protocol_error"), 1);
+    });
+  });
+
   test("a connection that breaks takes what it may have processed with it; idempotent requests go out once more", () => {
     withHarness(new Http2Harness(), (harness) => {
       const [first] = harness.ask();
