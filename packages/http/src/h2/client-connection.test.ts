@@ -235,6 +235,13 @@ describe("capacity", () => {
     assert.deepEqual([client.connection.capacity, client.capacityChanges - before], [1, 1]);
   });
 
+  test("is a hundred before SETTINGS, and ours where they set no limit", () => {
+    const client = new ScriptedH2Client({ maxConcurrentStreams: 500 });
+    assert.equal(client.connection.capacity, 100);
+    client.receive(client.server.settings());
+    assert.equal(client.connection.capacity, 500);
+  });
+
   test("an exchange that is given up before its head leaves nothing on the wire", () => {
     const client = begun();
     const { encoder } = client.start();
@@ -252,7 +259,10 @@ describe("GOAWAY", () => {
     client.receive(client.server.goAway(1));
     assert.equal(client.goAways, 1);
     assert.equal(client.connection.capacity, 0);
-    assert.deepEqual([second.response.failure?.retry, third.response.failure?.retry], ["safe", "safe"]);
+    assert.deepEqual(
+      [second, third].map(({ response: { failure: cause } }) => [cause?.kind, cause?.retry]),
+      Array(2).fill(["reset-by-upstream", "safe"]),
+    );
     assert.equal(first.response.failure, undefined);
     client.receive(client.server.headers(1, OK, false), client.server.data(1, "all", true));
     assert.equal(first.response.body, "all");

@@ -12,7 +12,7 @@ import { MessageError } from "./message-error.ts";
 import { PREFACE } from "./preface.ts";
 import { ResponseMeaning, readResponse } from "./read-response.ts";
 
-/** Until the peer's SETTINGS have come (RFC 9113 §6.5.2 has no limit then; fewer than 100 nobody should set). */
+/** Until the peer's SETTINGS have come, which may not limit streams at all (RFC 9113 §6.5.2; fewer than 100 nobody should set). */
 const FIRST_MAX_STREAMS = 100;
 /** Of a client, whose streams have odd numbers. */
 const LAST_STREAM = 0x7fff_ffff;
@@ -33,7 +33,8 @@ const RESET: Failure = {
   ...failure("reset-by-upstream", "upstream", "the upstream reset the stream"),
   code: "http2.remote_reset",
 };
-const LEFT_OUT = failure("connection-closed", "upstream", "the upstream's GOAWAY left the stream out", "safe");
+/** The same as a refusal to whoever asked (RFC 9113 §6.8, §8.7), so it has the same name. */
+const LEFT_OUT = failure("reset-by-upstream", "upstream", "the upstream's GOAWAY left the stream out", "safe");
 const NO_ROOM = failure("connection-closed", "upstream", "the connection takes no more exchanges", "safe");
 const CLOSED_EARLY = "the upstream closed before the response was complete";
 const DATA_BEFORE_HEAD = "DATA before the head of a response";
@@ -52,7 +53,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
   #unopened: ClientStream[] = [];
   /** Heads that wait for SETTINGS, by their streams. */
   #waitingHeads = new Map<ClientStream, { readonly head: RequestHead; readonly endStream: boolean }>();
-  #peerMaxStreams = FIRST_MAX_STREAMS;
+  #peerMaxStreams = Infinity;
   #peerAllowsConnect = false;
   /** The peer has sent GOAWAY, or we take no more. */
   #draining = false;
@@ -67,7 +68,8 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
 
   /** The peer's SETTINGS_MAX_CONCURRENT_STREAMS and ours, whichever is less. */
   get maxConcurrentStreams(): number {
-    return Math.min(this.#peerMaxStreams, this.options.maxConcurrentStreams);
+    const peers = this.settingsSeen ? this.#peerMaxStreams : FIRST_MAX_STREAMS;
+    return Math.min(peers, this.options.maxConcurrentStreams);
   }
 
   get capacity(): number {
