@@ -11,7 +11,7 @@ import { type SidecarOptions, type SidecarProcess, startSidecar } from "./sideca
  * it can read, unless told otherwise with that request's start line. Whatever the Host is, it leads there.
  */
 export class AttackLane {
-  readonly #port: number;
+  readonly port: number;
   #received = "";
   /** Of each connection that has received anything since the lane was last wiped: what. */
   readonly #byConnection = new Map<RawPeer, string>();
@@ -19,7 +19,7 @@ export class AttackLane {
   answer: Answer = echo;
 
   constructor(port: number, upstream: RawUpstream) {
-    this.#port = port;
+    this.port = port;
     upstream.serve(async (peer) => {
       peer.socket.on("data", (bytes: Buffer) => {
         const text = bytes.toString("latin1");
@@ -59,7 +59,7 @@ export class AttackLane {
   }
 
   async connect(): Promise<RawPeer> {
-    return RawPeer.connect(this.#port, { after: () => undefined });
+    return RawPeer.connect(this.port, { after: () => undefined });
   }
 
   /** All that the sidecar sends on a connection of its own until it closes it. */

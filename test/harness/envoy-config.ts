@@ -181,6 +181,19 @@ export function cluster(name: string, ports: readonly number[], fields: Json = {
   };
 }
 
+/** Of type STATIC, spoken to in HTTP/2. `options` are of its `http2_protocol_options`. */
+export function http2Cluster(name: string, ports: readonly number[], fields: Json = {}, options: Json = {}): Json {
+  return cluster(name, ports, {
+    typed_extension_protocol_options: {
+      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        explicit_http_config: { http2_protocol_options: options },
+      },
+    },
+    ...fields,
+  });
+}
+
 export function loadAssignment(clusterName: string, ports: readonly number[]): Json {
   return {
     cluster_name: clusterName,

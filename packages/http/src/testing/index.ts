@@ -1,6 +1,6 @@
 export * from "../h2/frame/index.ts";
 export { HpackDecoder, HpackEncoder, HpackError } from "../h2/hpack/index.ts";
-export { waysToCut } from "./cuts.ts";
+export { receiveReused, waysToCut } from "./cuts.ts";
 export { H2Peer, type SeenFrame } from "./h2-peer.ts";
 export { entries, ReceivedMessage, ReceivedRequest, ReceivedResponse, summary } from "./received-message.ts";
 export { RecordingTransport } from "./recording-transport.ts";
