@@ -1,4 +1,5 @@
-import type { HeaderMap } from "@heddle/http";
+import { GrpcStatus } from "@heddle/base";
+import { grpcStatusOf, type HeaderMap, isGrpcRequest } from "@heddle/http";
 import { formatResponseFlags, type TraceContext } from "@heddle/telemetry";
 import type { DecoratorConfig } from "@heddle/traffic";
 import type { HttpExchange } from "../http-exchange.ts";
@@ -90,7 +91,7 @@ export class ExchangeSpan {
     ); // biome-ignore format: a table
     const status = exchange.response?.status ?? 0;
     addCommon(exchange, tracer, status, attributes);
-    addGrpc(exchange, attributes);
+    const grpcFailed = addGrpc(exchange, status, attributes);
     // A proxy that makes a span of each attempt is a hop of its own: a server to its client (Envoy's getSpanKind).
     const kind = !tracer.spawnUpstreamSpan && tracer.operation === "egress" ? "client" : "server";
     tracer.sink.add(tracer.providerKey, {
@@ -102,7 +103,7 @@ export class ExchangeSpan {
       kind,
       startWallMs: exchange.startWallMs,
       durationMs: exchange.endMs - exchange.startMs,
-      isError: isErrorStatus(status, kind),
+      isError: grpcFailed || isErrorStatus(status, kind),
       attributes,
     });
   }
@@ -136,7 +137,14 @@ export class AttemptSpan {
     const exchange = this.#exchange;
     const attributes: string[] = [];
     if (this.#attempt > 1) attributes.push("retry.count", String(this.#attempt - 1));
-    attributes.push("http.protocol", "HTTP/1.1", "peer.address", this.#address, "upstream_address", this.#address);
+    attributes.push(
+      "http.protocol",
+      `HTTP/${exchange.upstream.httpVersion}`,
+      "peer.address",
+      this.#address,
+      "upstream_address",
+      this.#address,
+    );
     addCommon(exchange, tracer, status, attributes);
     const now = exchange.now();
     tracer.sink.add(tracer.providerKey, {
@@ -167,16 +175,35 @@ function addCommon(exchange: HttpExchange, tracer: Tracer, status: number, attri
   for (const tag of tracer.tagsFor(exchange)) tag(exchange, attributes);
 }
 
-function addGrpc({ request, response, responseTrailers }: HttpExchange, attributes: string[]): void {
-  if (request.headers.get("content-type")?.startsWith("application/grpc") !== true) return;
+/** What is told of a gRPC call. True: it failed by the fault of who serves it (Envoy's addGrpcResponseTags). */
+function addGrpc(exchange: HttpExchange, httpStatus: number, attributes: string[]): boolean {
+  const { request, response, responseTrailers } = exchange;
+  if (!isGrpcRequest(request)) return false;
   attributes.push("grpc.path", request.path, "grpc.authority", request.authority);
+  attributes.push("grpc.content_type", request.headers.get("content-type") ?? "");
+  const timeout = request.headers.get("grpc-timeout");
+  if (timeout !== undefined) attributes.push("grpc.timeout", timeout);
   const of = responseTrailers?.has("grpc-status") ? responseTrailers : response?.headers;
   const status = of?.get("grpc-status");
-  if (status === undefined) return;
+  if (of === undefined || status === undefined) return false;
   attributes.push("grpc.status_code", status);
-  const message = of?.get("grpc-message");
+  const message = of.get("grpc-message");
   if (message !== undefined) attributes.push("grpc.message", message);
+  const failed = SERVERS_FAULT.has(grpcStatusOf(of) ?? GrpcStatus.Ok);
+  if (failed && httpStatus > 0 && httpStatus < 500) attributes.push("error", "true"); // above that it stands there
+  return failed;
 }
+
+/** grpc/doc/statuscodes.md; the others tell of what the caller has asked for. */
+const SERVERS_FAULT: ReadonlySet<number> = new Set([
+  GrpcStatus.Unknown,
+  GrpcStatus.DeadlineExceeded,
+  GrpcStatus.ResourceExhausted,
+  GrpcStatus.Unimplemented,
+  GrpcStatus.Internal,
+  GrpcStatus.Unavailable,
+  GrpcStatus.DataLoss,
+]);
 
 function defaultName(tracer: Tracer, authority: string): string {
   return tracer.operation === "egress" ? `egress ${authority}` : "ingress";

@@ -227,3 +227,33 @@ test("ids that shall not decide, or not tell, whether a request is traced do not
   assert.match(silent.get(id(1)), /x-request-id: 00000001-0000-4000-/);
   assert.equal(silent.spans.length, 1);
 });
+
+for (const [trailer, tags, isError] of [
+  ["grpc-status: 14\r\ngrpc-message: gone", { "grpc.status_code": "14", "grpc.message": "gone", error: "true" }, true],
+  ["grpc-status: 5", { "grpc.status_code": "5" }, false],
+  ["x-other: 1", {}, false],
+] as const) {
+  test(`the span of a gRPC call tells how it went: ${JSON.stringify(trailer)}`, () => {
+    const { client, harness, spans } = traced(config());
+    const head = "POST /shop.Cart/Add HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\ngrpc-timeout: 1S\r\n";
+    client.send(`${head}content-length: 5\r\n\r\n\0\0\0\0\0`);
+    harness.run();
+    const answer = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n";
+    harness.upstream().send(`${answer}0\r\n${trailer}\r\n\r\n`);
+    harness.run();
+    const { attributes = [], isError: failed } = spans[0] ?? {};
+    const told: Record<string, string> = {};
+    for (let i = 0; i < attributes.length; i += 2) {
+      const name = attributes[i]!;
+      if (name.startsWith("grpc.") || name === "error") told[name] = attributes[i + 1]!;
+    }
+    assert.deepEqual(told, {
+      "grpc.path": "/shop.Cart/Add",
+      "grpc.authority": "a",
+      "grpc.content_type": "application/grpc",
+      "grpc.timeout": "1S",
+      ...tags,
+    });
+    assert.equal(failed, isError);
+  });
+}
