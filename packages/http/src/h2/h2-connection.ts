@@ -107,6 +107,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   #firstInLine: H2Stream | undefined = undefined;
   #lastInLine: H2Stream | undefined = undefined;
   #pumping = false;
+  /** Perhaps a stream waits to be told that it may go on. */
+  #someStalled = false;
 
   /** Nothing more is read or written. */
   protected over = false;
@@ -685,11 +687,19 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     this.#pumping = false;
   }
 
+  /** A stream has said that too much waits. */
+  stalled(): void {
+    this.#someStalled = true;
+  }
+
   protected tellDrained(): void {
+    if (!this.#someStalled) return;
+    this.#someStalled = false;
     for (const stream of this.streams.list()) {
-      if (this.output.blocked || this.over) return;
+      if (this.output.blocked || this.over) break;
       stream.tellDrained();
     }
+    this.#someStalled ||= this.streams.list().some(({ needsDrain }) => needsDrain);
   }
 
   transportDrained(): void {

@@ -14,6 +14,8 @@ export interface StreamOwner {
   writeData(stream: H2Stream, chunk: Uint8Array, endStream: boolean): void;
   /** Has the stream send what waits when its turn comes. */
   schedule(stream: H2Stream): void;
+  /** The stream has to be told when there is room again. */
+  stalled(): void;
   /** The transport is full. */
   readonly blocked: boolean;
   /** Bytes of a stream that may wait. */
@@ -138,6 +140,7 @@ export abstract class H2Stream {
     if (!maySend(this.state)) return true;
     if (!this.heldBack && !this.owner.blocked && this.queuedBytes <= this.owner.streamBufferBytes) return true;
     this.needsDrain = true;
+    this.owner.stalled();
     return false;
   }
 
