@@ -76,6 +76,10 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
     return this.over;
   }
 
+  override get partialHead(): number {
+    return this.#prefaceLength > 0 && this.#prefaceLength < PREFACE.length ? 0 : super.partialHead;
+  }
+
   receive(bytes: Uint8Array): void {
     if (this.over) return;
     let rest = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -144,6 +148,21 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
     this.writeGoAway(this.#last, ErrorCode.EnhanceYourCalm, detail);
     this.#end();
     this.tellAll(CUT_OFF);
+  }
+
+  /**
+   * Resets streams whose answer is complete and waits for the client, where nothing of it has left since the last call; answers how
+   * many. Their exchanges have ended, so nobody else gives them up. To be called again and again while `active` tells of them.
+   */
+  resetStalled(): number {
+    let count = 0;
+    for (const stream of this.streams.list()) {
+      if (!stream.hasStalled()) continue;
+      this.sendReset(stream, ErrorCode.Cancel);
+      stream.release();
+      count++;
+    }
+    return count;
   }
 
   // The base asks.
@@ -285,11 +304,9 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
 
   #tellIdle(): void {
     if (!this.#becameIdle || this.streams.size > 0 || this.over) return;
+    this.#becameIdle = false;
     if (this.#draining) this.#end();
-    else if (this.betweenMessages) {
-      this.#becameIdle = false;
-      this.#events.onIdle();
-    }
+    else this.#events.onIdle(); // whatever has come of a next frame: who sends no more of it must not stay for ever
   }
 
   /** The owner has to see the end of a transport that was paused. */

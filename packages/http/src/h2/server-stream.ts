@@ -46,6 +46,8 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
   #pausedByOwner = false;
   /** The request asks for a tunnel, and what comes of it waits for the answer. */
   #awaitsTunnel = false;
+  /** What waited of a complete answer when the owner last looked; -1: nothing. */
+  #waitedBytes = -1;
   /** Bytes that our content-length still promises; -1 without one. */
   #promised = -1;
 
@@ -177,6 +179,14 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
     removeForbiddenTrailers(allowed.fields);
     if (allowed.size === 0 || this.#tunnel) this.writeBody(NOTHING, true);
     else this.writeEnd(allowed);
+  }
+
+  /** Whether the answer is complete and waits for the client, and nothing of it has left since this was last asked. */
+  hasStalled(): boolean {
+    const waits = this.#response === Response.Ending && maySend(this.state) && this.hasQueue;
+    const waitedBytes = this.#waitedBytes;
+    this.#waitedBytes = waits ? this.queuedBytes : -1;
+    return waits && this.queuedBytes === waitedBytes;
   }
 
   reset(cause: Failure): void {

@@ -10,16 +10,14 @@ import type { HttpExchange } from "./http-exchange.ts";
 export class ExchangeList {
   #first: HttpExchange | undefined = undefined;
   #last: HttpExchange | undefined = undefined;
-
-  get isEmpty(): boolean {
-    return this.#first === undefined;
-  }
+  size = 0;
 
   add(exchange: HttpExchange): void {
     exchange.previousOpen = this.#last;
     if (this.#last === undefined) this.#first = exchange;
     else this.#last.nextOpen = exchange;
     this.#last = exchange;
+    this.size++;
   }
 
   /** To be called once. */
@@ -31,6 +29,7 @@ export class ExchangeList {
     else nextOpen.previousOpen = previousOpen;
     exchange.previousOpen = undefined;
     exchange.nextOpen = undefined;
+    this.size--;
   }
 
   /** What is served inside of tunnels takes nothing new. */

@@ -194,9 +194,7 @@ export class HttpConnectionManager implements NetworkFilter {
     });
   }
 
-  reportProtocolError(reason: Failure, answeredStatus: number | undefined, downstream: DownstreamInfo): void {
-    this.stats.cxProtocolError.add();
-    if (reason.kind === "head-too-large") this.stats.rqTooLarge.add();
+  logProtocolError(reason: Failure, answeredStatus: number | undefined, downstream: DownstreamInfo): void {
     this.env.log.info("a client broke the protocol", {
       client: downstream.directRemoteAddress,
       listener: downstream.listener,

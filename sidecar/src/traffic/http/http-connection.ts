@@ -47,7 +47,7 @@ export class HttpConnection
   /** Since when no exchange has been open; Infinity while one is. */
   #idleSinceMs: number;
   #maxDurationAtMs = Infinity;
-  /** Until when the rest is waited for: of a request whose answer has gone, or of the preface of HTTP/2. */
+  /** Until when the rest is waited for: of a request whose answer has gone; of the preface or of a head of HTTP/2. */
   #restByMs = Infinity;
   readonly #closing: DelayedClose;
   #gone = false;
@@ -71,8 +71,14 @@ export class HttpConnection
   /** HTTP/2 alone has the following. */
   #pings: KeepalivePings | undefined = undefined;
   #resets: PrematureResets | undefined = undefined;
+  /** The head of which a part has come, by `H2ServerConnection.partialHead`. */
+  #partialHead = -1;
+  /** When answers are looked at that are complete and that the client does not take. */
+  #flushAtMs = Infinity;
   /** The exchange of the stream whose reset is told next has been counted. */
   #resetCounted = false;
+  /** HTTP/2 goes on behind some errors, and a client must not fill the log with them. */
+  #errorLogged = false;
   /** Why it was destroyed, where its exchanges should know. */
   #reason: Failure | undefined = undefined;
 
@@ -138,11 +144,23 @@ export class HttpConnection
   }
 
   onPartialPreface(): void {
+    this.#limitHead();
+  }
+
+  #limitHead(): void {
     const { config, env } = this.#manager;
     if (config.requestHeadersTimeoutMs === 0) return;
     const now = env.clock.now();
     this.#restByMs = now + config.requestHeadersTimeoutMs;
     this.checkBy(this.#restByMs, now);
+  }
+
+  /** HTTP/2 tells of a request when its head is whole; until then nothing else can come. */
+  #watchHead(partialHead: number): void {
+    if (partialHead === this.#partialHead) return;
+    this.#partialHead = partialHead;
+    if (partialHead === -1) this.#restByMs = Infinity;
+    else this.#limitHead();
   }
 
   /** Exchanges at a time: what goes wrong with one is its own. */
@@ -173,7 +191,7 @@ export class HttpConnection
   }
 
   #endGently(withinMs: number): void {
-    if (this.#speaksHttp1 && !this.#open.isEmpty) {
+    if (this.#speaksHttp1 && this.#open.size > 0) {
       this.#endBehindOpen();
       return;
     }
@@ -238,8 +256,10 @@ export class HttpConnection
 
   exchangeEnded(exchange: HttpExchange): void {
     this.#open.delete(exchange);
-    if (this.#resets !== undefined) this.#countEndOfStream(exchange);
-    else if (this.#codec.dropping) this.#awaitRest();
+    if (this.#h2 !== undefined) {
+      this.#countEndOfStream(exchange);
+      if (this.#h2.active > this.#open.size) this.#watchFlush();
+    } else if (this.#codec.dropping) this.#awaitRest();
     this.#countBytes();
     this.#watchForEnd();
   }
@@ -277,7 +297,12 @@ export class HttpConnection
   }
 
   onProtocolError(reason: Failure, answeredStatus: number | undefined): void {
-    this.#manager.reportProtocolError(reason, answeredStatus, this.downstream);
+    const { stats } = this.#manager;
+    stats.cxProtocolError.add();
+    if (reason.kind === "head-too-large") stats.rqTooLarge.add();
+    if (this.#errorLogged) return;
+    this.#errorLogged = true;
+    this.#manager.logProtocolError(reason, answeredStatus, this.downstream);
   }
 
   onIdle(): void {
@@ -304,6 +329,7 @@ export class HttpConnection
   onData(bytes: Uint8Array): void {
     if (this.#pings !== undefined) this.#pings.heard();
     this.#codec.receive(bytes);
+    if (this.#h2 !== undefined) this.#watchHead(this.#h2.partialHead);
     this.#watchForEnd();
   }
 
@@ -321,7 +347,7 @@ export class HttpConnection
     if (this.#gone) return;
     this.#gone = true;
     // We close where the codec has ended or `destroy` was called; otherwise the client has sent FIN or RST.
-    this.#countEnd(this.#endedByUs || (reason === undefined && !this.#clientEnded), !this.#open.isEmpty);
+    this.#countEnd(this.#endedByUs || (reason === undefined && !this.#clientEnded), this.#open.size > 0);
     this.#countBytes();
     const { env, stats } = this.#manager;
     try {
@@ -385,6 +411,21 @@ export class HttpConnection
     this.checkBy(this.#restByMs, now);
   }
 
+  /** An exchange has ended whose answer the client has not taken whole: it has as long as an exchange may stand still. */
+  #watchFlush(): void {
+    const { streamIdleTimeoutMs } = this.#manager.config;
+    if (this.#flushAtMs !== Infinity || streamIdleTimeoutMs === 0) return;
+    const now = this.#manager.env.clock.now();
+    this.#flushAtMs = now + streamIdleTimeoutMs;
+    this.checkBy(this.#flushAtMs, now);
+  }
+
+  #resetStalled(h2: H2ServerConnection): void {
+    this.#flushAtMs = Infinity;
+    this.#manager.http2Stats.txFlushTimeout.add(h2.resetStalled());
+    if (h2.active > this.#open.size) this.#watchFlush();
+  }
+
   #countEnd(local: boolean, hasExchange: boolean): void {
     const { stats } = this.#manager;
     stats.cxDestroy.add();
@@ -421,8 +462,10 @@ export class HttpConnection
       if (this.#looksAgain) this.#endBehindOpen();
       this.#looksAgain = !this.#looksAgain;
     }
+    if (this.#flushAtMs <= now && this.#h2 !== undefined) this.#resetStalled(this.#h2);
     if (this.#restByMs <= now) {
       this.#restByMs = Infinity;
+      if (!this.#speaksHttp1) stats.rqHeaderTimeout.add();
       this.#endBehindOpen();
     }
     if (this.#maxDurationAtMs <= now) {
@@ -442,6 +485,7 @@ export class HttpConnection
       this.#closing.atMs,
       this.#drainAtMs,
       this.#restByMs,
+      this.#flushAtMs,
       this.#maxDurationAtMs,
       idleAtMs <= now ? Infinity : idleAtMs,
       this.#open.nextDeadline(),

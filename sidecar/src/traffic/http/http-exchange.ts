@@ -160,7 +160,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
       this.manager.stats.countResponse(this.response.status);
       // Of a head that cannot be read HTTP/1 tells the connection, which ends for it.
       const isUntold = this.request !== NO_HEAD || this.#connection.carriesMany;
-      if (isUntold) this.manager.reportProtocolError(reason, status, this.downstream);
+      if (isUntold) this.#connection.onProtocolError(reason, status);
     }
     this.receiveReset(reason);
   }

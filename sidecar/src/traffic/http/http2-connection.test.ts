@@ -159,6 +159,84 @@ describe("a connection of HTTP/2", () => {
   });
 });
 
+describe("a client of HTTP/2 that stands still", () => {
+  test("within a head ends after request_headers_timeout, behind what is open", () => {
+    withClient({ manager: { requestHeadersTimeoutMs: 1000 } }, (harness, client) => {
+      client.get();
+      const head = client.peer.headers(3, GET);
+      client.send(head.subarray(0, 11));
+      harness.advance(990);
+      assert.deepEqual(client.goAways(), []);
+      harness.advance(20);
+      assert.deepEqual(client.goAways(), [[1, ErrorCode.NoError]]);
+      assert.equal(harness.value("http.downstream_rq_header_timeout"), 1);
+      answerAll(harness);
+      assert.equal(client.connection.ended, true);
+    });
+  });
+
+  test("within a head whose end is another frame does as well", () => {
+    withClient({ manager: { requestHeadersTimeoutMs: 1000 } }, (harness, client) => {
+      client.send(client.peer.frame(FrameType.Headers, 0, 1, client.peer.block(GET)));
+      harness.advance(1010);
+      assert.equal(client.connection.ended, true);
+    });
+  });
+
+  test("only ever for a moment goes on, wherever its heads are cut", () => {
+    withClient({ manager: { requestHeadersTimeoutMs: 1000 } }, (harness, client) => {
+      let late: Uint8Array = new Uint8Array(0);
+      for (let round = 0; round < 10; round++) {
+        const head = client.peer.headers(1 + 2 * round, GET);
+        client.send(Buffer.concat([late, head.subarray(0, 11)]));
+        late = head.subarray(11);
+        harness.advance(500);
+      }
+      assert.deepEqual(client.goAways(), []);
+      assert.equal(harness.upstreams.length, 9);
+    });
+  });
+
+  test("within the first bytes of a frame is idle", () => {
+    withClient({ manager: { idleTimeoutMs: 1000, drainTimeoutMs: 500 } }, (harness, client) => {
+      client.get();
+      harness.upstream().send(OK);
+      client.send(client.peer.ping().subarray(0, 3));
+      harness.advance(1600);
+      assert.equal(client.connection.ended, true);
+    });
+  });
+
+  test("before a complete answer loses it after stream_idle_timeout, but not while it takes some", () => {
+    withClient({ manager: { streamIdleTimeoutMs: 1000 } }, (harness, client) => {
+      client.send(client.peer.settings([4, 10])); // SETTINGS_INITIAL_WINDOW_SIZE
+      const slow = client.get();
+      const stuck = client.get();
+      for (const upstream of [0, 1]) {
+        harness.upstream(upstream).send(`HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n${"x".repeat(100)}`);
+      }
+      harness.run();
+      assert.equal(harness.value("http.downstream_rq_active"), 0);
+      assert.equal(harness.value("http2.streams_active"), 2);
+      for (let round = 0; round < 4; round++) {
+        harness.advance(990);
+        client.send(client.peer.windowUpdate(slow, 10));
+      }
+      const resets = client.frames().filter(({ type }) => type === FrameType.RstStream);
+      assert.deepEqual(
+        resets.map(({ streamId, errorCode }) => [streamId, errorCode]),
+        [[stuck, ErrorCode.Cancel]],
+      );
+      assert.equal(harness.value("http2.tx_flush_timeout"), 1);
+      assert.equal(harness.value("http2.pending_send_bytes"), 50);
+      harness.advance(2100);
+      assert.equal(harness.value("http2.tx_flush_timeout"), 2);
+      assert.equal(harness.value("http2.pending_send_bytes"), 0);
+      assert.equal(harness.value("http2.streams_active"), 0);
+    });
+  });
+});
+
 describe("one exchange of several", () => {
   test("that is overdue ends alone, with its answer", () => {
     withClient({ manager: { requestTimeoutMs: 1000 } }, (harness, client) => {

@@ -21,6 +21,8 @@ export class Http2Stats implements H2Stats {
   readonly goawaySent: H2Counter;
   readonly streamsActive: H2Counter;
   readonly pendingSendBytes: H2Counter;
+  /** Complete answers of which a client took no more. */
+  readonly txFlushTimeout: H2Counter;
   /** `headers_with_underscores_action`, of a listener alone. */
   readonly requestsRejectedWithUnderscores: H2Counter;
   readonly droppedHeadersWithUnderscores: H2Counter;
@@ -45,6 +47,7 @@ export class Http2Stats implements H2Stats {
     this.pendingSendBytes = scope.gauge("pending_send_bytes");
     this.requestsRejectedWithUnderscores = scope.counter("requests_rejected_with_underscores_in_headers");
     this.droppedHeadersWithUnderscores = scope.counter("dropped_headers_with_underscores");
+    this.txFlushTimeout = scope.counter("tx_flush_timeout");
     this.keepaliveTimeout = scope.counter("keepalive_timeout");
   }
 }

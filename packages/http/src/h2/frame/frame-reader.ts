@@ -65,6 +65,11 @@ export class FrameReader {
     return this.#state === State.Header && this.#partialLength === 0;
   }
 
+  /** Within a frame that is given on whole. Nothing else can come before its end. */
+  get insideWhole(): boolean {
+    return this.#state === State.Payload;
+  }
+
   /** Nothing is read any more. */
   stop(): void {
     this.#state = State.Stopped;
