@@ -12,8 +12,9 @@ import {
 import type { HttpExchange, RouteTimeouts } from "../http/http-exchange.ts";
 import type { AttemptSpan } from "../http/tracing/exchange-span.ts";
 import type { Cluster } from "../upstream/cluster.ts";
-import type { Pool, PoolWaiter } from "../upstream/pool/pool.ts";
+import type { Pool } from "../upstream/pool/pool.ts";
 import type { PooledConnection } from "../upstream/pool/pooled-connection.ts";
+import type { PoolWaiter } from "../upstream/pool/waiting-line.ts";
 import { limitStream, routeTimeoutMs, tellCallee, tellsTimeoutToCallee } from "./call-deadline.ts";
 import { isIdempotent } from "./idempotent.ts";
 import { RequestCopy } from "./request-copy.ts";

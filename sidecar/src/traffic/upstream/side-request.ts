@@ -3,8 +3,9 @@ import type { Cancellable, SideRequest, SideResponse } from "@heddle/filter";
 import type { HeaderMap, RequestEncoder, ResponseDecoder, ResponseHead } from "@heddle/http";
 import type { Endpoint, Outcome } from "@heddle/traffic";
 import type { Cluster } from "./cluster.ts";
-import type { Pool, PoolWaiter } from "./pool/pool.ts";
+import type { Pool } from "./pool/pool.ts";
 import type { PooledConnection } from "./pool/pooled-connection.ts";
+import type { PoolWaiter } from "./pool/waiting-line.ts";
 import type { UpstreamEnv } from "./upstream-env.ts";
 
 const DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024;

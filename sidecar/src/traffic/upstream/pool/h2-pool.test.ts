@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { failure } from "@heddle/base";
+import type { UpstreamState } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
 import { type ClusterConfig, defaultHttp2Options, type EndpointsConfig } from "@heddle/traffic";
 import type { MemoryConnection } from "../../http/testing-connection.ts";
@@ -79,6 +80,12 @@ describe("a pool of HTTP/2 connections", () => {
       assert.equal(later && statusOf(later), "200");
       assert.deepEqual(harness.pool.counts, { idle: 1, connections: 1, waiting: 0, dialling: 0 });
       assert.equal(harness.value("cluster.upstream_cx_http2_total"), 1);
+      const { httpVersion, wireBytesSent, wireBytesReceived, connectionReused } = harness.logged[5]!
+        .upstream as UpstreamState;
+      assert.deepEqual([httpVersion, connectionReused], ["2", true]);
+      // One frame each way, which HPACK has shortened by what the five before it said.
+      assert.ok(wireBytesSent > 9 && wireBytesSent < 60, `${wireBytesSent} bytes`);
+      assert.equal(wireBytesReceived, 10);
       assert.equal(harness.value("cluster.upstream_cx_http1_total"), 0);
     });
   });

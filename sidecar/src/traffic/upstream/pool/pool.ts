@@ -17,14 +17,7 @@ import type {
   PoolShare,
 } from "./pool-sharing.ts";
 import type { PooledConnection } from "./pooled-connection.ts";
-
-/** An exchange that wants a connection. Exactly one of the two is called, once, unless it leaves before. */
-export interface PoolWaiter {
-  /** It has met a stale connection, and wants none that stood idle in another worker: one of those may be stale too. */
-  readonly wantsFresh?: boolean;
-  onConnection(connection: PooledConnection): void;
-  onNoConnection(failure: Failure): void;
-}
+import { type PoolWaiter, WaitingLine } from "./waiting-line.ts";
 
 export interface PoolOptions extends UpstreamDialOptions {
   /** Undefined: the pool's own rule; 0: without end. */
@@ -66,14 +59,11 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   /** Those that have room, and perhaps some whose room is gone since. */
   readonly #ready: PooledConnection[] = [];
   readonly #connections = new Set<PooledConnection>();
-  /** In the order in which they came. */
-  readonly #waiters = new Set<PoolWaiter>();
+  readonly #waiters: WaitingLine;
   readonly #dials = new Set<Dial>();
   readonly #share: PoolShare | undefined;
   /** Questions to other workers whose answer is awaited. Each stands for a dial. */
   #asking = 0;
-  /** Of the waiters. */
-  #wantFresh = 0;
   /** How many exchanges the next connection is expected to carry at a time; at least 1. */
   #perConnection: number;
   #http2Codec: H2ClientOptions | undefined = undefined;
@@ -94,6 +84,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     this.key = poolKey(identity);
     this.#options = options;
     this.#breaker = breaker;
+    this.#waiters = new WaitingLine(breaker, stats);
     this.stats = stats;
     this.env = env;
     this.#onEmpty = onEmpty;
@@ -118,21 +109,12 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
 
   /** Calls back later, or at once with a failure when too many wait already. */
   wait(waiter: PoolWaiter): void {
-    if (!this.#breaker.tryAcquirePending()) {
-      this.stats.rqPendingOverflow.add();
-      waiter.onNoConnection(PENDING_OVERFLOW);
-      return;
-    }
-    this.stats.rqPendingTotal.add();
-    this.stats.rqPendingActive.add(1);
-    this.#waiters.add(waiter);
-    if (waiter.wantsFresh === true) this.#wantFresh++;
-    this.#dialForWaiters(true);
+    if (this.#waiters.join(waiter)) this.#dialForWaiters(true);
   }
 
   /** The waiter hears nothing more. What was being dialled for it stays, for others. */
   leave(waiter: PoolWaiter): void {
-    if (this.#unqueue(waiter)) this.stats.rqCancelled.add();
+    if (this.#waiters.leave(waiter)) this.stats.rqCancelled.add();
     this.#tellIfEmpty();
   }
 
@@ -152,10 +134,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
       dial.cancel();
       this.#endDial(dial);
     }
-    for (const waiter of this.#waiters) {
-      this.#unqueue(waiter);
-      waiter.onNoConnection(POOL_DESTROYED);
-    }
+    this.#waiters.turnAway(Infinity, POOL_DESTROYED);
     for (const connection of this.#connections) connection.connection.destroy();
   }
 
@@ -168,7 +147,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     return {
       idle: this.#ready.filter(({ room, active }) => room > 0 && active === 0).length,
       connections: this.#connections.size,
-      waiting: this.#waiters.size,
+      waiting: this.#waiters.length,
       dialling: this.#dials.size + this.#asking,
     };
   }
@@ -182,7 +161,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   /** What a connection can carry has changed. */
   freed(connection: PooledConnection): void {
     this.#serve(connection);
-    if (connection.leaving && this.#waiters.size > 0) this.#dialForWaiters(true);
+    if (connection.leaving && this.#waiters.length > 0) this.#dialForWaiters(true);
   }
 
   get perConnection(): number {
@@ -246,7 +225,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
       this.stats.cxHandedOver.add();
       const pooled = this.#http1(connection, past.counted, past);
       this.#add(pooled);
-      const waiter = this.#nextWaiter(false);
+      const waiter = this.#waiters.next(false);
       if (waiter !== undefined) waiter.onConnection(pooled);
       else if (this.#draining) pooled.retire();
       else if (pooled.room > 0) this.#keep(pooled, past.idleLeftMs);
@@ -289,8 +268,8 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
 
   /** Gives waiters to a connection while it has room, and keeps it for those to come if it still has. */
   #serve(connection: PooledConnection): void {
-    while (this.#waiters.size > 0 && connection.room > 0) {
-      this.#nextWaiter()?.onConnection(connection);
+    while (this.#waiters.length > 0 && connection.room > 0) {
+      this.#waiters.next()?.onConnection(connection);
     }
     if (connection.room === 0) return;
     if (this.#draining) connection.retire();
@@ -328,8 +307,8 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
   // === dialling
 
   #dialForWaiters(mayAsk: boolean): void {
-    while (this.#awaited < this.#waiters.size) {
-      if (mayAsk && this.#wantFresh === 0 && this.#share?.ask(this) === true) {
+    while (this.#awaited < this.#waiters.length) {
+      if (mayAsk && this.#waiters.takesAny && this.#share?.ask(this) === true) {
         this.#asking++;
         continue;
       }
@@ -366,11 +345,9 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
 
   /** Who wanted a connection that did not stand idle gets one that did, before it gets none. */
   #serveFromReady(): boolean {
-    const [waiter] = this.#waiters;
-    const connection = waiter && this.take();
-    if (waiter === undefined || connection === undefined) return false;
-    this.#unqueue(waiter);
-    waiter.onConnection(connection);
+    const connection = this.take();
+    if (connection === undefined) return false;
+    this.#waiters.next()?.onConnection(connection); // it is called for waiters
     return true;
   }
 
@@ -401,7 +378,7 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     this.endpoint.connections++;
     this.#add(pooled);
     if (pooled.room > 0) this.freed(pooled);
-    if (this.#waiters.size > 0) this.#dialForWaiters(true);
+    if (this.#waiters.length > 0) this.#dialForWaiters(true);
   }
 
   #endDial(dial: Dial): void {
@@ -410,37 +387,15 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
 
   /** The waiters that nothing else is under way for hear of it: those that came first. */
   #dialFailed(reason: Failure): void {
-    let left = Math.min(this.#perConnection, this.#waiters.size - this.#awaited);
-    for (const waiter of this.#waiters) {
-      if (left-- <= 0) break;
-      this.#unqueue(waiter);
-      this.stats.rqPendingFailureEject.add();
-      waiter.onNoConnection(reason);
-    }
+    const count = Math.min(this.#perConnection, this.#waiters.length - this.#awaited);
+    if (count > 0) this.stats.rqPendingFailureEject.add(count);
+    this.#waiters.turnAway(count, reason);
     this.#dialForWaiters(true);
     this.#tellIfEmpty();
   }
 
-  /** `isFresh`: who wants a connection that did not stand idle in another worker takes this one. */
-  #nextWaiter(isFresh = true): PoolWaiter | undefined {
-    for (const waiter of this.#waiters) {
-      if (!isFresh && waiter.wantsFresh === true) continue;
-      this.#unqueue(waiter);
-      return waiter;
-    }
-    return undefined;
-  }
-
-  #unqueue(waiter: PoolWaiter): boolean {
-    if (!this.#waiters.delete(waiter)) return false;
-    if (waiter.wantsFresh === true) this.#wantFresh--;
-    this.#breaker.releasePending();
-    this.stats.rqPendingActive.add(-1);
-    return true;
-  }
-
   #tellIfEmpty(): void {
-    if (this.#onEmpty === undefined || this.#waiters.size > 0) return;
+    if (this.#onEmpty === undefined || this.#waiters.length > 0) return;
     if (this.#connections.size + this.#dials.size + this.#asking === 0) this.#onEmpty(this);
   }
 }
@@ -477,5 +432,4 @@ function withinRequests(concurrency: number, { maxRequestsPerConnection }: PoolO
   return maxRequestsPerConnection === 0 ? concurrency : Math.min(concurrency, maxRequestsPerConnection);
 }
 
-const PENDING_OVERFLOW = failure("overflow", "local", "too many requests wait for a connection to the cluster");
 const POOL_DESTROYED = failure("draining", "local", "the pool was closed");
