@@ -245,6 +245,22 @@ describe("a group of series", () => {
     assert.deepEqual(values(registry), []);
   });
 
+  test("a scope of the group has its name and labels, and makes nothing after its end", () => {
+    const registry = new MetricsRegistry();
+    const metrics = thread(registry, 1);
+    const methods = metrics.group(group, { c: "a" }).scope("grpc", { method: "m" });
+    methods.counter("total").add(2);
+    metrics.flush();
+    const found = registry.collect().find(({ name }) => name === "cluster.grpc.total");
+    assert.deepEqual([found?.labels, found?.value], [{ c: "a", method: "m" }, 2]);
+    metrics.retire({ c: "a" });
+    methods.counter("late").add();
+    methods.histogram("late_time").record(1);
+    methods.scope("deeper").gauge("late").set(1);
+    metrics.flush();
+    assert.deepEqual(values(registry), []);
+  });
+
   test("series that are not wanted are not shown, and can be asked for", () => {
     const registry = new MetricsRegistry((name) => name.endsWith("rq_total") || name.endsWith("time"));
     const metrics = thread(registry, 1);

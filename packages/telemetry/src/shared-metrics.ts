@@ -288,17 +288,53 @@ class GroupScope implements MetricScope {
   }
 
   scope(prefix: string, labels: Labels = {}): MetricScope {
-    return this.#parent.scope(`${this.definition.prefix}.${prefix}`, { ...this.labels, ...labels });
+    const inner = this.#parent.scope(`${this.definition.prefix}.${prefix}`, { ...this.labels, ...labels });
+    return new ScopeOfGroup(this, inner);
   }
 
   group(): MetricScope {
     throw new TypeError("a group of series holds no other");
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** The array that all of its handles hold. */
   end(): Float64Array {
     this.#ended = true;
     return this.#values;
+  }
+}
+
+/** Series that are made while their group lives, and end with it: made later, nobody would take them away again. */
+class ScopeOfGroup implements MetricScope {
+  readonly #group: GroupScope;
+  readonly #inner: MetricScope;
+
+  constructor(group: GroupScope, inner: MetricScope) {
+    this.#group = group;
+    this.#inner = inner;
+  }
+
+  counter(name: string, labels?: Labels): Counter {
+    return this.#group.ended ? NOTHING : this.#inner.counter(name, labels);
+  }
+
+  gauge(name: string, labels?: Labels): Gauge {
+    return this.#group.ended ? NOTHING : this.#inner.gauge(name, labels);
+  }
+
+  histogram(name: string, labels?: Labels): Histogram {
+    return this.#group.ended ? NOTHING : this.#inner.histogram(name, labels);
+  }
+
+  scope(prefix: string, labels?: Labels): MetricScope {
+    return new ScopeOfGroup(this.#group, this.#inner.scope(prefix, labels));
+  }
+
+  group(): MetricScope {
+    throw new TypeError("a group of series holds no other");
   }
 }
 
