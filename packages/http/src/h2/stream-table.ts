@@ -7,8 +7,8 @@ export interface Numbered {
 const MIN_SLOTS = 16;
 
 /**
- * The open streams of a connection by their numbers. Open addressing with linear probing: numbers rise by two, so that hardly any two
- * meet, and a number costs no hash.
+ * The open streams of a connection by their numbers. Open addressing with linear probing. Numbers rise by two; `placeOf` keeps
+ * apart those that follow each other, and no two of a table's length in a row meet.
  *
  * A `Map` would do but for the garbage collector: after so many streams it moves to a new table, and the old one still refers to all
  * that it held and to its successor. Once one of them is in the old generation, each next table and the streams and exchanges in it
@@ -27,7 +27,7 @@ export class StreamTable<Stream extends Numbered> {
   get(id: number): Stream | undefined {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    for (let at = (id >>> 1) & mask; ; at = (at + 1) & mask) {
+    for (let at = placeOf(id) & mask; ; at = (at + 1) & mask) {
       const stream = slots[at];
       if (stream === undefined || stream.id === id) return stream;
     }
@@ -44,13 +44,13 @@ export class StreamTable<Stream extends Numbered> {
   delete(id: number): boolean {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let hole = (id >>> 1) & mask;
+    let hole = placeOf(id) & mask;
     for (; slots[hole]?.id !== id; hole = (hole + 1) & mask) if (slots[hole] === undefined) return false;
     // What was put behind it for want of a place moves up, or it would not be found any more.
     for (let at = (hole + 1) & mask; ; at = (at + 1) & mask) {
       const next = slots[at];
       if (next === undefined) break;
-      const home = (next.id >>> 1) & mask;
+      const home = placeOf(next.id) & mask;
       if (((at - home) & mask) < ((at - hole) & mask)) continue;
       slots[hole] = next;
       hole = at;
@@ -76,7 +76,7 @@ export class StreamTable<Stream extends Numbered> {
   #put(stream: Stream): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let at = (stream.id >>> 1) & mask;
+    let at = placeOf(stream.id) & mask;
     while (slots[at] !== undefined) at = (at + 1) & mask;
     slots[at] = stream;
   }
@@ -87,6 +87,14 @@ export class StreamTable<Stream extends Numbered> {
     for (const stream of old) if (stream !== undefined) this.#put(stream);
   }
 }
+
+/** Without this streams would stand side by side, and to take one out would mean to look at all behind it. */
+function placeOf(id: number): number {
+  return Math.imul(id >>> 1, GOLDEN);
+}
+
+/** 2^32 over the golden ratio, odd: multiples of it modulo a power of two are spread, and each is met once. */
+const GOLDEN = 0x9e3779b1;
 
 function emptySlots<Stream>(length: number): (Stream | undefined)[] {
   return new Array<Stream | undefined>(length).fill(undefined);

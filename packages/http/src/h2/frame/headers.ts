@@ -23,8 +23,9 @@ export function readHeaders({ flags, streamId }: FrameHeader, payload: Uint8Arra
   if (prioritized && payload.length < padding + PRIORITY_BYTES) return NO_PRIORITY;
   const error = findContent(payload, flags, prioritized ? PRIORITY_BYTES : 0);
   if (error !== undefined) return error;
+  const isWhole = CONTENT.from === 0 && CONTENT.to === payload.length; // as mostly; a view costs 0.1 µs
   return {
-    fragment: payload.subarray(CONTENT.from, CONTENT.to),
+    fragment: isWhole ? payload : payload.subarray(CONTENT.from, CONTENT.to),
     endStream: (flags & Flag.EndStream) !== 0,
     endHeaders: (flags & Flag.EndHeaders) !== 0,
     dependsOn: prioritized ? readUint31(payload, padding) : undefined,
