@@ -24,14 +24,23 @@ export interface ConnectionOptions {
 
 /** What a TLS handshake has left behind. */
 export interface Secured {
+  /** Of the connection whose socket it has taken. */
+  readonly id: number;
   readonly alpnProtocol: string;
   readonly info: TlsInfo;
+  /** The socket that carries the encrypted bytes. */
+  readonly beneath: Socket;
+  /** Asked once the socket has ended: nobody but the network has said so. */
+  readonly wasCut: () => boolean;
 }
 
 /** A body chunk from this size on is sent from where it lies, beside the gathered head, instead of being copied. */
 const DIRECT_BYTES = 8 * 1024;
 
 let nextId = 1;
+
+/** Where an end delimits, an end that anybody can make must not look like one of the peer's (RFC 8446 §6.1). */
+const CUT = new Error("the peer closed without TLS close_notify");
 
 /**
  * A connection over a socket of Node's.
@@ -46,11 +55,11 @@ let nextId = 1;
  * the socket's queue is empty and the socket is alive.
  */
 export class SocketConnection implements Connection, Flushable, Reader {
-  readonly id = nextId++;
+  readonly id: number;
   readonly #socket: Socket;
   readonly #descriptor: Descriptor;
-  /** It has `onread`. */
-  readonly #hooked: boolean;
+  /** Of its `onread`, if it has one. */
+  readonly #hook: ReadHook | undefined;
   readonly #side: ConnectionSide;
   readonly #highWatermark: number;
   readonly #onThrow: ((error: unknown) => void) | undefined;
@@ -77,14 +86,15 @@ export class SocketConnection implements Connection, Flushable, Reader {
 
   /** `hook` is that of the socket's `onread`; without one the socket is read by `data` events (TLS, or no re-wrapping). */
   constructor(socket: Socket, options: ConnectionOptions, hook?: ReadHook) {
+    this.id = options.secured === undefined ? nextId++ : options.secured.id;
     this.#socket = socket;
+    this.#hook = hook;
     this.#descriptor = new Descriptor(socket);
-    this.#hooked = hook !== undefined;
     this.#side = options.side;
     this.#highWatermark = options.highWatermarkBytes;
     this.#onThrow = options.onThrow;
     this.#secured = options.secured;
-    if (hook === undefined) socket.pause().on("data", (bytes: Buffer) => this.receive(bytes));
+    if (hook === undefined) socket.pause().on("data", this.#onBytes);
     else hook.reader = this;
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
@@ -161,7 +171,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   pause(): void {
     if (this.#paused) return;
     this.#paused = true;
-    if (this.#hooked) stopReading(this.#socket);
+    if (this.#hook !== undefined) stopReading(this.#socket);
     else this.#socket.pause();
   }
 
@@ -169,7 +179,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
     if (!this.#paused || this.#closed || this.#handler === undefined) return;
     this.#paused = false;
     if (this.#unread !== undefined) process.nextTick(this.#readAgain);
-    else if (this.#hooked) startReading(this.#socket);
+    else if (this.#hook !== undefined) startReading(this.#socket);
     else this.#socket.resume();
   }
 
@@ -221,7 +231,23 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.#close();
     // A Unix socket knows no RST.
     if (this.#socket.remoteFamily === undefined) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    else (this.#secured?.beneath ?? this.#socket).resetAndDestroy();
+  }
+
+  /**
+   * For TLS, which takes the socket: this connection is no more, and tells nobody. Only before `start`, or after `release`.
+   * `unread` are bytes that have been read from the socket and that nobody has had.
+   */
+  surrender(): { readonly socket: Socket; readonly unread: Buffer | undefined } {
+    if (this.#handler !== undefined) throw new TypeError("a connection that somebody uses cannot change hands");
+    this.flush();
+    this.#close();
+    const socket = this.#socket;
+    if (this.#hook !== undefined) this.#hook.reader = undefined;
+    socket.off("data", this.#onBytes).off("end", this.#onEnd).off("error", this.#onError).off("close", this.#onClose);
+    const unread = this.#unread;
+    this.#unread = undefined;
+    return { socket, unread };
   }
 
   /**
@@ -230,7 +256,8 @@ export class SocketConnection implements Connection, Flushable, Reader {
    */
   detach(duplicate: (descriptor: number) => number): number {
     const { current } = this.#descriptor;
-    if (this.#deaf() || !this.#hooked || this.bytesQueued > 0 || current < 0 || this.#socket.readableEnded) return -1;
+    if (this.#deaf() || this.#hook === undefined || this.bytesQueued > 0 || current < 0 || this.#socket.readableEnded)
+      return -1;
     const copy = duplicate(current);
     // No byte is lost: nothing is read between the two calls, and what has come lies in the kernel.
     if (copy >= 0) this.destroy();
@@ -337,6 +364,8 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.resume();
   };
 
+  readonly #onBytes = (bytes: Buffer): void => this.receive(bytes);
+
   readonly #onWritten = (): void => {
     if (!this.#above || this.#closed || this.bytesQueued > this.#highWatermark / 2) return;
     this.#above = false;
@@ -344,12 +373,17 @@ export class SocketConnection implements Connection, Flushable, Reader {
   };
 
   readonly #onEnd = (): void => {
-    if (this.#writeFailed) this.#socket.destroy();
+    if (this.#secured?.wasCut() === true && !this.#closed) {
+      this.#failure ??= connectionFailure(CUT, this.#side);
+      this.#socket.destroy();
+    } else if (this.#writeFailed) this.#socket.destroy();
     else if (!this.#closed) this.#tell("end");
   };
 
   readonly #onError = (error: Error): void => {
     this.#failure ??= connectionFailure(error, this.#side);
+    // What breaks TLS is told, and leaves the socket open.
+    if (this.#secured !== undefined) this.#socket.destroy();
   };
 
   readonly #onClose = (): void => {

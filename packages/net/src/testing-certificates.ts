@@ -1,0 +1,196 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+
+/*
+ * For tests: authorities and certificates, made when they are asked for. (A test that needs a certificate of last year or one
+ * with two names in a name gets it here; the openssl of a system has no words for some of these.)
+ */
+
+export interface CertificateWish {
+  readonly commonName?: string;
+  readonly organization?: string;
+  readonly dns?: readonly string[];
+  readonly uris?: readonly string[];
+  readonly emails?: readonly string[];
+  /** IPv4. */
+  readonly ips?: readonly string[];
+  readonly validFrom?: Date;
+  readonly validTo?: Date;
+  readonly isAuthority?: boolean;
+  /** What its key may be used for; left out: both. */
+  readonly usage?: "server" | "client";
+  readonly keyType?: "ec" | "rsa";
+}
+
+/** A certificate and its key, as PEM. */
+export interface TestCertificate {
+  readonly certificate: string;
+  /** With those that lead to its authority, except that one. */
+  readonly chain: string;
+  readonly key: string;
+  readonly serialNumber: string;
+}
+
+/** Gives certificates in its own name. */
+export class TestAuthority {
+  readonly certificate: string;
+  readonly #name: Buffer;
+  readonly #key: KeyObject;
+  readonly #above: string;
+
+  /** By itself where `issuer` is left out. */
+  constructor(commonName = "Test Authority", issuer?: TestAuthority) {
+    const wish = { commonName, isAuthority: true };
+    const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    this.#name = nameOf(wish);
+    this.#key = pair.privateKey;
+    const signer = issuer ?? this;
+    const der = certificateDer(wish, pair.publicKey, signer.#name, signer.#key, serial());
+    this.certificate = pem("CERTIFICATE", der);
+    this.#above = issuer === undefined ? "" : this.certificate + issuer.#above;
+  }
+
+  issue(wish: CertificateWish): TestCertificate {
+    const pair =
+      wish.keyType === "rsa"
+        ? generateKeyPairSync("rsa", { modulusLength: 2048 })
+        : generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const serialNumber = serial();
+    const certificate = pem("CERTIFICATE", certificateDer(wish, pair.publicKey, this.#name, this.#key, serialNumber));
+    return {
+      certificate,
+      chain: certificate + this.#above,
+      key: pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string,
+      serialNumber: serialNumber.toString("hex"),
+    };
+  }
+
+  /** A list of those that it has revoked (RFC 5280 §5). */
+  revoke(certificates: readonly TestCertificate[]): string {
+    const now = new Date();
+    const entries = certificates.map(({ serialNumber }) =>
+      sequence(integer(Buffer.from(serialNumber, "hex")), time(now)),
+    );
+    const list = sequence(
+      integer(Buffer.from([1])),
+      ECDSA_SHA256,
+      this.#name,
+      time(new Date(now.getTime() - DAY_MS)),
+      time(new Date(now.getTime() + 30 * DAY_MS)),
+      ...(entries.length > 0 ? [sequence(...entries)] : []),
+    );
+    return pem("X509 CRL", sequence(list, ECDSA_SHA256, bits(sign("sha256", list, this.#key))));
+  }
+}
+
+/** The key of a certificate under a password. */
+export function encryptedKey({ key }: TestCertificate, passphrase: string): string {
+  return createPrivateKey(key).export({
+    type: "pkcs8",
+    format: "pem",
+    cipher: "aes-256-cbc",
+    passphrase,
+  }) as string;
+}
+
+const DAY_MS = 86_400_000;
+
+function certificateDer(
+  wish: CertificateWish,
+  key: KeyObject,
+  issuer: Buffer,
+  signer: KeyObject,
+  number: Buffer,
+): Buffer {
+  const now = Date.now();
+  const from = wish.validFrom ?? new Date(now - DAY_MS);
+  const to = wish.validTo ?? new Date(now + 365 * DAY_MS);
+  const tbs = sequence(
+    element(0xa0, integer(Buffer.from([2]))),
+    integer(number),
+    ECDSA_SHA256,
+    issuer,
+    sequence(time(from), time(to)),
+    nameOf(wish),
+    key.export({ type: "spki", format: "der" }),
+    element(0xa3, sequence(...extensions(wish))),
+  );
+  return sequence(tbs, ECDSA_SHA256, bits(sign("sha256", tbs, signer)));
+}
+
+function extensions(wish: CertificateWish): Buffer[] {
+  const { isAuthority = false, usage, dns = [], uris = [], emails = [], ips = [] } = wish;
+  const names = [
+    ...emails.map((name) => element(0x81, Buffer.from(name, "latin1"))),
+    ...dns.map((name) => element(0x82, Buffer.from(name, "latin1"))),
+    ...uris.map((name) => element(0x86, Buffer.from(name, "latin1"))),
+    ...ips.map((ip) => element(0x87, Buffer.from(ip.split(".").map(Number)))),
+  ];
+  const found = [
+    extension("2.5.29.19", sequence(...(isAuthority ? [element(0x01, Buffer.from([0xff]))] : [])), true),
+    // digitalSignature, or keyCertSign and cRLSign
+    extension("2.5.29.15", element(0x03, Buffer.from(isAuthority ? [1, 0x06] : [7, 0x80])), true),
+  ];
+  if (names.length > 0) found.push(extension("2.5.29.17", sequence(...names), false));
+  if (usage !== undefined) {
+    const purpose = usage === "server" ? "1.3.6.1.5.5.7.3.1" : "1.3.6.1.5.5.7.3.2";
+    found.push(extension("2.5.29.37", sequence(oid(purpose)), false));
+  }
+  return found;
+}
+
+function extension(id: string, value: Buffer, critical: boolean): Buffer {
+  return sequence(oid(id), ...(critical ? [element(0x01, Buffer.from([0xff]))] : []), element(0x04, value));
+}
+
+function nameOf({ commonName, organization }: CertificateWish): Buffer {
+  const part = (id: string, text: string | undefined): Buffer[] =>
+    text === undefined ? [] : [element(0x31, sequence(oid(id), element(0x0c, Buffer.from(text))))];
+  return sequence(...part("2.5.4.10", organization), ...part("2.5.4.3", commonName));
+}
+
+function element(tag: number, content: Buffer): Buffer {
+  const { length } = content;
+  const size = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  return Buffer.concat([Buffer.from([tag, ...size]), content]);
+}
+
+function sequence(...parts: readonly Buffer[]): Buffer {
+  return element(0x30, Buffer.concat(parts));
+}
+
+function integer(bytes: Buffer): Buffer {
+  return element(0x02, bytes[0]! >= 0x80 ? Buffer.concat([Buffer.alloc(1), bytes]) : bytes); // never empty
+}
+
+function bits(content: Buffer): Buffer {
+  return element(0x03, Buffer.concat([Buffer.alloc(1), content]));
+}
+
+function oid(text: string): Buffer {
+  const [first = 0, second = 0, ...rest] = text.split(".").map(Number);
+  const bytes = [first * 40 + second];
+  for (const part of rest) {
+    const groups = [part & 0x7f];
+    for (let left = part >> 7; left > 0; left >>= 7) groups.unshift((left & 0x7f) | 0x80);
+    bytes.push(...groups);
+  }
+  return element(0x06, Buffer.from(bytes));
+}
+
+function time(date: Date): Buffer {
+  const text = date.toISOString().replaceAll(/[-:T]|\.\d+/g, "");
+  const year = date.getUTCFullYear();
+  return year >= 1950 && year < 2050 ? element(0x17, Buffer.from(text.slice(2))) : element(0x18, Buffer.from(text));
+}
+
+function serial(): Buffer {
+  const bytes = randomBytes(12);
+  bytes[0] = (bytes[0]! & 0x3f) | 0x40; // positive, and of this length
+  return bytes;
+}
+
+function pem(label: string, der: Buffer): string {
+  return `-----BEGIN ${label}-----\n${(der.toString("base64").match(/.{1,64}/g) ?? []).join("\n")}\n-----END ${label}-----\n`;
+}
+
+const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));

@@ -1,0 +1,122 @@
+import type { Certificate } from "./certificate-facts.ts";
+
+/** Whom a peer's certificate has to show (`CertificateValidationContext`), compiled. */
+export interface PeerRules {
+  /** The certificate has to lead to one of the trusted authorities. */
+  readonly checksChain: boolean;
+  /** One of them has to fit, if there are any. */
+  readonly names: readonly NameRule[];
+  /** SHA-256 of the certificate, lower-case hexadecimal; of the key, base64. One of either list has to fit, if there are any. */
+  readonly certificateHashes: readonly string[];
+  readonly keyHashes: readonly string[];
+  /** A peer that fails is served all the same, and is not called verified (`ACCEPT_UNTRUSTED`). */
+  readonly acceptsUntrusted: boolean;
+}
+
+export interface NameRule {
+  readonly type: "EMAIL" | "DNS" | "URI" | "IP_ADDRESS" | "OTHER_NAME";
+  /** Of an OTHER_NAME. */
+  readonly oid: string;
+  /** A DNS name, in lower case, that the certificate has to stand for, perhaps by a wildcard. Undefined: `matches` decides. */
+  readonly host: string | undefined;
+  matches(name: string): boolean;
+}
+
+/** Nobody is asked who they are. */
+export const ANYBODY: PeerRules = {
+  checksChain: false,
+  names: [],
+  certificateHashes: [],
+  keyHashes: [],
+  acceptsUntrusted: false,
+};
+
+/** `fail_verify_*` of Envoy's statistics. */
+export type PeerFault = "no-certificate" | "chain" | "name" | "hash";
+
+export type PeerVerdict =
+  | { readonly type: "accepted"; readonly verified: boolean }
+  | { readonly type: "refused"; readonly fault: PeerFault; readonly detail: string };
+
+/**
+ * Judges a peer after its handshake, whether it was a full one or has resumed a session: what OpenSSL found out about the
+ * chain, and all that changes without it (time, names).
+ *
+ * `chainError` is OpenSSL's, "" for none. It is remembered within a session, so a resumed one tells what the first found.
+ */
+export function judgePeer(
+  certificate: Certificate | undefined,
+  chainError: string,
+  rules: PeerRules,
+  nowMs: number,
+): PeerVerdict {
+  if (certificate === undefined) {
+    const wanted = asksAnything(rules);
+    return { type: "refused", fault: "no-certificate", detail: wanted ? "no certificate was shown" : "no certificate" };
+  }
+  const refusal = refusalOf(certificate, chainError, rules, nowMs);
+  if (refusal === undefined) return { type: "accepted", verified: asksAnything(rules) };
+  return rules.acceptsUntrusted ? { type: "accepted", verified: false } : refusal;
+}
+
+/** Whether a certificate that passes has shown anything. */
+function asksAnything({ checksChain, certificateHashes, keyHashes }: PeerRules): boolean {
+  return checksChain || certificateHashes.length > 0 || keyHashes.length > 0;
+}
+
+function refusalOf(
+  certificate: Certificate,
+  chainError: string,
+  rules: PeerRules,
+  nowMs: number,
+): (PeerVerdict & { readonly type: "refused" }) | undefined {
+  if (rules.checksChain) {
+    if (chainError !== "") return refused("chain", chainError);
+    if (certificate.malformed) return refused("chain", "the certificate cannot be read");
+    // Written so that a date that is none fails both.
+    if (!(nowMs >= certificate.validFromMs)) return refused("chain", "CERT_NOT_YET_VALID");
+    if (!(nowMs <= certificate.validToMs)) return refused("chain", "CERT_HAS_EXPIRED");
+  }
+  const { names, certificateHashes, keyHashes } = rules;
+  if (names.length > 0 && !names.some((rule) => fits(rule, certificate))) {
+    return refused("name", "no name of the certificate is one that is asked for");
+  }
+  if (certificateHashes.length + keyHashes.length === 0) return undefined;
+  const known = certificateHashes.includes(certificate.fingerprintSha256) || keyHashes.includes(certificate.spkiSha256);
+  return known ? undefined : refused("hash", "neither the certificate nor its key is one that is asked for");
+}
+
+function refused(fault: PeerFault, detail: string): PeerVerdict & { readonly type: "refused" } {
+  return { type: "refused", fault, detail };
+}
+
+function fits(rule: NameRule, certificate: Certificate): boolean {
+  switch (rule.type) {
+    case "EMAIL":
+      return certificate.emailSans.some((name) => rule.matches(name));
+    case "URI":
+      return certificate.uriSans.some((name) => rule.matches(name));
+    case "IP_ADDRESS":
+      return certificate.ipSans.some((name) => rule.matches(name));
+    case "OTHER_NAME":
+      return certificate.otherNames.some(({ oid, value }) => oid === rule.oid && value !== "" && rule.matches(value));
+    case "DNS":
+      return certificate.dnsSans.some((name) =>
+        rule.host === undefined ? rule.matches(name) : standsFor(name, rule.host),
+      );
+    default:
+      throw new Error(`unknown kind of name ${String(rule.type satisfies never)}`);
+  }
+}
+
+/**
+ * Whether a DNS name of a certificate stands for a host: the same name, or "*" in place of its first label and nothing
+ * less (RFC 6125 §6.4.3; partial wildcards are no wildcards).
+ */
+export function standsFor(pattern: string, host: string): boolean {
+  const name = pattern.toLowerCase();
+  if (name === host) return true;
+  if (!name.startsWith("*.")) return false;
+  const dot = host.indexOf(".");
+  return dot > 0 && name.indexOf(".", 2) !== -1 && host.slice(dot) === name.slice(1);
+}

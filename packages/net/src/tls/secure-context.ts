@@ -1,0 +1,85 @@
+import { createHash, X509Certificate } from "node:crypto";
+import {
+  createSecureContext,
+  DEFAULT_CIPHERS,
+  getCACertificates,
+  type SecureContext,
+  type SecureContextOptions,
+} from "node:tls";
+import type { PeerRules } from "./peer-rules.ts";
+
+/** What both ends of TLS have in common (`CommonTlsContext`), with everything read. PEM is text. */
+export interface TlsSettings {
+  readonly certificates: readonly TlsCertificate[];
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
+  /** OpenSSL's names, for TLS 1.2 and older. Empty: Node's. */
+  readonly cipherSuites: readonly string[];
+  /** Empty: OpenSSL's. */
+  readonly curves: readonly string[];
+  readonly signatureAlgorithms: readonly string[];
+  readonly alpnProtocols: readonly string[];
+  readonly authorities: TrustedAuthorities;
+  readonly rules: PeerRules;
+  /** All that decides whom we believe, in a canonical form: sessions are resumed only where it is the same. */
+  readonly trustKey: string;
+}
+
+export type TlsVersion = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+
+/** A certificate with those that lead from it to its authority, and its key. */
+export interface TlsCertificate {
+  readonly chain: string;
+  readonly key: string;
+  readonly password: string | undefined;
+}
+
+export interface TrustedAuthorities {
+  /** PEM of one or more certificates; "system": what the system trusts; undefined: nobody. */
+  readonly trusted: string | "system" | undefined;
+  /** PEM; undefined: nobody is asked who has been revoked. */
+  readonly revoked: string | undefined;
+}
+
+/**
+ * OpenSSL's context of these settings with some of their certificates, at most one for each type of key. Throws what
+ * OpenSSL throws: a key that does not belong to its certificate, PEM that cannot be read, a cipher that is not known.
+ */
+export function secureContext(
+  settings: TlsSettings,
+  certificates: readonly TlsCertificate[],
+  more: SecureContextOptions = {},
+): SecureContext {
+  const { minVersion, maxVersion, cipherSuites, curves, signatureAlgorithms, authorities } = settings;
+  return createSecureContext({
+    minVersion,
+    maxVersion,
+    cert: certificates.map(({ chain }) => chain),
+    key: certificates.map(({ key, password }) => ({
+      pem: key,
+      ...(password !== undefined && { passphrase: password }),
+    })),
+    // Nobody is trusted unless it is said. (Left out, Node trusts the authorities of the web.)
+    ca: authorities.trusted === "system" ? getCACertificates("system") : (authorities.trusted ?? []),
+    // As in Envoy an authority that is trusted need not be a root.
+    allowPartialTrustChain: true,
+    ...(authorities.revoked !== undefined && { crl: authorities.revoked }),
+    ...(cipherSuites.length > 0 && { ciphers: [...cipherSuites, ...TLS13_SUITES].join(":") }),
+    ...(curves.length > 0 && { ecdhCurve: curves.join(":") }),
+    ...(signatureAlgorithms.length > 0 && { sigalgs: signatureAlgorithms.join(":") }),
+    sessionIdContext: hashOf(settings.trustKey).slice(0, 32), // OpenSSL takes at most 32 bytes
+    ...more,
+  });
+}
+
+/** A list of ciphers is only of TLS 1.2's; Node takes one without any of TLS 1.3's for a wish to do without that. */
+const TLS13_SUITES = DEFAULT_CIPHERS.split(":").filter((name) => name.startsWith("TLS_"));
+
+export function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** The first certificate of a chain. */
+export function leafOf({ chain }: TlsCertificate): X509Certificate {
+  return new X509Certificate(chain);
+}

@@ -1,0 +1,102 @@
+import { constants } from "node:crypto";
+import { isIP } from "node:net";
+import { connect, type SecureContext, type TLSSocket } from "node:tls";
+import type { SocketConnection } from "../socket-connection.ts";
+import { Handshake, type HandshakeCallbacks, type HandshakeOptions, type Handshaking } from "./handshake.ts";
+import { judgePeer, type NameRule, type PeerRules } from "./peer-rules.ts";
+import { secureContext, type TlsSettings } from "./secure-context.ts";
+import { SessionStore } from "./session-store.ts";
+import { chainErrorOf } from "./tls-inside.ts";
+
+/** `UpstreamTlsContext`, with everything read. */
+export interface TlsClientSettings extends TlsSettings {
+  /** The certificate has to stand for the name that was asked for, instead of the names of the rules. */
+  readonly checksServerName: boolean;
+  /** Sessions that are kept to be resumed; 0: none. */
+  readonly maxSessionKeys: number;
+}
+
+/**
+ * The client's end of TLS. Without trusted authorities the server is not asked who it is, as in Envoy; whoever configures that
+ * is told.
+ */
+export class TlsClient {
+  readonly #settings: TlsClientSettings;
+  readonly #context: SecureContext;
+  readonly #sessions: SessionStore;
+
+  /** Throws where OpenSSL does not take the settings. */
+  constructor(settings: TlsClientSettings) {
+    this.#settings = settings;
+    this.#context = secureContext(settings, settings.certificates, {
+      // Nobody may make us begin anew in the middle (`allow_renegotiation`).
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    });
+    this.#sessions = new SessionStore(settings.maxSessionKeys);
+  }
+
+  /**
+   * Begins the handshake on a connection that has not been started and is not to be used any more. `serverName`: SNI; "" for
+   * none. `peer` tells servers apart whose sessions are not each other's.
+   */
+  connect(
+    connection: SocketConnection,
+    serverName: string,
+    peer: string,
+    options: HandshakeOptions,
+    callbacks: HandshakeCallbacks,
+  ): Handshaking {
+    const { alpnProtocols, maxSessionKeys } = this.#settings;
+    const { socket: beneath } = connection.surrender();
+    const name = isIP(serverName) === 0 ? serverName : ""; // RFC 6066 §3: an address is no name
+    const key = `${peer} ${name}`;
+    const session = this.#sessions.take(key);
+    const socket = connect({
+      socket: beneath,
+      secureContext: this.#context,
+      // Judged below, and by more than Node would.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ...(name !== "" && { servername: name }),
+      ...(alpnProtocols.length > 0 && { ALPNProtocols: [...alpnProtocols] }),
+      ...(session !== undefined && { session }),
+    });
+    let accepted = false;
+    // One of a server that was refused is not kept.
+    if (maxSessionKeys > 0) socket.on("session", (made: Buffer) => accepted && this.#sessions.put(key, made));
+    const rules = this.#rulesFor(serverName);
+    return new Handshake(
+      socket,
+      beneath,
+      connection.id,
+      {
+        side: "upstream",
+        event: "secureConnect",
+        judge: (secured: TLSSocket, certificate, nowMs) => judgePeer(certificate, chainErrorOf(secured), rules, nowMs),
+        serverName: () => name,
+        accepted: () => {
+          accepted = true;
+        },
+      },
+      options,
+      callbacks,
+    );
+  }
+
+  #rulesFor(serverName: string): PeerRules {
+    const { rules, checksServerName } = this.#settings;
+    return checksServerName ? { ...rules, names: [nameRule(serverName)] } : rules;
+  }
+}
+
+/** The certificate has to stand for exactly that host. */
+function nameRule(host: string): NameRule {
+  const wanted = host.toLowerCase();
+  const isAddress = isIP(host) !== 0;
+  return {
+    type: isAddress ? "IP_ADDRESS" : "DNS",
+    oid: "",
+    host: isAddress ? undefined : wanted,
+    matches: (name) => name === wanted,
+  };
+}

@@ -1,0 +1,61 @@
+import type { Socket } from "node:net";
+import { constants } from "node:os";
+import type { TLSSocket } from "node:tls";
+
+/*
+ * Everything that touches the inside of Node's TLS sockets is in this file. The tests of tls-server.ts and tls-client.ts fail
+ * where a later Node has it otherwise.
+ */
+
+interface Inside {
+  readonly ssl: {
+    verifyError(): (Error & { readonly code?: string }) | undefined;
+    getSession(): Buffer | undefined;
+    reading: boolean;
+  } | null;
+  _releaseControl(): boolean;
+  push(chunk: unknown, encoding?: BufferEncoding): boolean;
+}
+
+/** What OpenSSL found out about the peer's chain: "CERT_HAS_EXPIRED", "DEPTH_ZERO_SELF_SIGNED_CERT" …; "" for nothing. */
+export function chainErrorOf(socket: TLSSocket): string {
+  const { ssl } = socket as unknown as Inside;
+  if (ssl === null) return "the connection is gone";
+  const error = ssl.verifyError();
+  return error === null || error === undefined ? "" : (error.code ?? error.message);
+}
+
+/** The session as OpenSSL keeps it (SSL_SESSION in DER). */
+export function sessionOf(socket: TLSSocket): Buffer | undefined {
+  return (socket as unknown as Inside).ssl?.getSession();
+}
+
+/** From now on errors of a server's socket come as `error` events; before, Node keeps them for its own server. */
+export function releaseControl(socket: TLSSocket): void {
+  (socket as unknown as Inside)._releaseControl();
+}
+
+/**
+ * Tells, once a TLS socket has come to its end, whether that was the peer's word (close_notify) or only the network's: a FIN
+ * that anybody on the way can send (RFC 8446 §6.1). Node says "end" to both.
+ *
+ * At the moment of the end the socket beneath still reads if it was close_notify, and does not if it was FIN: libuv has
+ * stopped then. If the TLS socket had stopped reading by itself, no FIN can have come.
+ */
+export class EndWatch {
+  cut = false;
+
+  constructor(socket: TLSSocket, beneath: Socket) {
+    const inside = socket as unknown as Inside;
+    const push = inside.push;
+    inside.push = (chunk, encoding) => {
+      if (chunk === null) this.cut = inside.ssl?.reading === true && !stillReads(beneath);
+      return push.call(socket, chunk, encoding);
+    };
+  }
+}
+
+function stillReads(socket: Socket): boolean {
+  const { _handle: handle } = socket as unknown as { readonly _handle: { readStart(): number } | null };
+  return handle !== null && handle.readStart() === -constants.errno.EALREADY;
+}

@@ -1,0 +1,103 @@
+import { constants } from "node:crypto";
+import { type SecureContext, TLSSocket } from "node:tls";
+import type { SocketConnection } from "../socket-connection.ts";
+import { CertificateChoice } from "./certificate-choice.ts";
+import type { Certificate } from "./certificate-facts.ts";
+import {
+  Handshake,
+  type HandshakeCallbacks,
+  type HandshakeOptions,
+  type HandshakeRules,
+  type Handshaking,
+} from "./handshake.ts";
+import { judgePeer, type PeerVerdict } from "./peer-rules.ts";
+import { secureContext, type TlsSettings } from "./secure-context.ts";
+import { chainErrorOf, releaseControl } from "./tls-inside.ts";
+
+/** `DownstreamTlsContext`, with everything read. */
+export interface TlsServerSettings extends TlsSettings {
+  readonly requireClientCertificate: boolean;
+  readonly requireServerName: boolean;
+  /** Asks clients who they are, even where they need not say. */
+  readonly asksClient: boolean;
+  readonly issuesTickets: boolean;
+  /** Undefined: OpenSSL's, 5 minutes. */
+  readonly sessionTimeoutSeconds: number | undefined;
+  /** Who asks for a name that no certificate stands for gets the first for each type of key, not the first one. */
+  readonly fullScanOnMismatch: boolean;
+  readonly preferClientCiphers: boolean;
+  /** 48 bytes, so that servers that are the same resume each other's sessions. Left out: each its own. */
+  readonly ticketKeys?: Uint8Array;
+}
+
+/**
+ * The server's end of TLS: takes connections, and hands them out again once they are encrypted and the client is who it has to be.
+ *
+ * Node's own server TLS sockets let an untrusted client through: they ask for its certificate, note that it is not trusted, and
+ * deliver its bytes. So this class alone makes them. Nothing of a client is read before `judgePeer` has accepted it.
+ */
+export class TlsServer {
+  readonly #settings: TlsServerSettings;
+  readonly #choice: CertificateChoice;
+  readonly #rules: HandshakeRules;
+
+  /** Throws where OpenSSL does not take the settings. */
+  constructor(settings: TlsServerSettings) {
+    this.#settings = settings;
+    this.#choice = new CertificateChoice(settings.certificates, settings.fullScanOnMismatch, (certificates) =>
+      this.#makeContext(certificates),
+    );
+    this.#rules = {
+      side: "downstream",
+      event: "secure",
+      judge: (socket, certificate, nowMs) => this.#judge(socket, certificate, nowMs),
+      serverName: serverNameOf,
+      accepted: releaseControl,
+    };
+  }
+
+  /** Begins the handshake. The connection has not been started, or has been released; it is not to be used any more. */
+  accept(connection: SocketConnection, options: HandshakeOptions, callbacks: HandshakeCallbacks): Handshaking {
+    const { socket: beneath, unread } = connection.surrender();
+    if (unread !== undefined) beneath.unshift(unread);
+    const { alpnProtocols, asksClient, requireClientCertificate } = this.#settings;
+    const socket = new TLSSocket(beneath, {
+      isServer: true,
+      secureContext: this.#choice.fallback,
+      requestCert: asksClient,
+      // OpenSSL then refuses who shows none; who shows one is judged below.
+      rejectUnauthorized: requireClientCertificate,
+      ...(alpnProtocols.length > 0 && { ALPNProtocols: [...alpnProtocols] }),
+      ...(this.#choice.asksForName && {
+        SNICallback: (name: string, done: (error: null, context: SecureContext) => void) =>
+          done(null, this.#choice.of(name)),
+      }),
+    });
+    return new Handshake(socket, beneath, connection.id, this.#rules, options, callbacks);
+  }
+
+  #judge(socket: TLSSocket, certificate: Certificate | undefined, nowMs: number): PeerVerdict {
+    const { asksClient, requireClientCertificate, requireServerName, rules } = this.#settings;
+    if (requireServerName && serverNameOf(socket) === "") {
+      return { type: "refused", fault: "name", detail: "the client has asked for no server name" };
+    }
+    if (!asksClient) return { type: "accepted", verified: false };
+    if (certificate === undefined && !requireClientCertificate) return { type: "accepted", verified: false };
+    return judgePeer(certificate, chainErrorOf(socket), rules, nowMs);
+  }
+
+  #makeContext(certificates: TlsServerSettings["certificates"]): SecureContext {
+    const { issuesTickets, sessionTimeoutSeconds, preferClientCiphers, ticketKeys } = this.#settings;
+    return secureContext(this.#settings, certificates, {
+      honorCipherOrder: !preferClientCiphers,
+      ...(!issuesTickets && { secureOptions: constants.SSL_OP_NO_TICKET }),
+      ...(sessionTimeoutSeconds !== undefined && { sessionTimeout: Math.max(1, sessionTimeoutSeconds) }),
+      ...(ticketKeys !== undefined && { ticketKeys: Buffer.from(ticketKeys) }),
+    });
+  }
+}
+
+/** SNI, lower case. Node tells `false` where there was none. */
+function serverNameOf({ servername }: TLSSocket & { readonly servername?: unknown }): string {
+  return typeof servername === "string" ? servername.toLowerCase() : "";
+}
