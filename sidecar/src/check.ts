@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import type { Result } from "@heddle/base";
 import { type BootstrapOptions, type BootstrapReading, type Diagnostic, readBootstrap } from "@heddle/config";
-import { httpFilterRegistry, makeResourceTypes, type ResourceTypes } from "@heddle/xds";
+import { type DataReader, httpFilterRegistry, makeResourceTypes, type ResourceTypes } from "@heddle/xds";
 import { builtInFilters } from "./traffic/filter/built-in-filters.ts";
 import { FilterModules } from "./traffic/filter/filter-modules.ts";
 
@@ -9,11 +9,15 @@ import { FilterModules } from "./traffic/filter/filter-modules.ts";
 
 /**
  * The resource types as a sidecar reads them, with all its HTTP filters but those of these names. Modules are loaded when
- * they are named.
+ * they are named. `data` reads certificates and keys; left out, they are another machine's.
  */
-export function sidecarResourceTypes(filterFolder: string, disabled: readonly string[] = []): ResourceTypes {
+export function sidecarResourceTypes(
+  filterFolder: string,
+  disabled: readonly string[] = [],
+  data?: DataReader,
+): ResourceTypes {
   const filters = allFilters(filterFolder).filter(({ name }) => !disabled.includes(name));
-  return makeResourceTypes({ httpFilters: httpFilterRegistry(filters) });
+  return makeResourceTypes({ httpFilters: httpFilterRegistry(filters), ...(data && { data }) });
 }
 
 /** Those of the names that are no HTTP filter's: only these can be disabled. */

@@ -4,6 +4,7 @@ import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
 import { NameResolver, socketOpener } from "@heddle/net";
 import { LogLevels, programLog, unblockStandardStreams } from "@heddle/telemetry";
+import { systemDataReader } from "@heddle/xds";
 import { sidecarBootstrap } from "./bootstrap.ts";
 import { notDisabled, sidecarResourceTypes } from "./check.ts";
 import { commandLineOptions } from "./command-line-options.ts";
@@ -29,7 +30,11 @@ if (!reading.ok) {
 } else if (reading.value.type === "print") {
   process.stdout.write(`${printed(reading.value.what)}\n`);
 } else if (reading.value.flags.mode === "validate") {
-  const { stdout, stderr, exitCode } = validateConfig(reading.value.flags, filterFolderOf(reading.value.flags));
+  const { stdout, stderr, exitCode } = validateConfig(
+    reading.value.flags,
+    filterFolderOf(reading.value.flags),
+    process.env,
+  );
   process.stdout.write(stdout);
   process.stderr.write(stderr);
   process.exitCode = exitCode;
@@ -75,7 +80,7 @@ async function run(flags: SidecarFlags): Promise<number> {
   const { log, close: closeLog } = programsLog;
 
   const filterFolder = filterFolderOf(flags);
-  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions);
+  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, systemDataReader(process.env));
   const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types, process.env);
   if (!start.ok) {
     complain(start.error);

@@ -1,4 +1,5 @@
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
+import { type DataReader, systemDataReader } from "@heddle/xds";
 import { readConfig, sidecarBootstrap } from "./bootstrap.ts";
 import { diagnosticsOf, sidecarResourceTypes } from "./check.ts";
 import type { SidecarFlags } from "./flags.ts";
@@ -11,8 +12,12 @@ export interface Validation {
 }
 
 /** Reads the bootstrap as a start would, and starts nothing. Relative paths of filters are taken from `filterFolder`. */
-export function validateConfig(flags: SidecarFlags, filterFolder: string): Validation {
-  const diagnostics = findings(flags, filterFolder);
+export function validateConfig(
+  flags: SidecarFlags,
+  filterFolder: string,
+  environment: { readonly [name: string]: string | undefined },
+): Validation {
+  const diagnostics = findings(flags, filterFolder, systemDataReader(environment));
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   const warnings = diagnostics.filter(({ severity }) => severity === "warning");
   const exitCode = errors.length === 0 ? 0 : 1;
@@ -29,8 +34,8 @@ export function validateConfig(flags: SidecarFlags, filterFolder: string): Valid
   };
 }
 
-function findings(flags: SidecarFlags, filterFolder: string): readonly Diagnostic[] {
-  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions);
+function findings(flags: SidecarFlags, filterFolder: string, data: DataReader): readonly Diagnostic[] {
+  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, data);
   const reading = readConfig(flags, types);
   if (reading === undefined) return []; // the flags are asked for a bootstrap
   if (!reading.ok) return reading.error;

@@ -98,6 +98,8 @@ export interface DownstreamInfo {
   readonly inTunnel?: true;
   /** What the client's TLS handshake has settled. Left out: the connection came in plaintext. */
   readonly tls?: TlsInfo;
+  /** Why the handshake came to nothing, for logs. Left out: it did not. */
+  readonly tlsFailure?: string;
   /** SNI that the client has asked for, whoever ends its TLS. Left out: none is known. */
   readonly serverName?: string;
   /** What the client's first bytes have been found to be, where a listener filter has looked. */

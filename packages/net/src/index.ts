@@ -5,7 +5,13 @@ export { DatagramConnection, type DatagramEvents, DatagramListener } from "./dat
 export { type DialCallbacks, type Dialling, type DialOptions, dial } from "./dial.ts";
 export { reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
 export type { ListenOptions, ListenSocket, ListenTarget } from "./listen-target.ts";
-export { type ConnectionSide, connectionFailure, dialFailure, transportFailureReason } from "./node-errors.ts";
+export {
+  type ConnectionSide,
+  connectionFailure,
+  dialFailure,
+  HandshakeError,
+  transportFailureReason,
+} from "./node-errors.ts";
 export { encodeProxyHeader } from "./proxy-protocol/encode-proxy-header.ts";
 export { type ProxyHeaderParse, parseProxyHeader } from "./proxy-protocol/parse-proxy-header.ts";
 export type { ProxyAddresses, ProxyHeader, ProxyTlv } from "./proxy-protocol/proxy-header.ts";
@@ -21,10 +27,11 @@ export { testRewrap } from "./rewrap.ts";
 export { loadSend } from "./send-now.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
+export { type ClientHelloParse, parseClientHello } from "./tls/client-hello.ts";
 export type { HandshakeCallbacks, HandshakeFailure, HandshakeOptions, Handshaking } from "./tls/handshake.ts";
 export { ANYBODY, type NameRule, type PeerFault, type PeerRules } from "./tls/peer-rules.ts";
 export type { TlsCertificate, TlsSettings, TlsVersion } from "./tls/secure-context.ts";
-export { TlsClient, type TlsClientSettings } from "./tls/tls-client.ts";
+export { TlsClient, type TlsClientSettings, type TlsTarget } from "./tls/tls-client.ts";
 export type { CertificateFacts, TlsInfo } from "./tls/tls-info.ts";
 export { TlsServer, type TlsServerSettings } from "./tls/tls-server.ts";
 export { TurnClock } from "./turn-clock.ts";

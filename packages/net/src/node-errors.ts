@@ -36,10 +36,14 @@ export function dialFailure(error: unknown, address: string): Failure {
  * (`%UPSTREAM_TRANSPORT_FAILURE_REASON%`): "delayed connect error: Connection refused". "": nothing.
  */
 export function transportFailureReason({ kind, cause }: Failure): string {
+  if (cause instanceof HandshakeError) return `TLS_error:|${cause.message}:TLS_error_end`;
   if (!kind.startsWith("connect-")) return "";
   const reason = STRERROR[codeOf(cause)];
   return reason === undefined ? "" : `delayed connect error: ${reason}`;
 }
+
+/** A TLS handshake came to nothing; the message is OpenSSL's word for why. */
+export class HandshakeError extends Error {}
 
 /** What keeps a socket from being opened to listen, told with its address and what to do. */
 export function listenErrorText(code: string, address: string): string {

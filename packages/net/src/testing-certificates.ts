@@ -1,4 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { systemClock } from "@heddle/base";
 
 /*
  * For tests: authorities and certificates, made when they are asked for. (A test that needs a certificate of last year or one
@@ -66,7 +67,7 @@ export class TestAuthority {
 
   /** A list of those that it has revoked (RFC 5280 §5). */
   revoke(certificates: readonly TestCertificate[]): string {
-    const now = new Date();
+    const now = new Date(systemClock.wallNow());
     const entries = certificates.map(({ serialNumber }) =>
       sequence(integer(Buffer.from(serialNumber, "hex")), time(now)),
     );
@@ -101,7 +102,7 @@ function certificateDer(
   signer: KeyObject,
   number: Buffer,
 ): Buffer {
-  const now = Date.now();
+  const now = systemClock.wallNow();
   const from = wish.validFrom ?? new Date(now - DAY_MS);
   const to = wish.validTo ?? new Date(now + 365 * DAY_MS);
   const tbs = sequence(

@@ -26,7 +26,14 @@ export { randomChoice } from "./balance/random.ts";
 export { roundRobin } from "./balance/round-robin.ts";
 export { WeightedDraw } from "./balance/weighted-draw.ts";
 export { CIRCUIT_BREAKER_CELLS, CircuitBreaker, type CircuitBreakerCounts } from "./cluster/circuit-breaker.ts";
-export type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, LbPolicy } from "./cluster/cluster-config.ts";
+export type {
+  CircuitBreakerThresholds,
+  ClusterConfig,
+  DnsConfig,
+  LbPolicy,
+  SniFromRequest,
+  TransportSocketMatch,
+} from "./cluster/cluster-config.ts";
 export { addressKey, Endpoint } from "./endpoint/endpoint.ts";
 export {
   buildEndpointSet,
@@ -147,4 +154,16 @@ export {
   type StatsTag,
   type TelemetryConfig,
 } from "./telemetry-config.ts";
+export type {
+  CommonTlsConfig,
+  DataConfig,
+  DownstreamTlsConfig,
+  SanMatcherConfig,
+  TlsCertificateConfig,
+  TlsParamsConfig,
+  TlsValidationConfig,
+  TlsVersionName,
+  UpstreamTlsConfig,
+} from "./tls/tls-config.ts";
+export { clientTlsSettings, serverTlsSettings } from "./tls/tls-settings.ts";
 export type { TypedConfig } from "./typed-config.ts";

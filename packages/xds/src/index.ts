@@ -7,11 +7,11 @@ export type {
   DiscoveryResponse,
   Status,
 } from "./protocol/wire.ts";
+export { type DataReader, systemDataReader } from "./resource/data-source.ts";
 export {
   type FieldClass,
   HARMLESS_EXTENSIONS,
   HONOURED,
-  LISTENER_FILTERS,
   type MessageRules,
 } from "./resource/honoured.ts";
 export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/http-filters.ts";

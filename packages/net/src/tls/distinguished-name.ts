@@ -52,7 +52,7 @@ function decoded(tag: number, content: Uint8Array): string {
 function escaped(text: string): string {
   return text
     .replace(/[,+"\\<>;]/g, "\\$&")
-    .replace(/[\u0000-\u001f\u007f]/g, (char) => `\\${char.charCodeAt(0).toString(16).padStart(2, "0").toUpperCase()}`)
+    .replace(/\p{Cc}/gu, (char) => `\\${char.charCodeAt(0).toString(16).padStart(2, "0").toUpperCase()}`)
     .replace(/^[ #]/, "\\$&")
     .replace(/ $/, "\\ ");
 }

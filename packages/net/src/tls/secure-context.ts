@@ -35,8 +35,10 @@ export interface TlsCertificate {
 }
 
 export interface TrustedAuthorities {
-  /** PEM of one or more certificates; "system": what the system trusts; undefined: nobody. */
-  readonly trusted: string | "system" | undefined;
+  /** PEM of one or more certificates. Undefined: nobody. */
+  readonly trusted: string | undefined;
+  /** Instead of these: what the system trusts. */
+  readonly trustsSystem: boolean;
   /** PEM; undefined: nobody is asked who has been revoked. */
   readonly revoked: string | undefined;
 }
@@ -60,7 +62,7 @@ export function secureContext(
       ...(password !== undefined && { passphrase: password }),
     })),
     // Nobody is trusted unless it is said. (Left out, Node trusts the authorities of the web.)
-    ca: authorities.trusted === "system" ? getCACertificates("system") : (authorities.trusted ?? []),
+    ca: authorities.trustsSystem ? getCACertificates("system") : (authorities.trusted ?? []),
     // As in Envoy an authority that is trusted need not be a root.
     allowPartialTrustChain: true,
     ...(authorities.revoked !== undefined && { crl: authorities.revoked }),

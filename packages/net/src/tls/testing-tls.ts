@@ -19,7 +19,7 @@ export const SERVER_DEFAULTS: TlsServerSettings = {
   curves: [],
   signatureAlgorithms: [],
   alpnProtocols: [],
-  authorities: { trusted: undefined, revoked: undefined },
+  authorities: { trusted: undefined, trustsSystem: false, revoked: undefined },
   rules: ANYBODY,
   trustKey: "",
   requireClientCertificate: false,

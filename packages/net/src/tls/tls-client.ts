@@ -10,10 +10,20 @@ import { chainErrorOf } from "./tls-inside.ts";
 
 /** `UpstreamTlsContext`, with everything read. */
 export interface TlsClientSettings extends TlsSettings {
-  /** The certificate has to stand for the name that was asked for, instead of the names of the rules. */
-  readonly checksServerName: boolean;
   /** Sessions that are kept to be resumed; 0: none. */
   readonly maxSessionKeys: number;
+}
+
+/** Whom a handshake is with. */
+export interface TlsTarget {
+  /** SNI; "" for none. */
+  readonly serverName: string;
+  /** The certificate has to stand for this name or address, instead of the names of the rules. */
+  readonly verifiedName: string | undefined;
+  /** Tells servers apart whose sessions are not each other's. */
+  readonly peer: string;
+  /** ALPN, where the settings have none. */
+  readonly alpnFallback: readonly string[];
 }
 
 /**
@@ -35,21 +45,18 @@ export class TlsClient {
     this.#sessions = new SessionStore(settings.maxSessionKeys);
   }
 
-  /**
-   * Begins the handshake on a connection that has not been started and is not to be used any more. `serverName`: SNI; "" for
-   * none. `peer` tells servers apart whose sessions are not each other's.
-   */
+  /** Begins the handshake on a connection that has not been started and is not to be used any more. */
   connect(
     connection: SocketConnection,
-    serverName: string,
-    peer: string,
+    { serverName, verifiedName, peer, alpnFallback }: TlsTarget,
     options: HandshakeOptions,
     callbacks: HandshakeCallbacks,
   ): Handshaking {
-    const { alpnProtocols, maxSessionKeys } = this.#settings;
+    const { alpnProtocols: configured, maxSessionKeys } = this.#settings;
+    const alpnProtocols = configured.length > 0 ? configured : alpnFallback;
     const { socket: beneath } = connection.surrender();
     const name = isIP(serverName) === 0 ? serverName : ""; // RFC 6066 §3: an address is no name
-    const key = `${peer} ${name}`;
+    const key = `${peer} ${name} ${verifiedName ?? ""}`;
     const session = this.#sessions.take(key);
     const socket = connect({
       socket: beneath,
@@ -64,7 +71,7 @@ export class TlsClient {
     let accepted = false;
     // One of a server that was refused is not kept.
     if (maxSessionKeys > 0) socket.on("session", (made: Buffer) => accepted && this.#sessions.put(key, made));
-    const rules = this.#rulesFor(serverName);
+    const rules = this.#rulesFor(verifiedName);
     return new Handshake(
       socket,
       beneath,
@@ -83,9 +90,9 @@ export class TlsClient {
     );
   }
 
-  #rulesFor(serverName: string): PeerRules {
-    const { rules, checksServerName } = this.#settings;
-    return checksServerName ? { ...rules, names: [nameRule(serverName)] } : rules;
+  #rulesFor(verifiedName: string | undefined): PeerRules {
+    const { rules } = this.#settings;
+    return verifiedName === undefined ? rules : { ...rules, names: [nameRule(verifiedName)] };
   }
 }
 

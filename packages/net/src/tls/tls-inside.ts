@@ -47,10 +47,10 @@ export class EndWatch {
 
   constructor(socket: TLSSocket, beneath: Socket) {
     const inside = socket as unknown as Inside;
-    const push = inside.push;
+    const push = inside.push.bind(socket);
     inside.push = (chunk, encoding) => {
       if (chunk === null) this.cut = inside.ssl?.reading === true && !stillReads(beneath);
-      return push.call(socket, chunk, encoding);
+      return push(chunk, encoding);
     };
   }
 }

@@ -2,6 +2,7 @@ import type { HeaderNameFormat } from "@heddle/http";
 import type { EndpointsConfig } from "../endpoint/endpoints-config.ts";
 import type { Http2Options } from "../http2-options.ts";
 import type { UpstreamProxyProtocol } from "../listener/proxy-protocol-config.ts";
+import type { UpstreamTlsConfig } from "../tls/tls-config.ts";
 
 /* `envoy.config.cluster.v3.Cluster`, decoded. Plain JSON data: it crosses to the workers. */
 
@@ -45,7 +46,32 @@ export interface ClusterConfig {
     | undefined;
   /** What each connection begins with. Left out: nothing. */
   readonly proxyProtocol?: UpstreamProxyProtocol;
+  /** What it goes through behind that. Left out: it is plaintext. */
+  readonly tls?: UpstreamTlsConfig;
+  /** For endpoints whose metadata fits: what stands here counts instead, the first that fits. */
+  readonly transportSocketMatches?: readonly TransportSocketMatch[];
+  /** `upstream_http_protocol_options`. Left out: TLS asks for the same name whatever the request is. */
+  readonly sniFromRequest?: SniFromRequest;
   readonly metadata: { readonly [namespace: string]: { readonly [key: string]: unknown } };
+}
+
+/** `Cluster.TransportSocketMatch`. Neither of the two: plaintext. */
+export interface TransportSocketMatch {
+  readonly name: string;
+  /** What the endpoint's metadata `envoy.transport_socket_match` has to hold. Empty: fits every endpoint. */
+  readonly match: { readonly [key: string]: unknown };
+  readonly proxyProtocol?: UpstreamProxyProtocol;
+  readonly tls?: UpstreamTlsConfig;
+}
+
+/** `UpstreamHttpProtocolOptions` */
+export interface SniFromRequest {
+  /** TLS asks for the request's host. */
+  readonly autoSni: boolean;
+  /** The certificate has to stand for the request's host. */
+  readonly autoSanValidation: boolean;
+  /** The header that counts more than the host, lower case; "" for none. */
+  readonly overrideHeader: string;
 }
 
 export interface DnsConfig {

@@ -1,6 +1,7 @@
 import type { AccessLogConfig, AccessLogOptions, LocalReplyConfig } from "../access-log/access-log-config.ts";
 import type { Http2Options } from "../http2-options.ts";
 import type { RouteConfiguration } from "../route/route-config.ts";
+import type { DownstreamTlsConfig } from "../tls/tls-config.ts";
 import type { TypedConfig } from "../typed-config.ts";
 import type { HttpManners } from "./http-manners-config.ts";
 import type { ProxyProtocolConfig } from "./proxy-protocol-config.ts";
@@ -41,13 +42,17 @@ export interface ListenerConfig {
 
 export type ListenerFilterConfig =
   | { readonly type: "proxy-protocol"; readonly name: string; readonly config: ProxyProtocolConfig }
+  | { readonly type: "tls-inspector"; readonly name: string; readonly maxClientHelloBytes: number }
+  | { readonly type: "http-inspector"; readonly name: string }
   | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
 
 export interface FilterChainConfig {
   readonly name: string;
   readonly match: FilterChainMatch | undefined;
   readonly filters: readonly NetworkFilterConfig[];
-  /** 0 is off. */
+  /** What a connection goes through first. Left out: it is plaintext. */
+  readonly tls?: DownstreamTlsConfig;
+  /** For the TLS handshake. 0: our own limit, since Envoy's is none. */
   readonly transportSocketConnectTimeoutMs: number;
 }
 

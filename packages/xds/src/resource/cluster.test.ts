@@ -15,7 +15,7 @@ function assignment(...addresses: string[]): object {
   return { cluster_name: "a", endpoints: [{ lb_endpoints }] };
 }
 
-test("PROXY protocol may stand before a plaintext connection, and before no other", () => {
+test("PROXY protocol may stand before a plaintext connection and before TLS, and before no other", () => {
   const PROXY = "x/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
   const raw = {
     name: "raw",
@@ -40,9 +40,13 @@ test("PROXY protocol may stand before a plaintext connection, and before no othe
     name: "tls",
     typed_config: { "@type": "x/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" },
   };
+  const both = accept(clusterType, withTransport({ transport_socket: tls }));
+  assert.deepEqual(both.proxyProtocol, { version: 1, passThroughTlvs: [] });
+  assert.equal(both.tls?.maxSessionKeys, 1);
+  const alts = { name: "alts", typed_config: { "@type": "x/envoy.extensions.transport_sockets.alts.v3.Alts" } };
   assert.match(
-    errorsOf(clusterType, withTransport({ transport_socket: tls })).join(),
-    /^transport_socket\.typed_config\.transport_socket: "tls" is not/,
+    errorsOf(clusterType, withTransport({ transport_socket: alts })).join(),
+    /transport_socket\.typed_config\.transport_socket: "alts" is not supported/,
   );
   assert.match(errorsOf(clusterType, withTransport({})).join(), /transport_socket: must be set/);
 });
@@ -227,7 +231,7 @@ test("every reason for refusing a cluster is named", () => {
     lb_policy: "RING_HASH",
     transport_socket: {
       name: "tls",
-      typed_config: { "@type": "x/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext" },
+      typed_config: { "@type": "x/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext" },
     },
     transport_socket_matches: [{ name: "m" }],
     lb_subset_config: { fallback_policy: "ANY_ENDPOINT" },
@@ -240,8 +244,8 @@ test("every reason for refusing a cluster is named", () => {
     "lb_policy: RING_HASH is not supported yet; allowed are ROUND_ROBIN, LEAST_REQUEST and RANDOM",
     "lb_subset_config: endpoint subsets are not supported; other endpoints would be called",
     'load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: found "stock.example", allowed is an IP address',
-    'transport_socket: "tls" is not supported yet; a connection would be open where it should be protected',
-    "transport_socket_matches: TLS is not supported yet; a connection would be open where it should be protected",
+    'transport_socket: "tls" is not supported here; a connection would be open where it should be protected',
+    "transport_socket_matches[0].transport_socket: must be set",
     'typed_extension_protocol_options["nobody"]: there are no protocol options google.protobuf.Empty under that name',
     "upstream_bind_config: the source address is the system's choice",
   ]);

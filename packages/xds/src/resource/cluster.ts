@@ -2,13 +2,19 @@ import { err, ok, type Result } from "@heddle/base";
 import { decodeMessage, validate } from "@heddle/proto";
 import type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, EndpointsConfig } from "@heddle/traffic";
 import { requireAds } from "./config-source.ts";
+import type { DataReader } from "./data-source.ts";
 import { duration, durationUnless, encodeJson, type LooseJsonObject, unless } from "./encode.ts";
 import { decodeEndpoints, endpointsJson } from "./endpoints.ts";
 import { Fields, Findings } from "./fields.ts";
 import { decodeLbPolicy, encodeLbPolicy } from "./load-balancing.ts";
 import { decodeMetadata, encodeMetadata } from "./metadata.ts";
 import type { Decoded, ResourceType } from "./resource-type.ts";
-import { decodeUpstreamTransport, encodeUpstreamTransport } from "./transport-socket.ts";
+import {
+  decodeTransportMatches,
+  decodeUpstreamTransport,
+  encodeTransportMatches,
+  encodeUpstreamTransport,
+} from "./transport-socket.ts";
 import { decodeUpstreamProtocol, encodeUpstreamProtocol } from "./upstream-protocol.ts";
 
 const CLUSTER = "envoy.config.cluster.v3.Cluster";
@@ -26,27 +32,32 @@ const THRESHOLDS: CircuitBreakerThresholds = {
 /** Linux' own (tcp(7)), which Envoy leaves in force for what is not set. */
 const KEEPALIVE = { idleSeconds: 7200, intervalSeconds: 75, probes: 9 };
 
-/** CDS. */
-export const clusterType: ResourceType<ClusterConfig> = {
-  typeUrl: `type.googleapis.com/${CLUSTER}`,
-  kind: "cluster",
-  completeInSotw: true,
-  decode,
-  encode: (config) => encodeJson(CLUSTER, encodeCluster(config)),
-  nameOf: (config) => config.name,
-  references: ({ discovery }) => (discovery.type === "EDS" ? [{ kind: "endpoints", name: discovery.serviceName }] : []),
-};
+/** CDS. Without a reader, files that a cluster names are left alone. */
+export function makeClusterType(reader?: DataReader): ResourceType<ClusterConfig> {
+  return {
+    typeUrl: `type.googleapis.com/${CLUSTER}`,
+    kind: "cluster",
+    completeInSotw: true,
+    decode: (bytes) => decode(bytes, reader),
+    encode: (config) => encodeJson(CLUSTER, encodeCluster(config)),
+    nameOf: (config) => config.name,
+    references: ({ discovery }) =>
+      discovery.type === "EDS" ? [{ kind: "endpoints", name: discovery.serviceName }] : [],
+  };
+}
 
-function decode(bytes: Uint8Array): Result<Decoded<ClusterConfig>, readonly string[]> {
+/** As a control plane reads clusters, which are for other machines. */
+export const clusterType = makeClusterType();
+
+function decode(bytes: Uint8Array, reader: DataReader | undefined): Result<Decoded<ClusterConfig>, readonly string[]> {
   const message = decodeMessage(CLUSTER, bytes);
   if (!message.ok) return err([message.error]);
   const findings = Findings.of(validate(CLUSTER, message.value));
-  const config = decodeCluster(new Fields(CLUSTER, message.value, "", findings));
+  const config = decodeCluster(new Fields(CLUSTER, message.value, "", findings), reader);
   return findings.errors.length > 0 ? err(findings.errors) : ok({ config, unhonoured: findings.unhonoured });
 }
 
-function decodeCluster(fields: Fields): ClusterConfig {
-  const proxyProtocol = decodeUpstreamTransport(fields);
+function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterConfig {
   const name = fields.text("name");
   const thresholds = fields.message("circuit_breakers")?.messages("thresholds") ?? [];
   const keepalive = fields.message("upstream_connection_options")?.message("tcp_keepalive");
@@ -70,7 +81,8 @@ function decodeCluster(fields: Fields): ClusterConfig {
       probes: keepalive.wrappedNumber("keepalive_probes", KEEPALIVE.probes),
     },
     metadata: decodeMetadata(fields.message("metadata")),
-    ...(proxyProtocol && { proxyProtocol }),
+    ...decodeUpstreamTransport(fields, reader),
+    ...decodeTransportMatches(fields, reader),
   };
 }
 
@@ -164,7 +176,8 @@ function encodeCluster(config: ClusterConfig): LooseJsonObject {
         keepalive_probes: unless(KEEPALIVE.probes, config.tcpKeepalive.probes),
       },
     },
-    transport_socket: encodeUpstreamTransport(config.proxyProtocol),
+    transport_socket: encodeUpstreamTransport(config),
+    transport_socket_matches: encodeTransportMatches(config.transportSocketMatches),
     metadata: encodeMetadata(config.metadata),
   };
 }

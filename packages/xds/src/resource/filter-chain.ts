@@ -3,7 +3,7 @@ import { decodeCidr, encodeCidr } from "./address.ts";
 import { durationUnless, type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeNetworkFilters, encodeNetworkFilter, type ListenerOptions } from "./network-filter.ts";
-import { requirePlaintext } from "./transport-socket.ts";
+import { decodeDownstreamTransport, encodeDownstreamTransport } from "./transport-socket.ts";
 
 /** What a chain without `filter_chain_match` matches, and one with an empty one: everything. */
 export const MATCH_ALL: FilterChainMatch = {
@@ -20,12 +20,13 @@ export const MATCH_ALL: FilterChainMatch = {
 
 /** `envoy.config.listener.v3.FilterChain`. */
 export function decodeFilterChain(fields: Fields, options: ListenerOptions): FilterChainConfig {
-  requirePlaintext(fields);
+  const tls = decodeDownstreamTransport(fields, options.data);
   const match = fields.message("filter_chain_match");
   return {
     name: fields.text("name"),
     match: match && decodeMatch(match),
     filters: decodeNetworkFilters(fields, options),
+    ...(tls && { tls }),
     transportSocketConnectTimeoutMs: fields.durationMs("transport_socket_connect_timeout", 0),
   };
 }
@@ -39,17 +40,27 @@ function decodeMatch(fields: Fields): FilterChainMatch {
     sourceType: fields.enumName("source_type") as FilterChainMatch["sourceType"],
     sourcePrefixRanges: fields.messages("source_prefix_ranges").map(decodeCidr),
     sourcePorts: fields.numbers("source_ports"),
-    serverNames: [],
+    serverNames: decodeServerNames(fields),
     transportProtocol: decodeTransportProtocol(fields),
-    applicationProtocols: [],
+    applicationProtocols: fields.texts("application_protocols"),
   };
 }
 
-// Without TLS every connection is "raw_buffer", as in Envoy without an inspector.
+/** A wildcard stands for whole labels, and for nothing else, as in Envoy. */
+function decodeServerNames(fields: Fields): readonly string[] {
+  const names = fields.texts("server_names");
+  for (const [index, name] of names.entries()) {
+    if (name === "" || (name.startsWith("*.") ? name.slice(2) : name).includes("*") || name === "*.") {
+      fields.fail(`server_names[${index}]`, `found ${JSON.stringify(name)}, allowed are names like "a.b" and "*.b"`);
+    }
+  }
+  return names.map((name) => name.toLowerCase());
+}
+
 function decodeTransportProtocol(fields: Fields): string {
   const protocol = fields.text("transport_protocol");
-  if (protocol !== "" && protocol !== "raw_buffer") {
-    fields.fail("transport_protocol", `found ${JSON.stringify(protocol)}, supported yet is "raw_buffer"`);
+  if (protocol !== "" && protocol !== "raw_buffer" && protocol !== "tls") {
+    fields.fail("transport_protocol", `found ${JSON.stringify(protocol)}, supported are "tls" and "raw_buffer"`);
   }
   return protocol;
 }
@@ -59,6 +70,7 @@ export function encodeFilterChain(chain: FilterChainConfig): LooseJsonObject {
     name: unless("", chain.name),
     filter_chain_match: chain.match && encodeMatch(chain.match),
     filters: chain.filters.map(encodeNetworkFilter),
+    transport_socket: encodeDownstreamTransport(chain.tls),
     transport_socket_connect_timeout: durationUnless(0, chain.transportSocketConnectTimeoutMs),
   };
 }

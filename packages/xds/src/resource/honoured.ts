@@ -41,8 +41,9 @@ const LATER = "is not supported yet";
 const NO_RUNTIME = "there is no runtime; the default value holds";
 const NO_EFFECT = "has no effect";
 const NO_HTTP3 = "HTTP/3 is not supported";
+const NO_SDS = "secrets by SDS are not supported yet; give them inline or as files";
+const NO_PROVIDER = "certificate providers are not supported; give certificates inline or as files";
 const NO_TLS = "TLS is not supported yet; a connection would be open where it should be protected";
-const NO_PEEK = "a connection's first bytes are not looked at yet; the chain would match nothing";
 const NO_SUBSETS = "endpoint subsets are not supported; other endpoints would be called";
 const NO_SLOW_START = "there is no slow start; a new endpoint gets its full share at once";
 const NO_LOCALITY_LB = "localities of one priority are not weighed against each other";
@@ -86,28 +87,22 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { socket_options: NO_EFFECT },
   },
   "envoy.config.listener.v3.FilterChain": {
-    honoured: "name filter_chain_match filters transport_socket",
+    honoured: "name filter_chain_match filters transport_socket transport_socket_connect_timeout",
     refused: {
       use_proxy_proto: { note: LATER, unless: false },
       on_demand_configuration: LATER,
     },
     reported: {
       metadata: NOT_COPIED,
-      transport_socket_connect_timeout: {
-        note: "there is no transport socket yet whose handshake could be timed",
-        kept: true,
-      },
     },
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.FilterChainMatch": {
     honoured: `destination_port prefix_ranges direct_source_prefix_ranges source_type source_prefix_ranges source_ports
-      transport_protocol`,
+      transport_protocol server_names application_protocols`,
     refused: {
       address_suffix: LATER,
       suffix_len: LATER,
-      server_names: NO_PEEK,
-      application_protocols: NO_PEEK,
     },
     unknownFields: "refused",
   },
@@ -190,12 +185,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { sort_properties: { note: "properties are always sorted", unless: true } },
   },
   "envoy.config.core.v3.DataSource": {
-    honoured: "inline_bytes inline_string",
-    refused: {
-      filename: "files are not read; give the content inline",
-      environment_variable: "the environment is not read; give the content inline",
-      watched_directory: "files are not read; give the content inline",
-    },
+    honoured: "inline_bytes inline_string filename environment_variable",
+    reported: { watched_directory: "a file is read once, with the configuration" },
     unknownFields: "refused",
   },
 
@@ -215,6 +206,91 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.core.v3.ProxyProtocolConfig": { honoured: "version pass_through_tlvs", unknownFields: "refused" },
+
+  // TLS
+
+  "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext": {
+    honoured: `common_tls_context require_client_certificate require_sni disable_stateless_session_resumption
+      disable_stateful_session_resumption session_timeout ocsp_staple_policy full_scan_certs_on_sni_mismatch
+      prefer_client_ciphers`,
+    refused: {
+      session_ticket_keys: "each process makes its own keys for session tickets",
+      session_ticket_keys_sds_secret_config: NO_SDS,
+    },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
+    honoured: "common_tls_context sni auto_host_sni auto_sni_san_validation max_session_keys",
+    reported: {
+      allow_renegotiation: { note: "TLS is never negotiated anew", unless: false },
+      enforce_rsa_key_usage: { note: "OpenSSL's rules hold" },
+    },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {
+    honoured: "tls_params tls_certificates validation_context alpn_protocols",
+    refused: {
+      tls_certificate_sds_secret_configs: NO_SDS,
+      tls_certificate_provider_instance: NO_PROVIDER,
+      tls_certificate_certificate_provider: NO_PROVIDER,
+      tls_certificate_certificate_provider_instance: NO_PROVIDER,
+      validation_context_sds_secret_config: NO_SDS,
+      combined_validation_context: NO_SDS,
+      validation_context_certificate_provider: NO_PROVIDER,
+      validation_context_certificate_provider_instance: NO_PROVIDER,
+      custom_handshaker: LATER,
+    },
+    reported: { key_log: "keys are written nowhere" },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.TlsParameters": {
+    honoured: `tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites ecdh_curves signature_algorithms`,
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
+    honoured: "certificate_chain private_key password",
+    refused: {
+      pkcs12: "give certificate_chain and private_key in PEM",
+      private_key_provider: "a key has to be given as it is",
+    },
+    reported: {
+      watched_directory: "a file is read once, with the configuration",
+      ocsp_staple: "OCSP responses are not stapled",
+      signed_certificate_timestamp: NO_EFFECT,
+    },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
+    honoured: `trusted_ca system_root_certs verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names
+      match_subject_alt_names crl trust_chain_verification`,
+    refused: {
+      ca_certificate_provider_instance: NO_PROVIDER,
+      require_signed_certificate_timestamp: { note: LATER, unless: false },
+      allow_expired_certificate: {
+        note: "an expired certificate is not told from one that fails otherwise",
+        unless: false,
+      },
+      only_verify_leaf_cert_crl: { note: "every certificate of a chain is looked for", unless: false },
+      max_verify_depth: LATER,
+      custom_validator_config: "validators that are extensions are not supported yet",
+    },
+    reported: { watched_directory: "a file is read once, with the configuration" },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts": { honoured: "" },
+  "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher": {
+    honoured: "san_type matcher oid",
+    unknownFields: "refused",
+  },
+
+  "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector": {
+    honoured: "",
+    reported: {
+      enable_ja3_fingerprinting: { note: "fingerprints are not taken", unless: false },
+      initial_read_buffer_size: NO_EFFECT,
+    },
+  },
+  "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": { honoured: "" },
 
   // UDP
 
@@ -693,10 +769,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured: `name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy
       load_assignment max_requests_per_connection circuit_breakers common_http_protocol_options http2_protocol_options
       http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
-      least_request_lb_config round_robin_lb_config common_lb_config transport_socket protocol_selection
+      least_request_lb_config round_robin_lb_config common_lb_config transport_socket protocol_selection transport_socket_matches
+      upstream_http_protocol_options
       upstream_connection_options load_balancing_policy`,
     refused: {
-      transport_socket_matches: NO_TLS,
       dns_resolvers: "only the system's resolvers are asked",
       dns_resolution_config: "only the system's resolvers are asked",
       typed_dns_resolver_config: "only the system's resolvers are asked",
@@ -709,7 +785,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: {
       metadata: { note: NOT_COPIED, kept: true },
       health_checks: "there are no active health checks yet; endpoints count as healthy",
-      upstream_http_protocol_options: "has an effect with TLS only",
       dns_failure_refresh_rate: "a failed lookup is repeated as a successful one is",
       use_tcp_for_dns_lookups: NO_EFFECT,
       wait_for_warm_on_init: { note: "a cluster is used when it has its endpoints", unless: true },
@@ -797,11 +872,19 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       keepalive_probes: { note: "10 probes are sent", kept: true },
     },
   },
+  "envoy.config.cluster.v3.Cluster.TransportSocketMatch": {
+    honoured: "name match transport_socket",
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.UpstreamHttpProtocolOptions": {
+    honoured: "auto_sni auto_san_validation override_auto_sni_header",
+    unknownFields: "refused",
+  },
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-    honoured: "common_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config",
+    honoured: `common_http_protocol_options explicit_http_config use_downstream_protocol_config auto_config
+      upstream_http_protocol_options`,
     refused: { http_filters: "upstream filters are not supported" },
     reported: {
-      upstream_http_protocol_options: "has an effect with TLS only",
       header_validation_config: "headers are always validated by RFC 9110",
     },
   },
@@ -925,10 +1008,4 @@ export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ["envoy.extensions.network_filters.peer_metadata.Config", "Istio's peer metadata is not exchanged"],
   // Envoy's
   ["envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy", "MySQL's statistics are not collected"],
-]);
-
-/** Listener filters that may stand there: what they find out matters only to chains that ask for it, which are refused. */
-export const LISTENER_FILTERS: ReadonlySet<string> = new Set([
-  "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
-  "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
 ]);

@@ -13,13 +13,12 @@ import { decodeAddress, encodeAddress, requireIpAddress } from "./address.ts";
 import { durationUnless, encodeJson, type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields, Findings } from "./fields.ts";
 import { decodeFilterChain, encodeFilterChain, MATCH_ALL } from "./filter-chain.ts";
-import { LISTENER_FILTERS } from "./honoured.ts";
 import { encodeHttpConnectionManager, HTTP_CONNECTION_MANAGER } from "./http-connection-manager.ts";
 import type { ListenerOptions } from "./network-filter.ts";
 import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./proxy-protocol.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { clusterReferences } from "./route-configuration.ts";
-import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
+import { anyJson, openAny } from "./typed-config.ts";
 import { decodeUdpListener, encodeUdpListener, isUdp, udpClusters } from "./udp-proxy.ts";
 
 const LISTENER = "envoy.config.listener.v3.Listener";
@@ -65,19 +64,24 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
   }
   const takesDatagrams = isUdp(fields);
   const udp = takesDatagrams ? decodeUdpListener(fields) : undefined;
+  const chains = takesDatagrams
+    ? []
+    : fields.messages("filter_chains").map((chain) => decodeFilterChain(chain, options));
+  const listenerFilters = takesDatagrams ? [] : fields.messages("listener_filters").flatMap(decodeListenerFilter);
+  const allFilters = withInspector(listenerFilters, chains);
+  if (allFilters !== listenerFilters)
+    fields.report("listener_filters", "tls_inspector is added, since a chain asks for what it finds");
   const config: ListenerConfig = {
     name,
     address: decodeListenAddress(fields),
     additionalAddresses: fields.messages("additional_addresses").map(decodeListenAddress),
     statPrefix: fields.text("stat_prefix"),
-    filterChains: takesDatagrams
-      ? []
-      : fields.messages("filter_chains").map((chain) => decodeFilterChain(chain, options)),
+    filterChains: chains,
     defaultFilterChain: takesDatagrams ? undefined : defaultChain && decodeFilterChain(defaultChain, options),
     perConnectionBufferLimitBytes: fields.wrappedNumber("per_connection_buffer_limit_bytes", BUFFER_LIMIT_BYTES),
     listenerFiltersTimeoutMs: fields.durationMs("listener_filters_timeout", LISTENER_FILTERS_TIMEOUT_MS),
     continueOnListenerFiltersTimeout: fields.flag("continue_on_listener_filters_timeout"),
-    listenerFilters: takesDatagrams ? [] : fields.messages("listener_filters").flatMap(decodeListenerFilter),
+    listenerFilters: allFilters,
     ...(udp && { udp }),
     trafficDirection: fields.enumName("traffic_direction") as ListenerConfig["trafficDirection"],
     tcpBacklogSize: fields.wrappedNumber("tcp_backlog_size", undefined),
@@ -118,12 +122,20 @@ function decodeListenerFilter(fields: Fields): ListenerFilterConfig[] {
     const header = new Fields(PROXY_PROTOCOL, extension.message, fields.at("typed_config"), fields.findings);
     return [{ type: "proxy-protocol", name, config: decodeProxyProtocol(header) }];
   }
-  if (!LISTENER_FILTERS.has(extension.type)) {
-    fields.fail("typed_config", `there is no listener filter ${extension.type}`);
-    return [];
+  if (extension.message !== undefined) {
+    const open = (): Fields =>
+      new Fields(extension.type, extension.message ?? {}, fields.at("typed_config"), fields.findings);
+    if (extension.type === TLS_INSPECTOR) {
+      open();
+      return [{ type: "tls-inspector", name, maxClientHelloBytes: MAX_CLIENT_HELLO_BYTES }];
+    }
+    if (extension.type === HTTP_INSPECTOR) {
+      open();
+      return [{ type: "http-inspector", name }];
+    }
   }
-  fields.report("typed_config", "a connection's first bytes are not looked at yet");
-  return [{ type: "extension", name, config: toTypedConfig(name, extension) }];
+  fields.fail("typed_config", `there is no listener filter ${extension.type}`);
+  return [];
 }
 
 // Envoy refuses two chains that match the same: which one served would be chance.
@@ -169,14 +181,47 @@ function encodeListenAddress(address: Address, { udp }: ListenerConfig): LooseJs
 }
 
 function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
-  return {
-    name: filter.name,
-    typed_config:
-      filter.type === "proxy-protocol"
-        ? { "@type": `type.googleapis.com/${PROXY_PROTOCOL}`, ...encodeProxyProtocol(filter.config) }
-        : anyJson(filter.config),
-  };
+  const { name } = filter;
+  switch (filter.type) {
+    case "proxy-protocol":
+      return {
+        name,
+        typed_config: { "@type": `type.googleapis.com/${PROXY_PROTOCOL}`, ...encodeProxyProtocol(filter.config) },
+      };
+    case "tls-inspector":
+      return { name, typed_config: { "@type": `type.googleapis.com/${TLS_INSPECTOR}` } };
+    case "http-inspector":
+      return { name, typed_config: { "@type": `type.googleapis.com/${HTTP_INSPECTOR}` } };
+    case "extension":
+      return { name, typed_config: anyJson(filter.config) };
+  }
 }
+
+/**
+ * As in Envoy a chain that asks what the client's TLS says gets its inspector, whoever forgot it: no connection could match
+ * otherwise.
+ */
+function withInspector(filters: readonly ListenerFilterConfig[], chains: readonly FilterChainConfig[]) {
+  if (filters.some(({ type }) => type === "tls-inspector") || !chains.some(asksForTls)) return filters;
+  return [...filters, ADDED_INSPECTOR];
+}
+
+function asksForTls({ match }: FilterChainConfig): boolean {
+  if (match === undefined) return false;
+  if (match.transportProtocol === "tls") return true;
+  if (match.transportProtocol !== "") return false;
+  return match.serverNames.length > 0 || match.applicationProtocols.length > 0;
+}
+
+const TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+const HTTP_INSPECTOR = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+/** Envoy's TLS_MAX_CLIENT_HELLO. */
+const MAX_CLIENT_HELLO_BYTES = 16 * 1024;
+const ADDED_INSPECTOR: ListenerFilterConfig = {
+  type: "tls-inspector",
+  name: "envoy.filters.listener.tls_inspector",
+  maxClientHelloBytes: MAX_CLIENT_HELLO_BYTES,
+};
 
 /** The route configurations that its connection managers ask for, and the clusters that it names itself; each once. */
 function references(config: ListenerConfig): readonly Reference[] {

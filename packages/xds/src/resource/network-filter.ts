@@ -1,4 +1,5 @@
 import type { NetworkFilterConfig } from "@heddle/traffic";
+import type { DataReader } from "./data-source.ts";
 import type { LooseJsonObject } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import { HARMLESS_EXTENSIONS } from "./honoured.ts";
@@ -16,6 +17,8 @@ export interface ListenerOptions {
   readonly httpFilters: HttpFilterRegistry;
   /** Types of network filters besides those that stand here. None where it is not given. */
   readonly networkFilters?: ReadonlySet<string>;
+  /** Reads certificates and keys that are only named. Left out: the configuration is for another machine. */
+  readonly data?: DataReader;
 }
 
 const ECHO = "envoy.extensions.filters.network.echo.v3.Echo";

@@ -1,5 +1,5 @@
 import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
-import { clusterType } from "./cluster.ts";
+import { makeClusterType } from "./cluster.ts";
 import { endpointsType } from "./endpoints.ts";
 import { makeListenerType } from "./listener.ts";
 import type { ListenerOptions } from "./network-filter.ts";
@@ -19,7 +19,7 @@ export function makeResourceTypes(options: ListenerOptions): ResourceTypes {
   return {
     listener: makeListenerType(options),
     "route-configuration": makeRouteConfigurationType(options.httpFilters),
-    cluster: clusterType,
+    cluster: makeClusterType(options.data),
     endpoints: endpointsType,
   };
 }

@@ -7,6 +7,9 @@ import type {
   Address,
   CircuitBreakerThresholds,
   ClusterConfig,
+  CommonTlsConfig,
+  DataConfig,
+  DownstreamTlsConfig,
   EndpointConfig,
   EndpointsConfig,
   FilterChainConfig,
@@ -28,11 +31,15 @@ import type {
   RouteConfiguration,
   RouteEntry,
   RouteMatch,
+  SanMatcherConfig,
   StringMatcherConfig,
   TcpProxyConfig,
+  TlsCertificateConfig,
+  TlsValidationConfig,
   TlvChoice,
   UdpListenerConfig,
   UpstreamProxyProtocol,
+  UpstreamTlsConfig,
   VirtualHost,
 } from "@heddle/traffic";
 import fc from "fast-check";
@@ -187,18 +194,6 @@ const http2 = record<Http2Options>({
 });
 
 const tlvChoice = fc.constantFrom<TlvChoice>("all", [], [5], [5, 234]);
-
-const cluster = fc
-  .tuple(
-    fc.oneof(
-      plainCluster,
-      fc
-        .tuple(plainCluster, fc.constantFrom("http2" as const, "use-downstream" as const), http2)
-        .map(([config, upstreamProtocol, options]) => ({ ...config, upstreamProtocol, http2: options })),
-    ),
-    optional(record<UpstreamProxyProtocol>({ version: fc.constantFrom(1, 2), passThroughTlvs: tlvChoice })),
-  )
-  .map(([config, proxyProtocol]) => (proxyProtocol === undefined ? config : { ...config, proxyProtocol }));
 
 const stringMatcher: fc.Arbitrary<StringMatcherConfig> = fc.oneof(
   fc.record({
@@ -606,9 +601,9 @@ const chainMatch = record<FilterChainMatch>({
   sourceType: fc.constantFrom("ANY", "SAME_IP_OR_LOOPBACK", "EXTERNAL"),
   sourcePrefixRanges: few(fc.constantFrom("192.168.1.1/32")),
   sourcePorts: few(fc.integer({ min: 1, max: 65535 })),
-  serverNames: fc.constant([]),
-  transportProtocol: fc.constantFrom("", "raw_buffer"),
-  applicationProtocols: fc.constant([]),
+  serverNames: few(fc.constantFrom("a.example", "*.example")),
+  transportProtocol: fc.constantFrom("", "raw_buffer", "tls"),
+  applicationProtocols: few(fc.constantFrom("h2", "http/1.1")),
 });
 
 const tcpProxy = record<TcpProxyConfig>({
@@ -636,12 +631,116 @@ const terminal: fc.Arbitrary<NetworkFilterConfig> = fc.oneof(
   }),
 );
 
-const chain = record<FilterChainConfig>({
+const file = fc.oneof(
+  record<DataConfig>({ source: fc.constant("filename"), name, content: fc.constant(undefined) }),
+  record<DataConfig>({ source: fc.constant("environment_variable"), name, content: fc.constant(undefined) }),
+);
+
+const tlsValidation = record<TlsValidationConfig>({
+  trustedCa: file,
+  systemRoots: fc.boolean(),
+  crl: optional(file),
+  sanMatchers: few(
+    fc.oneof(
+      record<SanMatcherConfig>({
+        type: fc.constantFrom("DNS", "URI", "EMAIL", "IP_ADDRESS"),
+        oid: fc.constant(""),
+        matcher: stringMatcher,
+      }),
+      record<SanMatcherConfig>({ type: fc.constant("OTHER_NAME"), oid: fc.constant("1.2.3"), matcher: stringMatcher }),
+    ),
+  ),
+  spkiHashes: few(fc.constant(Buffer.alloc(32, 7).toString("base64"))),
+  certificateHashes: few(fc.constant("ab".repeat(32))),
+  trustChainVerification: fc.constantFrom("VERIFY_TRUST_CHAIN", "ACCEPT_UNTRUSTED"),
+});
+
+const tlsCertificate = record<TlsCertificateConfig>({
+  certificateChain: file,
+  privateKey: file,
+  password: optional(file),
+});
+
+const tlsCommon = record<CommonTlsConfig>({
+  params: record<CommonTlsConfig["params"]>({
+    minimumVersion: fc.constantFrom("TLS_AUTO", "TLSv1_2"),
+    maximumVersion: fc.constantFrom("TLS_AUTO", "TLSv1_3"),
+    cipherSuites: few(fc.constant("ECDHE-RSA-AES128-GCM-SHA256")),
+    ecdhCurves: few(fc.constantFrom("X25519", "P-256")),
+    signatureAlgorithms: few(fc.constant("ecdsa_secp256r1_sha256")),
+  }),
+  certificates: fc.array(tlsCertificate, { minLength: 1, maxLength: 1 }),
+  validation: optional(tlsValidation),
+  alpnProtocols: few(fc.constantFrom("h2", "http/1.1")),
+});
+
+const downstreamTls = record<DownstreamTlsConfig>({
+  common: tlsCommon,
+  requireClientCertificate: fc.boolean(),
+  requireSni: fc.boolean(),
+  disableStatelessSessionResumption: fc.boolean(),
+  sessionTimeoutSeconds: optional(fc.nat({ max: 1_000_000 })),
+  fullScanCertsOnSniMismatch: fc.boolean(),
+  preferClientCiphers: fc.boolean(),
+});
+
+const upstreamTls = record<UpstreamTlsConfig>({
+  common: tlsCommon,
+  sni: fc.constantFrom("", "a.example"),
+  autoHostSni: fc.boolean(),
+  autoSniSanValidation: fc.constant(false),
+  maxSessionKeys: fc.nat({ max: 9 }),
+});
+
+const transport = fc.oneof(
+  fc.record({
+    proxyProtocol: record<UpstreamProxyProtocol>({ version: fc.constantFrom(1, 2), passThroughTlvs: tlvChoice }),
+  }),
+  fc.record({ tls: upstreamTls }),
+  fc.constant({}),
+);
+
+const sniFromRequest = fc.oneof(
+  fc.record({
+    sniFromRequest: fc.record({
+      autoSni: fc.constant(true),
+      autoSanValidation: fc.boolean(),
+      overrideHeader: fc.constantFrom("", "x-a"),
+    }),
+  }),
+  fc.constant({}),
+);
+
+const transportMatches = few(
+  fc
+    .tuple(fc.record({ name, match: fc.constantFrom({}, { tlsMode: "istio" }) }), transport)
+    .map(([match, through]) => ({ ...match, ...through })),
+).map((transportSocketMatches) => (transportSocketMatches.length === 0 ? {} : { transportSocketMatches }));
+
+const cluster = fc
+  .tuple(
+    fc.oneof(
+      plainCluster,
+      fc
+        .tuple(plainCluster, fc.constantFrom("http2" as const, "use-downstream" as const), http2)
+        .map(([config, upstreamProtocol, options]) => ({ ...config, upstreamProtocol, http2: options })),
+    ),
+    transport,
+    sniFromRequest,
+    transportMatches,
+  )
+  .map((parts) => Object.assign({}, ...parts) as ClusterConfig);
+
+const plainChain = record<Omit<FilterChainConfig, "tls">>({
   name: fc.constantFrom("", "c"),
   match: optional(chainMatch),
   filters: terminal.map((filter) => [filter]),
   transportSocketConnectTimeoutMs: durationMs,
 });
+
+const chain = fc
+  .tuple(plainChain, optional(downstreamTls))
+  .map(([config, tls]): FilterChainConfig => (tls === undefined ? config : { ...config, tls }));
 
 const proxyProtocol = record<ProxyProtocolConfig>({
   rules: few(
@@ -665,14 +764,11 @@ const tcpListener = record<Omit<ListenerConfig, "udp">>({
   continueOnListenerFiltersTimeout: fc.boolean(),
   listenerFilters: few(
     fc.oneof(
-      fc.constant({
-        type: "extension" as const,
-        name: "t",
-        config: { name: "t", type: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", config: {} },
-      }),
+      fc.record({ type: fc.constant("http-inspector" as const), name }),
       fc.record({ type: fc.constant("proxy-protocol" as const), name, config: proxyProtocol }),
     ),
-  ),
+    // The inspector is added where a chain asks for it.
+  ).map((filters) => [{ type: "tls-inspector" as const, name: "t", maxClientHelloBytes: 16_384 }, ...filters]),
   trafficDirection: fc.constantFrom("UNSPECIFIED", "INBOUND", "OUTBOUND"),
   tcpBacklogSize: optional(count),
   reusePort: fc.boolean(),

@@ -369,7 +369,7 @@ test("every reason for refusing a route configuration is named", () => {
     /^virtual_hosts\[0\]\.routes\[0\]\.route\.retry_policy\.retry_back_off\.max_interval: found 0\.5s/,
     /^virtual_hosts\[0\]\.routes\[1\]\.redirect\.scheme_redirect: found "ftp"/,
     /^virtual_hosts\[0\]\.routes\[2\]\.direct_response\.status: found 99, allowed is at least 200 and below 600$/,
-    /^virtual_hosts\[0\]\.routes\[2\]\.direct_response\.body\.filename: files are not read/,
+    /^virtual_hosts\[0\]\.routes\[2\]\.direct_response\.body\.filename: files are not read here/,
     /^virtual_hosts\[0\]\.routes\[3\]\.direct_response\.body: found 4097 bytes, allowed are 4096$/,
     /^virtual_hosts\[0\]\.routes\[4\]\.action: one must be set of /,
     /^virtual_hosts\[1\]\.domains\[0\]: "a\.example" belongs to virtual host "h" already$/,

@@ -46,6 +46,10 @@ function reportFormatters(fields: Fields): void {
 
 /** `envoy.config.core.v3.DataSource`, given inline. */
 export function decodeDataSource(source: Fields): string {
+  if (source.has("filename")) source.fail("filename", "files are not read here; give the content inline");
+  if (source.has("environment_variable")) {
+    source.fail("environment_variable", "the environment is not read here; give the content inline");
+  }
   const bytes = source.bytes("inline_bytes");
   if (bytes === undefined) return source.text("inline_string");
   try {

@@ -1,4 +1,4 @@
-import { type ClusterConfig, defaultHttp2Options } from "@heddle/traffic";
+import { type ClusterConfig, defaultHttp2Options, type SniFromRequest } from "@heddle/traffic";
 import { durationIfSet, durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import { decodeHeaderNames, encodeHeaderNames } from "./http-manners.ts";
@@ -17,6 +17,7 @@ type UpstreamProtocol = Pick<
   ClusterConfig,
   | "upstreamProtocol"
   | "http2"
+  | "sniFromRequest"
   | "idleTimeoutMs"
   | "maxConnectionDurationMs"
   | "maxConnectionDurationJitterPercent"
@@ -63,6 +64,7 @@ function decodeOptions(options: Fields, cluster: Fields): UpstreamProtocol {
     upstreamProtocol: protocol,
     ...(protocol !== "http1" && { http2: decodeHttp2ProtocolOptions(http2) }),
     ...decodeCommon(options.message("common_http_protocol_options")),
+    ...decodeSniFromRequest(options.message("upstream_http_protocol_options")),
     ...headerNamesOf(chosen?.message("http_protocol_options")),
   };
 }
@@ -86,10 +88,19 @@ function decodeOlderFields(cluster: Fields): UpstreamProtocol {
     upstreamProtocol: follow ? "use-downstream" : http2 ? "http2" : http1 ? "http1" : "unset",
     ...((follow || http2 !== undefined) && { http2: decodeHttp2ProtocolOptions(http2) }),
     ...common,
+    ...decodeSniFromRequest(cluster.message("upstream_http_protocol_options")),
     maxRequestsPerConnection:
       common.maxRequestsPerConnection || cluster.wrappedNumber("max_requests_per_connection", 0),
     ...headerNamesOf(http1),
   };
+}
+
+/** `UpstreamHttpProtocolOptions`: what of a request TLS asks for. */
+function decodeSniFromRequest(fields: Fields | undefined): Pick<UpstreamProtocol, "sniFromRequest"> {
+  const autoSni = fields?.flag("auto_sni") ?? false;
+  const autoSanValidation = fields?.flag("auto_san_validation") ?? false;
+  const overrideHeader = fields?.text("override_auto_sni_header").toLowerCase() ?? "";
+  return autoSni || autoSanValidation ? { sniFromRequest: { autoSni, autoSanValidation, overrideHeader } } : {};
 }
 
 function headerNamesOf(http1: Fields | undefined): Pick<UpstreamProtocol, "headerNames"> {
@@ -97,7 +108,9 @@ function headerNamesOf(http1: Fields | undefined): Pick<UpstreamProtocol, "heade
   return headerNames === undefined ? {} : { headerNames };
 }
 
-function decodeCommon(common: Fields | undefined): Omit<UpstreamProtocol, "upstreamProtocol" | "http2"> {
+function decodeCommon(
+  common: Fields | undefined,
+): Omit<UpstreamProtocol, "upstreamProtocol" | "http2" | "sniFromRequest"> {
   // headers_with_underscores_action has no effect here, as in Envoy.
   return {
     idleTimeoutMs: common?.durationMs("idle_timeout", undefined),
@@ -124,15 +137,25 @@ export function encodeUpstreamProtocol(cluster: UpstreamProtocol): LooseJsonObje
   const hasCommon = Object.values(common).some((value) => value !== undefined);
   const common_http_protocol_options = hasCommon ? common : undefined;
   // The newer message cannot leave the protocol open.
-  if (cluster.upstreamProtocol === "unset") return { common_http_protocol_options };
+  const upstream_http_protocol_options = cluster.sniFromRequest && encodeSniFromRequest(cluster.sniFromRequest);
+  if (cluster.upstreamProtocol === "unset") return { common_http_protocol_options, upstream_http_protocol_options };
   return {
     typed_extension_protocol_options: {
       [HTTP_PROTOCOL_OPTIONS]: {
         "@type": `type.googleapis.com/${HTTP_PROTOCOL_OPTIONS}`,
         common_http_protocol_options,
+        upstream_http_protocol_options,
         ...encodeProtocol(cluster),
       },
     },
+  };
+}
+
+function encodeSniFromRequest({ autoSni, autoSanValidation, overrideHeader }: SniFromRequest): LooseJsonObject {
+  return {
+    auto_sni: unless(false, autoSni),
+    auto_san_validation: unless(false, autoSanValidation),
+    override_auto_sni_header: unless("", overrideHeader),
   };
 }
 

@@ -27,7 +27,12 @@ export interface BuildEnv extends HttpEnv, TcpEnv {
 /** Builds the connection manager of one filter chain of a listener. Throws on configuration that was not validated. */
 export function buildHttpConnectionManager(
   config: HttpConnectionManagerConfig,
-  listener: { readonly name: string; readonly bufferLimitBytes: number } & DrainSubject,
+  listener: {
+    readonly name: string;
+    readonly bufferLimitBytes: number;
+    /** How clients reach the chain. */
+    readonly scheme: "http" | "https";
+  } & DrainSubject,
   env: BuildEnv,
 ): HttpConnectionManager {
   const log = env.log.with({ listener: listener.name });
@@ -51,6 +56,7 @@ export function buildHttpConnectionManager(
     config,
     chain,
     upgradeChains,
+    scheme: listener.scheme,
     inlineRoutes,
     accessLogger: env.makeAccessLogger(config.accessLog),
     localReplies: config.localReply && new LocalReplies(config.localReply, env.random),

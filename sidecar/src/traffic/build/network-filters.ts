@@ -13,7 +13,7 @@ export function networkFilters(
   env: BuildEnv,
   listenerOf: (name: string) => ListenerConfig | undefined,
 ): NetworkFilterFactory {
-  return (filter, _chain, listener) => {
+  return (filter, chain, listener) => {
     switch (filter.type) {
       case "tcp-proxy":
         return new TcpProxy(filter.config, env);
@@ -31,7 +31,13 @@ export function networkFilters(
     const { perConnectionBufferLimitBytes, drainType, trafficDirection } = listenerOf(listener) ?? DEFAULTS;
     return buildHttpConnectionManager(
       filter.config,
-      { name: listener, bufferLimitBytes: perConnectionBufferLimitBytes, drainType, trafficDirection },
+      {
+        name: listener,
+        bufferLimitBytes: perConnectionBufferLimitBytes,
+        drainType,
+        trafficDirection,
+        scheme: chain.tls === undefined ? "http" : "https",
+      },
       env,
     );
   };

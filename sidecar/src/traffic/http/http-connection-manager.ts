@@ -27,6 +27,8 @@ export interface HttpConnectionManagerParts {
   readonly chain: FilterChain;
   /** Chains of their own that upgrades have, by the type of upgrade (`upgrade_configs[].filters`). */
   readonly upgradeChains: ReadonlyMap<string, FilterChain>;
+  /** How clients reach it: "https" behind TLS. Left out: "http". */
+  readonly scheme?: "http" | "https";
   /** Of an inline route configuration; undefined where the table comes by name from the runtime. */
   readonly inlineRoutes: RouteTable | undefined;
   readonly accessLogger: AccessLogger;
@@ -68,6 +70,7 @@ export class HttpConnectionManager implements NetworkFilter {
 
   constructor(parts: HttpConnectionManagerParts) {
     const { config, chain, upgradeChains, inlineRoutes, accessLogger, localReplies, drain, tracer, env } = parts;
+    const { scheme = "http" } = parts;
     this.config = config;
     this.chain = chain;
     this.upgradeChains = upgradeChains;
@@ -82,6 +85,7 @@ export class HttpConnectionManager implements NetworkFilter {
       maxHeaderCount: config.maxHeadersCount,
     };
     this.codecOptions = {
+      scheme,
       allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
       allowCustomMethods: config.manners.allowCustomMethods,
       ...(config.manners.headerNames !== undefined && { headerNames: config.manners.headerNames }),
@@ -96,7 +100,7 @@ export class HttpConnectionManager implements NetworkFilter {
       limits,
       stats: this.http2Stats,
     };
-    this.preparation = new RequestPreparation(config, this.codecOptions.scheme ?? "http", () => env.randomHex.uuid());
+    this.preparation = new RequestPreparation(config, scheme, () => env.randomHex.uuid());
     this.#inlineRoutes = inlineRoutes;
     this.#accessLogger = accessLogger;
     this.localReplies = localReplies;

@@ -59,6 +59,8 @@ export interface HarnessOptions {
   readonly drainType?: "DEFAULT" | "MODIFY_ONLY";
   /** Left out: nobody takes spans. */
   readonly tracing?: TracingEnv;
+  /** How clients reach it. */
+  readonly scheme?: "http" | "https";
   readonly direction?: "INBOUND" | "OUTBOUND";
   /** What the router's configuration says. Default: `suppressEnvoyHeaders`. */
   readonly router?: {
@@ -155,6 +157,7 @@ export class Harness {
         bufferLimitBytes: options.bufferLimitBytes ?? 1024 * 1024,
         drainType: options.drainType ?? "DEFAULT",
         trafficDirection: options.direction ?? "UNSPECIFIED",
+        scheme: options.scheme ?? "http",
       },
       this.env,
     );

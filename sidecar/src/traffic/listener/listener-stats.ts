@@ -1,4 +1,5 @@
 import type { Counter, Gauge, Histogram, MetricScope } from "@heddle/telemetry";
+import { SslStats } from "../tls/ssl-stats.ts";
 
 /** Handles of one listener's metrics, under Envoy's names (`listener.<address>.…`, config/listeners/stats). */
 export class ListenerStats {
@@ -14,8 +15,12 @@ export class ListenerStats {
   readonly preCxTimeout: Counter;
   readonly filterError: Counter;
   readonly filterRemoteClose: Counter;
+  /** A TLS handshake took too long. */
+  readonly transportSocketConnectTimeout: Counter;
   readonly #cxDestroy: Counter;
   readonly #cxLengthMs: Histogram;
+  readonly #scope: MetricScope;
+  #ssl: SslStats | undefined = undefined;
 
   constructor(metrics: MetricScope, statPrefix: string) {
     const scope = metrics.scope("listener", { envoy_listener_address: statPrefix });
@@ -29,8 +34,16 @@ export class ListenerStats {
     this.preCxTimeout = scope.counter("downstream_pre_cx_timeout");
     this.filterError = scope.counter("downstream_listener_filter_error");
     this.filterRemoteClose = scope.counter("downstream_listener_filter_remote_close");
+    this.transportSocketConnectTimeout = scope.counter("downstream_cx_transport_socket_connect_timeout");
+    this.#scope = scope;
     this.#cxDestroy = scope.counter("downstream_cx_destroy");
     this.#cxLengthMs = scope.histogram("downstream_cx_length_ms");
+  }
+
+  /** Of its chains that have TLS. */
+  get ssl(): SslStats {
+    this.#ssl ??= new SslStats(this.#scope);
+    return this.#ssl;
   }
 
   closed(lengthMs: number): void {

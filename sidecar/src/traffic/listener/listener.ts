@@ -14,8 +14,10 @@ import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
 import { EarlyConnection } from "./early-connection.ts";
 import type { ListenerEnv } from "./listener-env.ts";
-import { type ListenerFilter, listenerFilters } from "./listener-filter.ts";
+import type { ListenerFilter } from "./listener-filter.ts";
+import { listenerFilters } from "./listener-filters.ts";
 import { ListenerStats } from "./listener-stats.ts";
+import { TlsTerminator } from "./tls-terminator.ts";
 
 /**
  * A listener at work, made from one configuration and never changed: an update makes another, which takes over the chains
@@ -165,6 +167,48 @@ export class Listener {
     this.#stats.cxActive.add(1);
     const startedMs = this.#env.clock.now();
     const downstream: DownstreamInfo = { ...info, filterChain: chain.name };
+    if (chain.tls === undefined) this.#hand(connection, downstream, chain, startedMs);
+    else this.#secure(connection, downstream, chain, chain.tls, startedMs);
+  }
+
+  /** The TLS handshake, which belongs to the chain as what it serves does. */
+  #secure(connection: Connection, info: DownstreamInfo, chain: Chain, tls: TlsTerminator, startedMs: number): void {
+    const stats = this.#stats;
+    const gone = (): void => {
+      chain.group.delete(unit);
+      this.#release();
+      stats.closed(this.#env.clock.now() - startedMs);
+    };
+    const handshaking = tls.secure(connection, {
+      onSecured: (secured) => {
+        const { tls: known } = secured;
+        if (known !== undefined) stats.ssl.countHandshake(known);
+        const serverName = known?.serverName || info.serverName;
+        const downstream = { ...info, ...(known && { tls: known }), ...(serverName !== undefined && { serverName }) };
+        // In this order, since a chain that drains is done when its group is empty.
+        this.#hand(secured, downstream, chain, startedMs);
+        chain.group.delete(unit);
+      },
+      onFailed: (failed) => {
+        stats.ssl.countFailure(failed);
+        if (failed.kind === "timeout") stats.transportSocketConnectTimeout.add();
+        gone();
+        const durationMs = this.#env.clock.now() - startedMs;
+        this.#log(connection, { ...info, tlsFailure: failed.reason }, durationMs, ResponseFlag.DownstreamProtocolError);
+      },
+    });
+    const unit: Drainable = {
+      drain() {}, // its time is limited, and a request may be about to come
+      destroy() {
+        handshaking.cancel();
+        gone();
+      },
+    };
+    chain.group.add(unit);
+  }
+
+  /** Gives a connection to the chain's filter. */
+  #hand(connection: Connection, downstream: DownstreamInfo, chain: Chain, startedMs: number): void {
     const served: ServedConnection = chain.filter.serve(connection, downstream, () => {
       chain.group.delete(unit);
       this.#release();
@@ -262,8 +306,18 @@ export class Listener {
   #start(config: FilterChainConfig): Chain {
     const last = config.filters.at(-1);
     if (last === undefined) throw new TypeError(`listener ${this.config.name}: a filter chain without filters`);
-    const filter = this.#env.makeFilter(last, config, this.config.name);
-    return { name: config.name, filter, group: new DrainGroup(this.#env.clock), manner: "ending", ending: undefined };
+    const { clock, onThrow } = this.#env;
+    const options = { clock, onThrow, highWatermarkBytes: this.config.perConnectionBufferLimitBytes };
+    // First, since it has nothing to be closed where the filter cannot be made.
+    const tls = config.tls && new TlsTerminator(config.tls, config.transportSocketConnectTimeoutMs, options);
+    return {
+      name: config.name,
+      filter: this.#env.makeFilter(last, config, this.config.name),
+      tls,
+      group: new DrainGroup(clock),
+      manner: "ending",
+      ending: undefined,
+    };
   }
 
   #choose(info: DownstreamInfo): Chain | undefined {
@@ -276,9 +330,9 @@ export class Listener {
     return this.#table.find({
       destinationAddress: parseIp(info.localAddress),
       destinationPort: info.localPort === 0 ? undefined : info.localPort,
-      serverName: "",
-      transportProtocol: "raw_buffer",
-      applicationProtocols: [],
+      serverName: info.serverName ?? "",
+      transportProtocol: info.sniffed?.transportProtocol ?? "raw_buffer",
+      applicationProtocols: info.sniffed?.applicationProtocols ?? [],
       sourceAddress: source,
       sourcePort: info.remotePort === 0 ? undefined : info.remotePort,
       directSourceAddress: direct,
@@ -289,7 +343,9 @@ export class Listener {
 interface Chain {
   readonly name: string;
   readonly filter: NetworkFilter;
-  readonly group: DrainGroup<Unit>;
+  /** Undefined: its connections are plaintext. */
+  readonly tls: TlsTerminator | undefined;
+  readonly group: DrainGroup<Drainable>;
   /**
    * How its connections are asked to end. gradual: each when it suits, within the drain time. gentle: with the next
    * answer. ending: the process waits, so what is idle has a moment only.

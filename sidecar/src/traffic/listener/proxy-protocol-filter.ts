@@ -2,7 +2,7 @@ import type { DownstreamInfo } from "@heddle/filter";
 import { type ProxyHeader, type ProxyTlv, parseProxyHeader } from "@heddle/net";
 import type { Counter, MetricScope } from "@heddle/telemetry";
 import type { ProxyProtocolConfig, TlvChoice } from "@heddle/traffic";
-import type { Inspection, ListenerFilter } from "./listener-filter.ts";
+import { type Inspection, type ListenerFilter, MORE } from "./listener-filter.ts";
 
 /**
  * `envoy.filters.listener.proxy_protocol`: takes the PROXY protocol header off a connection. The addresses that it tells are
@@ -80,8 +80,6 @@ export class ProxyProtocolFilter implements ListenerFilter {
 export function chooses(choice: TlvChoice, type: number): boolean {
   return choice === "all" || choice.includes(type);
 }
-
-const MORE: Inspection = { type: "more" };
 
 /** Envoy's names: `proxy_proto.[<stat_prefix>.]…` (config/listeners/listener_filters/proxy_protocol). */
 class ProxyProtocolStats {

@@ -18,11 +18,13 @@ import {
   removedEndpoints,
   waitingPicker,
 } from "@heddle/traffic";
+import { SslStats } from "../tls/ssl-stats.ts";
 import { ClusterStats } from "./cluster-stats.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
 import { type ConnectionIdentity, poolKey } from "./pool/pool-key.ts";
 import { proxyPreface } from "./proxy-preface.ts";
 import type { UpstreamDialOptions, UpstreamEnv } from "./upstream-env.ts";
+import { UpstreamTransports } from "./upstream-transports.ts";
 
 /**
  * A cluster at work: its endpoints, who picks among them, and the pools. It lives as long as its configuration stays the
@@ -37,8 +39,9 @@ export class Cluster {
   /** Of those that speak HTTP/1, or what TLS agrees on. */
   readonly #pools = new Map<Endpoint, Pool>();
   readonly #http2Pools = new Map<Endpoint, Pool>();
-  /** Of connections that begin with PROXY protocol, by their identity; forgotten when they are empty. */
-  readonly #proxyPools = new Map<string, Pool>();
+  readonly #transports: UpstreamTransports;
+  /** Of connections that differ from others to the same endpoint, by their identity; forgotten when they are empty. */
+  readonly #variedPools = new Map<string, Pool>();
   /** Addresses that a filter chose and that are no endpoints of the cluster; forgotten when they have no connection. */
   readonly #strays = new Map<string, Endpoint>();
   #endpoints: EndpointSet | undefined = undefined;
@@ -50,6 +53,10 @@ export class Cluster {
   constructor(config: ClusterConfig, env: UpstreamEnv) {
     this.config = config;
     this.#env = env;
+    this.#transports = new UpstreamTransports(
+      config,
+      () => new SslStats(env.metrics.scope("cluster", { envoy_cluster_name: config.statName })),
+    );
     this.stats = ClusterStats.of(env.metrics, config.statName);
     this.breaker = new CircuitBreaker(
       env.breakerCells(config.name),
@@ -113,15 +120,20 @@ export class Cluster {
     this.#setPicker(failingPicker(reason));
   }
 
-  /** What a connection to the endpoint has to be. `downstream` is whom it is made for; left out: for ourselves. */
+  /**
+   * What a connection to the endpoint has to be. `downstream` is whom it is made for; left out: for ourselves. `request` is
+   * what it is made for; left out: bytes that nobody looks into.
+   */
   connectionIdentity(
-    { address }: Endpoint,
+    endpoint: Endpoint,
     downstream?: DownstreamInfo,
-    protocol: ConnectionIdentity["protocol"] = "http1",
+    protocol: ConnectionIdentity["protocol"] = "bytes",
+    request?: RequestHead,
   ): ConnectionIdentity {
-    const { proxyProtocol } = this.config;
+    const { proxyProtocol, tls } = this.#transports.of(endpoint);
     const preface = proxyProtocol === undefined ? "" : proxyPreface(proxyProtocol, downstream);
-    return { address, protocol, tls: undefined, socketOptions: "", preface };
+    const { address } = endpoint;
+    return { address, protocol, tls: tls?.identity(endpoint, request), socketOptions: "", preface };
   }
 
   get dialOptions(): UpstreamDialOptions {
@@ -129,12 +141,12 @@ export class Cluster {
   }
 
   /**
-   * The pool of an endpoint for such a request. Connections that tell whom they are made for (PROXY protocol) have one for each
-   * such telling.
+   * The pool of an endpoint for such a request. Where connections to it differ (by whom PROXY protocol tells of, by the name
+   * that TLS asks for) there is one for each kind.
    */
   pool(endpoint: Endpoint, request: RequestHead, downstream?: DownstreamInfo): Pool {
     const isHttp2 = this.#speaksHttp2(endpoint, request);
-    if (this.config.proxyProtocol !== undefined) return this.#proxyPool(endpoint, isHttp2, downstream);
+    if (this.#transports.vary) return this.#variedPool(endpoint, isHttp2, request, downstream);
     const pool = (isHttp2 ? this.#http2Pools : this.#pools).get(endpoint);
     return pool === undefined ? this.#makePool(endpoint, isHttp2) : pool;
   }
@@ -218,17 +230,22 @@ export class Cluster {
     for (const callback of waiting) callback();
   }
 
-  #proxyPool(endpoint: Endpoint, isHttp2: boolean, downstream: DownstreamInfo | undefined): Pool {
-    const identity = this.connectionIdentity(endpoint, downstream, this.#protocol(isHttp2));
+  #variedPool(
+    endpoint: Endpoint,
+    isHttp2: boolean,
+    request: RequestHead,
+    downstream: DownstreamInfo | undefined,
+  ): Pool {
+    const identity = this.connectionIdentity(endpoint, downstream, this.#protocol(isHttp2), request);
     const key = poolKey(identity);
-    const known = this.#proxyPools.get(key);
+    const known = this.#variedPools.get(key);
     if (known !== undefined) return known;
     const isLeaving = this.#drained || this.#endpoints?.byKey.get(endpoint.key) !== endpoint;
     const forget = (empty: Pool): void => {
-      if (this.#proxyPools.get(key) === empty) this.#proxyPools.delete(key);
+      if (this.#variedPools.get(key) === empty) this.#variedPools.delete(key);
     };
     const pool = new Pool(endpoint, identity, this.#poolOptions, this.breaker, this.stats, this.#env, forget);
-    this.#proxyPools.set(key, pool);
+    this.#variedPools.set(key, pool);
     if (isLeaving) pool.drain();
     return pool;
   }
@@ -259,11 +276,11 @@ export class Cluster {
   }
 
   #allPools(): readonly Pool[] {
-    return [...this.#pools.values(), ...this.#http2Pools.values(), ...this.#proxyPools.values()];
+    return [...this.#pools.values(), ...this.#http2Pools.values(), ...this.#variedPools.values()];
   }
 
   #drainPool(endpoint: Endpoint): void {
-    for (const pool of Array.from(this.#proxyPools.values())) if (pool.endpoint === endpoint) pool.drain();
+    for (const pool of Array.from(this.#variedPools.values())) if (pool.endpoint === endpoint) pool.drain();
     for (const pools of [this.#pools, this.#http2Pools]) {
       const pool = pools.get(endpoint);
       pools.delete(endpoint);

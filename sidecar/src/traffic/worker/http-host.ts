@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { type Json, Live, TimerWheel } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
-import { type DialCallbacks, dial, TurnClock } from "@heddle/net";
+import { TurnClock } from "@heddle/net";
 import type { FormatEnvironment } from "@heddle/telemetry";
 import {
   type ClusterConfig,
@@ -22,7 +22,7 @@ import { RandomHex } from "../http/random-hex.ts";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
-import type { DialUpstream } from "../upstream/upstream-env.ts";
+import { dialUpstream } from "../upstream/dial-upstream.ts";
 import { AccessLogs } from "./access-logs.ts";
 import type { DecodedUpdate } from "./config-receiver.ts";
 import type { WorkerEnv, WorkerHost } from "./run-worker.ts";
@@ -70,7 +70,7 @@ export class HttpHost implements WorkerHost {
       log,
       metrics,
       onThrow: env.crashes.of("a datagram"),
-      dial: dialWith(env),
+      dial: dialUpstream(env.clock, env.crashes.of("an upstream connection")),
       ...(env.peers !== undefined && { sharing: env.peers }),
       breakerCells: (cluster) => cells.get(laneKey("cluster", cluster)).sum,
       breakerShare: (cluster) => cells.get(laneKey("cluster", cluster)).own,
@@ -168,30 +168,4 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
     }
   }
   return { listeners, routeConfigurations, clusters, endpoints };
-}
-
-function dialWith({ clock, crashes }: WorkerEnv): DialUpstream {
-  const onThrow = crashes.of("an upstream connection");
-  return ({ address, preface }, { connectTimeoutMs, highWatermarkBytes, keepAliveDelayMs }, callbacks) =>
-    dial(
-      address,
-      {
-        timeoutMs: connectTimeoutMs,
-        clock,
-        highWatermarkBytes,
-        onThrow,
-        ...(keepAliveDelayMs !== undefined && { keepAliveDelayMs }),
-      },
-      preface === "" ? callbacks : withPreface(preface, callbacks),
-    );
-}
-
-function withPreface(preface: string, callbacks: DialCallbacks): DialCallbacks {
-  return {
-    onFailed: (reason) => callbacks.onFailed(reason),
-    onConnected(connection) {
-      connection.writeLatin1(preface);
-      callbacks.onConnected(connection);
-    },
-  };
 }

@@ -1,4 +1,6 @@
+import type { TlsClient } from "@heddle/net";
 import { type Address, addressKey } from "@heddle/traffic";
+import type { SslStats } from "../../tls/ssl-stats.ts";
 
 /**
  * Everything that must be equal for two requests to share a connection. A connection that differs in any of it could
@@ -6,8 +8,8 @@ import { type Address, addressKey } from "@heddle/traffic";
  */
 export interface ConnectionIdentity {
   readonly address: Address;
-  /** What is spoken on it; "auto" is what TLS agrees on (ALPN). */
-  readonly protocol: "http1" | "http2" | "auto";
+  /** What is spoken on it; "auto" is what TLS agrees on (ALPN), "bytes" what nobody here looks into. */
+  readonly protocol: "http1" | "http2" | "auto" | "bytes";
   /** Undefined: plaintext. */
   readonly tls: TlsIdentity | undefined;
   /** Source address, keep-alive and other socket options, in a canonical form; "" for none. */
@@ -17,15 +19,26 @@ export interface ConnectionIdentity {
 }
 
 export interface TlsIdentity {
+  /** SNI; "" for none. */
   readonly serverName: string;
+  /** The one name that the peer's certificate has to stand for; undefined: the rules of the verification hold. */
+  readonly verifiedName: string | undefined;
   /** Hash of the client certificate that is shown; "" for none. */
   readonly certificate: string;
   /** Hash of what the peer is verified by: trust bundle, names, ALPN, versions. */
   readonly verification: string;
+  /** What makes such connections. The strings above tell it from others. */
+  readonly client: TlsClient;
+  /** Of the cluster. */
+  readonly stats: SslStats;
 }
 
 /** One string for one identity. */
 export function poolKey({ address, protocol, tls, socketOptions, preface }: ConnectionIdentity): string {
-  const security = tls === undefined ? "plaintext" : `tls ${tls.serverName} ${tls.certificate} ${tls.verification}`;
+  const security = tls === undefined ? "plaintext" : tlsKey(tls);
   return `${address.type} ${addressKey(address)}|${protocol}|${security}|${socketOptions}|${preface}`;
+}
+
+function tlsKey({ serverName, verifiedName, certificate, verification }: TlsIdentity): string {
+  return `tls ${serverName} ${verifiedName === undefined ? "" : `=${verifiedName}`} ${certificate} ${verification}`;
 }

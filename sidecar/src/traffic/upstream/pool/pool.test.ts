@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { failure } from "@heddle/base";
 import { HeaderMap, RequestHead } from "@heddle/http";
+import type { TlsClient } from "@heddle/net";
 import { clusterConfig, Harness, type HarnessOptions } from "../../http/testing-harness.ts";
+import type { SslStats } from "../../tls/ssl-stats.ts";
 import { idleLimitMs } from "./idle-limit.ts";
 import { poolKey } from "./pool-key.ts";
 
@@ -300,7 +302,9 @@ test("what must be equal to share a connection is in the key", () => {
     socketOptions: "",
     preface: "",
   };
-  const tls = { serverName: "a", certificate: "c", verification: "v" };
+  const client = {} as TlsClient; // not asked, as the next one
+  const stats = {} as SslStats;
+  const tls = { serverName: "a", verifiedName: undefined, certificate: "c", verification: "v", client, stats };
   const keys = [
     identity,
     { ...identity, address: { type: "pipe" as const, path: "10.0.0.1:80", mode: undefined } },
@@ -309,6 +313,7 @@ test("what must be equal to share a connection is in the key", () => {
     { ...identity, protocol: "auto" as const },
     { ...identity, tls },
     { ...identity, tls: { ...tls, serverName: "b" } },
+    { ...identity, tls: { ...tls, verifiedName: "a" } },
     { ...identity, tls: { ...tls, certificate: "d" } },
     { ...identity, tls: { ...tls, verification: "w" } },
   ].map(poolKey);

@@ -423,6 +423,8 @@ function expectedConcurrency(protocol: ConnectionIdentity["protocol"], options: 
       return withinRequests(options.http2.maxConcurrentStreams, options);
     case "auto":
       return 2 ** 31;
+    case "bytes":
+      throw new TypeError("a connection that nobody looks into is nobody else's");
     default:
       throw new Error(`unknown protocol ${JSON.stringify(protocol satisfies never)}`);
   }

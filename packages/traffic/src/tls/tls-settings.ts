@@ -1,0 +1,97 @@
+import type { NameRule, PeerRules, TlsClientSettings, TlsServerSettings, TlsSettings, TlsVersion } from "@heddle/net";
+import { compileStringMatcher } from "../match/string-matcher.ts";
+import type {
+  CommonTlsConfig,
+  DataConfig,
+  DownstreamTlsConfig,
+  SanMatcherConfig,
+  TlsValidationConfig,
+  TlsVersionName,
+  UpstreamTlsConfig,
+} from "./tls-config.ts";
+
+/*
+ * From configurations to what sockets are made with. Throws where a configuration only names what it was to hold: whoever
+ * serves it has to have read it.
+ */
+
+export function serverTlsSettings(config: DownstreamTlsConfig): TlsServerSettings {
+  const { common } = config;
+  const settings = commonSettings(common);
+  const { rules } = settings;
+  // As in Envoy, names and hashes ask for a certificate by themselves.
+  const asksForOne = rules.names.length + rules.certificateHashes.length + rules.keyHashes.length > 0;
+  const requireClientCertificate = config.requireClientCertificate || (asksForOne && !rules.acceptsUntrusted);
+  return {
+    ...settings,
+    trustKey: JSON.stringify([settings.trustKey, requireClientCertificate, config.requireSni]),
+    requireClientCertificate,
+    requireServerName: config.requireSni,
+    asksClient: requireClientCertificate || asksForOne || rules.checksChain,
+    issuesTickets: !config.disableStatelessSessionResumption,
+    sessionTimeoutSeconds: config.sessionTimeoutSeconds,
+    fullScanOnMismatch: config.fullScanCertsOnSniMismatch,
+    preferClientCiphers: config.preferClientCiphers,
+  };
+}
+
+export function clientTlsSettings(config: UpstreamTlsConfig): TlsClientSettings {
+  return {
+    ...commonSettings(config.common),
+    maxSessionKeys: config.maxSessionKeys,
+  };
+}
+
+function commonSettings({ params, certificates, validation, alpnProtocols }: CommonTlsConfig): TlsSettings {
+  return {
+    certificates: certificates.map(({ certificateChain, privateKey, password }) => ({
+      chain: contentOf(certificateChain),
+      key: contentOf(privateKey),
+      // As in Envoy a file's last line break is no part of the password.
+      password: password && contentOf(password).replace(/\r?\n$/, ""),
+    })),
+    minVersion: VERSION[params.minimumVersion] ?? "TLSv1.2",
+    maxVersion: VERSION[params.maximumVersion] ?? "TLSv1.3",
+    cipherSuites: params.cipherSuites,
+    curves: params.ecdhCurves,
+    signatureAlgorithms: params.signatureAlgorithms,
+    alpnProtocols,
+    authorities: {
+      trusted: validation?.trustedCa && contentOf(validation.trustedCa),
+      trustsSystem: validation?.systemRoots === true,
+      revoked: validation?.crl && contentOf(validation.crl),
+    },
+    rules: peerRules(validation),
+    trustKey: JSON.stringify(validation ?? null),
+  };
+}
+
+function contentOf({ name, content }: DataConfig): string {
+  if (content === undefined) throw new TypeError(`"${name}" has not been read`);
+  return content;
+}
+
+const VERSION: Readonly<Record<TlsVersionName, TlsVersion | undefined>> = {
+  TLS_AUTO: undefined,
+  TLSv1_0: "TLSv1",
+  TLSv1_1: "TLSv1.1",
+  TLSv1_2: "TLSv1.2",
+  TLSv1_3: "TLSv1.3",
+};
+
+function peerRules(validation: TlsValidationConfig | undefined): PeerRules {
+  return {
+    checksChain: validation !== undefined && (validation.trustedCa !== undefined || validation.systemRoots),
+    names: validation?.sanMatchers.map(nameRule) ?? [],
+    certificateHashes: validation?.certificateHashes ?? [],
+    keyHashes: validation?.spkiHashes ?? [],
+    acceptsUntrusted: validation?.trustChainVerification === "ACCEPT_UNTRUSTED",
+  };
+}
+
+function nameRule({ type, matcher, oid }: SanMatcherConfig): NameRule {
+  const compiled = compileStringMatcher(matcher);
+  // Of a whole DNS name a wildcard certificate may be the proof.
+  const host = type === "DNS" && matcher.type === "exact" ? matcher.value.toLowerCase() : undefined;
+  return { type, oid, host, matches: (name) => compiled.test(name) };
+}

@@ -1,0 +1,145 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { getCiphers } from "node:tls";
+import { TlsClient, TlsServer } from "@heddle/net";
+import {
+  clientTlsSettings,
+  compileSafeRegex,
+  type DataConfig,
+  type DownstreamTlsConfig,
+  serverTlsSettings,
+  type TlsCertificateConfig,
+  type TlsValidationConfig,
+  type UpstreamTlsConfig,
+} from "@heddle/traffic";
+import type { Fields } from "./fields.ts";
+
+/*
+ * Looks at certificates and keys before anything serves them, so that a wrong one is an error of the configuration and not of each
+ * handshake. What has not been read is not looked at. No error shows anything of a key.
+ */
+
+/** Expired certificates are taken, as in Envoy: who serves one is told by its clients. */
+export function checkCertificate(
+  { certificateChain, privateKey, password }: TlsCertificateConfig,
+  fields: Fields,
+): void {
+  const certificates =
+    certificateChain.content === undefined ? undefined : blocks(certificateChain.content, CERTIFICATE);
+  if (certificates?.length === 0) {
+    fails(fields, "certificate_chain", certificateChain, "holds no certificate in PEM");
+    return;
+  }
+  const parsed = certificates?.map((pem) => parse(() => new X509Certificate(pem)));
+  const bad = parsed?.indexOf(undefined) ?? -1;
+  if (bad >= 0)
+    fails(fields, "certificate_chain", certificateChain, `holds a certificate that cannot be read (number ${bad + 1})`);
+  if (privateKey.content === undefined || (password !== undefined && password.content === undefined)) return;
+  const key = parseKey(privateKey.content, password?.content);
+  if (typeof key === "string") {
+    fails(fields, "private_key", privateKey, key);
+    return;
+  }
+  const [leaf] = parsed ?? [];
+  if (leaf !== undefined && !leaf.checkPrivateKey(key)) {
+    fails(fields, "private_key", privateKey, "does not belong to the certificate");
+  }
+}
+
+export function checkValidation(config: TlsValidationConfig, fields: Fields): void {
+  const { trustedCa, crl, sanMatchers, certificateHashes, spkiHashes } = config;
+  if (trustedCa?.content !== undefined) {
+    const found = blocks(trustedCa.content, CERTIFICATE);
+    if (found.length === 0) fails(fields, "trusted_ca", trustedCa, "holds no certificate in PEM");
+    else if (found.some((pem) => parse(() => new X509Certificate(pem)) === undefined)) {
+      fails(fields, "trusted_ca", trustedCa, "holds a certificate that cannot be read");
+    }
+  }
+  if (crl?.content !== undefined && blocks(crl.content, REVOCATIONS).length === 0) {
+    fails(fields, "crl", crl, "holds no list of revoked certificates in PEM");
+  }
+  for (const { matcher } of sanMatchers) {
+    const regex = matcher.type === "safe-regex" ? compileSafeRegex(matcher.regex) : undefined;
+    if (regex?.ok === false) fields.fail("match_typed_subject_alt_names", regex.error);
+  }
+  for (const hash of certificateHashes) {
+    if (!/^[0-9a-f]{64}$/.test(hash)) {
+      fields.fail(
+        "verify_certificate_hash",
+        `found ${JSON.stringify(hash)}, allowed is a SHA-256 of 64 hexadecimal digits`,
+      );
+    }
+  }
+  for (const hash of spkiHashes) {
+    if (Buffer.from(hash, "base64").toString("base64") !== hash || Buffer.from(hash, "base64").length !== 32) {
+      fields.fail("verify_certificate_spki", `found ${JSON.stringify(hash)}, allowed is a SHA-256 in base64`);
+    }
+  }
+}
+
+/** Whether OpenSSL takes all of it together. */
+export function checkServerOrClient(
+  made:
+    | { readonly type: "server"; readonly config: DownstreamTlsConfig }
+    | { readonly type: "client"; readonly config: UpstreamTlsConfig },
+  fields: Fields,
+): void {
+  const errorsBefore = fields.findings.errorCount;
+  const { params } = made.config.common;
+  for (const [index, name] of params.cipherSuites.entries()) {
+    if (!KNOWN_CIPHERS.has(name.toLowerCase())) {
+      fields.fail(
+        `common_tls_context.tls_params.cipher_suites`,
+        `there is no cipher suite ${JSON.stringify(name)} (number ${index + 1})`,
+      );
+    }
+  }
+  if (fields.findings.errorCount > errorsBefore) return;
+  try {
+    if (made.type === "server") new TlsServer(serverTlsSettings(made.config));
+    else new TlsClient(clientTlsSettings(made.config));
+  } catch (error) {
+    fields.fail("common_tls_context", `is not taken by OpenSSL: ${reasonOf(error)}`);
+  }
+}
+
+const KNOWN_CIPHERS = new Set(getCiphers());
+
+/** OpenSSL's word for it alone: the rest of a message may show what was given. */
+function reasonOf(error: unknown): string {
+  const { reason, code } = error as { readonly reason?: string; readonly code?: string };
+  return reason ?? code ?? "no reason is given";
+}
+
+const CERTIFICATE =
+  /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g;
+const REVOCATIONS = /-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g;
+
+function blocks(text: string, kind: RegExp): readonly string[] {
+  return text.match(kind) ?? [];
+}
+
+function parse<Value>(read: () => Value): Value | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The key, or why there is none. */
+function parseKey(pem: string, password: string | undefined): KeyObject | string {
+  try {
+    const passphrase = password?.replace(/\r?\n$/, "");
+    return createPrivateKey({ key: pem, format: "pem", ...(passphrase !== undefined && { passphrase }) });
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    if (code === "ERR_MISSING_PASSPHRASE") return "is under a password, and there is none";
+    return password === undefined
+      ? "holds no private key in PEM"
+      : "holds no private key in PEM that the password opens";
+  }
+}
+
+function fails(fields: Fields, field: string, { source, name }: DataConfig, problem: string): void {
+  fields.fail(field, source === "filename" || source === "environment_variable" ? `"${name}" ${problem}` : problem);
+}

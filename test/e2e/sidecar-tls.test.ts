@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { createServer, request as httpsRequest } from "node:https";
+import type { AddressInfo } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { type ConnectionOptions, connect, createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
+import {
+  cluster,
+  inlineRoutes,
+  type Json,
+  listener,
+  staticBootstrap,
+  tcpListener,
+  tcpProxy,
+  virtualHost,
+} from "../harness/envoy-config.ts";
+import { eventually } from "../harness/eventually.ts";
+import { lastFirst } from "../harness/owner.ts";
+import { type SidecarProcess, scratchFolder, startSidecar } from "../harness/sidecar.ts";
+
+const TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
+
+function downstreamTls(fields: Json): Json {
+  return { name: "tls", typed_config: { "@type": `${TLS}.DownstreamTlsContext`, ...fields } };
+}
+
+function upstreamTls(fields: Json): Json {
+  return { name: "tls", typed_config: { "@type": `${TLS}.UpstreamTlsContext`, ...fields } };
+}
+
+/** A listener whose one chain has TLS. */
+function secured(plain: Json, socket: Json): Json {
+  const [chain] = (plain as { readonly filter_chains: readonly Json[] }).filter_chains;
+  return { ...plain, filter_chains: [{ ...chain, transport_socket: socket }] };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+describe("TLS through a sidecar", { concurrency: 4 }, () => {
+  const suite = lastFirst({ after });
+  const ours = new TestAuthority("Ours");
+  const theirs = new TestAuthority("Theirs");
+  const server = ours.issue({ commonName: "front", dns: ["front.example"] });
+  const client = ours.issue({ commonName: "client", uris: ["spiffe://example/ns/default/sa/client"], usage: "client" });
+  const stranger = theirs.issue({ commonName: "stranger", uris: ["spiffe://example/ns/default/sa/client"] });
+  let sidecar: SidecarProcess;
+
+  before(async () => {
+    const folder = scratchFolder(suite);
+    const file = (name: string, text: string): string => {
+      writeFileSync(`${folder}/${name}`, text);
+      return `${folder}/${name}`;
+    };
+    const certificate = ({ chain, key }: TestCertificate, name: string): Json => ({
+      certificate_chain: { filename: file(`${name}.pem`, chain) },
+      private_key: { filename: file(`${name}.key`, key) },
+    });
+    const ca = { filename: file("ca.pem", ours.certificate) };
+    const upstream = createServer(
+      { cert: server.chain, key: server.key, ca: ours.certificate, requestCert: true },
+      (request, response) => {
+        const { subject } = (request.socket as TLSSocket).getPeerCertificate();
+        const { authorization: _, ...headers } = request.headers;
+        response.end(
+          JSON.stringify({ client: subject?.CN ?? "", sni: (request.socket as TLSSocket).servername, headers }),
+        );
+      },
+    );
+    await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+    suite.after(() => upstream.close().closeAllConnections());
+    const echo = createTlsServer({ cert: server.chain, key: server.key, allowHalfOpen: true } as never, (socket) =>
+      socket.pipe(socket),
+    );
+    await new Promise<void>((resolve) => echo.listen(0, "127.0.0.1", resolve));
+    suite.after(() => echo.close());
+    const { port } = upstream.address() as AddressInfo;
+    const routes = (name: string): Json => inlineRoutes([virtualHost("*", name)]);
+    const common = { tls_certificates: [certificate(server, "server")] };
+    const mutual = { ...common, validation_context: { trusted_ca: ca } };
+    const san = (exact: string): Json => ({ san_type: "DNS", matcher: { exact } });
+    const trusting = (names: readonly string[]): Json => ({
+      tls_certificates: [certificate(client, "client")],
+      validation_context: { trusted_ca: ca, match_typed_subject_alt_names: names.map(san) },
+    });
+    sidecar = await startSidecar(
+      staticBootstrap(
+        [
+          secured(listener({ name: "https", routes: routes("good") }), downstreamTls({ common_tls_context: common })),
+          secured(
+            listener({ name: "mtls", routes: routes("good") }),
+            downstreamTls({ common_tls_context: mutual, require_client_certificate: true }),
+          ),
+          listener({ name: "other-name", routes: routes("other-name") }),
+          secured(tcpListener("tcp", tcpProxy({ cluster: "echo" })), downstreamTls({ common_tls_context: common })),
+        ],
+        [
+          {
+            ...cluster("good", [port]),
+            transport_socket: upstreamTls({ sni: "front.example", common_tls_context: trusting(["front.example"]) }),
+          },
+          {
+            ...cluster("other-name", [port]),
+            transport_socket: upstreamTls({ common_tls_context: trusting(["back.example"]) }),
+          },
+          { ...cluster("echo", [(echo.address() as AddressInfo).port]), transport_socket: upstreamTls({}) },
+        ],
+      ),
+      suite,
+    );
+  });
+
+  async function get(listener: string, options: object = {}): Promise<Answer> {
+    const port = await sidecar.port(listener);
+    return new Promise((resolve, reject) => {
+      const request = httpsRequest(
+        { host: "127.0.0.1", port, ca: ours.certificate, servername: "front.example", agent: false, ...options },
+        (response) => {
+          let body = "";
+          response.setEncoding("utf8").on("data", (text: string) => (body += text));
+          response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+          response.on("error", reject);
+        },
+      );
+      request.on("error", reject);
+      request.end();
+    });
+  }
+
+  test("requests come by TLS and leave by TLS, each with its certificates", async () => {
+    const { status, body } = await get("https");
+    assert.equal(status, 200);
+    const seen = JSON.parse(body) as { client: string; sni: string; headers: Record<string, string> };
+    assert.equal(seen.client, "client");
+    assert.equal(seen.sni, "front.example");
+    assert.equal(seen.headers["x-forwarded-proto"], "https");
+  });
+
+  test("a client has to show a certificate of ours where it is asked to", async () => {
+    assert.equal((await get("mtls", { cert: client.chain, key: client.key })).status, 200);
+    await assert.rejects(get("mtls"));
+    await assert.rejects(get("mtls", { cert: stranger.chain, key: stranger.key }));
+    await eventually("both are counted", async () => {
+      const stats = await sidecar.page("/stats?filter=ssl");
+      return /ssl\.fail_verify_error: 1$/m.test(stats) && /ssl\.fail_verify_no_cert: 1$/m.test(stats);
+    });
+  });
+
+  test("an upstream that is not who it has to be gets no request", async () => {
+    const port = await sidecar.port("other-name");
+    const response = await fetch(`http://127.0.0.1:${port}/`);
+    assert.equal(response.status, 503);
+    assert.match(await response.text(), /CERTIFICATE_VERIFY_FAILED/);
+    assert.match(await sidecar.page("/stats?filter=cluster.other-name.ssl"), /ssl.fail_verify_san: [1-9]/);
+  });
+
+  test("bytes go through TLS on both sides, and their end with them", async () => {
+    const socket = connect({
+      port: await sidecar.port("tcp"),
+      host: "127.0.0.1",
+      ca: ours.certificate,
+      servername: "front.example",
+      allowHalfOpen: true,
+    } as ConnectionOptions);
+    const sent = Buffer.alloc(3_000_000, "x");
+    socket.end(sent);
+    let received = 0;
+    for await (const chunk of socket) received += (chunk as Buffer).length;
+    assert.equal(received, sent.length);
+  });
+
+  test("keys are shown nowhere", async () => {
+    const dump = await sidecar.page("/config_dump?include_eds");
+    assert.doesNotMatch(dump + sidecar.log, /PRIVATE KEY/);
+    assert.match(dump, /server\.key/);
+  });
+});
