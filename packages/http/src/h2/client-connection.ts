@@ -5,7 +5,7 @@ import type { RequestHead } from "../head.ts";
 import { ClientStream, type ClientStreamOwner } from "./client-stream.ts";
 import { Ending } from "./closed-streams.ts";
 import { ErrorCode, type FrameError, protocolError, Setting } from "./frame/index.ts";
-import { H2Connection, LIST_TOO_LARGE } from "./h2-connection.ts";
+import { H2Connection } from "./h2-connection.ts";
 import { type H2ClientOptions, settleH2Options } from "./h2-options.ts";
 import type { DecodedBlock } from "./hpack/index.ts";
 import { MessageError } from "./message-error.ts";
@@ -174,6 +174,10 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
     return streamId >= this.#nextId || streamId % 2 === 0;
   }
 
+  protected override headersBegun(): void {
+    // Its exchange is there already.
+  }
+
   protected override headersArrived(streamId: number, block: DecodedBlock, endStream: boolean): void {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
@@ -192,7 +196,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
       stream.trailersArrived(trailers);
       return undefined;
     }
-    const meaning = block.overLimit ? LIST_TOO_LARGE : this.#meaningOf(block);
+    const meaning = block.overLimit ? this.overLimit(block) : this.#meaningOf(block);
     return meaning instanceof MessageError ? meaning : stream.headArrived(meaning, endStream, block);
   }
 

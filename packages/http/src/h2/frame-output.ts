@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import type { Transport } from "../codec.ts";
+import type { ByteQueue } from "./byte-queue.ts";
 import {
   DEFAULT_MAX_FRAME_SIZE,
   type ErrorCode,
@@ -14,7 +15,6 @@ import {
   writeSettingsAck,
   writeWindowUpdate,
 } from "./frame/index.ts";
-import type { SendQueue } from "./send-queue.ts";
 
 /** Frames are put together here; the transport copies them before it returns. */
 const SCRATCH = Buffer.allocUnsafeSlow(256);
@@ -103,7 +103,7 @@ export class FrameOutput {
   }
 
   /** The first `bytes` of the queue, at most a frame. */
-  writeQueued(streamId: number, queue: SendQueue, bytes: number, endStream: boolean): void {
+  writeQueued(streamId: number, queue: ByteQueue, bytes: number, endStream: boolean): void {
     writeDataHeader(SCRATCH, 0, streamId, bytes, endStream);
     const below = this.#transport.writeBytes(FRAME_HEADER);
     this.#wrote(bytes === 0 ? below : queue.writeTo(this.#transport, bytes));

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer"; // the global one is an accessor
 import type { Failure } from "@heddle/base";
 import type { Transport } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
+import type { ByteQueue } from "./byte-queue.ts";
 import { ClosedStreams, Ending } from "./closed-streams.ts";
 import { DEFAULT_WINDOW, ReceiveWindow, SendWindow } from "./flow-window.ts";
 import {
@@ -31,8 +32,8 @@ import { HeaderBlock } from "./header-block.ts";
 import { type DecodedBlock, HpackDecoder, HpackError } from "./hpack/index.ts";
 import { InboundLimits } from "./inbound-limits.ts";
 import { badMessage, MessageError } from "./message-error.ts";
+import { TOO_MANY_FIELDS } from "./read-fields.ts";
 import { readTrailers } from "./read-response.ts";
-import type { SendQueue } from "./send-queue.ts";
 import { mayReceive, StreamState } from "./stream-state.ts";
 import { StreamTable } from "./stream-table.ts";
 
@@ -57,7 +58,7 @@ const CONTROL_FLOOD = calm("too many PING, SETTINGS or RST_STREAM frames to be a
 const OUTBOUND_FLOOD = calm("too many frames that the peer does not read");
 export const BAD_LENGTH = badMessage("the body does not keep its content-length"); // RFC 9113 §8.1.1
 const LATE_HEADERS = badMessage("a second header section without END_STREAM"); // §8.1
-export const LIST_TOO_LARGE = new MessageError(431, "the head is too large", "http2.headers_too_large");
+const LIST_TOO_LARGE = new MessageError(431, "the head is too large", "http2.headers_too_large");
 
 /** nghttp2's cap, which Envoy has with it. */
 const MAX_SETTINGS = 32;
@@ -134,6 +135,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
 
   // What a role does.
 
+  /** A header section has begun and is not whole yet. */
+  protected abstract headersBegun(streamId: number): void;
   /** A header section is whole. */
   protected abstract headersArrived(streamId: number, block: DecodedBlock, endStream: boolean): void;
   /** Nobody has used it, and it is none that was passed over. */
@@ -255,6 +258,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     this.selfDependent = dependsOn === header.streamId;
     this.headBytes = header.length + HEADER_BYTES;
     if (endHeaders) return this.#takeBlock(header.streamId, fragment as Buffer, endStream);
+    if (!this.selfDependent) this.headersBegun(header.streamId);
     return this.#block.begin(header.streamId, endStream, fragment as Buffer) ? undefined : this.#endless();
   }
 
@@ -310,9 +314,14 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   }
 
   /** The section behind a message's body, or why it is none. */
-  protected readTrailers({ fields, overLimit }: DecodedBlock, endStream: boolean): HeaderMap | MessageError {
-    if (overLimit) return LIST_TOO_LARGE;
-    return endStream ? readTrailers(fields, this.options.limits.maxHeaderCount) : LATE_HEADERS;
+  protected readTrailers(block: DecodedBlock, endStream: boolean): HeaderMap | MessageError {
+    if (block.overLimit) return this.overLimit(block);
+    return endStream ? readTrailers(block.fields, this.options.limits.maxHeaderCount) : LATE_HEADERS;
+  }
+
+  /** Which of the limits a list has passed. */
+  protected overLimit({ fields }: DecodedBlock): MessageError {
+    return fields.length / 2 >= this.options.limits.maxHeaderCount ? TOO_MANY_FIELDS : LIST_TOO_LARGE;
   }
 
   #takePriority(header: FrameHeader, payload: Buffer): FrameError | undefined {
@@ -642,7 +651,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     this.output.writeData(stream.id, chunk, endStream);
   }
 
-  writeQueued(stream: H2Stream, queue: SendQueue, bytes: number, endStream: boolean): void {
+  writeQueued(stream: H2Stream, queue: ByteQueue, bytes: number, endStream: boolean): void {
     this.#countData(stream, bytes);
     this.output.writeQueued(stream.id, queue, bytes, endStream);
   }
@@ -691,7 +700,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       if (this.#firstInLine === undefined) this.#lastInLine = undefined;
       stream.nextInLine = undefined;
       stream.inLine = false;
-      if (!stream.maySendQueued(room)) continue; // a WINDOW_UPDATE brings it back
+      if (!stream.mayByteQueued(room)) continue; // a WINDOW_UPDATE brings it back
       stream.sendQueued(room, this);
       if (stream.hasQueue) this.#join(stream);
     }

@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import type { Failure } from "@heddle/base";
 import type { HeaderMap } from "../header-map.ts";
+import { ByteQueue } from "./byte-queue.ts";
 import { ReceiveWindow, SendWindow } from "./flow-window.ts";
 import { DEFAULT_MAX_FRAME_SIZE } from "./frame/index.ts";
-import { SendQueue } from "./send-queue.ts";
 import { afterEndReceived, maySend, StreamState } from "./stream-state.ts";
 
 /** What a stream needs of its connection. */
@@ -54,7 +54,7 @@ export abstract class H2Stream {
   needsDrain = false;
   /** What waits may not be sent yet: the peer has not agreed to the tunnel. */
   protected heldBack = false;
-  #queue: SendQueue | undefined = undefined;
+  #queue: ByteQueue | undefined = undefined;
   #endQueued = false;
   #trailersQueued: HeaderMap | undefined = undefined;
 
@@ -62,7 +62,7 @@ export abstract class H2Stream {
   /** Bytes that content-length still promises; -1 without one. */
   protected missing = -1;
   #paused = false;
-  #kept: Buffer[] | undefined = undefined;
+  #kept: ByteQueue | undefined = undefined;
   #keptEnd = false;
   #keptTrailers: HeaderMap | undefined = undefined;
   #delivering = false;
@@ -118,8 +118,8 @@ export abstract class H2Stream {
       }
     }
     if (rest.length > 0) {
-      this.#queue ??= new SendQueue();
-      this.#queue.push(Buffer.from(rest));
+      this.#queue ??= new ByteQueue();
+      this.#queue.push(rest);
       this.owner.countWaiting(rest.length);
     }
     if (endStream) this.#endQueued = true;
@@ -156,7 +156,7 @@ export abstract class H2Stream {
   }
 
   /** Whether there is something that its window and the connection's allow to be sent. */
-  maySendQueued(connectionWindow: number): boolean {
+  mayByteQueued(connectionWindow: number): boolean {
     if (this.heldBack || !maySend(this.state) || !this.hasQueue) return false;
     return this.queuedBytes === 0 || Math.min(connectionWindow, this.sendWindow.available) > 0;
   }
@@ -215,8 +215,8 @@ export abstract class H2Stream {
     if (endStream) this.state = afterEndReceived(this.state);
     else if (chunk.length === 0) return;
     if (this.#paused || this.#kept !== undefined || this.#delivering) {
-      this.#kept ??= [];
-      if (chunk.length > 0) this.#kept.push(Buffer.from(chunk));
+      this.#kept ??= new ByteQueue();
+      this.#kept.push(chunk);
       this.#keptEnd = endStream;
       return;
     }
@@ -232,7 +232,7 @@ export abstract class H2Stream {
     this.state = afterEndReceived(this.state);
     this.owner.trailersSeen();
     if (this.#paused || this.#kept !== undefined || this.#delivering) {
-      this.#kept ??= [];
+      this.#kept ??= new ByteQueue();
       this.#keptTrailers = trailers;
     } else {
       this.deliverTrailers(trailers);
@@ -255,9 +255,9 @@ export abstract class H2Stream {
     while (this.#kept !== undefined && !this.#paused) this.#deliverKept(this.#kept);
   }
 
-  #deliverKept(kept: Buffer[]): void {
+  #deliverKept(kept: ByteQueue): void {
     const chunk = kept.shift();
-    if (kept.length === 0 && this.#keptTrailers === undefined) {
+    if (kept.bytes === 0 && this.#keptTrailers === undefined) {
       this.#kept = undefined;
       this.#deliver(chunk ?? NOTHING, this.#keptEnd);
     } else if (chunk !== undefined) this.#deliver(chunk, false);
@@ -292,7 +292,7 @@ export abstract class H2Stream {
 
 /** Writes a frame of what waits. */
 export interface FrameWriter {
-  writeQueued(stream: H2Stream, queue: SendQueue, bytes: number, endStream: boolean): void;
+  writeQueued(stream: H2Stream, queue: ByteQueue, bytes: number, endStream: boolean): void;
 }
 
 const NOTHING = Buffer.alloc(0);

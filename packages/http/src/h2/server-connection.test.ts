@@ -105,6 +105,28 @@ describe("requests", () => {
     assert.equal(server.last.ended, true);
   });
 
+  test("one whose head comes slowly has begun with its first frame", () => {
+    const server = begun(lenient);
+    const block = server.client.block(GET);
+    server.receive(server.client.frame(FrameType.Headers, 0x01, 1, block.subarray(0, 5)));
+    assert.deepEqual([server.requests.length, server.connection.active, server.last.head], [1, 1, undefined]);
+    server.last.encoder.sendHead(new ResponseHead(408, new HeaderMap()), true);
+    assert.deepEqual(
+      server.sent().map(({ type }) => type),
+      [FrameType.Headers, FrameType.RstStream],
+    );
+    server.receive(
+      server.client.frame(FrameType.Continuation, 0x04, 1, block.subarray(5)),
+      server.client.headers(3, GET),
+    );
+    assert.deepEqual([server.requests[0]?.head, server.requests[1]?.head?.path], [undefined, "/"]);
+    const broken = server.client.block([...GET, "connection", "x"]);
+    server.receive(server.client.frame(FrameType.Headers, 0x01, 5, broken.subarray(0, 5)));
+    server.receive(server.client.frame(FrameType.Continuation, 0x04, 5, broken.subarray(5)));
+    assert.equal(server.last.failure?.kind, "bad-request");
+    assert.equal(server.last.head, undefined);
+  });
+
   const malformed: Record<string, readonly string[]> = {
     "an upper-case name": [...GET, "X-A", "1"],
     "a connection field": [...GET, "connection", "close"],
@@ -253,16 +275,17 @@ describe("bodies", () => {
     const server = begun().post(1);
     const request = server.last;
     request.encoder.pauseRequest();
-    server.receive(server.client.data(1, "a"), server.client.data(1, "b"), server.client.headers(1, ["t", "1"]));
+    const [first, second] = ["a".repeat(2000), "b".repeat(3000)];
+    server.receive(server.client.data(1, first), server.client.data(1, second), server.client.headers(1, ["t", "1"]));
     let seen = "";
     request.onData = (chunk) => {
       seen += Buffer.from(chunk).toString();
       request.encoder.pauseRequest();
     };
     request.encoder.resumeRequest();
-    assert.equal(seen, "a");
+    assert.equal(seen, first);
     request.encoder.resumeRequest();
-    assert.equal(seen, "ab");
+    assert.equal(seen, first + second);
     assert.equal(request.trailers, undefined);
     request.encoder.resumeRequest();
     assert.deepEqual(request.trailers, { t: "1" });

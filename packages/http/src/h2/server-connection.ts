@@ -3,7 +3,7 @@ import { type Failure, failure } from "@heddle/base";
 import type { ServerConnection, ServerConnectionEvents, Transport } from "../codec.ts";
 import { webSocketKey } from "../websocket/handshake.ts";
 import { ErrorCode, type FrameError, MAX_STREAM_ID, protocolError, Setting } from "./frame/index.ts";
-import { BAD_LENGTH, H2Connection, LIST_TOO_LARGE } from "./h2-connection.ts";
+import { BAD_LENGTH, H2Connection } from "./h2-connection.ts";
 import { type H2ServerOptions, settleH2Options } from "./h2-options.ts";
 import type { DecodedBlock } from "./hpack/index.ts";
 import { MessageError } from "./message-error.ts";
@@ -175,46 +175,67 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
     return streamId > this.#last || streamId % 2 === 0;
   }
 
+  /** A request whose head comes slowly is one already, for the owner's timeouts. */
+  protected override headersBegun(streamId: number): void {
+    if (streamId > this.#last && streamId % 2 === 1 && this.#mayTake()) this.#open(streamId, 0); // its bytes are counted when it is whole
+  }
+
   protected override headersArrived(streamId: number, block: DecodedBlock, endStream: boolean): void {
     const stream = this.streams.get(streamId);
-    if (stream !== undefined) this.#takeTrailers(stream, block, endStream);
-    else if (streamId % 2 === 0) this.failWith(SERVERS_STREAM);
+    if (stream !== undefined) {
+      if (stream.hasHead) this.#takeTrailers(stream, block, endStream);
+      else this.#takeHead(stream, streamId, block, endStream);
+    } else if (streamId % 2 === 0) this.failWith(SERVERS_STREAM);
     else if (streamId <= this.#last) this.headersOfClosed(streamId);
     else this.#takeRequest(streamId, block, endStream);
   }
 
   #takeRequest(streamId: number, block: DecodedBlock, endStream: boolean): void {
-    const { stats, maxConcurrentStreams, initialStreamWindowSize } = this.options;
-    this.#last = streamId;
-    this.limits.streamOpened();
-    if (this.#draining) {
-      stats.headersCbNoStream.add();
-      this.refuse(streamId, ErrorCode.RefusedStream); // RFC 9113 §6.8
+    if (this.#mayTake() && !this.selfDependent) {
+      this.#takeHead(undefined, streamId, block, endStream);
       return;
     }
-    if (this.streams.size >= maxConcurrentStreams) {
+    const { stats } = this.options;
+    this.#last = streamId;
+    this.limits.streamOpened();
+    if (this.selfDependent) this.resetNobody(streamId, ErrorCode.ProtocolError);
+    else if (this.#draining) {
+      stats.headersCbNoStream.add();
+      this.refuse(streamId, ErrorCode.RefusedStream); // RFC 9113 §6.8
+    } else {
       stats.streamRefusedErrors.add();
       this.refuse(streamId, ErrorCode.RefusedStream); // RFC 9113 §5.1.2
       this.nobodyReset();
-      return;
     }
-    if (this.selfDependent) {
-      this.resetNobody(streamId, ErrorCode.ProtocolError);
-      return;
-    }
-    const meaning = block.overLimit ? LIST_TOO_LARGE : this.#meaningOf(block);
-    if (meaning instanceof MessageError && meaning.status === 0) {
-      this.messageBroken(undefined, streamId, meaning);
-      return;
-    }
-    if (meaning instanceof RequestMeaning && endStream && meaning.contentLength > 0) {
-      this.messageBroken(undefined, streamId, BAD_LENGTH);
-      return;
-    }
-    const stream = new ServerStream(this, streamId, this.peerInitialWindow, initialStreamWindowSize);
-    stream.wireBytesReceived = this.headBytes;
+  }
+
+  #mayTake(): boolean {
+    return !this.#draining && this.streams.size < this.options.maxConcurrentStreams;
+  }
+
+  #open(streamId: number, wireBytes: number): ServerStream {
+    this.#last = streamId;
+    this.limits.streamOpened();
+    const stream = new ServerStream(this, streamId, this.peerInitialWindow, this.options.initialStreamWindowSize);
+    stream.wireBytesReceived = wireBytes;
     this.add(stream);
     stream.decoder = this.#events.onRequest(stream);
+    return stream;
+  }
+
+  /** `begun`: undefined where the head came in one piece, and is looked at before anybody hears of a request. */
+  #takeHead(begun: ServerStream | undefined, streamId: number, block: DecodedBlock, endStream: boolean): void {
+    let meaning = block.overLimit ? this.overLimit(block) : this.#meaningOf(block);
+    if (meaning instanceof RequestMeaning && endStream && meaning.contentLength > 0) meaning = BAD_LENGTH;
+    if (meaning instanceof MessageError && meaning.status === 0) {
+      if (begun === undefined) {
+        this.#last = streamId;
+        this.limits.streamOpened();
+      }
+      this.messageBroken(begun, streamId, meaning);
+      return;
+    }
+    const stream = begun ?? this.#open(streamId, this.headBytes);
     if (meaning instanceof MessageError) stream.refuse(meaning.status, meaning.downstream, endStream);
     else this.#beginRequest(stream, meaning, block, endStream);
     this.#countBurst();

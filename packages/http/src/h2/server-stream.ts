@@ -38,6 +38,7 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
   declare readonly owner: ServerStreamOwner;
   #decoder: RequestDecoder | undefined = undefined;
   #response: Response = Response.None;
+  #hasHead = false;
   #isHead = false;
   #isConnect = false;
   #upgrade: string | undefined = undefined;
@@ -64,8 +65,14 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
     return this.#decoder;
   }
 
+  /** The request's head has come. */
+  get hasHead(): boolean {
+    return this.#hasHead;
+  }
+
   /** Once. `contentLength` in bytes, -1 if it is not said. */
   begin(head: RequestHead, endStream: boolean, contentLength: number): void {
+    this.#hasHead = true;
     this.#isHead = head.method === "HEAD";
     this.#isConnect = head.method === "CONNECT";
     this.#upgrade = head.upgrade;
@@ -264,6 +271,8 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
 
   /** Answers a message that cannot be read; the decoder hears of it last. */
   refuse(status: number, cause: Failure, endStream: boolean): void {
+    if (this.state === StreamState.Closed) return; // it has been answered within `onRequest`
+    this.#hasHead = true;
     if (endStream) this.state = afterEndReceived(this.state);
     const decoder = this.#decoder;
     const refusal = decoder?.onRefusal?.(cause);
