@@ -276,8 +276,21 @@ describe("gRPC through a sidecar", { concurrency: 8 }, () => {
     );
     const [main, web, health] = await Promise.all(["main", "web", "health"].map((name) => sidecar.port(name)));
     ports = { main: main!, web: web!, health: health! };
+    suite.after(nothingIsLeft);
     caller = new Caller(ports.main, suite);
   });
+
+  /** Calls that were cancelled, timed out or broken have given back what they had. */
+  async function nothingIsLeft(): Promise<void> {
+    let left = "";
+    await eventually("no call is active any more", async () => {
+      left = (await sidecar.page("/stats?filter=(rq_active|rq_pending_active)$"))
+        .split("\n")
+        .filter((line) => line !== "" && !line.endsWith(": 0"))
+        .join(", ");
+      return left === "";
+    }).catch((error: Error) => assert.fail(`${error.message}; left: ${left}`));
+  }
 
   test("calls of all four shapes", async () => {
     assert.equal(await caller.unary("/test.Shop/Echo", "hello"), "hello");

@@ -246,3 +246,34 @@ test("an answer that has begun and cannot be completed is broken off, not given 
   assert.doesNotMatch(answer.body, /\r\n0\r\n/);
   assert.equal(formatResponseFlags(answer.harness.logged[0]?.responseFlags ?? 0), "UC");
 });
+
+test("how a call went counts for its endpoint: a failure of the server's is an error, though HTTP says 200", () => {
+  const figures = (status: number, inHead: boolean): readonly (number | undefined)[] => {
+    const { harness } = call({}, (playing) => {
+      const head = "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n";
+      const fields = `grpc-status: ${status}\r\n`;
+      playing
+        .upstream()
+        .send(
+          inHead
+            ? `${head}${fields}content-length: 0\r\n\r\n`
+            : `${head}transfer-encoding: chunked\r\n\r\n0\r\n${fields}\r\n`,
+        );
+    });
+    const [endpoint] = [...(harness.runtime.current.clusters.get("app")?.endpoints?.byKey.values() ?? [])];
+    return [endpoint?.requestsAnswered, endpoint?.requestsFailed];
+  };
+  for (const inHead of [false, true]) {
+    for (const status of [GrpcStatus.Ok, GrpcStatus.NotFound, GrpcStatus.PermissionDenied, GrpcStatus.Cancelled]) {
+      assert.deepEqual(figures(status, inHead), [1, 0], `${status}`);
+    }
+    for (const status of [
+      GrpcStatus.Unavailable,
+      GrpcStatus.Internal,
+      GrpcStatus.Unknown,
+      GrpcStatus.DeadlineExceeded,
+    ]) {
+      assert.deepEqual(figures(status, inHead), [0, 1], `${status}`);
+    }
+  }
+});

@@ -1,6 +1,13 @@
-import { type Failure, failure, type Timer } from "@heddle/base";
+import { type Failure, failure, httpStatusOfGrpc, type Timer } from "@heddle/base";
 import { ResponseFlag, type TerminalFilter } from "@heddle/filter";
-import { HeaderMap, type RequestEncoder, RequestHead, type ResponseDecoder, type ResponseHead } from "@heddle/http";
+import {
+  grpcStatusOf,
+  HeaderMap,
+  type RequestEncoder,
+  RequestHead,
+  type ResponseDecoder,
+  type ResponseHead,
+} from "@heddle/http";
 import {
   type Endpoint,
   type ForwardAction,
@@ -79,6 +86,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #responseBegun = false;
   #responseComplete = false;
   #status = 0;
+  /** What the answer says of the endpoint: its status, or the one that stands for the status of a gRPC call. */
+  #outcome = 0;
   #responsePaused = false;
 
   constructor(exchange: HttpExchange, config: RouterConfig) {
@@ -209,6 +218,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   }
 
   onTrailers(trailers: HeaderMap): void {
+    this.#outcome = outcomeOf(this.#status, trailers);
     this.#completed();
     this.#exchange.respondTrailers(trailers);
   }
@@ -487,6 +497,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     }
     this.#responseBegun = true;
     this.#status = head.status;
+    this.#outcome = endStream ? outcomeOf(head.status, head.headers) : head.status;
     this.#copy?.drop();
     exchange.responseCodeDetails = "via_upstream";
     exchange.upstream.failure = undefined;
@@ -576,6 +587,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (!this.#retryAfter(head)) return false;
     if (endStream && this.#requestComplete) this.#encoder = undefined; // it ends by itself, and may be used again
     this.#status = head.status;
+    this.#outcome = outcomeOf(head.status, head.headers);
     this.#cluster?.stats.countResponse(head.status);
     this.#endAttempt(undefined);
     return true;
@@ -676,7 +688,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       upstream.wireBytesReceived = connection.wireBytesReceived(carried);
     }
     endpoint.activeRequests--;
-    if (reason === undefined || this.#responseComplete) endpoint.countAnswer(this.#status);
+    if (reason === undefined || this.#responseComplete) endpoint.countAnswer(this.#outcome);
     else countFailure(endpoint, reason);
     cluster.breaker.releaseRequest();
     cluster.stats.rqActive.add(-1);
@@ -693,7 +705,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#pickDone = undefined;
     done?.(
       reason === undefined || this.#responseComplete
-        ? { type: "response", status: this.#status }
+        ? { type: "response", status: this.#outcome }
         : { type: "failure", failure: reason },
     );
   }
@@ -701,6 +713,12 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #after(delayMs: number, callback: () => void): Timer {
     return this.#exchange.manager.env.clock.after(delayMs, () => this.#exchange.guard(callback), true);
   }
+}
+
+/** A call that fails has HTTP status 200, and says so in its trailers, or in a head that is all (Envoy's router). */
+function outcomeOf(status: number, fields: HeaderMap): number {
+  const grpcStatus = status === 200 ? grpcStatusOf(fields) : undefined;
+  return grpcStatus === undefined ? status : httpStatusOfGrpc(grpcStatus);
 }
 
 /** Who left before its answer says nothing about the endpoint. */
