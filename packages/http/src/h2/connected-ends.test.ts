@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { failure } from "@heddle/base";
+import fc from "fast-check";
+import type { RequestEncoder } from "../codec.ts";
 import { RequestHead, ResponseHead } from "../head.ts";
 import { HeaderMap } from "../header-map.ts";
-import { entries } from "../testing/received-message.ts";
+import { entries, type ReceivedRequest, type ReceivedResponse } from "../testing/received-message.ts";
 import { ScriptedH2Client, ScriptedH2Server } from "../testing/scripted-h2.ts";
+import { noH2Stats } from "./h2-stats.ts";
 
 /** Our client and our server, joined. */
 class Ends {
@@ -13,6 +17,14 @@ class Ends {
   constructor(options = {}) {
     this.client = new ScriptedH2Client(options);
     this.server = new ScriptedH2Server(options);
+  }
+
+  unblock(): this {
+    for (const end of [this.client, this.server]) {
+      end.transport.belowHighWatermark = true;
+      end.connection.transportDrained();
+    }
+    return this;
   }
 
   /** Carries bytes until neither side has any. */
@@ -74,5 +86,150 @@ describe("our client and our server", () => {
     ends.carry();
     assert.equal(response.body, body.toString("latin1"));
     assert.equal(response.ended, true);
+  });
+});
+
+/** Counts what goes up and down. */
+class Gauge {
+  value = 0;
+  add(n = 1): void {
+    this.value += n;
+  }
+}
+
+describe("whatever both ends do", () => {
+  const step = fc.record({
+    act: fc.constantFrom(
+      "start",
+      "start",
+      "request data",
+      "request data",
+      "request end",
+      "request trailers",
+      "request reset",
+      "answer head",
+      "answer data",
+      "answer data",
+      "answer end",
+      "answer trailers",
+      "answer reset",
+      "pause request",
+      "resume request",
+      "pause answer",
+      "resume answer",
+      "carry up",
+      "carry up",
+      "carry down",
+      "carry down",
+      "block up",
+      "block down",
+      "unblock",
+      "ping",
+    ),
+    of: fc.nat(7),
+    bytes: fc.nat(50_000),
+  });
+  const head = (): RequestHead => new RequestHead("POST", "http", "a.test", "/", HeaderMap.from({ "x-a": "1" }));
+  const cause = failure("internal", "local", "the test gives up");
+
+  test("nothing is out of place, nobody is forgotten, and nothing is left of it", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 10, maxLength: 120, size: "max" }), (steps) => {
+        const [active, pending] = [new Gauge(), new Gauge()];
+        const ends = new Ends({ stats: { ...noH2Stats, streamsActive: active, pendingSendBytes: pending } }).carry();
+        const { client, server } = ends;
+        const calls: { encoder: RequestEncoder; response: ReceivedResponse; paused: boolean }[] = [];
+        const pausedRequests = new Set<ReceivedRequest>();
+        for (const { act, of, bytes } of steps) {
+          const call = calls.at(of - calls.length);
+          const request = server.requests.at(of - server.requests.length);
+          switch (act) {
+            case "start": {
+              const started = { ...client.start(), paused: false };
+              started.encoder.sendHead(head(), bytes % 7 === 0);
+              calls.push(started);
+              break;
+            }
+            case "request data":
+              call?.encoder.sendData(Buffer.alloc(bytes, "q"), false);
+              break;
+            case "request end":
+              call?.encoder.sendData(Buffer.alloc(0), true);
+              break;
+            case "request trailers":
+              call?.encoder.sendTrailers(HeaderMap.from({ t: "1" }));
+              break;
+            case "request reset":
+              if (bytes % 4 === 0) call?.encoder.reset(cause);
+              break;
+            case "answer head":
+              request?.encoder.sendHead(new ResponseHead(200, HeaderMap.from({ "x-b": "2" })), bytes % 7 === 0);
+              break;
+            case "answer data":
+              request?.encoder.sendData(Buffer.alloc(bytes, "a"), false);
+              break;
+            case "answer end":
+              request?.encoder.sendData(Buffer.alloc(0), true);
+              break;
+            case "answer trailers":
+              request?.encoder.sendTrailers(HeaderMap.from({ t: "2" }));
+              break;
+            case "answer reset":
+              if (bytes % 4 === 0) request?.encoder.reset(cause);
+              break;
+            case "pause request":
+              if (request !== undefined && !pausedRequests.has(request)) {
+                pausedRequests.add(request);
+                request.encoder.pauseRequest();
+              }
+              break;
+            case "resume request":
+              if (request !== undefined && pausedRequests.delete(request)) request.encoder.resumeRequest();
+              break;
+            case "pause answer":
+            case "resume answer":
+              if (call !== undefined && call.paused !== (act === "pause answer")) {
+                call.paused = !call.paused;
+                if (call.paused) call.encoder.pauseResponse();
+                else call.encoder.resumeResponse();
+              }
+              break;
+            case "carry up":
+              server.receive(client.transport.take());
+              break;
+            case "carry down":
+              client.receive(server.transport.take());
+              break;
+            case "block up":
+              client.transport.belowHighWatermark = false;
+              break;
+            case "block down":
+              server.transport.belowHighWatermark = false;
+              break;
+            case "unblock":
+              ends.unblock();
+              break;
+            case "ping":
+              client.connection.ping();
+              break;
+          }
+        }
+        ends.unblock().carry();
+        for (const request of pausedRequests) request.encoder.resumeRequest();
+        for (const call of calls) if (call.paused) call.encoder.resumeResponse();
+        ends.carry();
+        for (const call of calls) call.encoder.sendData(Buffer.alloc(0), true);
+        ends.carry();
+        for (const request of server.requests) {
+          request.encoder.sendHead(new ResponseHead(200, new HeaderMap()), false);
+          request.encoder.sendData(Buffer.alloc(0), true);
+        }
+        ends.carry();
+        assert.deepEqual([client.closed, server.protocolErrors], [[], []]);
+        assert.deepEqual([client.connection.active, server.connection.active], [0, 0]);
+        assert.deepEqual([active.value, pending.value], [0, 0]);
+      }),
+      { numRuns: 150 },
+    );
   });
 });
