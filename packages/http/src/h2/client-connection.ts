@@ -209,6 +209,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
   }
 
   #refuseMessage(stream: ClientStream, error: MessageError): void {
+    this.countOverflow(error);
     if (error.status === 0) this.messageBroken(stream, stream.id, error);
     else this.breakStream(stream, ErrorCode.Cancel, error.detail, error);
   }

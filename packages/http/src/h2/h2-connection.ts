@@ -284,7 +284,6 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     if (decoded instanceof HpackError) {
       return new FrameError(ErrorCode.CompressionError, "connection", decoded.detail); // RFC 9113 §4.3
     }
-    if (decoded.overLimit) this.options.stats.headerOverflow.add();
     const stream = this.streams.get(streamId);
     if (stream !== undefined && !mayReceive(stream.state)) {
       return stream.state === StreamState.Closed ? AFTER_END : ON_CLOSED;
@@ -322,6 +321,10 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   /** Which of the limits a list has passed. */
   protected overLimit({ fields }: DecodedBlock): MessageError {
     return fields.length / 2 >= this.options.limits.maxHeaderCount ? TOO_MANY_FIELDS : LIST_TOO_LARGE;
+  }
+
+  protected countOverflow(error: MessageError): void {
+    if (error.status === 431) this.options.stats.headerOverflow.add();
   }
 
   #takePriority(header: FrameHeader, payload: Buffer): FrameError | undefined {

@@ -227,6 +227,7 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
   #takeHead(begun: ServerStream | undefined, streamId: number, block: DecodedBlock, endStream: boolean): void {
     let meaning = block.overLimit ? this.overLimit(block) : this.#meaningOf(block);
     if (meaning instanceof RequestMeaning && endStream && meaning.contentLength > 0) meaning = BAD_LENGTH;
+    if (meaning instanceof MessageError) this.countOverflow(meaning);
     if (meaning instanceof MessageError && meaning.status === 0) {
       if (begun === undefined) {
         this.#last = streamId;
@@ -262,8 +263,12 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
 
   #takeTrailers(stream: ServerStream, block: DecodedBlock, endStream: boolean): void {
     const trailers = this.readTrailers(block, endStream);
-    if (!(trailers instanceof MessageError)) stream.trailersArrived(trailers);
-    else if (trailers.status === 0) this.messageBroken(stream, stream.id, trailers);
+    if (!(trailers instanceof MessageError)) {
+      stream.trailersArrived(trailers);
+      return;
+    }
+    this.countOverflow(trailers);
+    if (trailers.status === 0) this.messageBroken(stream, stream.id, trailers);
     else this.breakStream(stream, ErrorCode.EnhanceYourCalm, trailers.detail, trailers);
   }
 
