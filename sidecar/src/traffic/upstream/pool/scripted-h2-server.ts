@@ -22,8 +22,10 @@ export class ScriptedH2Server {
   /** Streams in the order in which they were opened. */
   readonly streams: number[] = [];
   readonly resets: number[] = [];
-  /** Of streams: bytes of DATA. */
-  readonly data = new Map<number, number>();
+  /** Both in their order; a reset is the stream's id below zero. */
+  readonly beginsAndResets: number[] = [];
+  /** Of streams: bytes of DATA, as latin1 text. */
+  readonly data = new Map<number, string>();
   readonly pings: Buffer[] = [];
   goAways = 0;
   /** Our SETTINGS have been sent, which have to be first (RFC 9113 §3.4). */
@@ -97,9 +99,15 @@ export class ScriptedH2Server {
   }
 
   #frame(type: number, flags: number, id: number, payload: Buffer): void {
-    if (type === Frame.Headers && !this.streams.includes(id)) this.streams.push(id);
-    if (type === Frame.Data) this.data.set(id, (this.data.get(id) ?? 0) + payload.length);
-    if (type === Frame.Reset) this.resets.push(id);
+    if (type === Frame.Headers && !this.streams.includes(id)) {
+      this.streams.push(id);
+      this.beginsAndResets.push(id);
+    }
+    if (type === Frame.Data) this.data.set(id, (this.data.get(id) ?? "") + payload.toString("latin1"));
+    if (type === Frame.Reset) {
+      this.resets.push(id);
+      this.beginsAndResets.push(-id);
+    }
     if (type === Frame.GoAway) this.goAways++;
     if (type === Frame.Ping && (flags & ACK) === 0) this.pings.push(Buffer.from(payload));
   }
