@@ -284,7 +284,9 @@ describe("gRPC through a sidecar", { concurrency: 8 }, () => {
   async function nothingIsLeft(): Promise<void> {
     let left = "";
     await eventually("no call is active any more", async () => {
-      left = (await sidecar.page("/stats?filter=(rq_active|rq_pending_active)$"))
+      const page = await sidecar.page("/stats?filter=rq_active$");
+      assert.match(page, /^cluster\.shop\.upstream_rq_active: \d+$/m);
+      left = page
         .split("\n")
         .filter((line) => line !== "" && !line.endsWith(": 0"))
         .join(", ");
