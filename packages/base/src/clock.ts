@@ -14,15 +14,18 @@ export interface Clock {
   now(): number;
   /** Milliseconds since the Unix epoch. For logs and certificates; may jump. */
   wallNow(): number;
-  /** Calls back once after `delayMs`. Does not keep the process alive when `unref` is true. */
+  /** Calls back once after `delayMs`, or some weeks if that is longer. Does not keep the process alive when `unref` is true. */
   after(delayMs: number, callback: () => void, unref?: boolean): Timer;
 }
+
+/** 24.8 days. Above it Node takes 1 ms, and writes a warning; and a client can ask for it (`grpc-timeout: 99999999H`). */
+const MAX_DELAY_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   after(delayMs, callback, unref = false) {
-    const handle = setTimeout(callback, delayMs);
+    const handle = setTimeout(callback, Math.min(delayMs, MAX_DELAY_MS));
     if (unref) handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },
