@@ -9,6 +9,8 @@ import { BAD_TARGET, isTargetText, parseSpecialTarget } from "./request-target.t
 import { isToken, trimBlanks } from "./tokens.ts";
 
 const BAD_REQUEST_LINE = new ParseError(400, "the request line is not method, target and version");
+/** Three words of letters, none of which is the method, the target or the version that it should be: that was not meant for HTTP/1. */
+export const NOT_HTTP: ParseError = new ParseError(400, "the first line is not HTTP");
 const BAD_METHOD = new ParseError(400, "the method is not a token");
 const UNKNOWN_METHOD = new ParseError(501, "the method is not known");
 const BAD_VERSION = new ParseError(505, "the version is neither HTTP/1.1 nor HTTP/1.0");
@@ -108,7 +110,10 @@ function minorVersion(text: string, at: number): number {
 }
 
 function badLine(text: string, lineEnd: number): ParseError {
-  return /^[^ ]+ [^ ]+ HTTP\/\d\.\d$/.test(text.substring(0, lineEnd)) ? BAD_VERSION : BAD_REQUEST_LINE;
+  const line = text.substring(0, lineEnd);
+  if (/^[^ ]+ [^ ]+ HTTP\/\d\.\d$/.test(line)) return BAD_VERSION;
+  const words = /^([a-z]+) [a-z]+ [a-z]+$/i.exec(line);
+  return words !== null && !isKnownMethod(words[1]!) ? NOT_HTTP : BAD_REQUEST_LINE; // the pattern has that group
 }
 
 /** The fields that go on. */

@@ -25,7 +25,7 @@ import { type KnownSection, type LatestSection, SectionMemo } from "./known-sect
 import { BodyLength, MessageReader } from "./message-reader.ts";
 import { Framing, OutgoingBody } from "./outgoing-body.ts";
 import { ParseError, type RefusalStatus } from "./parse-error.ts";
-import { parseRequestHead, type RequestHeadOptions } from "./parse-head.ts";
+import { NOT_HTTP, parseRequestHead, type RequestHeadOptions } from "./parse-head.ts";
 import { ResponseHandle } from "./response-handle.ts";
 import { serializeResponseHead } from "./serialize-head.ts";
 import { standardPhrase } from "./status-phrases.ts";
@@ -40,6 +40,8 @@ export interface H1ServerOptions {
   readonly allowAbsoluteUrl?: boolean;
   /** Of requests that are received and of responses that are sent. Default: lower case. */
   readonly headerNames?: HeaderNameFormat;
+  /** A first line that is no HTTP at all gets no answer: what it is meant for is not known. Default false: 400. */
+  readonly ignoresForeign?: boolean;
   /** Field lines for the answer to a request that cannot be read, each with its CRLF. */
   readonly refusalFields?: () => string;
 }
@@ -82,6 +84,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
   readonly #headerNames: HeaderNameFormat | undefined;
   readonly #naming: HeaderNaming | undefined;
   readonly #refusalFields: (() => string) | undefined;
+  #ignoresForeign: boolean;
 
   // The open exchange.
   #handle: ResponseHandle | undefined = undefined;
@@ -120,6 +123,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#headerNames = options.headerNames;
     this.#naming = options.headerNames === "proper-case" ? properCase : undefined;
     this.#refusalFields = options.refusalFields;
+    this.#ignoresForeign = options.ignoresForeign ?? false;
   }
 
   /** No exchange is open and no partial message has been read. */
@@ -182,6 +186,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     const { fields } = this;
     if (fields.spelling !== undefined) head.headers.naming = namingOf(fields.spelling, this.#headerNames!); // it keeps them
     this.#head = head;
+    this.#ignoresForeign = false; // it speaks HTTP/1
     // HTTP/1.0 keeps a connection only when asked to (RFC 9112 §9.3).
     if (this.#response === Response.Head)
       this.#keepAlive = !fields.close && (head.httpVersion === "1.1" || fields.keepAlive);
@@ -223,7 +228,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
 
   protected override readFailed(error: ParseError): void {
     const hadHead = this.#head !== undefined;
-    const answerable = this.#response === Response.Head;
+    const answerable = this.#response === Response.Head && !(error === NOT_HTTP && this.#ignoresForeign);
     const unfinished = this.#response === Response.Body;
     const isHead = this.#head?.method === "HEAD";
     const decoder = this.#abandon();

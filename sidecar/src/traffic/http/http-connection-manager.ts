@@ -86,6 +86,7 @@ export class HttpConnectionManager implements NetworkFilter {
     };
     this.codecOptions = {
       scheme,
+      ignoresForeign: config.codecType === "AUTO", // it may be a preface that went wrong (RFC 9113 §3.4)
       allowAbsoluteUrl: config.manners.allowAbsoluteUrl,
       allowCustomMethods: config.manners.allowCustomMethods,
       ...(config.manners.headerNames !== undefined && { headerNames: config.manners.headerNames }),
@@ -95,6 +96,7 @@ export class HttpConnectionManager implements NetworkFilter {
     this.http2Stats = new Http2Stats(env.metrics.scope("http2"));
     this.http2Options = {
       ...config.http2,
+      scheme,
       streamBufferBytes: Math.min(config.http2.initialStreamWindowSize, MAX_STREAM_BUFFER_BYTES),
       allowCustomMethods: config.manners.allowCustomMethods,
       limits,

@@ -561,6 +561,27 @@ describe("codec_type AUTO", () => {
     assert.deepEqual(spoken(""), [0, 0]);
   });
 
+  test("answers nothing to a first line that is neither protocol, and 400 to one that is nearly HTTP/1", () => {
+    for (const [line, answer] of [
+      ["INVALID CONNECTION PREFACE", ""],
+      ["GET CONNECTION PREFACE", "HTTP/1.1 400 "],
+      ["INVALID / PREFACE", "HTTP/1.1 400 "],
+      ["INVALID CONNECTION", "HTTP/1.1 400 "],
+    ] as const) {
+      withClient({}, (harness) => {
+        const client = new Client(harness, false);
+        client.send(`${line}\r\n\r\n`);
+        assert.equal(client.connection.take().slice(0, 13), answer, line);
+        assert.equal(client.connection.ended, true);
+      });
+    }
+    withClient({ manager: { codecType: "HTTP1" } }, (harness) => {
+      const client = new Client(harness, false);
+      client.send("INVALID CONNECTION PREFACE\r\n\r\n");
+      assert.match(client.connection.take(), /^HTTP\/1\.1 400 /);
+    });
+  });
+
   test("is told apart from HTTP1 and HTTP2, which ALPN does not change", () => {
     assert.deepEqual(spoken("h2", "HTTP1"), [1, 0]);
     assert.deepEqual(spoken("http/1.1", "HTTP2"), [0, 1]);
