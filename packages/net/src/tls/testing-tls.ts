@@ -1,6 +1,6 @@
 import { connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions as NodeTlsOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
-import { systemClock } from "@heddle/base";
+import { type Clock, systemClock } from "@heddle/base";
 import { Acceptor } from "../acceptor.ts";
 import type { Connection } from "../connection.ts";
 import type { SocketConnection } from "../socket-connection.ts";
@@ -39,7 +39,11 @@ export class TestTlsListener {
   readonly failures: HandshakeFailure[] = [];
   /** Called for each before it is recorded. */
   onSecured: ((connection: Connection) => void) | undefined;
-  timeoutMs = 10_000;
+  clock: Clock = systemClock;
+  /** Looks at the first bytes and puts them back, as listener filters do. */
+  peek = false;
+  readonly #clients: Socket[] = [];
+  #accepted = 0;
   #acceptor: Acceptor | undefined;
   #waiting: (() => void)[] = [];
 
@@ -48,8 +52,16 @@ export class TestTlsListener {
     this.server = new TlsServer({ ...SERVER_DEFAULTS, ...settings });
   }
 
+  static readonly #open: TestTlsListener[] = [];
+
+  /** To be called after each test. */
+  static closeAll(): void {
+    for (const listener of TestTlsListener.#open.splice(0)) listener.close();
+  }
+
   static async open(settings: Partial<TlsServerSettings>): Promise<TestTlsListener> {
     const listener = new TestTlsListener(await freePort(), settings);
+    TestTlsListener.#open.push(listener);
     await listener.#listen();
     return listener;
   }
@@ -57,12 +69,14 @@ export class TestTlsListener {
   connect(options: NodeTlsOptions = {}): TLSSocket {
     const socket = tlsConnect({ port: this.port, host: "127.0.0.1", rejectUnauthorized: false, ...options });
     socket.on("error", () => undefined);
+    this.#clients.push(socket);
     return socket;
   }
 
   connectPlain(): Socket {
     const socket = netConnect({ port: this.port, host: "127.0.0.1" });
     socket.on("error", () => undefined);
+    this.#clients.push(socket);
     return socket;
   }
 
@@ -81,9 +95,15 @@ export class TestTlsListener {
     return this.failures[0]!; // just seen
   }
 
+  /** Resolves once a connection has come. */
+  async untilAccepted(): Promise<void> {
+    await this.until(() => this.#accepted > 0);
+  }
+
   close(): void {
     this.#acceptor?.close();
     for (const { connection } of this.secured) connection.destroy();
+    for (const client of this.#clients) client.destroy();
   }
 
   #listen(): Promise<void> {
@@ -102,7 +122,24 @@ export class TestTlsListener {
   }
 
   #accept(connection: SocketConnection): void {
-    const options = { clock: systemClock, timeoutMs: this.timeoutMs, highWatermarkBytes: 64 * 1024 };
+    this.#accepted++;
+    if (!this.peek) {
+      this.#secure(connection);
+      return;
+    }
+    connection.start({
+      onData: (bytes) => {
+        connection.release(Uint8Array.from(bytes));
+        this.#secure(connection);
+      },
+      onEnd: () => undefined,
+      onDrain: () => undefined,
+      onClose: () => undefined,
+    });
+  }
+
+  #secure(connection: SocketConnection): void {
+    const options = { clock: this.clock, timeoutMs: 10_000, highWatermarkBytes: 64 * 1024 };
     this.server.accept(connection, options, {
       onSecured: (secured) => {
         this.onSecured?.(secured);
@@ -114,6 +151,7 @@ export class TestTlsListener {
         this.#tell();
       },
     });
+    this.#tell();
   }
 
   #tell(): void {
