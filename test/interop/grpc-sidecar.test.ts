@@ -167,8 +167,8 @@ class Caller {
     return this.#client.makeServerStreamRequest(path, asIs, asIs, Buffer.from(request), metadata(headers), more);
   }
 
-  chat(): ClientDuplexStream<Buffer, Buffer> {
-    return this.#client.makeBidiStreamRequest("/test.Shop/Chat", asIs, asIs, options());
+  chat(path = "/test.Shop/Chat"): ClientDuplexStream<Buffer, Buffer> {
+    return this.#client.makeBidiStreamRequest(path, asIs, asIs, options());
   }
 }
 
@@ -343,6 +343,19 @@ describe("gRPC through a sidecar", { concurrency: 8 }, () => {
         '{"path":"/test.Shop/Refused","grpc":"Unavailable","flags":"UF","code":200}',
       ].every((line) => sameLines(log).has(canonical(line))),
     );
+  });
+
+  test("an answer that comes before the request is complete arrives, however much is still sent", async () => {
+    for (const [path, code] of [
+      ["/none.Service/Method", status.UNIMPLEMENTED],
+      ["/test.Shop/Forbidden", status.PERMISSION_DENIED],
+      ["/test.Shop/NoMethod", status.UNIMPLEMENTED], // of the server's
+    ] as const) {
+      const chat = caller.chat(path);
+      for (let i = 0; i < 20; i++) chat.write(Buffer.alloc(60_000));
+      const { messages, end } = await drain(chat);
+      assert.deepEqual([messages, end.code], [[], code], `${path}: ${end.details}`);
+    }
   });
 
   test("a route's timeout is DEADLINE_EXCEEDED, and the server's call is given up", async () => {
