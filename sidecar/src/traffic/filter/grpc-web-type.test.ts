@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ScriptedExchange } from "@heddle/filter/testing";
-import { grpcMessageBytes } from "@heddle/http";
+import { grpcMessageBytes, WebTextReader } from "@heddle/http";
+import fc from "fast-check";
 import { clusterConfig, Harness, routesOf, routeTo } from "../http/testing-harness.ts";
 import { grpcWebType } from "./grpc-web-type.ts";
 
@@ -107,6 +108,24 @@ describe("a response becomes gRPC-Web", () => {
     assert.equal(exchange.atClient.body, base64(MESSAGE) + base64(MESSAGE) + end);
     assert.equal(exchange.atClient.trailers, undefined);
     assert.equal(exchange.atClient.ended, true);
+  });
+
+  test("messages come out as they went in, however they are cut, and each as soon as it is whole", () => {
+    const bodies = fc.array(fc.uint8Array({ maxLength: 30 }), { maxLength: 5 });
+    fc.assert(
+      fc.property(bodies, fc.integer({ min: 1, max: 50 }), (messages, size) => {
+        const exchange = scripted();
+        exchange.sendRequest("POST", "/shop.Cart/Watch", TEXT, base64(MESSAGE));
+        exchange.sendResponseHead(200, GRPC);
+        const sent = Buffer.concat(messages.map((message) => grpcMessageBytes(message)));
+        for (let at = 0; at < sent.length; at += size) exchange.sendResponseData(sent.subarray(at, at + size));
+        const read = (text: string): Buffer | undefined => new WebTextReader().read(Buffer.from(text));
+        assert.deepEqual(read(exchange.atClient.body), sent, "before the trailers");
+        exchange.sendResponseTrailers({ "grpc-status": "3" });
+        assert.deepEqual(read(exchange.atClient.body), Buffer.concat([sent, trailers("grpc-status:3\r\n")]));
+      }),
+      { numRuns: 100, seed: 4 },
+    );
   });
 
   test("trailers-only stays a head", () => {
