@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { cluster, inlineRoutes, listener, staticBootstrap, virtualHost } from "../harness/envoy-config.ts";
 import { lastFirst } from "../harness/owner.ts";
+import { generator, pieces, randomBytes, sizeOf } from "../harness/random-bytes.ts";
 import { startSidecar } from "../harness/sidecar.ts";
 
 const REQUESTS = 3000;
@@ -103,35 +104,6 @@ function exchangeOf(index: number): RandomExchange {
     responseBody: randomBytes(random, sizeOf(random)),
     responseChunks: random() % 4,
   };
-}
-
-/** Mostly small, now and then beyond every buffer that a proxy has. */
-function sizeOf(random: () => number): number {
-  const most = [0, 10, 200, 8 * 1024, 33 * 1024, 300 * 1024][random() % 6]!;
-  return most === 0 ? 0 : random() % most;
-}
-
-function randomBytes(random: () => number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  for (let i = 0; i + 4 <= length; i += 4) bytes.writeUInt32LE(random(), i);
-  return bytes;
-}
-
-/** xorshift32 */
-function generator(seed: number): () => number {
-  let state = (seed ^ 0x9e37_79b9) >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>>= 0);
-  };
-}
-
-function pieces(body: Buffer, chunks: number): Buffer[] {
-  if (body.length === 0) return [];
-  const size = Math.ceil(body.length / Math.max(chunks, 1));
-  return Array.from({ length: Math.ceil(body.length / size) }, (_, i) => body.subarray(i * size, (i + 1) * size));
 }
 
 async function bodyOf(message: IncomingMessage): Promise<Buffer> {

@@ -183,15 +183,19 @@ export function cluster(name: string, ports: readonly number[], fields: Json = {
 
 /** Of type STATIC, spoken to in HTTP/2. `options` are of its `http2_protocol_options`. */
 export function http2Cluster(name: string, ports: readonly number[], fields: Json = {}, options: Json = {}): Json {
-  return cluster(name, ports, {
+  return cluster(name, ports, { ...http2Upstream(options), ...fields });
+}
+
+/** Of a cluster: HTTP/2 to its endpoints. `fields` are of Http2ProtocolOptions. */
+export function http2Upstream(fields: Json = {}): Json {
+  return {
     typed_extension_protocol_options: {
       "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        explicit_http_config: { http2_protocol_options: options },
+        explicit_http_config: { http2_protocol_options: fields },
       },
     },
-    ...fields,
-  });
+  };
 }
 
 export function loadAssignment(clusterName: string, ports: readonly number[]): Json {

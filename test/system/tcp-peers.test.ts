@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -20,8 +19,8 @@ import {
   upstreamProxyProtocol,
   virtualHost,
 } from "../harness/envoy-config.ts";
-import { eventually } from "../harness/eventually.ts";
-import { lastFirst, type Owner } from "../harness/owner.ts";
+import { lastFirst } from "../harness/owner.ts";
+import { serve } from "../harness/serve.ts";
 import { type SidecarProcess, scratchFolder, startSidecar } from "../harness/sidecar.ts";
 
 const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -30,40 +29,6 @@ const missing = needed.filter((path) => !existsSync(path));
 const skip = missing.length > 0 && `not installed: ${missing.join(", ")}`;
 
 const run = promisify(execFile);
-
-/** Ends with its owner; resolves once it accepts on the ports. */
-async function serve(
-  owner: Owner,
-  ports: readonly number[],
-  command: string,
-  ...args: string[]
-): Promise<ChildProcess> {
-  // A group of its own, since socat forks for each connection.
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"], detached: true });
-  owner.after(async () => {
-    const ended = child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined;
-    if (child.pid !== undefined) process.kill(-child.pid, "SIGTERM");
-    await ended;
-  });
-  await eventually(
-    `${command} listens`,
-    async () => {
-      assert.equal(child.exitCode, null, `${command} has ended`);
-      return (await Promise.all(ports.map(accepts))).every(Boolean);
-    },
-    15_000,
-  );
-  return child;
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true));
-    socket.once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
-  });
-}
 
 describe("a sidecar between HAProxy, nginx and socat, by PROXY protocol, TCP, UDP and Unix sockets", { skip }, () => {
   const suite = lastFirst({ after });
