@@ -191,7 +191,7 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
 
   #takeSection(stream: ClientStream, block: DecodedBlock, endStream: boolean): MessageError | undefined {
     if (stream.hasHead) {
-      const trailers = this.readTrailers(block, endStream);
+      const trailers = this.readTrailers(stream, block, endStream);
       if (trailers instanceof MessageError) return trailers;
       stream.trailersArrived(trailers);
       return undefined;

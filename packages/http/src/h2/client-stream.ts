@@ -287,6 +287,10 @@ export class ClientStream extends H2Stream implements RequestEncoder {
     this.endSent();
   }
 
+  override get isTunnel(): boolean {
+    return this.#tunnel;
+  }
+
   protected override deliverData(chunk: Uint8Array, endStream: boolean): void {
     this.#decoder?.onData(chunk, endStream);
   }

@@ -58,6 +58,7 @@ const CONTROL_FLOOD = calm("too many PING, SETTINGS or RST_STREAM frames to be a
 const OUTBOUND_FLOOD = calm("too many frames that the peer does not read");
 export const BAD_LENGTH = badMessage("the body does not keep its content-length"); // RFC 9113 §8.1.1
 const LATE_HEADERS = badMessage("a second header section without END_STREAM"); // §8.1
+const HEADERS_IN_TUNNEL = badMessage("HEADERS within a tunnel"); // §8.5
 const LIST_TOO_LARGE = new MessageError(431, "the head is too large", "http2.headers_too_large");
 
 /** nghttp2's cap, which Envoy has with it. */
@@ -91,6 +92,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   readonly #decoder: HpackDecoder;
   readonly #block: HeaderBlock;
   readonly #receiveWindow: ReceiveWindow;
+  /** So many that wait pass no limit, of whatever kind they are. */
+  readonly #fewFrames: number;
   readonly #sendWindow = new SendWindow(DEFAULT_WINDOW);
   protected peerInitialWindow = DEFAULT_WINDOW;
   #settingsSeen = false;
@@ -120,6 +123,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     this.transport = transport;
     this.options = options;
     const { limits, hpackTableSize, initialConnectionWindowSize } = options;
+    this.#fewFrames = Math.min(options.maxOutboundFrames, options.maxOutboundControlFrames);
     this.output = new FrameOutput(transport);
     this.encoder = new HeadEncoder(hpackTableSize);
     this.#decoder = new HpackDecoder({
@@ -313,7 +317,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   }
 
   /** The section behind a message's body, or why it is none. */
-  protected readTrailers(block: DecodedBlock, endStream: boolean): HeaderMap | MessageError {
+  protected readTrailers(stream: Stream, block: DecodedBlock, endStream: boolean): HeaderMap | MessageError {
+    if (stream.isTunnel) return HEADERS_IN_TUNNEL;
     if (block.overLimit) return this.overLimit(block);
     return endStream ? readTrailers(block.fields, this.options.limits.maxHeaderCount) : LATE_HEADERS;
   }
@@ -504,7 +509,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   /** A peer that does not read, or has us write more than it reads. */
   protected checkOutput(): void {
     const { options, output } = this;
-    if (output.waiting <= options.maxOutboundControlFrames || this.over) return;
+    if (output.waiting <= this.#fewFrames || this.over) return;
     if (output.waitingControl > options.maxOutboundControlFrames) {
       options.stats.outboundControlFlood.add();
       this.failWith(CONTROL_FLOOD, true);

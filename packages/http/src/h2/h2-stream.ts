@@ -89,6 +89,8 @@ export abstract class H2Stream {
   protected abstract endSent(): void;
   /** All that the peer sent has been given on, its END_STREAM too. */
   protected abstract endDelivered(): void;
+  /** Its DATA are no message's. */
+  abstract readonly isTunnel: boolean;
   /** The peer or the transport has ended the stream. */
   abstract fail(failure: Failure): void;
 
@@ -108,7 +110,7 @@ export abstract class H2Stream {
     let rest = chunk;
     if (!this.hasQueue && !this.heldBack) {
       const room = this.owner.roomFor(this);
-      if (chunk.length <= room || (chunk.length === 0 && !this.owner.blocked)) {
+      if (chunk.length <= room) {
         this.#writeFrames(chunk, endStream);
         return this.#verdict();
       }

@@ -520,6 +520,15 @@ describe("tunnels", () => {
     assert.equal(frames.length, 2);
   });
 
+  test("HEADERS within one are malformed", () => {
+    const server = begun(lenient);
+    server.receive(server.client.headers(1, [":method", "CONNECT", ":authority", "a.test:443"], false));
+    server.last.encoder.sendHead(new ResponseHead(200, new HeaderMap()), false);
+    server.receive(server.client.headers(1, ["t", "1"]));
+    assert.equal(server.sent().at(-1)?.errorCode, ErrorCode.ProtocolError);
+    assert.equal(server.last.trailers, undefined);
+  });
+
   const WEBSOCKET = [":method", "CONNECT", ":protocol", "websocket", ...GET.slice(2)];
 
   test("extended CONNECT is an upgrade inside, with a key, and 101 is 200 outside", () => {

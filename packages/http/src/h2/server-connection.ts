@@ -262,7 +262,7 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
   }
 
   #takeTrailers(stream: ServerStream, block: DecodedBlock, endStream: boolean): void {
-    const trailers = this.readTrailers(block, endStream);
+    const trailers = this.readTrailers(stream, block, endStream);
     if (!(trailers instanceof MessageError)) {
       stream.trailersArrived(trailers);
       return;

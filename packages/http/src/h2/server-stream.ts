@@ -90,6 +90,10 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
 
   // The request.
 
+  override get isTunnel(): boolean {
+    return this.#tunnel;
+  }
+
   protected override deliverData(chunk: Uint8Array, endStream: boolean): void {
     this.#decoder?.onData(chunk, endStream);
   }
