@@ -6,6 +6,7 @@ import { type ConnectionSide, codeOf } from "../node-errors.ts";
 import { SocketConnection } from "../socket-connection.ts";
 import { Certificate } from "./certificate-facts.ts";
 import type { PeerFault, PeerVerdict } from "./peer-rules.ts";
+import { sessionPeer } from "./session-facts.ts";
 import { SocketTlsInfo } from "./socket-tls-info.ts";
 import { EndWatch } from "./tls-inside.ts";
 
@@ -100,8 +101,7 @@ export class Handshake implements Handshaking {
   };
 
   #settle(): void {
-    const shown = this.#socket.getPeerX509Certificate();
-    const certificate = shown === undefined ? undefined : new Certificate(shown.raw);
+    const certificate = peerOf(this.#socket);
     const verdict = this.#rules.judge(this.#socket, certificate, this.#options.clock.wallNow());
     if (verdict.type === "refused") {
       this.#fail("peer", verdict.fault, verdict.detail);
@@ -161,6 +161,11 @@ export class Handshake implements Handshaking {
       onThrow(error);
     }
   }
+}
+
+function peerOf(socket: TLSSocket): Certificate | undefined {
+  const der = socket.getPeerX509Certificate()?.raw ?? (socket.isSessionReused() ? sessionPeer(socket) : undefined);
+  return der && new Certificate(der);
 }
 
 const NETWORK: ReadonlySet<string> = new Set([

@@ -1,8 +1,7 @@
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { Certificate } from "./certificate-facts.ts";
-import { DerError, DerTag, derElement, derElements } from "./der.ts";
+import { sessionId } from "./session-facts.ts";
 import type { CertificateFacts, TlsInfo } from "./tls-info.ts";
-import { sessionOf } from "./tls-inside.ts";
 
 /**
  * What a TLS socket's handshake has settled. Names and numbers are read at once, since a socket forgets them when it is
@@ -34,7 +33,7 @@ export class SocketTlsInfo implements TlsInfo {
   }
 
   get sessionId(): string {
-    this.#sessionId ??= sessionIdOf(this.#socket);
+    this.#sessionId ??= sessionId(this.#socket);
     return this.#sessionId;
   }
 
@@ -61,18 +60,6 @@ function issuersOf(socket: TLSSocket): Certificate[] {
     next = next.issuerCertificate;
   }
   return found;
-}
-
-/** SSL_SESSION is a sequence whose fourth part is the id. */
-function sessionIdOf(socket: TLSSocket): string {
-  const session = sessionOf(socket);
-  if (session === undefined) return "";
-  try {
-    return Buffer.from(derElements(derElement(session, DerTag.Sequence).content)[3]?.content ?? []).toString("hex");
-  } catch (error) {
-    if (error instanceof DerError) return "";
-    throw error;
-  }
 }
 
 function localCertificate(socket: TLSSocket): Certificate | undefined {
