@@ -99,7 +99,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   #settingsSeen = false;
   /** The priority fields of the last HEADERS say so, which is an error of the stream (RFC 7540 §5.3.1). */
   protected selfDependent = false;
-  /** Ever received; a header section is one. */
+  /** Ever received, other than DATA. */
   #wholeFrames = 0;
   /** Of the frames of the header section that came last. */
   protected headBytes = 0;
@@ -183,11 +183,11 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   }
 
   /**
-   * A number of its own for each header section, or other frame that is given on whole, of which a part has come: whoever has time
-   * limits how long nothing else can come (RFC 9113 §4.3). -1: there is none.
+   * A number of its own for each frame other than DATA of which a part has come: whoever has time limits how long nothing else can
+   * come. -1: there is none.
    */
-  get partialHead(): number {
-    return this.#block.streamId !== 0 || this.reader.insideWhole ? this.#wholeFrames : -1;
+  get partialFrame(): number {
+    return this.reader.insideWhole ? this.#wholeFrames : -1;
   }
 
   protected get betweenMessages(): boolean {
@@ -216,7 +216,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   }
 
   onFrame(header: FrameHeader, payload: Buffer): undefined {
-    if (header.type !== FrameType.Continuation) this.#wholeFrames++;
+    this.#wholeFrames++;
     const error = this.#takeFrame(header, payload);
     if (error !== undefined) {
       if (error.scope === "connection") this.failWith(error);

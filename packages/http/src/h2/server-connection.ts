@@ -76,8 +76,8 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
     return this.over;
   }
 
-  override get partialHead(): number {
-    return this.#prefaceLength > 0 && this.#prefaceLength < PREFACE.length ? 0 : super.partialHead;
+  override get partialFrame(): number {
+    return this.#prefaceLength > 0 && this.#prefaceLength < PREFACE.length ? 0 : super.partialFrame;
   }
 
   receive(bytes: Uint8Array): void {

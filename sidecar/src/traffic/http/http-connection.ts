@@ -47,7 +47,7 @@ export class HttpConnection
   /** Since when no exchange has been open; Infinity while one is. */
   #idleSinceMs: number;
   #maxDurationAtMs = Infinity;
-  /** Until when the rest is waited for: of a request whose answer has gone; of the preface or of a head of HTTP/2. */
+  /** Until when the rest is waited for: of a request whose answer has gone; of the preface or of a frame of HTTP/2. */
   #restByMs = Infinity;
   readonly #closing: DelayedClose;
   #gone = false;
@@ -71,8 +71,8 @@ export class HttpConnection
   /** HTTP/2 alone has the following. */
   #pings: KeepalivePings | undefined = undefined;
   #resets: PrematureResets | undefined = undefined;
-  /** The head of which a part has come, by `H2ServerConnection.partialHead`. */
-  #partialHead = -1;
+  /** The frame of which a part has come, by `H2ServerConnection.partialFrame`. */
+  #partialFrame = -1;
   /** When answers are looked at that are complete and that the client does not take. */
   #flushAtMs = Infinity;
   /** The exchange of the stream whose reset is told next has been counted. */
@@ -144,10 +144,10 @@ export class HttpConnection
   }
 
   onPartialPreface(): void {
-    this.#limitHead();
+    this.#limitFrame();
   }
 
-  #limitHead(): void {
+  #limitFrame(): void {
     const { config, env } = this.#manager;
     if (config.requestHeadersTimeoutMs === 0) return;
     const now = env.clock.now();
@@ -155,12 +155,12 @@ export class HttpConnection
     this.checkBy(this.#restByMs, now);
   }
 
-  /** HTTP/2 tells of a request when its head is whole; until then nothing else can come. */
-  #watchHead(partialHead: number): void {
-    if (partialHead === this.#partialHead) return;
-    this.#partialHead = partialHead;
-    if (partialHead === -1) this.#restByMs = Infinity;
-    else this.#limitHead();
+  /** HTTP/2 tells of a request when the first frame of its head is whole; until then nothing else can come. */
+  #watchFrame(partialFrame: number): void {
+    if (partialFrame === this.#partialFrame) return;
+    this.#partialFrame = partialFrame;
+    if (partialFrame === -1) this.#restByMs = Infinity;
+    else this.#limitFrame();
   }
 
   /** Exchanges at a time: what goes wrong with one is its own. */
@@ -329,7 +329,7 @@ export class HttpConnection
   onData(bytes: Uint8Array): void {
     if (this.#pings !== undefined) this.#pings.heard();
     this.#codec.receive(bytes);
-    if (this.#h2 !== undefined) this.#watchHead(this.#h2.partialHead);
+    if (this.#h2 !== undefined) this.#watchFrame(this.#h2.partialFrame);
     this.#watchForEnd();
   }
 

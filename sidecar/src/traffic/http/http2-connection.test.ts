@@ -160,7 +160,7 @@ describe("a connection of HTTP/2", () => {
 });
 
 describe("a client of HTTP/2 that stands still", () => {
-  test("within a head ends after request_headers_timeout, behind what is open", () => {
+  test("within a frame ends after request_headers_timeout, behind what is open", () => {
     withClient({ manager: { requestHeadersTimeoutMs: 1000 } }, (harness, client) => {
       client.get();
       const head = client.peer.headers(3, GET);
@@ -175,11 +175,16 @@ describe("a client of HTTP/2 that stands still", () => {
     });
   });
 
-  test("within a head whose end is another frame does as well", () => {
+  test("between the frames of a head gets 408, and the connection goes on", () => {
     withClient({ manager: { requestHeadersTimeoutMs: 1000 } }, (harness, client) => {
-      client.send(client.peer.frame(FrameType.Headers, 0, 1, client.peer.block(GET)));
+      const block = client.peer.block(GET);
+      client.send(client.peer.frame(FrameType.Headers, 1, 1, block.subarray(0, 3)));
       harness.advance(1010);
-      assert.equal(client.connection.ended, true);
+      assert.deepEqual(client.statuses(), ["408"]);
+      assert.equal(harness.value("http.downstream_rq_header_timeout"), 1);
+      client.send(client.peer.frame(FrameType.Continuation, 4, 1, block.subarray(3)), client.peer.headers(3, GET));
+      answerAll(harness);
+      assert.deepEqual(client.statuses(), ["200"]);
     });
   });
 
