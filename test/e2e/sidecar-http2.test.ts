@@ -6,6 +6,8 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
+import { TestAuthority } from "@heddle/net/testing";
 import {
   cluster,
   inlineRoutes,
@@ -126,6 +128,26 @@ async function frameType(peer: RawPeer): Promise<number> {
   return header[3]!;
 }
 
+const certificate = new TestAuthority("Ours").issue({ commonName: "a", dns: ["a"] });
+
+/** The listener with TLS in its one chain, which offers both protocols. */
+function secured(plain: Json): Json {
+  const [chain] = (plain as { readonly filter_chains: readonly Json[] }).filter_chains;
+  const typed_config = {
+    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+    common_tls_context: {
+      alpn_protocols: ["h2", "http/1.1"],
+      tls_certificates: [
+        {
+          certificate_chain: { inline_string: certificate.chain },
+          private_key: { inline_string: certificate.key },
+        },
+      ],
+    },
+  };
+  return { ...plain, filter_chains: [{ ...chain, transport_socket: { name: "tls", typed_config } }] };
+}
+
 describe("a sidecar and clients that speak HTTP/2", { concurrency: 8 }, () => {
   const suite = lastFirst({ after });
   let app: App;
@@ -174,6 +196,7 @@ describe("a sidecar and clients that speak HTTP/2", { concurrency: 8 }, () => {
           upgrade_configs: [{ upgrade_type: "websocket" }, { upgrade_type: "CONNECT" }],
           http2_protocol_options: { allow_connect: true },
         }),
+        secured(make("tls", {})),
         make("only1", { codec_type: "HTTP1" }),
         make("only2", { codec_type: "HTTP2" }),
       ],
@@ -182,6 +205,7 @@ describe("a sidecar and clients that speak HTTP/2", { concurrency: 8 }, () => {
     sidecar = await startSidecar(bootstrap, suite);
     ports = {
       auto: await sidecar.port("auto"),
+      tls: await sidecar.port("tls"),
       only1: await sidecar.port("only1"),
       only2: await sidecar.port("only2"),
     };
@@ -223,6 +247,29 @@ describe("a sidecar and clients that speak HTTP/2", { concurrency: 8 }, () => {
     await method.send("P");
     await method.send("ROPFIND /dav HTTP/1.1\r\nHost: a\r\n\r\n");
     assert.equal((await method.message()).status, 200);
+  });
+
+  test("over TLS the protocol is the one that ALPN has agreed on, else the one of the first bytes", async (t) => {
+    const owner = lastFirst(t);
+    const secure = async (ALPNProtocols: readonly string[], bytes: string): Promise<RawPeer> => {
+      const socket = connectTls({ host: "127.0.0.1", port: ports["tls"]!, ca: certificate.chain, servername: "a",
+        ALPNProtocols: [...ALPNProtocols], rejectUnauthorized: false }); // biome-ignore format: options
+      owner.after(() => void socket.destroy());
+      const peer = new RawPeer(socket);
+      await once(socket, "secureConnect");
+      assert.equal(socket.alpnProtocol, ALPNProtocols[0] ?? false);
+      await peer.send(bytes);
+      return peer;
+    };
+    const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert.equal(await frameType(await secure(["h2"], `${PREFACE}${NO_SETTINGS}`)), SETTINGS);
+    assert.equal((await (await secure(["http/1.1"], request)).message()).status, 200);
+    assert.match((await (await secure(["http/1.1"], PREFACE)).message()).startLine, /^HTTP\/1\.1 [45]/);
+    assert.equal(await frameType(await secure([], `${PREFACE}${NO_SETTINGS}`)), SETTINGS);
+    assert.equal((await (await secure([], request)).message()).status, 200);
+    const session = connect(`https://127.0.0.1:${ports["tls"]!}`, { rejectUnauthorized: false, servername: "a" });
+    owner.after(() => session.destroy());
+    assert.equal((await get(session, "/by-tls")).status, 200);
   });
 
   test("codec_type HTTP1 and HTTP2 speak nothing else", async (t) => {
