@@ -16,7 +16,7 @@ require (
 	github.com/fatih/color v1.19.0
 	github.com/spf13/cobra v1.10.2
 	github.com/summerwind/h2spec v2.2.1+incompatible
-	golang.org/x/net v0.62.0
+	golang.org/x/net v0.17.0
 )
 `;
 

@@ -16,7 +16,8 @@ import { buildH2spec, freePortsInARow, runH2spec } from "../harness/h2spec.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
 import { type SidecarProcess, startSidecar } from "../harness/sidecar.ts";
 
-const SERVER_CASES = 147;
+/** As many as this version of h2spec has. */
+const SERVER_CASES = 146;
 const CLIENT_CASES = 57;
 
 const tools = buildH2spec();
@@ -33,7 +34,8 @@ describe("h2spec, strict", { skip: missing }, () => {
     const routes = inlineRoutes([virtualHost("*", "up")]);
     const bootstrap = staticBootstrap(
       [
-        listener({ name: "h1", routes, http: { codec_type: "AUTO" } }),
+        // Of AUTO a preface that is none gets the 400 of HTTP/1, and then the end. h2spec wants the end alone.
+        listener({ name: "h1", routes, http: { codec_type: "HTTP2" } }),
         listener({
           name: "h2",
           routes: inlineRoutes([virtualHost("*", "h2-up")]),
