@@ -53,6 +53,10 @@ const attacks: Readonly<Record<string, Buffer>> = {
     many(100, (i) => post(i)),
     many(1000, (i) => settings([Setting.InitialWindowSize, i])),
   ]),
+  "SETTINGS of 32 windows each, for 100 streams": Buffer.concat([
+    many(100, (i) => post(i)),
+    many(900, () => settings(...Array.from({ length: 32 }, (_, i) => [Setting.InitialWindowSize, i] as const))),
+  ]),
   "RST_STREAM behind each head (CVE-2023-44487)": many(2000, (i) => [headers(id(i), hold), rstStream(id(i), 8)]),
   "WINDOW_UPDATE of 0 behind each head (CVE-2025-8671)": many(2000, (i) => [post(i), windowUpdate(id(i), 0)]),
   "heads that break HTTP": many(2000, (i) => headers(id(i), [...hold, ["", "x"]])),

@@ -361,10 +361,14 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       if (hpackTableSize < 4096) this.#decoder.allowTableSize(hpackTableSize);
       return undefined;
     }
+    let initialWindow = this.peerInitialWindow;
     for (const [setting, value] of frame.settings) {
+      if (setting === Setting.InitialWindowSize) initialWindow = value;
       const error = this.#takeSetting(setting, value);
       if (error !== undefined) return error;
     }
+    const error = this.#moveWindows(initialWindow);
+    if (error !== undefined) return error;
     this.#settingsSeen = true;
     this.output.writeSettingsAck();
     this.settingsDone();
@@ -381,19 +385,27 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       case Setting.HeaderTableSize:
         this.encoder.allowTableSize(value);
         return undefined;
-      case Setting.InitialWindowSize: {
-        const difference = value - this.peerInitialWindow;
-        this.peerInitialWindow = value;
-        if (difference === 0) return undefined;
-        for (const stream of this.streams.list()) {
-          if (!stream.sendWindow.grow(difference)) return WINDOW_TOO_LARGE; // RFC 9113 §6.9.2
-          if (difference > 0 && stream.hasQueue) this.#join(stream);
-        }
-        return undefined;
-      }
       default:
         return this.settingsArrived(setting, value);
     }
+  }
+
+  /**
+   * RFC 9113 §6.9.2. Once a frame, with its last value: it costs a look at every stream, and a frame may hold many values.
+   */
+  #moveWindows(initialWindow: number): FrameError | undefined {
+    const difference = initialWindow - this.peerInitialWindow;
+    this.peerInitialWindow = initialWindow;
+    if (difference === 0) return undefined;
+    const waiting: Stream[] = [];
+    let tooLarge = false;
+    this.streams.each((stream) => {
+      if (!stream.sendWindow.grow(difference)) tooLarge = true;
+      if (difference > 0 && stream.hasQueue) waiting.push(stream);
+    });
+    if (tooLarge) return WINDOW_TOO_LARGE;
+    for (const stream of waiting.sort((a, b) => a.id - b.id)) this.#join(stream);
+    return undefined;
   }
 
   #takePing(header: FrameHeader, payload: Buffer): FrameError | undefined {

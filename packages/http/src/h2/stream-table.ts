@@ -68,6 +68,11 @@ export class StreamTable<Stream extends Numbered> {
     return streams.sort((a, b) => a.id - b.id);
   }
 
+  /** Visits those that are there, in no order. The table must stay as it is meanwhile. */
+  each(visit: (stream: Stream) => void): void {
+    for (const stream of this.#slots) if (stream !== undefined) visit(stream);
+  }
+
   clear(): void {
     this.#slots = emptySlots(MIN_SLOTS);
     this.#size = 0;
