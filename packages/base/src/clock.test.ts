@@ -18,3 +18,16 @@ test("a delay that is longer than a timer can be does not fire at once, nor warn
   assert.equal(fired, false);
   assert.deepEqual(warnings, []);
 });
+
+test("without a delay it calls back behind what runs now, unless it is cancelled", async () => {
+  const heard: string[] = [];
+  systemClock.after(0, () => heard.push("cancelled")).cancel();
+  await new Promise<void>((resolve) => {
+    systemClock.after(0, () => {
+      heard.push("soon");
+      resolve();
+    });
+    heard.push("now");
+  });
+  assert.deepEqual(heard, ["now", "soon"]);
+});

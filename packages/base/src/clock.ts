@@ -25,11 +25,19 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   after(delayMs, callback, unref = false) {
+    if (delayMs <= 0) return soon(callback, unref);
     const handle = setTimeout(callback, Math.min(delayMs, MAX_DELAY_MS));
     if (unref) handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },
 };
+
+/** Behind what the kernel has ready now. A timer of 0 would be one of 1 ms. */
+function soon(callback: () => void, unref: boolean): Timer {
+  const handle = setImmediate(callback);
+  if (unref) handle.unref();
+  return { cancel: () => clearImmediate(handle) };
+}
 
 /** A clock that moves only when told to. For tests. */
 export class ManualClock implements Clock {

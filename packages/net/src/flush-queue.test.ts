@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { enterCallback, leaveCallback, scheduleFlush } from "./flush-queue.ts";
+import { asCallback, callbackNumber, enterCallback, leaveCallback, scheduleFlush } from "./flush-queue.ts";
 
 function gather(log: string[], name: string): void {
   scheduleFlush({ flush: () => log.push(name) });
@@ -55,4 +55,14 @@ test("a flush within which a callback runs takes each connection once, and what 
   leaveCallback();
   await nextTurn();
   assert.deepEqual(log, ["a", "end of a", "b", ...Array.from({ length: 64 }, () => "c")]);
+});
+
+test("what goes on with a callback's work later gathers as within one, and lets go of it when it throws", async () => {
+  const log: string[] = [];
+  asCallback(() => gather(log, "a"));
+  assert.deepEqual(log, []);
+  await nextTurn();
+  assert.deepEqual(log, ["a"]);
+  assert.throws(() => asCallback(() => assert.fail("as it happens")), /as it happens/);
+  assert.equal(callbackNumber(), -1);
 });

@@ -50,6 +50,16 @@ export function leaveCallback(): void {
   }
 }
 
+/** Runs what goes on with the work of a socket's callback later: its output gathers as there, and the time stands still. */
+export function asCallback(run: () => void): void {
+  enterCallback();
+  try {
+    run();
+  } finally {
+    leaveCallback();
+  }
+}
+
 /** Which callback runs now: the same number as long as the outermost one has not returned; -1 outside of callbacks. */
 export function callbackNumber(): number {
   return depth === 0 ? -1 : callbacks;

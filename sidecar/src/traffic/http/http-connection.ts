@@ -8,7 +8,7 @@ import {
   type ServerConnection,
   type ServerConnectionEvents,
 } from "@heddle/http";
-import type { Connection, ConnectionHandler } from "@heddle/net";
+import { asCallback, type Connection, type ConnectionHandler } from "@heddle/net";
 import { type KeepaliveOwner, KeepalivePings } from "../http2/keepalive-pings.ts";
 import type { ServedConnection } from "../network/network-filter.ts";
 import { DelayedClose } from "./delayed-close.ts";
@@ -318,10 +318,18 @@ export class HttpConnection
   }
 
   onBurst(): void {
-    this.#manager.env.clock.after(0, () => {
+    this.#manager.env.clock.after(0, () => asCallback(() => this.#goOn()));
+  }
+
+  /** As in `#check`, nobody above could end this connection alone. */
+  #goOn(): void {
+    try {
       this.#codec.continueReading();
       this.#watchForEnd();
-    });
+    } catch (error) {
+      this.#manager.reportCrash(error, undefined);
+      this.#connection.reset();
+    }
   }
 
   // === the transport tells
