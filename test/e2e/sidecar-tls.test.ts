@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, request as httpsRequest } from "node:https";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, test } from "node:test";
@@ -35,6 +35,19 @@ function secured(plain: Json, socket: Json): Json {
   return { ...plain, filter_chains: [{ ...chain, transport_socket: socket }] };
 }
 
+function textLog(path: string): Json {
+  const [down, up] = ["DOWNSTREAM", "UPSTREAM"];
+  const inline_string = `%${down}_TLS_VERSION% %REQUESTED_SERVER_NAME% %${down}_PEER_SUBJECT% %${down}_PEER_SERIAL% %${up}_TLS_VERSION% %${up}_SERVER_NAME% %${up}_PEER_SUBJECT%\n`;
+  return {
+    name: "tls",
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+      path,
+      log_format: { text_format_source: { inline_string } },
+    },
+  };
+}
+
 interface Answer {
   readonly status: number;
   readonly body: string;
@@ -48,9 +61,10 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
   const client = ours.issue({ commonName: "client", uris: ["spiffe://example/ns/default/sa/client"], usage: "client" });
   const stranger = theirs.issue({ commonName: "stranger", uris: ["spiffe://example/ns/default/sa/client"] });
   let sidecar: SidecarProcess;
+  let folder: string;
 
   before(async () => {
-    const folder = scratchFolder(suite);
+    folder = scratchFolder(suite);
     const file = (name: string, text: string): string => {
       writeFileSync(`${folder}/${name}`, text);
       return `${folder}/${name}`;
@@ -91,7 +105,15 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
         [
           secured(listener({ name: "https", routes: routes("good") }), downstreamTls({ common_tls_context: common })),
           secured(
-            listener({ name: "mtls", routes: routes("good") }),
+            listener({
+              name: "mtls",
+              routes: routes("good"),
+              http: {
+                forward_client_cert_details: "SANITIZE_SET",
+                set_current_client_cert_details: { uri: true },
+                access_log: [textLog(`${folder}/tls.log`)],
+              },
+            }),
             downstreamTls({ common_tls_context: mutual, require_client_certificate: true }),
           ),
           listener({ name: "other-name", routes: routes("other-name") }),
@@ -140,7 +162,15 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
   });
 
   test("a client has to show a certificate of ours where it is asked to", async () => {
-    assert.equal((await get("mtls", { cert: client.chain, key: client.key })).status, 200);
+    const headers = { "x-forwarded-client-cert": "By=nobody" };
+    const { status, body } = await get("mtls", { cert: client.chain, key: client.key, headers });
+    assert.equal(status, 200);
+    const told = (JSON.parse(body) as { headers: Record<string, string> }).headers["x-forwarded-client-cert"];
+    assert.match(told ?? "", /^Hash=[0-9a-f]{64};URI=spiffe:\/\/example\/ns\/default\/sa\/client$/);
+    await eventually("it is in the access log", () => {
+      const log = existsSync(`${folder}/tls.log`) ? readFileSync(`${folder}/tls.log`, "utf8") : "";
+      return log === `TLSv1.3 front.example CN=client ${client.serialNumber} TLSv1.3 front.example CN=front\n`;
+    });
     await assert.rejects(get("mtls"));
     await assert.rejects(get("mtls", { cert: stranger.chain, key: stranger.key }));
     await eventually("both are counted", async () => {

@@ -121,6 +121,8 @@ export interface UpstreamInfo {
   readonly connectionReused: boolean;
   /** Unique in its worker; 0: none yet. */
   readonly connectionId: number;
+  /** Undefined: plaintext, or no connection. */
+  readonly tls: TlsInfo | undefined;
   /** Attempts begun, the first one counted. */
   readonly attempts: number;
   readonly failure: Failure | undefined;

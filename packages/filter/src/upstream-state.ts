@@ -1,5 +1,6 @@
 import type { Failure } from "@heddle/base";
 import type { HttpVersion } from "@heddle/http";
+import type { TlsInfo } from "@heddle/net";
 import type { Endpoint } from "@heddle/traffic";
 import type { UpstreamInfo } from "./exchange.ts";
 
@@ -12,6 +13,7 @@ export class UpstreamState implements UpstreamInfo {
   connectionReused = false;
   httpVersion: HttpVersion = "1.1";
   connectionId = 0;
+  tls: TlsInfo | undefined = undefined;
   attempts = 0;
   failure: Failure | undefined = undefined;
   connectedMs = -1;

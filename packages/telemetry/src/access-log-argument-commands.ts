@@ -59,11 +59,10 @@ export const WITH_ARGUMENT: Readonly<Record<string, ArgumentCommand>> = {
     DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: address((source) => source.downstreamDirectRemoteAddress),
     DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: address((source) => source.downstreamLocalAddress),
     DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT: address((source) => source.downstreamDirectLocalAddress),
-    // Of a client's or an upstream's certificate: "-" until TLS is spoken.
-    DOWNSTREAM_PEER_CERT_V_START: time(() => undefined, "utc"),
-    DOWNSTREAM_PEER_CERT_V_END: time(() => undefined, "utc"),
-    UPSTREAM_PEER_CERT_V_START: time(() => undefined, "utc"),
-    UPSTREAM_PEER_CERT_V_END: time(() => undefined, "utc"),
+    DOWNSTREAM_PEER_CERT_V_START: time(({ downstreamTls }) => downstreamTls?.peer?.validFromMs, "utc"),
+    DOWNSTREAM_PEER_CERT_V_END: time(({ downstreamTls }) => downstreamTls?.peer?.validToMs, "utc"),
+    UPSTREAM_PEER_CERT_V_START: time(({ upstreamTls }) => upstreamTls?.peer?.validFromMs, "utc"),
+    UPSTREAM_PEER_CERT_V_END: time(({ upstreamTls }) => upstreamTls?.peer?.validToMs, "utc"),
   }),
 };
 

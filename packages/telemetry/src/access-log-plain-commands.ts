@@ -1,36 +1,12 @@
 import type { LogCommand } from "./access-log-command-type.ts";
 import type { AccessLogSource, TimePoint } from "./access-log-source.ts";
+import { OF_TLS_CONNECTIONS } from "./access-log-tls-commands.ts";
 import { grpcStatusOfCall } from "./grpc-status.ts";
 import { formatResponseFlags, formatResponseFlagsLong } from "./response-flags.ts";
 
-/** Known only with TLS, which is not spoken yet; for plaintext Envoy writes "-" too. */
-const TLS = [
-  ...["LOCAL", "PEER"].flatMap((whose) =>
-    ["IP", "DNS", "URI", "EMAIL", "OTHERNAME"].map((kind) => `DOWNSTREAM_${whose}_${kind}_SAN`),
-  ),
-  ...["DNS", "IP", "URI"].flatMap((kind) => [`UPSTREAM_PEER_${kind}_SAN`, `UPSTREAM_LOCAL_${kind}_SAN`]),
-  ...["DOWNSTREAM", "UPSTREAM"].flatMap((side) =>
-    ["TLS_SESSION_ID", "TLS_CIPHER", "TLS_GROUP", "TLS_VERSION", "PEER_SUBJECT", "PEER_ISSUER", "PEER_CERT"].map(
-      (what) => `${side}_${what}`,
-    ),
-  ),
-  "DOWNSTREAM_LOCAL_SUBJECT",
-  "DOWNSTREAM_PEER_FINGERPRINT_256",
-  "DOWNSTREAM_PEER_FINGERPRINT_1",
-  "DOWNSTREAM_PEER_SERIAL",
-  "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256",
-  "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1",
-  "DOWNSTREAM_PEER_CHAIN_SERIALS",
-  "DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256",
-  "DOWNSTREAM_PEER_ISSUER_SERIAL",
-  "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
-  "DOWNSTREAM_HANDSHAKE_DURATION",
-  "UPSTREAM_SERVER_NAME",
-];
-
 /** Commands without an argument (Envoy: config/advanced/substitution_formatter). */
 export const PLAIN: Readonly<Record<string, LogCommand>> = {
-  ...Object.fromEntries(TLS.map((name) => [name, (): undefined => undefined])),
+  ...OF_TLS_CONNECTIONS,
 
   // The message
   PROTOCOL: (s) => s.protocol || "-", // a dash in JSON as well

@@ -63,6 +63,11 @@ export interface AccessLogSource {
   readonly downstreamDirectLocalPort: number;
   readonly connectionId: number;
   readonly requestedServerName: string;
+  /** Undefined: plaintext. */
+  readonly downstreamTls: TlsToLog | undefined;
+  readonly upstreamTls: TlsToLog | undefined;
+  /** "" where the handshake came to its end. */
+  readonly downstreamTransportFailureReason: string;
   readonly routeName: string;
   readonly virtualHost: string;
   readonly virtualCluster: string;
@@ -134,3 +139,30 @@ export type MetadataOf =
   | "LISTENER"
   | "LISTENER_FILTER_CHAIN"
   | "VIRTUAL_HOST";
+
+/** What TLS has settled, as logs ask for it (`TlsInfo` of net). */
+export interface TlsToLog {
+  readonly version: string;
+  readonly cipher: string;
+  readonly group: string;
+  readonly sessionId: string;
+  readonly serverName: string;
+  readonly peer: CertificateToLog | undefined;
+  readonly peerChain: readonly CertificateToLog[];
+  readonly local: CertificateToLog | undefined;
+}
+
+export interface CertificateToLog {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serialNumber: string;
+  readonly uriSans: readonly string[];
+  readonly dnsSans: readonly string[];
+  readonly emailSans: readonly string[];
+  readonly ipSans: readonly string[];
+  readonly validFromMs: number;
+  readonly validToMs: number;
+  readonly fingerprintSha256: string;
+  readonly fingerprintSha1: string;
+  readonly pem: string;
+}

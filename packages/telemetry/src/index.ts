@@ -11,9 +11,11 @@ export {
 export type {
   AccessLogSource,
   AccessLogType,
+  CertificateToLog,
   FormatEnvironment,
   MetadataOf,
   TimePoint,
+  TlsToLog,
   WireBytes,
 } from "./access-log-source.ts";
 export { type AccessLogStats, accessLogStats } from "./access-log-stats.ts";

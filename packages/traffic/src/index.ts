@@ -51,6 +51,7 @@ export {
   FilterChainTable,
 } from "./listener/filter-chain-match.ts";
 export {
+  type CurrentClientCert,
   defaultManners,
   type EarlyHeaderMutation,
   type HttpManners,

@@ -20,6 +20,8 @@ export interface HttpManners {
     | "APPEND_FORWARD"
     | "SANITIZE_SET"
     | "ALWAYS_FORWARD_ONLY";
+  /** What `x-forwarded-client-cert` is to say of a client's certificate, besides its hash. Left out: nothing. */
+  readonly currentClientCert?: CurrentClientCert;
   /** `scheme_header_transformation.scheme_to_overwrite` */
   readonly schemeToOverwrite: "http" | "https" | undefined;
   /** Before routing, in this order (`early_header_mutation_extensions`). */
@@ -35,6 +37,15 @@ export interface HttpManners {
   readonly requestId: RequestIdOptions;
   /** `proxy_status_config`; undefined: no `proxy-status` is added. */
   readonly proxyStatus: ProxyStatusOptions | undefined;
+}
+
+/** `SetCurrentClientCertDetails` */
+export interface CurrentClientCert {
+  readonly subject: boolean;
+  readonly cert: boolean;
+  readonly chain: boolean;
+  readonly dns: boolean;
+  readonly uri: boolean;
 }
 
 export interface RequestIdOptions {

@@ -209,6 +209,9 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   // TLS
 
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails": {
+    honoured: "subject cert chain dns uri",
+  },
   "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext": {
     honoured: `common_tls_context require_client_certificate require_sni disable_stateless_session_resumption
       disable_stateful_session_resumption session_timeout ocsp_staple_policy full_scan_certs_on_sni_mismatch
@@ -372,7 +375,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       strip_matching_host_port strip_any_host_port
       strip_trailing_host_dot append_x_forwarded_port original_ip_detection_extensions early_header_mutation_extensions
       internal_address_config forward_client_cert_details scheme_header_transformation request_id_extension
-      proxy_status_config http1_safe_max_connection_duration`,
+      proxy_status_config http1_safe_max_connection_duration set_current_client_cert_details`,
     refused: {
       scoped_routes: LATER,
       path_normalization_options: LATER,
@@ -381,7 +384,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: {
       add_user_agent: { note: NO_EFFECT, unless: false },
       http3_protocol_options: NO_HTTP3,
-      set_current_client_cert_details: "no client shows a certificate yet, so there is nothing to tell of it",
       represent_ipv4_remote_address_as_ipv4_mapped_ipv6: NO_EFFECT,
       stream_error_on_invalid_http_message: {
         note: "an invalid message of HTTP/1 ends its connection",

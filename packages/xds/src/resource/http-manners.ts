@@ -1,5 +1,6 @@
 import type { HeaderNameFormat } from "@heddle/http";
 import {
+  type CurrentClientCert,
   defaultManners,
   type EarlyHeaderMutation,
   type HttpManners,
@@ -34,6 +35,7 @@ export function decodeManners(manager: Fields, http1: Fields | undefined): HttpM
     forwardClientCertDetails: manager.enumName(
       "forward_client_cert_details",
     ) as HttpManners["forwardClientCertDetails"],
+    ...decodeCurrentClientCert(manager.message("set_current_client_cert_details")),
     schemeToOverwrite: scheme === "http" || scheme === "https" ? scheme : undefined, // the validation rules allow no other
     earlyHeaderMutations: manager.messages("early_header_mutation_extensions").flatMap(decodeEarlyMutations),
     stripTrailingHostDot: manager.flag("strip_trailing_host_dot"),
@@ -163,6 +165,7 @@ export function encodeManners(manners: HttpManners): LooseJsonObject {
         ? { unix_sockets: unless(false, unixSockets), cidr_ranges: list(cidrRanges.map(encodeCidr)) }
         : undefined,
     forward_client_cert_details: unless("SANITIZE", manners.forwardClientCertDetails),
+    set_current_client_cert_details: manners.currentClientCert && encodeCurrentClientCert(manners.currentClientCert),
     scheme_header_transformation:
       manners.schemeToOverwrite === undefined ? undefined : { scheme_to_overwrite: manners.schemeToOverwrite },
     early_header_mutation_extensions: encodeEarlyMutations(manners.earlyHeaderMutations),
@@ -212,4 +215,26 @@ function encodeEarlyMutations(mutations: readonly EarlyHeaderMutation[]): readon
 
 function typed(name: string, type: string, config: LooseJsonObject): LooseJsonObject {
   return { name, typed_config: { "@type": `type.googleapis.com/${type}`, ...config } };
+}
+
+function decodeCurrentClientCert(fields: Fields | undefined): { readonly currentClientCert?: CurrentClientCert } {
+  if (fields === undefined) return {};
+  const details = {
+    subject: fields.wrappedFlag("subject", false),
+    cert: fields.flag("cert"),
+    chain: fields.flag("chain"),
+    dns: fields.flag("dns"),
+    uri: fields.flag("uri"),
+  };
+  return Object.values(details).includes(true) ? { currentClientCert: details } : {};
+}
+
+function encodeCurrentClientCert({ subject, cert, chain, dns, uri }: CurrentClientCert): LooseJsonObject {
+  return {
+    subject: unless(false, subject),
+    cert: unless(false, cert),
+    chain: unless(false, chain),
+    dns: unless(false, dns),
+    uri: unless(false, uri),
+  };
 }

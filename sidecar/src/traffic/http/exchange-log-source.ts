@@ -6,6 +6,7 @@ import type {
   FormatEnvironment,
   MetadataOf,
   TimePoint,
+  TlsToLog,
   WireBytes,
 } from "@heddle/telemetry";
 import { headerValue } from "@heddle/traffic";
@@ -20,12 +21,24 @@ export class ExchangeLogSource implements AccessLogSource {
   exchange!: HttpExchange; // set before each use
   logType: AccessLogType = "NotSet";
 
-  // Spoken and told apart once there is TLS.
-  readonly requestedServerName = "";
   readonly connectionTerminationDetails = "";
+  /** Whose handshake fails has no exchange. */
+  readonly downstreamTransportFailureReason = "";
 
   constructor(environment: FormatEnvironment) {
     this.environment = environment;
+  }
+
+  get requestedServerName(): string {
+    return this.exchange.downstream.serverName ?? "";
+  }
+
+  get downstreamTls(): TlsToLog | undefined {
+    return this.exchange.downstream.tls;
+  }
+
+  get upstreamTls(): TlsToLog | undefined {
+    return this.exchange.upstream.tls;
   }
 
   get healthCheck(): boolean {

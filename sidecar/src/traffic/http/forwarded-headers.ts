@@ -3,6 +3,7 @@ import { Cidr, parseIp } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { HeaderMap, RequestHead } from "@heddle/http";
 import type { HttpConnectionManagerConfig, OriginalIpDetection } from "@heddle/traffic";
+import { ClientCertHeader } from "./client-cert-header.ts";
 import { reasonOf, withReason } from "./tracing/trace-reason.ts";
 
 /** What is found out about a request on the way: an exchange, as far as it is needed here. */
@@ -38,6 +39,8 @@ export class Forwarding {
   readonly #packsTraceReason: boolean;
   readonly #detections: readonly OriginalIpDetection[];
   readonly #internal: InternalClients | undefined;
+  /** Undefined: what becomes of that header does not depend on the client. */
+  readonly #clientCert: ClientCertHeader | undefined;
   /** What goes wherever it comes from. */
   readonly #drops: number;
   readonly #makeId: () => string;
@@ -62,7 +65,8 @@ export class Forwarding {
     this.#internal = nobody
       ? undefined
       : { unixSockets: internalAddresses.unixSockets, ranges: internalAddresses.cidrRanges.map(toCidr) };
-    // The other modes ask whether the client has shown a certificate; without TLS none has.
+    this.#clientCert = ClientCertHeader.of(config.manners);
+    // The other modes ask whether the client has shown a certificate.
     const keepsClientCert = forwardClientCertDetails === "ALWAYS_FORWARD_ONLY";
     this.#drops =
       Kind.Internal +
@@ -77,7 +81,10 @@ export class Forwarding {
     const { headers } = request;
     const atEdge = this.#atEdge;
     const found = this.#found;
-    this.#look(headers.fields);
+    const clientCert = this.#clientCert;
+    const keepsClientCert = clientCert?.keeps(downstream.tls) === true;
+    this.#look(headers.fields, keepsClientCert ? this.#drops & ~Kind.ClientCert : this.#drops);
+    if (clientCert !== undefined) clientCert.apply(headers, downstream.tls);
     if (atEdge) this.#believePeer(headers, downstream, scheme);
     else {
       const refusedStatus = this.#believeHeaders(headers);
@@ -113,9 +120,8 @@ export class Forwarding {
    * One look at every field: notes what is there, and takes out what nobody before us may say. Most names are told from
    * all of these by their third letter.
    */
-  #look(fields: string[]): void {
+  #look(fields: string[], drops: number): void {
     const found = this.#found;
-    const drops = this.#drops;
     let forwardedFor: string | undefined;
     let proto: string | undefined;
     let port: string | undefined;

@@ -399,6 +399,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     upstream.connectionReused = connection.reused;
     upstream.httpVersion = connection.httpVersion;
     upstream.connectionId = connection.connection.id;
+    upstream.tls = connection.connection.tls;
     upstream.localAddress = connection.connection.localAddress;
     upstream.connectedMs = exchange.now() - exchange.startMs;
     if (this.#responsePaused) encoder.pauseResponse();

@@ -5,6 +5,7 @@ import type {
   FormatEnvironment,
   MetadataOf,
   TimePoint,
+  TlsToLog,
   WireBytes,
 } from "@heddle/telemetry";
 import { valueAt } from "../http/exchange-log-source.ts";
@@ -23,7 +24,6 @@ export class ConnectionLogSource implements AccessLogSource {
   readonly responseCode = 0;
   readonly localReplyBody = "";
   readonly connectionTerminationDetails = "";
-  readonly requestedServerName = "";
   readonly routeName = "";
   readonly virtualHost = "";
   readonly virtualCluster = "";
@@ -35,6 +35,23 @@ export class ConnectionLogSource implements AccessLogSource {
 
   constructor(environment: FormatEnvironment) {
     this.environment = environment;
+  }
+
+  get requestedServerName(): string {
+    return this.connection.downstream.serverName ?? "";
+  }
+
+  get downstreamTls(): TlsToLog | undefined {
+    return this.connection.downstream.tls;
+  }
+
+  get upstreamTls(): TlsToLog | undefined {
+    return this.connection.upstream?.tls;
+  }
+
+  get downstreamTransportFailureReason(): string {
+    const { tlsFailure } = this.connection.downstream;
+    return tlsFailure === undefined ? "" : `TLS_error:|${tlsFailure}:TLS_error_end`;
   }
 
   /** A filter that forwards says where to; a listener's own log is of no type, as in Envoy. */
