@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
+import { checkCutsOf } from "../fuzz/h2-mutants.ts";
 import { eventually } from "../harness/eventually.ts";
 import { startUnderAttack, type UnderAttack } from "../harness/h2-under-attack.ts";
 import { lastFirst } from "../harness/owner.ts";
@@ -40,6 +41,10 @@ describe("136 byte streams of HTTP/2 clients, good and bad", { skip: vectors.ski
       assert.equal(await attacked.sidecar.stat("http.in.internal_error"), 0);
     });
   }
+
+  test("the codec decides the same of each however its bytes are cut", () => {
+    for (const { file, b64 } of cases) checkCutsOf(Buffer.from(b64, "base64"), file);
+  });
 
   async function replay({ file, b64 }: Case, way: "whole" | "in pieces" | "byte by byte"): Promise<void> {
     const ends: (() => unknown)[] = [];

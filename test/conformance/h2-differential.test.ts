@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { nodeAgainstOurServer, ourClientAgainstNode, plan } from "../fuzz/h2-exchanges.ts";
-import { checkAgainstNode, checkCuts } from "../fuzz/h2-mutants.ts";
+import { checkAgainstNode, checkCuts, checkServerCuts } from "../fuzz/h2-mutants.ts";
 
 /* A short run of what `npm run fuzz` does for as long as it is let: the same cases each time. */
 
@@ -18,6 +18,10 @@ test("what a client of node:http2 and our server send each other arrives as it w
 
 test("of 1,000 clients with faults in their frames each is decided alike however its bytes are cut", () => {
   for (let number = 1; number <= 1000; number++) checkCuts(number);
+});
+
+test("of 1,000 servers with faults in their frames, too", () => {
+  for (let number = 1; number <= 1000; number++) checkServerCuts(number);
 });
 
 test("of 400 clients with faults in their frames none has another meaning for us than for node:http2", async () => {

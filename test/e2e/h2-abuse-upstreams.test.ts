@@ -13,13 +13,14 @@ import {
   headers,
   ping,
   priority,
+  request,
   rstStream,
   settings,
   string,
   uint32,
   windowUpdate,
 } from "../harness/h2-frames.ts";
-import { type H2Message, type H2Peer, H2Upstream } from "../harness/h2-peer.ts";
+import { type H2Message, H2Peer, H2Upstream } from "../harness/h2-peer.ts";
 import { untilCounted } from "../harness/h2-under-attack.ts";
 import { lastFirst } from "../harness/owner.ts";
 import { RawPeer } from "../harness/raw-peer.ts";
@@ -352,6 +353,70 @@ describe("a sidecar whose upstream abuses or breaks HTTP/2", () => {
     }
   });
 
+  for (const [what, bytes] of [
+    ["PING", ping(Buffer.alloc(8))],
+    ["SETTINGS", settings()],
+  ] as const) {
+    test(`a flood of ${what} from an upstream that does not read ends its connection, and the request with it`, async (t) => {
+      const counter = "cluster.up.http2.outbound_control_flood";
+      const counted = await sidecar.stat(counter);
+      const flood = Buffer.concat(many(1000, () => bytes));
+      upstream.serve(async (peer) => {
+        await peer.nextRequest();
+        peer.socket.pause();
+        await peer.send(settings([Setting.InitialWindowSize, MOST]), windowUpdate(0, MOST - 65_535));
+      });
+      await anew();
+      const client = await RawPeer.connect(port, t);
+      await client.send(`POST / HTTP/1.1\r\nhost: a\r\ncontent-length: ${1 << 30}\r\n\r\n`);
+      // A client that is read no more has filled all buffers on the way.
+      const piece = Buffer.alloc(1 << 20);
+      let [taken, sending] = [0, true];
+      const fill = async (): Promise<void> => {
+        while (sending && !client.ended) {
+          await client.send(piece);
+          taken++;
+        }
+      };
+      void fill();
+      let [before, looks] = [0, 0];
+      await eventually("the client is read no more", () => {
+        looks = taken > 0 && taken === before ? looks + 1 : 0;
+        before = taken;
+        return looks === 10;
+      });
+      sending = false;
+      const [attacker] = upstream.peers;
+      assert.ok(attacker !== undefined);
+      for (let i = 0; i < 20; i++) void attacker.send(flood);
+      await untilCounted(sidecar, counter, counted);
+      attacker.socket.destroy();
+      assert.match(await client.readUntil("\r\n"), /^HTTP\/1\.1 50[23] /);
+    });
+  }
+
+  test("a client that goes with 100 streams open has each of them reset, on a connection that goes on", async (t) => {
+    upstream.serve(async (peer) => {
+      for (;;) {
+        const { streamId, fields } = await peer.nextRequest();
+        if (fields?.some(([, value]) => value === "/after")) await peer.answer(streamId, OK, "healthy");
+      }
+    });
+    await anew();
+    const client = await H2Peer.connect(port, t);
+    const ids = Array.from({ length: 100 }, (_, i) => 1 + i * 2);
+    await client.send(...ids.map((id) => headers(id, request("/hold"))));
+    await eventually("all reach the upstream", () => upstream.peers[0]?.requestCount === 100);
+    client.socket.resetAndDestroy();
+    const [peer] = upstream.peers;
+    assert.ok(peer !== undefined);
+    await peer.until("all are reset", () => ids.every((id) => peer.message(id).resetCode === ErrorCode.Cancel));
+    const next = await H2Peer.connect(port, t);
+    await next.send(headers(1, request("/after")));
+    assert.equal((await next.response(1)).status, 200);
+    assert.equal(upstream.peers.length, 1);
+  });
+
   test("behind all of that no worker has died and no stream is left", async () => {
     await eventually("no stream is left", async () => (await sidecar.stat("cluster.up.http2.streams_active")) === 0);
     assert.equal(await sidecar.stat("workers.died"), 0);
@@ -376,9 +441,9 @@ describe("a sidecar whose upstream abuses or breaks HTTP/2", () => {
       const bad = attacker === undefined;
       attacker ??= peer;
       for (;;) {
-        const request: H2Message = await peer.nextRequest();
-        if (bad) await act(peer, request.streamId);
-        else await peer.answer(request.streamId, OK, "healthy");
+        const wanted: H2Message = await peer.nextRequest();
+        if (bad) await act(peer, wanted.streamId);
+        else await peer.answer(wanted.streamId, OK, "healthy");
       }
     });
     await anew();

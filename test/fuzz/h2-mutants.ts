@@ -2,11 +2,19 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import { duplexPair } from "node:stream";
 import { type Failure, failure } from "@heddle/base";
-import { H2ServerConnection, HeaderMap, type RequestHead, type ResponseEncoder, ResponseHead } from "@heddle/http";
+import {
+  H2ClientConnection,
+  H2ServerConnection,
+  HeaderMap,
+  RequestHead,
+  type ResponseEncoder,
+  ResponseHead,
+} from "@heddle/http";
 import {
   ErrorCode,
   FrameType,
   ReceivedRequest,
+  ReceivedResponse,
   RecordingTransport,
   receiveReused,
   Setting,
@@ -19,6 +27,7 @@ import {
   type Fields,
   type Frame,
   frame,
+  goAway,
   headers,
   PREFACE,
   ping,
@@ -224,11 +233,14 @@ function answer(encoder: ResponseEncoder): void {
 
 /** Fails where what the codec decides depends on how the bytes are cut, or where it does not hold its promises. */
 export function checkCuts(number: number): void {
-  const bytes = mutantClient(number);
+  checkCutsOf(mutantClient(number), `mutant ${number}`);
+}
+
+/** The same for what any client sends. */
+export function checkCutsOf(bytes: Buffer, name: string): void {
   const whole = new OurEnd().receive(bytes, bytes.length);
   const outcome = (end: OurEnd): unknown => [
-    // Of a body that turns out wrong more may have been given on where it came in smaller pieces.
-    summary(end.requests.map((found) => (found.failure === undefined ? found : Object.assign(found, { body: "" })))),
+    summary(end.requests.map(withoutPart)),
     end.errors,
     end.transport.ended || end.transport.destroyed,
     essence(end.written),
@@ -236,7 +248,94 @@ export function checkCuts(number: number): void {
   const expected = outcome(whole);
   for (const pieceLength of [1, 7, 64]) {
     const cut = new OurEnd().receive(bytes, pieceLength);
-    assert.deepEqual(outcome(cut), expected, `mutant ${number} in pieces of ${pieceLength}`);
+    assert.deepEqual(outcome(cut), expected, `${name} in pieces of ${pieceLength}`);
+    cut.end();
+  }
+  whole.end();
+}
+
+/** Of a body that turns out wrong more may have been given on where it came in smaller pieces. */
+function withoutPart<Message extends { failure: Failure | undefined; body: string }>(message: Message): Message {
+  return message.failure === undefined ? message : Object.assign(message, { body: "" });
+}
+
+/** What our client makes of what a server sends, while four requests wait. */
+class OurClientEnd {
+  readonly transport = new RecordingTransport();
+  readonly responses: ReceivedResponse[] = [];
+  readonly closed: (Failure | undefined)[] = [];
+  readonly connection: H2ClientConnection;
+
+  constructor() {
+    const events = {
+      onCapacityChange: () => undefined,
+      onClose: (why: Failure | undefined) => void this.closed.push(why),
+    };
+    this.connection = new H2ClientConnection(this.transport, events, { streamErrorOnInvalidHttpMessage: true });
+    for (const [index, method] of ["GET", "POST", "HEAD", "GET"].entries()) {
+      const response = new ReceivedResponse();
+      this.responses.push(response);
+      const head = new RequestHead(method, "http", "a", `/${index}`, new HeaderMap());
+      this.connection.startExchange(response).sendHead(head, method !== "POST");
+    }
+  }
+
+  receive(bytes: Buffer, pieceLength: number): this {
+    for (let at = 0; at < bytes.length; at += pieceLength)
+      receiveReused(this.connection, bytes.subarray(at, at + pieceLength));
+    return this;
+  }
+
+  /** The server goes; whatever was open has ended then. */
+  end(): void {
+    this.connection.transportClosed(failure("connection-closed", "upstream", "gone"));
+    for (const response of this.responses)
+      assert.ok(response.ended || response.failure !== undefined, "a request that was sent is told its end");
+  }
+}
+
+/** Frames of a good server for four requests. */
+function goodServerFrames(random: () => number): Buffer[] {
+  const frames: Buffer[] = [settings()];
+  for (const id of [1, 3, 5, 7]) {
+    if (random() % 5 === 0) frames.push(headers(id, [[":status", "103"]], { endStream: false }));
+    const withBody = id !== 5 && random() % 3 > 0;
+    const length = random() % 300;
+    const fields: [string, string][] = [[":status", ["200", "404", "503"][random() % 3] ?? "200"]];
+    if (withBody && random() % 2 === 0) fields.push(["content-length", String(length)]);
+    for (let i = random() % 4; i > 0; i--) fields.push([`x-${i}`, "v".repeat(random() % 30)]);
+    frames.push(headers(id, fields, { endStream: !withBody }));
+    if (random() % 6 === 0) frames.push(ping(Buffer.alloc(8, id)));
+    if (random() % 6 === 0) frames.push(windowUpdate(random() % 2 === 0 ? 0 : id, 100));
+    if (!withBody) continue;
+    const trailers = random() % 4 === 0;
+    const at = length === 0 ? 0 : random() % length;
+    if (at > 0) frames.push(data(id, "d".repeat(at)));
+    frames.push(data(id, "e".repeat(length - at), !trailers));
+    if (trailers) frames.push(headers(id, [["x-trailer", "t"]]));
+  }
+  if (random() % 6 === 0) frames.push(goAway(random() % 9, random() % 3));
+  return frames;
+}
+
+/** Fails where what our client decides depends on how a server's bytes are cut, or where it does not hold its promises. */
+export function checkServerCuts(number: number): void {
+  const random = generator(number);
+  let frames = goodServerFrames(random);
+  for (let faults = random() % 4; faults > 0; faults--) frames = withFault(frames, random);
+  let bytes = Buffer.concat(frames);
+  if (random() % 12 === 0) bytes = bytes.subarray(0, random() % bytes.length);
+  const outcome = (end: OurClientEnd): unknown => [
+    summary(end.responses.map(withoutPart)),
+    end.closed,
+    end.transport.ended || end.transport.destroyed,
+    essence(end.transport.take().slice(PREFACE.length)),
+  ];
+  const whole = new OurClientEnd().receive(bytes, Math.max(bytes.length, 1));
+  const expected = outcome(whole);
+  for (const pieceLength of [1, 7, 64]) {
+    const cut = new OurClientEnd().receive(bytes, pieceLength);
+    assert.deepEqual(outcome(cut), expected, `server ${number} in pieces of ${pieceLength}`);
     cut.end();
   }
   whole.end();

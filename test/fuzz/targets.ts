@@ -3,7 +3,7 @@ import { AnsweringServer, HpackDecoder, HpackEncoder, HpackError, summary } from
 import fc from "fast-check";
 import { mutant, PIECES } from "../harness/mutants.ts";
 import { nodeAgainstOurServer, ourClientAgainstNode, plan } from "./h2-exchanges.ts";
-import { checkAgainstNode, checkCuts, generator } from "./h2-mutants.ts";
+import { checkAgainstNode, checkCuts, checkServerCuts, generator } from "./h2-mutants.ts";
 
 /** Fails where something is wrong with the case of that number; the same number is the same case. */
 export type FuzzTarget = (number: number) => Promise<void> | void;
@@ -14,8 +14,10 @@ export const fuzzTargets: Readonly<Record<string, FuzzTarget>> = {
   "h2-client": (number) => ourClientAgainstNode(planOf(number)),
   /** Random exchanges of a client of node:http2 with our server. */
   "h2-server": (number) => nodeAgainstOurServer(planOf(number)),
-  /** Faults in frames: nothing depends on how bytes are cut. */
+  /** Faults in a client's frames: nothing depends on how bytes are cut. */
   "h2-cuts": checkCuts,
+  /** Faults in a server's frames: the same for our client. */
+  "h2-server-cuts": checkServerCuts,
   /** Faults in frames: node:http2 and we give requests the same meaning. */
   "h2-meaning": async (number) => void (await checkAgainstNode(number)),
   /** Faults in requests of HTTP/1: nothing depends on how bytes are cut. */
