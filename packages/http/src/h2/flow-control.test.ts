@@ -8,6 +8,7 @@ import type { SeenFrame } from "../testing/h2-peer.ts";
 import { ScriptedH2Server } from "../testing/scripted-h2.ts";
 import { ReceiveWindow, SendWindow } from "./flow-window.ts";
 import { ErrorCode, FrameType, Setting } from "./frame/index.ts";
+import { H2ServerConnection } from "./server-connection.ts";
 
 const window = (bytes: number) => [Setting.InitialWindowSize, bytes] as const;
 
@@ -115,6 +116,32 @@ describe("sending", () => {
     second!.sendData(Buffer.from("x"), true);
     server.receive(server.client.reset(1, ErrorCode.Cancel), server.client.windowUpdate(0, 10));
     assert.deepEqual(data(server.sent()).at(-1), [3, 1]);
+  });
+
+  test("streams that were reset while the connection's window was used up are forgotten", () => {
+    class Watched extends H2ServerConnection {
+      longest = 0;
+      override receive(bytes: Uint8Array): void {
+        super.receive(bytes);
+        this.longest = Math.max(this.longest, this.lineLength);
+      }
+    }
+    const server = new ScriptedH2Server();
+    const watched = new Watched(server.transport, server);
+    Object.assign(server, { connection: watched });
+    server.sent();
+    server.begin();
+    const encoders = answering(server, 1, 3);
+    for (const encoder of encoders) encoder.sendData(Buffer.alloc(65_535, "x"), true);
+    for (let id = 5; id < 2005; id += 2) {
+      const [encoder] = answering(server, id);
+      encoder!.sendData(Buffer.from("y"), true);
+      server.receive(server.client.reset(id, ErrorCode.Cancel));
+    }
+    assert.ok(watched.longest < 100, `${watched.longest}`);
+    server.receive(server.client.windowUpdate(0, 65_535));
+    assert.deepEqual(data(server.sent()).at(-1)?.[0], 3, "those that are left have their turn");
+    assert.equal(watched.active, 0);
   });
 
   test("nothing but heads is written while the transport is full; then all go on", () => {

@@ -112,6 +112,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
 
   #firstInLine: H2Stream | undefined = undefined;
   #lastInLine: H2Stream | undefined = undefined;
+  protected lineLength = 0;
   #pumping = false;
   /** Perhaps a stream waits to be told that it may go on. */
   #someStalled = false;
@@ -703,9 +704,26 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   #join(stream: H2Stream): void {
     if (stream.inLine) return;
     stream.inLine = true;
+    // Streams that were reset stay in line until their turn, which a client that never opens its window keeps from coming.
+    if (++this.lineLength > 2 * this.streams.size + LINE_ROOM) this.#closeRanks();
     if (this.#lastInLine === undefined) this.#firstInLine = stream;
     else this.#lastInLine.nextInLine = stream;
     this.#lastInLine = stream;
+  }
+
+  /** Takes those out of the line that have nothing to send any more. */
+  #closeRanks(): void {
+    let next = this.#firstInLine;
+    this.#firstInLine = undefined;
+    this.#lastInLine = undefined;
+    this.lineLength = 1; // who joins now
+    while (next !== undefined) {
+      const stream: H2Stream = next;
+      next = stream.nextInLine;
+      stream.nextInLine = undefined;
+      stream.inLine = false;
+      if (stream.hasQueue) this.#join(stream);
+    }
   }
 
   /** One frame of each stream that has something to send and may, in turns, until nothing can be sent. */
@@ -720,7 +738,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
       if (this.#firstInLine === undefined) this.#lastInLine = undefined;
       stream.nextInLine = undefined;
       stream.inLine = false;
-      if (!stream.mayByteQueued(room)) continue; // a WINDOW_UPDATE brings it back
+      this.lineLength--;
+      if (!stream.maySendQueued(room)) continue; // a WINDOW_UPDATE brings it back
       stream.sendQueued(room, this);
       if (stream.hasQueue) this.#join(stream);
     }
@@ -751,6 +770,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
 }
 
 const HEADER_BYTES = 9;
+const LINE_ROOM = 32;
 const PASSED_OVER = protocolError("HEADERS with a stream's number that is not above the last"); // RFC 9113 §5.1.1
 
 function calm(detail: string): FrameError {

@@ -158,7 +158,7 @@ export abstract class H2Stream {
   }
 
   /** Whether there is something that its window and the connection's allow to be sent. */
-  mayByteQueued(connectionWindow: number): boolean {
+  maySendQueued(connectionWindow: number): boolean {
     if (this.heldBack || !maySend(this.state) || !this.hasQueue) return false;
     return this.queuedBytes === 0 || Math.min(connectionWindow, this.sendWindow.available) > 0;
   }
