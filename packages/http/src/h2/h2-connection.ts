@@ -114,8 +114,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   #lastInLine: H2Stream | undefined = undefined;
   protected lineLength = 0;
   #pumping = false;
-  /** Perhaps a stream waits to be told that it may go on. */
-  #someStalled = false;
+  /** Streams that wait to be told that they may go on, and some that do no more. */
+  #stalled: H2Stream[] = [];
 
   /** Nothing more is read or written. */
   protected over = false;
@@ -746,19 +746,23 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     this.#pumping = false;
   }
 
-  /** A stream has said that too much waits. */
-  stalled(): void {
-    this.#someStalled = true;
+  /** The stream has said that too much waits. */
+  stalled(stream: H2Stream): void {
+    if (stream.isStalled) return;
+    stream.isStalled = true;
+    this.#stalled.push(stream);
+    if (this.#stalled.length > 2 * this.streams.size + LINE_ROOM) this.#stalled = this.#stalled.filter(stillStalled);
   }
 
   protected tellDrained(): void {
-    if (!this.#someStalled) return;
-    this.#someStalled = false;
-    for (const stream of this.streams.list()) {
-      if (this.output.blocked || this.over) break;
-      stream.tellDrained();
+    if (this.#stalled.length === 0) return;
+    const stalled = this.#stalled;
+    this.#stalled = [];
+    for (const stream of stalled) {
+      stream.isStalled = false;
+      if (!this.output.blocked && !this.over) stream.tellDrained();
+      if (stream.needsDrain) this.stalled(stream);
     }
-    this.#someStalled ||= this.streams.list().some(({ needsDrain }) => needsDrain);
   }
 
   transportDrained(): void {
@@ -775,4 +779,9 @@ const PASSED_OVER = protocolError("HEADERS with a stream's number that is not ab
 
 function calm(detail: string): FrameError {
   return new FrameError(ErrorCode.EnhanceYourCalm, "connection", detail);
+}
+
+function stillStalled(stream: H2Stream): boolean {
+  stream.isStalled = stream.needsDrain;
+  return stream.needsDrain;
 }

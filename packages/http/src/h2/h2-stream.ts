@@ -15,7 +15,7 @@ export interface StreamOwner {
   /** Has the stream send what waits when its turn comes. */
   schedule(stream: H2Stream): void;
   /** The stream has to be told when there is room again. */
-  stalled(): void;
+  stalled(stream: H2Stream): void;
   /** The transport is full. */
   readonly blocked: boolean;
   /** Bytes of a stream that may wait. */
@@ -52,6 +52,8 @@ export abstract class H2Stream {
   inLine = false;
   /** `sendData` has said false. */
   needsDrain = false;
+  /** The connection has it among those. */
+  isStalled = false;
   /** What waits may not be sent yet: the peer has not agreed to the tunnel. */
   protected heldBack = false;
   #queue: ByteQueue | undefined = undefined;
@@ -142,7 +144,7 @@ export abstract class H2Stream {
     if (!maySend(this.state)) return true;
     if (!this.heldBack && !this.owner.blocked && this.queuedBytes <= this.owner.streamBufferBytes) return true;
     this.needsDrain = true;
-    this.owner.stalled();
+    this.owner.stalled(this);
     return false;
   }
 
