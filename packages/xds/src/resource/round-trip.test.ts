@@ -728,8 +728,14 @@ const cluster = fc
     transport,
     sniFromRequest,
     transportMatches,
+    fc.boolean(),
   )
-  .map((parts) => Object.assign({}, ...parts) as ClusterConfig);
+  .map(([plain, through, ...more]): ClusterConfig => {
+    const [sni, matches, agrees] = more;
+    const config: ClusterConfig = { ...plain, ...through, ...sni, ...matches };
+    const byTls = agrees && config.tls !== undefined && config.http2 !== undefined; // what TLS is needed for
+    return byTls ? { ...config, upstreamProtocol: "auto" } : config;
+  });
 
 const plainChain = record<Omit<FilterChainConfig, "tls">>({
   name: fc.constantFrom("", "c"),
