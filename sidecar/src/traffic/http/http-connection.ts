@@ -9,13 +9,12 @@ import {
   type ServerConnectionEvents,
 } from "@heddle/http";
 import { asCallback, type Connection, type ConnectionHandler } from "@heddle/net";
-import { type KeepaliveOwner, KeepalivePings } from "../http2/keepalive-pings.ts";
 import type { ServedConnection } from "../network/network-filter.ts";
 import { DelayedClose } from "./delayed-close.ts";
 import { ExchangeList } from "./exchange-list.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import { HttpExchange } from "./http-exchange.ts";
-import { MIN_STREAM_LIFETIME_MS, PrematureResets } from "./premature-resets.ts";
+import { Http2Watch, type Http2WatchOwner } from "./http2-watch.ts";
 import { type CodecChooser, UndecidedCodec } from "./undecided-codec.ts";
 
 /**
@@ -28,7 +27,7 @@ import { type CodecChooser, UndecidedCodec } from "./undecided-codec.ts";
  * behind it; no answer, and no request that is given up, ends it.
  */
 export class HttpConnection
-  implements ConnectionHandler, ServerConnectionEvents, ServedConnection, CodecChooser, KeepaliveOwner
+  implements ConnectionHandler, ServerConnectionEvents, ServedConnection, CodecChooser, Http2WatchOwner
 {
   readonly downstream: DownstreamInfo;
   readonly #manager: HttpConnectionManager;
@@ -47,7 +46,7 @@ export class HttpConnection
   /** Since when no exchange has been open; Infinity while one is. */
   #idleSinceMs: number;
   #maxDurationAtMs = Infinity;
-  /** Until when the rest is waited for: of a request whose answer has gone; of the preface or of a frame of HTTP/2. */
+  /** Until when the rest is waited for: of a request whose answer has gone, or of the preface of HTTP/2. */
   #restByMs = Infinity;
   readonly #closing: DelayedClose;
   #gone = false;
@@ -68,15 +67,8 @@ export class HttpConnection
   #looksAgain = false;
   /** The next answer closes, however long it takes to come (`http1_safe_max_connection_duration`). */
   #lastAnswer = false;
-  /** HTTP/2 alone has the following. */
-  #pings: KeepalivePings | undefined = undefined;
-  #resets: PrematureResets | undefined = undefined;
-  /** The frame of which a part has come, by `H2ServerConnection.partialFrame`. */
-  #partialFrame = -1;
-  /** When answers are looked at that are complete and that the client does not take. */
-  #flushAtMs = Infinity;
-  /** The exchange of the stream whose reset is told next has been counted. */
-  #resetCounted = false;
+  /** Of HTTP/2 alone. */
+  #http2: Http2Watch | undefined = undefined;
   /** HTTP/2 goes on behind some errors, and a client must not fill the log with them. */
   #errorLogged = false;
   /** Why it was destroyed, where its exchanges should know. */
@@ -130,37 +122,24 @@ export class HttpConnection
   }
 
   speakHttp2(): ServerConnection {
-    const { stats, http2Options, config, env } = this.#manager;
+    const { stats, http2Options } = this.#manager;
     stats.cxHttp2Total.add();
     stats.cxHttp2Active.add(1);
     this.#restByMs = Infinity;
     const codec = new H2ServerConnection(this.#connection, this, http2Options);
     this.#h2 = codec;
     this.#codec = codec;
-    this.#resets = new PrematureResets();
-    if (config.http2.keepalive !== undefined) this.#pings = new KeepalivePings(config.http2.keepalive, env, this);
+    this.#http2 = new Http2Watch(this.#manager, codec, this);
     if (this.#drainsGently) codec.announceDrain();
     return codec;
   }
 
   onPartialPreface(): void {
-    this.#limitFrame();
-  }
-
-  #limitFrame(): void {
     const { config, env } = this.#manager;
     if (config.requestHeadersTimeoutMs === 0) return;
     const now = env.clock.now();
     this.#restByMs = now + config.requestHeadersTimeoutMs;
     this.checkBy(this.#restByMs, now);
-  }
-
-  /** HTTP/2 tells of a request when the first frame of its head is whole; until then nothing else can come. */
-  #watchFrame(partialFrame: number): void {
-    if (partialFrame === this.#partialFrame) return;
-    this.#partialFrame = partialFrame;
-    if (partialFrame === -1) this.#restByMs = Infinity;
-    else this.#limitFrame();
   }
 
   /** Exchanges at a time: what goes wrong with one is its own. */
@@ -256,10 +235,8 @@ export class HttpConnection
 
   exchangeEnded(exchange: HttpExchange): void {
     this.#open.delete(exchange);
-    if (this.#h2 !== undefined) {
-      this.#countEndOfStream(exchange);
-      if (this.#h2.active > this.#open.size) this.#watchFlush();
-    } else if (this.#codec.dropping) this.#awaitRest();
+    if (this.#http2 !== undefined) this.#http2.exchangeEnded(exchange);
+    else if (this.#codec.dropping) this.#awaitRest();
     this.#countBytes();
     this.#watchForEnd();
   }
@@ -292,8 +269,7 @@ export class HttpConnection
   }
 
   onStreamReset(): void {
-    if (!this.#resetCounted && this.#resets?.isTooMuch(true) === true) this.#endForResets();
-    this.#resetCounted = false;
+    this.#http2?.streamReset();
   }
 
   onProtocolError(reason: Failure, answeredStatus: number | undefined): void {
@@ -314,7 +290,7 @@ export class HttpConnection
   }
 
   onPong(): void {
-    this.#pings?.pong();
+    this.#http2?.pong();
   }
 
   onBurst(): void {
@@ -335,9 +311,8 @@ export class HttpConnection
   // === the transport tells
 
   onData(bytes: Uint8Array): void {
-    if (this.#pings !== undefined) this.#pings.heard();
     this.#codec.receive(bytes);
-    if (this.#h2 !== undefined) this.#watchFrame(this.#h2.partialFrame);
+    if (this.#http2 !== undefined) this.#http2.wasRead();
     this.#watchForEnd();
   }
 
@@ -364,7 +339,7 @@ export class HttpConnection
       this.#manager.reportCrash(error, undefined); // what follows gives back what the connection holds
     }
     env.wheel.cancel(this.#watch);
-    this.#pings?.stop();
+    this.#http2?.stop();
     stats.cxActive.add(-1);
     if (this.#speaksHttp1) stats.cxHttp1Active.add(-1);
     else if (this.#h2 !== undefined) stats.cxHttp2Active.add(-1);
@@ -372,29 +347,21 @@ export class HttpConnection
     this.#onClosed();
   }
 
-  /** A request that the client takes back before its answer, early, is what floods are made of. */
-  #countEndOfStream({ cutByClient, responseBegun, startMs, endMs }: HttpExchange): void {
-    this.#resetCounted = cutByClient;
-    const premature = cutByClient && !responseBegun && endMs - startMs <= MIN_STREAM_LIFETIME_MS;
-    if (this.#resets?.isTooMuch(premature) === true) this.#endForResets();
+  // === the watch of HTTP/2 tells
+
+  get openExchanges(): number {
+    return this.#open.size;
   }
 
-  #endForResets(): void {
+  giveUp(): void {
     if (this.#codec.ended) return; // a client that leaves takes everything back at once
     this.#manager.reportPrematureResets(this.downstream);
     this.#h2?.giveUp("too many requests were taken back");
     this.#watchForEnd();
   }
 
-  // === keepalive
-
-  sendPing(): void {
-    this.#h2?.ping();
-  }
-
-  onKeepaliveTimeout(): void {
-    this.#manager.http2Stats.keepaliveTimeout.add();
-    this.#reason = PING_TIMEOUT;
+  cutOff(reason: Failure): void {
+    this.#reason = reason;
     this.#connection.destroy();
   }
 
@@ -417,21 +384,6 @@ export class HttpConnection
     const now = this.#manager.env.clock.now();
     this.#restByMs = now + withinMs;
     this.checkBy(this.#restByMs, now);
-  }
-
-  /** An exchange has ended whose answer the client has not taken whole: it has as long as an exchange may stand still. */
-  #watchFlush(): void {
-    const { streamIdleTimeoutMs } = this.#manager.config;
-    if (this.#flushAtMs !== Infinity || streamIdleTimeoutMs === 0) return;
-    const now = this.#manager.env.clock.now();
-    this.#flushAtMs = now + streamIdleTimeoutMs;
-    this.checkBy(this.#flushAtMs, now);
-  }
-
-  #resetStalled(h2: H2ServerConnection): void {
-    this.#flushAtMs = Infinity;
-    this.#manager.http2Stats.txFlushTimeout.add(h2.resetStalled());
-    if (h2.active > this.#open.size) this.#watchFlush();
   }
 
   #countEnd(local: boolean, hasExchange: boolean): void {
@@ -470,8 +422,7 @@ export class HttpConnection
       if (this.#looksAgain) this.#endBehindOpen();
       this.#looksAgain = !this.#looksAgain;
     }
-    if (this.#flushAtMs <= now && this.#h2 !== undefined) this.#resetStalled(this.#h2);
-    if (this.#restByMs <= now) {
+    if (this.#restByMs <= now || this.#http2?.check(now) === false) {
       this.#restByMs = Infinity;
       if (!this.#speaksHttp1) stats.rqHeaderTimeout.add();
       this.#endBehindOpen();
@@ -493,7 +444,7 @@ export class HttpConnection
       this.#closing.atMs,
       this.#drainAtMs,
       this.#restByMs,
-      this.#flushAtMs,
+      this.#http2?.nextDeadline() ?? Infinity,
       this.#maxDurationAtMs,
       idleAtMs <= now ? Infinity : idleAtMs,
       this.#open.nextDeadline(),
@@ -512,7 +463,3 @@ export class HttpConnection
 }
 
 const CLIENT_GONE = failure("downstream-reset", "downstream", "the client closed the connection");
-const PING_TIMEOUT: Failure = {
-  ...failure("downstream-reset", "downstream", "the client did not answer a PING in time"),
-  code: "downstream_local_disconnect(http2_ping_timeout)",
-};
