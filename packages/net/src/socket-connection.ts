@@ -316,8 +316,12 @@ export class SocketConnection implements Connection, Flushable, Reader {
     const taken =
       output === undefined ? this.#writeNow(bytes, total, undefined) : this.#writeNow(output, length, bytes);
     if (taken < total) {
-      if (output !== undefined && taken < length) this.#queue(Buffer.from(output.subarray(taken, length)));
-      this.#queue(Buffer.from(taken > length ? bytes.subarray(taken - length) : bytes));
+      // One piece: over TLS, where this is the rule, two would be two records, and a second pass through all that is between.
+      const rest = Buffer.allocUnsafeSlow(total - taken);
+      const gathered = Math.max(0, length - taken);
+      if (output !== undefined && gathered > 0) output.copy(rest, 0, taken, length);
+      rest.set(taken > length ? bytes.subarray(taken - length) : bytes, gathered);
+      this.#queue(rest);
     }
     if (output !== undefined) giveOutputBuffer(output);
   }
