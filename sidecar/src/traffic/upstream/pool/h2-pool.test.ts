@@ -5,7 +5,14 @@ import type { UpstreamState } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
 import { type ClusterConfig, defaultHttp2Options, type EndpointsConfig } from "@heddle/traffic";
 import type { MemoryConnection } from "../../http/testing-connection.ts";
-import { clusterConfig, endpointsConfig, Harness, type HarnessOptions } from "../../http/testing-harness.ts";
+import {
+  clusterConfig,
+  endpointsConfig,
+  Harness,
+  type HarnessOptions,
+  retryPolicy,
+  routeTo,
+} from "../../http/testing-harness.ts";
 import { sendSideRequest } from "../side-request.ts";
 import {
   ENABLE_CONNECT_PROTOCOL,
@@ -55,8 +62,8 @@ function withHarness(harness: Http2Harness, body: (harness: Http2Harness) => voi
 
 const statusOf = (client: MemoryConnection): string => /^HTTP\/1\.1 (\d+)/.exec(client.take())?.[1] ?? "none";
 
-function limited(maxConnections: number): Partial<ClusterConfig> {
-  const thresholds = { maxConnections, maxPendingRequests: 99, maxRequests: 99, maxRetries: 3 };
+function limited(maxConnections: number, maxPendingRequests = 99, maxRequests = 99): Partial<ClusterConfig> {
+  const thresholds = { maxConnections, maxPendingRequests, maxRequests, maxRetries: 3 };
   return { circuitBreakers: { default: thresholds, high: thresholds } };
 }
 
@@ -138,6 +145,27 @@ describe("a pool of HTTP/2 connections", () => {
         ["200", "200"],
       );
       assert.equal(harness.upstreams.length, 1);
+    });
+  });
+
+  test("turns requests away when too many wait for a stream, or are under way", () => {
+    withHarness(new Http2Harness(limited(1, 1)), (harness) => {
+      harness.ask();
+      harness.server().settings({ [MAX_CONCURRENT_STREAMS]: 1 });
+      harness.run();
+      const [waiting, refused] = harness.ask(2);
+      assert.equal(refused && statusOf(refused), "503");
+      assert.equal(harness.value("cluster.upstream_rq_pending_overflow"), 1);
+      harness.server().answer(1);
+      harness.run();
+      harness.server().answer(3);
+      harness.run();
+      assert.equal(waiting && statusOf(waiting), "200");
+    });
+    withHarness(new Http2Harness(limited(9, 9, 2)), (harness) => {
+      const clients = harness.ask(3);
+      assert.deepEqual(harness.server().streams, [1, 3]);
+      assert.deepEqual(clients.map(statusOf), ["none", "none", "503"]);
     });
   });
 
@@ -295,6 +323,36 @@ describe("an upstream that goes away", () => {
       assert.equal(client && statusOf(client), "503");
       assert.equal(harness.server().streams.length, 4);
       assert.equal(harness.upstreams.length, 1);
+    });
+  });
+
+  test("then a retry policy that names refused streams has its turn", () => {
+    const routes = routeTo("app", { retryPolicy: { ...retryPolicy, retryOn: ["refused-stream"] } });
+    withHarness(new Http2Harness({}, { routes }), (harness) => {
+      const [client] = harness.ask(1, POST);
+      harness.server().settings();
+      for (let attempt = 0; attempt < 5; attempt++) {
+        harness.server().reset(harness.server().streams[attempt]!, REFUSED_STREAM); // it has as many
+        harness.advance(30);
+      }
+      assert.equal(client && statusOf(client), "503");
+      assert.equal(harness.server().streams.length, 5);
+      assert.equal(harness.value("cluster.upstream_rq_replay"), 3);
+      assert.equal(harness.value("cluster.upstream_rq_retry"), 1);
+    });
+  });
+
+  test("an answer of gRPC that a retry policy names is followed by another attempt", () => {
+    const routes = routeTo("app", { retryPolicy: { ...retryPolicy, retryOn: ["unavailable"] } });
+    withHarness(new Http2Harness({}, { routes }), (harness) => {
+      const [client] = harness.ask(1, POST);
+      harness.server().settings().grpcStatus(1, 14);
+      harness.advance(30);
+      harness.server().grpcStatus(3, 0);
+      harness.run();
+      assert.match(client?.take() ?? "", /grpc-status: 0/);
+      assert.equal(harness.upstreams.length, 1);
+      assert.equal(harness.value("cluster.upstream_rq_retry_success"), 1);
     });
   });
 

@@ -81,6 +81,14 @@ export class ScriptedH2Server {
     return this.#send(Frame.Headers, END_HEADERS, id, STATUS_200);
   }
 
+  /** 200 and a status of gRPC, in one head (trailers-only). */
+  grpcStatus(id: number, status: number): this {
+    // Literals without indexing, RFC 7541 §6.2.2.
+    const literal = (text: string): readonly Buffer[] => [Buffer.of(text.length), Buffer.from(text)];
+    const field = Buffer.concat([Buffer.of(0), ...literal("grpc-status"), ...literal(String(status))]);
+    return this.#send(Frame.Headers, END_STREAM | END_HEADERS, id, Buffer.concat([STATUS_200, field]));
+  }
+
   body(id: number, text: string, last: boolean): this {
     return this.#send(Frame.Data, last ? END_STREAM : 0, id, Buffer.from(text));
   }
