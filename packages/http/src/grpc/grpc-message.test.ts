@@ -26,9 +26,14 @@ test("a percent sign that begins no escape stands for itself", () => {
   assert.equal(decodeGrpcMessage("100% %zz %e2%98%ba%"), "100% %zz ☺%");
 });
 
+/** Any of UTF-16, lone surrogates with them; ASCII as often as all others. fast-check's own "binary" takes seconds to make. */
+const codeUnit = fc
+  .oneof(fc.integer({ min: 0, max: 0x7f }), fc.integer({ min: 0, max: 0xffff }))
+  .map((unit) => String.fromCharCode(unit));
+
 test("what is written can be put into a field, and is read again", () => {
   fc.assert(
-    fc.property(fc.string({ unit: "binary" }), (text) => {
+    fc.property(fc.string({ unit: codeUnit }), (text) => {
       const value = encodeGrpcMessage(text);
       assert.match(value, /^[ -~]*$/);
       assert.equal(decodeGrpcMessage(value), Buffer.from(text).toString());

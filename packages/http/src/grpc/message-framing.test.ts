@@ -35,7 +35,10 @@ function cut(bytes: Uint8Array, size: number): Uint8Array[] {
 }
 
 test("messages come out of a body however it is cut, those without bytes too", () => {
-  const texts = fc.array(fc.string({ unit: "binary-ascii", maxLength: 40 }), { maxLength: 6 });
+  const texts = fc.array(
+    fc.uint8Array({ max: 0x7f, maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString()),
+    { maxLength: 6 },
+  );
   fc.assert(
     fc.property(texts, fc.integer({ min: 1, max: 60 }), (messages, size) => {
       const body = Buffer.concat(messages.map((text, i) => grpcMessageBytes(Buffer.from(text), i % 2)));
@@ -48,7 +51,7 @@ test("messages come out of a body however it is cut, those without bytes too", (
       assert.equal(read.partial, false);
       assert.equal(read.counted, messages.length);
     }),
-    { numRuns: 300, seed: 4 },
+    { numRuns: 200, seed: 4 },
   );
 });
 
