@@ -205,6 +205,30 @@ describe("requests", () => {
     });
   }
 
+  test("what is answered may be the owner's, with a body; the exchange hears of it last", () => {
+    const server = new ScriptedH2Server();
+    const heard: string[] = [];
+    server.onRequest = () => ({
+      onHead: () => heard.push("head"),
+      onData: () => heard.push("data"),
+      onTrailers: () => heard.push("trailers"),
+      onDrain: () => heard.push("drain"),
+      onRefusal: ({ kind }) => {
+        heard.push(`asked ${kind}`);
+        return { head: new ResponseHead(431, HeaderMap.from({ "x-own": "1", "content-length": "5" })), body: "large" };
+      },
+      onReset: ({ kind }) => heard.push(`reset ${kind}`),
+    });
+    server.begin();
+    server.receive(server.client.headers(1, [...GET, ...Array.from({ length: 101 }, () => ["x", "y"]).flat()], false));
+    const [head, body, reset] = server.sent();
+    assert.deepEqual(head?.fields, [":status", "431", "x-own", "1", "content-length", "5"]);
+    assert.deepEqual([body?.text, body?.endStream, reset?.errorCode], ["large", true, ErrorCode.NoError]);
+    assert.deepEqual(heard, ["asked head-too-large", "reset head-too-large"]);
+    server.receive(server.client.data(1, "the rest", true));
+    assert.deepEqual([server.sent(), heard.length, server.connection.active], [[], 2, 0]);
+  });
+
   test("100 fields beside the pseudo-fields are taken", () => {
     const server = begun().get(1, Array.from({ length: 100 }, () => ["x", "y"]).flat());
     assert.equal(server.last.head?.headers.size, 100);
