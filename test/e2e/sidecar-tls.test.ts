@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, request as httpsRequest } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect as connectPlain } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { type ConnectionOptions, connect, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
@@ -46,6 +47,16 @@ function textLog(path: string): Json {
       log_format: { text_format_source: { inline_string } },
     },
   };
+}
+
+/** A chain that says so, and closes. */
+function chain(inline_string: string, match: Json, common?: Json): Json {
+  const typed_config = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config",
+    response: { inline_string },
+  };
+  const secure = common && { transport_socket: downstreamTls({ common_tls_context: common }) };
+  return { filters: [{ name: "direct", typed_config }], filter_chain_match: match, ...secure };
 }
 
 interface Answer {
@@ -117,6 +128,25 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
             downstreamTls({ common_tls_context: mutual, require_client_certificate: true }),
           ),
           listener({ name: "other-name", routes: routes("other-name") }),
+          {
+            name: "chains",
+            address: { socket_address: { address: "127.0.0.1", port_value: 0 } },
+            listener_filters_timeout: "1s",
+            filter_chains: [
+              chain("a", { server_names: ["a.example"] }, common),
+              chain("any b", { server_names: ["*.b.example"] }, common),
+              chain(
+                "h9",
+                { application_protocols: ["h9"], transport_protocol: "tls" },
+                { ...common, alpn_protocols: ["h9"] },
+              ),
+              {
+                filters: [tcpProxy({ cluster: "through" })],
+                filter_chain_match: { server_names: ["through.example"] },
+              },
+              chain("plain", { transport_protocol: "raw_buffer" }),
+            ],
+          },
           secured(tcpListener("tcp", tcpProxy({ cluster: "echo" })), downstreamTls({ common_tls_context: common })),
         ],
         [
@@ -128,6 +158,7 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
             ...cluster("other-name", [port]),
             transport_socket: upstreamTls({ common_tls_context: trusting(["back.example"]) }),
           },
+          cluster("through", [port]),
           { ...cluster("echo", [(echo.address() as AddressInfo).port]), transport_socket: upstreamTls({}) },
         ],
       ),
@@ -200,6 +231,38 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
     let received = 0;
     for await (const chunk of socket) received += (chunk as Buffer).length;
     assert.equal(received, sent.length);
+  });
+
+  test("the name, the protocols and the kind of a client's first bytes choose its chain", async () => {
+    const port = await sidecar.port("chains");
+    const said = async (options: ConnectionOptions): Promise<string> => {
+      const socket = connect({ port, host: "127.0.0.1", rejectUnauthorized: false, ...options });
+      let text = "";
+      for await (const chunk of socket) text += String(chunk);
+      return text;
+    };
+    assert.equal(await said({ servername: "a.example" }), "a");
+    assert.equal(await said({ servername: "A.Example" }), "a");
+    assert.equal(await said({ servername: "x.y.b.example" }), "any b");
+    assert.equal(await said({ servername: "c.example", ALPNProtocols: ["h8", "h9"] }), "h9");
+    await assert.rejects(said({ servername: "b.example" }), "no chain takes it");
+    const through = connect({ port, host: "127.0.0.1", servername: "through.example", rejectUnauthorized: false });
+    await once(through, "secureConnect");
+    assert.equal(through.getPeerX509Certificate()?.subject, "CN=front");
+    through.destroy();
+
+    const plain = connectPlain({ port, host: "127.0.0.1" });
+    plain.write("hello\n");
+    assert.equal(String((await once(plain, "data"))[0]), "plain");
+    plain.destroy();
+
+    const odd = connectPlain({ port, host: "127.0.0.1" }).on("error", () => undefined);
+    odd.write(Buffer.from([22, 3, 1, 0, 5, 1, 0, 0, 1, 0])); // a ClientHello with nothing in it
+    await new Promise((resolve) => odd.once("close", resolve));
+    const stats = await sidecar.page("/stats?filter=tls_inspector");
+    for (const count of ["tls_found: 6", "tls_not_found: 2", "sni_found: 6", "alpn_found: 1"]) {
+      assert.match(stats, new RegExp(`^tls_inspector\\.${count}$`, "m"));
+    }
   });
 
   test("keys are shown nowhere", async () => {

@@ -133,7 +133,8 @@ function parseKey(pem: string, password: string | undefined): KeyObject | string
     return createPrivateKey({ key: pem, format: "pem", ...(passphrase !== undefined && { passphrase }) });
   } catch (error) {
     const { code } = error as { readonly code?: string };
-    if (code === "ERR_MISSING_PASSPHRASE") return "is under a password, and there is none";
+    const isLocked = code === "ERR_MISSING_PASSPHRASE" || /^(?:-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED)/m.test(pem);
+    if (password === undefined && isLocked) return "is under a password, and there is none";
     return password === undefined
       ? "holds no private key in PEM"
       : "holds no private key in PEM that the password opens";

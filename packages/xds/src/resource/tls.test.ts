@@ -1,0 +1,217 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { err, ok } from "@heddle/base";
+import { encryptedKey, TestAuthority } from "@heddle/net/testing";
+import { makeClusterType } from "./cluster.ts";
+import type { DataReader } from "./data-source.ts";
+import { makeListenerType } from "./listener.ts";
+import { accept, errorsOf, reportsOf } from "./testing.ts";
+
+const authority = new TestAuthority();
+const leaf = authority.issue({ dns: ["a.example"] });
+const other = authority.issue({ dns: ["b.example"] });
+const expired = authority.issue({ dns: ["a.example"], validTo: new Date(0) });
+
+const FILES: Readonly<Record<string, string>> = {
+  "cert.pem": leaf.chain,
+  "cert.key": leaf.key,
+  "other.key": other.key,
+  "locked.key": encryptedKey(leaf, "secret"),
+  password: "secret\n",
+  "ca.pem": authority.certificate,
+  "crl.pem": authority.revoke([]),
+  "broken.pem": leaf.chain.replace(/[A-Za-z]{12}/, "AAAAAAAAAAAA"),
+};
+const reader: DataReader = {
+  file: (path) => (FILES[path] === undefined ? err("cannot be read (ENOENT)") : ok(Buffer.from(FILES[path]))),
+  variable: (name) => FILES[name.toLowerCase()],
+};
+const listenerType = makeListenerType({ httpFilters: "unchecked", data: reader });
+const clusterType = makeClusterType(reader);
+
+const TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
+const file = (filename: string): object => ({ filename });
+const certificate = (fields: object = {}): object => ({
+  certificate_chain: file("cert.pem"),
+  private_key: file("cert.key"),
+  ...fields,
+});
+
+/** A listener whose chain has that TLS. */
+function listener(common: object, context: object = {}, chain: object = {}): object {
+  const typed_config = { "@type": `${TLS}.DownstreamTlsContext`, common_tls_context: common, ...context };
+  const echo = { name: "e", typed_config: { "@type": "x/envoy.extensions.filters.network.echo.v3.Echo" } };
+  return {
+    name: "l",
+    address: { socket_address: { address: "127.0.0.1", port_value: 1 } },
+    filter_chains: [{ filters: [echo], transport_socket: { name: "tls", typed_config }, ...chain }],
+  };
+}
+
+function cluster(context: object): object {
+  return {
+    name: "c",
+    load_assignment: { cluster_name: "c" },
+    transport_socket: { name: "tls", typed_config: { "@type": `${TLS}.UpstreamTlsContext`, ...context } },
+  };
+}
+
+const PATH = "filter_chains[0].transport_socket.typed_config";
+const CERTIFICATE = `${PATH}.common_tls_context.tls_certificates[0]`;
+const VALIDATION = `${PATH}.common_tls_context.validation_context`;
+
+/** The one error of a listener with that. */
+function problem(common: object, context: object = {}): string {
+  const errors = errorsOf(listenerType, listener(common, context));
+  assert.equal(errors.length, 1, errors.join("\n"));
+  for (const secret of [leaf.key, "secret"]) assert.ok(!errors.join().includes(secret));
+  return errors[0]!; // of length 1
+}
+
+test("certificates and keys are read from wherever they lie", () => {
+  for (const chosen of [
+    certificate(),
+    certificate({ private_key: { inline_string: leaf.key } }),
+    certificate({ private_key: { inline_bytes: Buffer.from(leaf.key).toString("base64") } }),
+    certificate({ private_key: { environment_variable: "CERT.KEY" } }),
+    certificate({ private_key: file("locked.key"), password: file("password") }),
+  ]) {
+    const { filterChains } = accept(listenerType, listener({ tls_certificates: [chosen] }));
+    const [read] = filterChains[0]?.tls?.common.certificates ?? [];
+    assert.equal(read?.certificateChain.content, leaf.chain);
+    assert.match(read?.privateKey.content ?? "", /PRIVATE KEY/);
+  }
+});
+
+test("what is wrong with a certificate or its key is told by path, and nothing of the key is", () => {
+  const of = (fields: object): string => problem({ tls_certificates: [certificate(fields)] });
+  assert.equal(
+    of({ private_key: file("other.key") }),
+    `${CERTIFICATE}.private_key: "other.key" does not belong to the certificate`,
+  );
+  assert.equal(
+    of({ private_key: file("none.key") }),
+    `${CERTIFICATE}.private_key.filename: "none.key" cannot be read (ENOENT)`,
+  );
+  assert.equal(
+    of({ private_key: file("cert.pem") }),
+    `${CERTIFICATE}.private_key: "cert.pem" holds no private key in PEM`,
+  );
+  assert.equal(
+    of({ private_key: file("locked.key") }),
+    `${CERTIFICATE}.private_key: "locked.key" is under a password, and there is none`,
+  );
+  assert.equal(
+    of({ private_key: file("locked.key"), password: { inline_string: "wrong" } }),
+    `${CERTIFICATE}.private_key: "locked.key" holds no private key in PEM that the password opens`,
+  );
+  assert.equal(
+    of({ certificate_chain: file("cert.key") }),
+    `${CERTIFICATE}.certificate_chain: "cert.key" holds no certificate in PEM`,
+  );
+  assert.match(
+    of({ certificate_chain: file("broken.pem") }),
+    /certificate_chain: "broken.pem" holds a certificate that cannot be read/,
+  );
+  assert.match(
+    of({ private_key: { environment_variable: "NONE" } }),
+    /private_key\.environment_variable: there is no variable NONE/,
+  );
+  assert.match(of({ private_key: undefined }), /private_key: must be set/);
+  assert.match(problem({}), /common_tls_context: holds no certificate/);
+});
+
+test("an expired certificate is served, as in Envoy", () => {
+  const inline = (inline_string: string): object => ({ inline_string });
+  accept(
+    listenerType,
+    listener({ tls_certificates: [{ certificate_chain: inline(expired.chain), private_key: inline(expired.key) }] }),
+  );
+});
+
+test("rules that nobody attests are refused, and hashes and versions that are none", () => {
+  const of = (validation_context: object): string => problem({ tls_certificates: [certificate()], validation_context });
+  const names = { match_typed_subject_alt_names: [{ san_type: "URI", matcher: { exact: "spiffe://a" } }] };
+  assert.equal(of(names), `${VALIDATION}.match_typed_subject_alt_names: needs a trusted_ca`);
+  assert.equal(of({ crl: file("crl.pem") }), `${VALIDATION}.crl: needs a trusted_ca`);
+  assert.equal(
+    of({ trusted_ca: file("cert.key") }),
+    `${VALIDATION}.trusted_ca: "cert.key" holds no certificate in PEM`,
+  );
+  assert.match(of({ trusted_ca: file("ca.pem"), crl: file("ca.pem") }), /crl: "ca.pem" holds no list/);
+  assert.match(of({ verify_certificate_hash: ["z".repeat(64)] }), /verify_certificate_hash/);
+  assert.match(of({ verify_certificate_spki: ["A".repeat(44)] }), /verify_certificate_spki/);
+  for (const refused of [
+    { allow_expired_certificate: true },
+    { only_verify_leaf_cert_crl: true },
+    { max_verify_depth: 1 },
+    { require_signed_certificate_timestamp: true },
+  ]) {
+    assert.match(
+      of({ trusted_ca: file("ca.pem"), ...refused }),
+      new RegExp(`validation_context\\.${Object.keys(refused)[0]}: `),
+    );
+  }
+  const params = (tls_params: object): string => problem({ tls_certificates: [certificate()], tls_params });
+  assert.match(params({ cipher_suites: ["[AES128-SHA|NONE]"] }), /there is no cipher suite "NONE"/);
+  assert.match(params({ ecdh_curves: ["P-0"] }), /is not taken by OpenSSL/);
+  const versions = { tls_minimum_protocol_version: "TLSv1_3", tls_maximum_protocol_version: "TLSv1_2" };
+  assert.match(params(versions), /tls_maximum_protocol_version: found TLSv1_2, allowed is TLSv1_3 or later/);
+});
+
+test("secrets that come later, or from elsewhere, are refused by name", () => {
+  const sds = { name: "s", sds_config: { ads: {} } };
+  for (const common of [
+    { tls_certificate_sds_secret_configs: [sds] },
+    { tls_certificates: [certificate()], validation_context_sds_secret_config: sds },
+  ]) {
+    assert.match(errorsOf(listenerType, listener(common)).join(), /secrets by SDS are not supported yet/);
+  }
+  assert.match(
+    problem({ tls_certificates: [certificate()] }, { session_ticket_keys: { keys: [file("ca.pem")] } }),
+    /session_ticket_keys/,
+  );
+});
+
+test("who believes anybody is told", () => {
+  assert.deepEqual(reportsOf(clusterType, cluster({ sni: "a.example" })), [
+    "transport_socket.typed_config.common_tls_context",
+  ]);
+  const required = { require_client_certificate: true };
+  assert.deepEqual(reportsOf(listenerType, listener({ tls_certificates: [certificate()] }, required)), [
+    `${PATH}.require_client_certificate`,
+  ]);
+  const trusting = { common_tls_context: { validation_context: { trusted_ca: file("ca.pem") } } };
+  assert.deepEqual(reportsOf(clusterType, cluster({ ...trusting, auto_sni_san_validation: true })), []);
+  assert.match(
+    errorsOf(clusterType, cluster({ auto_sni_san_validation: true })).join(),
+    /auto_sni_san_validation: needs a trusted_ca/,
+  );
+});
+
+test("a chain that asks for what the client's TLS says gets the inspector, and who reads is told", () => {
+  const common = { tls_certificates: [certificate()] };
+  const asking = listener(common, {}, { filter_chain_match: { server_names: ["A.Example", "*.B.example"] } });
+  const { filterChains, listenerFilters } = accept(listenerType, asking);
+  assert.deepEqual(filterChains[0]?.match?.serverNames, ["a.example", "*.b.example"]);
+  assert.deepEqual(
+    listenerFilters.map(({ type }) => type),
+    ["tls-inspector"],
+  );
+  assert.deepEqual(reportsOf(listenerType, asking), ["listener_filters"]);
+  const plain = listener(common, {}, { filter_chain_match: { transport_protocol: "raw_buffer" } });
+  assert.deepEqual(accept(listenerType, plain).listenerFilters, []);
+});
+
+test("files of another machine are left alone", () => {
+  const elsewhere = makeListenerType({ httpFilters: "unchecked" });
+  const { filterChains } = accept(
+    elsewhere,
+    listener({ tls_certificates: [certificate({ private_key: file("/none") })] }),
+  );
+  assert.deepEqual(filterChains[0]?.tls?.common.certificates[0]?.privateKey, {
+    source: "filename",
+    name: "/none",
+    content: undefined,
+  });
+});
