@@ -34,8 +34,7 @@ describe("h2spec, strict", { skip: missing }, () => {
     const routes = inlineRoutes([virtualHost("*", "up")]);
     const bootstrap = staticBootstrap(
       [
-        // Of AUTO a preface that is none gets the 400 of HTTP/1, and then the end. h2spec wants the end alone.
-        listener({ name: "h1", routes, http: { codec_type: "HTTP2" } }),
+        listener({ name: "h1", routes, http: { codec_type: "AUTO" } }),
         listener({
           name: "h2",
           routes: inlineRoutes([virtualHost("*", "h2-up")]),
