@@ -285,8 +285,8 @@ describe("a sidecar whose clients abuse HTTP/2", () => {
     });
   }
 
-  test("the connection's window beyond 2^31-1, on 500 connections (CVE-2026-21714)", async (t) => {
-    for (let i = 0; i < 500; i += 50)
+  test("the connection's window beyond 2^31-1, on 200 connections (CVE-2026-21714)", async (t) => {
+    for (let i = 0; i < 200; i += 50)
       await Promise.all(
         Array.from({ length: 50 }, async () => {
           const peer = await attacked.attacker(t);
