@@ -354,6 +354,32 @@ test("bytes that were looked at before come back, and big bodies wait for whoeve
   assert.equal(read, sent);
 });
 
+test("pieces of every size arrive in order while the reader stands still now and then", async () => {
+  const listener = await TestTlsListener.open({ certificates: [shop] });
+  const client = listener.connect();
+  client.write("x");
+  const { connection } = await listener.firstSecured();
+  const got: Buffer[] = [];
+  client.on("data", (bytes: Buffer) => {
+    got.push(bytes);
+    client.pause();
+    setImmediate(() => client.resume());
+  });
+  const sent: Buffer[] = [];
+  for (let turn = 0; turn < 40; turn++) {
+    for (const size of [9, 16_384, 1, 8192, 15_000, 33_000, 24_000]) {
+      const piece = Buffer.alloc(size, turn * 7 + sent.length);
+      sent.push(Buffer.from(piece));
+      connection.writeBytes(piece);
+      piece.fill(0); // it is the caller's again
+    }
+    if (turn % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  connection.end();
+  await once(client, "end");
+  assert.ok(Buffer.concat(got).equals(Buffer.concat(sent)));
+});
+
 test("a connection that is reset tells nobody that it ended in order", async () => {
   const listener = await TestTlsListener.open({ certificates: [shop] });
   const client = listener.connect();
