@@ -25,6 +25,8 @@ export interface VirtualHost extends HeaderMutations {
   readonly includeRequestAttemptCount: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly typedPerFilterConfig: PerFilterConfig;
+  /** Whose requests that did not come by TLS are sent there (`require_tls`). Left out: nobody's. */
+  readonly requireTls?: "EXTERNAL_ONLY" | "ALL";
   /** Parts of the host's requests that have statistics of their own. Left out where there are none. */
   readonly virtualClusters?: readonly VirtualClusterConfig[];
 }

@@ -259,3 +259,27 @@ describe("selected route", () => {
     assert.equal(compileRouteConfiguration(oneHost(route({}, forward("c")))).match(get("/"), 0)?.retry, undefined);
   });
 });
+
+it("a host that requires TLS sends those there who have come without", () => {
+  const app = route({}, forward("app"));
+  const table = compileRouteConfiguration(
+    routeConfiguration([
+      virtualHost(["all.example"], [app], { requireTls: "ALL" }),
+      virtualHost(["outside.example"], [app], { requireTls: "EXTERNAL_ONLY" }),
+      virtualHost(["nobody.example"], [app]),
+    ]),
+  );
+  for (const [authority, headers, redirected] of [
+    ["all.example", [], true],
+    ["all.example", ["x-forwarded-proto", "http"], true],
+    ["all.example", ["x-forwarded-proto", "https"], false],
+    ["all.example", ["x-forwarded-proto", "http", "x-envoy-internal", "true"], true],
+    ["outside.example", ["x-forwarded-proto", "http"], true],
+    ["outside.example", ["x-forwarded-proto", "http", "x-envoy-internal", "true"], false],
+    ["nobody.example", ["x-forwarded-proto", "http"], false],
+  ] as const) {
+    const head = new RequestHead("GET", "http", authority, "/a?b", new HeaderMap([...headers]));
+    const { action } = table.match(head, 0)!.entry; // each host has a route for everything
+    assert.equal(action.type, redirected ? "redirect" : "forward", `${authority} ${headers.join(" ")}`);
+  }
+});

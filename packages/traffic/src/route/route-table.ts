@@ -1,6 +1,6 @@
 import type { RequestHead } from "@heddle/http";
 import { pathOnly } from "./path.ts";
-import type { RouteConfiguration, VirtualHost } from "./route-config.ts";
+import type { RouteConfiguration, RouteEntry, VirtualHost } from "./route-config.ts";
 import { RouteIndex } from "./route-index.ts";
 import { RequestToMatch } from "./route-matcher.ts";
 import { Route, type SelectedRoute } from "./selected-route.ts";
@@ -13,7 +13,7 @@ import { VirtualHostIndex } from "./virtual-host-index.ts";
 export class RouteTable {
   readonly name: string;
   readonly config: RouteConfiguration;
-  readonly #hosts: VirtualHostIndex<RouteIndex<Route>>;
+  readonly #hosts: VirtualHostIndex<CompiledHost>;
 
   constructor(config: RouteConfiguration) {
     this.name = config.name;
@@ -34,7 +34,8 @@ export class RouteTable {
   match(head: RequestHead, random: number): SelectedRoute | undefined {
     const host = this.#hosts.find(head.authority);
     if (host === undefined) return undefined;
-    return host.find(new RequestToMatch(head, pathOnly(head.path)), random)?.select(head, random);
+    if (host.towardsTls !== undefined && lacksTls(head, host.requireTls)) return host.towardsTls.select(head, random);
+    return host.routes.find(new RequestToMatch(head, pathOnly(head.path)), random)?.select(head, random);
   }
 }
 
@@ -46,9 +47,57 @@ export function compileRouteConfiguration(config: RouteConfiguration): RouteTabl
   return new RouteTable(config);
 }
 
-function compileVirtualHost(host: VirtualHost, config: RouteConfiguration): RouteIndex<Route> {
-  return new RouteIndex(
-    host.routes.map((entry) => new Route(entry, host, config)),
-    host.routes.map((entry) => entry.match),
-  );
+interface CompiledHost {
+  readonly routes: RouteIndex<Route>;
+  readonly requireTls: VirtualHost["requireTls"];
+  /** The answer to requests that have to come by TLS and do not. */
+  readonly towardsTls: Route | undefined;
 }
+
+function compileVirtualHost(host: VirtualHost, config: RouteConfiguration): CompiledHost {
+  const { requireTls } = host;
+  return {
+    routes: new RouteIndex(
+      host.routes.map((entry) => new Route(entry, host, config)),
+      host.routes.map((entry) => entry.match),
+    ),
+    requireTls,
+    towardsTls: requireTls && new Route(TOWARDS_TLS, host, config),
+  };
+}
+
+/** By what is said of the way that the request has come, as in Envoy: a hop before us may have ended its TLS. */
+function lacksTls({ headers }: RequestHead, requireTls: VirtualHost["requireTls"]): boolean {
+  if (headers.get("x-forwarded-proto") === "https") return false;
+  return requireTls === "ALL" || headers.get("x-envoy-internal") !== "true";
+}
+
+/** Envoy's `SslRedirectRoute`. */
+const TOWARDS_TLS: RouteEntry = {
+  name: "",
+  match: {
+    path: { type: "prefix", value: "" },
+    caseSensitive: true,
+    headers: [],
+    queryParameters: [],
+    grpc: false,
+    runtimeFraction: undefined,
+  },
+  action: {
+    type: "redirect",
+    redirect: {
+      scheme: "https",
+      host: undefined,
+      port: undefined,
+      path: { type: "keep" },
+      responseCode: 301,
+      stripQuery: false,
+    },
+  },
+  typedPerFilterConfig: {},
+  statPrefix: "",
+  requestHeadersToAdd: [],
+  requestHeadersToRemove: [],
+  responseHeadersToAdd: [],
+  responseHeadersToRemove: [],
+};

@@ -623,10 +623,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.route.v3.VirtualCluster": { honoured: "name headers" },
   "envoy.config.route.v3.VirtualHost": {
-    honoured: `name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add
+    honoured: `require_tls name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add
       response_headers_to_remove typed_per_filter_config include_request_attempt_count include_attempt_count_in_response
       retry_policy virtual_clusters`,
-    refused: { matcher: LATER, require_tls: "the host would be served without TLS" },
+    refused: { matcher: LATER },
     reported: {
       rate_limits: "only a rate limit filter would read them",
       cors: "only a CORS filter would read it",

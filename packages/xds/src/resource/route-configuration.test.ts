@@ -325,7 +325,6 @@ test("every reason for refusing a route configuration is named", () => {
       {
         name: "h",
         domains: ["A.example"],
-        require_tls: "ALL",
         routes: [
           {
             match: {
@@ -357,7 +356,6 @@ test("every reason for refusing a route configuration is named", () => {
     /^request_headers_to_add\[1\]\.append: excludes "append_action"/,
     /^request_headers_to_remove\[0\]: "host" may not be removed$/,
     /^typed_per_filter_config\["cors"\]: there is no filter envoy\.extensions\.filters\.http\.cors\.v3\.CorsPolicy/,
-    /^virtual_hosts\[0\]\.require_tls: the host would be served without TLS$/,
     /^virtual_hosts\[0\]\.routes\[0\]\.match\.safe_regex: "\("/,
     /^virtual_hosts\[0\]\.routes\[0\]\.match\.tls_context: /,
     /^virtual_hosts\[0\]\.routes\[0\]\.match\.query_parameters\[0\]\.present_match: found false/,

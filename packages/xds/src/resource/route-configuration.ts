@@ -85,6 +85,7 @@ function decodeVirtualHost(fields: Fields, context: RouteContext): VirtualHost {
     name: cluster.text("name"),
     headers: cluster.messages("headers").map(decodeHeaderMatcher),
   }));
+  const requireTls = fields.enumName("require_tls") as "NONE" | "EXTERNAL_ONLY" | "ALL";
   return {
     name: fields.text("name"),
     domains: fields.texts("domains").map((domain) => domain.toLowerCase()),
@@ -94,6 +95,7 @@ function decodeVirtualHost(fields: Fields, context: RouteContext): VirtualHost {
     includeAttemptCountInResponse: fields.flag("include_attempt_count_in_response"),
     typedPerFilterConfig: decodePerFilterConfig(fields, context.httpFilters),
     ...(virtualClusters.length > 0 && { virtualClusters }),
+    ...(requireTls !== "NONE" && { requireTls }),
     ...decodeHeaderMutations(fields),
   };
 }
@@ -141,6 +143,7 @@ function encodeVirtualHost(host: VirtualHost): LooseJsonObject {
     retry_policy: encodeRetryPolicy(host.retryPolicy),
     include_request_attempt_count: unless(false, host.includeRequestAttemptCount),
     include_attempt_count_in_response: unless(false, host.includeAttemptCountInResponse),
+    require_tls: host.requireTls,
     typed_per_filter_config: encodePerFilterConfig(host.typedPerFilterConfig),
     virtual_clusters: list(
       (host.virtualClusters ?? []).map(({ name, headers }) => ({ headers: headers.map(encodeHeaderMatcher), name })),
