@@ -118,7 +118,7 @@ export class SidecarProcess {
         assert.ok(!ended, `the sidecar ended before it was ready:\n${this.#log}`);
         return /\binfo ready\b/.test(this.#log);
       },
-      20_000,
+      60_000,
     );
     this.admin = this.#adminAddress();
   }

@@ -21,8 +21,11 @@ const run = promisify(execFile);
 interface Chain {
   /** What stands between the client and Node's server. */
   readonly name: string;
-  /** HAProxy 2.6 takes a padded body that has a length for one that is too long. */
-  readonly noPadding?: boolean;
+  /**
+   * HAProxy 2.6 takes a padded body that has a length for one that is too long, and no head above 16 KiB. With many uploads
+   * at once whose answers wait for a window it stands still, alone as well (`h2load -m40 -w16 -W16 -d`).
+   */
+  readonly haproxy?: boolean;
   /** This nginx passes on no trailers. */
   readonly noTrailers?: boolean;
 }
@@ -31,9 +34,9 @@ const CHAINS: readonly Chain[] = [
   { name: "a sidecar" },
   { name: "two sidecars" },
   { name: "a sidecar before a server of HTTP/1" },
-  { name: "HAProxy, then a sidecar", noPadding: true },
+  { name: "HAProxy, then a sidecar", haproxy: true },
   { name: "nghttpx, then a sidecar" },
-  { name: "a sidecar, then HAProxy" },
+  { name: "a sidecar, then HAProxy", haproxy: true },
   { name: "a sidecar, then nghttpx" },
   { name: "a sidecar, then nginx", noTrailers: true },
 ];
@@ -88,7 +91,7 @@ describe("sidecars between HTTP/2's tools and proxies", { skip }, () => {
     return (await run("nghttp", ["--verbose", "--timeout=20", ...words], { maxBuffer: 64 << 20 })).stdout;
   }
 
-  for (const { name: way, noPadding = false, noTrailers = false } of CHAINS) {
+  for (const { name: way, haproxy = false, noTrailers = false } of CHAINS) {
     test(`curl through ${way}: answers, bodies and what is not there, over HTTP/2 from the first byte`, async () => {
       const file = join(folder, "body");
       writeFileSync(file, Buffer.alloc(500_000, "b"));
@@ -109,13 +112,14 @@ describe("sidecars between HTTP/2's tools and proxies", { skip }, () => {
       const many = await nghttp("--multiply=60", "--null-out", url(way, "/length/5000"));
       assert.equal(count(many, /:status: 200/g), 60);
       assert.equal(count(many, /RST_STREAM/g), 0);
-      const padding = noPadding ? [] : ["--padding=200"];
+      const padding = haproxy ? [] : ["--padding=200"];
       for (const options of [[], padding, ["--no-content-length"], ["--expect-continue"]]) {
         const frames = await nghttp(...options, `--data=${file}`, "--null-out", url(way, "/echo/length"));
         assert.match(frames, /:status: 200/, `${options.join(" ")}\n${frames}`);
         assert.ok(frames.includes(`x-request-digest: ${sha256(Buffer.alloc(200_000, "u"))}`), options.join(" "));
       }
-      assert.match(await nghttp("--continuation", "--null-out", url(way, "/length/3")), /:status: (200|431)/);
+      if (!haproxy)
+        assert.match(await nghttp("--continuation", "--null-out", url(way, "/length/3")), /:status: (200|431)/);
       // Tables of no size at all, and of more than is allowed.
       for (const size of ["0", "4096", "1000000"]) {
         const table = [`--header-table-size=${size}`, `--encoder-header-table-size=${size}`];
@@ -127,8 +131,9 @@ describe("sidecars between HTTP/2's tools and proxies", { skip }, () => {
       test(`nghttp through ${way}: trailers in both directions`, async () => {
         const file = join(folder, "trailed");
         writeFileSync(file, "body");
-        const words = ["-H", "te: trailers", "--trailer", "x-sum: from the client", `--data=${file}`];
-        const frames = await nghttp(...words, url(way, "/trailers"));
+        // Not with a length: HTTP/1 has no trailers then.
+        const words = ["--no-content-length", "-H", "te: trailers", "--trailer", "x-sum: from the client"];
+        const frames = await nghttp(...words, `--data=${file}`, url(way, "/trailers"));
         assert.match(frames, /^from the client/m);
         assert.match(frames, /x-sum: from the server/);
       });
@@ -136,15 +141,18 @@ describe("sidecars between HTTP/2's tools and proxies", { skip }, () => {
 
     test(`h2load through ${way}: nothing fails`, async () => {
       for (const options of [
-        ["-c8", "-m10", "-n4000"],
-        ["-c1", "-m100", "-n4000"],
+        ["-c8", "-m10", "-n2000"],
+        ["-c1", "-m100", "-n2000"],
         ["-c4", "-m10", "-n1000", "-w10", "-W10"], // windows of 1 KiB
       ]) {
         assert.deepEqual(await h2load(...options, url(way, "/length/3000")), good(Number(options[2]!.slice(2))));
       }
       const file = join(folder, "post");
       writeFileSync(file, Buffer.alloc(50_000, "p"));
-      assert.deepEqual(await h2load("-c4", "-m10", "-n400", "-d", file, url(way, "/echo/length")), good(400));
+      assert.deepEqual(
+        await h2load("-c4", haproxy ? "-m1" : "-m10", "-n400", "-d", file, url(way, "/echo/length")),
+        good(400),
+      );
     });
   }
 
@@ -157,7 +165,7 @@ describe("sidecars between HTTP/2's tools and proxies", { skip }, () => {
       assert.equal(await curl(way, "/large", version, "--head"), `200 ${spoken} 0`);
       assert.match(await curl(way, "/nothing", version), /^404 /);
     }
-    assert.deepEqual(await h2load("-c8", "-m10", "-n4000", url(way, "/small")), good(4000));
+    assert.deepEqual(await h2load("-c8", "-m10", "-n2000", url(way, "/small")), good(2000));
     assert.deepEqual(await h2load("-c2", "-m20", "-n100", url(way, "/large")), good(100));
     assert.deepEqual(await h2load("--h1", "-c8", "-n2000", url(way, "/small")), good(2000));
   });

@@ -45,7 +45,7 @@ func serve() {
 				break
 			}
 		}
-		w.Header().Set("x-sum", "of "+r.Trailer.Get("x-sum"))
+		w.Header().Set("x-sum", strings.TrimSpace("of "+r.Trailer.Get("x-sum"))) // no blank at the end (RFC 9113 section 8.2.1)
 	})
 	mux.HandleFunc("/length/", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Path[len("/length/"):])
