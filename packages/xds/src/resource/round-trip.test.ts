@@ -387,6 +387,7 @@ const virtualHosts = fc.nat({ max: 2 }).chain((hosts) =>
           }),
         ),
         retryPolicy: optional(retryPolicy),
+        requireTls: fc.constantFrom("ALL" as const, "EXTERNAL_ONLY" as const),
         includeRequestAttemptCount: fc.boolean(),
         includeAttemptCountInResponse: fc.boolean(),
         typedPerFilterConfig: perFilter,
