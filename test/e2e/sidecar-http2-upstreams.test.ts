@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Agent, request } from "node:http";
-import { constants, type ServerHttp2Session } from "node:http2";
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import { after, before, describe, test } from "node:test";
 import {
   cluster,
@@ -121,14 +121,18 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
   }
 
   test("many requests at a time share one connection", async () => {
-    handlers.set("shared", ({ stream }) => setTimeout(() => answerOk(stream), 50));
+    const together: ServerHttp2Stream[] = [];
+    handlers.set("shared", ({ stream }) => {
+      together.push(stream);
+      if (together.length === 50) for (const one of together) answerOk(one);
+    });
     const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => ask("shared", `/${i}`, "body")));
     assert.ok(answers.every(({ status }) => status === 200));
     const { sessions, mostStreams } = upstreamOf("shared");
     assert.equal(sessions.length, 1);
-    assert.ok(mostStreams > 10, `${mostStreams} streams at a time`);
+    assert.equal(mostStreams, 50);
     assert.equal(await counts("shared", "upstream_cx_http2_total"), 1);
-    assert.equal(await counts("shared", "http2.streams_active"), 0);
+    await eventually("no stream is left", async () => (await counts("shared", "http2.streams_active")) === 0);
   });
 
   test("a server that takes one stream at a time gets one at a time, every request once", async () => {
@@ -150,9 +154,13 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
   test("a GOAWAY in the midst of a burst loses no request and doubles none", async () => {
     const processed: string[] = [];
     const lastStream = new Map<ServerHttp2Session, number>();
+    let leftOut = 0;
     handlers.set("goaway", ({ stream, headers, session, sessionNumber }) => {
       const last = lastStream.get(session) ?? Infinity;
-      if (stream.id! > last) return; // what a GOAWAY leaves out is not processed; streams have ids
+      if (stream.id! > last) {
+        leftOut++; // what a GOAWAY leaves out is not processed; streams have ids
+        return;
+      }
       const nth = (stream.id! + 1) / 2;
       if (sessionNumber <= 3 && nth === 7) {
         lastStream.set(session, stream.id!);
@@ -173,7 +181,8 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
     assert.deepEqual([...processed].sort(), [...paths].sort());
     assert.equal(upstreamOf("goaway").sessions.length, 4);
     assert.equal(await counts("goaway", "upstream_cx_close_notify"), 3);
-    assert.equal(await counts("goaway", "upstream_rq_replay"), 80 - 7 + (80 - 14) + (80 - 21));
+    // Others may have been on their way.
+    assert.ok((await counts("goaway", "upstream_rq_replay")) >= leftOut);
     const active = (): Promise<number> => counts("goaway", "upstream_cx_active");
     await eventually("connections that went away are ended", async () => (await active()) === 1);
   });
@@ -232,19 +241,22 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
 
   test("connections that reach their age under load fail no request", async () => {
     handlers.set("max-age", ({ stream }) => setTimeout(() => answerOk(stream), 10));
-    const until = performance.now() + 1000;
+    const { sessions } = upstreamOf("max-age");
     const failed: unknown[] = [];
     let asked = 0;
+    let enough = false;
     const client = async (): Promise<void> => {
-      while (performance.now() < until || asked <= 50) {
+      while (!enough) {
         asked++;
         const answer = await ask("max-age", "/", "body").catch(String);
         if (typeof answer === "string" || answer.status !== 200) failed.push(answer);
       }
     };
-    await Promise.all(Array.from({ length: 10 }, client));
+    const clients = Array.from({ length: 10 }, client);
+    await eventually("some connections have reached their age", () => asked > 50 && sessions.length >= 3);
+    enough = true;
+    await Promise.all(clients);
     assert.deepEqual(failed, []);
-    assert.ok(upstreamOf("max-age").sessions.length >= 3, `${upstreamOf("max-age").sessions.length} connections`);
     await eventually("old connections are ended", () => upstreamOf("max-age").open <= 1);
   });
 
@@ -305,7 +317,7 @@ describe("a sidecar before HTTP/2 servers", { concurrency: 4 }, () => {
   });
 
   test("a client that does not read stalls its own stream, and no other one of the connection", async (t) => {
-    const size = 8 * 1024 * 1024;
+    const size = 32 * 1024 * 1024; // more than the kernel holds
     let sent = 0;
     handlers.set("stalled", ({ stream, headers }) => {
       if (headers[":path"] !== "/large") {
