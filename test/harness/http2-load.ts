@@ -6,8 +6,9 @@ import type { Owner } from "./owner.ts";
 
 /**
  * What `startLoad` does, over HTTP/2: connections with several streams each at a time, one request behind the other, until
- * stopped. A client as it should be: after a GOAWAY it begins no stream on that connection and dials another; it sends
- * nothing a second time, so a lost exchange is a failure.
+ * stopped. A client as it should be: after a GOAWAY it begins no stream on that connection and dials another. What the
+ * server says it has not touched (REFUSED_STREAM, or above the number of its GOAWAY; RFC 9113 section 8.7) it asks again
+ * there; it sends nothing else a second time, so a lost exchange is a failure.
  */
 export function startHttp2Load(url: string, connections: number, streams: number, owner: Owner): RunningLoad {
   const failures = new Map<string, number>();
@@ -37,6 +38,7 @@ export function startHttp2Load(url: string, connections: number, streams: number
 
   async function exchange(session: ClientHttp2Session): Promise<void> {
     const failure = await ask(session).catch((error: NodeJS.ErrnoException) => `${error.code ?? ""} ${error.message}`);
+    if (failure?.includes("NGHTTP2_REFUSED_STREAM") === true) return;
     requests += 1;
     if (failure !== undefined) failures.set(failure, (failures.get(failure) ?? 0) + 1);
   }

@@ -104,11 +104,18 @@ describe("configuration is swapped and sidecars end under HTTP/2 load, and no ex
           listener({
             name: "in",
             // A dial of the one that has just ended is refused: nothing has been sent.
-            routes: inlineRoutes([virtualHost("*", "back", { retry_policy: { retry_on: "connect-failure" } })]),
+            routes: inlineRoutes([
+              virtualHost("*", "back", { retry_policy: { retry_on: "connect-failure", num_retries: 5 } }),
+            ]),
             http: { codec_type: "AUTO" },
           }),
         ],
-        [cluster("back", ports, http2Upstream())],
+        [
+          cluster("back", ports, {
+            ...http2Upstream(),
+            circuit_breakers: { thresholds: [{ max_retries: 1000 }] }, // 3 at a time otherwise
+          }),
+        ],
       ),
       owner,
     );
