@@ -14,6 +14,7 @@ import type { ResourceKind, ResourceTypes, ResourceUpdate } from "@heddle/xds";
 import { ReportClient, type ResourceStatus, type SidecarReport, XdsClient, xdsDial } from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
 import { addressText } from "./control/admin/address-form.ts";
+import { CertificatesInUse } from "./control/admin/certificates-in-use.ts";
 import { clustersPage } from "./control/admin/cluster-pages.ts";
 import { configDumpPage } from "./control/admin/config-dump.ts";
 import { lifecyclePages } from "./control/admin/lifecycle-pages.ts";
@@ -150,12 +151,17 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     },
   });
 
+  const certificates = new CertificatesInUse(
+    () => assembler.current(),
+    () => clock.wallNow(),
+  );
   const gauges = serverGauges(metrics, {
     clock,
     state: () => state(),
     version: VERSION,
     concurrency: () => workers.running,
     connections: () => registry.sum("listener.downstream_cx_active"),
+    daysUntilFirstCertExpires: () => certificates.daysUntilFirstExpires(),
   });
   const collect = (): readonly SeriesValue[] => {
     gauges();
@@ -304,6 +310,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       }),
       loggingPage(logLevels, () => workers.setLogLevel(logLevels.levelOf("traffic"))),
       ...processPages({ memory: memoryFigures, resources, runtimeLayers: bootstrap.runtimeLayers }),
+      certificates.page(),
       configDumpPage({
         bootstrap,
         startedWallMs: clock.wallNow(),

@@ -265,9 +265,21 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
     }
   });
 
-  test("keys are shown nowhere", async () => {
+  test("certificates in use are shown with their days, keys nowhere", async () => {
     const dump = await sidecar.page("/config_dump?include_eds");
-    assert.doesNotMatch(dump + sidecar.log, /PRIVATE KEY/);
+    const certificates = await sidecar.page("/certs");
+    assert.doesNotMatch(dump + certificates + sidecar.log, /PRIVATE KEY/);
     assert.match(dump, /server\.key/);
+    const shown = (JSON.parse(certificates) as { certificates: Record<"ca_cert" | "cert_chain", Json[]>[] })
+      .certificates;
+    const paths = shown.map(({ ca_cert, cert_chain }) => [...ca_cert, ...cert_chain].map(({ path }) => path));
+    const path = (name: string): string => `${folder}/${name}.pem`;
+    assert.deepEqual(paths, [[path("server")], [path("ca"), path("server")], [path("ca"), path("client")]]);
+    const shownServer = shown[0]?.cert_chain[0] ?? {};
+    assert.equal(shownServer["serial_number"], server.serialNumber);
+    assert.deepEqual(shownServer["subject_alt_names"], [{ dns: "front.example" }]);
+    const days = await sidecar.stat("server.days_until_first_cert_expiring");
+    assert.equal(String(days), shownServer["days_until_expiration"]);
+    assert.ok(days > 0);
   });
 });

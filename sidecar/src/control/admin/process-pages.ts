@@ -20,7 +20,6 @@ export interface MemoryFigures {
 /** Pages under Envoy's names for those who watch or drive Envoys: what a sidecar can say, and plainly what it cannot. */
 export function processPages(subjects: ProcessSubjects): AdminPage[] {
   return [
-    { path: "/certs", method: "GET", help: "certificates in use", answer: () => jsonAnswer({ certificates: [] }) },
     {
       path: "/memory",
       method: "GET",

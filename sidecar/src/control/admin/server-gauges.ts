@@ -12,6 +12,8 @@ export interface GaugeSubjects {
   readonly concurrency: () => number;
   /** Downstream connections of the process. */
   readonly connections: () => number;
+  /** See `CertificatesInUse`. */
+  readonly daysUntilFirstCertExpires: () => number;
 }
 
 /** Envoy's numbers of `ServerInfo.State`. */
@@ -32,6 +34,7 @@ export function serverGauges(metrics: MetricScope, subjects: GaugeSubjects): () 
   const allocated = scope.gauge("memory_allocated");
   const heapSize = scope.gauge("memory_heap_size");
   const resident = scope.gauge("memory_physical_size");
+  const daysUntilExpiry = scope.gauge("days_until_first_cert_expiring");
   const workersStarted = metrics.gauge("listener_manager.workers_started");
   scope.gauge("version").set(versionNumber(subjects.version));
   scope.gauge("hot_restart_epoch").set(0);
@@ -47,6 +50,7 @@ export function serverGauges(metrics: MetricScope, subjects: GaugeSubjects): () 
     concurrency.set(running);
     workersStarted.set(running > 0 ? 1 : 0);
     connections.set(subjects.connections());
+    daysUntilExpiry.set(subjects.daysUntilFirstCertExpires());
     // Of this thread and of the process; the workers' heaps are in the latter alone.
     const { heapUsed, heapTotal, external, rss } = memoryUsage();
     allocated.set(heapUsed + external);

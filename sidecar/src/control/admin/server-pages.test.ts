@@ -271,7 +271,6 @@ test("memory, runtime and what is waited for come under Envoy's names; what a si
       c: { layer_values: ["x", ""], final_value: "x" },
     },
   });
-  assert.deepEqual(await json("/certs"), { certificates: [] });
   assert.equal((await ask(port, "/hot_restart_version")).body, "disabled");
   assert.equal((await ask(port, "/runtime_modify?a=b", { method: "POST" })).status, 503);
   for (const path of ["/cpuprofiler?enable=y", "/heapprofiler"])

@@ -39,6 +39,7 @@ function protocolOf(bytes: Uint8Array): "http/1.0" | "http/1.1" | "h2c" | "" | u
   if (text.startsWith(PREFACE)) return "h2c";
   if (PREFACE.startsWith(text)) return undefined;
   const line = text.replace(/^(?:\r?\n)+/, ""); // RFC 9112 §2.2
+  if (line === "\r") return undefined; // half a line break
   const method = /^[!#$%&'*+.^_`|~0-9A-Za-z-]*/.exec(line)?.[0] ?? "";
   if (
     method.length > MAX_METHOD_BYTES ||
