@@ -30,7 +30,8 @@ export class TlsInspector implements ListenerFilter {
         return {
           type: "done",
           consumed: 0,
-          info: { ...info, sniffed: { transportProtocol: "raw_buffer", applicationProtocols: [] } },
+          // What http_inspector has found before stays.
+          info: { ...info, sniffed: info.sniffed ?? { transportProtocol: "raw_buffer", applicationProtocols: [] } },
         };
       case "too-large":
         stats.clientHelloTooLarge.add();
