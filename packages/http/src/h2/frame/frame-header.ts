@@ -26,6 +26,7 @@ export const FRAME_HEADER_BYTES = 9;
 export const DEFAULT_MAX_FRAME_SIZE = 16_384;
 export const MAX_STREAM_ID = 0x7fff_ffff;
 
+/** RFC 9113 §4.1. */
 export interface FrameHeader {
   /** Bytes of the payload. */
   readonly length: number;
@@ -35,14 +36,20 @@ export interface FrameHeader {
   readonly streamId: number;
 }
 
-/** RFC 9113 §4.1. The highest bit before the stream is reserved and ignored. */
-export function readFrameHeader(bytes: Uint8Array, at: number): FrameHeader {
-  return {
-    length: (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!, // the caller has seen that there are nine
-    type: bytes[at + 3]!,
-    flags: bytes[at + 4]!,
-    streamId: readUint31(bytes, at + 5),
-  };
+/** One that is filled again for each frame. */
+export type ReusedFrameHeader = { -readonly [Field in keyof FrameHeader]: FrameHeader[Field] };
+
+export function newFrameHeader(): ReusedFrameHeader {
+  return { length: 0, type: 0, flags: 0, streamId: 0 };
+}
+
+/** Reads nine bytes into `header`, and gives it back. The highest bit before the stream is reserved and ignored. */
+export function readFrameHeader(bytes: Uint8Array, at: number, header = newFrameHeader()): FrameHeader {
+  header.length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!; // the caller has seen that there are nine
+  header.type = bytes[at + 3]!;
+  header.flags = bytes[at + 4]!;
+  header.streamId = readUint31(bytes, at + 5);
+  return header;
 }
 
 /** The index behind it. */

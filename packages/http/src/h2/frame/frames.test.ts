@@ -63,7 +63,7 @@ function heard(...pieces: readonly Buffer[]): (string | undefined)[] {
 function payloadOf(wire: string): [FrameHeader, Buffer] {
   const frames: [FrameHeader, Buffer][] = [];
   const reader = new FrameReader({
-    onFrame: (header, payload) => void frames.push([header, Buffer.from(payload)]),
+    onFrame: (header, payload) => void frames.push([{ ...header }, Buffer.from(payload)]),
     onDataFrame: () => undefined,
     onDataChunk: () => undefined,
   });
