@@ -26,7 +26,6 @@ import { vectors } from "./vectors.ts";
 /** Configurations that use what is not honoured yet: the decoder has to refuse them and name it. */
 const REFUSED: Readonly<Record<string, RegExp>> = {
   DynamicMetadata: /dynamic_metadata/,
-  Redirect: /require_tls/,
 };
 
 /** Fields that are not honoured yet and that no case is about: they are taken out. */
