@@ -106,6 +106,22 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
     const routes = (name: string): Json => inlineRoutes([virtualHost("*", name)]);
     const common = { tls_certificates: [certificate(server, "server")] };
     const mutual = { ...common, validation_context: { trusted_ca: ca } };
+    const untrusted = { ...mutual.validation_context, trust_chain_verification: "ACCEPT_UNTRUSTED" };
+    const whoRoute = (inline_string: string, tls_context?: Json): Json => ({
+      match: { prefix: "/", ...(tls_context && { tls_context }) },
+      direct_response: { status: 200, body: { inline_string } },
+    });
+    const who = inlineRoutes([
+      {
+        name: "who",
+        domains: ["*"],
+        routes: [
+          whoRoute("validated", { presented: true, validated: true }),
+          whoRoute("presented", { presented: true }),
+          whoRoute("nobody"),
+        ],
+      },
+    ]);
     const san = (exact: string): Json => ({ san_type: "DNS", matcher: { exact } });
     const trusting = (names: readonly string[]): Json => ({
       tls_certificates: [certificate(client, "client")],
@@ -126,6 +142,10 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
               },
             }),
             downstreamTls({ common_tls_context: mutual, require_client_certificate: true }),
+          ),
+          secured(
+            listener({ name: "who", routes: who }),
+            downstreamTls({ common_tls_context: { ...common, validation_context: untrusted } }),
           ),
           listener({ name: "other-name", routes: routes("other-name") }),
           {
@@ -208,6 +228,12 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
       const stats = await sidecar.page("/stats?filter=ssl");
       return /ssl\.fail_verify_error: 1$/m.test(stats) && /ssl\.fail_verify_no_cert: 1$/m.test(stats);
     });
+  });
+
+  test("routes are chosen by the certificate that a client has shown", async () => {
+    const asked = async (certificate?: TestCertificate): Promise<string> =>
+      (await get("who", certificate && { cert: certificate.chain, key: certificate.key })).body;
+    assert.deepEqual([await asked(client), await asked(stranger), await asked()], ["validated", "presented", "nobody"]);
   });
 
   test("an upstream that is not who it has to be gets no request", async () => {

@@ -127,6 +127,7 @@ export {
 export type { Redirect } from "./route/redirect.ts";
 export { replaceAuthority } from "./route/rewrite.ts";
 export type {
+  ClientCertificateMatch,
   ForwardAction,
   HeaderMatcherConfig,
   HeaderMutations,

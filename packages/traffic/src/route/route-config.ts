@@ -60,6 +60,15 @@ export interface RouteMatch {
   readonly grpc: boolean;
   /** Of requests that match otherwise, this fraction; undefined is all. */
   readonly runtimeFraction: { readonly numerator: number; readonly denominator: number } | undefined;
+  /** What has to be true of the certificate that the client has shown (`tls_context`). Left out: nothing. */
+  readonly clientCertificate?: ClientCertificateMatch;
+}
+
+/** `RouteMatch.TlsContextMatchOptions`. Left out: either will do. A client that came in plaintext has shown none. */
+export interface ClientCertificateMatch {
+  readonly presented?: boolean;
+  /** It leads to an authority that the listener trusts, and passes all its rules. */
+  readonly validated?: boolean;
 }
 
 export interface HeaderMatcherConfig {

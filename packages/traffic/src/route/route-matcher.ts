@@ -1,10 +1,11 @@
 import type { RequestHead } from "@heddle/http";
+import type { TlsInfo } from "@heddle/net";
 import { asBytes } from "../match/bytes.ts";
 import { compileHeaderMatcher, type HeaderMatcher } from "../match/header-matcher.ts";
 import { parseQuery, QueryMatcher, type QueryParameters } from "../match/query-matcher.ts";
 import { compileSafeRegex } from "../match/safe-regex.ts";
 import { asciiLower } from "../match/string-matcher.ts";
-import type { RouteMatch } from "./route-config.ts";
+import type { ClientCertificateMatch, RouteMatch } from "./route-config.ts";
 
 /** What a route's path condition may be, compiled. `path` has neither query nor fragment; "" for CONNECT. */
 export interface PathMatcher {
@@ -21,6 +22,7 @@ export class RouteMatcher {
   readonly #query: readonly QueryMatcher[];
   readonly #grpc: boolean;
   readonly #fraction: { readonly numerator: number; readonly denominator: number } | undefined;
+  readonly #certificate: ClientCertificateMatch | undefined;
 
   constructor(match: RouteMatch) {
     this.path = compilePath(match);
@@ -28,6 +30,7 @@ export class RouteMatcher {
     this.#query = match.queryParameters.map((config) => new QueryMatcher(config));
     this.#grpc = match.grpc;
     this.#fraction = match.runtimeFraction;
+    this.#certificate = match.clientCertificate;
   }
 
   /** `random` is a whole number, drawn once per exchange. */
@@ -36,6 +39,7 @@ export class RouteMatcher {
     if (!this.path.test(request.path, head)) return false;
     if (this.#fraction !== undefined && random % this.#fraction.denominator >= this.#fraction.numerator) return false;
     if (this.#grpc && !isGrpc(head)) return false;
+    if (this.#certificate !== undefined && !fitsCertificate(this.#certificate, request.tls)) return false;
     for (const matcher of this.#headers) if (!matcher.matches(head)) return false;
     for (const matcher of this.#query) if (!matcher.matches(request.query)) return false;
     return true;
@@ -45,6 +49,9 @@ export class RouteMatcher {
     const conditions = [this.path, ...this.#headers, ...this.#query].map((condition) => condition.toString());
     if (this.#grpc) conditions.push("is gRPC");
     if (this.#fraction !== undefined) conditions.push(`${this.#fraction.numerator} of ${this.#fraction.denominator}`);
+    const { presented, validated } = this.#certificate ?? {};
+    if (presented !== undefined) conditions.push(`${presented ? "a" : "no"} client certificate`);
+    if (validated !== undefined) conditions.push(`client certificate ${validated ? "" : "not "}validated`);
     return conditions.join(", ");
   }
 }
@@ -53,11 +60,14 @@ export class RouteMatcher {
 export class RequestToMatch {
   readonly head: RequestHead;
   readonly path: string;
+  /** Of the client's connection. Undefined: it came in plaintext. */
+  readonly tls: TlsInfo | undefined;
   #query: QueryParameters | undefined;
 
-  constructor(head: RequestHead, path: string) {
+  constructor(head: RequestHead, path: string, tls: TlsInfo | undefined) {
     this.head = head;
     this.path = path;
+    this.tls = tls;
   }
 
   /** Parsed at the first question, since most routes ask none. */
@@ -65,6 +75,11 @@ export class RequestToMatch {
     this.#query ??= parseQuery(this.head.path);
     return this.#query;
   }
+}
+
+function fitsCertificate({ presented, validated }: ClientCertificateMatch, tls: TlsInfo | undefined): boolean {
+  if (presented !== undefined && presented !== (tls?.peer !== undefined)) return false;
+  return validated === undefined || validated === (tls?.peerVerified === true);
 }
 
 /** As in Envoy: `application/grpc`, alone or followed by `+` and a format. */

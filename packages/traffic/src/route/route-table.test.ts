@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
+import type { TlsInfo } from "@heddle/net";
 import fc from "fast-check";
 import { pathOnly } from "./path.ts";
 import type { RouteConfiguration, RouteEntry, WeightedCluster } from "./route-config.ts";
@@ -114,6 +115,29 @@ describe("route match", () => {
     }
   });
 
+  it("tells clients by the certificate that they have shown", () => {
+    const shown = { peer: {}, peerVerified: true } as TlsInfo;
+    const unverified = { peer: {}, peerVerified: false } as TlsInfo;
+    const none = { peer: undefined, peerVerified: false } as TlsInfo;
+    for (const [clientCertificate, fitting, words] of [
+      [{ presented: true }, [shown, unverified], "a client certificate"],
+      [{ presented: false }, [none, undefined], "no client certificate"],
+      [{ validated: true }, [shown], "client certificate validated"],
+      [{ validated: false }, [unverified, none, undefined], "client certificate not validated"],
+      [{ presented: true, validated: false }, [unverified], "a client certificate, client certificate not validated"],
+      [{ presented: false, validated: true }, [], "no client certificate, client certificate validated"],
+      [{}, [shown, unverified, none, undefined], ""],
+    ] as const) {
+      const wanted = route({ clientCertificate }, forward("wanted"));
+      const table = compileRouteConfiguration(oneHost(wanted, route({}, forward("rest"))));
+      for (const tls of [shown, unverified, none, undefined]) {
+        const expected = (fitting as readonly (TlsInfo | undefined)[]).includes(tls) ? "wanted" : "rest";
+        assert.equal(table.match(get("/"), 0, tls)?.cluster, expected, `${JSON.stringify(tls)} for ${words}`);
+      }
+      assert.equal(new RouteMatcher(wanted.match).toString(), words === "" ? 'prefix "/"' : `prefix "/", ${words}`);
+    }
+  });
+
   it("takes a fraction of the requests by the exchange's random number", () => {
     const config = oneHost(
       route({ runtimeFraction: { numerator: 30, denominator: 100 } }, forward("some")),
@@ -137,7 +161,7 @@ describe("route match", () => {
         const routes = matches.map((match, i) => route(match, forward(`cluster ${i}`)));
         const head = get(path_, "h", grpc ? { "content-type": "application/grpc" } : {});
         if (path_ === "") head.method = "CONNECT";
-        const request = new RequestToMatch(head, pathOnly(path_));
+        const request = new RequestToMatch(head, pathOnly(path_), undefined);
         const scanned = routes.findIndex((r) => new RouteMatcher(r.match).matches(request, 0));
         assert.equal(cluster(oneHost(...routes), head), scanned === -1 ? undefined : `cluster ${scanned}`);
       }),

@@ -1,4 +1,5 @@
 import type { RequestHead } from "@heddle/http";
+import type { TlsInfo } from "@heddle/net";
 import { pathOnly } from "./path.ts";
 import type { RouteConfiguration, RouteEntry, VirtualHost } from "./route-config.ts";
 import { RouteIndex } from "./route-index.ts";
@@ -29,13 +30,14 @@ export class RouteTable {
    * there is none (404).
    *
    * `random` is a whole number from 0, drawn once per exchange (`systemRandom` gives one): it decides `runtime_fraction` and the
-   * weighted cluster as Envoy does, so that a second look at the same exchange gives the same answer.
+   * weighted cluster as Envoy does, so that a second look at the same exchange gives the same answer. `tls` is of the client's
+   * connection; left out, it came in plaintext.
    */
-  match(head: RequestHead, random: number): SelectedRoute | undefined {
+  match(head: RequestHead, random: number, tls?: TlsInfo): SelectedRoute | undefined {
     const host = this.#hosts.find(head.authority);
     if (host === undefined) return undefined;
     if (host.towardsTls !== undefined && lacksTls(head, host.requireTls)) return host.towardsTls.select(head, random);
-    return host.routes.find(new RequestToMatch(head, pathOnly(head.path)), random)?.select(head, random);
+    return host.routes.find(new RequestToMatch(head, pathOnly(head.path), tls), random)?.select(head, random);
   }
 }
 

@@ -652,8 +652,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.route.v3.RouteMatch": {
     honoured: `prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers
-      query_parameters grpc`,
-    refused: { path_match_policy: LATER, tls_context: NO_TLS, dynamic_metadata: LATER },
+      query_parameters grpc tls_context`,
+    refused: { path_match_policy: LATER, dynamic_metadata: LATER },
+    unknownFields: "refused",
+  },
+  "envoy.config.route.v3.RouteMatch.TlsContextMatchOptions": {
+    honoured: "presented validated",
     unknownFields: "refused",
   },
   "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions": { honoured: "", unknownFields: "refused" },

@@ -237,6 +237,7 @@ const routeMatch = record<RouteMatch>({
   runtimeFraction: optional(
     fc.record({ numerator: fc.nat({ max: 100 }), denominator: fc.constantFrom(100, 1_000_000) }),
   ),
+  clientCertificate: fc.constantFrom({}, { presented: true }, { presented: false, validated: true }),
 });
 
 const mutations: Generators<HeaderMutations> = {

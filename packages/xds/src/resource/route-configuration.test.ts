@@ -110,6 +110,7 @@ test("header and query matchers are read, the older forms as string matchers", (
       prefix: "/",
       case_sensitive: false,
       grpc: {},
+      tls_context: { presented: true, validated: false },
       runtime_fraction: { default_value: { numerator: 5, denominator: "MILLION" } },
       headers: [
         { name: "X-A", string_match: { exact: "v", ignore_case: true } },
@@ -148,6 +149,7 @@ test("header and query matchers are read, the older forms as string matchers", (
   ]);
   assert.equal(route?.match.caseSensitive, false);
   assert.equal(route?.match.grpc, true);
+  assert.deepEqual(route?.match.clientCertificate, { presented: true, validated: false });
   assert.deepEqual(route?.match.runtimeFraction, { numerator: 5, denominator: 1_000_000 });
 });
 
@@ -329,7 +331,7 @@ test("every reason for refusing a route configuration is named", () => {
           {
             match: {
               safe_regex: { regex: "(" },
-              tls_context: {},
+              dynamic_metadata: [{ filter: "f", path: [{ key: "k" }], value: { present_match: true } }],
               query_parameters: [{ name: "q", present_match: false }],
             },
             route: {
@@ -357,7 +359,7 @@ test("every reason for refusing a route configuration is named", () => {
     /^request_headers_to_remove\[0\]: "host" may not be removed$/,
     /^typed_per_filter_config\["cors"\]: there is no filter envoy\.extensions\.filters\.http\.cors\.v3\.CorsPolicy/,
     /^virtual_hosts\[0\]\.routes\[0\]\.match\.safe_regex: "\("/,
-    /^virtual_hosts\[0\]\.routes\[0\]\.match\.tls_context: /,
+    /^virtual_hosts\[0\]\.routes\[0\]\.match\.dynamic_metadata: /,
     /^virtual_hosts\[0\]\.routes\[0\]\.match\.query_parameters\[0\]\.present_match: found false/,
     /^virtual_hosts\[0\]\.routes\[0\]\.route\.weighted_clusters: .*0/,
     /^virtual_hosts\[0\]\.routes\[0\]\.route\.weighted_clusters\.clusters\[1\]\.name: is empty/,

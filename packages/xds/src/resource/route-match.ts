@@ -1,4 +1,5 @@
 import type {
+  ClientCertificateMatch,
   HeaderMatcherConfig,
   QueryParameterMatcherConfig,
   RouteMatch,
@@ -19,6 +20,7 @@ const DENOMINATORS: { readonly [name: string]: number } = { HUNDRED: 100, TEN_TH
 /** `envoy.config.route.v3.RouteMatch`. */
 export function decodeRouteMatch(fields: Fields | undefined): RouteMatch {
   fields?.message("grpc");
+  const certificate = fields?.message("tls_context");
   return {
     path: decodePath(fields),
     caseSensitive: fields?.wrappedFlag("case_sensitive", true) ?? true,
@@ -26,7 +28,15 @@ export function decodeRouteMatch(fields: Fields | undefined): RouteMatch {
     queryParameters: (fields?.messages("query_parameters") ?? []).map(decodeQueryParameterMatcher),
     grpc: fields?.has("grpc") ?? false,
     runtimeFraction: decodeFraction(fields?.message("runtime_fraction")?.message("default_value")),
+    ...(certificate !== undefined && { clientCertificate: decodeCertificateMatch(certificate) }),
   };
+}
+
+/** `RouteMatch.TlsContextMatchOptions`. */
+function decodeCertificateMatch(fields: Fields): ClientCertificateMatch {
+  const presented = fields.wrappedFlag("presented", undefined);
+  const validated = fields.wrappedFlag("validated", undefined);
+  return { ...(presented !== undefined && { presented }), ...(validated !== undefined && { validated }) };
 }
 
 function decodePath(fields: Fields | undefined): RouteMatch["path"] {
@@ -97,6 +107,7 @@ export function encodeRouteMatch(match: RouteMatch): LooseJsonObject {
     headers: list(match.headers.map(encodeHeaderMatcher)),
     query_parameters: list(match.queryParameters.map(encodeQueryParameterMatcher)),
     grpc: match.grpc ? {} : undefined,
+    tls_context: match.clientCertificate && { ...match.clientCertificate },
     runtime_fraction: match.runtimeFraction && { default_value: encodeFraction(match.runtimeFraction) },
   };
 }

@@ -311,7 +311,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     if (table?.config.internalOnlyHeaders !== undefined && !this.internal) {
       for (const name of table.config.internalOnlyHeaders) this.request.headers.remove(name);
     }
-    const route = table?.match(this.request, this.random);
+    const route = table?.match(this.request, this.random, this.downstream.tls);
     if (route === undefined) this.manager.stats.noRoute.add();
     return route;
   }
