@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Diagnostic } from "@heddle/config";
+import { TestAuthority } from "@heddle/net/testing";
 import { checkBootstrap } from "@heddle/sidecar/check";
 
 /** What a sidecar says of one of Envoy's example bootstraps. */
@@ -14,13 +15,26 @@ export interface BootstrapVerdict {
 export function bootstrapVerdicts(folder: string): BootstrapVerdict[] {
   const names = globSync("**/*.{yaml,json}", { cwd: folder }).sort();
   return names.map((name) => {
-    const diagnostics = checkBootstrap(name, readFileSync(join(folder, name), "utf8"));
+    const diagnostics = checkBootstrap(name, bootstrapText(join(folder, name)));
     return {
       name,
       errors: diagnostics.filter(({ severity }) => severity === "error"),
       warnings: diagnostics.filter(({ severity }) => severity === "warning"),
     };
   });
+}
+
+const { chain, key } = new TestAuthority().issue({ commonName: "bootstrap" });
+
+/** A certificate and its key for bootstraps that have them in files. */
+export const BOOTSTRAP_CERTIFICATE = { chain, key };
+
+/** With a certificate and its key where the file says that there are some. Lines stay where they are. */
+export function bootstrapText(path: string): string {
+  return readFileSync(path, "utf8").replace(
+    /inline_string: \|\n\s*\{\{ (CERT|KEY)_PEM \}\}/g,
+    (_, what: string) => `inline_string: ${JSON.stringify(what === "CERT" ? chain : key)}\n`,
+  );
 }
 
 /** What a refused bootstrap needs, in a few words: the first pattern that fits what was refused. */
@@ -53,7 +67,7 @@ export function bootstrapsPage(verdicts: readonly BootstrapVerdict[]): string {
   const whole = run.filter(({ warnings }) => warnings.length === 0);
   return `# Envoy's example bootstraps
 
-What a sidecar says of ${verdicts.length} bootstraps of Envoy's \`configs\` and of \`envoyproxy/examples\`, unmodified. Printed by
+What a sidecar says of ${verdicts.length} bootstraps of Envoy's \`configs\` and of \`envoyproxy/examples\`, with a certificate where they leave one out. Printed by
 \`node --conditions=heddle-src scripts/print-bootstraps.ts\`; \`test/system/envoy-bootstraps.test.ts\` starts those that run.
 \`heddle check FILE\` says the same of any other bootstrap.
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { Json } from "@heddle/base";
 import { formatDiagnostic, parseYamlDocuments } from "@heddle/config";
 import { checkBootstrap } from "@heddle/sidecar/check";
-import { bootstrapsPage, bootstrapVerdicts } from "../../scripts/bootstraps-page.ts";
+import { bootstrapsPage, bootstrapText, bootstrapVerdicts } from "../../scripts/bootstraps-page.ts";
 import { projectRoot } from "../harness/imports.ts";
 import { vectors } from "./vectors.ts";
 
@@ -39,7 +39,7 @@ test("docs/bootstraps.md says what a sidecar says", { skip }, () => {
 test("a bootstrap with random faults in random places is read or refused, and never a crash", { skip }, () => {
   const random = generator(20_261_121);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-  const texts = verdicts.map(({ name }) => readFileSync(vectors.file(`envoy-bootstraps/${name}`), "utf8"));
+  const texts = verdicts.map(({ name }) => bootstrapText(vectors.file(`envoy-bootstraps/${name}`)));
   const documents = texts.map((text) => {
     const read = parseYamlDocuments("bootstrap.yaml", text);
     assert.ok(read.ok && read.value[0] !== undefined);

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { Json } from "@heddle/base";
 import { parseYamlDocuments } from "@heddle/config";
-import { bootstrapVerdicts } from "../../scripts/bootstraps-page.ts";
+import { BOOTSTRAP_CERTIFICATE, bootstrapText, bootstrapVerdicts } from "../../scripts/bootstraps-page.ts";
 import { vectors } from "../conformance/vectors.ts";
 import { eventually } from "../harness/eventually.ts";
-import { spawnSidecar } from "../harness/sidecar.ts";
+import { scratchFolder, spawnSidecar } from "../harness/sidecar.ts";
 
 /*
  * Those of Envoy's example bootstraps that a sidecar does not refuse, each started as its own process. Here, since thirty
@@ -24,7 +25,8 @@ test("there are bootstraps that run", { skip }, () => {
 
 for (const name of running) {
   test(`${name} runs: it listens, and is ready unless it waits for its control plane or its files`, async (t) => {
-    const bootstrap = onFreePorts(name, readFileSync(vectors.file(`envoy-bootstraps/${name}`), "utf8"));
+    const text = withCertificateFiles(bootstrapText(vectors.file(`envoy-bootstraps/${name}`)), scratchFolder(t));
+    const bootstrap = onFreePorts(name, text);
     const sidecar = spawnSidecar(bootstrap, t, { expectedErrors: /control plane|stream|xds/i });
     await eventually("admin is up", () => /admin is up/.test(sidecar.log), 60_000);
     await sidecar.untilAdmin();
@@ -36,6 +38,16 @@ for (const name of running) {
     } else {
       await eventually("/ready answers", async () => /^[A-Z_]+\n$/.test(await sidecar.page("/ready")));
     }
+  });
+}
+
+/** Files of certificates and keys that the bootstrap names are made in the folder. */
+function withCertificateFiles(text: string, folder: string): string {
+  const { chain, key } = BOOTSTRAP_CERTIFICATE;
+  return text.replace(/filename: "?certs\/(\w+\.pem)"?/g, (_, name: string) => {
+    const file = join(folder, name);
+    writeFileSync(file, name.includes("key") ? key : chain);
+    return `filename: ${JSON.stringify(file)}`;
   });
 }
 
