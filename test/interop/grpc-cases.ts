@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { type CallOptions, Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  type CallOptions,
+  type ChannelOptions,
+  Client,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import { eventually } from "../harness/eventually.ts";
 import { asIs, GRPC_LIMITS, methodPath } from "./grpc-peer.ts";
 
@@ -147,10 +155,14 @@ export const GRPC_CASES: Readonly<Record<string, (peer: GrpcCaller) => Promise<v
 export class GrpcCaller {
   readonly client: Client;
 
-  constructor(port: number) {
-    this.client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+  /** With `authority`, the certificate of who signs the server's, over TLS. */
+  constructor(port: number, options: ChannelOptions = {}, authority?: string) {
+    const secured =
+      authority === undefined ? credentials.createInsecure() : credentials.createSsl(Buffer.from(authority));
+    this.client = new Client(`127.0.0.1:${port}`, secured, {
       ...GRPC_LIMITS,
       "grpc.use_local_subchannel_pool": 1,
+      ...options,
     });
   }
 
