@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from "node:http";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { request as requestOverTls, Agent as TlsAgent } from "node:https";
 import { bytesOf } from "./echo-server.ts";
 import type { Owner } from "./owner.ts";
 
@@ -27,16 +28,25 @@ export interface Asker {
   ask(question: Question): Promise<Answer>;
 }
 
-/** `authority` is what is asked, in Host or `:authority`. */
-export function http1Asker(port: number, owner: Owner, authority = "asked.test"): Asker {
-  const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+export interface AskerOptions {
+  /** What is asked, in Host or `:authority`. */
+  readonly authority?: string;
+  /** Over TLS, with HTTP/2 by ALPN: who has signed the certificate (PEM), which is for 127.0.0.1. */
+  readonly trusted?: string;
+}
+
+export function http1Asker(port: number, owner: Owner, options: AskerOptions = {}): Asker {
+  const { authority = "asked.test", trusted } = options;
+  const kept = { keepAlive: true, maxSockets: 4 };
+  const agent = trusted === undefined ? new Agent(kept) : new TlsAgent({ ...kept, ca: trusted, servername: "" }); // not Host's
+  const send = trusted === undefined ? request : requestOverTls;
   owner.after(() => agent.destroy());
   return {
     speaks: "h1",
     ask({ method = "GET", path, headers = {}, body = [], trailers }) {
       const answered = Promise.withResolvers<Answer>();
       const interim: number[] = [];
-      const asked = request({ host: "127.0.0.1", port, agent, method, path, headers: { host: authority, ...headers } });
+      const asked = send({ host: "127.0.0.1", port, agent, method, path, headers: { host: authority, ...headers } });
       asked.on("information", ({ statusCode }) => interim.push(statusCode));
       asked.on("error", answered.reject);
       asked.on("response", (response) => {
@@ -63,9 +73,10 @@ export function http1Asker(port: number, owner: Owner, authority = "asked.test")
   };
 }
 
-/** By prior knowledge. */
-export async function http2Asker(port: number, owner: Owner, authority = "asked.test"): Promise<Asker> {
-  const session = await http2Session(port, owner);
+/** By prior knowledge where there is no TLS. */
+export async function http2Asker(port: number, owner: Owner, options: AskerOptions = {}): Promise<Asker> {
+  const { authority = "asked.test", trusted } = options;
+  const session = await http2Session(port, owner, trusted);
   return {
     speaks: "h2",
     async ask({ method = "GET", path, headers = {}, body = [], trailers }) {
@@ -94,9 +105,13 @@ export async function http2Asker(port: number, owner: Owner, authority = "asked.
   };
 }
 
-/** With windows that let a test's large bodies through in fair time. */
-export async function http2Session(port: number, owner: Owner): Promise<ClientHttp2Session> {
-  const session = connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 1 << 20 } });
+/** With windows that let a test's large bodies through in fair time. `trusted` as of {@link AskerOptions}. */
+export async function http2Session(port: number, owner: Owner, trusted?: string): Promise<ClientHttp2Session> {
+  const settings = { initialWindowSize: 1 << 20 };
+  const session = connect(
+    `${trusted === undefined ? "http" : "https"}://127.0.0.1:${port}`,
+    trusted === undefined ? { settings } : { settings, ca: trusted },
+  );
   owner.after(() => session.destroy());
   await once(session, "connect");
   session.setLocalWindowSize(1 << 20);

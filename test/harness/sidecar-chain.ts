@@ -27,8 +27,10 @@ export interface ChainOptions extends SidecarOptions {
   readonly frontConcurrency?: number;
 }
 
-/** What a hop between the sidecars has beyond the ordinary: TLS. */
+/** What the way to the sidecars and between them has beyond the ordinary: TLS. */
 export interface Hop {
+  /** Of the front sidecar's listeners' one chain. */
+  readonly frontChain: Json;
   /** Of the back sidecar's listeners' one chain. */
   readonly chain: Json;
   /** Of the front sidecar's clusters. */
@@ -51,7 +53,7 @@ export async function startChain(
   owner: Owner,
   lanes: Readonly<Record<string, Lane>>,
   { frontConcurrency, ...options }: ChainOptions = {},
-  hop: Hop = { chain: {}, cluster: {} },
+  hop: Hop = { frontChain: {}, chain: {}, cluster: {} },
 ): Promise<SidecarChain> {
   const entries = Object.entries(lanes);
   const listeners = (chain: Json, at: "front" | "back"): Json[] =>
@@ -75,7 +77,7 @@ export async function startChain(
   const toBack = entries.map(([name, { http2 }]) =>
     cluster(name, [backPorts.get(name)!], { ...http2Upstream(http2), ...hop.cluster }),
   );
-  const front = await startSidecar(staticBootstrap(listeners({}, "front"), toBack), owner, {
+  const front = await startSidecar(staticBootstrap(listeners(hop.frontChain, "front"), toBack), owner, {
     ...options,
     ...(frontConcurrency !== undefined && { concurrency: frontConcurrency }),
   });

@@ -11,6 +11,7 @@ import { lastFirst, type Owner } from "../harness/owner.ts";
 import { serve } from "../harness/serve.ts";
 import { scratchFolder } from "../harness/sidecar.ts";
 import { type SidecarChain, startChain } from "../harness/sidecar-chain.ts";
+import { tlsChain } from "../harness/tls-chain.ts";
 
 const needed = [HAPROXY, NGINX, NGHTTPX, "/usr/bin/curl", "/usr/bin/nghttp", "/usr/bin/h2load"];
 const missing = needed.filter((path) => !existsSync(path));
@@ -176,6 +177,47 @@ describe("sidecars between HTTP/2's tools and proxies", { skip }, () => {
       assert.equal(await curl(way, "/length/70000", "--http2"), "200 1.1 70000");
       assert.deepEqual(await h2load("--h1", "-c8", "-n2000", url(way, "/length/100")), good(2000));
     }
+  });
+});
+
+describe("two sidecars with TLS before each, met by HTTP/2's tools", { skip }, () => {
+  const suite = lastFirst({ after });
+  const { hop, authority } = tlsChain();
+  let trusted: string;
+  let url: (path: string) => string;
+
+  before(async () => {
+    trusted = join(scratchFolder(suite), "authority.pem");
+    writeFileSync(trusted, authority);
+    const server = await EchoServer.listen("h2", suite);
+    const chain = await startChain(suite, { h2: { port: server.port, speaks: "h2" } }, { concurrency: 2 }, hop);
+    url = (path) => `https://127.0.0.1:${chain.frontPort("h2")}${path}`;
+  });
+
+  test("curl verifies the certificate and speaks what ALPN says: answers and uploads", async () => {
+    const format = "%{http_code} %{http_version} %{size_download}";
+    const curl = async (...words: string[]): Promise<string> =>
+      (await run("curl", ["-sS", "--max-time", "20", "-o", "/dev/null", "-w", format, ...words])).stdout;
+    const body = join(scratchFolder(suite), "body");
+    writeFileSync(body, Buffer.alloc(500_000, "b"));
+    for (const [option, version] of [
+      ["--http2", "2"],
+      ["--http1.1", "1.1"],
+    ] as const) {
+      const words = [option, "--cacert", trusted];
+      assert.equal(await curl(...words, url("/length/1000000")), `200 ${version} 1000000`);
+      assert.equal(await curl(...words, url("/length/70000"), "--head"), `200 ${version} 0`);
+      assert.equal(await curl(...words, url("/status/204")), `204 ${version} 0`);
+      assert.equal(await curl(...words, url("/echo/length"), "--data-binary", `@${body}`), `200 ${version} 500000`);
+      assert.equal(await curl(...words, url("/echo/chunks"), "-T", body), `200 ${version} 500000`);
+    }
+    await assert.rejects(curl("--http2", url("/length/3")), /certificate/); // of an authority that curl does not know
+  });
+
+  test("h2load: nothing fails", async () => {
+    assert.deepEqual(await h2load("-c8", "-m10", "-n2000", url("/length/3000")), good(2000));
+    assert.deepEqual(await h2load("-c4", "-m10", "-n1000", "-w10", "-W10", url("/length/3000")), good(1000));
+    assert.deepEqual(await h2load("--h1", "-c8", "-n2000", url("/length/100")), good(2000));
   });
 });
 
