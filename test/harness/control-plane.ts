@@ -29,7 +29,10 @@ export interface TestControlPlane {
   set(world: World): void;
   /** Why the sidecar has rejected the last version of a type; undefined where it has not. */
   rejection(type: keyof typeof TYPES): string | undefined;
-  /** Whether all that the last `set` brought has been acknowledged. */
+  /**
+   * Whether all that has been sent has been accepted. A `set` sends in turns to come, one type after another, so this tells
+   * that a rejection is over, and not that what was set is in force.
+   */
   readonly settled: boolean;
 }
 

@@ -48,7 +48,7 @@ export interface ServerConnection {
   transportClosed(failure: Failure): void;
   /**
    * The connection will take no new exchanges soon. h2 sends a GOAWAY that leaves out nothing (RFC 9113 §6.8), so that the
-   * client goes elsewhere and loses nothing of what is on its way; h1 has no such word.
+   * client goes elsewhere and loses nothing of what is on its way; h1 has no such word. `onDrainRead` follows.
    */
   announceDrain(): void;
   /**
@@ -89,6 +89,11 @@ export interface ServerConnectionEvents {
   onBurst?(): void;
   /** A `ping` has been answered. h2 only. */
   onPong?(): void;
+  /**
+   * The client has read what `announceDrain` told it: whatever it began before has come. Not where the client answers no PING.
+   * h2 only.
+   */
+  onDrainRead?(): void;
   /**
    * A stream has ended by RST_STREAM before its response was complete: by the client's, or by ours because the client erred on it.
    * Not where the owner reset it. For limits on how often a client does that (rapid reset, MadeYouReset). h2 only; after the

@@ -264,6 +264,10 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
     this.#events.onPong?.();
   }
 
+  protected override drainRead(): void {
+    // A client has no drain to tell of.
+  }
+
   protected override resetArrived(stream: ClientStream, errorCode: ErrorCode): void {
     if (errorCode === ErrorCode.RefusedStream) this.options.stats.streamRefusedErrors.add();
     stream.fail(errorCode === ErrorCode.RefusedStream ? REFUSED : RESET);

@@ -68,7 +68,9 @@ const SETTING_BYTES = 6;
 const BLOCK_ROOM = 16_384;
 /** Pseudo-fields that a list may have beside its fields, and more than any good one. */
 const MAX_PSEUDO_FIELDS = 8;
-const OPAQUE = Buffer.from("heddle h", "latin1");
+// PINGs of ours, told apart by what they carry, which the answer carries too (§6.7).
+const KEEPALIVE_PING = Buffer.from("heddle h", "latin1");
+const DRAIN_PING = Buffer.from("heddle d", "latin1");
 
 /**
  * What both roles of HTTP/2 have in common (RFC 9113): frames, SETTINGS, PING, GOAWAY, flow control, the table of streams, the
@@ -163,6 +165,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
   /** For GOAWAY: the last of the peer's streams. */
   protected abstract readonly lastPeerStream: number;
   protected abstract pong(): void;
+  /** The peer has read all that was written before `pingForDrain`. */
+  protected abstract drainRead(): void;
 
   // Settings.
 
@@ -197,7 +201,11 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
 
   /** Sends a PING; its answer is `onPong`. */
   ping(): void {
-    if (!this.over) this.output.writePing(OPAQUE, false);
+    if (!this.over) this.output.writePing(KEEPALIVE_PING, false);
+  }
+
+  protected pingForDrain(): void {
+    this.output.writePing(DRAIN_PING, false);
   }
 
   // Reading.
@@ -413,7 +421,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     const frame = readPing(header, payload);
     if (frame instanceof FrameError) return frame;
     if (!frame.ack) this.output.writePing(frame.opaque, true);
-    else if (OPAQUE.equals(frame.opaque)) this.pong();
+    else if (KEEPALIVE_PING.equals(frame.opaque)) this.pong();
+    else if (DRAIN_PING.equals(frame.opaque)) this.drainRead();
     return undefined;
   }
 

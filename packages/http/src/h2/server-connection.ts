@@ -40,7 +40,8 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
   /** The highest stream that the client has opened. */
   #last = 0;
   #draining = false;
-  #announced = false;
+  /** How far the word that a drain is coming has got. */
+  #notice: "unsaid" | "said" | "read" = "unsaid";
   #becameIdle = false;
   #isReading = false;
   /** Requests that were begun with bytes that one read gave. */
@@ -127,9 +128,10 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
   }
 
   announceDrain(): void {
-    if (this.over || this.#announced || this.#draining) return;
-    this.#announced = true;
+    if (this.over || this.#notice !== "unsaid" || this.#draining) return;
+    this.#notice = "said";
     this.writeGoAway(MAX_STREAM_ID, ErrorCode.NoError);
+    this.pingForDrain();
   }
 
   drain(): void {
@@ -294,6 +296,12 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
 
   protected override pong(): void {
     this.#events.onPong?.();
+  }
+
+  protected override drainRead(): void {
+    if (this.#notice !== "said") return; // an answer to what was not asked, or a second one
+    this.#notice = "read";
+    this.#events.onDrainRead?.();
   }
 
   protected override resetArrived(stream: ServerStream): void {

@@ -22,6 +22,7 @@ export class ScriptedH2Server implements ServerConnectionEvents {
   readonly streamResets: boolean[] = [];
   idles = 0;
   pongs = 0;
+  drainsRead = 0;
 
   constructor(options: H2ServerOptions = {}) {
     this.connection = new H2ServerConnection(this.transport, this, options);
@@ -43,6 +44,10 @@ export class ScriptedH2Server implements ServerConnectionEvents {
 
   onPong(): void {
     this.pongs++;
+  }
+
+  onDrainRead(): void {
+    this.drainsRead++;
   }
 
   onStreamReset(byPeer: boolean): void {

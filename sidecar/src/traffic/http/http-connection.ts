@@ -24,7 +24,8 @@ import { type CodecChooser, UndecidedCodec } from "./undecided-codec.ts";
  *
  * How it ends differs between the protocols. HTTP/1 tells with an answer that it is the last. HTTP/2 tells at once that no
  * more shall come, goes on for `drain_timeout` with what is on its way (RFC 9113 §6.8), then names the last stream, and ends
- * behind it; no answer, and no request that is given up, ends it.
+ * behind it; no answer, and no request that is given up, ends it. A client that has not shown by then that it has read the
+ * notice has as long again, since it would lose the streams that it has begun meanwhile.
  */
 export class HttpConnection
   implements ConnectionHandler, ServerConnectionEvents, ServedConnection, CodecChooser, Http2WatchOwner
@@ -63,6 +64,10 @@ export class HttpConnection
   #drainsGently = false;
   /** Until when requests may come that are on their way. */
   #drainAtMs = Infinity;
+  /** The latest such moment, for a client of HTTP/2 that has not shown that it knows. */
+  #drainLimitMs = Infinity;
+  /** The client of HTTP/2 has read that no more shall come. */
+  #drainRead = false;
   /** That moment has come once. */
   #looksAgain = false;
   /** The next answer closes, however long it takes to come (`http1_safe_max_connection_duration`). */
@@ -177,7 +182,9 @@ export class HttpConnection
     const now = this.#manager.env.clock.now();
     if (!this.#drainsGently) this.#codec.announceDrain();
     this.#drainsGently = true;
-    this.#drainAtMs = Math.min(this.#drainAtMs, now + Math.min(withinMs, this.#manager.config.drainTimeoutMs));
+    const drainMs = Math.min(withinMs, this.#manager.config.drainTimeoutMs);
+    this.#drainAtMs = Math.min(this.#drainAtMs, now + drainMs);
+    this.#drainLimitMs = Math.min(this.#drainLimitMs, now + 2 * drainMs);
     this.checkBy(this.#drainAtMs, now);
   }
 
@@ -291,6 +298,14 @@ export class HttpConnection
 
   onPong(): void {
     this.#http2?.pong();
+  }
+
+  onDrainRead(): void {
+    this.#drainRead = true;
+    if (this.#drainAtMs !== this.#drainLimitMs) return;
+    const now = this.#manager.env.clock.now(); // it was only this that was waited for
+    this.#drainAtMs = now;
+    this.checkBy(now, now);
   }
 
   onBurst(): void {
@@ -416,7 +431,9 @@ export class HttpConnection
       this.#connection.destroy();
       return;
     }
-    if (this.#drainAtMs <= now) {
+    if (this.#drainAtMs <= now && this.#h2 !== undefined && !this.#drainRead && now < this.#drainLimitMs) {
+      this.#drainAtMs = this.#drainLimitMs;
+    } else if (this.#drainAtMs <= now) {
       // A thread that was busy may have its next request in the kernel: it is read before this looks again.
       this.#drainAtMs = this.#looksAgain ? Infinity : now + 1;
       if (this.#looksAgain) this.#endBehindOpen();

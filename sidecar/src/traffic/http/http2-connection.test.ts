@@ -15,6 +15,8 @@ class Client {
   readonly harness: Harness;
   readonly connection: ReturnType<Harness["connect"]>;
   readonly peer = new H2Peer();
+  /** Shows that it has read that the connection drains. */
+  answersNotice = true;
   #next = 1;
 
   constructor(harness: Harness, begins = true) {
@@ -43,7 +45,13 @@ class Client {
 
   /** What has come since the last call. */
   frames(): SeenFrame[] {
-    return this.peer.read(this.connection.take());
+    const frames = this.peer.read(this.connection.take());
+    if (this.answersNotice && frames.some(isNoticePing)) this.answerNotice();
+    return frames;
+  }
+
+  answerNotice(): void {
+    this.send(this.peer.ping(NOTICE_PING, true));
   }
 
   /** Of GOAWAYs that have come since the last call. */
@@ -56,6 +64,12 @@ class Client {
   statuses(): string[] {
     return this.frames().flatMap(({ fields }) => (fields?.[0] === ":status" ? [`${fields[1]}`] : []));
   }
+}
+
+const NOTICE_PING = "heddle d";
+
+function isNoticePing({ type, text }: SeenFrame): boolean {
+  return type === FrameType.Ping && text === NOTICE_PING;
 }
 
 function withClient(options: HarnessOptions, body: (harness: Harness, client: Client) => void): void {
@@ -208,6 +222,8 @@ describe("a client of HTTP/2 that stands still", () => {
       harness.upstream().send(OK);
       client.send(client.peer.ping().subarray(0, 3));
       harness.advance(1600);
+      assert.deepEqual(client.goAways(), [[ALL_STREAMS, ErrorCode.NoError]]);
+      harness.advance(500); // since it cannot answer that it has read this
       assert.equal(client.connection.ended, true);
     });
   });
@@ -361,6 +377,52 @@ describe("HTTP/2 that drains", () => {
       assert.deepEqual(client.statuses(), ["200", "200"]);
       assert.equal(client.connection.ended, true);
       assert.equal(harness.value("http.downstream_cx_drain_close"), 1);
+    });
+  });
+
+  test("waits for a client that has not read the notice, until it has, so that none of its streams is refused", () => {
+    withClient({ manager: { drainTimeoutMs: 3000 } }, (harness, client) => {
+      client.answersNotice = false;
+      client.connection.http.drainGently();
+      harness.advance(3100);
+      assert.deepEqual(client.goAways(), [[ALL_STREAMS, ErrorCode.NoError]]);
+      client.get(); // it was on its way for long
+      answerAll(harness);
+      assert.deepEqual(client.statuses(), ["200"]);
+      client.answerNotice();
+      harness.advance(10);
+      assert.deepEqual(client.goAways(), [[1, ErrorCode.NoError]]);
+      assert.equal(client.connection.ended, true);
+    });
+  });
+
+  test("waits for that as long again as the drain itself and no longer, and no other PING's answer counts", () => {
+    withClient({ manager: { drainTimeoutMs: 3000 } }, (harness, client) => {
+      client.answersNotice = false;
+      client.connection.http.drainGently(1000);
+      harness.run();
+      client.frames();
+      client.send(client.peer.ping("heddle h", true), client.peer.ping("12345678", true));
+      harness.advance(1900);
+      client.connection.http.drainGently(1000); // asked again, it gives no more time
+      assert.deepEqual(client.goAways(), []);
+      harness.advance(200);
+      assert.deepEqual(client.goAways(), [[0, ErrorCode.NoError]]);
+      assert.equal(client.connection.ended, true);
+    });
+  });
+
+  test("is not cut short by a client that answers at once, nor by an answer that was not asked for", () => {
+    withClient({ manager: { drainTimeoutMs: 3000 } }, (harness, client) => {
+      client.answerNotice(); // nobody has told it anything
+      client.answersNotice = false;
+      client.connection.http.drainGently();
+      harness.run();
+      client.answerNotice();
+      harness.advance(2900);
+      assert.deepEqual(client.goAways(), [[ALL_STREAMS, ErrorCode.NoError]]);
+      harness.advance(200);
+      assert.deepEqual(client.goAways(), [[0, ErrorCode.NoError]]);
     });
   });
 
