@@ -44,7 +44,7 @@ for (const name of running) {
 /** Files of certificates and keys that the bootstrap names are made in the folder. */
 function withCertificateFiles(text: string, folder: string): string {
   const { chain, key } = BOOTSTRAP_CERTIFICATE;
-  return text.replace(/filename: "?certs\/(\w+\.pem)"?/g, (_, name: string) => {
+  return text.replace(/filename: "?certs\/([\w.]+\.pem)"?/g, (_, name: string) => {
     const file = join(folder, name);
     writeFileSync(file, name.includes("key") ? key : chain);
     return `filename: ${JSON.stringify(file)}`;
