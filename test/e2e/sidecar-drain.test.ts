@@ -76,11 +76,16 @@ test("a connection that is idle at SIGTERM has a moment for a request, and its a
   assert.equal((await busy.message()).headers.get("connection"), undefined);
   sidecar.terminate();
   const began = performance.now();
-  await busy.send(GET);
-  const sentWithinMs = performance.now() - began;
-  if (sentWithinMs < LINGER_MS / 2) {
+  for (let lastMs = began, closes = false; !closes; ) {
+    const sentAtMs = performance.now();
+    await busy.send(GET);
+    if (performance.now() - lastMs >= LINGER_MS / 2) break; // this process has slept: its moment may be over
     const answer = await busy.message();
-    assert.deepEqual([answer.status, answer.headers.get("connection")], [200, "close"]);
+    closes = answer.headers.get("connection") === "close";
+    assert.equal(answer.status, 200);
+    // A request may be faster than the signal, which has to get to the worker.
+    assert.ok(closes || performance.now() - began < 5000, "no answer says close");
+    lastMs = sentAtMs;
   }
   assert.equal(await idle.readToEnd(), "");
   assert.equal(await sidecar.ended, 0);
