@@ -30,6 +30,7 @@ import { lastFirst } from "../harness/owner.ts";
 const MOST = 0x7fff_ffff;
 /** What is never read lies in both kernels' buffers first; more than they hold must be asked for. */
 const EVERYTHING = settings([Setting.InitialWindowSize, MOST]);
+const PROTOCOL_ERROR = "http.in.downstream_cx_protocol_error";
 const PREMATURE = "http.in.downstream_rq_too_many_premature_resets";
 
 describe("a sidecar whose clients abuse HTTP/2", () => {
@@ -79,9 +80,11 @@ describe("a sidecar whose clients abuse HTTP/2", () => {
   test("SETTINGS of more than 32 entries (CVE-2020-11080)", async (t) => {
     const peer = await attacked.attacker(t, { polite: false });
     const many = Array.from({ length: 33 }, (_, i) => [0x1000 + i, 1] as const);
+    const counted = await attacked.sidecar.stat(PROTOCOL_ERROR);
     await peer.send(settings(...many));
     await peer.closed();
     assert.equal(peer.goAway?.code, ErrorCode.EnhanceYourCalm, peer.summary());
+    await untilCounted(attacked.sidecar, PROTOCOL_ERROR, counted);
     await attacked.checkHealth();
   });
 
@@ -286,6 +289,7 @@ describe("a sidecar whose clients abuse HTTP/2", () => {
   }
 
   test("the connection's window beyond 2^31-1, on 200 connections (CVE-2026-21714)", async (t) => {
+    const counted = await attacked.sidecar.stat(PROTOCOL_ERROR);
     for (let i = 0; i < 200; i += 50)
       await Promise.all(
         Array.from({ length: 50 }, async () => {
@@ -296,6 +300,7 @@ describe("a sidecar whose clients abuse HTTP/2", () => {
         }),
       );
     await eventually("they are gone", async () => (await attacked.sidecar.stat("http.in.downstream_cx_active")) === 0);
+    await untilCounted(attacked.sidecar, PROTOCOL_ERROR, counted + 199);
     await attacked.checkHealth();
   });
 
@@ -312,6 +317,7 @@ describe("a sidecar whose clients abuse HTTP/2", () => {
   });
 
   test("RST_STREAM and DATA in one packet: what is behind the reset reaches nobody (CVE-2026-26311)", async (t) => {
+    const counted = await attacked.sidecar.stat("http2.rx_reset");
     const peer = await attacked.attacker(t);
     const streams = Array.from({ length: 20 }, (_, i) => 1 + i * 2);
     await peer.send(
@@ -321,6 +327,7 @@ describe("a sidecar whose clients abuse HTTP/2", () => {
     await attacked.checkHealth();
     assert.equal(attacked.upstream.bodyBytes, 0);
     assert.equal(await attacked.sidecar.stat("http.in.internal_error"), 0);
+    await untilCounted(attacked.sidecar, "http2.rx_reset", counted + 19);
   });
 
   test("100 streams of a client that grants no window: nothing piles up, and the others are served (CVE-2019-9511)", async (t) => {
