@@ -1,7 +1,6 @@
 import { type Failure, failure } from "@heddle/base";
 import type { RequestEncoder, ResponseDecoder } from "../codec.ts";
 import { INVALID_LENGTH, promisedLength } from "../h1/content-length.ts";
-import { removeForbiddenTrailers } from "../h1/fields.ts";
 import { isTargetText } from "../h1/request-target.ts";
 import { isToken } from "../h1/tokens.ts";
 import type { RequestHead, ResponseHead } from "../head.ts";
@@ -10,7 +9,7 @@ import { webSocketAccept } from "../websocket/handshake.ts";
 import { Ending } from "./closed-streams.ts";
 import { ErrorCode } from "./frame/index.ts";
 import { H2Stream, type StreamOwner } from "./h2-stream.ts";
-import { type HeadEncoder, LeaveOut } from "./head-encoder.ts";
+import { LeaveOut } from "./head-encoder.ts";
 import { badMessage, type MessageError } from "./message-error.ts";
 import type { ResponseMeaning } from "./read-response.ts";
 import { afterEndReceived, afterEndSent, maySend, StreamState } from "./stream-state.ts";
@@ -27,18 +26,14 @@ const INTERIM_END = badMessage("an interim response that ends the stream"); // R
 const UNSENDABLE = failure("internal", "local", "the method, the path or the authority cannot be sent");
 const BROKEN_LENGTH = failure("internal", "local", "the request body does not keep its content-length");
 const NOTHING = new Uint8Array(0);
-const NO_TRAILERS: readonly string[] = [];
 
 /** What a stream needs of a connection that is a client's. */
 export interface ClientStreamOwner extends StreamOwner {
-  readonly encoder: HeadEncoder;
   /**
    * Gives the stream its number, for its head to be sent at once. False: it cannot have one, and has been told; or it has to wait
    * for SETTINGS, and `sendHead` comes again.
    */
   open(stream: ClientStream, head: RequestHead, endStream: boolean): boolean;
-  /** `block` as the encoder gives it. */
-  writeHeaders(stream: H2Stream, block: Buffer, endStream: boolean): void;
   sendReset(stream: ClientStream, code: ErrorCode): void;
   remove(stream: ClientStream, ending: Ending): void;
   /** An exchange has ended that never had a number. */
@@ -58,8 +53,6 @@ export class ClientStream extends H2Stream implements RequestEncoder {
   #tunnel = false;
   #headReceived = false;
   #informational = 0;
-  /** Bytes that our content-length still promises; -1 without one. */
-  #promised = -1;
   #bytesHandedOver = false;
   /** The request has ended before its head could be sent. */
   #earlyEnd = false;
@@ -108,7 +101,7 @@ export class ClientStream extends H2Stream implements RequestEncoder {
     this.#isHead = method === "HEAD";
     this.#isConnect = isConnect;
     this.#upgrade = upgrade?.split(", ", 1)[0]; // of several an h1 client would take any; a stream asks for one
-    this.#promised = length;
+    this.promised = length;
     this.#bytesHandedOver = true;
     this.heldBack = isTunnel;
     const ends = endStream && !isTunnel;
@@ -152,12 +145,9 @@ export class ClientStream extends H2Stream implements RequestEncoder {
       return false;
     }
     if (this.#request !== Request.Body || !maySend(this.state)) return true;
-    if (this.#promised >= 0) {
-      this.#promised -= chunk.length;
-      if (this.#promised < 0 || (endStream && this.#promised > 0)) {
-        this.#refuse(BROKEN_LENGTH);
-        return true;
-      }
+    if (!this.keepsPromise(chunk.length, endStream)) {
+      this.#refuse(BROKEN_LENGTH);
+      return true;
     }
     if (endStream) this.#request = Request.Ending;
     return this.writeBody(chunk, endStream);
@@ -165,16 +155,12 @@ export class ClientStream extends H2Stream implements RequestEncoder {
 
   sendTrailers(trailers: HeaderMap): void {
     if (this.#request !== Request.Body || !maySend(this.state)) return;
-    if (this.#promised > 0) {
+    if (this.promised > 0) {
       this.#refuse(BROKEN_LENGTH);
       return;
     }
-    const isTunnel = this.#isConnect || this.#upgrade !== undefined;
     this.#request = Request.Ending;
-    const allowed = trailers.clone();
-    removeForbiddenTrailers(allowed.fields);
-    if (allowed.size === 0 || isTunnel) this.writeBody(NOTHING, true);
-    else this.writeEnd(allowed);
+    this.writeEnd(trailers, this.#isConnect || this.#upgrade !== undefined);
   }
 
   /** The head waits; what comes behind it is of a tunnel, and waits for its own reason. */
@@ -209,12 +195,6 @@ export class ClientStream extends H2Stream implements RequestEncoder {
 
   resumeResponse(): void {
     this.resume();
-  }
-
-  protected override writeTrailers(trailers: HeaderMap): void {
-    this.owner.trailersSeen();
-    this.owner.writeHeaders(this, this.owner.encoder.encode(NO_TRAILERS, trailers, LeaveOut.Nothing), true);
-    this.endSent();
   }
 
   protected override endSent(): void {

@@ -1,13 +1,18 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import type { Failure } from "@heddle/base";
+import { removeForbiddenTrailers } from "../h1/fields.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { ReceiveWindow, SendWindow } from "./flow-window.ts";
 import { DEFAULT_MAX_FRAME_SIZE } from "./frame/index.ts";
+import { type HeadEncoder, LeaveOut } from "./head-encoder.ts";
 import { afterEndReceived, maySend, StreamState } from "./stream-state.ts";
 
 /** What a stream needs of its connection. */
 export interface StreamOwner {
+  readonly encoder: HeadEncoder;
+  /** `block` as the encoder gives it. */
+  writeHeaders(stream: H2Stream, block: Buffer, endStream: boolean): void;
   /** How many bytes of DATA this stream may send now, by its own window, the connection's and the transport. */
   roomFor(stream: H2Stream): number;
   /** At most a frame, and within the room. */
@@ -56,6 +61,8 @@ export abstract class H2Stream {
   isStalled = false;
   /** What waits may not be sent yet: the peer has not agreed to the tunnel. */
   protected heldBack = false;
+  /** Bytes that our content-length still promises; -1 without one. */
+  protected promised = -1;
   #queue: ByteQueue | undefined = undefined;
   #endQueued = false;
   #trailersQueued: HeaderMap | undefined = undefined;
@@ -85,8 +92,6 @@ export abstract class H2Stream {
   protected abstract deliverData(chunk: Uint8Array, endStream: boolean): void;
   protected abstract deliverTrailers(trailers: HeaderMap): void;
   protected abstract deliverDrain(): void;
-  /** Writes the section, with END_STREAM. */
-  protected abstract writeTrailers(trailers: HeaderMap): void;
   /** END_STREAM has been written. */
   protected abstract endSent(): void;
   /** All that the peer sent has been given on, its END_STREAM too. */
@@ -131,13 +136,29 @@ export abstract class H2Stream {
     return this.#verdict();
   }
 
-  /** Behind the data that wait. */
-  protected writeEnd(trailers: HeaderMap): void {
-    if (!this.hasQueue && !this.heldBack) this.writeTrailers(trailers);
+  /** Counts the bytes of a body against what content-length promises. False: it is not kept. */
+  protected keepsPromise(bytes: number, endStream: boolean): boolean {
+    if (this.promised < 0) return true;
+    this.promised -= bytes;
+    return this.promised === 0 || (this.promised > 0 && !endStream);
+  }
+
+  /** Ends the stream behind the data that wait, with those trailers that may be sent; a tunnel has none. */
+  protected writeEnd(trailers: HeaderMap, isTunnel: boolean): void {
+    const allowed = trailers.clone();
+    removeForbiddenTrailers(allowed.fields);
+    if (allowed.size === 0 || isTunnel) this.writeBody(NOTHING, true);
+    else if (!this.hasQueue && !this.heldBack) this.#writeTrailers(allowed);
     else {
-      this.#trailersQueued = trailers;
+      this.#trailersQueued = allowed;
       this.#endQueued = true;
     }
+  }
+
+  #writeTrailers(trailers: HeaderMap): void {
+    this.owner.trailersSeen();
+    this.owner.writeHeaders(this, this.owner.encoder.encode(NO_LEAD, trailers, LeaveOut.Nothing), true);
+    this.endSent();
   }
 
   #verdict(): boolean {
@@ -183,7 +204,7 @@ export abstract class H2Stream {
     const trailers = this.#trailersQueued;
     this.#endQueued = false;
     this.#trailersQueued = undefined;
-    if (trailers !== undefined) this.writeTrailers(trailers);
+    if (trailers !== undefined) this.#writeTrailers(trailers);
     else {
       if (waiting === 0) this.owner.writeData(this, NOTHING, true);
       this.endSent();
@@ -300,3 +321,5 @@ export interface FrameWriter {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** Trailers have no pseudo-fields (RFC 9113 §8.1). */
+const NO_LEAD: readonly string[] = [];

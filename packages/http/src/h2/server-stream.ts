@@ -1,13 +1,12 @@
 import { type Failure, failure } from "@heddle/base";
 import type { RequestDecoder, ResponseEncoder } from "../codec.ts";
 import { INVALID_LENGTH, promisedLength } from "../h1/content-length.ts";
-import { removeForbiddenTrailers } from "../h1/fields.ts";
 import { type RequestHead, ResponseHead } from "../head.ts";
 import { HeaderMap } from "../header-map.ts";
 import { Ending } from "./closed-streams.ts";
 import { ErrorCode } from "./frame/index.ts";
 import { H2Stream, type StreamOwner } from "./h2-stream.ts";
-import { type HeadEncoder, LeaveOut } from "./head-encoder.ts";
+import { LeaveOut } from "./head-encoder.ts";
 import { afterEndReceived, afterEndSent, maySend, StreamState } from "./stream-state.ts";
 
 /** How far the response is. */
@@ -22,13 +21,9 @@ const NO_TUNNEL = failure(
 );
 const BROKEN_LENGTH = failure("internal", "local", "the response body does not keep its content-length");
 const NOTHING = new Uint8Array(0);
-const NO_TRAILERS: readonly string[] = [];
 
 /** What a stream needs of a connection that is a server's. */
 export interface ServerStreamOwner extends StreamOwner {
-  readonly encoder: HeadEncoder;
-  /** `block` as the encoder gives it. */
-  writeHeaders(stream: H2Stream, block: Buffer, endStream: boolean): void;
   sendReset(stream: ServerStream, code: ErrorCode): void;
   remove(stream: ServerStream, ending: Ending): void;
 }
@@ -49,8 +44,6 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
   #awaitsTunnel = false;
   /** What waited of a complete answer when the owner last looked; -1: nothing. */
   #waitedBytes = -1;
-  /** Bytes that our content-length still promises; -1 without one. */
-  #promised = -1;
 
   constructor(owner: ServerStreamOwner, id: number, sendWindow: number, receiveWindow: number) {
     super(owner, id, sendWindow, receiveWindow);
@@ -159,7 +152,7 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
     }
     // RFC 9110 §8.6: 204 has no content-length; for HEAD and 304 it tells what GET would give.
     const leaveOut = length === INVALID_LENGTH || status === 204 ? LeaveOut.ContentLength : LeaveOut.Nothing;
-    this.#promised = withoutBody ? -1 : length;
+    this.promised = withoutBody ? -1 : length;
     const ends = endStream || withoutBody;
     this.#response = ends ? Response.Ending : Response.Body;
     this.#writeHead(status, headers, leaveOut, ends);
@@ -168,12 +161,9 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
 
   sendData(chunk: Uint8Array, endStream: boolean): boolean {
     if (this.#response !== Response.Body || !maySend(this.state)) return true;
-    if (this.#promised >= 0) {
-      this.#promised -= chunk.length;
-      if (this.#promised < 0 || (endStream && this.#promised > 0)) {
-        this.#breakOff(BROKEN_LENGTH);
-        return true;
-      }
+    if (!this.keepsPromise(chunk.length, endStream)) {
+      this.#breakOff(BROKEN_LENGTH);
+      return true;
     }
     if (endStream) this.#response = Response.Ending;
     return this.writeBody(chunk, endStream);
@@ -181,15 +171,12 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
 
   sendTrailers(trailers: HeaderMap): void {
     if (this.#response !== Response.Body || !maySend(this.state)) return;
-    if (this.#promised > 0) {
+    if (this.promised > 0) {
       this.#breakOff(BROKEN_LENGTH);
       return;
     }
     this.#response = Response.Ending;
-    const allowed = trailers.clone();
-    removeForbiddenTrailers(allowed.fields);
-    if (allowed.size === 0 || this.#tunnel) this.writeBody(NOTHING, true);
-    else this.writeEnd(allowed);
+    this.writeEnd(trailers, this.#tunnel);
   }
 
   /** Whether the answer is complete and waits for the client, and nothing of it has left since this was last asked. */
@@ -212,12 +199,6 @@ export class ServerStream extends H2Stream implements ResponseEncoder {
   #codeFor({ retry, side }: Failure): ErrorCode {
     if (retry === "safe" && this.#response === Response.None) return ErrorCode.RefusedStream;
     return side === "downstream" ? ErrorCode.Cancel : ErrorCode.InternalError;
-  }
-
-  protected override writeTrailers(trailers: HeaderMap): void {
-    this.owner.trailersSeen();
-    this.owner.writeHeaders(this, this.owner.encoder.encode(NO_TRAILERS, trailers, LeaveOut.Nothing), true);
-    this.endSent();
   }
 
   protected override endSent(): void {
