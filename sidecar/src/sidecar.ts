@@ -317,7 +317,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
         resources,
         current: () => assembler.current(),
         statuses,
-        typeOf: (kind) => types[kind] as never,
+        typeOf: (kind) => types[kind as keyof typeof types] as never,
       }),
       clustersPage(() => assembler.current(), resources, workers),
       ...statsPages(new StatsView(collect), { ...presentation, tags }),

@@ -85,6 +85,10 @@ class Pair<
     endpoints: {},
     listener: {},
     "route-configuration": {},
+    secret: {},
+    "extension-config": {},
+    runtime: {},
+    "virtual-host": {},
   };
   #snapshot: Snapshot = textSnapshot({});
   readonly #wanted: Map<ResourceKind, readonly string[]> = new Map();

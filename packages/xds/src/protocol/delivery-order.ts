@@ -3,21 +3,30 @@ import type { EncodedResource } from "../snapshot.ts";
 import {
   CLUSTER_TYPE_URL,
   ENDPOINTS_TYPE_URL,
+  EXTENSION_CONFIG_TYPE_URL,
   LISTENER_TYPE_URL,
   ROUTE_CONFIGURATION_TYPE_URL,
+  RUNTIME_TYPE_URL,
+  SECRET_TYPE_URL,
   typeUrlOfKind,
+  VIRTUAL_HOST_TYPE_URL,
 } from "./type-urls.ts";
 
 /*
  * Make before break, on one stream that carries many types (xds_protocol.rst, "Eventual consistency considerations"):
- * clusters, then their endpoints, then listeners, then routes; what nothing refers to any more is taken away last.
+ * clusters, then their endpoints, then listeners, then routes, then virtual hosts; secrets come before the listeners that wait
+ * for them; what nothing refers to any more is taken away last.
  * The order of this table is the order of delivery.
  */
 const ORDER: readonly string[] = [
+  RUNTIME_TYPE_URL,
   CLUSTER_TYPE_URL,
   ENDPOINTS_TYPE_URL,
+  SECRET_TYPE_URL,
   LISTENER_TYPE_URL,
+  EXTENSION_CONFIG_TYPE_URL,
   ROUTE_CONFIGURATION_TYPE_URL,
+  VIRTUAL_HOST_TYPE_URL,
 ];
 
 /** Types that we carry without knowing them come after the ones we know. */

@@ -4,6 +4,10 @@ export const LISTENER_TYPE_URL = "type.googleapis.com/envoy.config.listener.v3.L
 export const ROUTE_CONFIGURATION_TYPE_URL = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 export const CLUSTER_TYPE_URL = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 export const ENDPOINTS_TYPE_URL = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+export const SECRET_TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+export const EXTENSION_CONFIG_TYPE_URL = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+export const RUNTIME_TYPE_URL = "type.googleapis.com/envoy.service.runtime.v3.Runtime";
+export const VIRTUAL_HOST_TYPE_URL = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
 
 /** What the protocol needs to know of a type; everything else about it is in `resource/`. */
 export interface TypeTraits {
@@ -22,6 +26,10 @@ const KNOWN: readonly TypeTraits[] = [
   { typeUrl: ENDPOINTS_TYPE_URL, kind: "endpoints", complete: false },
   { typeUrl: LISTENER_TYPE_URL, kind: "listener", complete: true },
   { typeUrl: ROUTE_CONFIGURATION_TYPE_URL, kind: "route-configuration", complete: false },
+  { typeUrl: SECRET_TYPE_URL, kind: "secret", complete: false },
+  { typeUrl: EXTENSION_CONFIG_TYPE_URL, kind: "extension-config", complete: false },
+  { typeUrl: RUNTIME_TYPE_URL, kind: "runtime", complete: false },
+  { typeUrl: VIRTUAL_HOST_TYPE_URL, kind: "virtual-host", complete: false },
 ];
 
 const BY_URL: ReadonlyMap<string, TypeTraits> = new Map(KNOWN.map((traits) => [traits.typeUrl, traits]));
@@ -30,6 +38,10 @@ const URL_BY_KIND: Readonly<Record<ResourceKind, string>> = {
   endpoints: ENDPOINTS_TYPE_URL,
   listener: LISTENER_TYPE_URL,
   "route-configuration": ROUTE_CONFIGURATION_TYPE_URL,
+  secret: SECRET_TYPE_URL,
+  "extension-config": EXTENSION_CONFIG_TYPE_URL,
+  runtime: RUNTIME_TYPE_URL,
+  "virtual-host": VIRTUAL_HOST_TYPE_URL,
 };
 
 export function traitsOf(typeUrl: string): TypeTraits {

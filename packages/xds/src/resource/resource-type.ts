@@ -4,7 +4,7 @@ import type { Result } from "@heddle/base";
 export interface ResourceType<Config> {
   /** "type.googleapis.com/envoy.config.cluster.v3.Cluster" */
   readonly typeUrl: string;
-  /** "listener", "route-configuration", "cluster", "endpoints": for keys, logs and status. */
+  /** For keys, logs and status. */
   readonly kind: ResourceKind;
   /** In SotW a response holds the complete set, so what is absent has been removed (LDS, CDS). */
   readonly completeInSotw: boolean;
@@ -17,7 +17,16 @@ export interface ResourceType<Config> {
   readonly references: (config: Config) => readonly Reference[];
 }
 
-export type ResourceKind = "listener" | "route-configuration" | "cluster" | "endpoints";
+/** By their discovery services: LDS, RDS, CDS, EDS; SDS, ECDS, RTDS, VHDS. */
+export type ResourceKind =
+  | "listener"
+  | "route-configuration"
+  | "cluster"
+  | "endpoints"
+  | "secret"
+  | "extension-config"
+  | "runtime"
+  | "virtual-host";
 
 export interface Decoded<Config> {
   readonly config: Config;

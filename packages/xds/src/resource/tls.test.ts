@@ -20,7 +20,7 @@ const FILES: Readonly<Record<string, string>> = {
   password: "secret\n",
   "ca.pem": authority.certificate,
   "crl.pem": authority.revoke([]),
-  "broken.pem": leaf.chain.replace(/[A-Za-z]{12}/, "AAAAAAAAAAAA"),
+  "broken.pem": `-----BEGIN CERTIFICATE-----\n${Buffer.from("no DER").toString("base64")}\n-----END CERTIFICATE-----\n`,
 };
 const reader: DataReader = {
   file: (path) => (FILES[path] === undefined ? err("cannot be read (ENOENT)") : ok(Buffer.from(FILES[path]))),

@@ -96,7 +96,7 @@ async function answerOf(
     resources: () => assembler.resources(),
     current: () => assembler.current(),
     statuses: () => statuses,
-    typeOf: (kind) => types[kind] as never,
+    typeOf: (kind) => types[kind as keyof typeof types] as never,
   });
   const answer = await page.answer(new URLSearchParams(query));
   assembler.close();
