@@ -7,6 +7,7 @@ export type {
   DiscoveryResponse,
   Status,
 } from "./protocol/wire.ts";
+export { canonicalName, isXdstpName, parseXdstpName, type XdstpName } from "./protocol/xdstp-name.ts";
 export { type DataReader, systemDataReader } from "./resource/data-source.ts";
 export {
   type FieldClass,

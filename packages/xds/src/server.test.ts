@@ -53,12 +53,18 @@ test("statement 1: serves each type on a stream of its own", async () => {
     endpoints: { x: "1" },
     listener: { x: "1" },
     "route-configuration": { x: "1" },
+    secret: { x: "1" },
+    runtime: { x: "1" },
+    "extension-config": { x: "1" },
   });
   for (const [service, method] of [
     ["listener.v3.Listener", "Listeners"],
     ["route.v3.Route", "Routes"],
     ["cluster.v3.Cluster", "Clusters"],
     ["endpoint.v3.Endpoint", "Endpoints"],
+    ["secret.v3.Secret", "Secrets"],
+    ["runtime.v3.Runtime", "Runtime"],
+    ["extension.v3.ExtensionConfig", "ExtensionConfigs"],
   ]) {
     const stream = server.open(`/envoy.service.${service}DiscoveryService/Stream${method}`);
     stream.write(sotw({ resourceNames: ["x"] }));
@@ -67,6 +73,17 @@ test("statement 1: serves each type on a stream of its own", async () => {
     deltas.write(delta({ resourceNamesSubscribe: ["x"] }));
     assert.equal((await deltas.next(decodeDeltaDiscoveryResponse)).resources.length, 1);
   }
+});
+
+test("statement 1: virtual hosts are served by delta alone", async () => {
+  const server = await start({ "virtual-host": { "routes/a": "1" } });
+  const service = "/envoy.service.route.v3.VirtualHostDiscoveryService";
+  const deltas = server.open(`${service}/DeltaVirtualHosts`);
+  deltas.write(delta({ resourceNamesSubscribe: ["routes/a"] }));
+  assert.equal((await deltas.next(decodeDeltaDiscoveryResponse)).resources[0]?.name, "routes/a");
+  const stream = server.open(`${service}/StreamVirtualHosts`);
+  stream.write(sotw({ resourceNames: ["routes/a"] }));
+  assert.equal((await stream.failure()).code, status.UNIMPLEMENTED);
 });
 
 test("statement 3: only the first request needs to carry the node", async () => {

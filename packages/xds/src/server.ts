@@ -7,9 +7,13 @@ import { deltaServer, ServerSession, type ServerTypeStatus, sotwServer } from ".
 import {
   CLUSTER_TYPE_URL,
   ENDPOINTS_TYPE_URL,
+  EXTENSION_CONFIG_TYPE_URL,
   LISTENER_TYPE_URL,
   ROUTE_CONFIGURATION_TYPE_URL,
+  RUNTIME_TYPE_URL,
+  SECRET_TYPE_URL,
   shortTypeName,
+  VIRTUAL_HOST_TYPE_URL,
 } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
 import { ServerMetrics } from "./server-metrics.ts";
@@ -69,13 +73,35 @@ const DELTA: WireVariant<DeltaDiscoveryRequest> = {
   encode: encodeDeltaResponse,
 };
 
-/** The aggregated service, and one for each type. "" stands for any type. */
-const SERVICES: readonly (readonly [service: string, method: string, typeUrl: string])[] = [
-  ["envoy.service.discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""],
-  ["envoy.service.listener.v3.ListenerDiscoveryService", "Listeners", LISTENER_TYPE_URL],
-  ["envoy.service.route.v3.RouteDiscoveryService", "Routes", ROUTE_CONFIGURATION_TYPE_URL],
-  ["envoy.service.cluster.v3.ClusterDiscoveryService", "Clusters", CLUSTER_TYPE_URL],
-  ["envoy.service.endpoint.v3.EndpointDiscoveryService", "Endpoints", ENDPOINTS_TYPE_URL],
+/** One discovery service: its methods are `Stream<method>` and `Delta<method>`. */
+interface DiscoveryService {
+  readonly service: string;
+  readonly method: string;
+  /** "" stands for any type. */
+  readonly typeUrl: string;
+  readonly deltaOnly?: boolean;
+}
+
+/** The aggregated service, and one for each type (statement 1). Virtual hosts are discovered by delta alone. */
+const SERVICES: readonly DiscoveryService[] = [
+  { service: "discovery.v3.AggregatedDiscoveryService", method: "AggregatedResources", typeUrl: "" },
+  { service: "listener.v3.ListenerDiscoveryService", method: "Listeners", typeUrl: LISTENER_TYPE_URL },
+  { service: "route.v3.RouteDiscoveryService", method: "Routes", typeUrl: ROUTE_CONFIGURATION_TYPE_URL },
+  {
+    service: "route.v3.VirtualHostDiscoveryService",
+    method: "VirtualHosts",
+    typeUrl: VIRTUAL_HOST_TYPE_URL,
+    deltaOnly: true,
+  },
+  { service: "cluster.v3.ClusterDiscoveryService", method: "Clusters", typeUrl: CLUSTER_TYPE_URL },
+  { service: "endpoint.v3.EndpointDiscoveryService", method: "Endpoints", typeUrl: ENDPOINTS_TYPE_URL },
+  { service: "secret.v3.SecretDiscoveryService", method: "Secrets", typeUrl: SECRET_TYPE_URL },
+  { service: "runtime.v3.RuntimeDiscoveryService", method: "Runtime", typeUrl: RUNTIME_TYPE_URL },
+  {
+    service: "extension.v3.ExtensionConfigDiscoveryService",
+    method: "ExtensionConfigs",
+    typeUrl: EXTENSION_CONFIG_TYPE_URL,
+  },
 ];
 
 /**
@@ -108,14 +134,13 @@ export class XdsServer implements Inspectable {
 
   /** Adds the discovery services to a gRPC server, which should have been made with `xdsServerOptions`. */
   addTo(server: Server): void {
-    for (const [service, method, typeUrl] of SERVICES) {
-      server.addService(
-        { stream: bidi(`/${service}/Stream${method}`), delta: bidi(`/${service}/Delta${method}`) },
-        {
-          stream: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, SOTW, typeUrl),
-          delta: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, DELTA, typeUrl),
-        },
-      );
+    for (const { service, method, typeUrl, deltaOnly } of SERVICES) {
+      const path = `/envoy.service.${service}`;
+      const open = <Request extends XdsRequest>(wire: WireVariant<Request>) => {
+        return (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, wire, typeUrl);
+      };
+      server.addService({ delta: bidi(`${path}/Delta${method}`) }, { delta: open(DELTA) });
+      if (deltaOnly !== true) server.addService({ stream: bidi(`${path}/Stream${method}`) }, { stream: open(SOTW) });
     }
   }
 
