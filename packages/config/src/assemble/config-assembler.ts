@@ -113,6 +113,12 @@ export class ConfigAssembler {
         for (const name of update.refreshed ?? []) this.#clusters.assignment(name, "unchanged");
         for (const name of [...removed, ...absent]) this.#clusters.absent(name);
         break;
+      case "secret":
+      case "extension-config":
+      case "runtime":
+      case "virtual-host":
+        // Nothing of these kinds is subscribed yet.
+        break;
     }
     this.#finishStep();
   }
