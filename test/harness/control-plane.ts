@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { systemClock } from "@heddle/base";
 import { type EncodedResource, resourceFromJson, type Snapshot } from "@heddle/xds";
-import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
+import { type NodeStatus, XdsServer, xdsServerOptions } from "@heddle/xds/server";
 import { quietLog, quietMetrics, SettableSource } from "@heddle/xds/testing";
 import { type Json, socketAddress } from "./envoy-config.ts";
 import type { Owner } from "./owner.ts";
@@ -26,6 +26,8 @@ export interface World {
 /** An ADS server whose resources a test sets by hand. */
 export interface TestControlPlane {
   readonly port: number;
+  /** Who is connected, and what each has. */
+  nodes(): readonly NodeStatus[];
   set(world: World): void;
   /** Why the sidecar has rejected the last version of a type; undefined where it has not. */
   rejection(type: keyof typeof TYPES): string | undefined;
@@ -34,25 +36,31 @@ export interface TestControlPlane {
    * that a rejection is over, and not that what was set is in force.
    */
   readonly settled: boolean;
+  /** Ends it before its owner does: its connections too. */
+  stop(): void;
 }
 
-export async function startControlPlane(owner: Owner, world: World = {}): Promise<TestControlPlane> {
+/** @param atPort 0 for a free one, or that of one that was stopped. */
+export async function startControlPlane(owner: Owner, world: World = {}, atPort = 0): Promise<TestControlPlane> {
   const source = new SettableSource(snapshotOf(world));
   const xds = new XdsServer({ source, log: quietLog, metrics: quietMetrics, clock: systemClock, identifier: "test" });
   const server = new Server(xdsServerOptions);
   xds.addTo(server);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(`127.0.0.1:${atPort}`, ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     );
   });
-  owner.after(() => {
+  const stop = (): void => {
     xds.close();
     server.forceShutdown();
-  });
+  };
+  owner.after(stop);
   const types = () => xds.nodes()[0]?.types ?? [];
   return {
     port,
+    stop,
+    nodes: () => xds.nodes(),
     set: (next) => source.set(snapshotOf(next)),
     rejection: (type) => types().find(({ typeUrl }) => typeUrl === TYPES[type])?.rejected?.message,
     get settled() {
