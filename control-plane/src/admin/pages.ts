@@ -3,7 +3,7 @@ import { type Diagnostic, formatDiagnostic } from "@heddle/config";
 import { toProtoJson, typeNameOf } from "@heddle/proto";
 import { formatPrometheus, PROMETHEUS_CONTENT_TYPE, type SeriesValue } from "@heddle/telemetry";
 import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
-import type { EncodedResource, Snapshot } from "@heddle/xds";
+import { type EncodedResource, redactSecrets, type Snapshot } from "@heddle/xds";
 import type { Snapshots } from "../snapshot/snapshots.ts";
 import type { Sources } from "../source/sources.ts";
 
@@ -98,5 +98,5 @@ function versionOf(_typeName: string, { version }: EncodedResource): Json {
 
 function contentOf(typeName: string, { version, bytes }: EncodedResource): Json {
   const json = toProtoJson(typeName, bytes);
-  return { version, resource: json.ok ? json.value : { error: json.error } };
+  return { version, resource: json.ok ? redactSecrets(json.value) : { error: json.error } };
 }

@@ -147,8 +147,12 @@ export class SnapshotBuilder {
     });
   }
 
+  /** Of one type and name the resource for just these nodes is taken, else the one for all. */
   #raw(resources: readonly RawResource[], cluster: string): readonly RawResource[] {
-    return resources.filter(({ nodes }) => nodes.cluster === undefined || nodes.cluster === cluster);
+    const meant = resources.filter(({ nodes }) => nodes.cluster === undefined || nodes.cluster === cluster);
+    const special = new Set(meant.filter(({ nodes }) => nodes.cluster !== undefined).map(nameInType));
+    if (special.size === 0) return meant;
+    return meant.filter((one) => one.nodes.cluster !== undefined || !special.has(nameInType(one)));
   }
 
   /** A raw resource stands beside the generated ones; in place of one of the same name only if it says so. */
@@ -156,7 +160,7 @@ export class SnapshotBuilder {
     const allowed = raw.filter(({ name, override }) => override || !generated.has(name));
     if (allowed.length === 0) return generated;
     const encoded = allowed.map((one) =>
-      this.#memo.get("raw", `${one.typeUrl} ${one.name}`, [one], () =>
+      this.#memo.get("raw", `${nameInType(one)} ${one.nodes.cluster ?? ""}`, [one], () =>
         this.#encoder.fromBytes(one.typeUrl, one.name, one.bytes, one.references),
       ),
     );
@@ -178,6 +182,10 @@ const NO_INBOUND = { listeners: [], clusters: [] } as const;
 
 function byName(resource: EncodedResource): [string, EncodedResource] {
   return [resource.name, resource];
+}
+
+function nameInType({ typeUrl, name }: RawResource): string {
+  return `${typeUrl} ${name}`;
 }
 
 function portKey({ namespace, name }: Service, { port }: ServicePort): string {

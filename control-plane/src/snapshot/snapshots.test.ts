@@ -185,6 +185,32 @@ describe("snapshots", () => {
     });
   });
 
+  it("of one name the raw resource for just these nodes wins over the one for all, wherever each stands", () => {
+    const { snapshots, put } = start();
+    const cluster = (timeout: number, more = ""): string =>
+      `${more}\nresources: [{ "@type": "${CLUSTER}", name: c, connect_timeout: ${timeout}s, load_assignment: { cluster_name: x } }]\n`;
+    const general = cluster(1);
+    const special = cluster(2, "for: { node.cluster: web }");
+    for (const order of [
+      [general, special],
+      [special, general],
+    ]) {
+      put(...order);
+      const timeoutFor = (id: string): unknown => {
+        const bytes = snapshots
+          .watch(node(id), () => {})
+          .current?.resources.get(CLUSTER)
+          ?.get("c")?.bytes;
+        const decoded = bytes && TYPES.cluster.decode(bytes);
+        return decoded?.ok === true && decoded.value.config.connectTimeoutMs;
+      };
+      assert.deepEqual([timeoutFor("default/web/a"), timeoutFor("default/orders/a")], [2000, 1000]);
+    }
+    const count = counting(snapshots);
+    put(general, special);
+    assert.deepEqual(count(), {}, "neither is computed anew because of the other");
+  });
+
   it("forget what nobody watches any more", () => {
     const { snapshots, put } = start();
     put(ORDERS, ORDERS_1);

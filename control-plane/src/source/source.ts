@@ -22,7 +22,13 @@ export interface Source {
   close(): Promise<void>;
 }
 
-/** What may exist once over all sources: "service default/orders", "resource envoy.config.cluster.v3.Cluster/backend". */
+/**
+ * What may exist once over all sources: "service default/orders", "resource envoy.config.cluster.v3.Cluster/backend". A
+ * resource for some nodes is another one than that of the same name for all: those nodes get the former.
+ */
 export function itemKey(item: SourceItem): string {
-  return item.kind === "raw" ? `resource ${item.typeName}/${item.name}` : keyOf(item);
+  if (item.kind !== "raw") return keyOf(item);
+  const { typeName, name, nodes } = item;
+  const key = `resource ${typeName}/${name}`;
+  return nodes.cluster === undefined ? key : `${key} for node.cluster=${nodes.cluster}`;
 }

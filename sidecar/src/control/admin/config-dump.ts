@@ -3,12 +3,11 @@ import type { AssembledResource, ProxyConfig, SidecarBootstrap, Versioned } from
 import { messageFromJson, messageToJson, toProtoJson, typeNameOf } from "@heddle/proto";
 import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import { compileSafeRegex, type ListenerConfig } from "@heddle/traffic";
-import type { ResourceKind, ResourceType } from "@heddle/xds";
+import { type ResourceKind, type ResourceType, redactSecrets } from "@heddle/xds";
 import type { ResourceStatus } from "@heddle/xds/client";
 import { addressJson } from "./address-form.ts";
 import { applyMask, parseMask } from "./field-mask.ts";
 import { withProtoNames } from "./proto-names.ts";
-import { redactSecrets } from "./redact-secrets.ts";
 
 /** What `/config_dump` shows. */
 export interface ConfigDumpSubjects {

@@ -23,3 +23,8 @@ test("what is secret is not shown, wherever it stands, and what is not stays", (
   for (const secret of ["PEM", "Bearer abc", "hunter2"]) assert.ok(!shown.includes(secret), secret);
   for (const plain of ["c.pem", "/k.pem", "shop", '"server"']) assert.ok(shown.includes(plain), plain);
 });
+
+test("a name is the same in camel case", () => {
+  const shown = JSON.stringify(redactSecrets({ tlsCertificate: { privateKey: { inlineBytes: "UEVN" } }, name: "n" }));
+  assert.equal(shown, '{"tlsCertificate":{"privateKey":{"inlineBytes":"[redacted]"}},"name":"n"}');
+});

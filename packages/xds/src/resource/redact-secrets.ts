@@ -10,7 +10,7 @@ const SENSITIVE: ReadonlySet<string> = new Set([
 /** Where a header or metadata may carry a credential. */
 const CREDENTIAL = /^(proxy-)?authorization$|^cookie$|api-?key|token$/i;
 
-/** The same JSON in proto names, with "[redacted]" for what nobody but its owner may read, wherever it stands. */
+/** The same JSON, with "[redacted]" for what nobody but its owner may read, wherever it stands. Names in either case. */
 export function redactSecrets(json: Json): Json {
   if (Array.isArray(json)) return json.map(redactSecrets);
   if (typeof json !== "object" || json === null) return json;
@@ -20,7 +20,7 @@ export function redactSecrets(json: Json): Json {
   );
   return Object.fromEntries(
     Object.entries(object).map(([name, value]) => {
-      if (SENSITIVE.has(name) || (name === "value" && isCredential)) return [name, redacted(value)];
+      if (SENSITIVE.has(protoName(name)) || (name === "value" && isCredential)) return [name, redacted(value)];
       return [name, redactSecrets(value)];
     }),
   );
@@ -36,4 +36,9 @@ function redacted(value: Json): Json {
       name === "filename" || name === "@type" || name === "name" ? inner : redacted(inner),
     ]),
   );
+}
+
+/** Proto JSON writes a field in either case: "privateKey" is private_key. */
+function protoName(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
