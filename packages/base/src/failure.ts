@@ -19,6 +19,8 @@ export type FailureKind =
   | "no-cluster"
   | "no-healthy-upstream"
   | "overflow" // a circuit breaker is open
+  | "drop-overload" // the share that the cluster's endpoints say to drop
+  | "unconditional-drop-overload" // all of it
   | "upgrade-refused"
   // upstream
   | "connect-refused"

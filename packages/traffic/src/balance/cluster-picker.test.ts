@@ -178,7 +178,13 @@ describe("cluster picker", () => {
         { category: "tenth", numerator: 100_000, denominator: 1_000_000 },
       ],
     });
-    assertSpread(spread(config), { overload: 55, "a-healthy": 45 });
+    assertSpread(spread(config), { "drop-overload": 55, "a-healthy": 45 });
+  });
+
+  it("says of a category that drops all that it does", () => {
+    const dropOverloads = [{ category: "all", numerator: 100, denominator: 100 }];
+    const config = endpointsConfig([members("a", 1, 0, 0)], { dropOverloads });
+    assertSpread(spread(config), { "unconditional-drop-overload": 100 });
   });
 
   it("says why when it fails, and waits where endpoints are still to come", () => {

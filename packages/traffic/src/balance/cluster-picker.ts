@@ -85,7 +85,10 @@ class Dropping implements Picker {
     this.#categories = drops.map(({ category, numerator, denominator }) => ({
       numerator,
       denominator,
-      pick: { type: "fail", failure: failure("overload", "upstream", `dropped by drop_overload "${category}"`) },
+      pick: {
+        type: "fail",
+        failure: failure(kindOf(numerator, denominator), "upstream", `drop_overload "${category}"`),
+      },
     }));
     this.#picker = picker;
     this.#random = random;
@@ -97,4 +100,8 @@ class Dropping implements Picker {
     }
     return this.#picker.pick(request);
   }
+}
+
+function kindOf(numerator: number, denominator: number): "drop-overload" | "unconditional-drop-overload" {
+  return numerator >= denominator ? "unconditional-drop-overload" : "drop-overload";
 }

@@ -85,12 +85,14 @@ const REFUSED = "remote refused stream reset";
 const {
   DownstreamConnectionTermination,
   DownstreamProtocolError,
+  DropOverload,
   DownstreamRemoteReset,
   NoClusterFound,
   NoHealthyUpstream,
   NoRouteFound,
   OverloadManager,
   StreamIdleTimeout,
+  UnconditionalDropOverload,
   UpstreamConnectionFailure,
   UpstreamConnectionTermination,
   UpstreamMaxStreamDurationReached,
@@ -119,6 +121,13 @@ const ANSWERS: Readonly<Record<FailureKind, Row>> = {
   "no-route": answer(404, "route_not_found", "", NoRouteFound),
   "no-cluster": answer(503, "cluster_not_found", "", NoClusterFound),
   "no-healthy-upstream": answer(503, "no_healthy_upstream", "no healthy upstream", NoHealthyUpstream),
+  "drop-overload": answer(503, "drop_overload", "drop overload", DropOverload),
+  "unconditional-drop-overload": answer(
+    503,
+    "unconditional_drop_overload",
+    "unconditional drop overload",
+    UnconditionalDropOverload,
+  ),
   overflow: reset(503, "overflow", UpstreamOverflow, true),
   "upgrade-refused": answer(403, "upgrade_failed"),
   // upstream

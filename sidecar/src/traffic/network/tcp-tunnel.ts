@@ -111,6 +111,11 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
         this.#upstreamInfo.attempts--;
         this.#refuse(ResponseFlag.NoHealthyUpstream, "no_healthy_upstream");
         return;
+      case "drop-overload":
+      case "unconditional-drop-overload":
+        this.#upstreamInfo.attempts--;
+        this.#refuse(ResponseFlag.DropOverload, "drop_overload");
+        return;
       default:
         this.#flags |= ResponseFlag.UpstreamConnectionFailure;
         this.#connect();

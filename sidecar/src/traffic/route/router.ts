@@ -340,7 +340,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
         return;
       }
       case "fail":
-        cluster.stats.noneHealthy.add();
+        cluster.stats.countNoEndpoint(pick.failure);
         this.#fail(pick.failure);
         return;
       default:

@@ -1,3 +1,4 @@
+import type { Failure } from "@heddle/base";
 import { type Counter, type Gauge, type Histogram, type MetricScope, seriesGroup } from "@heddle/telemetry";
 import { Http2Stats } from "../http2/http2-stats.ts";
 import { GrpcClusterStats } from "./grpc-cluster-stats.ts";
@@ -56,6 +57,7 @@ export class ClusterStats {
   readonly rqCompleted: Counter;
   readonly rqTime: Histogram;
   readonly noneHealthy: Counter;
+  readonly rqDropOverload: Counter;
   /** Made when a gRPC filter first asks. */
   #grpc: GrpcClusterStats | undefined = undefined;
   /** By hundreds: place 2 counts 2xx. */
@@ -118,6 +120,7 @@ export class ClusterStats {
     this.rqCompleted = scope.counter("upstream_rq_completed");
     this.rqTime = scope.histogram("upstream_rq_time");
     this.noneHealthy = scope.counter("upstream_cx_none_healthy");
+    this.rqDropOverload = scope.counter("upstream_rq_drop_overload");
     this.#rqByClass = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"].map((name) => scope.counter(`upstream_rq_${name}`));
   }
 
@@ -130,6 +133,12 @@ export class ClusterStats {
   get grpc(): GrpcClusterStats {
     this.#grpc ??= new GrpcClusterStats(this.#scope);
     return this.#grpc;
+  }
+
+  /** Counts that no endpoint was picked: there is none to pick, or the request was dropped before. */
+  countNoEndpoint({ kind }: Failure): void {
+    const dropped = kind === "drop-overload" || kind === "unconditional-drop-overload";
+    (dropped ? this.rqDropOverload : this.noneHealthy).add();
   }
 
   /** Counts the end of a connection: who ended it, and whether a request was under way. */
