@@ -1,4 +1,5 @@
 /** `npm run bench -- NAME [OPTIONS]`: measures, prints, and asserts nothing. */
+import { controlPlaneBench } from "./control-plane/control-plane-bench.ts";
 import { pathBench } from "./path/path-bench.ts";
 
 const BENCHES: Readonly<
@@ -7,6 +8,10 @@ const BENCHES: Readonly<
   path: {
     about: "CPU per request, requests/s, latency and memory of the built sidecar beside other proxies: bench/README.md",
     run: pathBench,
+  },
+  "control-plane": {
+    about: "memory for each stream, time and CPU of changes and of reconnects, with N simulated sidecars",
+    run: controlPlaneBench,
   },
 };
 

@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../path/peer.ts";
+import { cpuMs } from "./process-cost.ts";
+
+/** Long enough for a mesh of 10,000 workloads to be read. */
+const READY_MS = 120_000;
+
+/** A control plane of its own process. */
+export class ControlPlaneProcess {
+  readonly port: number;
+  readonly #adminPort: number;
+  readonly #process: ChildProcess;
+
+  private constructor(process: ChildProcess, port: number, adminPort: number) {
+    this.#process = process;
+    this.port = port;
+    this.#adminPort = adminPort;
+  }
+
+  /** Resolves when it serves what is in the folder. `nodeOptions` go before the entry. */
+  static async start(entry: string, folder: string, nodeOptions: readonly string[]): Promise<ControlPlaneProcess> {
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const conditions = entry.endsWith(".ts") ? ["--conditions=heddle-src"] : [];
+    const addresses = ["--xds-address", `127.0.0.1:${port}`, "--admin-address", `127.0.0.1:${adminPort}`];
+    const child = spawn(
+      process.execPath,
+      [...conditions, ...nodeOptions, entry, "--config", folder, "--log-level", "error", ...addresses],
+      { stdio: ["pipe", "ignore", "inherit"] },
+    );
+    const started = new ControlPlaneProcess(child, port, adminPort);
+    const deadlineMs = performance.now() + READY_MS;
+    while (!(await started.#isReady())) {
+      if (child.exitCode !== null || performance.now() > deadlineMs) throw new Error("the control plane did not start");
+      await sleep(50);
+    }
+    return started;
+  }
+
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  /** Resolves when it has next to nothing left to do. */
+  async quiet(): Promise<void> {
+    const [windowMs, allowedMs] = [500, 10];
+    for (let before = cpuMs(this.pid); ; ) {
+      await sleep(windowMs);
+      const now = cpuMs(this.pid);
+      if (now - before < allowedMs) return;
+      before = now;
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode !== null) return;
+    const ended = once(this.#process, "exit");
+    this.#process.kill("SIGTERM");
+    const force = setTimeout(() => this.#process.kill("SIGKILL"), 20_000);
+    await ended;
+    clearTimeout(force);
+  }
+
+  async #isReady(): Promise<boolean> {
+    try {
+      return (await fetch(`http://127.0.0.1:${this.#adminPort}/ready`, { headers: { connection: "close" } })).ok;
+    } catch {
+      return false;
+    }
+  }
+}
