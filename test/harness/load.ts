@@ -16,7 +16,12 @@ export interface RunningLoad {
 }
 
 /** Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped or the test ends. */
-export function startLoad(url: string, clients: number, t: TestContext): RunningLoad {
+export function startLoad(
+  url: string,
+  clients: number,
+  t: TestContext,
+  headers: Readonly<Record<string, string>> = {},
+): RunningLoad {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
   const failures = new Map<string, number>();
   const recent: string[] = [];
@@ -40,7 +45,7 @@ export function startLoad(url: string, clients: number, t: TestContext): Running
 
   function ask(): Promise<{ status: number; body: string }> {
     return new Promise((resolve, reject) => {
-      const req = request(url, { agent });
+      const req = request(url, { agent, headers });
       req.once("error", reject);
       req.once("response", (res) => {
         let body = "";

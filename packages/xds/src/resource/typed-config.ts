@@ -82,8 +82,12 @@ export function toTypedConfig(name: string, extension: Extension): TypedConfig {
   return { name, type: extension.type, config: extension.config ?? null };
 }
 
-/** An extension's configuration as the JSON of an Any. A type that has not been compiled becomes a TypedStruct. */
+/**
+ * An extension's configuration as the JSON of an Any. A type that has not been compiled becomes a TypedStruct; so does one of
+ * ours, since others have not compiled it: an Envoy can print a TypedStruct, and no /config_dump with a type that it does not know.
+ */
 export function anyJson(typed: TypedConfig): Json {
-  if (isKnownType(typed.type)) return { "@type": typeUrlOf(typed.type), ...(typed.config as object) };
+  if (isKnownType(typed.type) && !typed.type.startsWith("heddle."))
+    return { "@type": typeUrlOf(typed.type), ...(typed.config as object) };
   return { "@type": typeUrlOf("xds.type.v3.TypedStruct"), type_url: typeUrlOf(typed.type), value: typed.config };
 }
