@@ -11,7 +11,14 @@ import {
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import { type Address, defaultTelemetry } from "@heddle/traffic";
 import type { ResourceKind, ResourceTypes, ResourceUpdate } from "@heddle/xds";
-import { ReportClient, type ResourceStatus, type SidecarReport, XdsClient, xdsDial } from "@heddle/xds/client";
+import {
+  CLIENT_FEATURES,
+  ReportClient,
+  type ResourceStatus,
+  type SidecarReport,
+  XdsClient,
+  xdsDial,
+} from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
 import { addressText } from "./control/admin/address-form.ts";
 import { CertificatesInUse } from "./control/admin/certificates-in-use.ts";
@@ -246,7 +253,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     if (!target.ok) return target;
     const client = new XdsClient({
       dial: xdsDial(target.value),
-      node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: [] },
+      node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: CLIENT_FEATURES },
       variant: source.variant,
       types: Object.values(types),
       clock,

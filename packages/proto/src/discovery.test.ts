@@ -88,7 +88,7 @@ test("a delta discovery response comes back as it was", () => {
     systemVersionInfo: "9",
     resources: [
       { name: "a", aliases: ["x"], version: "1", resource: { typeUrl: CLUSTER, value: Buffer.from([10, 1, 97]) } },
-      { name: "b", aliases: [], version: "2", resource: undefined },
+      { name: "b", aliases: [], version: "2", resource: undefined, ttlMs: 1500.5 },
     ],
     typeUrl: CLUSTER,
     removedResources: ["c"],

@@ -1,6 +1,6 @@
 import { fieldOf, type Message } from "./message.ts";
 import { typeOf } from "./registry.ts";
-import { structFromJson, structToJson } from "./well-known.ts";
+import { durationFromMs, durationToMs, structFromJson, structToJson } from "./well-known.ts";
 
 /*
  * The four messages of the xDS streams (envoy.service.discovery.v3) as plain objects, to bytes and back. Decoding throws
@@ -56,11 +56,15 @@ export interface DeltaDiscoveryRequest {
   readonly errorDetail: Status | undefined;
 }
 
+/** `envoy.service.discovery.v3.Resource`: the delta variant's envelope, which the other variant may use too. */
 export interface DeltaResource {
   readonly name: string;
   readonly aliases: readonly string[];
   readonly version: string;
+  /** Undefined in a heartbeat, which only refreshes the TTL. */
   readonly resource: AnyMessage | undefined;
+  /** How long the resource is good for. Left out: for ever. */
+  readonly ttlMs?: number | undefined;
 }
 
 export interface DeltaDiscoveryResponse {
@@ -146,12 +150,7 @@ export function decodeDeltaDiscoveryRequest(bytes: Uint8Array): DeltaDiscoveryRe
 export function encodeDeltaDiscoveryResponse(response: DeltaDiscoveryResponse): Uint8Array {
   return encode("DeltaDiscoveryResponse", {
     system_version_info: response.systemVersionInfo,
-    resources: response.resources.map((resource) => ({
-      name: resource.name,
-      aliases: resource.aliases,
-      version: resource.version,
-      resource: resource.resource && anyToMessage(resource.resource),
-    })),
+    resources: response.resources.map(resourceToMessage),
     type_url: response.typeUrl,
     removed_resources: response.removedResources,
     nonce: response.nonce,
@@ -164,19 +163,43 @@ export function decodeDeltaDiscoveryResponse(bytes: Uint8Array): DeltaDiscoveryR
   const message = decode("DeltaDiscoveryResponse", bytes);
   return {
     systemVersionInfo: text(message, "system_version_info"),
-    resources: messages(message, "resources").map((resource) => {
-      const any = child(resource, "resource");
-      return {
-        name: text(resource, "name"),
-        aliases: texts(resource, "aliases"),
-        version: text(resource, "version"),
-        resource: any && anyFrom(any),
-      };
-    }),
+    resources: messages(message, "resources").map(resourceFrom),
     typeUrl: text(message, "type_url"),
     removedResources: texts(message, "removed_resources"),
     nonce: text(message, "nonce"),
     controlPlaneIdentifier: text(child(message, "control_plane"), "identifier"),
+  };
+}
+
+/** A resource in its envelope, alone. */
+export function encodeWrappedResource(resource: DeltaResource): Uint8Array {
+  return encode("Resource", resourceToMessage(resource));
+}
+
+/** The body is a view of `bytes`. */
+export function decodeWrappedResource(bytes: Uint8Array): DeltaResource {
+  return resourceFrom(decode("Resource", bytes));
+}
+
+function resourceToMessage({ name, aliases, version, resource, ttlMs }: DeltaResource): Message {
+  return {
+    name,
+    aliases,
+    version,
+    resource: resource && anyToMessage(resource),
+    ...(ttlMs !== undefined && { ttl: durationFromMs(ttlMs) }),
+  };
+}
+
+function resourceFrom(message: Message): DeltaResource {
+  const any = child(message, "resource");
+  const ttl = child(message, "ttl");
+  return {
+    name: text(message, "name"),
+    aliases: texts(message, "aliases"),
+    version: text(message, "version"),
+    resource: any && anyFrom(any),
+    ...(ttl !== undefined && { ttlMs: durationToMs(ttl) }),
   };
 }
 

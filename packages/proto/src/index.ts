@@ -10,10 +10,12 @@ export {
   decodeDeltaDiscoveryResponse,
   decodeDiscoveryRequest,
   decodeDiscoveryResponse,
+  decodeWrappedResource,
   encodeDeltaDiscoveryRequest,
   encodeDeltaDiscoveryResponse,
   encodeDiscoveryRequest,
   encodeDiscoveryResponse,
+  encodeWrappedResource,
   type Node,
   type Status,
 } from "./discovery.ts";

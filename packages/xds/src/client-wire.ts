@@ -28,7 +28,11 @@ export interface ClientWire {
   readonly wantsAnything: boolean;
   openStream(): void;
   closeStream(): void;
+  /** For good: nothing is called back any more. */
+  close(): void;
   subscribe(kind: ResourceKind, names: ReadonlySet<string>): void;
+  /** Adds and takes away single names. */
+  adjust(kind: ResourceKind, add: readonly string[], drop: readonly string[]): void;
   /** Throws on bytes that are no response. `outcome` is undefined when the type was never asked for. */
   receive(bytes: Uint8Array): ReceivedResponse;
   /** What has to be sent now. */
@@ -85,7 +89,9 @@ function overBytes<
     },
     openStream: () => session.openStream(),
     closeStream: () => session.closeStream(),
+    close: () => session.close(),
     subscribe: (kind, names) => session.subscribe(kind, names),
+    adjust: (kind, add, drop) => session.adjust(kind, add, drop),
     receive(bytes) {
       const response = decode(bytes);
       const { typeUrl, nonce, controlPlaneIdentifier } = response;

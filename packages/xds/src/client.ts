@@ -11,6 +11,7 @@ import type { XdsNode } from "./snapshot.ts";
 import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
 
 export { type XdsChannel, xdsDial } from "./dial.ts";
+export { CLIENT_FEATURES } from "./protocol/client-features.ts";
 export type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
 export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
 export { ReportClient, type ReportClientOptions } from "./report-client.ts";
@@ -93,6 +94,13 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     else this.#flush();
   }
 
+  /** Adds and takes away single names of a kind, at a cost that does not grow with what else is subscribed. */
+  adjust(kind: ResourceKind, add: readonly string[], drop: readonly string[]): void {
+    this.#wire.adjust(kind, add, drop);
+    if (this.#status.state === "idle" && this.#wire.wantsAnything) this.#connect();
+    else this.#flush();
+  }
+
   /** Every resource that is wanted or held. */
   statuses(): ResourceStatus[] {
     return this.#wire.statuses();
@@ -124,6 +132,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   close(): void {
     if (this.#status.state === "closed") return;
     this.#hangUp();
+    this.#wire.close();
     this.#retry?.cancel();
     this.#setStatus({ state: "closed" });
   }

@@ -13,7 +13,8 @@ export interface ResourceUpdate {
   readonly absent: readonly string[];
   /**
    * Names that came again with the bytes that they already had. Whoever waits for fresh endpoints of an updated cluster
-   * (or a fresh route configuration of an updated listener) has them now.
+   * (or a fresh route configuration of an updated listener) has them now. Also names that turned out to be aliases of such
+   * a resource.
    */
   readonly refreshed?: readonly string[];
 }
@@ -24,6 +25,8 @@ export interface AcceptedResource {
   /** The `Config` of the resource's type: ListenerConfig, RouteConfiguration, ClusterConfig or EndpointsConfig. */
   readonly config: unknown;
   readonly unhonoured: readonly { readonly path: string; readonly note: string }[];
+  /** Names that were asked for and that this resource answers, besides its own (VHDS). Left out: none. */
+  readonly aliases?: readonly string[];
 }
 
 /** What the assembler of a proxy's configuration asks of whoever brings resources. */

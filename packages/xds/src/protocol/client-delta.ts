@@ -1,4 +1,4 @@
-import { ClientResources, nackMessage } from "./client-resources.ts";
+import { ClientResources, nackMessage, type WantedChange } from "./client-resources.ts";
 import type { ClientType, MakeClientType, ReceiveOutcome } from "./client-type.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse, Status } from "./wire.ts";
@@ -39,19 +39,20 @@ class DeltaClientType implements ClientType<DeltaDiscoveryRequest, DeltaDiscover
   }
 
   subscribe(names: ReadonlySet<string>): void {
-    const { added, dropped } = this.resources.want(names);
-    if (!this.#asked) return;
-    for (const name of added) this.#subscribe.add(name);
-    for (const name of dropped) this.#unsubscribe.add(name);
+    this.#note(this.resources.want(names));
+  }
+
+  adjust(add: readonly string[], drop: readonly string[]): void {
+    this.#note(this.resources.adjust(add, drop));
   }
 
   receive(response: DeltaDiscoveryResponse): ReceiveOutcome {
     const { resources } = this;
-    // Without a body it is a heartbeat of something that has not changed.
-    const received = response.resources.flatMap(({ name, version, resource }) =>
-      resource === undefined ? [] : [{ name, version, message: resource }],
+    const receipt = resources.receive(
+      response.resources.map(({ name, aliases, version, resource, ttlMs }) => {
+        return { name, aliases, version, message: resource, ttlMs };
+      }),
     );
-    const receipt = resources.receive(received);
     const notFound = resources.noteErrors(response.resourceErrors ?? []);
     const gone = [...response.removedResources, ...notFound].filter((name) => !receipt.seen.has(name));
     const { removed, absent } = resources.removeEach(gone);
@@ -59,7 +60,8 @@ class DeltaClientType implements ClientType<DeltaDiscoveryRequest, DeltaDiscover
     const error = errors.length === 0 ? undefined : { code: INVALID_ARGUMENT, message: nackMessage(errors) };
     this.#verdict = { nonce: response.nonce, error };
     const { changed, refreshed } = receipt;
-    return { update: { kind: resources.type.kind, changed, refreshed, removed, absent }, errors };
+    const update = { kind: resources.type.kind, changed, refreshed, removed, absent: [...receipt.absent, ...absent] };
+    return { update, errors };
   }
 
   takeRequest(): DeltaDiscoveryRequest | undefined {
@@ -72,6 +74,19 @@ class DeltaClientType implements ClientType<DeltaDiscoveryRequest, DeltaDiscover
     this.#unsubscribe.clear();
     this.#verdict = undefined;
     return { ...request, responseNonce: verdict?.nonce ?? "", errorDetail: verdict?.error };
+  }
+
+  #note({ added, dropped }: WantedChange): void {
+    if (!this.#asked) return;
+    // The later of the two counts. A name that was dropped and comes back has to be asked for: what was held is forgotten.
+    for (const name of dropped) {
+      this.#subscribe.delete(name);
+      this.#unsubscribe.add(name);
+    }
+    for (const name of added) {
+      this.#unsubscribe.delete(name);
+      this.#subscribe.add(name);
+    }
   }
 
   /** Everything that is wanted, and the versions of everything that is held, so that only the difference comes. */

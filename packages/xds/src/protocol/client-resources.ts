@@ -2,9 +2,13 @@ import { hash } from "node:crypto";
 import type { Clock, Result, Timer } from "@heddle/base";
 import type { Decoded, ResourceKind } from "../resource/resource-type.ts";
 import type { AcceptedResource, ResourceUpdate } from "../subscription.ts";
+import { AliasBook } from "./alias-book.ts";
+import { Expiries } from "./expiries.ts";
 import { WILDCARD } from "./subscription.ts";
+import { traitsOf } from "./type-urls.ts";
 import type { AnyMessage, ResourceError } from "./wire.ts";
 import { peekName } from "./wire-reader.ts";
+import { canonicalName, collectionOf, isCollection } from "./xdstp-name.ts";
 
 /** How long a name may go unanswered before it is taken not to exist (xds_protocol.rst, "Knowing When a Requested Resource Does Not Exist"). */
 export const EXISTENCE_TIMEOUT_MS = 15_000;
@@ -26,10 +30,22 @@ export interface ClientResourceType {
 
 /** A resource as it came. */
 export interface ReceivedResource {
-  /** From the delta envelope; undefined where the message itself has to say. */
+  /** From the envelope; undefined where the message itself has to say. */
   readonly name: string | undefined;
-  readonly version: string;
-  readonly message: AnyMessage;
+  /** Other names that it answers to. */
+  readonly aliases: readonly string[];
+  /** Undefined in a heartbeat that goes for whatever version is held. */
+  readonly version: string | undefined;
+  /** Undefined in a heartbeat. */
+  readonly message: AnyMessage | undefined;
+  /** How long it is good for; undefined: until it is replaced or removed. */
+  readonly ttlMs: number | undefined;
+}
+
+/** What was added to a subscription and taken away from it, "*" included. */
+export interface WantedChange {
+  readonly added: readonly string[];
+  readonly dropped: readonly string[];
 }
 
 /** One resource as it stands in this client (gRFC A40, `ClientResourceStatus`). */
@@ -54,6 +70,8 @@ export interface Receipt {
   readonly refreshed: string[];
   /** Every name in it, taken or not. */
   readonly seen: Set<string>;
+  /** Names that it said do not exist, by a resource without body. */
+  readonly absent: string[];
   /** Why resources in it were refused, each naming its resource. */
   readonly errors: string[];
   /** Something in it was not wanted. */
@@ -71,26 +89,41 @@ interface Entry {
   updatedAtMs: number | undefined;
 }
 
+/** What became of names that a server said do not exist. */
+export interface Removal {
+  /** Resources that were held. */
+  readonly removed: string[];
+  /** Names that were asked for, and of which it is news that they do not exist. */
+  readonly absent: string[];
+}
+
 /**
  * The resources of one type that a client wants and holds, whatever variant of the protocol brings them. What was accepted
- * stays until something better was accepted, it was removed, or nobody wants it any more.
+ * stays until something better was accepted, it was removed, its time to live is over, or nobody wants it any more.
  */
 export class ClientResources {
   readonly type: ClientResourceType;
   readonly #clock: Clock;
   readonly #onTimeout: (update: ResourceUpdate) => void;
   readonly #entries: Map<string, Entry> = new Map();
-  #names: ReadonlySet<string> = new Set();
+  readonly #names: Set<string> = new Set();
+  /** Of the names, those that stand for all resources of a folder. */
+  readonly #collections: Set<string> = new Set();
+  readonly #aliases = new AliasBook();
   #wildcard = false;
   #asking = false;
   /** Names without an answer, with the time when they count as absent; the earliest is the first. */
   readonly #waiting: Map<string, number> = new Map();
   #timer: Timer | undefined;
+  readonly #expiries: Expiries;
+  /** Names whose time was over and that have not come again: no version of the whole stands for what is held. */
+  readonly #expired: Set<string> = new Set();
 
   constructor(type: ClientResourceType, clock: Clock, onTimeout: (update: ResourceUpdate) => void) {
     this.type = type;
     this.#clock = clock;
     this.#onTimeout = onTimeout;
+    this.#expiries = new Expiries(clock, (names) => this.#expire(names));
   }
 
   get wildcard(): boolean {
@@ -106,12 +139,10 @@ export class ClientResources {
     return this.#wildcard || this.#names.size > 0;
   }
 
-  /** Whether every name that is wanted has been answered. */
+  /** Whether every name that is wanted has been answered, and nothing that was held has expired since. */
   get isAnswered(): boolean {
-    for (const name of this.#names) {
-      const entry = this.#entries.get(name);
-      if (entry === undefined || (entry.accepted === undefined && !entry.absent)) return false;
-    }
+    if (this.#expired.size > 0) return false;
+    for (const name of this.#names) if (!this.#isAnswered(name)) return false;
     return true;
   }
 
@@ -123,18 +154,25 @@ export class ClientResources {
   }
 
   /** Replaces what is wanted; what nobody wants any more is forgotten. Returns what was added and taken away, "*" included. */
-  want(wanted: ReadonlySet<string>): { readonly added: readonly string[]; readonly dropped: readonly string[] } {
-    const before = this.#names;
-    const hadAll = this.#wildcard;
-    const names = new Set(wanted);
-    this.#wildcard = names.delete(WILDCARD);
-    this.#names = names;
-    const added = [...names].filter((name) => !before.has(name));
-    const dropped = [...before].filter((name) => !names.has(name));
-    for (const name of added) if (!this.#entries.has(name)) this.#expect(name);
-    for (const name of hadAll && !this.#wildcard ? [...this.#entries.keys()] : dropped) this.#forgetUnwanted(name);
-    if (this.#wildcard && !hadAll) added.push(WILDCARD);
-    if (hadAll && !this.#wildcard) dropped.push(WILDCARD);
+  want(wanted: ReadonlySet<string>): WantedChange {
+    const add = [...wanted].filter((name) => !this.#wants(name));
+    const drop = [...this.#names].filter((name) => !wanted.has(name));
+    if (this.#wildcard && !wanted.has(WILDCARD)) drop.push(WILDCARD);
+    return this.adjust(add, drop);
+  }
+
+  /** Adds and takes away single names, whatever else is wanted: the cost does not grow with it. */
+  adjust(add: readonly string[], drop: readonly string[]): WantedChange {
+    const added = add.filter((name) => !this.#wants(name));
+    const dropped = drop.filter((name) => this.#wants(name));
+    for (const name of added) this.#add(name);
+    let widely = false;
+    for (const name of dropped) {
+      if (name === WILDCARD) this.#wildcard = false;
+      else this.#names.delete(name);
+      if (name === WILDCARD || this.#collections.delete(name)) widely = true;
+    }
+    for (const name of widely ? [...this.#entries.keys()] : dropped) this.#forgetUnwanted(name);
     this.#schedule();
     return { added, dropped };
   }
@@ -142,17 +180,24 @@ export class ClientResources {
   /** A stream asks for these resources now: the time for an answer begins. */
   startAsking(): void {
     this.#asking = true;
-    for (const [name, entry] of this.#entries) {
-      if (entry.accepted === undefined && entry.rejected === undefined && !entry.absent) this.#await(name);
+    for (const name of this.#names) {
+      const entry = this.#entries.get(name);
+      if (entry !== undefined && entry.rejected === undefined && !this.#isAnswered(name)) this.#await(name);
     }
     this.#schedule();
   }
 
-  /** The stream is gone; nobody can answer. */
+  /** The stream is gone; nobody can answer. What is good for a time goes on ageing: that is what the time is for. */
   stopAsking(): void {
     this.#asking = false;
     this.#waiting.clear();
     this.#schedule();
+  }
+
+  /** The client is done: nothing is called back any more. */
+  close(): void {
+    this.stopAsking();
+    this.#expiries.clear();
   }
 
   /** Takes every valid resource of a response. Names that were not asked for are passed over in silence. */
@@ -161,62 +206,44 @@ export class ClientResources {
       changed: new Map(),
       refreshed: [],
       seen: new Set(),
+      absent: [],
       errors: [],
       passedOver: false,
       unnamed: false,
     };
-    const names = list.map(({ name, message }) => name ?? peekName(message.value));
+    const names = list.map(({ name, message }) => {
+      const written = name ?? (message && peekName(message.value));
+      return written === undefined ? undefined : canonicalName(written);
+    });
     const twice = duplicates(names);
     for (const [index, resource] of list.entries()) this.#receiveOne(resource, names[index], twice, index, receipt);
     this.#schedule();
     return receipt;
   }
 
-  /** The server says that there is no such resource. True when one was held. */
-  remove(name: string): { readonly removed: boolean; readonly absent: boolean } {
-    const entry = this.#entries.get(name);
-    if (entry === undefined) return { removed: false, absent: false };
-    const held = entry.accepted !== undefined;
-    this.#waiting.delete(name);
-    if (!this.#names.has(name)) {
-      this.#entries.delete(name);
-      return { removed: held, absent: false };
-    }
-    const news = held || !entry.absent;
-    entry.accepted = undefined;
-    entry.rejected = undefined;
-    entry.digest = "";
-    entry.absent = true;
-    entry.updatedAtMs = this.#clock.wallNow();
-    return { removed: held, absent: news && !held };
-  }
-
   /**
    * A complete set has come: whatever is not in it does not exist. Names without any answer yet are left to their timeout,
    * since the set may be the answer to a request that did not have them.
    */
-  removeAllBut(seen: ReadonlySet<string>): { readonly removed: string[]; readonly absent: string[] } {
+  removeAllBut(seen: ReadonlySet<string>): Removal {
+    this.#expired.clear();
     return this.removeEach([...this.#entries.keys()].filter((name) => !seen.has(name) && !this.#waiting.has(name)));
   }
 
-  removeEach(names: readonly string[]): { readonly removed: string[]; readonly absent: string[] } {
-    const removed: string[] = [];
-    const absent: string[] = [];
-    for (const name of names) {
-      const outcome = this.remove(name);
-      if (outcome.removed) removed.push(name);
-      if (outcome.absent) absent.push(name);
-    }
+  /** The server says that there are no such resources. */
+  removeEach(names: readonly string[]): Removal {
+    const removal: Removal = { removed: [], absent: [] };
+    for (const name of names) this.#remove(canonicalName(name), removal);
     this.#schedule();
-    return { removed, absent };
+    return removal;
   }
 
   /** Errors that the server states by name. Returns the names that it says do not exist; others keep what they have. */
   noteErrors(errors: readonly ResourceError[]): readonly string[] {
     for (const { name, status } of errors) {
-      const entry = this.#entries.get(name);
+      const entry = this.#entries.get(canonicalName(name));
       if (entry === undefined || status.code === NOT_FOUND) continue;
-      this.#waiting.delete(name);
+      this.#waiting.delete(canonicalName(name));
       entry.rejected = { version: "", reasons: [`the server has an error: ${status.message} (code ${status.code})`] };
       entry.updatedAtMs = this.#clock.wallNow();
     }
@@ -224,26 +251,30 @@ export class ClientResources {
   }
 
   statuses(): ResourceStatus[] {
-    return [...this.#entries].map(([name, entry]) => ({
-      kind: this.type.kind,
-      typeUrl: this.type.typeUrl,
-      name,
-      state: stateOf(entry),
-      version: entry.accepted?.version ?? "",
-      errors: entry.rejected?.reasons ?? [],
-      rejectedVersion: entry.rejected?.version ?? "",
-      unhonoured: entry.accepted?.unhonoured ?? [],
-      updatedAtMs: entry.updatedAtMs,
-    }));
+    return [...this.#entries].map(([name, own]) => {
+      const entry = this.#entries.get(this.#aliases.realName(name) ?? name) ?? own;
+      return {
+        kind: this.type.kind,
+        typeUrl: this.type.typeUrl,
+        name,
+        state: stateOf(entry),
+        version: entry.accepted?.version ?? "",
+        errors: entry.rejected?.reasons ?? [],
+        rejectedVersion: entry.rejected?.version ?? "",
+        unhonoured: entry.accepted?.unhonoured ?? [],
+        updatedAtMs: entry.updatedAtMs,
+      };
+    });
   }
 
   #receiveOne(
-    { message, version }: ReceivedResource,
+    resource: ReceivedResource,
     name: string | undefined,
     twice: ReadonlySet<string>,
     index: number,
     receipt: Receipt,
   ): void {
+    const { message, version = "" } = resource;
     if (name === undefined) {
       receipt.unnamed = true;
       receipt.errors.push(`resources[${index}]: it is no ${this.type.kind} with a name`);
@@ -251,10 +282,17 @@ export class ClientResources {
     }
     const first = !receipt.seen.has(name);
     receipt.seen.add(name);
-    if (!this.#wildcard && !this.#names.has(name)) {
+    const answered = resource.aliases.filter((alias) => alias !== name && this.#names.has(alias));
+    for (const alias of answered) receipt.seen.add(alias);
+    if (!this.#isWanted(name) && answered.length === 0) {
       receipt.passedOver = true;
       return;
     }
+    if (message === undefined) {
+      this.#receiveNoBody(resource, name, answered, receipt);
+      return;
+    }
+    for (const alias of answered) this.#answer(alias, name);
     if (twice.has(name)) {
       if (first) this.#reject(name, version, ["the response has it twice"], receipt);
       return;
@@ -266,9 +304,10 @@ export class ClientResources {
     const entry = this.#entries.get(name);
     const digest = hash("sha256", message.value, "base64url");
     if (entry?.accepted !== undefined && entry.digest === digest) {
-      entry.accepted = { ...entry.accepted, version };
+      entry.accepted = withAliases({ ...entry.accepted, version }, this.#aliases.aliasesOf(name));
       entry.rejected = undefined;
-      receipt.refreshed.push(name);
+      this.#expiries.set(name, resource.ttlMs);
+      receipt.refreshed.push(name, ...answered);
       return;
     }
     const decoded = this.type.decode(message.value);
@@ -278,12 +317,14 @@ export class ClientResources {
     }
     const { config, unhonoured } = decoded.value;
     const ownName = this.type.nameOf(config);
-    if (ownName !== name) {
+    if (canonicalName(ownName) !== name && !traitsOf(this.type.typeUrl).namedByEnvelope) {
       this.#reject(name, version, [`it calls itself "${ownName}"`], receipt);
       return;
     }
-    const accepted: AcceptedResource = { name, version, config, unhonoured };
+    const accepted = withAliases({ name, version, config, unhonoured }, this.#aliases.aliasesOf(name));
     this.#waiting.delete(name);
+    this.#expired.delete(name);
+    this.#expiries.set(name, resource.ttlMs);
     this.#entries.set(name, {
       accepted,
       digest,
@@ -292,6 +333,26 @@ export class ClientResources {
       updatedAtMs: this.#clock.wallNow(),
     });
     receipt.changed.set(name, accepted);
+  }
+
+  /**
+   * A heartbeat lets what is held live on. Where nothing is held and no time is given, the server says that there is no
+   * such resource (VHDS answers so for a domain that no virtual host has).
+   */
+  #receiveNoBody(
+    { version, ttlMs }: ReceivedResource,
+    name: string,
+    answered: readonly string[],
+    receipt: Receipt,
+  ): void {
+    const accepted = this.#entries.get(name)?.accepted;
+    if (accepted !== undefined) {
+      if (version === undefined || version === accepted.version) this.#expiries.set(name, ttlMs);
+      return;
+    }
+    if (ttlMs !== undefined) return;
+    const removal: Removal = { removed: [], absent: receipt.absent };
+    for (const missing of [name, ...answered]) this.#remove(missing, removal);
   }
 
   #reject(name: string, version: string, reasons: readonly string[], receipt: Receipt): void {
@@ -304,9 +365,68 @@ export class ClientResources {
     for (const reason of reasons) receipt.errors.push(`${this.type.kind} "${name}": ${reason}`);
   }
 
-  #expect(name: string): void {
-    this.#entries.set(name, newEntry());
-    if (this.#asking) this.#await(name);
+  #remove(name: string, removal: Removal): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    const realName = this.#aliases.realName(name);
+    const aliases = this.#aliases.aliasesOf(name);
+    const held = entry.accepted !== undefined;
+    const news = !entry.absent && !held;
+    this.#drop(name);
+    if (held) removal.removed.push(name);
+    if (this.#names.has(name)) {
+      this.#entries.set(name, { ...newEntry(), absent: true, updatedAtMs: this.#clock.wallNow() });
+      if (news) removal.absent.push(name);
+    }
+    // Whatever this resource answered is not answered any more; and nobody may want what only answered this name.
+    for (const alias of aliases) this.#remove(alias, removal);
+    if (realName !== undefined && !this.#isWanted(realName)) this.#remove(realName, removal);
+  }
+
+  /** Forgets all about a name except whether it is wanted. */
+  #drop(name: string): void {
+    this.#entries.delete(name);
+    this.#waiting.delete(name);
+    this.#expiries.delete(name);
+    this.#aliases.unlink(name);
+  }
+
+  #wants(name: string): boolean {
+    return name === WILDCARD ? this.#wildcard : this.#names.has(name);
+  }
+
+  /** Whether a resource of that name is to be kept. */
+  #isWanted(name: string): boolean {
+    if (this.#wildcard || this.#names.has(name) || this.#aliases.has(name)) return true;
+    if (this.#collections.size === 0) return false;
+    const collection = collectionOf(name);
+    return collection !== undefined && this.#collections.has(collection);
+  }
+
+  #isAnswered(name: string): boolean {
+    if (this.#collections.has(name) || this.#aliases.realName(name) !== undefined) return true;
+    const entry = this.#entries.get(name);
+    return entry !== undefined && (entry.accepted !== undefined || entry.absent);
+  }
+
+  #add(name: string): void {
+    if (name === WILDCARD) {
+      this.#wildcard = true;
+      return;
+    }
+    this.#names.add(name);
+    if (isCollection(name)) this.#collections.add(name);
+    else if (!this.#entries.has(name)) {
+      this.#entries.set(name, newEntry());
+      if (this.#asking) this.#await(name);
+    }
+  }
+
+  /** A name that was asked for is answered by a resource of another name. */
+  #answer(alias: string, realName: string): void {
+    this.#aliases.link(alias, realName);
+    this.#waiting.delete(alias);
+    this.#entries.set(alias, { ...newEntry(), updatedAtMs: this.#clock.wallNow() });
   }
 
   #await(name: string): void {
@@ -314,11 +434,15 @@ export class ClientResources {
   }
 
   #forgetUnwanted(name: string): void {
-    const entry = this.#entries.get(name);
     if (this.#names.has(name)) return;
-    if (this.#wildcard && (entry?.accepted !== undefined || entry?.rejected !== undefined)) return;
-    this.#entries.delete(name);
-    this.#waiting.delete(name);
+    const realName = this.#aliases.realName(name);
+    const entry = this.#entries.get(name);
+    const hasContent = entry?.accepted !== undefined || entry?.rejected !== undefined;
+    if (!this.#isWanted(name) || !hasContent) {
+      this.#expired.delete(name);
+      this.#drop(name);
+    }
+    if (realName !== undefined && !this.#isWanted(realName)) this.#drop(realName);
   }
 
   /** Keeps one timer, for the earliest name. */
@@ -328,11 +452,11 @@ export class ClientResources {
       this.#timer?.cancel();
       this.#timer = undefined;
     } else if (this.#timer === undefined) {
-      this.#timer = this.#clock.after(Math.max(0, earliest - this.#clock.now()), () => this.#expire(), true);
+      this.#timer = this.#clock.after(Math.max(0, earliest - this.#clock.now()), () => this.#giveUp(), true);
     }
   }
 
-  #expire(): void {
+  #giveUp(): void {
     this.#timer = undefined;
     const nowMs = this.#clock.now();
     const late: string[] = [];
@@ -342,6 +466,12 @@ export class ClientResources {
     }
     const { absent } = this.removeEach(late);
     if (absent.length > 0) this.#onTimeout({ kind: this.type.kind, changed: new Map(), removed: [], absent });
+  }
+
+  #expire(names: readonly string[]): void {
+    const { removed, absent } = this.removeEach(names);
+    for (const name of removed) this.#expired.add(name);
+    this.#onTimeout({ kind: this.type.kind, changed: new Map(), removed, absent });
   }
 }
 
@@ -355,6 +485,10 @@ export function nackMessage(errors: readonly string[]): string {
     message += index === 0 ? error : `\n${error}`;
   }
   return message;
+}
+
+function withAliases(resource: AcceptedResource, aliases: readonly string[]): AcceptedResource {
+  return aliases.length === 0 ? resource : { ...resource, aliases };
 }
 
 function newEntry(): Entry {

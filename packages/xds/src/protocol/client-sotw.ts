@@ -1,7 +1,9 @@
-import { ClientResources, nackMessage } from "./client-resources.ts";
+import { type DeltaResource, decodeWrappedResource } from "@heddle/proto";
+import { ClientResources, nackMessage, type ReceivedResource, type WantedChange } from "./client-resources.ts";
 import type { ClientType, MakeClientType, ReceiveOutcome } from "./client-type.ts";
 import { WILDCARD } from "./subscription.ts";
-import type { DiscoveryRequest, DiscoveryResponse, Status } from "./wire.ts";
+import { WRAPPED_RESOURCE_TYPE_URL } from "./type-urls.ts";
+import type { AnyMessage, DiscoveryRequest, DiscoveryResponse, Status } from "./wire.ts";
 
 /** google.rpc.Code INVALID_ARGUMENT. */
 const INVALID_ARGUMENT = 3;
@@ -44,7 +46,14 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
   }
 
   subscribe(names: ReadonlySet<string>): void {
-    const { added, dropped } = this.resources.want(names);
+    this.#note(this.resources.want(names));
+  }
+
+  adjust(add: readonly string[], drop: readonly string[]): void {
+    this.#note(this.resources.adjust(add, drop));
+  }
+
+  #note({ added, dropped }: WantedChange): void {
     if (added.length > 0 || dropped.length > 0) this.#due = true;
     if (dropped.length > 0) this.#mixed = true;
   }
@@ -52,28 +61,29 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
   receive(response: DiscoveryResponse): ReceiveOutcome {
     const { resources } = this;
     const { versionInfo } = response;
-    const receipt = resources.receive(
-      response.resources.map((message) => ({ name: undefined, version: versionInfo, message })),
-    );
+    const received = response.resources.map((any) => this.#received(any, versionInfo));
+    const receipt = resources.receive(received);
+    // Heartbeats alone are no set, not even where sets are complete.
+    const isSet = received.length === 0 || received.some(({ message }) => message !== undefined);
     const gone = resources.noteErrors(response.resourceErrors ?? []);
     const stated = resources.removeEach(gone.filter((name) => !receipt.seen.has(name)));
     // In a complete set absence is removal; among what merely changed it means nothing.
     const unsaid =
-      resources.type.completeInSotw && !receipt.unnamed
+      resources.type.completeInSotw && isSet && !receipt.unnamed
         ? resources.removeAllBut(new Set([...receipt.seen, ...(response.resourceErrors ?? []).map(({ name }) => name)]))
         : { removed: [], absent: [] };
     this.#nonce = response.nonce;
     this.#due = true;
     const accepted = receipt.errors.length === 0;
     this.#error = accepted ? undefined : { code: INVALID_ARGUMENT, message: nackMessage(receipt.errors) };
-    this.#mixed = !accepted || receipt.passedOver;
+    this.#mixed = !accepted || receipt.passedOver || (!isSet && this.#mixed);
     if (accepted) this.#version = versionInfo;
     const update = {
       kind: resources.type.kind,
       changed: receipt.changed,
       refreshed: receipt.refreshed,
       removed: [...stated.removed, ...unsaid.removed],
-      absent: [...stated.absent, ...unsaid.absent],
+      absent: [...receipt.absent, ...stated.absent, ...unsaid.absent],
     };
     return { update, errors: receipt.errors };
   }
@@ -95,6 +105,18 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
       errorDetail,
       node: undefined,
     };
+  }
+
+  /** As it came, or out of the envelope that gives it a time to live (xds_protocol.rst, "TTL"). */
+  #received(any: AnyMessage, versionInfo: string): ReceivedResource {
+    const bare = { name: undefined, aliases: [], version: versionInfo, message: any, ttlMs: undefined };
+    if (any.typeUrl !== WRAPPED_RESOURCE_TYPE_URL) return bare;
+    const wrapped = unwrap(any.value);
+    if (wrapped === undefined) return { ...bare, message: { typeUrl: any.typeUrl, value: new Uint8Array() } };
+    const { name, aliases, resource, ttlMs } = wrapped;
+    // A heartbeat repeats the version of the last response, which stands for whatever each resource has.
+    const version = resource === undefined && versionInfo === this.#version ? undefined : versionInfo;
+    return { name: name === "" ? undefined : name, aliases, version, message: resource, ttlMs };
   }
 
   /**
@@ -122,5 +144,14 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
   #nameWildcard(): readonly string[] {
     this.#named = true;
     return [WILDCARD];
+  }
+}
+
+/** Undefined when the bytes are no such message. */
+function unwrap(bytes: Uint8Array): DeltaResource | undefined {
+  try {
+    return decodeWrappedResource(bytes);
+  } catch {
+    return undefined;
   }
 }

@@ -14,6 +14,8 @@ export interface ClientType<Request, Response> {
   closeStream(): void;
   /** Replaces what is wanted. */
   subscribe(names: ReadonlySet<string>): void;
+  /** Adds and takes away single names. */
+  adjust(add: readonly string[], drop: readonly string[]): void;
   /** Takes a response; its verdict becomes due. */
   receive(response: Response): ReceiveOutcome;
   /** The next request that has to go out now, if any; without the node. */

@@ -19,7 +19,15 @@ export interface TypeTraits {
    * The other types are asked for by name, and a response may hold only what changed.
    */
   readonly complete: boolean;
+  /**
+   * VHDS: a resource's name is "<route configuration>/<virtual host>" and stands in the delta envelope alone; the message has
+   * only the second half.
+   */
+  readonly namedByEnvelope?: boolean;
 }
+
+/** The envelope of the delta variant, in which the state-of-the-world variant may put a resource too. */
+export const WRAPPED_RESOURCE_TYPE_URL = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
 const KNOWN: readonly TypeTraits[] = [
   { typeUrl: CLUSTER_TYPE_URL, kind: "cluster", complete: true },
@@ -29,7 +37,7 @@ const KNOWN: readonly TypeTraits[] = [
   { typeUrl: SECRET_TYPE_URL, kind: "secret", complete: false },
   { typeUrl: EXTENSION_CONFIG_TYPE_URL, kind: "extension-config", complete: false },
   { typeUrl: RUNTIME_TYPE_URL, kind: "runtime", complete: false },
-  { typeUrl: VIRTUAL_HOST_TYPE_URL, kind: "virtual-host", complete: false },
+  { typeUrl: VIRTUAL_HOST_TYPE_URL, kind: "virtual-host", complete: false, namedByEnvelope: true },
 ];
 
 const BY_URL: ReadonlyMap<string, TypeTraits> = new Map(KNOWN.map((traits) => [traits.typeUrl, traits]));
