@@ -148,6 +148,13 @@ export type {
 } from "./route/route-config.ts";
 export { compileRouteConfiguration, RouteTable } from "./route/route-table.ts";
 export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
+export { fractionSource, LiveRuntime, NO_RUNTIME, type NumberSource, numberSource } from "./runtime/live-runtime.ts";
+export {
+  DENOMINATORS,
+  type RuntimeFraction,
+  type RuntimeLayerConfig,
+  type RuntimeValues,
+} from "./runtime/runtime-values.ts";
 export {
   defaultTelemetry,
   type OtlpStatsSink,

@@ -18,13 +18,14 @@ export interface AccessLogConfig {
 
 /** `AccessLogFilter`: which exchanges are logged, or which local replies are mapped. */
 export type AccessLogFilterConfig =
-  | { readonly type: "status-code"; readonly op: ComparisonOp; readonly value: number }
+  | ({ readonly type: "status-code" } & ComparisonConfig)
   /** In whole ms. */
-  | { readonly type: "duration"; readonly op: ComparisonOp; readonly value: number }
+  | ({ readonly type: "duration" } & ComparisonConfig)
   | { readonly type: "not-health-check" }
   | { readonly type: "traceable" }
   | {
       readonly type: "runtime";
+      /** What the runtime says under it takes the fraction's place. */
       readonly key: string;
       readonly fraction: { readonly numerator: number; readonly denominator: number };
       /** Drawn for each; else taken from the request's id, so that all proxies log the same requests. */
@@ -46,7 +47,13 @@ export type AccessLogFilterConfig =
     }
   | { readonly type: "log-type"; readonly types: readonly AccessLogType[]; readonly exclude: boolean };
 
-export type ComparisonOp = "EQ" | "GE" | "LE";
+/** `ComparisonFilter` */
+export interface ComparisonConfig {
+  readonly op: "EQ" | "GE" | "LE";
+  readonly value: number;
+  /** What the runtime says under it takes the value's place. Left out: nothing. */
+  readonly runtimeKey?: string;
+}
 
 /** `envoy.type.matcher.v3.ValueMatcher`, of a JSON value. */
 export type ValueMatcherConfig =

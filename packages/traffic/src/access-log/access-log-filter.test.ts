@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type AccessLogSource, ResponseFlag } from "@heddle/telemetry";
 import { get } from "../route/route-fixtures.ts";
+import { LiveRuntime } from "../runtime/live-runtime.ts";
 import { logSourceOf } from "../testing-log-source.ts";
 import type { AccessLogFilterConfig, ValueMatcherConfig } from "./access-log-config.ts";
 import { compileAccessLogFilter } from "./access-log-filter.ts";
@@ -54,6 +55,27 @@ describe("an access log filter", () => {
       [true, false],
     );
     assert.equal(passes({ ...some, independent: false }, { requestId: "no hex" }, 29), true);
+  });
+
+  test("what the runtime says counts at each look", () => {
+    const runtime = new LiveRuntime();
+    const source = logSourceOf(REQUEST, { responseCode: 200 });
+    const drawn = compileAccessLogFilter(
+      { type: "runtime", key: "share", fraction: { numerator: 0, denominator: 100 }, independent: true },
+      () => 5,
+      runtime,
+    );
+    const status = compileAccessLogFilter(
+      { type: "status-code", op: "GE", value: 600, runtimeKey: "status" },
+      () => 0,
+      runtime,
+    );
+    const both = (): readonly boolean[] => [drawn(source), status(source)];
+    assert.deepEqual(both(), [false, false]);
+    runtime.publish({ share: 6, status: 100 });
+    assert.deepEqual(both(), [true, true]);
+    runtime.publish({});
+    assert.deepEqual(both(), [false, false]);
   });
 
   test("by header, all values of a repeated one", () => {

@@ -78,7 +78,7 @@ describe("weighted draw", () => {
 });
 
 describe("least request", () => {
-  const OPTIONS = { choiceCount: 2, activeRequestBias: 1 };
+  const OPTIONS = { choiceCount: 2, bias: { value: 1 } };
 
   it("takes the less busy of two that are drawn", () => {
     const endpoints = makeEndpoints([1, 1]);
@@ -100,10 +100,10 @@ describe("least request", () => {
   });
 
   it("lowers a weight by the load, as far as the bias says", () => {
-    const shares = (activeRequestBias: number): number => {
+    const shares = (value: number): number => {
       const endpoints = makeEndpoints([2, 1]);
       endpoints[0].activeRequests = 3;
-      const picker = leastRequest(endpoints, () => 0, { choiceCount: 2, activeRequestBias });
+      const picker = leastRequest(endpoints, () => 0, { choiceCount: 2, bias: { value } });
       let heavy = 0;
       for (let i = 0; i < 3000; i++) if (pickedEndpoint(picker) === endpoints[0]) heavy++;
       return heavy;

@@ -2,6 +2,7 @@ import { type Failure, failure } from "@heddle/base";
 import type { RequestHead } from "@heddle/http";
 import type { LbPolicy } from "../cluster/cluster-config.ts";
 import type { EndpointSet } from "../endpoint/endpoint-set.ts";
+import type { LiveRuntime } from "../runtime/live-runtime.ts";
 import { balancerPolicy } from "./balancer-registry.ts";
 import { localityPicker } from "./locality-picker.ts";
 import { type Pick, type Picker, type Random, systemRandom } from "./picker.ts";
@@ -11,6 +12,8 @@ export interface ClusterPickerOptions {
   readonly clusterName: string;
   readonly lbPolicy: LbPolicy;
   readonly healthyPanicThresholdPercent: number;
+  /** For the keys of the policy. Left out: nobody sets a runtime. */
+  readonly runtime?: LiveRuntime;
 }
 
 /**
@@ -35,7 +38,7 @@ export const waitingPicker: Picker = { pick: () => WAIT };
 const WAIT: Pick = { type: "wait" };
 
 function pickerOfPriorities(set: EndpointSet, options: ClusterPickerOptions, random: Random): Picker {
-  const policy = balancerPolicy(options.lbPolicy);
+  const policy = balancerPolicy(options.lbPolicy, options.runtime);
   const { overprovisioningFactorPercent } = set.config;
   const loads = priorityLoads(set.priorities, {
     overprovisioningFactorPercent,

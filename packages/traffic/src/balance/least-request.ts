@@ -1,4 +1,5 @@
 import type { Endpoint } from "../endpoint/endpoint.ts";
+import type { NumberSource } from "../runtime/live-runtime.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
 import {
   type EndpointPick,
@@ -11,21 +12,21 @@ import {
 } from "./picker.ts";
 import { haveEqualWeights } from "./round-robin.ts";
 
-/** `choiceCount`: how many endpoints are drawn (2). `activeRequestBias`: how much load lowers a weight (1; 0 is not at all). */
+/** `choiceCount`: how many endpoints are drawn (2). `bias`: how much load lowers a weight (1; 0 is not at all). */
 export interface LeastRequestOptions {
   readonly choiceCount: number;
-  readonly activeRequestBias: number;
+  readonly bias: NumberSource;
 }
 
 /**
  * Prefers endpoints with few exchanges of this worker in flight. Where weights are equal: of `choiceCount` endpoints drawn
  * at random the least busy ("power of two choices"). Where they differ, as Envoy: in turn by weight, each weight divided by
- * (active + 1) ^ `activeRequestBias` at the moment when the endpoint is taken.
+ * (active + 1) ^ `bias` at the moment when the endpoint is taken.
  */
 export function leastRequest(endpoints: NonEmpty<Endpoint>, random: Random, options: LeastRequestOptions): Picker {
   return haveEqualWeights(endpoints)
     ? new OfSome(endpoints, random, options.choiceCount)
-    : new ByWeight(endpoints, random, options.activeRequestBias);
+    : new ByWeight(endpoints, random, options.bias);
 }
 
 class OfSome implements Picker {
@@ -55,10 +56,10 @@ class OfSome implements Picker {
 
 class ByWeight implements Picker {
   readonly #picks: readonly EndpointPick[];
-  readonly #bias: number;
+  readonly #bias: NumberSource;
   readonly #heap: DeadlineHeap;
 
-  constructor(endpoints: NonEmpty<Endpoint>, random: Random, bias: number) {
+  constructor(endpoints: NonEmpty<Endpoint>, random: Random, bias: NumberSource) {
     this.#picks = endpoints.map(endpointPick);
     this.#bias = bias;
     // A random part of the first interval has passed: proxies that start together should not all begin alike.
@@ -74,7 +75,8 @@ class ByWeight implements Picker {
 
   #interval({ weight, activeRequests }: Endpoint): number {
     // Math.pow is spared where the bias is what nearly everybody has.
-    const load = this.#bias === 1 ? activeRequests + 1 : (activeRequests + 1) ** this.#bias;
+    const bias = this.#bias.value;
+    const load = bias === 1 ? activeRequests + 1 : (activeRequests + 1) ** bias;
     return load / weight;
   }
 }

@@ -7,6 +7,6 @@ pickerContract("round robin", roundRobin, { tolerance: 0 });
 pickerContract("random", randomChoice, { tolerance: 0.1 });
 pickerContract(
   "least request",
-  (endpoints, random) => leastRequest(endpoints, random, { choiceCount: 2, activeRequestBias: 1 }),
+  (endpoints, random) => leastRequest(endpoints, random, { choiceCount: 2, bias: { value: 1 } }),
   { tolerance: 0.1 },
 );

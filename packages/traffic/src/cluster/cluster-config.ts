@@ -82,7 +82,13 @@ export interface DnsConfig {
 
 export type LbPolicy =
   | { readonly type: "round-robin" }
-  | { readonly type: "least-request"; readonly choiceCount: number; readonly activeRequestBias: number }
+  | {
+      readonly type: "least-request";
+      readonly choiceCount: number;
+      readonly activeRequestBias: number;
+      /** What the runtime says under it takes the bias' place. Left out: nothing. */
+      readonly activeRequestBiasKey?: string;
+    }
   | { readonly type: "random" };
 
 /** Per process, not per worker. Envoy's defaults: 1024 each, 3 retries. */

@@ -1,5 +1,6 @@
 import type { DecoratorConfig, RouteTracingConfig } from "../listener/tracing-config.ts";
 import type { StringMatcherConfig } from "../match/string-matcher.ts";
+import type { RuntimeFraction } from "../runtime/runtime-values.ts";
 import type { TypedConfig } from "../typed-config.ts";
 
 /* `envoy.config.route.v3.RouteConfiguration`, decoded. Plain JSON data: it crosses to the workers. */
@@ -59,7 +60,7 @@ export interface RouteMatch {
   readonly queryParameters: readonly QueryParameterMatcherConfig[];
   readonly grpc: boolean;
   /** Of requests that match otherwise, this fraction; undefined is all. */
-  readonly runtimeFraction: { readonly numerator: number; readonly denominator: number } | undefined;
+  readonly runtimeFraction: RuntimeFraction | undefined;
   /** What has to be true of the certificate that the client has shown (`tls_context`). Left out: nothing. */
   readonly clientCertificate?: ClientCertificateMatch;
 }
@@ -97,7 +98,12 @@ export type RouteAction =
 export interface ForwardAction {
   readonly cluster:
     | { readonly type: "cluster"; readonly name: string }
-    | { readonly type: "weighted"; readonly clusters: readonly WeightedCluster[] } // weights sum above 0
+    | {
+        readonly type: "weighted";
+        readonly clusters: readonly WeightedCluster[]; // weights sum above 0
+        /** The runtime's `<prefix>.<cluster>` is a cluster's weight in place of its own. Left out: it says nothing. */
+        readonly runtimeKeyPrefix?: string;
+      }
     | { readonly type: "cluster-header"; readonly header: string };
   readonly clusterNotFoundResponseCode: number; // 503
   readonly prefixRewrite: string | undefined;

@@ -1,10 +1,12 @@
 import type { RequestHead } from "@heddle/http";
 import type { TlsInfo } from "@heddle/net";
+import type { Fraction } from "../listener/tracing-config.ts";
 import { asBytes } from "../match/bytes.ts";
 import { compileHeaderMatcher, type HeaderMatcher } from "../match/header-matcher.ts";
 import { parseQuery, QueryMatcher, type QueryParameters } from "../match/query-matcher.ts";
 import { compileSafeRegex } from "../match/safe-regex.ts";
 import { asciiLower } from "../match/string-matcher.ts";
+import { fractionSource, NO_RUNTIME } from "../runtime/live-runtime.ts";
 import type { ClientCertificateMatch, RouteMatch } from "./route-config.ts";
 
 /** What a route's path condition may be, compiled. `path` has neither query nor fragment; "" for CONNECT. */
@@ -21,15 +23,15 @@ export class RouteMatcher {
   readonly #headers: readonly HeaderMatcher[];
   readonly #query: readonly QueryMatcher[];
   readonly #grpc: boolean;
-  readonly #fraction: { readonly numerator: number; readonly denominator: number } | undefined;
+  readonly #fraction: Fraction | undefined;
   readonly #certificate: ClientCertificateMatch | undefined;
 
-  constructor(match: RouteMatch) {
+  constructor(match: RouteMatch, runtime = NO_RUNTIME) {
     this.path = compilePath(match);
     this.#headers = match.headers.map(compileHeaderMatcher);
     this.#query = match.queryParameters.map((config) => new QueryMatcher(config));
     this.#grpc = match.grpc;
-    this.#fraction = match.runtimeFraction;
+    this.#fraction = match.runtimeFraction && fractionSource(match.runtimeFraction, runtime);
     this.#certificate = match.clientCertificate;
   }
 

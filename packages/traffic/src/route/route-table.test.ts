@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import type { TlsInfo } from "@heddle/net";
 import fc from "fast-check";
+import { LiveRuntime } from "../runtime/live-runtime.ts";
 import { pathOnly } from "./path.ts";
 import type { RouteConfiguration, RouteEntry, WeightedCluster } from "./route-config.ts";
 import { forward, get, route, routeConfiguration, virtualHost } from "./route-fixtures.ts";
@@ -11,6 +12,20 @@ import { compileRouteConfiguration } from "./route-table.ts";
 
 function cluster(config: RouteConfiguration, head: RequestHead, random = 0): string | undefined {
   return compileRouteConfiguration(config).match(head, random)?.cluster;
+}
+
+function weighted(name: string, weight: number, overrides: Partial<WeightedCluster> = {}): WeightedCluster {
+  return {
+    requestHeadersToAdd: [],
+    requestHeadersToRemove: [],
+    responseHeadersToAdd: [],
+    responseHeadersToRemove: [],
+    name,
+    weight,
+    hostRewriteLiteral: undefined,
+    typedPerFilterConfig: {},
+    ...overrides,
+  };
 }
 
 function oneHost(...routes: RouteEntry[]): RouteConfiguration {
@@ -147,6 +162,23 @@ describe("route match", () => {
     assert.equal(cluster(config, get("/"), 130), "rest");
   });
 
+  it("a runtime key changes the fraction, and the weights, of a table that is in use", () => {
+    const fraction = { numerator: 30, denominator: 100, runtimeKey: "some.share" };
+    const clusters = [weighted("a", 1), weighted("b", 0)];
+    const split = forward("", { cluster: { type: "weighted", clusters, runtimeKeyPrefix: "split" } });
+    const runtime = new LiveRuntime();
+    const table = compileRouteConfiguration(
+      oneHost(route({ runtimeFraction: fraction }, forward("some")), route({}, split)),
+      runtime,
+    );
+    const chosen = (random: number): string | undefined => table.match(get("/"), random)?.cluster;
+    assert.deepEqual([chosen(29), chosen(30)], ["some", "a"]);
+    runtime.publish({ "some.share": 0, "split.a": 0, "split.b": 5 });
+    assert.deepEqual([chosen(29), chosen(30)], ["b", "b"]);
+    runtime.publish({ "some.share": { numerator: 1, denominator: "HUNDRED" }, "split.a": 0 });
+    assert.deepEqual([chosen(0), chosen(1)], ["some", "a"], "the first where all weights are 0");
+  });
+
   it("is the same whether found through the index or by asking every route in turn", () => {
     const value = fc.constantFrom("/", "/a", "/a/", "/a/b", "/ab", "/abc", "/b", "/a/b/c", "");
     const path = fc.oneof(
@@ -186,17 +218,6 @@ describe("route match", () => {
 });
 
 describe("selected route", () => {
-  const weighted = (name: string, weight: number, overrides: Partial<WeightedCluster> = {}): WeightedCluster => ({
-    requestHeadersToAdd: [],
-    requestHeadersToRemove: [],
-    responseHeadersToAdd: [],
-    responseHeadersToRemove: [],
-    name,
-    weight,
-    hostRewriteLiteral: undefined,
-    typedPerFilterConfig: {},
-    ...overrides,
-  });
   const split = (...clusters: WeightedCluster[]) => forward("", { cluster: { type: "weighted", clusters } });
 
   it("draws a weighted cluster exactly by weight", () => {

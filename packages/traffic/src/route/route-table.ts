@@ -1,5 +1,6 @@
 import type { RequestHead } from "@heddle/http";
 import type { TlsInfo } from "@heddle/net";
+import { type LiveRuntime, NO_RUNTIME } from "../runtime/live-runtime.ts";
 import { pathOnly } from "./path.ts";
 import type { RouteConfiguration, RouteEntry, VirtualHost } from "./route-config.ts";
 import { RouteIndex } from "./route-index.ts";
@@ -16,11 +17,11 @@ export class RouteTable {
   readonly config: RouteConfiguration;
   readonly #hosts: VirtualHostIndex<CompiledHost>;
 
-  constructor(config: RouteConfiguration) {
+  constructor(config: RouteConfiguration, runtime: LiveRuntime) {
     this.name = config.name;
     this.config = config;
     this.#hosts = new VirtualHostIndex(
-      config.virtualHosts.map((host) => [host.domains, compileVirtualHost(host, config)] as const),
+      config.virtualHosts.map((host) => [host.domains, compileVirtualHost(host, config, runtime)] as const),
       config.ignorePortInHostMatching,
     );
   }
@@ -43,10 +44,10 @@ export class RouteTable {
 
 /**
  * Compiles a decoded route configuration. Throws only on what `checkRouteConfiguration` reports, which decoding has
- * asked first.
+ * asked first. What its runtime keys say is read from `runtime` with each request.
  */
-export function compileRouteConfiguration(config: RouteConfiguration): RouteTable {
-  return new RouteTable(config);
+export function compileRouteConfiguration(config: RouteConfiguration, runtime = NO_RUNTIME): RouteTable {
+  return new RouteTable(config, runtime);
 }
 
 interface CompiledHost {
@@ -56,15 +57,15 @@ interface CompiledHost {
   readonly towardsTls: Route | undefined;
 }
 
-function compileVirtualHost(host: VirtualHost, config: RouteConfiguration): CompiledHost {
+function compileVirtualHost(host: VirtualHost, config: RouteConfiguration, runtime: LiveRuntime): CompiledHost {
   const { requireTls } = host;
   return {
     routes: new RouteIndex(
-      host.routes.map((entry) => new Route(entry, host, config)),
+      host.routes.map((entry) => new Route(entry, host, config, runtime)),
       host.routes.map((entry) => entry.match),
     ),
     requireTls,
-    towardsTls: requireTls && new Route(TOWARDS_TLS, host, config),
+    towardsTls: requireTls && new Route(TOWARDS_TLS, host, config, runtime),
   };
 }
 

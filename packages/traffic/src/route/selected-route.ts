@@ -1,6 +1,7 @@
 import type { HeaderMap, RequestHead } from "@heddle/http";
 import { firstHeaderValue } from "../match/header-matcher.ts";
 import { RetryDecision } from "../retry/retry-decision.ts";
+import { type LiveRuntime, type NumberSource, numberSource } from "../runtime/live-runtime.ts";
 import type { HeaderFormatContext } from "./header-format.ts";
 import { compileHeaderMutations, type HeaderMutation } from "./mutate-headers.ts";
 import { pathOnly } from "./path.ts";
@@ -29,12 +30,12 @@ export class Route {
   readonly #config: RouteConfiguration;
   readonly #choice: ClusterChoice;
 
-  constructor(entry: RouteEntry, virtualHost: VirtualHost, config: RouteConfiguration) {
+  constructor(entry: RouteEntry, virtualHost: VirtualHost, config: RouteConfiguration, runtime: LiveRuntime) {
     this.entry = entry;
-    this.matcher = new RouteMatcher(entry.match);
+    this.matcher = new RouteMatcher(entry.match, runtime);
     this.#virtualHost = virtualHost;
     this.#config = config;
-    this.#choice = this.#makeChoice();
+    this.#choice = this.#makeChoice(runtime);
   }
 
   /** The result for one request. Only a route that takes its cluster from a header makes a new object. */
@@ -45,6 +46,8 @@ export class Route {
         return choice.selected;
       case "weighted":
         return pickWeighted(choice, random);
+      case "keyed":
+        return pickWeighted(weighed(choice), random);
       case "header": {
         const cluster = firstHeaderValue(head, choice.header) ?? "";
         return new SelectedRoute(this, this.#virtualHost, this.#config, cluster, undefined, choice.shared);
@@ -54,20 +57,26 @@ export class Route {
     }
   }
 
-  #makeChoice(): ClusterChoice {
+  #makeChoice(runtime: LiveRuntime): ClusterChoice {
     const { action } = this.entry;
     if (action.type !== "forward") return { type: "fixed", selected: this.#make("") };
     const { cluster } = action.forward;
     switch (cluster.type) {
       case "cluster":
         return { type: "fixed", selected: this.#make(cluster.name) };
-      case "weighted":
-        return {
-          type: "weighted",
-          total: cluster.clusters.reduce((sum, { weight }) => sum + weight, 0),
-          weights: cluster.clusters.map(({ weight }) => weight),
-          selected: cluster.clusters.map((weighted) => this.#make(weighted.name, weighted)),
-        };
+      case "weighted": {
+        const { clusters, runtimeKeyPrefix: prefix } = cluster;
+        const selected = clusters.map((weighted) => this.#make(weighted.name, weighted));
+        if (prefix === undefined)
+          return {
+            type: "weighted",
+            total: clusters.reduce((sum, { weight }) => sum + weight, 0),
+            weights: clusters.map(({ weight }) => weight),
+            selected,
+          };
+        const weights = clusters.map(({ name, weight }) => numberSource(weight, `${prefix}.${name}`, runtime));
+        return { type: "keyed", weights, selected };
+      }
       case "cluster-header":
         return { type: "header", header: cluster.header.toLowerCase(), shared: this.#make("").parts };
       default:
@@ -89,10 +98,28 @@ type ClusterChoice =
       readonly weights: readonly number[];
       readonly selected: readonly SelectedRoute[];
     }
+  /** The runtime may change the weights. */
+  | {
+      readonly type: "keyed";
+      readonly weights: readonly NumberSource[];
+      readonly selected: readonly SelectedRoute[];
+    }
   | { readonly type: "header"; readonly header: string; readonly shared: SelectedParts };
 
+type Weighted = Pick<ClusterChoice & { readonly type: "weighted" }, "total" | "weights" | "selected">;
+
+/**
+ * With the weights of this moment. Where the runtime has made all of them 0 the first is taken: Envoy divides by their sum
+ * there.
+ */
+function weighed({ weights: sources, selected }: ClusterChoice & { readonly type: "keyed" }): Weighted {
+  const weights = sources.map(({ value }) => value);
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return total > 0 ? { total, weights, selected } : { total: 1, weights: [1], selected };
+}
+
 /** As Envoy: the cluster in whose share of the sum `random` modulo the sum falls. */
-function pickWeighted(choice: ClusterChoice & { readonly type: "weighted" }, random: number): SelectedRoute {
+function pickWeighted(choice: Weighted, random: number): SelectedRoute {
   let left = random % choice.total;
   for (let i = 0; i < choice.weights.length; i++) {
     left -= choice.weights[i]!;

@@ -35,12 +35,21 @@ const KINDS: readonly (readonly [field: string, decode: (fields: Fields) => Acce
   ["log_type_filter", decodeLogTypeFilter],
 ];
 
-type Comparison = { readonly op: "EQ" | "GE" | "LE"; readonly value: number };
+type Comparison = {
+  readonly op: "EQ" | "GE" | "LE";
+  readonly value: number;
+  readonly runtimeKey?: string;
+};
 
 function decodeComparison(fields: Fields): Comparison {
   const comparison = fields.message("comparison"); // required
   const value = comparison?.message("value");
-  return { op: (comparison?.enumName("op") ?? "EQ") as Comparison["op"], value: value?.number("default_value") ?? 0 };
+  const runtimeKey = value?.text("runtime_key") ?? NO_KEY;
+  return {
+    op: (comparison?.enumName("op") ?? "EQ") as Comparison["op"],
+    value: value?.number("default_value") ?? 0,
+    ...(runtimeKey !== NO_KEY && { runtimeKey }),
+  };
 }
 
 function decodeRuntimeFilter(fields: Fields): AccessLogFilterConfig {
@@ -146,7 +155,9 @@ export function encodeAccessLogFilter(filter: AccessLogFilterConfig): LooseJsonO
   }
 }
 
-// Envoy wants a runtime key; there is no runtime that would know it.
-function encodeComparison({ op, value }: Comparison): LooseJsonObject {
-  return { comparison: { op: unless("EQ", op), value: { default_value: value, runtime_key: "heddle.none" } } };
+/** Envoy wants a key; no runtime knows this one. */
+const NO_KEY = "heddle.none";
+
+function encodeComparison({ op, value, runtimeKey = NO_KEY }: Comparison): LooseJsonObject {
+  return { comparison: { op: unless("EQ", op), value: { default_value: value, runtime_key: runtimeKey } } };
 }

@@ -143,7 +143,7 @@ test("every honoured field is read", () => {
       },
       dns: { refreshRateMs: 30_000, respectTtl: true, lookupFamily: "V4_PREFERRED" },
     },
-    lbPolicy: { type: "least-request", choiceCount: 3, activeRequestBias: 0.5 },
+    lbPolicy: { type: "least-request", choiceCount: 3, activeRequestBias: 0.5, activeRequestBiasKey: "x" },
     connectTimeoutMs: 250,
     perConnectionBufferLimitBytes: 32768,
     circuitBreakers: {

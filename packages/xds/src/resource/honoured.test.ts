@@ -10,6 +10,7 @@ const ROOTS = [
   "envoy.config.route.v3.RouteConfiguration",
   "envoy.config.cluster.v3.Cluster",
   "envoy.config.endpoint.v3.ClusterLoadAssignment",
+  "envoy.service.runtime.v3.Runtime",
   "envoy.config.route.v3.FilterConfig",
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
   "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",

@@ -38,7 +38,6 @@ export interface MessageRules {
 }
 
 const LATER = "is not supported yet";
-const NO_RUNTIME = "there is no runtime; the default value holds";
 const NO_EFFECT = "has no effect";
 const NO_HTTP3 = "HTTP/3 is not supported";
 const NO_SDS = "secrets by SDS are not supported yet; give them inline or as files";
@@ -146,12 +145,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.accesslog.v3.StatusCodeFilter": { honoured: "comparison" },
   "envoy.config.accesslog.v3.DurationFilter": { honoured: "comparison" },
   "envoy.config.accesslog.v3.ComparisonFilter": { honoured: "op value" },
-  "envoy.config.core.v3.RuntimeUInt32": { honoured: "default_value", reported: { runtime_key: NO_RUNTIME } },
+  "envoy.config.core.v3.RuntimeUInt32": { honoured: "default_value runtime_key" },
   "envoy.config.accesslog.v3.NotHealthCheckFilter": { honoured: "" },
   "envoy.config.accesslog.v3.TraceableFilter": { honoured: "" },
   "envoy.config.accesslog.v3.RuntimeFilter": {
-    honoured: "percent_sampled use_independent_randomness",
-    reported: { runtime_key: { note: NO_RUNTIME, kept: true } },
+    honoured: "percent_sampled use_independent_randomness runtime_key",
   },
   "envoy.config.accesslog.v3.AndFilter": { honoured: "filters" },
   "envoy.config.accesslog.v3.OrFilter": { honoured: "filters" },
@@ -599,6 +597,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.core.v3.GrpcMethodList.Service": { honoured: "name method_names" },
   "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": { honoured: "" },
 
+  // Runtime
+
+  "envoy.service.runtime.v3.Runtime": { honoured: "name layer" },
+
   // Route configuration
 
   "envoy.config.route.v3.RouteConfiguration": {
@@ -663,8 +665,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions": { honoured: "", unknownFields: "refused" },
   "envoy.config.route.v3.RouteMatch.ConnectMatcher": { honoured: "", unknownFields: "refused" },
   "envoy.config.core.v3.RuntimeFractionalPercent": {
-    honoured: "default_value",
-    reported: { runtime_key: NO_RUNTIME },
+    honoured: "default_value runtime_key",
   },
   "envoy.type.v3.FractionalPercent": { honoured: "numerator denominator" },
   "envoy.config.route.v3.HeaderMatcher": {
@@ -734,9 +735,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured: "max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset",
   },
   "envoy.config.route.v3.WeightedCluster": {
-    honoured: "clusters total_weight",
+    honoured: "clusters total_weight runtime_key_prefix",
     refused: { header_name: LATER },
-    reported: { runtime_key_prefix: NO_RUNTIME },
     unknownFields: "refused",
   },
   "envoy.config.route.v3.WeightedCluster.ClusterWeight": {
@@ -843,7 +843,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured: "",
     reported: { slow_start_config: NO_SLOW_START },
   },
-  "envoy.config.core.v3.RuntimeDouble": { honoured: "default_value", reported: { runtime_key: NO_RUNTIME } },
+  "envoy.config.core.v3.RuntimeDouble": { honoured: "default_value runtime_key" },
   "envoy.config.cluster.v3.LoadBalancingPolicy": { honoured: "policies" },
   "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": { honoured: "typed_extension_config" },
   "envoy.config.core.v3.TypedExtensionConfig": { honoured: "name typed_config" },

@@ -59,26 +59,33 @@ function decodeTyped(fields: Fields): LbPolicy {
 }
 
 function decodeLeastRequest(fields: Fields | undefined): LbPolicy {
+  const bias = fields?.message("active_request_bias");
+  const runtimeKey = bias?.text("runtime_key") ?? NO_KEY;
   return {
     type: "least-request",
     choiceCount: fields?.wrappedNumber("choice_count", undefined) ?? CHOICE_COUNT,
-    activeRequestBias: fields?.message("active_request_bias")?.number("default_value") ?? ACTIVE_REQUEST_BIAS,
+    activeRequestBias: bias?.number("default_value") ?? ACTIVE_REQUEST_BIAS,
+    ...(runtimeKey !== NO_KEY && { activeRequestBiasKey: runtimeKey }),
   };
 }
+
+/** Envoy wants a key; no runtime knows this one. */
+const NO_KEY = "heddle.least_request.active_request_bias";
 
 /** In the older form, which every client reads. */
 export function encodeLbPolicy(policy: LbPolicy): LooseJsonObject {
   if (policy.type === "round-robin") return {};
   if (policy.type === "random") return { lb_policy: "RANDOM" };
-  const { choiceCount, activeRequestBias } = policy;
-  if (choiceCount === CHOICE_COUNT && activeRequestBias === ACTIVE_REQUEST_BIAS) return { lb_policy: "LEAST_REQUEST" };
+  const { choiceCount, activeRequestBias, activeRequestBiasKey = NO_KEY } = policy;
+  const isDefault = activeRequestBias === ACTIVE_REQUEST_BIAS && activeRequestBiasKey === NO_KEY;
+  if (choiceCount === CHOICE_COUNT && isDefault) return { lb_policy: "LEAST_REQUEST" };
   return {
     lb_policy: "LEAST_REQUEST",
     least_request_lb_config: {
       choice_count: choiceCount,
       active_request_bias: {
         default_value: activeRequestBias,
-        runtime_key: "heddle.least_request.active_request_bias",
+        runtime_key: activeRequestBiasKey,
       },
     },
   };

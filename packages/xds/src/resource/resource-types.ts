@@ -1,10 +1,19 @@
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import type {
+  ClusterConfig,
+  EndpointsConfig,
+  ListenerConfig,
+  RouteConfiguration,
+  RuntimeLayerConfig,
+  VirtualHost,
+} from "@heddle/traffic";
 import { makeClusterType } from "./cluster.ts";
 import { endpointsType } from "./endpoints.ts";
 import { makeListenerType } from "./listener.ts";
 import type { ListenerOptions } from "./network-filter.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeRouteConfigurationType } from "./route-configuration.ts";
+import { runtimeType } from "./runtime.ts";
+import { makeVirtualHostType } from "./virtual-host.ts";
 
 /** The resource types, by kind. */
 export interface ResourceTypes {
@@ -12,6 +21,8 @@ export interface ResourceTypes {
   readonly "route-configuration": ResourceType<RouteConfiguration>;
   readonly cluster: ResourceType<ClusterConfig>;
   readonly endpoints: ResourceType<EndpointsConfig>;
+  readonly runtime: ResourceType<RuntimeLayerConfig>;
+  readonly "virtual-host": ResourceType<VirtualHost>;
 }
 
 /** The resource types as they are read where these filters exist. */
@@ -21,5 +32,7 @@ export function makeResourceTypes(options: ListenerOptions): ResourceTypes {
     "route-configuration": makeRouteConfigurationType(options.httpFilters),
     cluster: makeClusterType(options.data),
     endpoints: endpointsType,
+    runtime: runtimeType,
+    "virtual-host": makeVirtualHostType(options.httpFilters),
   };
 }

@@ -123,7 +123,11 @@ export function encodeUpgrades(upgrades: ForwardAction["upgradeConfigs"]): reado
 
 function decodeClusterChoice(fields: Fields, context: RouteContext): ForwardAction["cluster"] {
   const weighted = fields.message("weighted_clusters");
-  if (weighted !== undefined) return { type: "weighted", clusters: decodeWeightedClusters(weighted, context) };
+  if (weighted !== undefined) {
+    const prefix = weighted.text("runtime_key_prefix");
+    const clusters = decodeWeightedClusters(weighted, context);
+    return { type: "weighted", clusters, ...(prefix !== "" && { runtimeKeyPrefix: prefix }) };
+  }
   if (fields.has("cluster_header"))
     return { type: "cluster-header", header: fields.text("cluster_header").toLowerCase() };
   return { type: "cluster", name: fields.text("cluster") };
@@ -239,6 +243,7 @@ function encodeClusterChoice(cluster: ForwardAction["cluster"]): LooseJsonObject
     case "weighted":
       return {
         weighted_clusters: {
+          runtime_key_prefix: cluster.runtimeKeyPrefix,
           clusters: cluster.clusters.map((member) => ({
             name: member.name,
             weight: member.weight,

@@ -433,7 +433,6 @@ test("what is accepted without effect is reported by path", () => {
     [
       "metadata",
       "validate_clusters",
-      "virtual_hosts[0].routes[0].match.runtime_fraction.runtime_key",
       "virtual_hosts[0].routes[0].route.hash_policy",
       "virtual_hosts[0].routes[0].route.max_internal_redirects",
       "virtual_hosts[0].routes[0].route.retry_policy.retry_priority",

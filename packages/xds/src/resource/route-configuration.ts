@@ -80,7 +80,24 @@ export function decodeRouteConfiguration(
   return config;
 }
 
-function decodeVirtualHost(fields: Fields, context: RouteContext): VirtualHost {
+/** A route configuration of only these virtual hosts, for what is asked of whole ones. */
+export function routesWith(virtualHosts: readonly VirtualHost[]): RouteConfiguration {
+  return {
+    name: "",
+    virtualHosts,
+    ignorePortInHostMatching: false,
+    mostSpecificHeaderMutationsWins: false,
+    validateClusters: false,
+    typedPerFilterConfig: {},
+    requestHeadersToAdd: [],
+    requestHeadersToRemove: [],
+    responseHeadersToAdd: [],
+    responseHeadersToRemove: [],
+  };
+}
+
+/** `envoy.config.route.v3.VirtualHost`, of a route configuration or alone. */
+export function decodeVirtualHost(fields: Fields, context: RouteContext): VirtualHost {
   const virtualClusters = fields.messages("virtual_clusters").map((cluster) => ({
     name: cluster.text("name"),
     headers: cluster.messages("headers").map(decodeHeaderMatcher),
@@ -135,7 +152,7 @@ function longestDirectResponse(config: RouteConfiguration): number {
   return Math.max(MAX_DIRECT_RESPONSE_BODY_BYTES, ...lengths);
 }
 
-function encodeVirtualHost(host: VirtualHost): LooseJsonObject {
+export function encodeVirtualHost(host: VirtualHost): LooseJsonObject {
   return {
     name: host.name,
     domains: host.domains,

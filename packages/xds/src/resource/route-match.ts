@@ -3,6 +3,7 @@ import type {
   HeaderMatcherConfig,
   QueryParameterMatcherConfig,
   RouteMatch,
+  RuntimeFraction,
   StringMatcherConfig,
 } from "@heddle/traffic";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
@@ -27,7 +28,7 @@ export function decodeRouteMatch(fields: Fields | undefined): RouteMatch {
     headers: (fields?.messages("headers") ?? []).map(decodeHeaderMatcher),
     queryParameters: (fields?.messages("query_parameters") ?? []).map(decodeQueryParameterMatcher),
     grpc: fields?.has("grpc") ?? false,
-    runtimeFraction: decodeFraction(fields?.message("runtime_fraction")?.message("default_value")),
+    runtimeFraction: decodeRuntimeFraction(fields?.message("runtime_fraction")),
     ...(certificate !== undefined && { clientCertificate: decodeCertificateMatch(certificate) }),
   };
 }
@@ -48,6 +49,13 @@ function decodePath(fields: Fields | undefined): RouteMatch["path"] {
     return { type: "path-separated-prefix", value: fields.text("path_separated_prefix") };
   }
   return { type: "prefix", value: fields?.text("prefix") ?? "" };
+}
+
+/** `envoy.config.core.v3.RuntimeFractionalPercent`. */
+function decodeRuntimeFraction(fields: Fields | undefined): RuntimeFraction | undefined {
+  const fraction = decodeFraction(fields?.message("default_value")); // required
+  const runtimeKey = fields?.text("runtime_key") ?? "";
+  return fraction && { ...fraction, ...(runtimeKey !== "" && { runtimeKey }) };
 }
 
 export function decodeFraction(fields: Fields | undefined): Fraction | undefined {
@@ -108,7 +116,10 @@ export function encodeRouteMatch(match: RouteMatch): LooseJsonObject {
     query_parameters: list(match.queryParameters.map(encodeQueryParameterMatcher)),
     grpc: match.grpc ? {} : undefined,
     tls_context: match.clientCertificate && { ...match.clientCertificate },
-    runtime_fraction: match.runtimeFraction && { default_value: encodeFraction(match.runtimeFraction) },
+    runtime_fraction: match.runtimeFraction && {
+      default_value: encodeFraction(match.runtimeFraction),
+      runtime_key: match.runtimeFraction.runtimeKey,
+    },
   };
 }
 

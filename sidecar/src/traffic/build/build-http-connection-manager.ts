@@ -51,7 +51,9 @@ export function buildHttpConnectionManager(
     ),
   );
   const inlineRoutes =
-    config.routes.type === "inline" ? compileRouteConfiguration(config.routes.routeConfig) : undefined;
+    config.routes.type === "inline"
+      ? compileRouteConfiguration(config.routes.routeConfig, env.runtimeValues)
+      : undefined;
   return new HttpConnectionManager({
     config,
     chain,
@@ -59,7 +61,7 @@ export function buildHttpConnectionManager(
     scheme: listener.scheme,
     inlineRoutes,
     accessLogger: env.makeAccessLogger(config.accessLog),
-    localReplies: config.localReply && new LocalReplies(config.localReply, env.random),
+    localReplies: config.localReply && new LocalReplies(config.localReply, env.random, env.runtimeValues),
     tracer: makeTracer(config, listener, env),
     drain: new DrainDecision(env.clock, env.random, env.drain, env.serving, listener),
     env,

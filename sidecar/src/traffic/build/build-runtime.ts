@@ -10,7 +10,9 @@ import { type Built, Runtime, type RuntimeEntry, type RuntimeInput } from "./run
  */
 export function buildRuntime(input: RuntimeInput, previous: Runtime, env: UpstreamEnv): Runtime {
   return new Runtime(
-    rebuild(input.routeConfigurations, previous.builtTables, compileRouteConfiguration),
+    rebuild(input.routeConfigurations, previous.builtTables, (config) =>
+      compileRouteConfiguration(config, env.runtimeValues),
+    ),
     rebuild(input.clusters, previous.builtClusters, (config) => new Cluster(config, env)),
   );
 }

@@ -6,6 +6,7 @@ import {
   compileAccessLogFilter,
   compileHeaderMutations,
   type HeaderMutation,
+  type LiveRuntime,
   type LocalReplyConfig,
   type LocalReplyFormat,
   type ResponseMapperConfig,
@@ -21,8 +22,8 @@ export class LocalReplies {
   readonly #bodyFormat: BodyFormat | undefined;
 
   /** `random`: a whole number. Throws on a format that was not validated. */
-  constructor(config: LocalReplyConfig, random: () => number) {
-    this.#mappers = config.mappers.map((mapper) => makeMapper(mapper, random));
+  constructor(config: LocalReplyConfig, random: () => number, runtime?: LiveRuntime) {
+    this.#mappers = config.mappers.map((mapper) => makeMapper(mapper, random, runtime));
     this.#bodyFormat = config.bodyFormat && makeBodyFormat(config.bodyFormat);
   }
 
@@ -61,10 +62,10 @@ interface BodyFormat {
 const TEXT = "text/plain";
 const JSON_TYPE = "application/json";
 
-function makeMapper(config: ResponseMapperConfig, random: () => number): Mapper {
+function makeMapper(config: ResponseMapperConfig, random: () => number, runtime: LiveRuntime | undefined): Mapper {
   const { statusCode, body, bodyFormatOverride } = config;
   return {
-    filter: compileAccessLogFilter(config.filter, random),
+    filter: compileAccessLogFilter(config.filter, random, runtime),
     statusCode,
     body,
     bodyFormat: bodyFormatOverride && makeBodyFormat(bodyFormatOverride),

@@ -106,7 +106,9 @@ export class Cluster {
     const next = buildEndpointSet(config, previous);
     this.#endpoints = next;
     this.#endpointsHash = hash;
-    this.#setPicker(makePicker(next, { ...this.config, clusterName: this.name }, this.#env.random));
+    const { random, runtimeValues: runtime } = this.#env;
+    const options = { ...this.config, clusterName: this.name, ...(runtime !== undefined && { runtime }) };
+    this.#setPicker(makePicker(next, options, random));
     for (const endpoint of previous === undefined ? [] : removedEndpoints(previous, next)) this.#drainPool(endpoint);
   }
 

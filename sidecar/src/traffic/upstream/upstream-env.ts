@@ -1,7 +1,7 @@
 import type { Clock, TimerWheel } from "@heddle/base";
 import type { DialCallbacks, Dialling } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import type { Random } from "@heddle/traffic";
+import type { LiveRuntime, Random } from "@heddle/traffic";
 import type { ConnectionIdentity } from "./pool/pool-key.ts";
 import type { PoolSharing } from "./pool/pool-sharing.ts";
 
@@ -11,6 +11,8 @@ export interface UpstreamEnv {
   /** For timeouts of connections and exchanges, which are many and coarse. */
   readonly wheel: TimerWheel;
   readonly random: Random;
+  /** What runtime keys say. Left out: nothing. */
+  readonly runtimeValues?: LiveRuntime;
   readonly log: Log;
   readonly metrics: MetricScope;
   /** Hears what callbacks throw that belong to no exchange. Left out in tests. */

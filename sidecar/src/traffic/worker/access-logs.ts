@@ -15,7 +15,7 @@ import {
   STDOUT,
   type SubstitutionFormat,
 } from "@heddle/telemetry";
-import { type AccessLogConfig, type AccessLogFilter, compileAccessLogFilter } from "@heddle/traffic";
+import { type AccessLogConfig, type AccessLogFilter, compileAccessLogFilter, type LiveRuntime } from "@heddle/traffic";
 import type { AccessLogger } from "../http/access-logger.ts";
 import type { ConnectionLogger } from "../listener/connection-logger.ts";
 import { ConnectionLogSource } from "./connection-log-source.ts";
@@ -28,6 +28,8 @@ export interface AccessLogsEnv {
   /** A whole number. */
   readonly random: () => number;
   readonly flush: LogFlush;
+  /** What runtime keys of filters say. Left out: nothing. */
+  readonly runtimeValues?: LiveRuntime;
 }
 
 /** The access logs of one worker. Loggers that write to the same place share a writer, so their lines keep their order. */
@@ -93,7 +95,7 @@ export class AccessLogs {
     const compiled = compileFormat(format.type === "default" ? DEFAULT : format);
     if (!compiled.ok) throw new Error(`access log ${name}: ${compiled.error}`);
     return {
-      filter: filter && compileAccessLogFilter(filter, this.#env.random),
+      filter: filter && compileAccessLogFilter(filter, this.#env.random, this.#env.runtimeValues),
       format: compiled.value,
       shared: this.#writer(sink),
     };
