@@ -1,5 +1,5 @@
 import { Agent, request } from "node:http";
-import type { TestContext } from "node:test";
+import type { Owner } from "./owner.ts";
 
 export interface LoadResult {
   readonly requests: number;
@@ -19,7 +19,7 @@ export interface RunningLoad {
 export function startLoad(
   url: string,
   clients: number,
-  t: TestContext,
+  owner: Owner,
   headers: Readonly<Record<string, string>> = {},
 ): RunningLoad {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
@@ -60,7 +60,7 @@ export function startLoad(
     });
   }
 
-  t.after(() => {
+  owner.after(() => {
     stopping = true;
     agent.destroy();
   });

@@ -9,6 +9,8 @@ export class ClientMetrics {
   /** 1 while the control plane answers. */
   readonly connected: Gauge;
   readonly attempts: Counter;
+  /** Reading was stopped for a while, since too much that came was rejected. */
+  readonly rateLimitEnforced: Counter;
   readonly #scope: MetricScope;
   readonly #byType: Map<string, Counter> = new Map();
   readonly #updates: ReadonlyMap<string, UpdateMetrics>;
@@ -17,9 +19,8 @@ export class ClientMetrics {
     this.#scope = metrics.scope("control_plane");
     this.connected = this.#scope.gauge("connected_state");
     this.attempts = this.#scope.counter("connect_attempts");
-    // Requests are neither held back nor limited in their rate: both stay 0.
-    this.#scope.gauge("pending_requests");
-    this.#scope.counter("rate_limit_enforced");
+    this.rateLimitEnforced = this.#scope.counter("rate_limit_enforced");
+    this.#scope.gauge("pending_requests"); // requests are not held back: it stays 0
     this.#updates = new Map(
       Object.entries(SCOPES).map(([type, scope]) => [type, new UpdateMetrics(metrics.scope(scope))]),
     );

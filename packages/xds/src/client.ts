@@ -6,6 +6,7 @@ import { type ClientWire, clientWire, type ReceivedResponse } from "./client-wir
 import type { XdsChannel } from "./dial.ts";
 import { type ClientResourceType, nackMessage, type ResourceStatus } from "./protocol/client-resources.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
+import { RejectionLimit } from "./rejection-limit.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import type { XdsNode } from "./snapshot.ts";
 import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
@@ -69,10 +70,15 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   readonly #backoff: Backoff;
   readonly #metrics: ClientMetrics;
   readonly #answeredKinds: Set<ResourceKind> = new Set();
+  readonly #rejectionLimit: RejectionLimit;
+  /** By type URL, what was last said in the log. */
+  readonly #lastRejections: Map<string, string> = new Map();
   #channel: XdsChannel | undefined;
   #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
   #retry: Timer | undefined;
   #connectTimeout: Timer | undefined;
+  /** Nothing is read until then. */
+  #pause: Timer | undefined;
   #status: XdsClientStatus;
 
   constructor(options: XdsClientOptions) {
@@ -81,6 +87,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#wire = clientWire({ variant, node, types, clock, onTimeout: (update) => this.#deliver(update) });
     this.#backoff = new Backoff(BACKOFF, random);
     this.#metrics = new ClientMetrics(metrics);
+    this.#rejectionLimit = new RejectionLimit(clock);
     this.#status = { state: "idle", sinceMs: clock.wallNow(), attempts: 0, lastError: "", controlPlane: "" };
   }
 
@@ -188,20 +195,28 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     // Only now: a control plane that accepts streams and refuses what is asked on them must not be asked ten times a second
     // (gRFC A57).
     this.#backoff.reset();
-    const { outcome, typeUrl, nonce, controlPlane } = received;
+    const { outcome, typeUrl, controlPlane } = received;
     if (outcome === undefined) return;
     this.#metrics.received(typeUrl, outcome.errors.length > 0, this.#options.clock.wallNow());
-    if (outcome.errors.length > 0) {
-      const type = shortTypeName(typeUrl);
-      this.#options.log.warn("rejected configuration", {
-        type,
-        nonce,
-        controlPlane,
-        error: nackMessage(outcome.errors),
-      });
-    }
+    if (outcome.errors.length > 0) this.#rejected(stream, received, nackMessage(outcome.errors));
+    else this.#lastRejections.delete(typeUrl);
     this.#deliver(outcome.update);
     this.#setStatus({ controlPlane });
+  }
+
+  #rejected(stream: ClientDuplexStream<Buffer, Buffer>, received: ReceivedResponse, error: string): void {
+    const { typeUrl, nonce, controlPlane } = received;
+    const fields = { type: shortTypeName(typeUrl), nonce, controlPlane, error };
+    // A control plane that sends the same again and again is reported once.
+    if (this.#lastRejections.get(typeUrl) === error) this.#options.log.debug("rejected configuration again", fields);
+    else this.#options.log.warn("rejected configuration", fields);
+    this.#lastRejections.set(typeUrl, error);
+    const pauseMs = this.#rejectionLimit.rejected();
+    if (pauseMs === 0) return;
+    this.#metrics.rateLimitEnforced.add();
+    stream.pause();
+    this.#pause?.cancel();
+    this.#pause = this.#options.clock.after(pauseMs, () => stream.resume(), true);
   }
 
   #deliver(update: ResourceUpdate): void {
@@ -238,6 +253,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   #hangUp(): void {
     this.#connectTimeout?.cancel();
     this.#connectTimeout = undefined;
+    this.#pause?.cancel();
     const stream = this.#stream;
     this.#stream = undefined;
     if (stream !== undefined) this.#wire.closeStream();
