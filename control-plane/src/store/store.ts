@@ -8,7 +8,10 @@
 export interface Store {
   /** For status: "log /var/lib/heddle/resources", "etcd 127.0.0.1:2379". */
   readonly name: string;
-  /** Everything that is stored, by key. Undefined until it has been read: nobody may then conclude that something does not exist. */
+  /**
+   * Everything that is stored, by key. Undefined until it has been read: nobody may then conclude that something does not
+   * exist. A live view: the map changes in place, its entries never do.
+   */
   readonly entries: ReadonlyMap<string, StoredEntry> | undefined;
   /** Of the last batch that `entries` contains; 0 for a store that has never held anything. */
   readonly revision: number;
@@ -16,10 +19,17 @@ export interface Store {
   readonly trouble: string | undefined;
   /** Reads what is there and begins to follow it. Rejects if it can never be used; otherwise `trouble` says what is missing. */
   start(): Promise<void>;
-  /** Calls back after `entries` or `trouble` has changed, in the order of revisions, until the returned function is called. */
+  /**
+   * Calls back after `entries` or `trouble` has changed, in the order of revisions, until the returned function is called.
+   * The first reading is a step too, which brings every entry. A change of `trouble` alone is a step that brings none.
+   */
   watch(watcher: StoreWatcher): () => void;
-  /** Resolves when the batch is durable and `entries` contains it. */
+  /**
+   * Resolves when the batch is durable, `entries` contains it and the watchers have heard of it. Values are copied. A batch
+   * that removes what is not there, and nothing else, is committed without a new revision.
+   */
   commit(changes: readonly StoreChange[]): Promise<CommitOutcome>;
+  /** Lets what has been asked for come to its end, then lets go of everything. Commits afterwards are `unavailable`. */
   close(): Promise<void>;
 }
 
@@ -51,6 +61,8 @@ export type CommitOutcome =
         readonly foundRevision: number;
       }[];
     }
+  /** Nothing has changed, nor would it another time: the batch is over a limit, or names a key twice. `message` says which. */
+  | { readonly type: "refused"; readonly message: string }
   /** Nothing is known to have changed: the disk is full, the store cannot be reached. */
   | { readonly type: "unavailable"; readonly message: string };
 

@@ -3,6 +3,7 @@ export type { Connection, ConnectionHandler } from "./connection.ts";
 export { type ConnectionMover, connectionMover } from "./connection-mover.ts";
 export { DatagramConnection, type DatagramEvents, DatagramListener } from "./datagram-socket.ts";
 export { type DialCallbacks, type Dialling, type DialOptions, dial } from "./dial.ts";
+export { type LockOutcome, lockFile } from "./file-lock.ts";
 export { asCallback } from "./flush-queue.ts";
 export { reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
 export type { ListenOptions, ListenSocket, ListenTarget } from "./listen-target.ts";

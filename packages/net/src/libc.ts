@@ -15,6 +15,7 @@ export interface Libc {
   send(descriptor: number, bytes: Uint8Array, length: number, flags: number): number;
   /** A copy of the descriptor that child processes do not inherit, or -1. */
   duplicate(descriptor: number): number;
+  flock(descriptor: number, operation: number): number;
   /** `fs.closeSync` in a worker warns of a descriptor that `fs` has not opened there. */
   close(descriptor: number): number;
   /** "EADDRINUSE": of the call just made on this thread. */
@@ -63,6 +64,7 @@ async function load(): Promise<Libc | undefined> {
       getsockname: lib.func("int getsockname(int descriptor, void *address, void *length)"),
       send: lib.func("long send(int descriptor, const void *bytes, size_t length, int flags)"),
       duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),
+      flock: lib.func("int flock(int descriptor, int operation)"),
       close: lib.func("int close(int descriptor)"),
       wouldBlock: () => koffi.errno() === koffi.os.errno["EAGAIN"],
       lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
