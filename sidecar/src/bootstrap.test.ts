@@ -21,6 +21,8 @@ const ADS =
   "node: {id: n, cluster: c}\ndynamic_resources: {ads_config: {api_type: GRPC, transport_api_version: V3, " +
   "grpc_services: [{google_grpc: {target_uri: 'x:1', stat_prefix: x}}]}, cds_config: {ads: {}}}";
 
+const ALL_BY_ADS = { source: { from: { type: "ads" }, initialFetchTimeoutMs: 15_000 }, names: ["*"] };
+
 test("without a bootstrap everything comes from our control plane by delta ADS", () => {
   assert.deepEqual(start(["--node-id", "shop/orders/1", "--control-plane", "10.0.0.1:15010"], "ignored:1"), {
     bootstrap: {
@@ -32,13 +34,17 @@ test("without a bootstrap everything comes from our control plane by delta ADS",
       },
       listeners: [],
       clusters: [],
-      xds: {
-        variant: "delta",
-        server: { type: "target", target: "10.0.0.1:15010" },
-        listeners: true,
-        clusters: true,
+      discovery: {
+        ads: {
+          type: "api",
+          apiType: "DELTA_GRPC",
+          servers: [{ target: { type: "address", address: "10.0.0.1:15010" } }],
+          refreshDelayMs: 0,
+          requestTimeoutMs: 1000,
+        },
+        listenerDiscovery: ALL_BY_ADS,
+        clusterDiscovery: ALL_BY_ADS,
       },
-      files: [],
       admin: { type: "socket", address: "127.0.0.1", port: 15_000 },
       runtimeLayers: [],
       document: {},
@@ -50,10 +56,10 @@ test("without a bootstrap everything comes from our control plane by delta ADS",
 test("the control plane is found by flag, else by environment, else on loopback", () => {
   const target = (environment?: string): unknown => {
     const started = start(["--node-id", "a/b/c"], environment) as SidecarStart;
-    return started.bootstrap.xds?.server;
+    return started.bootstrap.discovery.ads?.servers[0]?.target;
   };
-  assert.deepEqual(target("cp:15010"), { type: "target", target: "cp:15010" });
-  assert.deepEqual(target(), { type: "target", target: "127.0.0.1:15010" });
+  assert.deepEqual(target("cp:15010"), { type: "address", address: "cp:15010" });
+  assert.deepEqual(target(), { type: "address", address: "127.0.0.1:15010" });
 });
 
 test("without a bootstrap the node's id must have its three parts", () => {

@@ -8,7 +8,7 @@ import {
   type SidecarBootstrap,
   type StaticResourceTypes,
 } from "@heddle/config";
-import { defaultTelemetry } from "@heddle/traffic";
+import { adsSource, defaultTelemetry } from "@heddle/traffic";
 import type { SidecarFlags } from "./flags.ts";
 import { withOtelEnvironment } from "./otel-environment.ts";
 
@@ -86,8 +86,7 @@ function ownBootstrap(
       node: { id: nodeId, cluster: nodeId.split("/")[1] ?? "", metadata: {}, locality: NOWHERE },
       listeners: [],
       clusters: [],
-      xds: { variant: "delta", server: { type: "target", target }, listeners: true, clusters: true },
-      files: [],
+      discovery: ownDiscovery(target),
       admin: DEFAULT_ADMIN,
       runtimeLayers: [],
       document: {},
@@ -96,11 +95,37 @@ function ownBootstrap(
   };
 }
 
+/** Everything by delta ADS. */
+function ownDiscovery(address: string): SidecarBootstrap["discovery"] {
+  const servers = [{ target: { type: "address", address } }] as const;
+  const all = { source: adsSource, names: ["*"] };
+  return {
+    ads: { type: "api", apiType: "DELTA_GRPC", servers, refreshDelayMs: 0, requestTimeoutMs: 1000 },
+    listenerDiscovery: all,
+    clusterDiscovery: all,
+  };
+}
+
 const NOWHERE = { region: "", zone: "", subZone: "" };
 
+/** Whether any control plane is asked for anything, rather than files. */
+function asksSomebody({
+  ads,
+  listenerDiscovery,
+  clusterDiscovery,
+  authorities = [],
+  defaultAuthority,
+}: Discovery): boolean {
+  const origins = [listenerDiscovery?.source.from, clusterDiscovery?.source.from, defaultAuthority];
+  for (const { origin } of authorities) origins.push(origin);
+  return ads !== undefined || origins.some((origin) => origin?.type === "api");
+}
+
+type Discovery = SidecarBootstrap["discovery"];
+
 /** A control plane decides by id (and Envoy insists on cluster as well) what a node gets. */
-function missingIdentity(flags: SidecarFlags, { xds, node }: SidecarBootstrap): string[] {
-  if (xds === undefined) return [];
+function missingIdentity(flags: SidecarFlags, { discovery, node }: SidecarBootstrap): string[] {
+  if (!asksSomebody(discovery)) return [];
   if (flags.configPath === undefined && flags.configYaml === undefined) {
     if (node.id === "") return ["name a bootstrap with -c, or this node with --node-id; see --help"];
     return /^[^/]+\/[^/]+\/[^/]+$/.test(node.id)

@@ -9,8 +9,8 @@ import {
   SharedMetrics,
 } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
-import { type Address, defaultTelemetry } from "@heddle/traffic";
-import type { ResourceKind, ResourceTypes, ResourceUpdate } from "@heddle/xds";
+import { ADS, type Address, type ApiOrigin, type Discovery, defaultTelemetry, describeOrigin } from "@heddle/traffic";
+import type { ResourceTypes, ResourceUpdate } from "@heddle/xds";
 import {
   CLIENT_FEATURES,
   ReportClient,
@@ -37,7 +37,7 @@ import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
 import { sidecarReport } from "./control/report.ts";
-import { ResourceFiles } from "./control/resource-files.ts";
+import { type ResourceFile, ResourceFiles } from "./control/resource-files.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import { xdsTarget } from "./control/xds-target.ts";
 import type { TracingStart } from "./traffic/http/tracing/tracing-env.ts";
@@ -118,7 +118,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   });
 
   // Configuration. The three know each other only through these callbacks, and nobody calls before `assembler.start`.
-  const client = bootstrap.xds === undefined ? ok(undefined) : makeClient();
+  const { ads, listenerDiscovery, clusterDiscovery } = bootstrap.discovery;
+  const client = ads === undefined ? ok(undefined) : makeClient(ads);
   if (!client.ok) return client;
   const reports = new ReportClient({ report, clock, log: log.with({ part: "report" }) });
   const dns = new DnsClusters({
@@ -127,22 +128,22 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     onLookup: (cluster, outcome) => configStats.resolved(cluster, outcome),
   });
   const files = new ResourceFiles({
-    files: bootstrap.files,
+    files: [...fileOf("listener", listenerDiscovery), ...fileOf("cluster", clusterDiscovery)],
     types,
     clock,
     log,
     onUpdate: receive,
   });
-  const inFiles: ReadonlySet<ResourceKind> = new Set(bootstrap.files.map(({ kind }) => kind));
   const assembler = new ConfigAssembler({
     clock,
     staticListeners: bootstrap.listeners,
     staticClusters: bootstrap.clusters,
-    dynamicListeners: inFiles.has("listener") || (bootstrap.xds?.listeners ?? false),
-    dynamicClusters: inFiles.has("cluster") || (bootstrap.xds?.clusters ?? false),
+    listenerDiscovery,
+    clusterDiscovery,
     subscriber: {
-      subscribe(kind, names) {
-        if (!inFiles.has(kind)) client.value?.subscribe(kind, names);
+      subscribe(kind, names, origin = ADS) {
+        if (origin.type === "ads") client.value?.subscribe(kind, names);
+        else if (origin.type === "api") log.error("not supported yet", { kind, source: describeOrigin(origin) });
       },
     },
     onDnsClusters: (clusters) => dns.update(clusters),
@@ -247,14 +248,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     },
   });
 
-  function makeClient(): Result<XdsClient, string> {
-    const source = bootstrap.xds!; // only called where there is one
-    const target = xdsTarget(source.server, bootstrap.clusters);
+  function makeClient({ apiType, servers }: ApiOrigin): Result<XdsClient, string> {
+    const target = xdsTarget(servers[0]!.target, bootstrap.clusters); // there is at least one
     if (!target.ok) return target;
     const client = new XdsClient({
       dial: xdsDial(target.value),
       node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: CLIENT_FEATURES },
-      variant: source.variant,
+      variant: apiType === "DELTA_GRPC" ? "delta" : "sotw",
       types: Object.values(types),
       clock,
       log: log.with({ part: "xds" }),
@@ -330,6 +330,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       ...statsPages(new StatsView(collect), { ...presentation, tags }),
     ];
   }
+}
+
+function fileOf(kind: ResourceFile["kind"], discovery: Discovery | undefined): ResourceFile[] {
+  const origin = discovery?.source.from;
+  return origin?.type === "file" ? [{ kind, origin }] : [];
 }
 
 function memoryFigures(): MemoryFigures {

@@ -55,11 +55,13 @@ dynamic_resources:
     transport_api_version: V3
     grpc_services: [{ envoy_grpc: { cluster_name: xds } }]
   lds_config: { ads: {}, resource_api_version: V3 }
-  cds_config: { ads: {} }
+  cds_config: { resource_api_version: V3, ads: {} }
 static_resources:
   clusters: [{ name: xds }]
 admin: { address: { socket_address: { address: 127.0.0.1, port_value: 15000 } } }
 `;
+
+const ALL_BY_ADS = { source: { from: { type: "ads" }, initialFetchTimeoutMs: 15_000 }, names: ["*"] };
 
 test("reads node, static resources, the aggregated discovery service and the admin address", () => {
   assert.deepEqual(read(ADS), {
@@ -72,8 +74,17 @@ test("reads node, static resources, the aggregated discovery service and the adm
       },
       listeners: [],
       clusters: [{ name: "xds" }],
-      xds: { variant: "delta", server: { type: "cluster", name: "xds" }, listeners: true, clusters: true },
-      files: [],
+      discovery: {
+        ads: {
+          type: "api",
+          apiType: "DELTA_GRPC",
+          servers: [{ target: { type: "cluster", name: "xds" } }],
+          refreshDelayMs: 0,
+          requestTimeoutMs: 1000,
+        },
+        listenerDiscovery: ALL_BY_ADS,
+        clusterDiscovery: ALL_BY_ADS,
+      },
       admin: { type: "socket", address: "127.0.0.1", port: 15_000 },
       runtimeLayers: [],
       document: read(ADS).bootstrap.document,
@@ -96,12 +107,12 @@ test("reads JSON in camel case, state of the world, and a target that is no clus
       staticResources: { clusters: [{ name: "a" }] },
     }),
   );
-  assert.deepEqual(bootstrap.xds, {
-    variant: "sotw",
-    server: { type: "target", target: "127.0.0.1:15010" },
-    listeners: false,
-    clusters: true,
-  });
+  const { ads, listenerDiscovery, clusterDiscovery } = bootstrap.discovery;
+  assert.deepEqual(
+    [ads?.apiType, ads?.servers],
+    ["GRPC", [{ target: { type: "address", address: "127.0.0.1:15010" } }]],
+  );
+  assert.deepEqual([listenerDiscovery, clusterDiscovery], [undefined, ALL_BY_ADS]);
   assert.deepEqual(bootstrap.clusters, [{ name: "a" }]);
 });
 
@@ -109,15 +120,15 @@ test("reads static resources alone, and names a listener that has no name by its
   const { bootstrap } = read(
     "static_resources: { listeners: [{ address: { socket_address: { address: 0.0.0.0, port_value: 80 } } }] }",
   );
-  assert.equal(bootstrap.xds, undefined);
+  assert.deepEqual(bootstrap.discovery, {});
   assert.equal(bootstrap.admin, undefined);
   assert.equal(bootstrap.listeners[0]?.name, "0.0.0.0_80");
 });
 
 test("takes an API version that is not set for V3, and says so", () => {
   const { bootstrap, warnings } = read(ADS.replace("transport_api_version: V3\n    grpc", "grpc"));
-  assert.equal(bootstrap.xds?.variant, "delta");
-  assert.match(warnings.map(formatDiagnostic).join("\n"), /ads_config: transport_api_version is not set; V3 is used/);
+  assert.equal(bootstrap.discovery.ads?.apiType, "DELTA_GRPC");
+  assert.match(warnings.map(formatDiagnostic).join("\n"), /ads_config\.transport_api_version: is not set; V3 is used/);
 });
 
 test("reports every error in the file's order, each with its place, whichever resource they are in", () => {
@@ -160,17 +171,85 @@ admin: { access_log_path: /var/log/a, profile_path: /p, address: { pipe: { path:
 test("reads which files hold listeners and clusters, beside a discovery service or without one", () => {
   const { bootstrap } = read(`dynamic_resources:
   lds_config: { path_config_source: { path: /etc/lds.yaml, watched_directory: { path: /etc/up } } }
-  cds_config: { path: /etc/cds.yaml }
+  cds_config: { path: /etc/cds.yaml, initial_fetch_timeout: 0s }
 `);
-  assert.equal(bootstrap.xds, undefined);
-  assert.deepEqual(bootstrap.files, [
-    { kind: "listener", path: "/etc/lds.yaml", watchedFolder: "/etc/up" },
-    { kind: "cluster", path: "/etc/cds.yaml", watchedFolder: undefined },
-  ]);
+  const all = ["*"];
+  assert.deepEqual(bootstrap.discovery, {
+    listenerDiscovery: {
+      source: {
+        from: { type: "file", path: "/etc/lds.yaml", watchedFolder: "/etc/up" },
+        initialFetchTimeoutMs: 15_000,
+      },
+      names: all,
+    },
+    clusterDiscovery: {
+      source: { from: { type: "file", path: "/etc/cds.yaml" }, initialFetchTimeoutMs: 0 },
+      names: all,
+    },
+  });
   const both = read(
-    ADS.replace("cds_config: { ads: {} }", "cds_config: { path_config_source: { path: /c } }"),
-  ).bootstrap;
-  assert.deepEqual([both.xds?.listeners, both.xds?.clusters, both.files.length], [true, false, 1]);
+    ADS.replace(
+      "cds_config: { resource_api_version: V3, ads: {} }",
+      "cds_config: { path_config_source: { path: /c } }",
+    ),
+  ).bootstrap.discovery;
+  assert.deepEqual(
+    [both.listenerDiscovery?.source.from.type, both.clusterDiscovery?.source.from.type],
+    ["ads", "file"],
+  );
+});
+
+test("reads streams of their own, polling, several servers, and who is asked for which authority", () => {
+  const { bootstrap } = read(`dynamic_resources:
+  lds_resources_locator: xdstp://a.test/envoy.config.listener.v3.Listener/web/*
+  cds_config:
+    resource_api_version: V3
+    api_config_source: { api_type: REST, transport_api_version: V3, cluster_names: [xds], refresh_delay: 5s }
+config_sources:
+  - resource_api_version: V3
+    authorities: [{ name: a.test }, { name: b.test }]
+    api_config_source:
+      api_type: GRPC
+      transport_api_version: V3
+      grpc_services:
+        - envoy_grpc: { cluster_name: xds, authority: cp.test }
+          initial_metadata: [{ key: Authorization, value: secret }]
+        - google_grpc:
+            target_uri: "cp:443"
+            stat_prefix: cp
+            channel_credentials: { ssl_credentials: { root_certs: { filename: /ca.pem } } }
+default_config_source: { path: /etc/rest.yaml, resource_api_version: V3 }
+static_resources: { clusters: [{ name: xds }] }
+`);
+  const common = { refreshDelayMs: 0, requestTimeoutMs: 1000 };
+  const cluster = { type: "cluster", name: "xds" };
+  const { discovery } = bootstrap;
+  assert.deepEqual(discovery.listenerDiscovery?.names, ["xdstp://a.test/envoy.config.listener.v3.Listener/web/*"]);
+  assert.deepEqual(discovery.clusterDiscovery?.source.from, {
+    type: "api",
+    apiType: "REST",
+    servers: [{ target: cluster }],
+    ...common,
+    refreshDelayMs: 5000,
+  });
+  assert.deepEqual(discovery.authorities, [
+    {
+      names: ["a.test", "b.test"],
+      origin: {
+        type: "api",
+        apiType: "GRPC",
+        servers: [
+          { target: cluster, authority: "cp.test", metadata: [["authorization", "secret"]] },
+          {
+            target: { type: "address", address: "cp:443" },
+            ssl: { rootCerts: { source: "filename", name: "/ca.pem", content: undefined } },
+          },
+        ],
+        ...common,
+      },
+    },
+  ]);
+  assert.deepEqual(discovery.defaultAuthority, { type: "file", path: "/etc/rest.yaml" });
 });
 
 test("reads the static layers of the runtime, with dots for what is nested", () => {
@@ -217,14 +296,24 @@ test("refuses a discovery service that it cannot use, rather than serve without 
   const cases: [from: string, to: string, error: RegExp][] = [
     ["cluster_name: xds", "cluster_name: sdx", /cluster_name: found "sdx", which is no cluster of static_resources/],
     ["api_type: DELTA_GRPC", "api_type: REST", /ads_config\.api_type: allowed are GRPC and DELTA_GRPC/],
-    ["version: V3\n    grpc", "version: V2\n    grpc", /transport_api_version: allowed is V3/],
-    ["{ ads: {} }", "{ self: {} }", /cds_config\.self: not supported; allowed are ads: \{\}/],
+    ["version: V3\n    grpc", "version: V2\n    grpc", /transport_api_version: found V2, allowed is V3/],
+    ["V3, ads: {} }", "V3, self: {} }", /cds_config\.self: means nothing here/],
     [
-      "{ ads: {} }",
+      "{ resource_api_version: V3, ads: {} }",
       "{ api_config_source: { api_type: GRPC } }",
-      /cds_config\.api_config_source: not supported; allowed are ads: \{\}/,
+      /cds_config\.api_config_source\.grpc_services: must be set/,
     ],
-    ["grpc_services: [{ envoy_grpc: { cluster_name: xds } }]", "grpc_services: []", /grpc_services is missing/],
+    [
+      "{ resource_api_version: V3, ads: {} }",
+      "{ api_config_source: { api_type: REST, transport_api_version: V3, cluster_names: [sdx], refresh_delay: 1s } }",
+      /cds_config\.api_config_source\.cluster_names\[0\]: found "sdx", which is no cluster of static_resources/,
+    ],
+    [
+      "{ resource_api_version: V3, ads: {} }",
+      "{ api_config_source: { api_type: REST } }",
+      /refresh_delay: must be set for REST/,
+    ],
+    ["grpc_services: [{ envoy_grpc: { cluster_name: xds } }]", "grpc_services: []", /grpc_services: must be set/],
   ];
   for (const [from, to, error] of cases) {
     assert.ok(ADS.includes(from), from);

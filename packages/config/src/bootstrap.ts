@@ -19,6 +19,9 @@ import type {
   WatchdogConfig,
 } from "@heddle/traffic";
 import {
+  DISCOVERY_FIELDS,
+  type DiscoverySettings,
+  decodeDiscovery,
   decodeOverload,
   decodeTelemetry,
   OVERLOAD_FIELDS,
@@ -35,10 +38,8 @@ export interface SidecarBootstrap {
   readonly node: NodeIdentity;
   readonly listeners: readonly ListenerConfig[];
   readonly clusters: readonly ClusterConfig[];
-  /** Undefined: everything is static. */
-  readonly xds: XdsSource | undefined;
-  /** Resources that lie in files of this machine: `dynamic_resources.*.path_config_source`. */
-  readonly files: readonly ResourceFile[];
+  /** Where resources come from that are not static. */
+  readonly discovery: DiscoverySettings;
   /** Undefined: no admin server. */
   readonly admin: Address | undefined;
   /** Left out: Envoy's defaults. */
@@ -51,14 +52,6 @@ export interface SidecarBootstrap {
   readonly runtimeLayers: readonly RuntimeLayer[];
   /** The bootstrap as it was written, in proto JSON, for those who look. */
   readonly document: Json;
-}
-
-/** A file that holds all listeners or all clusters: a `DiscoveryResponse` in YAML or JSON. */
-export interface ResourceFile {
-  readonly kind: "listener" | "cluster";
-  readonly path: string;
-  /** Undefined: the folder of the file. */
-  readonly watchedFolder: string | undefined;
 }
 
 export interface RuntimeLayer {
@@ -77,17 +70,6 @@ export interface BootstrapOptions {
 
 /** The part of the node that configuration says; the program adds its own name, version and features. */
 export type NodeIdentity = Pick<XdsNode, "id" | "cluster" | "metadata" | "locality">;
-
-/** An aggregated discovery service, and what to ask it for. */
-export interface XdsSource {
-  readonly variant: "sotw" | "delta";
-  readonly server: /** One of the bootstrap's own clusters (`envoy_grpc`). */
-    | { readonly type: "cluster"; readonly name: string }
-    /** "host:port" or another gRPC name (`google_grpc`, or a flag). */
-    | { readonly type: "target"; readonly target: string };
-  readonly listeners: boolean;
-  readonly clusters: boolean;
-}
 
 /** How static listeners and clusters are read: the same types that read dynamic ones. */
 export interface StaticResourceTypes {
@@ -173,8 +155,7 @@ class BootstrapReader {
       node: readNode(message.value),
       listeners,
       clusters,
-      xds: this.#readXds(message.value, new Set(clusters.map((cluster) => cluster.name))),
-      files: this.#readFiles(message.value),
+      discovery: this.#readDiscovery(message.value, new Set(clusters.map((cluster) => cluster.name))),
       admin: this.#readAdmin(message.value),
       ...this.#readTelemetry(message.value),
       ...this.#readOverload(message.value),
@@ -238,82 +219,12 @@ class BootstrapReader {
     }
   }
 
-  #readXds(bootstrap: Message, staticClusters: ReadonlySet<string>): XdsSource | undefined {
-    const dynamic = messageIn(bootstrap, "dynamic_resources");
-    if (dynamic === undefined) return undefined;
-    const listeners = this.#usesAds(dynamic, "lds_config");
-    const clusters = this.#usesAds(dynamic, "cds_config");
-    const ads = messageIn(dynamic, "ads_config");
-    const path = "dynamic_resources.ads_config";
-    if (ads === undefined) {
-      if (listeners || clusters)
-        this.#error("dynamic_resources", "ads_config is missing, which lds_config or cds_config refer to");
-      return undefined;
-    }
-    const variant = API_TYPES[numberIn(ads, "api_type")];
-    if (variant === undefined) {
-      this.#error(join(path, "api_type"), "allowed are GRPC and DELTA_GRPC");
-      return undefined;
-    }
-    const version = numberIn(ads, "transport_api_version");
-    if (version === AUTO) this.#warning(path, "transport_api_version is not set; V3 is used, the only one there is");
-    else if (version !== V3) this.#error(join(path, "transport_api_version"), "allowed is V3");
-    const server = this.#readServer(ads, path, staticClusters);
-    return server === undefined ? undefined : { variant, server, listeners, clusters };
-  }
-
-  #readFiles(bootstrap: Message): ResourceFile[] {
-    const dynamic = messageIn(bootstrap, "dynamic_resources") ?? {};
-    const files: ResourceFile[] = [];
-    for (const [kind, name] of [
-      ["listener", "lds_config"],
-      ["cluster", "cds_config"],
-    ] as const) {
-      const source = messageIn(dynamic, name) ?? {};
-      const path = textIn(messageIn(source, "path_config_source") ?? {}, "path") || textIn(source, "path");
-      if (path === "") continue;
-      const watched = messageIn(messageIn(source, "path_config_source") ?? {}, "watched_directory");
-      files.push({ kind, path, watchedFolder: textIn(watched ?? {}, "path") || undefined });
-    }
-    return files;
-  }
-
-  /** Whether that ConfigSource is there and says ADS. A file is read by `#readFiles`. */
-  #usesAds(dynamic: Message, name: "lds_config" | "cds_config"): boolean {
-    const source = messageIn(dynamic, name);
-    if (source === undefined) return false;
-    const path = join("dynamic_resources", name);
-    if (messageIn(source, "ads") !== undefined) return true;
-    const api = messageIn(source, "api_config_source");
-    if (api !== undefined && AGGREGATED.has(numberIn(api, "api_type"))) return true;
-    if (messageIn(source, "path_config_source") !== undefined || textIn(source, "path") !== "") return false;
-    const found = ["api_config_source", "self"].find((field) => fieldOf(source, field) !== undefined);
-    this.#error(
-      found === undefined ? path : join(path, found),
-      "not supported; allowed are ads: {}, with ads_config beside it, and path_config_source",
-    );
-    return false;
-  }
-
-  #readServer(ads: Message, path: string, staticClusters: ReadonlySet<string>): XdsSource["server"] | undefined {
-    const services = listIn(ads, "grpc_services");
-    const [service] = services;
-    const at = join(path, "grpc_services[0]");
-    if (service === undefined) {
-      this.#error(path, "grpc_services is missing");
-      return undefined;
-    }
-    for (let index = 1; index < services.length; index++)
-      this.#warning(`${path}.grpc_services[${index}]`, "only the first service is used");
-    for (const field of ["timeout", "initial_metadata", "retry_policy"])
-      if (fieldOf(service, field) !== undefined) this.#warning(join(at, field), "has no effect");
-
-    const target = messageIn(service, "google_grpc");
-    if (target !== undefined) return { type: "target", target: textIn(target, "target_uri") };
-    const name = textIn(messageIn(service, "envoy_grpc") ?? {}, "cluster_name");
-    if (staticClusters.has(name)) return { type: "cluster", name };
-    this.#error(join(at, "envoy_grpc.cluster_name"), `found "${name}", which is no cluster of static_resources`);
-    return undefined;
+  #readDiscovery(bootstrap: Message, staticClusters: ReadonlySet<string>): DiscoverySettings {
+    if (!DISCOVERY_FIELDS.some((field) => fieldOf(bootstrap, field) !== undefined)) return {};
+    const { settings, errors, unhonoured } = decodeDiscovery(bootstrap, staticClusters);
+    for (const problem of errors) this.#problem("", problem);
+    for (const { path, note } of unhonoured) this.#warning(path, note);
+    return settings;
   }
 
   #readAdmin(bootstrap: Message): Address | undefined {
@@ -379,12 +290,6 @@ class BootstrapReader {
   }
 }
 
-// envoy.config.core.v3.ApiVersion
-const AUTO = 0;
-const V3 = 2;
-const API_TYPES: Readonly<Record<number, XdsSource["variant"]>> = { 2: "sotw", 3: "delta" }; // ApiConfigSource.ApiType
-const AGGREGATED: ReadonlySet<number> = new Set([5, 6]); // AGGREGATED_GRPC, AGGREGATED_DELTA_GRPC
-
 /** Fields whose whole content is read here. */
 const HONOURED: ReadonlySet<string> = new Set([
   "node.id",
@@ -393,23 +298,12 @@ const HONOURED: ReadonlySet<string> = new Set([
   "node.locality",
   "static_resources.listeners",
   "static_resources.clusters",
-  "dynamic_resources.ads_config.api_type",
-  "dynamic_resources.ads_config.transport_api_version",
-  "dynamic_resources.ads_config.grpc_services",
-  "dynamic_resources.ads_config.set_node_on_first_message_only", // what the client always does
-  "dynamic_resources.lds_config",
-  "dynamic_resources.cds_config",
   "admin.address",
+  ...DISCOVERY_FIELDS,
   ...TELEMETRY_FIELDS,
   ...OVERLOAD_FIELDS,
 ]);
-const PARTLY_HONOURED: ReadonlySet<string> = new Set([
-  "node",
-  "static_resources",
-  "dynamic_resources",
-  "dynamic_resources.ads_config",
-  "admin",
-]);
+const PARTLY_HONOURED: ReadonlySet<string> = new Set(["node", "static_resources", "admin"]);
 /** Fields that say only what happens anyway, and the value that says so. */
 const SAYS_NOTHING: Readonly<Record<string, string>> = {
   "admin.access_log_path": "/dev/null",

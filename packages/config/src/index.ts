@@ -2,19 +2,16 @@ export type { AssembledResource, Versioned } from "./assemble/assembled-resource
 export {
   ConfigAssembler,
   type ConfigAssemblerOptions,
-  INITIAL_FETCH_TIMEOUT_MS,
 } from "./assemble/config-assembler.ts";
 export type { ConfigDelta } from "./assemble/config-draft.ts";
 export {
   type BootstrapOptions,
   type BootstrapReading,
   type NodeIdentity,
-  type ResourceFile,
   type RuntimeLayer,
   readBootstrap,
   type SidecarBootstrap,
   type StaticResourceTypes,
-  type XdsSource,
 } from "./bootstrap.ts";
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
 export { HARMLESS_EXTENSIONS, HONOURED, honouredMarkdown, type MessageRules } from "./honoured.ts";

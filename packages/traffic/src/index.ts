@@ -30,6 +30,7 @@ export type {
   CircuitBreakerThresholds,
   ClusterConfig,
   DnsConfig,
+  EdsDiscovery,
   LbPolicy,
   SniFromRequest,
   TransportSocketMatch,
@@ -70,6 +71,7 @@ export type {
   ListenerConfig,
   ListenerFilterConfig,
   NetworkFilterConfig,
+  RdsRoutes,
   UpgradeConfig,
 } from "./listener/listener-config.ts";
 export type {
@@ -155,6 +157,21 @@ export {
   type RuntimeLayerConfig,
   type RuntimeValues,
 } from "./runtime/runtime-values.ts";
+export {
+  ADS,
+  type ApiOrigin,
+  adsSource,
+  type ConfigSource,
+  type Discovery,
+  type DiscoveryServer,
+  describeOrigin,
+  type FileOrigin,
+  INITIAL_FETCH_TIMEOUT_MS,
+  nameFrom,
+  originKey,
+  type ResourceOrigin,
+  resolveSelf,
+} from "./source/config-source.ts";
 export {
   defaultTelemetry,
   type OtlpStatsSink,

@@ -8,7 +8,14 @@ export type {
   Status,
 } from "./protocol/wire.ts";
 export { canonicalName, isXdstpName, parseXdstpName, type XdstpName } from "./protocol/xdstp-name.ts";
+export { readConfigSource } from "./resource/config-source.ts";
 export { type DataReader, systemDataReader } from "./resource/data-source.ts";
+export {
+  type AuthoritySource,
+  DISCOVERY_FIELDS,
+  type DiscoverySettings,
+  decodeDiscovery,
+} from "./resource/dynamic-resources.ts";
 export {
   type FieldClass,
   HARMLESS_EXTENSIONS,

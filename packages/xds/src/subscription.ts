@@ -1,3 +1,4 @@
+import type { ResourceOrigin } from "@heddle/traffic";
 import type { ResourceKind } from "./resource/resource-type.ts";
 
 /**
@@ -6,6 +7,8 @@ import type { ResourceKind } from "./resource/resource-type.ts";
  */
 export interface ResourceUpdate {
   readonly kind: ResourceKind;
+  /** What brought it. Left out: the aggregated stream. The same name from another origin is another resource. */
+  readonly origin?: ResourceOrigin;
   /** Decoded and valid. A resource whose bytes did not change is not in here. */
   readonly changed: ReadonlyMap<string, AcceptedResource>;
   readonly removed: readonly string[];
@@ -17,6 +20,8 @@ export interface ResourceUpdate {
    * a resource.
    */
   readonly refreshed?: readonly string[];
+  /** The server said nothing: `absent` are names that went unanswered for 15 s. Who waits longer may go on waiting. */
+  readonly timedOut?: true;
 }
 
 export interface AcceptedResource {
@@ -31,6 +36,9 @@ export interface AcceptedResource {
 
 /** What the assembler of a proxy's configuration asks of whoever brings resources. */
 export interface ResourceSubscriber {
-  /** Replaces the names wanted of that kind; "*" is the wildcard. Idempotent. */
-  subscribe(kind: ResourceKind, names: ReadonlySet<string>): void;
+  /**
+   * Replaces the names wanted of that kind from that origin (left out: the aggregated stream); "*" is the wildcard.
+   * Idempotent.
+   */
+  subscribe(kind: ResourceKind, names: ReadonlySet<string>, origin?: ResourceOrigin): void;
 }

@@ -26,7 +26,7 @@ function follow(t: TestContext, first?: string) {
   };
   if (first !== undefined) put(first);
   const files = new ResourceFiles({
-    files: [{ kind: "cluster", path, watchedFolder: undefined }],
+    files: [{ kind: "cluster", origin: { type: "file", path } }],
     types,
     clock,
     log: { info: note, warn: note, error: note } as unknown as Log,

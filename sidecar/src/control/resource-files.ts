@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { type Clock, err, type Inspectable, type Json, ok, type Result, type Timer } from "@heddle/base";
-import { formatDiagnostic, parseYamlDocuments, type ResourceFile, type YamlDocument } from "@heddle/config";
+import { formatDiagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config";
 import { contentHash } from "@heddle/config/lanes";
 import type { Log } from "@heddle/telemetry";
+import type { FileOrigin } from "@heddle/traffic";
 import {
   type AcceptedResource,
   type ResourceType,
@@ -11,6 +12,12 @@ import {
   resourceFromJson,
 } from "@heddle/xds";
 import type { ResourceStatus } from "@heddle/xds/client";
+
+/** A file that holds all listeners or all clusters: a `DiscoveryResponse` in YAML or JSON. */
+export interface ResourceFile {
+  readonly kind: "listener" | "cluster";
+  readonly origin: FileOrigin;
+}
 
 export interface ResourceFilesOptions {
   readonly files: readonly ResourceFile[];
@@ -53,7 +60,8 @@ export class ResourceFiles implements Inspectable {
   /** Of what is in force; and of a file whose last content was refused, under its own name. */
   statuses(): ResourceStatus[] {
     return this.#followed.flatMap(({ file, held, errors, version }) => {
-      const { kind, path } = file;
+      const { kind } = file;
+      const { path } = file.origin;
       const { typeUrl } = this.#options.types[kind];
       const common = { kind, typeUrl, updatedAtMs: undefined } as const;
       const serving = [...held.values()].map(({ name, unhonoured }) => {
@@ -68,7 +76,7 @@ export class ResourceFiles implements Inspectable {
   inspect(): Json {
     return this.#followed.map(({ file, held, errors, version }) => ({
       kind: file.kind,
-      path: file.path,
+      path: file.origin.path,
       version,
       resources: [...held.keys()],
       errors: [...errors],
@@ -76,7 +84,8 @@ export class ResourceFiles implements Inspectable {
   }
 
   #look(followed: FollowedFile): void {
-    const { path, kind } = followed.file;
+    const { kind, origin } = followed.file;
+    const { path } = origin;
     const seen = fingerprint(path);
     if (seen === followed.seen) return;
     followed.seen = seen;
@@ -89,7 +98,8 @@ export class ResourceFiles implements Inspectable {
       if (seen === MISSING) log.warn("a file of resources is not there", { kind, path });
       else log.error("a file of resources is refused; what it held before serves", { kind, path, errors: read.error });
       // Nobody shall wait for its first content any longer (Envoy's init target is ready then, too).
-      if (seen !== MISSING && followed.version === "") onUpdate({ kind, changed: new Map(), removed: [], absent: [] });
+      if (seen !== MISSING && followed.version === "")
+        onUpdate({ kind, origin, changed: new Map(), removed: [], absent: [] });
       return;
     }
     const { resources, version } = read.value;
@@ -104,7 +114,7 @@ export class ResourceFiles implements Inspectable {
     followed.errors = [];
     followed.version = version;
     log.info("a file of resources is in force", { kind, path, version, resources: resources.size });
-    onUpdate({ kind, changed, removed, absent: [] });
+    onUpdate({ kind, origin, changed, removed, absent: [] });
   }
 }
 

@@ -4,7 +4,7 @@ import type { Address, ClusterConfig } from "@heddle/traffic";
 import { xdsTarget } from "./xds-target.ts";
 
 test("a target is taken as it is", () => {
-  assert.deepEqual(xdsTarget({ type: "target", target: "cp:15010" }, []), { ok: true, value: "cp:15010" });
+  assert.deepEqual(xdsTarget({ type: "address", address: "cp:15010" }, []), { ok: true, value: "cp:15010" });
 });
 
 test("a cluster's endpoints become gRPC's name for them, the first priority first", () => {

@@ -1,14 +1,16 @@
 import { err, ok, type Result } from "@heddle/base";
-import type { XdsSource } from "@heddle/config";
-import type { ClusterConfig } from "@heddle/traffic";
+import type { ClusterConfig, DiscoveryServer } from "@heddle/traffic";
 import { grpcTarget } from "./grpc-target.ts";
 
 /**
  * The gRPC target of the control plane: what the bootstrap names, or the endpoints of the static cluster that it names.
  * gRPC dials these itself, in their order, and resolves names anew for each attempt; the traffic workers know nothing of it.
  */
-export function xdsTarget(server: XdsSource["server"], clusters: readonly ClusterConfig[]): Result<string, string> {
-  if (server.type === "target") return ok(server.target);
+export function xdsTarget(
+  server: DiscoveryServer["target"],
+  clusters: readonly ClusterConfig[],
+): Result<string, string> {
+  if (server.type === "address") return ok(server.address);
   const cluster = clusters.find(({ name }) => name === server.name);
   if (cluster === undefined) return err(`the xDS cluster "${server.name}" is not among the static clusters`);
   if (cluster.discovery.type === "EDS")

@@ -1,3 +1,5 @@
+import type { ResourceOrigin } from "@heddle/traffic";
+
 /** A configuration with where it came from. */
 export interface Versioned<Config> {
   readonly config: Config;
@@ -12,6 +14,8 @@ export interface AssembledResource<Config = unknown> {
   readonly kind: "listener" | "route-configuration" | "cluster" | "endpoints";
   readonly name: string;
   readonly source: "static" | "dynamic";
+  /** What brings it, where that is not the aggregated stream: of endpoints and route configurations. */
+  readonly origin?: ResourceOrigin;
   /** What serves. */
   readonly active: Versioned<Config> | undefined;
   /** What will serve once `waitingFor` has come. */

@@ -1,45 +1,44 @@
 import type { Clock, Timer } from "@heddle/base";
-import type { ClusterConfig, EndpointsConfig } from "@heddle/traffic";
+import { type ClusterConfig, type EdsDiscovery, type EndpointsConfig, INITIAL_FETCH_TIMEOUT_MS } from "@heddle/traffic";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import type { ConfigDraft } from "./config-draft.ts";
+import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 
 /**
  * Clusters and their endpoints. A cluster serves (it and its endpoints are in the draft) once its endpoints are known:
  *
  * - STATIC at once;
  * - STRICT_DNS and LOGICAL_DNS after the first resolution;
- * - EDS after the first assignment under its service name.
+ * - EDS after the first assignment under its service name, from the source that it names.
  *
  * An updated cluster warms beside the old version, which serves on. If it still asks for the same service name, it waits
  * until that assignment has come again after the update (statement 56 of the xDS protocol): endpoints and cluster may
  * have changed together, say to another port with another protocol, and the old endpoints do not fit the new cluster.
- * After `initialFetchTimeoutMs` it serves with what there is, which may be nothing (statement 58).
+ * After the `initial_fetch_timeout` of that source it serves with what there is, which may be nothing (statement 58).
  *
  * Removing a cluster, or updating it again, ends its warming (statement 61).
  */
 export class ClusterAssembly {
   readonly #draft: ConfigDraft;
   readonly #clock: Clock;
-  readonly #initialFetchTimeoutMs: number;
   readonly #onTimeout: () => void;
   readonly #clusters = new Map<string, ClusterState>();
-  /** What EDS last said, by service name; only of names that a cluster asks for (statement 66). */
+  /** What EDS last said, by `wantedKey`; only of names that a cluster asks for (statement 66). */
   readonly #assignments = new Map<string, Versioned<EndpointsConfig>>();
-  /** Cluster names by the service name that their active or warming version asks for. */
-  readonly #users = new Map<string, Set<string>>();
+  /** What active and warming versions ask for, by `wantedKey`, with the names of the clusters that do. */
+  readonly #users = new Map<string, { readonly wanted: Wanted; readonly clusters: Set<string> }>();
   /** Clusters that are gone and may still be in the draft. */
   readonly #removed = new Set<string>();
   /** Clusters that have no active version yet. */
   #unserved = 0;
   /** What the getters last answered, kept until it changes: a step that brings endpoints must not walk all clusters. */
-  #serviceNames: ReadonlySet<string> | undefined;
+  #wants: Wants | undefined;
   #dnsClusters: ReadonlyMap<string, ClusterConfig> | undefined;
 
-  /** `onTimeout` is called after a timer has changed the draft. An `initialFetchTimeoutMs` of 0 waits for ever. */
-  constructor(draft: ConfigDraft, clock: Clock, initialFetchTimeoutMs: number, onTimeout: () => void) {
+  /** `onTimeout` is called after a timer has changed the draft. */
+  constructor(draft: ConfigDraft, clock: Clock, onTimeout: () => void) {
     this.#draft = draft;
     this.#clock = clock;
-    this.#initialFetchTimeoutMs = initialFetchTimeoutMs;
     this.#onTimeout = onTimeout;
   }
 
@@ -52,14 +51,15 @@ export class ClusterAssembly {
       this.#clusters.set(name, state);
       this.#unserved += 1;
     }
-    const previousService = serviceName((state.warming ?? state.active)?.config);
+    const previous = serviceKey((state.warming ?? state.active)?.config);
     state.timer?.cancel();
     state.warming = next;
     state.resolved = undefined;
-    state.needsRepeat = previousService !== undefined && previousService === serviceName(next.config);
+    state.needsRepeat = previous !== undefined && previous === serviceKey(next.config);
     this.#noteUsers(name, state);
-    if (!this.#activateIfReady(name, state) && this.#initialFetchTimeoutMs > 0)
-      state.timer = this.#clock.after(this.#initialFetchTimeoutMs, () => this.#giveUpWaiting(name, state), true);
+    const patienceMs = fetchTimeoutMs(next.config);
+    if (!this.#activateIfReady(name, state) && patienceMs > 0)
+      state.timer = this.#clock.after(patienceMs, () => this.#giveUpWaiting(name, state), true);
     return true;
   }
 
@@ -95,26 +95,26 @@ export class ClusterAssembly {
     return state !== undefined && state.active === undefined;
   }
 
-  /** An assignment came, or came again unchanged, under that service name. Names nobody asks for are ignored. */
+  /** An assignment came, or came again unchanged, under that `wantedKey`. What nobody asks for is ignored. */
   assignment(service: string, assignment: Versioned<EndpointsConfig> | "unchanged"): void {
     const users = this.#users.get(service);
     if (users === undefined) return;
     if (assignment !== "unchanged") this.#assignments.set(service, assignment);
-    for (const name of users) {
+    for (const name of users.clusters) {
       const state = this.#clusters.get(name)!; // users holds only clusters that are there
-      if (serviceName(state.warming?.config) === service) {
+      if (serviceKey(state.warming?.config) === service) {
         state.needsRepeat = false;
         this.#activateIfReady(name, state);
       }
-      if (serviceName(state.active?.config) === service) this.#putEndpoints(name, state);
+      if (serviceKey(state.active?.config) === service) this.#putEndpoints(name, state);
     }
   }
 
   /** The server says that there is no such assignment. Warming clusters serve without endpoints; others keep theirs, as in Envoy. */
   absent(service: string): void {
-    for (const name of this.#users.get(service) ?? []) {
+    for (const name of this.#users.get(service)?.clusters ?? []) {
       const state = this.#clusters.get(name)!; // as above
-      if (serviceName(state.warming?.config) === service) this.#activate(name, state);
+      if (serviceKey(state.warming?.config) === service) this.#activate(name, state);
     }
   }
 
@@ -127,10 +127,10 @@ export class ClusterAssembly {
     else this.#activate(config.name, state);
   }
 
-  /** Names to ask EDS for. The same object until they change. */
-  get serviceNames(): ReadonlySet<string> {
-    this.#serviceNames ??= new Set(this.#users.keys());
-    return this.#serviceNames;
+  /** What to ask EDS for, and where. The same object until it changes. */
+  get wants(): Wants {
+    this.#wants ??= gatherWants(Array.from(this.#users.values(), ({ wanted }) => wanted));
+    return this.#wants;
   }
 
   /** Clusters to resolve by DNS, in the version that is to serve next. The same object until they may have changed. */
@@ -160,15 +160,16 @@ export class ClusterAssembly {
       const waitingFor = warming === undefined ? [] : [waits(warming.config)];
       yield { kind: "cluster", name, source, active, warming, waitingFor };
     }
-    for (const service of this.#users.keys()) {
-      const active = this.#assignments.get(service);
+    for (const [key, { wanted }] of this.#users) {
+      const active = this.#assignments.get(key);
       yield {
         kind: "endpoints",
-        name: service,
+        name: wanted.name,
+        ...(wanted.origin && { origin: wanted.origin }),
         source: "dynamic",
         active,
         warming: undefined,
-        waitingFor: active === undefined ? [`endpoints/${service}`] : [],
+        waitingFor: active === undefined ? [`endpoints/${wanted.name}`] : [],
       };
     }
   }
@@ -211,7 +212,7 @@ export class ClusterAssembly {
       case "STATIC":
         return discovery.loadAssignment;
       case "EDS":
-        return this.#assignments.get(discovery.serviceName)?.config;
+        return this.#assignments.get(wantedKey(serviceOf(discovery)))?.config;
       case "STRICT_DNS":
       case "LOGICAL_DNS":
         return state.resolved;
@@ -221,25 +222,30 @@ export class ClusterAssembly {
   /** Brings `#users` in line with what this cluster's versions ask for, and forgets assignments nobody asks for. */
   #noteUsers(name: string, state: ClusterState): void {
     this.#dnsClusters = undefined;
-    const wanted = new Set([serviceName(state.active?.config), serviceName(state.warming?.config)]);
-    for (const service of state.services) {
-      if (wanted.has(service)) continue;
-      const users = this.#users.get(service);
-      users?.delete(name);
-      if (users?.size !== 0) continue;
-      this.#users.delete(service);
-      this.#serviceNames = undefined;
-      this.#assignments.delete(service);
+    const keys = new Map<string, Wanted>();
+    for (const version of [state.active, state.warming]) {
+      const discovery = version?.config.discovery;
+      if (discovery?.type !== "EDS") continue;
+      const service = serviceOf(discovery);
+      keys.set(wantedKey(service), service);
+    }
+    for (const key of state.services) {
+      if (keys.has(key)) continue;
+      const users = this.#users.get(key);
+      users?.clusters.delete(name);
+      if (users?.clusters.size !== 0) continue;
+      this.#users.delete(key);
+      this.#wants = undefined;
+      this.#assignments.delete(key);
     }
     state.services.clear();
-    for (const service of wanted) {
-      if (service === undefined) continue;
-      state.services.add(service);
-      const users = this.#users.get(service);
-      if (users !== undefined) users.add(name);
+    for (const [key, wanted] of keys) {
+      state.services.add(key);
+      const users = this.#users.get(key);
+      if (users !== undefined) users.clusters.add(name);
       else {
-        this.#users.set(service, new Set([name]));
-        this.#serviceNames = undefined;
+        this.#users.set(key, { wanted, clusters: new Set([name]) });
+        this.#wants = undefined;
       }
     }
   }
@@ -254,7 +260,7 @@ interface ClusterState {
   /** What DNS last said, for the warming version if there is one, else for the active one. */
   resolved: EndpointsConfig | undefined;
   timer: Timer | undefined;
-  /** Service names under which this cluster stands in `#users`. */
+  /** Keys under which this cluster stands in `#users`. */
   readonly services: Set<string>;
   noEndpoints: EndpointsConfig | undefined;
 }
@@ -274,8 +280,19 @@ function newState(source: "static" | "dynamic"): ClusterState {
   };
 }
 
-function serviceName(config: ClusterConfig | undefined): string | undefined {
-  return config?.discovery.type === "EDS" ? config.discovery.serviceName : undefined;
+/** What EDS is asked for, as `wantedKey`. */
+function serviceKey(config: ClusterConfig | undefined): string | undefined {
+  return config?.discovery.type === "EDS" ? wantedKey(serviceOf(config.discovery)) : undefined;
+}
+
+function serviceOf({ serviceName: name, source }: EdsDiscovery): Wanted {
+  return source === undefined || source.from.type === "self" ? { name } : { name, origin: source.from };
+}
+
+/** How long the cluster waits for its endpoints; 0 is for ever. */
+function fetchTimeoutMs({ discovery }: ClusterConfig): number {
+  const source = discovery.type === "EDS" ? discovery.source : undefined;
+  return source?.initialFetchTimeoutMs ?? INITIAL_FETCH_TIMEOUT_MS;
 }
 
 function waits({ name, discovery }: ClusterConfig): string {

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "@heddle/base";
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import {
+  adsSource,
+  type ClusterConfig,
+  type EndpointsConfig,
+  type ListenerConfig,
+  type RouteConfiguration,
+} from "@heddle/traffic";
 import type { ResourceKind } from "@heddle/xds";
 import fc from "fast-check";
 import { laneKey } from "../lanes.ts";
@@ -61,8 +67,8 @@ class World {
     clock: this.#clock,
     staticListeners: [],
     staticClusters: [],
-    dynamicListeners: true,
-    dynamicClusters: true,
+    listenerDiscovery: { source: adsSource, names: ["*"] },
+    clusterDiscovery: { source: adsSource, names: ["*"] },
     subscriber: { subscribe: (kind, names) => this.#wanted.set(kind, new Set(names)) },
     onDnsClusters: () => undefined,
     onConfig: ({ changed, removed }) => {

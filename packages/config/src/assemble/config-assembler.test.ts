@@ -1,10 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "@heddle/base";
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import {
+  adsSource,
+  type ClusterConfig,
+  type ConfigSource,
+  describeOrigin,
+  type EndpointsConfig,
+  type ListenerConfig,
+  originKey,
+  type ResourceOrigin,
+  type RouteConfiguration,
+} from "@heddle/traffic";
 import type { ResourceKind } from "@heddle/xds";
 import { ConfigAssembler, type ConfigAssemblerOptions } from "./config-assembler.ts";
 import type { ConfigDelta } from "./config-draft.ts";
+
+const FILE = { type: "file", path: "/e" } as const;
+const ALL = { source: adsSource, names: ["*"] };
 
 /** An assembler among scripted neighbours. */
 class World {
@@ -22,12 +35,13 @@ class World {
       clock: this.clock,
       staticListeners: [],
       staticClusters: [],
-      dynamicListeners: true,
-      dynamicClusters: true,
+      listenerDiscovery: ALL,
+      clusterDiscovery: ALL,
       subscriber: {
-        subscribe: (kind, names) => {
+        subscribe: (kind, names, origin) => {
           this.wanted.set(kind, [...names].sort());
-          this.subscriptions.push(`${kind}: ${[...names].sort().join(" ")}`);
+          const from = origin === undefined || origin.type === "ads" ? "" : ` from ${describeOrigin(origin)}`;
+          this.subscriptions.push(`${kind}: ${[...names].sort().join(" ")}${from}`);
         },
       },
       onDnsClusters: (clusters) => {
@@ -63,6 +77,11 @@ class World {
 
   eds(...changed: EndpointsConfig[]): void {
     this.#update("endpoints", changed);
+  }
+
+  from(origin: ResourceOrigin, kind: ResourceKind, name: string, config: unknown): void {
+    const changed = new Map([[name, { name, version: "1", config, unhonoured: [] }]]);
+    this.assembler.update({ kind, origin, changed, removed: [], absent: [] });
   }
 
   refreshed(kind: ResourceKind, ...names: string[]): void {
@@ -111,8 +130,8 @@ test("asks for all clusters and listeners at the start, and for nothing that not
 
 test("asks for nothing when all is static, and is ready at once", () => {
   const world = new World({
-    dynamicClusters: false,
-    dynamicListeners: false,
+    listenerDiscovery: undefined,
+    clusterDiscovery: undefined,
     staticClusters: [staticCluster("a")],
     staticListeners: [listener("in")],
   });
@@ -232,13 +251,63 @@ test("statement 58: after 15 s an updated cluster serves with the endpoints that
   assert.equal(world.assembler.current().endpoints.get("a"), known);
 });
 
-test("statement 58: a timeout of 0 waits for ever", () => {
-  const world = new World({ initialFetchTimeoutMs: 0 }).started();
-  world.cds(edsCluster("a"));
-  world.lds(listener("in", "r"));
+test("statement 58: a timeout of 0 waits for ever, whatever the client gives up", () => {
+  const forEver = { from: { type: "ads" }, initialFetchTimeoutMs: 0 } as const;
+  const world = new World({ clusterDiscovery: { source: forEver, names: ["*"] } });
+  world.lds();
+  assert.equal(world.clock.pending, 0);
+  world.cds(edsCluster("a", "a", 5000, forEver));
+  world.lds(listenerFrom(forEver, "in", "r"));
   assert.equal(world.clock.pending, 0);
   world.clock.advance(1_000_000);
+  world.assembler.update({ kind: "endpoints", changed: new Map(), removed: [], absent: ["a"], timedOut: true });
   assert.equal(world.step(), "nothing");
+});
+
+test("statement 58: each waits as long as its own source says", () => {
+  const patient = { from: { type: "ads" }, initialFetchTimeoutMs: 20_000 } as const;
+  const world = new World().started();
+  world.cds(edsCluster("a"), edsCluster("b", "b", 5000, patient));
+  world.lds(listenerFrom({ ...patient, initialFetchTimeoutMs: 3000 }, "in", "r"));
+  world.clock.advance(3000);
+  assert.equal(world.step(), "listener/in");
+  world.clock.advance(12_000);
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  world.clock.advance(5000);
+  assert.equal(world.step(), "cluster/b endpoints/b");
+});
+
+test("statement 10: the same name from two sources is two subscriptions and two resources", () => {
+  const world = new World().started();
+  const fromFile = { from: FILE, initialFetchTimeoutMs: 15_000 } as const;
+  world.cds(edsCluster("a", "s"), edsCluster("b", "s", 5000, fromFile));
+  assert.deepEqual(world.subscriptions.slice(2), ["endpoints: s", "endpoints: s from file /e"]);
+  world.from(FILE, "endpoints", "s", assignment("s", 2));
+  assert.equal(world.step(), "cluster/b endpoints/b");
+  world.eds(assignment("s", 1));
+  assert.equal(world.step(), "cluster/a endpoints/a");
+  assert.equal(world.assembler.current().endpoints.get("b")?.localities[0]?.endpoints.length, 2);
+  world.lds(listener("in", "r"), listenerFrom(fromFile, "other", "r"));
+  world.rds(routes("r", "a"));
+  assert.equal(world.step(), "listener/in route-configuration/r");
+  world.from(FILE, "route-configuration", "r", routes("r", "b"));
+  assert.equal(world.step(), `listener/other route-configuration/r@${originKey(FILE)}`);
+  world.removed("cluster", "b");
+  world.removed("listener", "other");
+  assert.deepEqual(world.subscriptions.slice(-2), ["endpoints:  from file /e", "route-configuration:  from file /e"]);
+});
+
+test("statement 10: self is whatever brought the resource that says so", () => {
+  const self = { from: { type: "self" }, initialFetchTimeoutMs: 15_000 } as const;
+  const world = new World().started();
+  world.from(FILE, "cluster", "a", edsCluster("a", "s", 5000, self));
+  world.from(FILE, "listener", "in", listenerFrom(self, "in", "r"));
+  world.cds(edsCluster("b", "s", 5000, self));
+  assert.deepEqual(world.subscriptions.slice(2), [
+    "endpoints: s from file /e",
+    "route-configuration: r from file /e",
+    "endpoints: s",
+  ]);
 });
 
 test("an assignment that does not exist ends the wait for it", () => {
@@ -594,8 +663,9 @@ function staticCluster(name: string): ClusterConfig {
   return { name, discovery: { type: "STATIC", loadAssignment: assignment(name, 1) } } as ClusterConfig;
 }
 
-function edsCluster(name: string, serviceName = name, connectTimeoutMs = 5000): ClusterConfig {
-  return { name, connectTimeoutMs, discovery: { type: "EDS", serviceName } } as ClusterConfig;
+function edsCluster(name: string, serviceName = name, connectTimeoutMs = 5000, source?: ConfigSource): ClusterConfig {
+  const discovery = { type: "EDS", serviceName, ...(source && { source }) };
+  return { name, connectTimeoutMs, discovery } as ClusterConfig;
 }
 
 function dnsCluster(name: string, connectTimeoutMs = 5000): ClusterConfig {
@@ -615,8 +685,17 @@ function assignment(clusterName: string, endpoints: number): EndpointsConfig {
 }
 
 function listener(name: string, ...routeNames: string[]): ListenerConfig {
+  return listenerFrom(undefined, name, ...routeNames);
+}
+
+function listenerFrom(source: ConfigSource | undefined, name: string, ...routeNames: string[]): ListenerConfig {
   const filterChains = routeNames.map((routeConfigName) => ({
-    filters: [{ type: "http-connection-manager", config: { routes: { type: "rds", routeConfigName } } }],
+    filters: [
+      {
+        type: "http-connection-manager",
+        config: { routes: { type: "rds", routeConfigName, ...(source && { source }) } },
+      },
+    ],
   }));
   return { name, filterChains, defaultFilterChain: undefined } as unknown as ListenerConfig;
 }

@@ -1,22 +1,30 @@
 import type { Clock, Timer } from "@heddle/base";
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import {
+  ADS,
+  type ClusterConfig,
+  type ConfigSource,
+  type Discovery,
+  type EndpointsConfig,
+  type ListenerConfig,
+  nameFrom,
+  type RouteConfiguration,
+} from "@heddle/traffic";
 import type { AcceptedResource, ResourceSubscriber, ResourceUpdate } from "@heddle/xds";
 import type { ProxyConfig } from "../proxy-config.ts";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { ClusterAssembly } from "./cluster-assembly.ts";
 import { type ConfigDelta, ConfigDraft } from "./config-draft.ts";
 import { ListenerAssembly } from "./listener-assembly.ts";
-
-/** Envoy's `ConfigSource.initial_fetch_timeout`. */
-export const INITIAL_FETCH_TIMEOUT_MS = 15_000;
+import { resolveClusterSource, resolveListenerSources } from "./resolve-sources.ts";
+import { equalNames, type Wants } from "./wants.ts";
 
 export interface ConfigAssemblerOptions {
   readonly clock: Clock;
   readonly staticListeners: readonly ListenerConfig[];
   readonly staticClusters: readonly ClusterConfig[];
-  /** Whether listeners (clusters) come by LDS (CDS), too. */
-  readonly dynamicListeners: boolean;
-  readonly dynamicClusters: boolean;
+  /** LDS and CDS. Left out: listeners (clusters) are static. */
+  readonly listenerDiscovery?: Discovery | undefined;
+  readonly clusterDiscovery?: Discovery | undefined;
   /** Told which resources are wanted, whenever that changes. */
   readonly subscriber: ResourceSubscriber;
   /** Told which clusters are to be resolved by DNS, whenever that changes; answers come to `resolved`. */
@@ -25,15 +33,13 @@ export interface ConfigAssemblerOptions {
   readonly onConfig: (delta: ConfigDelta) => void;
   /** Once: everything known at the start serves, or its time is over. */
   readonly onReady: () => void;
-  /** 15 s; 0 waits for ever. */
-  readonly initialFetchTimeoutMs?: number;
 }
 
 /**
  * Turns resources as they come into complete configurations: follows references (listener to route configuration,
  * cluster to endpoints or DNS), asks for what they name, keeps what is not complete out, and tells of each step once.
  * It holds state and timers and does no input or output: statements 56 to 58, 61, 65 and 66 of the xDS protocol are its
- * tests. Routes may name clusters that do not exist; that is answered per request (statement 59).
+ * tests. The same name from two origins is two resources. How long a resource is waited for says its source. Routes may name clusters that do not exist; that is answered per request (statement 59).
  */
 export class ConfigAssembler {
   readonly #options: ConfigAssemblerOptions;
@@ -44,9 +50,9 @@ export class ConfigAssembler {
   readonly #shadowed = new Set<string>();
   /** Kinds whose first answer is still outstanding. */
   readonly #firstAnswers = new Set<"listener" | "cluster">();
-  #firstAnswerTimer: Timer | undefined;
-  #wantedRoutes: ReadonlySet<string> = new Set();
-  #wantedEndpoints: ReadonlySet<string> = new Set();
+  readonly #firstAnswerTimers = new Map<"listener" | "cluster", Timer>();
+  #wantedRoutes: Wants = new Map();
+  #wantedEndpoints: Wants = new Map();
   #wantedDns: ReadonlyMap<string, ClusterConfig> = new Map();
   #listenersOpen = false;
   #ready = false;
@@ -54,45 +60,52 @@ export class ConfigAssembler {
 
   constructor(options: ConfigAssemblerOptions) {
     this.#options = options;
-    const timeout = options.initialFetchTimeoutMs ?? INITIAL_FETCH_TIMEOUT_MS;
     const onTimeout = (): void => this.#finishStep();
-    this.#clusters = new ClusterAssembly(this.#draft, options.clock, timeout, onTimeout);
-    this.#listeners = new ListenerAssembly(this.#draft, options.clock, timeout, onTimeout, (name) =>
+    this.#clusters = new ClusterAssembly(this.#draft, options.clock, onTimeout);
+    this.#listeners = new ListenerAssembly(this.#draft, options.clock, onTimeout, (name) =>
       this.#clusters.isWarming(name),
     );
   }
 
   /** Takes the static resources and begins to ask for the others. */
   start(): void {
-    const { clock, staticClusters, staticListeners, dynamicClusters, dynamicListeners, subscriber } = this.#options;
+    const { clock, staticClusters, staticListeners, clusterDiscovery, listenerDiscovery } = this.#options;
     const acceptedMs = clock.wallNow();
     for (const config of staticClusters) this.#clusters.update("static", { config, version: "", acceptedMs });
     for (const config of staticListeners) this.#listeners.update("static", { config, version: "", acceptedMs });
-    if (dynamicClusters) this.#firstAnswers.add("cluster");
-    if (dynamicListeners) this.#firstAnswers.add("listener");
-    const timeout = this.#options.initialFetchTimeoutMs ?? INITIAL_FETCH_TIMEOUT_MS;
-    if (this.#firstAnswers.size > 0 && timeout > 0) {
-      this.#firstAnswerTimer = clock.after(timeout, () => {
-        this.#firstAnswers.clear();
-        this.#finishStep();
-      });
-    }
-    if (dynamicClusters) subscriber.subscribe("cluster", new Set(["*"]));
-    if (dynamicListeners) subscriber.subscribe("listener", new Set(["*"]));
+    if (clusterDiscovery !== undefined) this.#awaitFirst("cluster", clusterDiscovery.source);
+    if (listenerDiscovery !== undefined) this.#awaitFirst("listener", listenerDiscovery.source);
+    if (clusterDiscovery !== undefined) this.#ask("cluster", clusterDiscovery);
+    if (listenerDiscovery !== undefined) this.#ask("listener", listenerDiscovery);
     this.#finishStep();
+  }
+
+  #awaitFirst(kind: "listener" | "cluster", { initialFetchTimeoutMs }: ConfigSource): void {
+    this.#firstAnswers.add(kind);
+    if (initialFetchTimeoutMs === 0) return;
+    const timer = this.#options.clock.after(initialFetchTimeoutMs, () => {
+      this.#firstAnswers.delete(kind);
+      this.#finishStep();
+    });
+    this.#firstAnswerTimers.set(kind, timer);
+  }
+
+  #ask(kind: "listener" | "cluster", { source, names }: Discovery): void {
+    this.#options.subscriber.subscribe(kind, new Set(names), source.from.type === "self" ? ADS : source.from);
   }
 
   /** What the control plane's response brought. One call is one consistent step. */
   update(update: ResourceUpdate): void {
-    const { kind, changed, removed, absent } = update;
+    const { kind, origin, changed, removed } = update;
+    // Who needs a resource waits for it as long as its source says, whenever the question went out.
+    const absent = update.timedOut === true ? [] : update.absent;
     switch (kind) {
       case "cluster":
         for (const name of [...removed, ...absent]) {
           this.#shadowed.delete(`cluster/${name}`);
           this.#clusters.remove(name);
         }
-        for (const [name, resource] of changed)
-          this.#noteShadow(kind, name, this.#clusters.update("dynamic", this.#versioned(resource)));
+        for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateCluster(resource, origin));
         this.#firstAnswers.delete(kind);
         break;
       case "listener":
@@ -100,18 +113,19 @@ export class ConfigAssembler {
           this.#shadowed.delete(`listener/${name}`);
           this.#listeners.remove(name);
         }
-        for (const [name, resource] of changed)
-          this.#noteShadow(kind, name, this.#listeners.update("dynamic", this.#versioned(resource)));
+        for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateListener(resource, origin));
         this.#firstAnswers.delete(kind);
         break;
       case "route-configuration":
-        for (const [name, resource] of changed) this.#listeners.route(this.#versioned(resource), name);
-        for (const name of [...removed, ...absent]) this.#listeners.absent(name);
+        for (const [name, resource] of changed)
+          this.#listeners.route(this.#versioned(resource), nameFrom(name, origin));
+        for (const name of [...removed, ...absent]) this.#listeners.absent(nameFrom(name, origin));
         break;
       case "endpoints":
-        for (const [name, resource] of changed) this.#clusters.assignment(name, this.#versioned(resource));
-        for (const name of update.refreshed ?? []) this.#clusters.assignment(name, "unchanged");
-        for (const name of [...removed, ...absent]) this.#clusters.absent(name);
+        for (const [name, resource] of changed)
+          this.#clusters.assignment(nameFrom(name, origin), this.#versioned(resource));
+        for (const name of update.refreshed ?? []) this.#clusters.assignment(nameFrom(name, origin), "unchanged");
+        for (const name of [...removed, ...absent]) this.#clusters.absent(nameFrom(name, origin));
         break;
       case "secret":
       case "extension-config":
@@ -151,7 +165,7 @@ export class ConfigAssembler {
   /** Ends all timers. Nothing is told any more. */
   close(): void {
     this.#closed = true;
-    this.#firstAnswerTimer?.cancel();
+    for (const timer of this.#firstAnswerTimers.values()) timer.cancel();
     this.#clusters.close();
     this.#listeners.close();
   }
@@ -162,7 +176,7 @@ export class ConfigAssembler {
       this.#listenersOpen = true;
       this.#listeners.open();
     }
-    if (this.#firstAnswers.size === 0) this.#firstAnswerTimer?.cancel();
+    for (const [kind, timer] of this.#firstAnswerTimers) if (!this.#firstAnswers.has(kind)) timer.cancel();
     this.#listeners.releaseRoutes();
     if (!this.#listeners.holdsRoutes) this.#clusters.dropRemoved();
 
@@ -176,18 +190,36 @@ export class ConfigAssembler {
   }
 
   #tellWants(): void {
-    const { subscriber, onDnsClusters } = this.#options;
-    const [endpoints, hadEndpoints] = [this.#clusters.serviceNames, this.#wantedEndpoints];
+    const { onDnsClusters } = this.#options;
+    const [endpoints, hadEndpoints] = [this.#clusters.wants, this.#wantedEndpoints];
     this.#wantedEndpoints = endpoints;
-    if (!equalSets(endpoints, hadEndpoints)) subscriber.subscribe("endpoints", endpoints);
+    this.#tellNames("endpoints", endpoints, hadEndpoints);
 
-    const [routes, hadRoutes] = [this.#listeners.routeNames, this.#wantedRoutes];
+    const [routes, hadRoutes] = [this.#listeners.wants, this.#wantedRoutes];
     this.#wantedRoutes = routes;
-    if (!equalSets(routes, hadRoutes)) subscriber.subscribe("route-configuration", routes);
+    this.#tellNames("route-configuration", routes, hadRoutes);
 
     const [dns, hadDns] = [this.#clusters.dnsClusters, this.#wantedDns];
     this.#wantedDns = dns;
     if (!equalMaps(dns, hadDns)) onDnsClusters(dns);
+  }
+
+  #tellNames(kind: "endpoints" | "route-configuration", wants: Wants, before: Wants): void {
+    if (wants === before) return;
+    const { subscriber } = this.#options;
+    for (const [key, { origin, names }] of wants)
+      if (!equalNames(names, before.get(key)?.names)) subscriber.subscribe(kind, names, origin);
+    for (const [key, { origin }] of before) if (!wants.has(key)) subscriber.subscribe(kind, NO_NAMES, origin);
+  }
+
+  #updateCluster(resource: AcceptedResource, origin: ResourceUpdate["origin"]): boolean {
+    const { config, ...rest } = this.#versioned<ClusterConfig>(resource);
+    return this.#clusters.update("dynamic", { ...rest, config: resolveClusterSource(config, origin) });
+  }
+
+  #updateListener(resource: AcceptedResource, origin: ResourceUpdate["origin"]): boolean {
+    const { config, ...rest } = this.#versioned<ListenerConfig>(resource);
+    return this.#listeners.update("dynamic", { ...rest, config: resolveListenerSources(config, origin) });
   }
 
   #noteShadow(kind: "listener" | "cluster", name: string, taken: boolean): void {
@@ -204,9 +236,7 @@ export class ConfigAssembler {
   }
 }
 
-function equalSets(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
-  return a === b || (a.size === b.size && a.isSubsetOf(b));
-}
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 function equalMaps<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
   if (a === b) return true;

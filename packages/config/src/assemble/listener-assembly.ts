@@ -1,16 +1,24 @@
 import type { Clock, Timer } from "@heddle/base";
-import type { ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import {
+  INITIAL_FETCH_TIMEOUT_MS,
+  type ListenerConfig,
+  type RdsRoutes,
+  type RouteConfiguration,
+} from "@heddle/traffic";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { clustersOfRoutes } from "./clusters-of-routes.ts";
 import type { ConfigDraft } from "./config-draft.ts";
+import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 
 /**
  * Listeners and the route configurations that they name. A listener serves once every route configuration that it asks
  * RDS for is known; an updated one warms beside the old version, which serves on (statement 57 of the xDS protocol). A
  * route configuration that is known already, from the old version or another listener, need not come again.
  *
- * A route configuration that does not exist, or has not come after `initialFetchTimeoutMs`, is not waited for: the
- * listener serves, without it such requests match no route, and it is used when it comes (statements 58 and 65).
+ * A route configuration that does not exist, or has not come after the `initial_fetch_timeout` of its source, is not waited
+ * for: the listener serves, without it such requests match no route, and it is used when it comes (statements 58 and 65).
+ *
+ * Route configurations go by `wantedKey`, in the lanes too: the same name from two sources is two of them.
  *
  * A route configuration that changes to name a cluster that is warming waits until that cluster serves, and the version
  * before serves on: control planes send endpoints only when they are asked for them, and may send routes before.
@@ -20,37 +28,31 @@ import type { ConfigDraft } from "./config-draft.ts";
 export class ListenerAssembly {
   readonly #draft: ConfigDraft;
   readonly #clock: Clock;
-  readonly #initialFetchTimeoutMs: number;
   readonly #onTimeout: () => void;
   readonly #listeners = new Map<string, ListenerState>();
   readonly #isWarmingCluster: (name: string) => boolean;
-  /** What RDS last said; only of names that a listener asks for (statement 66). */
+  /** What RDS last said; only of what a listener asks for (statement 66). */
   readonly #routes = new Map<string, Versioned<RouteConfiguration>>();
   /** What of it serves. */
   readonly #servedRoutes = new Map<string, Versioned<RouteConfiguration>>();
   /** Route configurations whose newest version waits for a cluster; the version before serves on. */
   readonly #heldRoutes = new Set<string>();
   readonly #absentRoutes = new Set<string>();
-  /** Listener names by the route configuration that their active or warming version asks for. */
-  readonly #users = new Map<string, Set<string>>();
+  /** The route configurations that active and warming versions ask for, with the names of the listeners that do. */
+  readonly #users = new Map<string, { readonly wanted: Wanted; readonly listeners: Set<string> }>();
+  /** Kept until it changes. */
+  #wants: Wants | undefined;
   #unserved = 0;
   #open = false;
 
   /**
-   * `onTimeout` is called after a timer has changed the draft. An `initialFetchTimeoutMs` of 0 waits for ever.
+   * `onTimeout` is called after a timer has changed the draft.
    * `isWarmingCluster` tells whether a cluster has come that does not serve yet in any version.
    */
-  constructor(
-    draft: ConfigDraft,
-    clock: Clock,
-    initialFetchTimeoutMs: number,
-    onTimeout: () => void,
-    isWarmingCluster: (name: string) => boolean,
-  ) {
+  constructor(draft: ConfigDraft, clock: Clock, onTimeout: () => void, isWarmingCluster: (name: string) => boolean) {
     this.#draft = draft;
     this.#isWarmingCluster = isWarmingCluster;
     this.#clock = clock;
-    this.#initialFetchTimeoutMs = initialFetchTimeoutMs;
     this.#onTimeout = onTimeout;
   }
 
@@ -71,10 +73,10 @@ export class ListenerAssembly {
     }
     state.timer?.cancel();
     state.warming = next;
-    state.gaveUp = false;
     this.#noteUsers(name, state);
-    if (!this.#activateIfReady(name, state) && this.#initialFetchTimeoutMs > 0)
-      state.timer = this.#clock.after(this.#initialFetchTimeoutMs, () => this.#giveUpWaiting(name, state), true);
+    if (this.#activateIfReady(name, state)) return true;
+    const patienceMs = Math.max(0, ...this.#missing(next.config).map(fetchTimeoutMs));
+    if (patienceMs > 0) state.timer = this.#clock.after(patienceMs, () => this.#giveUpWaiting(name, state), true);
     return true;
   }
 
@@ -91,13 +93,13 @@ export class ListenerAssembly {
     this.#noteUsers(name, state);
   }
 
-  /** A route configuration came. Names nobody asks for are ignored. */
+  /** A route configuration came, under that `wantedKey`. What nobody asks for is ignored. */
   route(next: Versioned<RouteConfiguration>, name: string = next.config.name): void {
     const users = this.#users.get(name);
     if (users === undefined) return;
     this.#routes.set(name, next);
     this.#absentRoutes.delete(name);
-    this.#tryAll(users);
+    this.#tryAll(users.listeners);
     this.#putRoute(name);
   }
 
@@ -106,7 +108,7 @@ export class ListenerAssembly {
     const users = this.#users.get(name);
     if (users === undefined) return;
     this.#absentRoutes.add(name);
-    this.#tryAll(users);
+    this.#tryAll(users.listeners);
   }
 
   /** Puts in force what waited for clusters that serve by now. */
@@ -119,9 +121,10 @@ export class ListenerAssembly {
     return this.#heldRoutes.size > 0;
   }
 
-  /** Names to ask RDS for. */
-  get routeNames(): ReadonlySet<string> {
-    return new Set(this.#users.keys());
+  /** What to ask RDS for, and where. The same object until it changes. */
+  get wants(): Wants {
+    this.#wants ??= gatherWants(Array.from(this.#users.values(), ({ wanted }) => wanted));
+    return this.#wants;
   }
 
   /** Whether every known listener serves some version. */
@@ -137,22 +140,23 @@ export class ListenerAssembly {
   *resources(): Generator<AssembledResource<ListenerConfig | RouteConfiguration>> {
     for (const [name, { source, active, warming }] of this.#listeners) {
       const missing = warming === undefined ? [] : this.#missing(warming.config);
-      const waitingFor = missing.map((route) => `route-configuration/${route}`);
+      const waitingFor = missing.map(({ routeConfigName }) => `route-configuration/${routeConfigName}`);
       if (warming !== undefined && !this.#open) waitingFor.push("cluster/*");
       yield { kind: "listener", name, source, active, warming, waitingFor };
     }
-    for (const name of this.#users.keys()) {
-      const newest = this.#routes.get(name);
-      const held = this.#heldRoutes.has(name) && newest !== undefined;
-      const active = held ? this.#servedRoutes.get(name) : newest;
+    for (const [key, { wanted }] of this.#users) {
+      const newest = this.#routes.get(key);
+      const held = this.#heldRoutes.has(key) && newest !== undefined;
+      const active = held ? this.#servedRoutes.get(key) : newest;
       const waitingFor = held
         ? this.#warmingClusters(newest.config).map((cluster) => `cluster/${cluster}`)
         : active === undefined
-          ? [`route-configuration/${name}`]
+          ? [`route-configuration/${wanted.name}`]
           : [];
       yield {
         kind: "route-configuration",
-        name,
+        name: wanted.name,
+        ...(wanted.origin && { origin: wanted.origin }),
         source: "dynamic",
         active,
         warming: held ? newest : undefined,
@@ -163,7 +167,8 @@ export class ListenerAssembly {
 
   #giveUpWaiting(name: string, state: ListenerState): void {
     state.timer = undefined;
-    state.gaveUp = true;
+    const missing = state.warming === undefined ? [] : this.#missing(state.warming.config);
+    for (const routes of missing) if (fetchTimeoutMs(routes) > 0) this.absent(routesKey(routes));
     this.#activateIfReady(name, state);
     this.#onTimeout();
   }
@@ -172,13 +177,16 @@ export class ListenerAssembly {
     for (const name of names) this.#activateIfReady(name, this.#listeners.get(name)!); // users are listeners
   }
 
-  #missing(config: ListenerConfig): string[] {
-    return routeNamesOf(config).filter((route) => !this.#routes.has(route) && !this.#absentRoutes.has(route));
+  #missing(config: ListenerConfig): RdsRoutes[] {
+    return routesOf(config).filter((routes) => {
+      const key = routesKey(routes);
+      return !this.#routes.has(key) && !this.#absentRoutes.has(key);
+    });
   }
 
   #activateIfReady(name: string, state: ListenerState): boolean {
     if (state.warming === undefined) return true;
-    if (!this.#open || (!state.gaveUp && this.#missing(state.warming.config).length > 0)) return false;
+    if (!this.#open || this.#missing(state.warming.config).length > 0) return false;
     state.timer?.cancel();
     state.timer = undefined;
     if (state.active === undefined) this.#unserved -= 1;
@@ -194,9 +202,9 @@ export class ListenerAssembly {
   #putRoute(name: string): void {
     const route = this.#routes.get(name);
     if (route === undefined) return;
-    for (const user of this.#users.get(name) ?? []) {
+    for (const user of this.#users.get(name)?.listeners ?? []) {
       const active = this.#listeners.get(user)?.active;
-      if (active === undefined || !routeNamesOf(active.config).includes(name)) continue;
+      if (active === undefined || !routeKeysOf(active.config).includes(name)) continue;
       if (this.#servedRoutes.has(name) && this.#warmingClusters(route.config).length > 0) {
         this.#heldRoutes.add(name);
         return;
@@ -214,24 +222,31 @@ export class ListenerAssembly {
 
   /** Brings `#users` in line with what this listener's versions ask for, and forgets routes nobody asks for. */
   #noteUsers(name: string, state: ListenerState): void {
-    const wanted = new Set([...routeNamesOf(state.active?.config), ...routeNamesOf(state.warming?.config)]);
+    const keys = new Map<string, Wanted>();
+    for (const version of [state.active, state.warming]) {
+      for (const routes of routesOf(version?.config)) keys.set(routesKey(routes), wantedOf(routes));
+    }
     for (const route of state.routes) {
-      if (wanted.has(route)) continue;
+      if (keys.has(route)) continue;
       const users = this.#users.get(route);
-      users?.delete(name);
-      if (users?.size !== 0) continue;
+      users?.listeners.delete(name);
+      if (users?.listeners.size !== 0) continue;
       this.#users.delete(route);
+      this.#wants = undefined;
       this.#routes.delete(route);
       this.#servedRoutes.delete(route);
       this.#heldRoutes.delete(route);
       this.#absentRoutes.delete(route);
       this.#draft.drop("route-configuration", route);
     }
-    state.routes = wanted;
-    for (const route of wanted) {
-      const users = this.#users.get(route);
-      if (users === undefined) this.#users.set(route, new Set([name]));
-      else users.add(name);
+    state.routes = new Set(keys.keys());
+    for (const [key, wanted] of keys) {
+      const users = this.#users.get(key);
+      if (users !== undefined) users.listeners.add(name);
+      else {
+        this.#users.set(key, { wanted, listeners: new Set([name]) });
+        this.#wants = undefined;
+      }
     }
   }
 }
@@ -240,27 +255,42 @@ interface ListenerState {
   readonly source: "static" | "dynamic";
   active: Versioned<ListenerConfig> | undefined;
   warming: Versioned<ListenerConfig> | undefined;
-  /** The time to wait for route configurations is over. */
-  gaveUp: boolean;
   timer: Timer | undefined;
   /** Route configurations under which this listener stands in `#users`. */
   routes: ReadonlySet<string>;
 }
 
 function newState(source: "static" | "dynamic"): ListenerState {
-  return { source, active: undefined, warming: undefined, gaveUp: false, timer: undefined, routes: new Set() };
+  return { source, active: undefined, warming: undefined, timer: undefined, routes: new Set() };
 }
 
 /** The route configurations that a listener asks RDS for. */
-export function routeNamesOf(config: ListenerConfig | undefined): readonly string[] {
+function routesOf(config: ListenerConfig | undefined): readonly RdsRoutes[] {
   if (config === undefined) return [];
-  const names: string[] = [];
+  const found: RdsRoutes[] = [];
   const chains = config.defaultFilterChain === undefined ? [] : [config.defaultFilterChain];
   for (const chain of [...config.filterChains, ...chains]) {
     for (const filter of chain.filters) {
       if (filter.type !== "http-connection-manager" || filter.config.routes.type !== "rds") continue;
-      names.push(filter.config.routes.routeConfigName);
+      found.push(filter.config.routes);
     }
   }
-  return names;
+  return found;
+}
+
+function routeKeysOf(config: ListenerConfig): readonly string[] {
+  return routesOf(config).map(routesKey);
+}
+
+function routesKey(routes: RdsRoutes): string {
+  return wantedKey(wantedOf(routes));
+}
+
+function wantedOf({ routeConfigName: name, source }: RdsRoutes): Wanted {
+  return source === undefined || source.from.type === "self" ? { name } : { name, origin: source.from };
+}
+
+/** How long a listener waits for its routes; 0 is for ever. */
+function fetchTimeoutMs({ source }: RdsRoutes): number {
+  return source?.initialFetchTimeoutMs ?? INITIAL_FETCH_TIMEOUT_MS;
 }

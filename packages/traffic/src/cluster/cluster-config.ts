@@ -2,6 +2,7 @@ import type { HeaderNameFormat } from "@heddle/http";
 import type { EndpointsConfig } from "../endpoint/endpoints-config.ts";
 import type { Http2Options } from "../http2-options.ts";
 import type { UpstreamProxyProtocol } from "../listener/proxy-protocol-config.ts";
+import type { ConfigSource } from "../source/config-source.ts";
 import type { UpstreamTlsConfig } from "../tls/tls-config.ts";
 
 /* `envoy.config.cluster.v3.Cluster`, decoded. Plain JSON data: it crosses to the workers. */
@@ -14,7 +15,7 @@ export interface ClusterConfig {
     | { readonly type: "STATIC"; readonly loadAssignment: EndpointsConfig }
     | { readonly type: "STRICT_DNS"; readonly loadAssignment: EndpointsConfig; readonly dns: DnsConfig }
     | { readonly type: "LOGICAL_DNS"; readonly loadAssignment: EndpointsConfig; readonly dns: DnsConfig }
-    | { readonly type: "EDS"; readonly serviceName: string }; // the cluster's name where unset
+    | EdsDiscovery;
   readonly lbPolicy: LbPolicy;
   readonly connectTimeoutMs: number; // 5 s
   readonly perConnectionBufferLimitBytes: number; // 1 MiB
@@ -53,6 +54,14 @@ export interface ClusterConfig {
   /** `upstream_http_protocol_options`. Left out: TLS asks for the same name whatever the request is. */
   readonly sniFromRequest?: SniFromRequest;
   readonly metadata: { readonly [namespace: string]: { readonly [key: string]: unknown } };
+}
+
+/** `Cluster.EdsClusterConfig` */
+export interface EdsDiscovery {
+  readonly type: "EDS";
+  readonly serviceName: string; // the cluster's name where unset
+  /** Where its endpoints come from. Left out: the aggregated stream. */
+  readonly source?: ConfigSource;
 }
 
 /** `Cluster.TransportSocketMatch`. Neither of the two: plaintext. */

@@ -1,6 +1,7 @@
 import type { AccessLogConfig, AccessLogOptions, LocalReplyConfig } from "../access-log/access-log-config.ts";
 import type { Http2Options } from "../http2-options.ts";
 import type { RouteConfiguration } from "../route/route-config.ts";
+import type { ConfigSource } from "../source/config-source.ts";
 import type { DownstreamTlsConfig } from "../tls/tls-config.ts";
 import type { TypedConfig } from "../typed-config.ts";
 import type { HttpManners } from "./http-manners-config.ts";
@@ -78,12 +79,18 @@ export type NetworkFilterConfig =
 
 export type CodecType = "AUTO" | "HTTP1" | "HTTP2";
 
+/** `Rds` */
+export interface RdsRoutes {
+  readonly type: "rds";
+  readonly routeConfigName: string;
+  /** Where the route configuration comes from. Left out: the aggregated stream. */
+  readonly source?: ConfigSource;
+}
+
 export interface HttpConnectionManagerConfig {
   readonly statPrefix: string;
   readonly codecType: CodecType;
-  readonly routes:
-    | { readonly type: "rds"; readonly routeConfigName: string }
-    | { readonly type: "inline"; readonly routeConfig: RouteConfiguration };
+  readonly routes: RdsRoutes | { readonly type: "inline"; readonly routeConfig: RouteConfiguration };
   readonly httpFilters: readonly HttpFilterConfig[];
   readonly upgradeConfigs: readonly UpgradeConfig[];
   readonly accessLog: readonly AccessLogConfig[];

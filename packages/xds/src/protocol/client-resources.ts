@@ -465,7 +465,8 @@ export class ClientResources {
       late.push(name);
     }
     const { absent } = this.removeEach(late);
-    if (absent.length > 0) this.#onTimeout({ kind: this.type.kind, changed: new Map(), removed: [], absent });
+    if (absent.length > 0)
+      this.#onTimeout({ kind: this.type.kind, changed: new Map(), removed: [], absent, timedOut: true });
   }
 
   #expire(names: readonly string[]): void {

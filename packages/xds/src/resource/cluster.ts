@@ -1,7 +1,7 @@
 import { err, ok, type Result } from "@heddle/base";
 import { decodeMessage, validate } from "@heddle/proto";
 import type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, EndpointsConfig } from "@heddle/traffic";
-import { requireAds } from "./config-source.ts";
+import { encodeConfigSource, readConfigSourceOf, unlessAds } from "./config-source.ts";
 import type { DataReader } from "./data-source.ts";
 import { duration, durationUnless, encodeJson, type LooseJsonObject, unless } from "./encode.ts";
 import { decodeEndpoints, endpointsJson } from "./endpoints.ts";
@@ -117,7 +117,7 @@ function decodeDiscovery(fields: Fields, name: string): ClusterConfig["discovery
       return { type, loadAssignment, dns: decodeDns(fields) };
     }
     case "EDS":
-      return { type, serviceName: decodeServiceName(fields, name) };
+      return decodeEds(fields, name);
     default:
       fields.fail("type", `${type} is not supported yet; allowed are STATIC, STRICT_DNS, LOGICAL_DNS and EDS`);
       return { type: "EDS", serviceName: name };
@@ -136,15 +136,15 @@ function emptyEndpoints(clusterName: string): EndpointsConfig {
   return { clusterName, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
 }
 
-function decodeServiceName(fields: Fields, name: string): string {
+function decodeEds(fields: Fields, name: string): ClusterConfig["discovery"] {
   if (fields.has("load_assignment")) fields.fail("load_assignment", "excludes type EDS");
   const eds = fields.message("eds_cluster_config");
   if (eds === undefined) {
     fields.fail("eds_cluster_config", "must be set for clusters of type EDS");
-    return name;
+    return { type: "EDS", serviceName: name };
   }
-  requireAds(eds, "eds_config");
-  return eds.text("service_name") === "" ? name : eds.text("service_name");
+  const serviceName = eds.text("service_name") === "" ? name : eds.text("service_name");
+  return { type: "EDS", serviceName, ...unlessAds(readConfigSourceOf(serviceName, eds, "eds_config")) };
 }
 
 function decodeDns(fields: Fields): DnsConfig {
@@ -187,7 +187,7 @@ function encodeDiscovery({ name, discovery }: ClusterConfig): LooseJsonObject {
     return {
       type: "EDS",
       eds_cluster_config: {
-        eds_config: { ads: {}, resource_api_version: "V3" },
+        eds_config: encodeConfigSource(discovery.source),
         service_name: unless(name, discovery.serviceName),
       },
     };

@@ -42,7 +42,6 @@ const NO_EFFECT = "has no effect";
 const NO_HTTP3 = "HTTP/3 is not supported";
 const NO_SDS = "secrets by SDS are not supported yet; give them inline or as files";
 const NO_PROVIDER = "certificate providers are not supported; give certificates inline or as files";
-const NO_TLS = "TLS is not supported yet; a connection would be open where it should be protected";
 const NO_SUBSETS = "endpoint subsets are not supported; other endpoints would be called";
 const NO_SLOW_START = "there is no slow start; a new endpoint gets its full share at once";
 const NO_LOCALITY_LB = "localities of one priority are not weighed against each other";
@@ -505,17 +504,16 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { retry_policy: "an export that failed is tried again by the exporter's own rules" },
   },
   "envoy.config.core.v3.GrpcService.EnvoyGrpc": {
-    honoured: "cluster_name",
+    honoured: "cluster_name authority",
     reported: {
-      authority: NO_EFFECT,
       retry_policy: NO_EFFECT,
       max_receive_message_length: NO_EFFECT,
       skip_envoy_headers: NO_EFFECT,
     },
   },
   "envoy.config.core.v3.GrpcService.GoogleGrpc": {
-    honoured: "target_uri",
-    refused: { channel_credentials: NO_TLS, call_credentials: LATER, credentials_factory_name: LATER },
+    honoured: "target_uri channel_credentials",
+    refused: { call_credentials: LATER, credentials_factory_name: LATER },
     reported: {
       stat_prefix: NO_EFFECT,
       config: NO_EFFECT,
@@ -524,24 +522,36 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
 
+  "envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials": {
+    honoured: "ssl_credentials",
+    refused: { google_default: LATER, local_credentials: LATER },
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials": {
+    honoured: "root_certs private_key cert_chain",
+    unknownFields: "refused",
+  },
+
+  // Where resources come from
+
   "envoy.config.core.v3.ConfigSource": {
-    honoured: "ads self",
-    refused: {
-      path: "only ads and self are supported",
-      path_config_source: "only ads and self are supported",
-      api_config_source: "only ads and self are supported",
-    },
-    reported: {
-      authorities: NO_EFFECT,
-      initial_fetch_timeout: "15 s for every resource",
-      resource_api_version: { note: "version 3 is the only one", unless: 2 },
-    },
+    honoured:
+      "authorities path path_config_source api_config_source ads self initial_fetch_timeout resource_api_version",
+  },
+  "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {
+    honoured: "lds_config lds_resources_locator cds_config cds_resources_locator ads_config",
   },
   "envoy.config.core.v3.AggregatedConfigSource": { honoured: "" },
-  "envoy.config.core.v3.SelfConfigSource": {
-    honoured: "",
-    reported: { transport_api_version: { note: "version 3 is the only one", unless: 2 } },
+  "envoy.config.core.v3.SelfConfigSource": { honoured: "transport_api_version" },
+  "envoy.config.core.v3.PathConfigSource": { honoured: "path watched_directory" },
+  "envoy.config.core.v3.WatchedDirectory": { honoured: "path" },
+  "envoy.config.core.v3.ApiConfigSource": {
+    honoured: `api_type transport_api_version cluster_names grpc_services refresh_delay request_timeout rate_limit_settings
+      set_node_on_first_message_only`,
+    refused: { config_validators: "what they would refuse would be accepted" },
   },
+  "envoy.config.core.v3.RateLimitSettings": { honoured: "max_tokens fill_rate" },
+  "xds.core.v3.Authority": { honoured: "name" },
   "envoy.config.core.v3.HttpProtocolOptions": {
     honoured: `idle_timeout max_connection_duration max_connection_duration_jitter max_headers_count max_response_headers_kb
       max_stream_duration max_requests_per_connection headers_with_underscores_action`,

@@ -1,6 +1,6 @@
 import type { CodecType, HttpConnectionManagerConfig } from "@heddle/traffic";
 import { decodeAccessLogOptions, decodeAccessLogs, encodeAccessLogOptions, encodeAccessLogs } from "./access-log.ts";
-import { requireAds } from "./config-source.ts";
+import { encodeConfigSource, readConfigSourceOf, unlessAds } from "./config-source.ts";
 import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeHttpFilters, encodeHttpFilters, type HttpFilterRegistry } from "./http-filters.ts";
@@ -114,11 +114,10 @@ function decodeRoutes(fields: Fields, httpFilters: HttpFilterRegistry): Config["
   }
   const rds = fields.message("rds");
   const routeConfigName = rds?.text("route_config_name") ?? "";
-  if (rds !== undefined) {
-    requireAds(rds, "config_source");
-    if (routeConfigName === "") rds.fail("route_config_name", "is empty, allowed is at least 1 character");
-  }
-  return { type: "rds", routeConfigName };
+  if (rds === undefined) return { type: "rds", routeConfigName };
+  if (routeConfigName === "") rds.fail("route_config_name", "is empty, allowed is at least 1 character");
+  const source = readConfigSourceOf(routeConfigName, rds, "config_source");
+  return { type: "rds", routeConfigName, ...unlessAds(source) };
 }
 
 function decodeStripPort(fields: Fields): Config["stripPort"] {
@@ -197,7 +196,7 @@ function encodeRoutes(routes: Config["routes"]): LooseJsonObject {
   return routes.type === "inline"
     ? { route_config: encodeRouteConfiguration(routes.routeConfig, true) }
     : {
-        rds: { config_source: { ads: {}, resource_api_version: "V3" }, route_config_name: routes.routeConfigName },
+        rds: { config_source: encodeConfigSource(routes.source), route_config_name: routes.routeConfigName },
       };
 }
 

@@ -11,6 +11,12 @@ export function decodeGrpcDestination(fields: Fields | undefined): OtlpDestinati
   const envoy = fields.message("envoy_grpc");
   const google = fields.message("google_grpc");
   if (envoy === undefined && google === undefined) return undefined; // validation has said so
+  if (envoy?.has("authority") === true) envoy.report("authority", "has no effect");
+  if (google?.has("channel_credentials") === true)
+    google.fail(
+      "channel_credentials",
+      "is not supported yet here; a connection would be open where it should be protected",
+    );
   return {
     protocol: "grpc",
     target:

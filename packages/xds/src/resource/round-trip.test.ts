@@ -5,10 +5,13 @@ import type {
   AccessLogConfig,
   AccessLogFilterConfig,
   Address,
+  ApiOrigin,
   CircuitBreakerThresholds,
   ClusterConfig,
   CommonTlsConfig,
+  ConfigSource,
   DataConfig,
+  DiscoveryServer,
   DownstreamTlsConfig,
   EndpointConfig,
   EndpointsConfig,
@@ -25,6 +28,7 @@ import type {
   LocalReplyConfig,
   NetworkFilterConfig,
   ProxyProtocolConfig,
+  RdsRoutes,
   ResponseMapperConfig,
   RetryPolicy,
   RouteAction,
@@ -128,6 +132,57 @@ const thresholds = record<CircuitBreakerThresholds>({
   maxRetries: count,
 });
 
+const file = fc.oneof(
+  record<DataConfig>({ source: fc.constant("filename"), name, content: fc.constant(undefined) }),
+  record<DataConfig>({ source: fc.constant("environment_variable"), name, content: fc.constant(undefined) }),
+);
+
+const atCluster = record<{ type: "cluster"; name: string }>({ type: fc.constant("cluster"), name });
+const grpcServer: fc.Arbitrary<DiscoveryServer> = fc.oneof(
+  record<DiscoveryServer>({ target: atCluster }),
+  record<DiscoveryServer>({
+    target: atCluster,
+    authority: name,
+    metadata: fc.constant([
+      ["authorization", "a"],
+      ["x", ""],
+    ]),
+  }),
+  record<DiscoveryServer>({
+    target: record<{ type: "address"; address: string }>({ type: fc.constant("address"), address: name }),
+    ssl: fc.oneof(
+      fc.constant({}),
+      record<Required<NonNullable<DiscoveryServer["ssl"]>>>({ rootCerts: file, privateKey: file, certChain: file }),
+    ),
+  }),
+);
+const apiOrigin: fc.Arbitrary<ApiOrigin> = fc.oneof(
+  record<Required<ApiOrigin>>({
+    type: fc.constant("api"),
+    apiType: fc.constantFrom("GRPC", "DELTA_GRPC"),
+    servers: fc.array(grpcServer, { minLength: 1, maxLength: 2 }),
+    refreshDelayMs: durationMs,
+    requestTimeoutMs: durationMs.map((ms) => ms + 1),
+    rateLimit: fc.constant({ maxTokens: 7, fillRatePerSecond: 0.5 }),
+  }),
+  record<ApiOrigin>({
+    type: fc.constant("api"),
+    apiType: fc.constant("REST"),
+    servers: fc.array(record<DiscoveryServer>({ target: atCluster }), { minLength: 1, maxLength: 1 }),
+    refreshDelayMs: durationMs.map((ms) => ms + 1),
+    requestTimeoutMs: durationMs.map((ms) => ms + 1),
+  }),
+);
+/** Never the one that is left out. */
+const configSource = record<ConfigSource>({
+  from: fc.oneof(
+    fc.constantFrom({ type: "ads" as const }, { type: "self" as const }),
+    fc.constantFrom({ type: "file" as const, path: "/a" }, { type: "file" as const, path: "/a", watchedFolder: "/b" }),
+    apiOrigin,
+  ),
+  initialFetchTimeoutMs: durationMs.filter((ms) => ms !== 15_000),
+});
+
 type Discovery<Type> = Extract<ClusterConfig["discovery"], { readonly type: Type }>;
 
 const dns = record<Discovery<"STRICT_DNS">["dns"]>({
@@ -143,6 +198,7 @@ const plainCluster = record<Omit<ClusterConfig, "proxyProtocol">>({
     record<Discovery<"STATIC">>({ type: fc.constant("STATIC"), loadAssignment: endpoints }),
     record<Discovery<"STRICT_DNS">>({ type: fc.constant("STRICT_DNS"), loadAssignment: endpoints, dns }),
     record<Discovery<"EDS">>({ type: fc.constant("EDS"), serviceName: name }),
+    record<Required<Discovery<"EDS">>>({ type: fc.constant("EDS"), serviceName: name, source: configSource }),
   ),
   lbPolicy: fc.oneof(
     fc.constant({ type: "round-robin" } as const),
@@ -534,6 +590,7 @@ const manager = record<HttpConnectionManagerConfig>({
   codecType: fc.constantFrom("AUTO", "HTTP1", "HTTP2"),
   routes: fc.oneof(
     fc.record({ type: fc.constant("rds" as const), routeConfigName: name }),
+    record<Required<RdsRoutes>>({ type: fc.constant("rds"), routeConfigName: name, source: configSource }),
     fc.record({ type: fc.constant("inline" as const), routeConfig: routeConfiguration }),
   ),
   httpFilters: fc.boolean().map((disabled) => [
@@ -631,11 +688,6 @@ const terminal: fc.Arbitrary<NetworkFilterConfig> = fc.oneof(
     name,
     responseBase64: fc.uint8Array({ maxLength: 9 }).map((bytes) => Buffer.from(bytes).toString("base64")),
   }),
-);
-
-const file = fc.oneof(
-  record<DataConfig>({ source: fc.constant("filename"), name, content: fc.constant(undefined) }),
-  record<DataConfig>({ source: fc.constant("environment_variable"), name, content: fc.constant(undefined) }),
 );
 
 const tlsValidation = record<TlsValidationConfig>({

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { type Json, ManualClock, ok } from "@heddle/base";
 import { ConfigAssembler, readBootstrap, type SidecarBootstrap } from "@heddle/config";
 import type { AdminAnswer } from "@heddle/telemetry/admin";
-import type { EndpointsConfig } from "@heddle/traffic";
+import { adsSource, type EndpointsConfig } from "@heddle/traffic";
 import { httpFilterRegistry, makeResourceTypes, type ResourceUpdate } from "@heddle/xds";
 import type { ResourceStatus } from "@heddle/xds/client";
 import { clustersPage } from "./cluster-pages.ts";
@@ -58,8 +58,7 @@ function world(): { assembler: ConfigAssembler; bootstrap: SidecarBootstrap } {
     clock: new ManualClock(),
     staticListeners: bootstrap.listeners,
     staticClusters: bootstrap.clusters,
-    dynamicListeners: false,
-    dynamicClusters: true,
+    clusterDiscovery: { source: adsSource, names: ["*"] },
     subscriber: { subscribe: () => undefined },
     onDnsClusters: () => undefined,
     onConfig: () => undefined,

@@ -3,7 +3,7 @@ import type { DownstreamInfo, FilterChain } from "@heddle/filter";
 import { defaultHttpLimits, type H1ServerOptions, type H2ServerOptions, HeaderMap, ResponseHead } from "@heddle/http";
 import type { Connection } from "@heddle/net";
 import type { AccessLogType } from "@heddle/telemetry";
-import type { HttpConnectionManagerConfig, RouteTable } from "@heddle/traffic";
+import { type HttpConnectionManagerConfig, nameFrom, type RouteTable } from "@heddle/traffic";
 import { Http2Stats } from "../http2/http2-stats.ts";
 import type { DrainDecision } from "../listener/drain-decision.ts";
 import type { NetworkFilter } from "../network/network-filter.ts";
@@ -64,6 +64,8 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly http2Stats: Http2Stats;
   readonly drain: DrainDecision;
   readonly #inlineRoutes: RouteTable | undefined;
+  /** Under which the runtime has the route table that came by RDS. */
+  readonly #routesName: string;
   readonly #accessLogger: AccessLogger;
   /** Those whose stack has been logged. */
   readonly #reported = new ThrowPlaces();
@@ -104,6 +106,8 @@ export class HttpConnectionManager implements NetworkFilter {
     };
     this.preparation = new RequestPreparation(config, scheme, () => env.randomHex.uuid());
     this.#inlineRoutes = inlineRoutes;
+    const { routes } = config;
+    this.#routesName = routes.type === "rds" ? nameFrom(routes.routeConfigName, routes.source?.from) : "";
     this.#accessLogger = accessLogger;
     this.localReplies = localReplies;
     this.drain = drain;
@@ -127,7 +131,7 @@ export class HttpConnectionManager implements NetworkFilter {
 
   routeTable(runtime: TrafficRuntime): RouteTable | undefined {
     const { routes } = this.config;
-    return routes.type === "rds" ? runtime.routeTables.get(routes.routeConfigName) : this.#inlineRoutes;
+    return routes.type === "rds" ? runtime.routeTables.get(this.#routesName) : this.#inlineRoutes;
   }
 
   /** What every answer gets, whoever gave it. */
