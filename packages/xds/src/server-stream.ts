@@ -1,6 +1,7 @@
 import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { takesTtl } from "./protocol/client-features.ts";
 import type { ServerResponse, ServerSession, ServerTypeStatus, ServerVariant } from "./protocol/server-session.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
@@ -131,6 +132,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     const problem = checkNode(node);
     if (problem !== undefined || node === undefined) return problem;
     this.#node = node;
+    this.#session.withTtl = takesTtl(node.clientFeatures, this.variant);
     this.#watch = this.#context.source.watch(node, () => this.#pump());
     this.#context.log.info("xDS client connected", { node: node.id, peer: this.peer, variant: this.variant });
     this.#context.onChange();

@@ -13,6 +13,13 @@ export interface EncodedResource {
    * taken to refer to endpoints of its own name, a listener to a route configuration of its own name.
    */
   readonly references?: readonly Reference[];
+  /** Other names that it answers to when a client asks for them (delta). Left out: none. */
+  readonly aliases?: readonly string[];
+  /**
+   * For how long a client may keep it without hearing of it again; the server sends heartbeats. Only clients that say that
+   * they know of it are told. Left out: until it is replaced or removed.
+   */
+  readonly ttlMs?: number;
 }
 
 /** All resources of one node, consistent with each other. Immutable. */

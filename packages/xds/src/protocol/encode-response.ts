@@ -1,5 +1,7 @@
+import { encodeWrappedResource } from "@heddle/proto";
 import type { EncodedResource } from "../snapshot.ts";
-import type { ServerResponse } from "./server-session.ts";
+import type { BodilessResource, ServerResponse } from "./server-session.ts";
+import { WRAPPED_RESOURCE_TYPE_URL } from "./type-urls.ts";
 
 /*
  * Responses as bytes, put together from resources that were encoded long before: a resource costs one copy here, however
@@ -10,15 +12,18 @@ import type { ServerResponse } from "./server-session.ts";
 /** `DiscoveryResponse`. */
 export function encodeSotwResponse(response: ServerResponse, controlPlaneIdentifier: string): Buffer {
   const { typeUrl } = response;
-  const anys = response.resources.map((resource) => anySize(typeUrl, resource));
+  const anys = [
+    ...response.resources.map((resource) => sotwAny(typeUrl, resource, response.withTtl === true)),
+    ...(response.bodiless ?? []).map((one) => ({ typeUrl: WRAPPED_RESOURCE_TYPE_URL, bytes: encodeBodiless(one) })),
+  ];
   let size = textSize(response.version) + textSize(typeUrl) + textSize(response.nonce);
   size += controlPlaneSize(controlPlaneIdentifier);
-  for (const any of anys) size += blockSize(any);
+  for (const any of anys) size += blockSize(anySize(any));
   const out = new FieldWriter(size);
   out.text(1, response.version);
-  for (const [index, resource] of response.resources.entries()) {
-    out.head(2, anys[index]!); // one size for each resource
-    out.any(typeUrl, resource);
+  for (const any of anys) {
+    out.head(2, anySize(any));
+    out.any(any);
   }
   out.text(4, typeUrl);
   out.text(5, response.nonce);
@@ -29,22 +34,19 @@ export function encodeSotwResponse(response: ServerResponse, controlPlaneIdentif
 /** `DeltaDiscoveryResponse`. */
 export function encodeDeltaResponse(response: ServerResponse, controlPlaneIdentifier: string): Buffer {
   const { typeUrl } = response;
-  const anys = response.resources.map((resource) => anySize(typeUrl, resource));
-  const wrapped = response.resources.map(
-    ({ name, version }, index) => textSize(version) + blockSize(anys[index]!) + textSize(name),
-  );
+  const envelopes = [
+    ...response.resources.map((resource) => deltaEnvelope(typeUrl, resource, response.withTtl === true)),
+    ...(response.bodiless ?? []).map(encodeBodiless),
+  ];
   let size = textSize(response.version) + textSize(typeUrl) + textSize(response.nonce);
   size += controlPlaneSize(controlPlaneIdentifier);
-  for (const resource of wrapped) size += blockSize(resource);
+  for (const envelope of envelopes) size += blockSize(envelopeSize(envelope));
   for (const name of response.removed) size += blockSize(Buffer.byteLength(name));
   const out = new FieldWriter(size);
   out.text(1, response.version);
-  for (const [index, resource] of response.resources.entries()) {
-    out.head(2, wrapped[index]!); // one size for each resource
-    out.text(1, resource.version);
-    out.head(2, anys[index]!);
-    out.any(typeUrl, resource);
-    out.text(3, resource.name);
+  for (const envelope of envelopes) {
+    out.head(2, envelopeSize(envelope));
+    out.envelope(envelope);
   }
   out.text(4, typeUrl);
   out.text(5, response.nonce);
@@ -53,8 +55,49 @@ export function encodeDeltaResponse(response: ServerResponse, controlPlaneIdenti
   return out.finish();
 }
 
-function anySize(typeUrl: string, resource: EncodedResource): number {
-  return textSize(typeUrl) + (resource.bytes.length === 0 ? 0 : blockSize(resource.bytes.length));
+interface AnyBytes {
+  readonly typeUrl: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The usual envelope is written from its parts; one with aliases or a time to live is encoded once and copied. */
+type Envelope = Uint8Array | { readonly name: string; readonly version: string; readonly any: AnyBytes };
+
+const wrapped = new WeakMap<EncodedResource, { readonly typeUrl: string; readonly bytes: Uint8Array }>();
+
+function sotwAny(typeUrl: string, resource: EncodedResource, withTtl: boolean): AnyBytes {
+  if (!withTtl || resource.ttlMs === undefined) return { typeUrl, bytes: resource.bytes };
+  return { typeUrl: WRAPPED_RESOURCE_TYPE_URL, bytes: wrap(typeUrl, resource) };
+}
+
+function deltaEnvelope(typeUrl: string, resource: EncodedResource, withTtl: boolean): Envelope {
+  const { name, version, bytes, aliases, ttlMs } = resource;
+  if (withTtl && ttlMs !== undefined) return wrap(typeUrl, resource);
+  if (aliases !== undefined)
+    return encodeWrappedResource({ name, aliases, version, resource: { typeUrl, value: bytes } });
+  return { name, version, any: { typeUrl, bytes } };
+}
+
+function wrap(typeUrl: string, resource: EncodedResource): Uint8Array {
+  const known = wrapped.get(resource);
+  if (known?.typeUrl === typeUrl) return known.bytes;
+  const { name, version, aliases = [], ttlMs } = resource;
+  const bytes = encodeWrappedResource({ name, aliases, version, resource: { typeUrl, value: resource.bytes }, ttlMs });
+  wrapped.set(resource, { typeUrl, bytes });
+  return bytes;
+}
+
+function encodeBodiless({ name, aliases = [], version, ttlMs }: BodilessResource): Uint8Array {
+  return encodeWrappedResource({ name, aliases, version, resource: undefined, ttlMs });
+}
+
+function anySize({ typeUrl, bytes }: AnyBytes): number {
+  return textSize(typeUrl) + (bytes.length === 0 ? 0 : blockSize(bytes.length));
+}
+
+function envelopeSize(envelope: Envelope): number {
+  if (envelope instanceof Uint8Array) return envelope.length;
+  return textSize(envelope.version) + blockSize(anySize(envelope.any)) + textSize(envelope.name);
 }
 
 /** An empty text is the default and is not written. */
@@ -102,18 +145,33 @@ class FieldWriter {
     if (text !== "") this.block(field, text);
   }
 
-  any(typeUrl: string, resource: EncodedResource): void {
+  any({ typeUrl, bytes }: AnyBytes): void {
     this.text(1, typeUrl);
-    if (resource.bytes.length === 0) return;
-    this.head(2, resource.bytes.length);
-    this.#out.set(resource.bytes, this.#at);
-    this.#at += resource.bytes.length;
+    if (bytes.length === 0) return;
+    this.head(2, bytes.length);
+    this.#bytes(bytes);
+  }
+
+  envelope(envelope: Envelope): void {
+    if (envelope instanceof Uint8Array) {
+      this.#bytes(envelope);
+      return;
+    }
+    this.text(1, envelope.version);
+    this.head(2, anySize(envelope.any));
+    this.any(envelope.any);
+    this.text(3, envelope.name);
   }
 
   controlPlane(field: number, identifier: string): void {
     if (identifier === "") return;
     this.head(field, textSize(identifier));
     this.text(1, identifier);
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.#out.set(bytes, this.#at);
+    this.#at += bytes.length;
   }
 
   finish(): Buffer {

@@ -9,6 +9,11 @@ import type { EncodedResource } from "../snapshot.ts";
 /** The resources of one type of a snapshot, by name. */
 export type Resources = ReadonlyMap<string, EncodedResource>;
 
+const NO_NAMES: ReadonlyMap<string, string> = new Map();
+const NONE: readonly EncodedResource[] = [];
+
+const aliases = new WeakMap<Resources, ReadonlyMap<string, string>>();
+const mortal = new WeakMap<Resources, readonly EncodedResource[]>();
 const versions = new WeakMap<Resources, string>();
 const differences = new WeakMap<Resources, WeakMap<Resources, readonly string[]>>();
 
@@ -36,6 +41,35 @@ export function changedBetween(before: Resources, after: Resources): readonly st
     for (const name of before.keys()) if (!after.has(name)) changed.push(name);
     names = changed;
     ofAfter.set(before, names);
+  }
+  return names;
+}
+
+/** The resource of that name, or the one that has it as an alias. */
+export function findResource(resources: Resources, name: string): EncodedResource | undefined {
+  const found = resources.get(name);
+  if (found !== undefined) return found;
+  const realName = aliasesIn(resources).get(name);
+  return realName === undefined ? undefined : resources.get(realName);
+}
+
+/** Those that have a time to live. */
+export function withTtl(resources: Resources): readonly EncodedResource[] {
+  let list = mortal.get(resources);
+  if (list === undefined) {
+    const found = [...resources.values()].filter(({ ttlMs }) => ttlMs !== undefined);
+    mortal.set(resources, (list = found.length === 0 ? NONE : found));
+  }
+  return list;
+}
+
+/** Alias to real name. */
+function aliasesIn(resources: Resources): ReadonlyMap<string, string> {
+  let names = aliases.get(resources);
+  if (names === undefined) {
+    const found = new Map<string, string>();
+    for (const { name, aliases: own = [] } of resources.values()) for (const alias of own) found.set(alias, name);
+    aliases.set(resources, (names = found.size === 0 ? NO_NAMES : found));
   }
   return names;
 }

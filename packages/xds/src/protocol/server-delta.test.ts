@@ -71,6 +71,30 @@ test("statement 30 and 44: a deletion is announced once, and what is made again 
   s.ack(s.receive(["a"]));
 });
 
+test("statement 44: a removal is told once, and what is made again is sent as new", () => {
+  const s = new Stream({ cluster: { a: "1", b: "1" } });
+  s.ask(CLUSTER_TYPE_URL);
+  s.ack(s.receive(["a", "b"]));
+  s.set({ cluster: { b: "1" } });
+  s.ack(s.receive([], ["a"]));
+  s.idle();
+  s.set({ cluster: { b: "2" } });
+  s.ack(s.receive(["b"], []));
+  s.set({ cluster: { a: "1", b: "2" } });
+  s.ack(s.receive(["a"], []));
+  s.idle();
+});
+
+test("statement 82: a name that is asked for is answered although the client holds it as it is", () => {
+  const s = new Stream({ endpoints: { a: "1", b: "1" } });
+  const versions = new Map(["a", "b"].map((name) => [name, textResource(name, "1").version]));
+  s.ask(ENDPOINTS_TYPE_URL, ["a", "b"], [], { initialResourceVersions: versions });
+  s.idle();
+  s.ask(ENDPOINTS_TYPE_URL, ["b"]);
+  s.ack(s.receive(["b"], []));
+  s.idle();
+});
+
 test("statement 46: only what changed is sent", () => {
   const s = new Stream({ cluster: { a: "1", b: "1" } });
   s.ask(CLUSTER_TYPE_URL);

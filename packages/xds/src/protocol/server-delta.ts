@@ -1,7 +1,8 @@
-import { type Resources, versionOf } from "./resources.ts";
+import { findResource, type Resources, versionOf } from "./resources.ts";
 import type { Plan, ServerType } from "./server-type.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest } from "./wire.ts";
+import { canonicalName, isCollection } from "./xdstp-name.ts";
 
 /*
  * The delta variant, server's side. Each resource has its own version; a response holds what differs from what the client
@@ -18,13 +19,16 @@ export function takeDeltaRequest(type: ServerType, request: DeltaDiscoveryReques
   const first = type.requests === 1;
   if (!first && request.resourceNamesSubscribe.length + request.resourceNamesUnsubscribe.length === 0) return;
   if (first) {
-    for (const [name, version] of request.initialResourceVersions) type.sent.set(name, { name, version });
+    for (const [written, version] of request.initialResourceVersions) {
+      const name = canonicalName(written);
+      type.sent.set(name, { name, version });
+    }
   }
   const hadAll = type.subscription.wildcard;
   const dropped = type.subscription.change(request.resourceNamesSubscribe, request.resourceNamesUnsubscribe);
-  for (const name of request.resourceNamesSubscribe) {
+  for (const name of request.resourceNamesSubscribe.map(canonicalName)) {
     // What the client says it holds is compared; everything else it names is answered, whatever it may have.
-    if (name !== WILDCARD && !(first && request.initialResourceVersions.has(name))) type.asked.add(name);
+    if (name !== WILDCARD && !(first && type.sent.has(name))) type.asked.add(name);
   }
   // Still in the wildcard: the client has to be told what the name is now, or that it is not.
   if (type.subscription.wildcard) for (const name of dropped) type.asked.add(name);
@@ -42,9 +46,18 @@ export function planDelta(type: ServerType, resources: Resources, removals: bool
   const changes = type.changes(resources);
   const gone = type.gone(resources);
   const removed = removals ? gone : gone.filter((name) => type.asked.has(name));
-  for (const name of type.asked) if (!resources.has(name) && !type.sent.has(name)) removed.push(name);
+  const missing: string[] = [];
+  let collections = false;
+  for (const name of type.asked) {
+    if (isCollection(name)) collections = true;
+    else if (findResource(resources, name) !== undefined || type.sent.has(name)) continue;
+    // An Envoy holds the request that asked for a virtual host until a resource comes, be it without body.
+    else if (type.traits.namedByEnvelope === true) missing.push(name);
+    else removed.push(name);
+  }
   // An empty set is an answer too: without it a client waits for its first one until a timeout.
-  if (changes.length === 0 && removed.length === 0 && !type.unanswered) {
+  const isEmpty = changes.length === 0 && removed.length === 0 && missing.length === 0;
+  if (isEmpty && !type.unanswered && !collections) {
     type.again.clear();
     if (gone.length === 0) type.settle(resources);
     return undefined;
@@ -56,5 +69,6 @@ export function planDelta(type: ServerType, resources: Resources, removals: bool
     replaces: false,
     complete: removals || gone.length === 0,
     answers: type.unanswered || type.asked.size > 0,
+    ...(missing.length > 0 && { missing }),
   };
 }

@@ -1,11 +1,12 @@
 import type { EncodedResource, Snapshot } from "../snapshot.ts";
 import { deliveryRank, dependentsOf, isReferrer, isTarget } from "./delivery-order.ts";
-import type { Resources } from "./resources.ts";
+import { findResource, type Resources } from "./resources.ts";
 import { planDelta, takeDeltaRequest } from "./server-delta.ts";
 import { planSotw, takeSotwRequest } from "./server-sotw.ts";
 import { answersOnly, type Plan, ServerType } from "./server-type.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./wire.ts";
+import { isCollection } from "./xdstp-name.ts";
 
 /** How one variant of the protocol reads requests and decides what is due. */
 export interface ServerVariant<Request> {
@@ -29,6 +30,18 @@ export interface ServerResponse {
   readonly resources: readonly EncodedResource[];
   /** Only the delta variant tells them. */
   readonly removed: readonly string[];
+  /** Heartbeats, and names that do not exist where that is how to say so. Left out: none. */
+  readonly bodiless?: readonly BodilessResource[];
+  /** The client can be told of times to live. */
+  readonly withTtl?: boolean;
+}
+
+/** A resource without its content: a heartbeat if it has a time to live, otherwise one that does not exist. */
+export interface BodilessResource {
+  readonly name: string;
+  readonly version: string;
+  readonly aliases?: readonly string[];
+  readonly ttlMs?: number;
 }
 
 export type ServerStep =
@@ -69,6 +82,8 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
   /** The same types in the order of delivery. */
   #ordered: readonly ServerType[] = [];
   #nonces = 0;
+  /** The client can be told of times to live (`takesTtl`): known once it has said who it is. */
+  withTtl = false;
 
   constructor(variant: ServerVariant<Request>) {
     this.variant = variant;
@@ -94,6 +109,9 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
       if (plan.answers && !type.stale) return this.#send(type, answersOnly(plan, type), snapshot, nowMs);
       untilMs = Math.min(untilMs, until);
     }
+    const beatMs = this.#heartbeatDue(snapshot);
+    if (beatMs <= nowMs) return this.#beat(snapshot, nowMs);
+    untilMs = Math.min(untilMs, beatMs);
     return untilMs === Number.POSITIVE_INFINITY ? { step: "idle" } : { step: "hold", untilMs };
   }
 
@@ -101,7 +119,9 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
   missing(snapshot: Snapshot): { readonly typeUrl: string; readonly names: readonly string[] }[] {
     return this.#ordered.flatMap(({ traits: { typeUrl }, asked }) => {
       const resources = snapshot.resources.get(typeUrl) ?? NOTHING;
-      const names = [...asked].filter((name) => name !== WILDCARD && !resources.has(name));
+      const names = [...asked].filter(
+        (name) => name !== WILDCARD && !isCollection(name) && findResource(resources, name) === undefined,
+      );
       return names.length === 0 ? [] : [{ typeUrl, names }];
     });
   }
@@ -154,8 +174,37 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     this.#boundAgain(snapshot);
     const nonce = String((this.#nonces += 1));
     type.commit(plan, snapshot.resources.get(typeUrl) ?? NOTHING, nonce, nowMs);
-    const { version, resources, removed } = plan;
-    return { step: "send", response: { typeUrl, version, nonce, resources, removed } };
+    const { version, resources, removed, missing = [] } = plan;
+    const bodiless = missing.map((name) => ({ name, aliases: [name], version: "" }));
+    const { withTtl } = this;
+    return { step: "send", response: { typeUrl, version, nonce, resources, removed, bodiless, withTtl } };
+  }
+
+  #heartbeatDue(snapshot: Snapshot): number {
+    let dueMs = Number.POSITIVE_INFINITY;
+    if (!this.withTtl) return dueMs;
+    for (const type of this.#ordered) {
+      const resources = snapshot.resources.get(type.traits.typeUrl);
+      if (resources !== undefined && type.requests > 0) dueMs = Math.min(dueMs, heartbeatDue(type, resources));
+    }
+    return dueMs;
+  }
+
+  /** Tells a client that what has a time to live goes on. Nothing changes by it, and its verdict says nothing. */
+  #beat(snapshot: Snapshot, nowMs: number): ServerStep {
+    for (const type of this.#ordered) {
+      const { typeUrl } = type.traits;
+      const resources = snapshot.resources.get(typeUrl);
+      if (resources === undefined || type.requests === 0 || heartbeatDue(type, resources) > nowMs) continue;
+      const nonce = String((this.#nonces += 1));
+      const bodiless = type.beat(resources, nonce, nowMs);
+      const version = type.sentVersion;
+      return {
+        step: "send",
+        response: { typeUrl, version, nonce, resources: [], removed: [], bodiless, withTtl: true },
+      };
+    }
+    return { step: "idle" };
   }
 
   /** A client may never ask for a type that its resources refer to; what would be sent again is then kept small. */
@@ -185,6 +234,11 @@ function byRank(a: ServerType, b: ServerType): number {
 /** When a push need no longer wait for that type's verdict; 0 when there is none to wait for. */
 function verdictDue(type: ServerType): number {
   return type.outstanding === undefined ? 0 : type.sentAtMs + HOLD_MS;
+}
+
+/** A verdict is waited for as pushes wait for it: a heartbeat in between would take its nonce away. */
+function heartbeatDue(type: ServerType, resources: Resources): number {
+  return Math.max(type.heartbeatDue(resources), verdictDue(type));
 }
 
 function isWaiting(type: ServerType, nowMs: number): boolean {

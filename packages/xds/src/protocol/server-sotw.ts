@@ -74,7 +74,7 @@ function planPartial(type: ServerType, resources: Resources): Plan | undefined {
     type.settle(resources);
     return undefined;
   }
-  const answers = changes.some(({ name }) => type.asked.has(name)) || type.asked.has(WILDCARD);
+  const answers = changes.some((resource) => type.isAsked(resource)) || type.asked.has(WILDCARD);
   return { version: versionOf(resources), resources: changes, removed: [], replaces: false, complete: true, answers };
 }
 
@@ -100,6 +100,7 @@ function setVersion(type: ServerType, resources: Resources, kept: number): strin
 
 function wanted(type: ServerType, resources: Resources): EncodedResource[] {
   if (type.subscription.wildcard) return [...resources.values()];
+  if (type.subscription.isOpen) return [...resources.values()].filter(({ name }) => type.subscription.wants(name));
   const set: EncodedResource[] = [];
   for (const name of type.subscription.names) {
     const resource = resources.get(name);

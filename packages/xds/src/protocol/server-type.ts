@@ -1,5 +1,5 @@
 import type { EncodedResource } from "../snapshot.ts";
-import { changedBetween, type Resources } from "./resources.ts";
+import { changedBetween, findResource, type Resources, withTtl } from "./resources.ts";
 import { Subscription, WILDCARD } from "./subscription.ts";
 import { type TypeTraits, traitsOf } from "./type-urls.ts";
 
@@ -18,7 +18,15 @@ export interface Plan {
   readonly complete: boolean;
   /** The client has asked for something in it and waits; otherwise the server speaks first. */
   readonly answers: boolean;
+  /** Names that were asked for and are answered by a resource without body, since they do not exist (VHDS). */
+  readonly missing?: readonly string[];
 }
+
+/** How long before a time to live is over a client has heard of its resource again: half of it, as go-control-plane does. */
+const HEARTBEAT_SHARE = 0.5;
+
+/** Heartbeats that are nearly due go along with one that is. */
+const EARLY_SHARE = 0.3;
 
 /** A response that the client did not take. */
 export interface Rejection {
@@ -55,6 +63,8 @@ export class ServerType {
   outstanding: Plan | undefined;
   ackedVersion = "";
   rejected: Rejection | undefined;
+  /** By name, when the client last heard of a resource that has a time to live. */
+  readonly #heardAtMs: Map<string, number> = new Map();
   /** Of these the client holds what it wants, and nothing that is not in them: later ones need only be compared to them. */
   #settled: Resources | undefined;
 
@@ -79,7 +89,10 @@ export class ServerType {
   /** Books a response as sent: from now on the client holds what is in it, unless it says otherwise. */
   commit(plan: Plan, resources: Resources, nonce: string, nowMs: number): void {
     if (plan.replaces) this.sent.clear();
-    for (const resource of plan.resources) this.sent.set(resource.name, resource);
+    for (const resource of plan.resources) {
+      this.sent.set(resource.name, resource);
+      if (resource.ttlMs !== undefined) this.#heardAtMs.set(resource.name, nowMs);
+    }
     for (const name of plan.removed) this.sent.delete(name);
     this.#settled = plan.complete ? resources : undefined;
     this.asked.clear();
@@ -111,6 +124,34 @@ export class ServerType {
     }
   }
 
+  /** When the first heartbeat is due; infinity when none ever is. */
+  heartbeatDue(resources: Resources): number {
+    let dueMs = Number.POSITIVE_INFINITY;
+    for (const resource of this.#mortal(resources)) dueMs = Math.min(dueMs, this.#dueMs(resource, HEARTBEAT_SHARE));
+    return dueMs;
+  }
+
+  /** Books heartbeats as sent, of everything that is due or nearly so. Returns it. */
+  beat(resources: Resources, nonce: string, nowMs: number): readonly EncodedResource[] {
+    const due = this.#mortal(resources).filter((resource) => this.#dueMs(resource, EARLY_SHARE) <= nowMs);
+    for (const name of this.#heardAtMs.keys()) if (!resources.has(name)) this.#heardAtMs.delete(name);
+    for (const { name } of due) this.#heardAtMs.set(name, nowMs);
+    this.nonce = nonce;
+    return due;
+  }
+
+  /** What the client holds that has a time to live: as it is now, and not rejected. */
+  #mortal(resources: Resources): EncodedResource[] {
+    return withTtl(resources).filter(
+      ({ name, version }) => this.sent.get(name)?.version === version && !(this.rejected?.names.has(name) === true),
+    );
+  }
+
+  #dueMs({ name, ttlMs = 0 }: EncodedResource, share: number): number {
+    // What came on an earlier stream has been ageing since nobody knows when.
+    return (this.#heardAtMs.get(name) ?? Number.NEGATIVE_INFINITY) + ttlMs * share;
+  }
+
   /** Notes the rejection of a response that was not the latest. */
   rejectEarlier(error: { readonly message: string }): void {
     this.rejected = { version: "", message: error.message, names: this.rejected?.names ?? new Set() };
@@ -118,12 +159,28 @@ export class ServerType {
 
   /** Forgets what was sent of names that are no longer asked for: asked for again, they are sent again. */
   forgetUnwanted(): void {
-    for (const name of this.sent.keys()) {
-      if (this.subscription.wants(name)) continue;
+    for (const [name, sent] of this.sent) {
+      if (this.wants(sent)) continue;
       this.sent.delete(name);
       if (this.outstanding !== undefined) this.#limbo.add(name);
     }
     for (const name of this.asked) if (!this.subscription.wants(name)) this.asked.delete(name);
+  }
+
+  /** Whether the client asked for it, by its name or by another that it answers to. */
+  wants(resource: Sent): boolean {
+    if (this.subscription.wants(resource.name)) return true;
+    // Of what the client claims to hold nobody knows the other names, which is how a type with such names is asked for.
+    if (resource.bytes === undefined) return this.traits.namedByEnvelope === true;
+    return resource.aliases?.some((alias) => this.subscription.names.has(alias)) === true;
+  }
+
+  /** Whether the client waits for it. */
+  isAsked({ name, aliases }: EncodedResource): boolean {
+    if (this.asked.size === 0) return false;
+    if (this.asked.has(name) || aliases?.some((alias) => this.asked.has(alias)) === true) return true;
+    const collection = this.subscription.collectionOf(name);
+    return collection !== undefined && this.asked.has(collection);
   }
 
   /** The wildcard has begun: what the client may have taken in passing is settled with the rest, sent or removed. */
@@ -133,14 +190,15 @@ export class ServerType {
 
   /** Resources that were asked for and differ from what the client holds, or have to be sent anyway. */
   changes(resources: Resources): EncodedResource[] {
-    const changes: EncodedResource[] = [];
-    for (const name of this.#candidates(resources)) {
-      const resource = resources.get(name);
-      if (resource === undefined || !this.subscription.wants(name)) continue;
+    const changes = new Set<EncodedResource>();
+    for (const candidate of this.#candidates(resources)) {
+      const resource = findResource(resources, candidate);
+      if (resource === undefined || !this.wants(resource)) continue;
+      const { name } = resource;
       const isNews = this.sent.get(name)?.version !== resource.version;
-      if (isNews || this.asked.has(name) || this.again.has(name)) changes.push(resource);
+      if (isNews || this.isAsked(resource) || this.again.has(name)) changes.add(resource);
     }
-    return changes;
+    return [...changes];
   }
 
   /** Names that the client holds and that no longer exist. */
@@ -156,16 +214,17 @@ export class ServerType {
     if (this.#settled !== undefined) {
       return new Set([...changedBetween(this.#settled, resources), ...this.asked, ...this.again]);
     }
-    return this.subscription.wildcard ? resources.keys() : this.subscription.names;
+    return this.subscription.isOpen ? resources.keys() : this.subscription.names;
   }
 }
 
 /** Only what the client has asked for: what is pushed beside it may have to wait. A complete set stays one. */
-export function answersOnly(plan: Plan, { asked, unanswered }: ServerType): Plan {
+export function answersOnly(plan: Plan, type: ServerType): Plan {
+  const { asked, unanswered } = type;
   if (plan.replaces || unanswered || asked.has(WILDCARD)) return plan;
   return {
     ...plan,
-    resources: plan.resources.filter(({ name }) => asked.has(name)),
+    resources: plan.resources.filter((resource) => type.isAsked(resource)),
     removed: plan.removed.filter((name) => asked.has(name)),
     complete: false,
   };

@@ -1,3 +1,5 @@
+import { canonicalName, collectionOf, isCollection } from "./xdstp-name.ts";
+
 /** The name that means every resource of a type. */
 export const WILDCARD = "*";
 
@@ -7,7 +9,8 @@ export const WILDCARD = "*";
  *
  * - the first request of a type that names nothing means all, for the types that have this old form (LDS, CDS);
  * - "*" means all, alone or beside names;
- * - once a request has named anything, naming nothing means nothing.
+ * - once a request has named anything, naming nothing means nothing;
+ * - an xdstp name has one spelling, and one that ends in "/*" means all resources of that folder.
  */
 export class Subscription {
   readonly #emptyMeansAll: boolean;
@@ -17,6 +20,8 @@ export class Subscription {
   #asked = false;
   #wildcard = false;
   #names: Set<string> = new Set();
+  /** Of the names, those that stand for all resources of a folder (xdstp). */
+  #collections: Set<string> = new Set();
 
   /** `emptyMeansAll`: the type has the old form of the wildcard. */
   constructor(emptyMeansAll: boolean) {
@@ -32,18 +37,31 @@ export class Subscription {
     return this.#names;
   }
 
+  /** Whether a resource's name may be wanted that is not itself among the names. */
+  get isOpen(): boolean {
+    return this.#wildcard || this.#collections.size > 0;
+  }
+
   wants(name: string): boolean {
-    return this.#wildcard || this.#names.has(name);
+    return this.#wildcard || this.#names.has(name) || this.collectionOf(name) !== undefined;
+  }
+
+  /** The collection that was asked for and has a resource of this name in it. */
+  collectionOf(name: string): string | undefined {
+    if (this.#collections.size === 0) return undefined;
+    const collection = collectionOf(name);
+    return collection !== undefined && this.#collections.has(collection) ? collection : undefined;
   }
 
   /** State of the world: the list is the whole subscription each time. Returns what was not asked for before. */
   replace(list: readonly string[]): readonly string[] {
-    const names = new Set(list);
+    const names = new Set(list.map(canonicalName));
     if (names.size > 0) this.#named = true;
     const wildcard = names.delete(WILDCARD) || (this.#emptyMeansAll && !this.#named);
     const added = [...names].filter((name) => !this.#names.has(name));
     if (wildcard && !this.#wildcard) added.push(WILDCARD);
     this.#names = names;
+    this.#collections = new Set([...names].filter(isCollection));
     this.#wildcard = wildcard;
     return added;
   }
@@ -57,10 +75,12 @@ export class Subscription {
     this.#asked = true;
     for (const name of subscribe) {
       if (name === WILDCARD) this.#wildcard = true;
-      else this.#names.add(name);
+      else this.#names.add(canonicalName(name));
+      if (isCollection(name)) this.#collections.add(canonicalName(name));
     }
     const dropped: string[] = [];
-    for (const name of unsubscribe) {
+    for (const name of unsubscribe.map(canonicalName)) {
+      this.#collections.delete(name);
       if (name === WILDCARD) this.#wildcard = false;
       else if (this.#names.delete(name)) dropped.push(name);
     }
