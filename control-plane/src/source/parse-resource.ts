@@ -1,21 +1,32 @@
-import { err, type Json, ok } from "@heddle/base";
+import { err, type Json, ok, type Result } from "@heddle/base";
 import { decodeMessage, type JsonIssue, typeNameOf, validate } from "@heddle/proto";
-import { resourceFromJson } from "@heddle/xds";
-import type { ResourceIssue, ResourceParser } from "./raw-resource.ts";
+import { type RawResource, resourceFromBytes, resourceFromJson } from "@heddle/xds";
+import type { ParsedResource, ResourceIssue, ResourceParser } from "./raw-resource.ts";
 
 /**
  * Reads an xDS resource in proto JSON and checks it against Envoy's `validate.rules`. It is not asked whether a sidecar of
  * ours honours all of it: it may be for an Envoy, and a sidecar says so itself.
  */
-export const parseResource: ResourceParser = (json: Json) => {
-  const resource = resourceFromJson(json);
+export const parseResource: ResourceParser = (json: Json) => checked(resourceFromJson(json));
+
+/** The same of one that is serialised already. */
+export function parseBinaryResource(
+  typeUrl: string,
+  bytes: Uint8Array,
+): Result<ParsedResource, readonly ResourceIssue[]> {
+  return checked(resourceFromBytes(typeUrl, bytes));
+}
+
+function checked(
+  resource: Result<RawResource, readonly JsonIssue[]>,
+): Result<ParsedResource, readonly ResourceIssue[]> {
   if (!resource.ok) return err(resource.error.map(({ path, message }: JsonIssue) => ({ path, message })));
   const { type: typeUrl, name, bytes } = resource.value;
   const typeName = typeNameOf(typeUrl);
   const message = decodeMessage(typeName, bytes);
   const violations = message.ok ? validate(typeName, message.value) : [message.error];
   return violations.length > 0 ? err(violations.map(splitViolation)) : ok({ typeUrl, name, bytes });
-};
+}
 
 /** "virtual_hosts[0].domains: must have at least 1 item" */
 function splitViolation(violation: string): ResourceIssue {

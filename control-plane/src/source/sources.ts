@@ -24,6 +24,20 @@ export class Sources {
     return [...this.all.flatMap((source) => source.diagnostics), ...this.#between];
   }
 
+  /** What is wrong between items now; what is wrong with one stands in its source. */
+  get between(): readonly Diagnostic[] {
+    return this.#between;
+  }
+
+  /** What would be wrong between items if a source held these instead. Undefined until every source has synchronised. */
+  suppose(source: Source, items: readonly SourceItem[]): readonly Diagnostic[] | undefined {
+    const sets = this.all.map((each) => (each === source ? items : each.items));
+    const complete = sets.filter((set) => set !== undefined);
+    if (complete.length < sets.length || source.items === undefined) return undefined;
+    const merged = mergeItems(complete.flat(), this.#serving);
+    return [...merged.diagnostics, ...checkGeneratedNames(merged.world)];
+  }
+
   /** `onChange` is called whenever `world` or `diagnostics` have been replaced. */
   start(onChange: () => void): void {
     this.#onChange = onChange;

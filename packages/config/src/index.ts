@@ -21,6 +21,7 @@ export {
   DEFAULT_YAML_LIMITS,
   type Position,
   parseYamlDocuments,
+  splitPath,
   type YamlDocument,
   type YamlLimits,
 } from "./yaml-document.ts";

@@ -27,7 +27,7 @@ export { encodeApiListener } from "./resource/listener.ts";
 export type { ListenerOptions } from "./resource/network-filter.ts";
 export { decodeOverload, OVERLOAD_FIELDS } from "./resource/overload.ts";
 export { redactSecrets } from "./resource/redact-secrets.ts";
-export { type RawResource, resourceFromJson } from "./resource/resource-from-json.ts";
+export { type RawResource, resourceFromBytes, resourceFromJson } from "./resource/resource-from-json.ts";
 export type { Decoded, FieldReport, Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";
 export { makeResourceTypes, type ResourceTypes } from "./resource/resource-types.ts";
 export { decodeTelemetry, TELEMETRY_FIELDS } from "./resource/telemetry.ts";

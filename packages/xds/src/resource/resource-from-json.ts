@@ -48,18 +48,31 @@ export function resourceFromJson(json: unknown): Result<RawResource, readonly Js
   const { "@type": typeUrl, ...body } = json as { readonly [key: string]: unknown };
   const typeName = typeof typeUrl === "string" ? typeNameOf(typeUrl) : "";
   if (typeName === WRAPPER) return unwrap(body);
-  if (!Object.hasOwn(NAME_FIELDS, typeName)) {
-    const allowed = [...Object.keys(NAME_FIELDS), WRAPPER].map((name) => `type.googleapis.com/${name}`);
-    return err([issue(["@type"], `found ${JSON.stringify(typeUrl)}, allowed are ${allowed.join(", ")}`)]);
-  }
+  if (!Object.hasOwn(NAME_FIELDS, typeName)) return err([unknownType(typeUrl)]);
   const bytes = fromProtoJson(typeName, body);
   if (!bytes.ok) return bytes;
+  return named(typeName, bytes.value);
+}
+
+/** The same of a resource that is serialised already, as an Any has it. */
+export function resourceFromBytes(typeUrl: string, bytes: Uint8Array): Result<RawResource, readonly JsonIssue[]> {
+  const typeName = typeNameOf(typeUrl);
+  return Object.hasOwn(NAME_FIELDS, typeName) ? named(typeName, bytes) : err([unknownType(typeUrl)]);
+}
+
+function named(typeName: string, bytes: Uint8Array): Result<RawResource, readonly JsonIssue[]> {
   const nameField = NAME_FIELDS[typeName];
   if (nameField === undefined) return err([issue(["@type"], `has no name of its own; it goes into a ${WRAPPER}`)]);
-  const message = decodeMessage(typeName, bytes.value);
-  const name = message.ok ? fieldOf(message.value, nameField) : undefined;
+  const message = decodeMessage(typeName, bytes);
+  if (!message.ok) return err([issue([], message.error)]);
+  const name = fieldOf(message.value, nameField);
   if (typeof name !== "string") return err([issue([nameField], "is empty, allowed is at least 1 character")]);
-  return ok({ type: `type.googleapis.com/${typeName}`, name, bytes: bytes.value });
+  return ok({ type: `type.googleapis.com/${typeName}`, name, bytes });
+}
+
+function unknownType(typeUrl: unknown): JsonIssue {
+  const allowed = [...Object.keys(NAME_FIELDS), WRAPPER].map((name) => `type.googleapis.com/${name}`);
+  return issue(["@type"], `found ${JSON.stringify(typeUrl)}, allowed are ${allowed.join(", ")}`);
 }
 
 /** The wrapper's name counts, and has to be the message's own where that has one. */

@@ -1,0 +1,24 @@
+/* What one may ask of the resource API. */
+
+/** Resources of one batch. */
+export const MAX_BATCH = 1000;
+
+/** Of a request's body: a ClusterLoadAssignment of 10,000 endpoints has about 2 MiB of YAML. */
+export const MAX_REQUEST_BYTES = 8 * 1024 * 1024;
+
+/** Resources in a store. Each write looks at all of them: 20,000 are 50 ms. */
+export const MAX_RESOURCES = 20_000;
+
+/** Of one page of a list. gRPC clients take 4 MiB unless told otherwise. */
+export const MAX_PAGE_RESOURCES = 1000;
+export const MAX_PAGE_BYTES = 3 * 1024 * 1024;
+
+/** Calls that wait for their turn to write. */
+export const MAX_WAITING_WRITES = 64;
+
+/** Watches at a time, over both faces. */
+export const MAX_WATCHES = 200;
+
+/** Writes of one caller: so many at once, and so many a second from then on. */
+export const WRITE_BURST = 200;
+export const WRITES_PER_SECOND = 50;

@@ -1,0 +1,65 @@
+import type { Json } from "@heddle/base";
+import type { Diagnostic, Position, YamlDocument } from "@heddle/config";
+import { readObjects } from "@heddle/mesh";
+import { formatKey, type ResourceKey } from "../api/resource-key.ts";
+import type { StoredContent } from "../api/stored-value.ts";
+import { parseBinaryResource, parseResource } from "./parse-resource.ts";
+import type { RawResource } from "./raw-resource.ts";
+import type { ReadFile } from "./read-file.ts";
+
+/** What stands in the place of a file's name in whatever is said of a stored resource. */
+export function storedPlace(key: ResourceKey): string {
+  return `stored ${formatKey(key)}`;
+}
+
+/** Reads a stored resource as one document of a configuration folder would be. Places are the resource's name alone. */
+export function readStored(
+  key: ResourceKey,
+  { content, override }: { readonly content: StoredContent; readonly override: boolean },
+): ReadFile {
+  const document = new StoredDocument(storedPlace(key), content.type === "json" ? content.json : {});
+  if (content.type === "json" && isObject(content.json) && "kind" in content.json) {
+    const { objects, diagnostics } = readObjects(document);
+    return { items: objects, diagnostics };
+  }
+  const parsed =
+    content.type === "json" ? parseResource(content.json) : parseBinaryResource(content.typeUrl, content.bytes);
+  if (!parsed.ok)
+    return { items: [], diagnostics: parsed.error.map(({ path, message }) => document.diagnostic(path, message)) };
+  const { typeUrl, name, bytes, references } = parsed.value;
+  const item: RawResource = {
+    kind: "raw",
+    typeUrl,
+    typeName: typeUrl.slice(typeUrl.lastIndexOf("/") + 1),
+    name,
+    bytes,
+    references,
+    override,
+    nodes: { cluster: key.nodeCluster === "" ? undefined : key.nodeCluster },
+    origin: { file: document.file, line: 0, column: 0, path: "" },
+  };
+  return { items: [item], diagnostics: [] };
+}
+
+/** A document that stands in no file. */
+class StoredDocument implements YamlDocument {
+  readonly file: string;
+  readonly json: Json;
+
+  constructor(file: string, json: Json) {
+    this.file = file;
+    this.json = json;
+  }
+
+  positionOf(): Position {
+    return { line: 0, column: 0 };
+  }
+
+  diagnostic(path: string, message: string, severity: Diagnostic["severity"] = "error"): Diagnostic {
+    return { severity, file: this.file, ...this.positionOf(), path, message };
+  }
+}
+
+function isObject(json: Json): json is { readonly [key: string]: Json } {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}
