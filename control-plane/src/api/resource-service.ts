@@ -257,6 +257,7 @@ export class ResourceService {
       if (batch.dryRun || changes.length === 0) return ok({ revision: this.revision, outcomes, warnings });
       const committed = await this.#options.store.commit(changes);
       if (committed.type === "unavailable") return err(unavailable(committed.message));
+      if (committed.type === "refused") return err(fault("INVALID_ARGUMENT", committed.message));
       if (committed.type === "committed") {
         const { revision } = committed;
         return ok({
