@@ -1,7 +1,7 @@
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
 import { makeResourceTypes } from "@heddle/xds";
-import { ReportServer, XdsServer } from "@heddle/xds/server";
+import { ClientStatusServer, LoadReportServer, ReportServer, XdsServer } from "@heddle/xds/server";
 import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
 import { serveAdmin } from "./admin/serve-admin.ts";
@@ -43,9 +43,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const snapshots = new Snapshots(makeResourceTypes({ httpFilters: "unchecked" }));
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });
   const reports = new ReportServer({ clock, log });
+  const loads = new LoadReportServer({ clock, log });
+  const statuses = new ClientStatusServer(() => xds.clients());
 
-  const served = await serveXds(xds, reports, xdsAddress);
-  const pages = adminPages({ identifier, sources, snapshots, nodes: new NodeStatuses(xds, reports), collectMetrics });
+  const served = await serveXds([xds, reports, loads, statuses], xdsAddress);
+  const nodes = new NodeStatuses(xds, reports);
+  const pages = adminPages({ identifier, sources, snapshots, nodes, loads, collectMetrics });
   const admin = await serveAdmin(pages, adminAddress, log).catch(async (error: unknown) => {
     await served.close();
     throw error;

@@ -14,6 +14,8 @@ export interface AdminSubjects {
   readonly snapshots: Snapshots;
   /** Who is connected. */
   readonly nodes: Inspectable;
+  /** What clients have reported of their traffic. */
+  readonly loads: Inspectable;
   readonly collectMetrics: () => readonly SeriesValue[];
 }
 
@@ -39,6 +41,12 @@ export function adminPages(subjects: AdminSubjects): readonly AdminPage[] {
         contentType: PROMETHEUS_CONTENT_TYPE,
         body: formatPrometheus([...subjects.collectMetrics()]),
       }),
+    },
+    {
+      path: "/load",
+      method: "GET",
+      help: "requests by node, cluster and locality, as clients report them (LRS), since each connected",
+      answer: () => jsonAnswer(subjects.loads.inspect()),
     },
     {
       path: "/config",

@@ -1,5 +1,5 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { type ReportServer, type XdsServer, xdsServerOptions } from "@heddle/xds/server";
+import { xdsServerOptions } from "@heddle/xds/server";
 import { formatHostPort, type HostPort, isLoopback, ListenError } from "./address.ts";
 
 /** The gRPC server that carries xDS, listening. */
@@ -10,13 +10,19 @@ export interface ServedXds {
   close(): Promise<void>;
 }
 
-/** Serves xDS and takes sidecars' reports, in plaintext, so on loopback only. Rejects with a ListenError where the address cannot be taken. */
-export async function serveXds(xds: XdsServer, reports: ReportServer, address: HostPort): Promise<ServedXds> {
+/** Services that one gRPC server carries. */
+export interface GrpcServices {
+  addTo(server: Server): void;
+  /** Ends every stream with a reason that makes clients try again. */
+  close(): void;
+}
+
+/** Serves xDS and what belongs to it, in plaintext, so on loopback only. Rejects with a ListenError where the address cannot be taken. */
+export async function serveXds(services: readonly GrpcServices[], address: HostPort): Promise<ServedXds> {
   if (!isLoopback(address.host))
     throw new ListenError("xDS", address, "--xds-address", new Error("is not loopback, and this port has no TLS"));
   const server = new Server(xdsServerOptions);
-  xds.addTo(server);
-  reports.addTo(server);
+  for (const service of services) service.addTo(server);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(formatHostPort(address), ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);
@@ -26,8 +32,7 @@ export async function serveXds(xds: XdsServer, reports: ReportServer, address: H
   return {
     address: { host: address.host, port },
     close: () => {
-      xds.close();
-      reports.close();
+      for (const service of services) service.close();
       return new Promise((resolve) => {
         // Streams have been ended; a connection that does not end by itself is cut.
         server.tryShutdown(() => resolve());

@@ -211,7 +211,8 @@ function decode(name: string, bytes: Uint8Array): Message {
   return typeOf(`envoy.service.discovery.v3.${name}`).decode(bytes);
 }
 
-function nodeToMessage(node: Node): Message {
+/** An `envoy.config.core.v3.Node`. */
+export function nodeToMessage(node: Node): Message {
   const { region, zone, subZone } = node.locality;
   return {
     id: node.id,
@@ -226,7 +227,11 @@ function nodeToMessage(node: Node): Message {
 
 function nodeFrom(message: Message): Node | undefined {
   const node = child(message, "node");
-  if (node === undefined) return undefined;
+  return node && nodeFromMessage(node);
+}
+
+/** Of an `envoy.config.core.v3.Node`, what we use of it. */
+export function nodeFromMessage(node: Message): Node {
   const locality = child(node, "locality");
   const metadata = child(node, "metadata");
   return {

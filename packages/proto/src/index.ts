@@ -17,6 +17,8 @@ export {
   encodeDiscoveryResponse,
   encodeWrappedResource,
   type Node,
+  nodeFromMessage,
+  nodeToMessage,
   type Status,
 } from "./discovery.ts";
 export { formatSegments, fromProtoJson, type JsonIssue, messageFromJson } from "./json-reader.ts";

@@ -12,6 +12,7 @@ import type { XdsNode } from "./snapshot.ts";
 import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
 
 export { type XdsChannel, xdsDial } from "./dial.ts";
+export { type LoadReading, LoadReportClient, type LoadReportClientOptions } from "./load/load-report-client.ts";
 export { CLIENT_FEATURES } from "./protocol/client-features.ts";
 export type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
 export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";

@@ -2,7 +2,13 @@ import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import { takesTtl } from "./protocol/client-features.ts";
-import type { ServerResponse, ServerSession, ServerTypeStatus, ServerVariant } from "./protocol/server-session.ts";
+import type {
+  ServerResourceStatus,
+  ServerResponse,
+  ServerSession,
+  ServerTypeStatus,
+  ServerVariant,
+} from "./protocol/server-session.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
 import { checkNode, checkRequest } from "./request-limits.ts";
@@ -40,6 +46,7 @@ export interface OpenStream {
   readonly openedAtMs: number;
   readonly peer: string;
   status(): ServerTypeStatus[];
+  resources(): ServerResourceStatus[];
   close(code: status, details: string): void;
 }
 
@@ -92,6 +99,10 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
 
   status(): ServerTypeStatus[] {
     return this.#session.status();
+  }
+
+  resources(): ServerResourceStatus[] {
+    return this.#session.resources();
   }
 
   /** Ends the call with that status; OK ends it as complete. */

@@ -2,8 +2,15 @@ import { type Server, type ServerDuplexStream, type ServerOptions, status } from
 import type { Clock, Inspectable, Json } from "@heddle/base";
 import { decodeDeltaDiscoveryRequest, decodeDiscoveryRequest } from "@heddle/proto";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import type { ClientStatus } from "./csds/client-status.ts";
 import { encodeDeltaResponse, encodeSotwResponse } from "./protocol/encode-response.ts";
-import { deltaServer, ServerSession, type ServerTypeStatus, sotwServer } from "./protocol/server-session.ts";
+import {
+  deltaServer,
+  type ServerResourceStatus,
+  ServerSession,
+  type ServerTypeStatus,
+  sotwServer,
+} from "./protocol/server-session.ts";
 import {
   CLUSTER_TYPE_URL,
   ENDPOINTS_TYPE_URL,
@@ -26,6 +33,8 @@ import {
 } from "./server-stream.ts";
 import type { SnapshotSource, XdsNode } from "./snapshot.ts";
 
+export { ClientStatusServer } from "./csds/client-status-server.ts";
+export { LoadReportServer, type LoadReportServerOptions, type NodeLoad } from "./load/load-report-server.ts";
 export type { ServerTypeStatus } from "./protocol/server-session.ts";
 export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
 export { ReportServer, type ReportServerOptions, type SidecarState } from "./report-server.ts";
@@ -152,6 +161,20 @@ export class XdsServer implements Inspectable {
       if (stream.node !== undefined) byId.set(stream.node.id, merge(byId.get(stream.node.id), stream.node, stream));
     }
     return [...byId.values()];
+  }
+
+  /** Each client with every resource that it has, was sent, or asked for. Of several streams the newest says it. */
+  clients(): ClientStatus[] {
+    const byId = new Map<string, Map<string, ServerResourceStatus>>();
+    const nodes = new Map<string, XdsNode>();
+    for (const stream of this.#streams) {
+      if (stream.node === undefined) continue;
+      const resources = byId.get(stream.node.id) ?? new Map<string, ServerResourceStatus>();
+      for (const resource of stream.resources()) resources.set(`${resource.typeUrl}/${resource.name}`, resource);
+      byId.set(stream.node.id, resources);
+      nodes.set(stream.node.id, stream.node);
+    }
+    return [...nodes].map(([id, node]) => ({ node, resources: [...(byId.get(id)?.values() ?? [])] }));
   }
 
   /** Calls back after any change of what `nodes()` would say, until the returned function is called. */

@@ -2,6 +2,13 @@ import type { Inspectable, Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { LogLevel } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
+import type { InspectedPart } from "../traffic/worker/worker-messages.ts";
+
+/** What one worker says of itself. A worker that takes another's place has a number of its own. */
+export interface InspectedWorker {
+  readonly worker: number;
+  readonly value: Json;
+}
 
 /** The traffic workers as the control thread's other parts see them. */
 export interface TrafficWorkers extends Inspectable {
@@ -20,7 +27,7 @@ export interface TrafficWorkers extends Inspectable {
   /** Where the listeners really listen. */
   readonly listeners: readonly { readonly name: string; readonly address: Address }[];
   /** What the living workers show of themselves, by their number; null of one that does not answer within `withinMs`. */
-  inspectWorkers(withinMs: number): Promise<readonly { readonly worker: number; readonly value: Json }[]>;
+  inspectWorkers(withinMs: number, about?: InspectedPart): Promise<readonly InspectedWorker[]>;
   /** `/healthcheck/fail` and `/healthcheck/ok`: while it fails, answers close their connections. */
   setHealthCheckFailed(failed: boolean): void;
   /** What was said last. `/ready` and health checks fail meanwhile. */

@@ -20,6 +20,7 @@ export interface PriorityEndpoints {
 export interface LocalityMembers {
   /** "region/zone/subZone". */
   readonly name: string;
+  readonly locality: LocalityEndpoints["locality"];
   /** Undefined: none was given, so localities count by the number of their endpoints. */
   readonly weight: number | undefined;
   readonly all: readonly Endpoint[];
@@ -65,8 +66,9 @@ function buildLocality(
     if (health === "healthy") healthy.push(endpoint);
     else if (health === "degraded") degraded.push(endpoint);
   }
-  const { region, zone, subZone } = config.locality;
-  return { name: `${region}/${zone}/${subZone}`, weight: config.loadBalancingWeight, all, healthy, degraded };
+  const { locality, loadBalancingWeight: weight } = config;
+  const name = `${locality.region}/${locality.zone}/${locality.subZone}`;
+  return { name, locality, weight, all, healthy, degraded };
 }
 
 /** UNKNOWN counts as healthy: nobody checks, so nobody has found fault (Envoy, `EdsHealth`). */

@@ -62,6 +62,19 @@ export interface ServerTypeStatus {
   readonly rejected: { readonly version: string; readonly message: string } | undefined;
 }
 
+/** One resource as it stands with the client of a session, as far as its server knows (CSDS, `ConfigStatus`). */
+export interface ServerResourceStatus {
+  readonly typeUrl: string;
+  readonly name: string;
+  /** "" where the client has none. */
+  readonly version: string;
+  /** SYNCED: accepted. STALE: sent, and not answered yet. ERROR: rejected. NOT_SENT: asked for, and there is none. */
+  readonly state: "SYNCED" | "STALE" | "ERROR" | "NOT_SENT";
+  /** Undefined where the client said itself that it has it. */
+  readonly content: Uint8Array | undefined;
+  readonly rejected: { readonly version: string; readonly message: string } | undefined;
+}
+
 /** How long a push waits for the verdict on an earlier response. A client that never answers is served all the same. */
 const HOLD_MS = 5000;
 
@@ -128,6 +141,11 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
 
   status(): ServerTypeStatus[] {
     return this.#ordered.filter((type) => type.requests > 0).map(statusOf);
+  }
+
+  /** Everything that the client holds, is being sent, or has asked for by name. */
+  resources(): ServerResourceStatus[] {
+    return this.#ordered.filter((type) => type.requests > 0).flatMap(resourcesOf);
   }
 
   /** Everything that would be right to send, answers first, then in the order of delivery. */
@@ -258,4 +276,22 @@ function statusOf(type: ServerType): ServerTypeStatus {
     outstanding: type.outstanding !== undefined,
     rejected: rejected && { version: rejected.version, message: rejected.message },
   };
+}
+
+function resourcesOf(type: ServerType): ServerResourceStatus[] {
+  const { traits, sent, subscription, outstanding, rejected } = type;
+  const { typeUrl } = traits;
+  const underWay = new Set(outstanding?.resources.map(({ name }) => name));
+  const held = [...sent.values()].map(({ name, version, bytes }): ServerResourceStatus => {
+    const why = rejected?.names.has(name) ? { version: rejected.version, message: rejected.message } : undefined;
+    const state = underWay.has(name) ? "STALE" : why === undefined ? "SYNCED" : "ERROR";
+    return { typeUrl, name, version, state, content: bytes, rejected: why };
+  });
+  const missing = [...subscription.names].filter((name) => !sent.has(name));
+  return [
+    ...held,
+    ...missing.map((name): ServerResourceStatus => {
+      return { typeUrl, name, version: "", state: "NOT_SENT", content: undefined, rejected: undefined };
+    }),
+  ];
 }

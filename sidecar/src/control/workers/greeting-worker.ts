@@ -72,6 +72,7 @@ const host = (worker: number): WorkerHost => ({
     throw new Error("it greets connections alone");
   },
   inspect: () => ({ greeting: true }),
+  load: () => [],
   reopenLogs: () => undefined,
   close: () => undefined,
 });

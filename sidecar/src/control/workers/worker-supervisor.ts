@@ -28,6 +28,7 @@ import type { SpanBatch } from "../../traffic/worker/span-sender.ts";
 import {
   CONNECTIONS_KEY,
   type FromWorker,
+  type InspectedPart,
   listenerConnectionsKey,
   type RefusedKey,
 } from "../../traffic/worker/worker-messages.ts";
@@ -36,7 +37,7 @@ import { OverloadManager } from "../overload/overload-manager.ts";
 import type { WorkerReading } from "../overload/resource-monitor.ts";
 import { cgroupMemoryLimit, descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
 import { workerHeapMb } from "../overload/worker-heap.ts";
-import type { TrafficWorkers } from "../traffic-workers.ts";
+import type { InspectedWorker, TrafficWorkers } from "../traffic-workers.ts";
 import { AcceptPauses } from "./accept-pauses.ts";
 import { ListenSockets } from "./listen-sockets.ts";
 import { type FailedListener, ListenerTrials } from "./listener-trials.ts";
@@ -228,11 +229,11 @@ export class WorkerSupervisor implements TrafficWorkers {
     this.#enqueue(() => this.#step(update));
   }
 
-  async inspectWorkers(withinMs: number): Promise<readonly { readonly worker: number; readonly value: Json }[]> {
+  async inspectWorkers(withinMs: number, about: InspectedPart = "inside"): Promise<readonly InspectedWorker[]> {
     const threads = this.#slots.flatMap(({ thread }) => thread ?? []);
     return Promise.all(
       threads.map(async (thread) => {
-        const inspected = thread.inspect();
+        const inspected = thread.inspect(about);
         const value = (await this.#within(inspected, withinMs)) ? await inspected : null;
         return { worker: thread.id, value };
       }),

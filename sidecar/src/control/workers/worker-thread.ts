@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { type MessagePort, Worker } from "node:worker_threads";
 import type { Json } from "@heddle/base";
-import type { FromWorker, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
+import type { FromWorker, InspectedPart, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
 
 /**
  * Young generation of a traffic worker, in MiB: half-spaces of 4 MiB. An exchange allocates 5 kB, so with 1 MiB, which is what the
@@ -73,12 +73,12 @@ export class WorkerThread {
   }
 
   /** A picture of the worker's inside, or null if it ends before it answers. */
-  inspect(): Promise<Json> {
+  inspect(about: InspectedPart): Promise<Json> {
     if (this.#gone) return Promise.resolve(null);
     const id = this.#nextInspection++;
     return new Promise((resolve) => {
       this.#inspecting.set(id, resolve);
-      this.post({ type: "inspect", id });
+      this.post({ type: "inspect", id, about });
     });
   }
 

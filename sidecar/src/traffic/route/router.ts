@@ -340,7 +340,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
         return;
       }
       case "fail":
-        cluster.stats.countNoEndpoint(pick.failure);
+        cluster.countNoEndpoint(pick.failure);
         this.#fail(pick.failure);
         return;
       default:

@@ -1,4 +1,3 @@
-import type { Failure } from "@heddle/base";
 import { type Counter, type Gauge, type Histogram, type MetricScope, seriesGroup } from "@heddle/telemetry";
 import { Http2Stats } from "../http2/http2-stats.ts";
 import { GrpcClusterStats } from "./grpc-cluster-stats.ts";
@@ -133,12 +132,6 @@ export class ClusterStats {
   get grpc(): GrpcClusterStats {
     this.#grpc ??= new GrpcClusterStats(this.#scope);
     return this.#grpc;
-  }
-
-  /** Counts that no endpoint was picked: there is none to pick, or the request was dropped before. */
-  countNoEndpoint({ kind }: Failure): void {
-    const dropped = kind === "drop-overload" || kind === "unconditional-drop-overload";
-    (dropped ? this.rqDropOverload : this.noneHealthy).add();
   }
 
   /** Counts the end of a connection: who ended it, and whether a request was under way. */

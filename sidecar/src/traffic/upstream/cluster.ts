@@ -1,4 +1,4 @@
-import { failure, type Json } from "@heddle/base";
+import { type Failure, failure, type Json } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import { defaultHttpLimits, type RequestHead } from "@heddle/http";
 import {
@@ -93,6 +93,16 @@ export class Cluster {
     return this.#picker.pick(request);
   }
 
+  /** Counts that no endpoint was picked: there is none to pick, or the request was dropped before. */
+  countNoEndpoint({ kind }: Failure): void {
+    if (kind !== "drop-overload" && kind !== "unconditional-drop-overload") {
+      this.stats.noneHealthy.add();
+      return;
+    }
+    this.stats.rqDropOverload.add();
+    this.#env.load?.drop(this.name);
+  }
+
   /** Calls back once when there is another picker to ask. The returned function takes the request back. */
   nextPicker(callback: () => void): () => void {
     this.#waiting.add(callback);
@@ -104,6 +114,7 @@ export class Cluster {
     if (hash === this.#endpointsHash) return;
     const previous = this.#endpoints;
     const next = buildEndpointSet(config, previous);
+    if (previous !== undefined) this.#env.load?.settle(this.name, previous, next);
     this.#endpoints = next;
     this.#endpointsHash = hash;
     const { random, runtimeValues: runtime } = this.#env;
@@ -115,6 +126,7 @@ export class Cluster {
   /** There are no endpoints any more, and none are awaited. */
   clearEndpoints(): void {
     if (this.#endpointsHash === NO_ENDPOINTS) return;
+    if (this.#endpoints !== undefined) this.#env.load?.settle(this.name, this.#endpoints, undefined);
     for (const endpoint of this.#endpoints?.byKey.values() ?? []) this.#drainPool(endpoint);
     this.#endpoints = undefined;
     this.#endpointsHash = NO_ENDPOINTS;
@@ -194,6 +206,7 @@ export class Cluster {
   /** The configuration has no such cluster any more. Exchanges that have it may still use it. */
   drain(): void {
     this.#drained = true;
+    if (this.#endpoints !== undefined) this.#env.load?.settle(this.name, this.#endpoints, undefined);
     for (const pool of this.#allPools()) pool.drain();
   }
 

@@ -85,7 +85,7 @@ export class ConnectAttempt {
         this.#env.wheel.start(this.#patience, this.#cluster.config.connectTimeoutMs);
         return;
       case "fail":
-        this.#cluster.stats.countNoEndpoint(pick.failure);
+        this.#cluster.countNoEndpoint(pick.failure);
         this.#fail(pick.failure);
         return;
       default:

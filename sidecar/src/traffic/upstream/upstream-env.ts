@@ -2,6 +2,7 @@ import type { Clock, TimerWheel } from "@heddle/base";
 import type { DialCallbacks, Dialling } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { LiveRuntime, Random } from "@heddle/traffic";
+import type { LoadLedger } from "./load-ledger.ts";
 import type { ConnectionIdentity } from "./pool/pool-key.ts";
 import type { PoolSharing } from "./pool/pool-sharing.ts";
 
@@ -21,6 +22,8 @@ export interface UpstreamEnv {
   readonly dial: DialUpstream;
   /** Left out where there is nobody to share with, or connections cannot move. */
   readonly sharing?: PoolSharing;
+  /** Hears which endpoints leave. Left out in tests. */
+  readonly load?: LoadLedger;
   /** `CIRCUIT_BREAKER_CELLS` cells in memory that all workers share, the same for the same name. */
   breakerCells(clusterName: string): Int32Array;
   /** As many cells for this worker's share of those, which is taken off when it dies. Left out where nobody survives it. */

@@ -23,6 +23,7 @@ import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { dialUpstream } from "../upstream/dial-upstream.ts";
+import { LoadLedger } from "../upstream/load-ledger.ts";
 import { AccessLogs } from "./access-logs.ts";
 import type { DecodedUpdate } from "./config-receiver.ts";
 import type { WorkerEnv, WorkerHost } from "./run-worker.ts";
@@ -40,6 +41,7 @@ export class HttpHost implements WorkerHost {
   readonly #build: BuildEnv;
   readonly #modules: FilterModules;
   readonly #accessLogs: AccessLogs;
+  readonly #load = new LoadLedger();
   readonly #runtime = new Live<Runtime>(emptyRuntime);
   #config: HostConfig = {
     listeners: new Map(),
@@ -72,6 +74,7 @@ export class HttpHost implements WorkerHost {
       onThrow: env.crashes.of("a datagram"),
       dial: dialUpstream(env.clock, env.crashes.of("an upstream connection")),
       ...(env.peers !== undefined && { sharing: env.peers }),
+      load: this.#load,
       breakerCells: (cluster) => cells.get(laneKey("cluster", cluster)).sum,
       breakerShare: (cluster) => cells.get(laneKey("cluster", cluster)).own,
       runtime: this.#runtime,
@@ -119,6 +122,10 @@ export class HttpHost implements WorkerHost {
     }
     this.#config = config;
     return [];
+  }
+
+  load(): Json {
+    return this.#load.read(this.#runtime.current.clusters.values());
   }
 
   reopenLogs(): void {

@@ -22,6 +22,7 @@ import { WorkerCells } from "./worker-cells.ts";
 import {
   CONNECTIONS_KEY,
   type FromWorker,
+  type InspectedPart,
   listenerConnectionsKey,
   type RefusedKey,
   type ToWorker,
@@ -63,6 +64,8 @@ export interface WorkerHost {
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
   readonly makeUdpProxy: ListenerEnv["makeUdpProxy"];
   inspect(): Json;
+  /** A `WorkerLoad`. */
+  load(): Json;
   /** Files of access logs have been moved away. */
   reopenLogs(): void;
   /** The thread ends: write out what waits to be written. */
@@ -188,12 +191,14 @@ export async function runWorker(
         listeners.pauseAccepting();
         break;
       case "inspect":
-        tell({ type: "inspected", id: message.id, value: { listeners: listeners.inspect(), serving: host.inspect() } });
+        tell({ type: "inspected", id: message.id, value: inspected(message.about) });
         break;
       default:
         throw new Error(`unknown message ${(message satisfies never as { type: string }).type}`);
     }
   };
+  const inspected = (about: InspectedPart): Json =>
+    about === "load" ? host.load() : { listeners: listeners.inspect(), serving: host.inspect() };
   port.on("message", guarded(receive, crashes.of("a message of the control thread")));
   tell({ type: "started", rewrap });
 }

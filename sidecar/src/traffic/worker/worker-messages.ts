@@ -80,7 +80,7 @@ export type ToWorker =
   | { readonly type: "ping"; readonly id: number; readonly sentWallMs: number }
   /** Accept nothing until targets come again. */
   | { readonly type: "pause-accepting" }
-  | { readonly type: "inspect"; readonly id: number };
+  | { readonly type: "inspect"; readonly id: number; readonly about: InspectedPart };
 
 export type FromWorker =
   /** Runs and listens to messages. */
@@ -97,6 +97,9 @@ export type FromWorker =
   /** A filter's number in `Vital.running`. */
   | { readonly type: "code-named"; readonly id: number; readonly name: string }
   | { readonly type: "inspected"; readonly id: number; readonly value: Json };
+
+/** "inside": listeners, clusters and pools, for those who look. "load": what load reports add up (`WorkerLoad`). */
+export type InspectedPart = "inside" | "load";
 
 export interface RefusedKey {
   readonly key: string;

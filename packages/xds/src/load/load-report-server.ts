@@ -1,0 +1,175 @@
+import { type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import type { Clock, Inspectable, Json } from "@heddle/base";
+import type { Log } from "@heddle/telemetry";
+import { checkNode } from "../request-limits.ts";
+import {
+  type ClusterLoadReport,
+  decodeLoadStatsRequest,
+  encodeLoadStatsResponse,
+  LOAD_REPORT_PATH,
+  type LoadStatsRequest,
+} from "./load-report.ts";
+
+export interface LoadReportServerOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How often clients report; 10 s unless said. */
+  readonly intervalMs?: number;
+}
+
+/** What a client has told since it connected. */
+export interface NodeLoad {
+  readonly nodeId: string;
+  /** Wall clock, of its last report. */
+  readonly reportedAtMs: number;
+  readonly reports: number;
+  /** The sums of all reports; `inProgress` as the last one said. */
+  readonly clusters: readonly ClusterLoadReport[];
+}
+
+const DEFAULT_INTERVAL_MS = 10_000;
+
+/** Streams at the same time, and clusters that are kept of one. */
+const MAX_STREAMS = 20_000;
+const MAX_CLUSTERS = 20_000;
+
+/** Takes load reports (LRS) and adds them up, by node, for as long as its stream is open. */
+export class LoadReportServer implements Inspectable {
+  readonly name = "load-reports";
+  readonly #options: LoadReportServerOptions;
+  readonly #calls: Map<ServerDuplexStream<Buffer, Buffer>, LoadOfNode | undefined> = new Map();
+
+  constructor(options: LoadReportServerOptions) {
+    this.#options = options;
+  }
+
+  addTo(server: Server): void {
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    server.addService(
+      {
+        load: {
+          path: LOAD_REPORT_PATH,
+          requestStream: true,
+          responseStream: true,
+          requestSerialize: asIs,
+          requestDeserialize: asIs,
+          responseSerialize: asIs,
+          responseDeserialize: asIs,
+        },
+      },
+      { load: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call) },
+    );
+  }
+
+  loads(): NodeLoad[] {
+    return [...this.#calls.values()].flatMap((load) => (load === undefined ? [] : [load.now()]));
+  }
+
+  inspect(): Json {
+    return this.loads().map(({ nodeId, reportedAtMs, reports, clusters }) => ({
+      id: nodeId,
+      reportedAt: new Date(reportedAtMs).toISOString(),
+      reports,
+      clusters: clusters.map((cluster) => ({
+        ...cluster,
+        localities: cluster.localities.map((locality) => ({ ...locality })),
+      })),
+    }));
+  }
+
+  /** Ends every stream; clients try again later. */
+  close(): void {
+    for (const call of this.#calls.keys()) this.#refuse(call, status.UNAVAILABLE, "the control plane is shutting down");
+  }
+
+  #open(call: ServerDuplexStream<Buffer, Buffer>): void {
+    this.#calls.set(call, undefined);
+    call.on("data", (bytes: Buffer) => this.#receive(call, bytes));
+    call.on("end", () => {
+      call.end();
+      this.#calls.delete(call);
+    });
+    call.on("cancelled", () => this.#calls.delete(call));
+    call.on("error", () => this.#calls.delete(call));
+    if (this.#calls.size > MAX_STREAMS) this.#refuse(call, status.RESOURCE_EXHAUSTED, "too many load report streams");
+  }
+
+  #receive(call: ServerDuplexStream<Buffer, Buffer>, bytes: Buffer): void {
+    if (!this.#calls.has(call)) return;
+    const decoded = decodeLoadStatsRequest(bytes);
+    if (!decoded.ok) {
+      this.#refuse(call, status.INVALID_ARGUMENT, decoded.error);
+      return;
+    }
+    const known = this.#calls.get(call);
+    if (known !== undefined) known.add(decoded.value, this.#options.clock.wallNow());
+    else this.#introduce(call, decoded.value);
+  }
+
+  #introduce(call: ServerDuplexStream<Buffer, Buffer>, { node }: LoadStatsRequest): void {
+    const problem = checkNode(node);
+    if (problem !== undefined || node === undefined) {
+      this.#refuse(call, problem?.code ?? status.INVALID_ARGUMENT, problem?.details ?? "the first request has no node");
+      return;
+    }
+    this.#calls.set(call, new LoadOfNode(node.id, this.#options.clock.wallNow()));
+    const intervalMs = this.#options.intervalMs ?? DEFAULT_INTERVAL_MS;
+    call.write(Buffer.from(encodeLoadStatsResponse({ clusters: "all", intervalMs })));
+  }
+
+  #refuse(call: ServerDuplexStream<Buffer, Buffer>, code: status, details: string): void {
+    this.#options.log.debug("load report stream refused", { peer: call.getPeer(), details });
+    call.emit("error", { code, details });
+    this.#calls.delete(call);
+  }
+}
+
+class LoadOfNode {
+  readonly #nodeId: string;
+  #reportedAtMs: number;
+  #reports = 0;
+  readonly #clusters: Map<string, ClusterLoadReport> = new Map();
+
+  constructor(nodeId: string, nowMs: number) {
+    this.#nodeId = nodeId;
+    this.#reportedAtMs = nowMs;
+  }
+
+  add({ clusters }: LoadStatsRequest, nowMs: number): void {
+    this.#reportedAtMs = nowMs;
+    this.#reports += 1;
+    for (const report of clusters) {
+      const before = this.#clusters.get(report.cluster);
+      if (before === undefined && this.#clusters.size >= MAX_CLUSTERS) continue;
+      this.#clusters.set(report.cluster, before === undefined ? report : sumOf(before, report));
+    }
+  }
+
+  now(): NodeLoad {
+    const clusters = [...this.#clusters.values()];
+    return { nodeId: this.#nodeId, reportedAtMs: this.#reportedAtMs, reports: this.#reports, clusters };
+  }
+}
+
+function sumOf(before: ClusterLoadReport, report: ClusterLoadReport): ClusterLoadReport {
+  const localities = new Map(before.localities.map((one) => [keyOf(one), { ...one, inProgress: 0 }]));
+  for (const one of report.localities) {
+    const sum = localities.get(keyOf(one));
+    localities.set(keyOf(one), {
+      ...one,
+      issued: one.issued + (sum?.issued ?? 0),
+      succeeded: one.succeeded + (sum?.succeeded ?? 0),
+      failed: one.failed + (sum?.failed ?? 0),
+    });
+  }
+  return {
+    ...report,
+    localities: [...localities.values()],
+    dropped: before.dropped + report.dropped,
+    intervalMs: before.intervalMs + report.intervalMs,
+  };
+}
+
+function keyOf({ region, zone, subZone, priority }: ClusterLoadReport["localities"][number]): string {
+  return JSON.stringify([region, zone, subZone, priority]);
+}

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { ManualClock } from "@heddle/base";
+import { MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
+import { xdsDial } from "../dial.ts";
+import type { XdsNode } from "../snapshot.ts";
+import { eventually, quietLog } from "../testing.ts";
+import {
+  type ClusterLoadReport,
+  decodeLoadStatsRequest,
+  decodeLoadStatsResponse,
+  encodeLoadStatsRequest,
+  encodeLoadStatsResponse,
+} from "./load-report.ts";
+import { LoadReportClient } from "./load-report-client.ts";
+import { LoadReportServer } from "./load-report-server.ts";
+
+const NODE: XdsNode = {
+  id: "default/web/1",
+  cluster: "web",
+  metadata: {},
+  locality: { region: "r", zone: "z", subZone: "" },
+  userAgentName: "heddle",
+  userAgentVersion: "1",
+  clientFeatures: ["a"],
+};
+
+function report(issued: number): ClusterLoadReport {
+  const counts = { issued, succeeded: issued - 1, failed: 1, inProgress: 2 };
+  return {
+    cluster: "c",
+    serviceName: "s",
+    localities: [{ region: "r", zone: "z", subZone: "q", priority: 1, ...counts }],
+    dropped: 3,
+    intervalMs: 1500,
+  };
+}
+
+test("requests and responses come back as they were", () => {
+  const request = { node: NODE, clusters: [report(5_000_000_000)] };
+  assert.deepEqual(decodeLoadStatsRequest(encodeLoadStatsRequest(request)), { ok: true, value: request });
+  for (const clusters of ["all", ["a", "b"]] as const) {
+    const response = { clusters, intervalMs: 250 };
+    assert.deepEqual(decodeLoadStatsResponse(encodeLoadStatsResponse(response)), { ok: true, value: response });
+  }
+});
+
+test("statement 79: the node comes first, then a report at each interval that the server asked for", async () => {
+  const { server, client, clock, told } = await meet();
+  client.start();
+  await eventually(() => server.loads().length === 1);
+  assert.equal(server.loads()[0]?.nodeId, NODE.id);
+  await eventually(() => clock.pending === 1);
+  clock.advance(9_999);
+  assert.equal(told(), 0);
+  clock.advance(1);
+  await eventually(() => server.loads()[0]?.reports === 1 && told() === 1);
+  await eventually(() => clock.pending === 1);
+  clock.advance(10_000);
+  await eventually(() => server.loads()[0]?.reports === 2);
+  const [sum] = server.loads()[0]?.clusters ?? [];
+  assert.deepEqual(sum?.localities, [
+    { region: "r", zone: "z", subZone: "q", priority: 1, issued: 20, succeeded: 18, failed: 2, inProgress: 2 },
+  ]);
+  assert.equal(sum?.dropped, 6);
+});
+
+test("a stream that ends is opened again after a while, and is told who it is anew", async () => {
+  const { server, client, clock, registry } = await meet();
+  client.start();
+  await eventually(() => server.loads().length === 1 && clock.pending === 1);
+  server.close();
+  await eventually(() => registry.sum("load_reporter.errors") === 1);
+  clock.advance(30_000);
+  await eventually(() => server.loads().length === 1);
+});
+
+test("closing leaves no timer and no stream", async () => {
+  const { server, client, clock } = await meet();
+  client.start();
+  await eventually(() => clock.pending === 1);
+  client.close();
+  assert.equal(clock.pending, 0);
+  await eventually(() => server.loads().length === 0);
+});
+
+test("a stream that does not say who it is is refused", async () => {
+  const { dial } = await meet();
+  const channel = dial();
+  cleanups.push(() => channel.close());
+  const path = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
+  const asIs = (bytes: Buffer): Buffer => bytes;
+  const stream = channel.makeBidiStreamRequest<Buffer, Buffer>(path, asIs, asIs);
+  stream.on("error", () => undefined);
+  const ended = new Promise<{ code: status }>((resolve) => stream.on("status", resolve));
+  stream.resume();
+  stream.write(Buffer.from(encodeLoadStatsRequest({ node: undefined, clusters: [] })));
+  assert.equal((await ended).code, status.INVALID_ARGUMENT);
+});
+
+const cleanups: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function meet() {
+  const clock = new ManualClock();
+  const server = new LoadReportServer({ clock, log: quietLog });
+  const grpc = new Server();
+  server.addTo(grpc);
+  const port = await new Promise<number>((resolve, reject) => {
+    grpc.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  cleanups.push(async () => {
+    server.close();
+    await new Promise<void>((resolve, reject) => grpc.tryShutdown((error) => (error ? reject(error) : resolve())));
+  });
+  let told = 0;
+  const registry = new MetricsRegistry();
+  const dial = xdsDial(`127.0.0.1:${port}`);
+  const client = new LoadReportClient({
+    dial,
+    node: NODE,
+    read: () => Promise.resolve({ clusters: [report(10)], told: () => (told += 1) }),
+    clock,
+    log: quietLog,
+    metrics: new SharedMetrics((message) => registry.receive(0, message)),
+    random: () => 0.5,
+  });
+  cleanups.push(() => client.close());
+  return { server, client, clock, dial, registry, told: () => told };
+}

@@ -1,0 +1,155 @@
+import type { Result } from "@heddle/base";
+import {
+  decodeMessage,
+  durationFromMs,
+  durationToMs,
+  encodeMessage,
+  fieldOf,
+  type Message,
+  nodeFromMessage,
+  nodeToMessage,
+  toNumber,
+} from "@heddle/proto";
+import type { XdsNode } from "../snapshot.ts";
+
+/*
+ * `envoy.service.load_stats.v3` as plain objects, and as bytes: what a proxy tells a management server about the traffic
+ * towards each cluster and locality, so that it can spread load over zones.
+ */
+
+export const LOAD_REPORT_PATH = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
+
+/** The proxy reports whatever clusters it has if it is asked for all of them. */
+export const SUPPORTS_SEND_ALL_CLUSTERS = "envoy.lrs.supports_send_all_clusters";
+
+export interface LoadStatsRequest {
+  /** On the first message of a stream. */
+  readonly node: XdsNode | undefined;
+  readonly clusters: readonly ClusterLoadReport[];
+}
+
+/** `envoy.config.endpoint.v3.ClusterStats`: what happened since the report before. */
+export interface ClusterLoadReport {
+  readonly cluster: string;
+  /** The EDS service name, where it is another one. */
+  readonly serviceName: string;
+  readonly localities: readonly LocalityLoadReport[];
+  readonly dropped: number;
+  readonly intervalMs: number;
+}
+
+export interface LocalityLoadReport {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+  readonly priority: number;
+  readonly issued: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  /** At the end of the interval. */
+  readonly inProgress: number;
+}
+
+export interface LoadStatsResponse {
+  readonly clusters: "all" | readonly string[];
+  readonly intervalMs: number;
+}
+
+const REQUEST = "envoy.service.load_stats.v3.LoadStatsRequest";
+const RESPONSE = "envoy.service.load_stats.v3.LoadStatsResponse";
+
+/** Envoy's name for what `drop_overloads` drops, whatever its categories. */
+const DROP_CATEGORY = "drop_overload";
+
+export function encodeLoadStatsRequest({ node, clusters }: LoadStatsRequest): Uint8Array {
+  return encodeMessage(REQUEST, {
+    ...(node !== undefined && { node: nodeToMessage(node) }),
+    cluster_stats: clusters.map(clusterMessage),
+  });
+}
+
+export function decodeLoadStatsRequest(bytes: Uint8Array): Result<LoadStatsRequest, string> {
+  const decoded = decodeMessage(REQUEST, bytes);
+  if (!decoded.ok) return decoded;
+  const node = fieldOf(decoded.value, "node") as Message | undefined;
+  const clusters = children(decoded.value, "cluster_stats").map(clusterFrom);
+  return { ok: true, value: { node: node && nodeFromMessage(node), clusters } };
+}
+
+export function encodeLoadStatsResponse({ clusters, intervalMs }: LoadStatsResponse): Uint8Array {
+  return encodeMessage(RESPONSE, {
+    ...(clusters === "all" ? { send_all_clusters: true } : { clusters }),
+    load_reporting_interval: durationFromMs(intervalMs),
+  });
+}
+
+export function decodeLoadStatsResponse(bytes: Uint8Array): Result<LoadStatsResponse, string> {
+  const decoded = decodeMessage(RESPONSE, bytes);
+  if (!decoded.ok) return decoded;
+  const { value } = decoded;
+  const interval = fieldOf(value, "load_reporting_interval") as Message | undefined;
+  const all = fieldOf(value, "send_all_clusters") === true;
+  return {
+    ok: true,
+    value: {
+      clusters: all ? "all" : ((fieldOf(value, "clusters") ?? []) as readonly string[]),
+      intervalMs: interval === undefined ? 0 : durationToMs(interval),
+    },
+  };
+}
+
+function clusterMessage({ cluster, serviceName, localities, dropped, intervalMs }: ClusterLoadReport): Message {
+  return {
+    cluster_name: cluster,
+    ...(serviceName !== cluster && { cluster_service_name: serviceName }),
+    upstream_locality_stats: localities.map(({ region, zone, subZone, priority, ...counts }) => ({
+      locality: { region, zone, sub_zone: subZone },
+      total_successful_requests: counts.succeeded,
+      total_requests_in_progress: counts.inProgress,
+      total_error_requests: counts.failed,
+      total_issued_requests: counts.issued,
+      priority,
+    })),
+    ...(dropped > 0 && {
+      total_dropped_requests: dropped,
+      dropped_requests: [{ category: DROP_CATEGORY, dropped_count: dropped }],
+    }),
+    load_report_interval: durationFromMs(intervalMs),
+  };
+}
+
+function clusterFrom(message: Message): ClusterLoadReport {
+  const cluster = text(message, "cluster_name");
+  const interval = fieldOf(message, "load_report_interval") as Message | undefined;
+  return {
+    cluster,
+    serviceName: text(message, "cluster_service_name") || cluster,
+    localities: children(message, "upstream_locality_stats").map((stats) => {
+      const locality = (fieldOf(stats, "locality") ?? {}) as Message;
+      return {
+        region: text(locality, "region"),
+        zone: text(locality, "zone"),
+        subZone: text(locality, "sub_zone"),
+        priority: number(stats, "priority"),
+        issued: number(stats, "total_issued_requests"),
+        succeeded: number(stats, "total_successful_requests"),
+        failed: number(stats, "total_error_requests"),
+        inProgress: number(stats, "total_requests_in_progress"),
+      };
+    }),
+    dropped: number(message, "total_dropped_requests"),
+    intervalMs: interval === undefined ? 0 : durationToMs(interval),
+  };
+}
+
+function text(message: Message, name: string): string {
+  return (fieldOf(message, name) ?? "") as string;
+}
+
+function number(message: Message, name: string): number {
+  return toNumber(fieldOf(message, name) ?? 0);
+}
+
+function children(message: Message, name: string): readonly Message[] {
+  return (fieldOf(message, name) ?? []) as readonly Message[];
+}

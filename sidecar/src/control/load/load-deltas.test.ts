@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { LocalityLoad } from "../../traffic/upstream/load-ledger.ts";
+import { LoadDeltas } from "./load-deltas.ts";
+
+const locality = (zone: string, issued: number, succeeded = issued, inProgress = 0): LocalityLoad => {
+  return { region: "r", zone, subZone: "", priority: 0, issued, succeeded, failed: 0, inProgress };
+};
+const load = (cluster: string, localities: readonly LocalityLoad[], dropped = 0) => ({ cluster, dropped, localities });
+const same = (): undefined => undefined;
+
+test("statement 79: reports hold what has happened since the last one that was told, over all workers", () => {
+  const deltas = new LoadDeltas(0);
+  const first = deltas.read(
+    [
+      { worker: 1, load: [load("c", [locality("a", 5, 4, 1)], 2)] },
+      { worker: 2, load: [load("c", [locality("a", 1), locality("b", 3)])] },
+    ],
+    "all",
+    () => "service",
+    1000,
+  );
+  assert.deepEqual(first.clusters, [
+    {
+      cluster: "c",
+      serviceName: "service",
+      localities: [locality("a", 6, 5, 1), locality("b", 3)],
+      dropped: 2,
+      intervalMs: 1000,
+    },
+  ]);
+  first.told();
+  const second = deltas.read([{ worker: 1, load: [load("c", [locality("a", 7)], 2)] }], "all", same, 3000);
+  assert.deepEqual(second.clusters, [
+    { cluster: "c", serviceName: "c", localities: [locality("a", 2, 3)], dropped: 0, intervalMs: 2000 },
+  ]);
+});
+
+test("statement 79: what could not be told, and what a worker did not say in time, is in the next report", () => {
+  const deltas = new LoadDeltas(0);
+  const issued = (reading: ReturnType<LoadDeltas["read"]>): number | undefined =>
+    reading.clusters[0]?.localities[0]?.issued;
+  assert.equal(issued(deltas.read([{ worker: 1, load: [load("c", [locality("a", 5)])] }], "all", same, 1000)), 5);
+  const told = deltas.read([{ worker: 1, load: [load("c", [locality("a", 8)])] }], "all", same, 2000);
+  assert.equal(issued(told), 8);
+  told.told();
+  const silent = deltas.read([{ worker: 1, load: undefined }], "all", same, 3000);
+  assert.deepEqual(silent.clusters, []);
+  silent.told();
+  assert.equal(issued(deltas.read([{ worker: 1, load: [load("c", [locality("a", 9)])] }], "all", same, 4000)), 1);
+});
+
+test("only the clusters that were asked for, and of those nothing where nothing happened", () => {
+  const deltas = new LoadDeltas(0);
+  const look = [{ worker: 1, load: [load("c", [locality("a", 1)]), load("d", [locality("a", 1)]), load("e", [])] }];
+  const reading = deltas.read(look, ["d", "e"], same, 1000);
+  assert.deepEqual(
+    reading.clusters.map(({ cluster }) => cluster),
+    ["d"],
+  );
+  reading.told();
+  assert.deepEqual(deltas.read(look, ["d", "e"], same, 2000).clusters, []);
+});
+
+test("a worker that was replaced counts from nothing again", () => {
+  const deltas = new LoadDeltas(0);
+  deltas.read([{ worker: 1, load: [load("c", [locality("a", 5)])] }], "all", same, 1000).told();
+  const next = deltas.read([{ worker: 2, load: [load("c", [locality("a", 2)])] }], "all", same, 2000);
+  assert.equal(next.clusters[0]?.localities[0]?.issued, 2);
+});

@@ -1,0 +1,106 @@
+import type { LoadReading } from "@heddle/xds/client";
+import type { ClusterLoad, LocalityLoad, WorkerLoad } from "../../traffic/upstream/load-ledger.ts";
+
+/** What the living workers said of themselves at one moment; undefined of one that did not answer in time. */
+export type LoadLook = readonly { readonly worker: number; readonly load: WorkerLoad | undefined }[];
+
+/**
+ * Turns the workers' totals into what has happened since the last report that went out. A worker that does not answer for
+ * once loses nothing: its totals have grown by the next time.
+ */
+export class LoadDeltas {
+  /** Told so far, by worker, cluster and locality. */
+  #told: ReadonlyMap<string, Counts> = new Map();
+  #toldMs: number;
+
+  constructor(nowMs: number) {
+    this.#toldMs = nowMs;
+  }
+
+  /** `serviceNameOf`: the name that EDS knows a cluster by. */
+  read(
+    look: LoadLook,
+    clusters: "all" | readonly string[],
+    serviceNameOf: (cluster: string) => string | undefined,
+    nowMs: number,
+  ): LoadReading {
+    const told = this.#toldOf(new Set(look.map(({ worker }) => worker)));
+    const wanted = clusters === "all" ? undefined : new Set(clusters);
+    const sums = new Map<string, { dropped: number; readonly localities: Map<string, Sum> }>();
+    for (const { worker, load } of look) {
+      for (const one of load ?? []) {
+        if (wanted?.has(one.cluster) === false) continue;
+        let sum = sums.get(one.cluster);
+        if (sum === undefined) {
+          sum = { dropped: 0, localities: new Map() };
+          sums.set(one.cluster, sum);
+        }
+        sum.dropped += this.#droppedSince(told, worker, one);
+        for (const locality of one.localities) this.#addLocality(told, worker, one.cluster, locality, sum.localities);
+      }
+    }
+    const intervalMs = nowMs - this.#toldMs;
+    return {
+      clusters: [...sums].flatMap(([cluster, { dropped, localities }]) => {
+        const busy = [...localities.values()].filter(happened);
+        if (busy.length === 0 && dropped === 0) return [];
+        return [{ cluster, serviceName: serviceNameOf(cluster) ?? cluster, localities: busy, dropped, intervalMs }];
+      }),
+      told: () => {
+        this.#told = told;
+        this.#toldMs = nowMs;
+      },
+    };
+  }
+
+  /** What has been told of workers that are gone is of no use any more. */
+  #toldOf(workers: ReadonlySet<number>): Map<string, Counts> {
+    return new Map([...this.#told].filter(([, { worker }]) => workers.has(worker)));
+  }
+
+  #droppedSince(told: Map<string, Counts>, worker: number, { cluster, dropped }: ClusterLoad): number {
+    const key = JSON.stringify([worker, cluster]);
+    const before = this.#told.get(key)?.dropped ?? 0;
+    told.set(key, { ...NOTHING, worker, dropped });
+    return dropped - before;
+  }
+
+  #addLocality(
+    told: Map<string, Counts>,
+    worker: number,
+    cluster: string,
+    load: LocalityLoad,
+    sums: Map<string, Sum>,
+  ): void {
+    const { region, zone, subZone, priority, issued, succeeded, failed, inProgress } = load;
+    const place = JSON.stringify([region, zone, subZone, priority]);
+    const key = JSON.stringify([worker, cluster, place]);
+    const before = this.#told.get(key) ?? NOTHING;
+    told.set(key, { worker, issued, succeeded, failed, dropped: 0 });
+    let sum = sums.get(place);
+    if (sum === undefined) {
+      sum = { region, zone, subZone, priority, issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+      sums.set(place, sum);
+    }
+    sum.issued += issued - before.issued;
+    sum.succeeded += succeeded - before.succeeded;
+    sum.failed += failed - before.failed;
+    sum.inProgress += inProgress;
+  }
+}
+
+interface Counts {
+  readonly worker: number;
+  readonly issued: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly dropped: number;
+}
+
+type Sum = { -readonly [field in keyof LocalityLoad]: LocalityLoad[field] };
+
+const NOTHING: Counts = { worker: 0, issued: 0, succeeded: 0, failed: 0, dropped: 0 };
+
+function happened({ issued, succeeded, failed, inProgress }: LocalityLoad): boolean {
+  return issued + succeeded + failed + inProgress > 0;
+}
