@@ -56,8 +56,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
   const diagnosticLog = new DiagnosticLog(log);
   sources.start(() => {
-    diagnosticLog.show(sources.diagnostics);
     if (sources.world !== undefined) snapshots.publish(sources.world);
+    diagnosticLog.show(sources.diagnostics); // after: what is wrong between objects takes looking at all of them
   });
 
   return {

@@ -25,15 +25,20 @@ export const NO_DEMAND: Demand = { services: [], dialledNames: [] };
 const DEFAULT_OUTBOUND_PORT = 15_001;
 
 export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand): NodeScope {
-  const { namespace, workload: name } = identityOf(node);
-  const workload = name === undefined ? undefined : mesh.workload(namespace, name);
+  const identity = identityOf(node);
+  const workload = workloadOf(identity, mesh);
   return {
-    rules: { namespace, egress: workload?.egress, demanded: demand.services },
+    rules: { namespace: identity.namespace, egress: workload?.egress, demanded: demand.services },
     workload,
     outbound: outboundOf(node, workload),
     dialledNames: demand.dialledNames,
     cluster: node.cluster,
   };
+}
+
+/** The node's own workload, if the mesh knows it. */
+export function workloadOf({ namespace, workload }: NodeIdentity, mesh: Mesh): Workload | undefined {
+  return workload === undefined ? undefined : mesh.workload(namespace, workload);
 }
 
 function outboundOf(node: XdsNode, workload: Workload | undefined): OutboundOptions | undefined {
@@ -44,8 +49,15 @@ function outboundOf(node: XdsNode, workload: Workload | undefined): OutboundOpti
   return { port: typeof port === "number" ? port : DEFAULT_OUTBOUND_PORT, accessLog: "off" };
 }
 
+/** Where in the mesh a node says that it is. */
+export interface NodeIdentity {
+  readonly namespace: string;
+  /** The name of its workload. */
+  readonly workload: string | undefined;
+}
+
 /** A sidecar of ours says `<namespace>/<workload>/<instance>`; others are in the namespace that their metadata names. */
-function identityOf(node: XdsNode): { readonly namespace: string; readonly workload: string | undefined } {
+export function identityOf(node: XdsNode): NodeIdentity {
   const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/[^/]+$/.exec(node.id);
   if (match !== null) return { namespace: match[1] ?? "default", workload: match[2] };
   const namespace = ourMetadata(node)?.["namespace"] ?? node.metadata["NAMESPACE"]; // the latter is Istio's

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { dialledListenerManager, OUTBOUND_ROUTES } from "@heddle/mesh";
+import { dialledListenerManager, OUTBOUND_ROUTES, outboundRouteConfiguration } from "@heddle/mesh";
 import {
   type EncodedResource,
   encodeApiListener,
@@ -11,15 +11,33 @@ import {
 /** Makes resources of configurations. Equal content is the same object as long as it is in use, whoever asks for it. */
 export class ResourceEncoder {
   readonly types: ResourceTypes;
+  /** The outbound route configuration without virtual hosts. */
+  readonly emptyRoutes: Uint8Array;
   /** By type, name and version: nodes may hold resources of one name and different content. */
   readonly #made = new Map<string, WeakRef<EncodedResource>>();
 
+  /** What was made of which configuration. */
+  readonly #ofConfig = new Map<string, WeakRef<EncodedResource>>();
+  /** Entries after the last sweep. */
+  #swept = 0;
+
   constructor(types: ResourceTypes) {
     this.types = types;
+    this.emptyRoutes = types["route-configuration"].encode(outboundRouteConfiguration([]));
   }
 
   encode<Config>(type: ResourceType<Config>, config: Config): EncodedResource {
     return this.fromBytes(type.typeUrl, type.nameOf(config), type.encode(config), type.references(config));
+  }
+
+  /** The same for what many nodes have alike and each asks for by itself: to compare costs a tenth of encoding. */
+  encodeOnce<Config>(type: ResourceType<Config>, config: Config): EncodedResource {
+    const key = `${type.typeUrl} ${createHash("sha256").update(JSON.stringify(config)).digest("base64url")}`;
+    const known = this.#ofConfig.get(key)?.deref();
+    if (known !== undefined) return known;
+    const made = this.encode(type, config);
+    this.#ofConfig.set(key, new WeakRef(made));
+    return made;
   }
 
   /** A listener for a client that dials this name by itself. */
@@ -41,9 +59,12 @@ export class ResourceEncoder {
     return made;
   }
 
-  /** Lets go of the names of resources that nobody uses any more. */
+  /** Lets go of what nobody uses any more, now and then: when there is twice as much as the last time. */
   sweep(): void {
+    if (this.#made.size + this.#ofConfig.size < 2 * this.#swept + 1000) return;
     for (const [key, made] of this.#made) if (made.deref() === undefined) this.#made.delete(key);
+    for (const [key, made] of this.#ofConfig) if (made.deref() === undefined) this.#ofConfig.delete(key);
+    this.#swept = this.#made.size + this.#ofConfig.size;
   }
 }
 

@@ -248,14 +248,14 @@ function counting(snapshots: Snapshots): () => Record<string, number> {
   const before = new Map(snapshots.computed);
   return () => {
     const since = [...snapshots.computed].map(([kind, count]) => [kind, count - (before.get(kind) ?? 0)] as const);
-    const glue = ["snapshot", "set", "outbound"]; // collects what has been made; makes nothing
+    const glue = ["snapshot", "scope"]; // collects what has been made; makes nothing
     return Object.fromEntries(since.filter(([kind, count]) => count > 0 && !glue.includes(kind)));
   };
 }
 
 function names(snapshot: Snapshot | undefined): Record<string, readonly string[]> {
   return Object.fromEntries(
-    Object.values(TYPES).map(({ kind, typeUrl }) => [
+    [TYPES.listener, TYPES["route-configuration"], TYPES.cluster, TYPES.endpoints].map(({ kind, typeUrl }) => [
       kind,
       [...(snapshot?.resources.get(typeUrl)?.keys() ?? [])].sort(),
     ]),

@@ -1,53 +1,101 @@
+import type { ScopeRules } from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import type { World } from "../source/merge.ts";
-import { addDemand, type Demand, NO_DEMAND, nodeScope } from "./node-scope.ts";
-import { SnapshotBuilder } from "./snapshot-builder.ts";
+import { Computed } from "./computed.ts";
+import { MeshParts } from "./mesh-parts.ts";
+import { NodeResources } from "./node-resources.ts";
+import {
+  addDemand,
+  type Demand,
+  identityOf,
+  NO_DEMAND,
+  type NodeIdentity,
+  type NodeScope,
+  nodeScope,
+  workloadOf,
+} from "./node-scope.ts";
+import { NodeView } from "./node-view.ts";
+import { OutboundScope } from "./outbound-scope.ts";
+import { ResourceEncoder } from "./resource-encoder.ts";
+import { sameList } from "./resource-map.ts";
+import { Shared } from "./shared.ts";
 
-/** The snapshots of all nodes that are connected, kept up with the world. */
+/**
+ * The snapshots of all nodes that are connected, kept up with the world. Each resource is computed and encoded once, for
+ * all nodes that get it; a change costs what it takes to find whose scope it is in, and then those scopes alone.
+ */
 export class Snapshots implements SnapshotSource {
   readonly #types: ResourceTypes;
-  readonly #builder: SnapshotBuilder;
+  readonly #computed = new Computed();
+  readonly #encoder: ResourceEncoder;
+  readonly #parts: MeshParts;
+  readonly #made: NodeResources;
   readonly #watched = new Set<WatchedNode>();
+  /** By rules: nodes that call the same services. */
+  readonly #scopes = new Shared<OutboundScope>();
+  /** By everything that decides what a node gets. */
+  readonly #views = new Shared<NodeView>();
   #world: World | undefined;
 
   constructor(types: ResourceTypes) {
     this.#types = types;
-    this.#builder = new SnapshotBuilder(types);
+    this.#encoder = new ResourceEncoder(types);
+    this.#parts = new MeshParts(this.#encoder, this.#computed);
+    this.#made = new NodeResources(this.#encoder, this.#computed);
   }
 
   /** How often each kind of thing has been computed so far; for tests and status. */
   get computed(): ReadonlyMap<string, number> {
-    return this.#builder.computed;
+    return this.#computed.counts;
   }
 
   /** Replaces the world, then tells those whose snapshot is another one now. */
   publish(world: World): void {
+    const before = this.#world;
     this.#world = world;
-    const changed = [...this.#watched].filter((node) => this.#rebuild(node));
-    this.#builder.sweep();
+    const services = this.#parts.update(world.mesh);
+    const touched = new Set<OutboundScope>();
+    for (const scope of this.#scopes.values())
+      if (scope.isTouchedBy(services) && scope.rebuild(world.mesh, this.#parts)) touched.add(scope);
+    const rawChanged = before === undefined || !sameList(before.rawResources, world.rawResources);
+    for (const watched of this.#watched) {
+      const { view, scope } = watched;
+      if (view === undefined || scope?.workload !== workloadOf(watched.identity, world.mesh))
+        this.#place(watched, world);
+      else if (scope !== undefined && (rawChanged || touched.has(view.outbound))) this.#rebuild(view, scope, world);
+    }
+    this.#encoder.sweep();
     // Told only when all are built, so that a caller who asks in return sees one world.
-    for (const { onChange } of changed) onChange();
+    for (const watched of this.#watched) this.#tell(watched);
   }
 
   /** By node id; of two streams of one node the later. */
   current(): ReadonlyMap<string, Snapshot> {
     const current = new Map<string, Snapshot>();
-    for (const { node, snapshot } of this.#watched) if (snapshot !== undefined) current.set(node.id, snapshot);
+    for (const { node, view } of this.#watched) if (view !== undefined) current.set(node.id, view.snapshot);
     return current;
   }
 
   watch(node: XdsNode, onChange: () => void): SnapshotWatch {
-    const watched: WatchedNode = { node, onChange, demand: NO_DEMAND, snapshot: undefined };
+    const watched: WatchedNode = {
+      node,
+      onChange,
+      demand: NO_DEMAND,
+      identity: identityOf(node),
+      scope: undefined,
+      view: undefined,
+      viewKey: "",
+      known: undefined,
+    };
     this.#watched.add(watched);
-    this.#rebuild(watched);
+    if (this.#world !== undefined) this.#place(watched, this.#world);
+    watched.known = watched.view?.snapshot;
     return {
       get current() {
-        return watched.snapshot;
+        return watched.view?.snapshot;
       },
       request: (typeUrl, names) => this.#request(watched, typeUrl, names),
-      close: () => {
-        this.#watched.delete(watched);
-      },
+      close: () => this.#close(watched),
     };
   }
 
@@ -61,22 +109,54 @@ export class Snapshots implements SnapshotSource {
     });
     if (demand === watched.demand) return;
     watched.demand = demand;
+    this.#place(watched, this.#world);
     // Later, since whoever asks is in the middle of reading a request.
-    if (this.#rebuild(watched)) queueMicrotask(() => this.#watched.has(watched) && watched.onChange());
+    queueMicrotask(() => this.#watched.has(watched) && this.#tell(watched));
   }
 
-  /** Whether the node's snapshot is another one now. */
-  #rebuild(watched: WatchedNode): boolean {
-    if (this.#world === undefined) return false;
-    const before = watched.snapshot;
-    const { id, cluster } = watched.node;
-    const scope = nodeScope(watched.node, this.#world.mesh, watched.demand);
-    watched.snapshot = this.#builder.build(
-      this.#world,
-      JSON.stringify([id, cluster, scope.rules, scope.dialledNames]),
-      scope,
-    );
-    return watched.snapshot !== before;
+  #close(watched: WatchedNode): void {
+    if (this.#watched.delete(watched)) this.#leave(watched);
+  }
+
+  /** Finds the view of the node in that world, and brings it up to date. */
+  #place(watched: WatchedNode, world: World): void {
+    const scope = nodeScope(watched.node, world.mesh, watched.demand);
+    const { workload, outbound, dialledNames, cluster, rules } = scope;
+    const outboundKey = JSON.stringify(rules);
+    const own = workload && `${workload.namespace}/${workload.name}`;
+    const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey]);
+    let { view } = watched;
+    if (view === undefined || viewKey !== watched.viewKey) {
+      view = this.#views.take(viewKey, () => new NodeView(this.#takeOutbound(rules, outboundKey, world), outboundKey));
+      this.#leave(watched);
+      watched.view = view;
+      watched.viewKey = viewKey;
+    }
+    watched.scope = scope;
+    this.#rebuild(view, scope, world);
+  }
+
+  #rebuild(view: NodeView, scope: NodeScope, world: World): void {
+    if (view.rebuild(scope, world.rawResources, this.#types, this.#made)) this.#computed.add("snapshot");
+  }
+
+  #takeOutbound(rules: ScopeRules, key: string, world: World): OutboundScope {
+    return this.#scopes.take(key, () => {
+      const outbound = new OutboundScope(rules, this.#encoder, this.#computed);
+      outbound.rebuild(world.mesh, this.#parts);
+      return outbound;
+    });
+  }
+
+  #leave({ view, viewKey }: WatchedNode): void {
+    if (view !== undefined && this.#views.giveBack(viewKey)) this.#scopes.giveBack(view.outboundKey);
+  }
+
+  #tell(watched: WatchedNode): void {
+    const snapshot = watched.view?.snapshot;
+    if (snapshot === watched.known) return;
+    watched.known = snapshot;
+    watched.onChange();
   }
 }
 
@@ -84,5 +164,11 @@ interface WatchedNode {
   readonly node: XdsNode;
   readonly onChange: () => void;
   demand: Demand;
-  snapshot: Snapshot | undefined;
+  readonly identity: NodeIdentity;
+  scope: NodeScope | undefined;
+  /** Undefined as long as there is no world. */
+  view: NodeView | undefined;
+  viewKey: string;
+  /** What its stream has been told of. */
+  known: Snapshot | undefined;
 }

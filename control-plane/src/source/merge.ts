@@ -19,7 +19,7 @@ export interface World {
 
 export interface Merged {
   readonly world: World;
-  /** What is wrong between items; what is wrong with one stands in its source. */
+  /** What is wrong between items; what is wrong with one stands in its source. Found out when it is first read: nobody waits for it. */
   readonly diagnostics: readonly Diagnostic[];
   /** Which item serves for each key, to be handed in the next time. */
   readonly serving: ReadonlyMap<string, SourceItem>;
@@ -30,17 +30,24 @@ export interface Merged {
  * goes on, and at the start the one whose place comes first.
  */
 export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyMap<string, SourceItem>): Merged {
-  const byKey = Map.groupBy(items, itemKey);
   const serving = new Map<string, SourceItem>();
-  const diagnostics: Diagnostic[] = [];
-  for (const [key, candidates] of byKey) {
+  /** Of the keys that stand in more than one place. */
+  const contested = new Map<string, SourceItem[]>();
+  for (const item of items) {
+    const key = itemKey(item);
+    const first = serving.get(key);
+    if (first === undefined) serving.set(key, item);
+    else contested.set(key, [...(contested.get(key) ?? [first]), item]);
+  }
+  const collisions: Diagnostic[] = [];
+  for (const [key, candidates] of contested) {
     const chosen = choose(candidates, servedBefore.get(key));
-    if (chosen === undefined) continue; // groups are never empty
+    if (chosen === undefined) continue; // there are two at least
     serving.set(key, chosen);
     for (const other of candidates) {
       if (other === chosen) continue;
       const message = `the ${key} stands also in ${formatOrigin(chosen.origin)}, which serves; remove one of them`;
-      diagnostics.push(diagnosticAt(other.origin, "error", message));
+      collisions.push(diagnosticAt(other.origin, "error", message));
     }
   }
   const objects: MeshObject[] = [];
@@ -50,8 +57,15 @@ export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyM
     else objects.push(item);
   }
   const mesh = new Mesh(objects);
-  diagnostics.push(...checkReferences(mesh), ...checkServices(mesh), ...checkWorkloads(mesh));
-  return { world: { mesh, rawResources }, diagnostics, serving };
+  let diagnostics: readonly Diagnostic[] | undefined;
+  return {
+    world: { mesh, rawResources },
+    get diagnostics() {
+      diagnostics ??= [...collisions, ...checkReferences(mesh), ...checkServices(mesh), ...checkWorkloads(mesh)];
+      return diagnostics;
+    },
+    serving,
+  };
 }
 
 function choose(candidates: readonly SourceItem[], before: SourceItem | undefined): SourceItem | undefined {

@@ -1,14 +1,12 @@
 import type { Diagnostic } from "@heddle/config";
 import { checkGeneratedNames } from "./check-generated-names.ts";
-import { mergeItems, type World } from "./merge.ts";
+import { type Merged, mergeItems, type World } from "./merge.ts";
 import type { Source, SourceItem } from "./source.ts";
 
 /** All sources as one: the world that they make together, and everything that is wrong with it. */
 export class Sources {
   readonly all: readonly Source[];
-  #world: World | undefined;
-  #between: readonly Diagnostic[] = [];
-  #serving: ReadonlyMap<string, SourceItem> = new Map();
+  #merged: Merged | undefined;
   #onChange: () => void = () => {};
 
   constructor(all: readonly Source[]) {
@@ -17,16 +15,17 @@ export class Sources {
 
   /** Undefined until every source has synchronised: half a world would take the other half out of the mesh. */
   get world(): World | undefined {
-    return this.#world;
+    return this.#merged?.world;
   }
 
   get diagnostics(): readonly Diagnostic[] {
-    return [...this.all.flatMap((source) => source.diagnostics), ...this.#between];
+    return [...this.all.flatMap((source) => source.diagnostics), ...this.between];
   }
 
   /** What is wrong between items now; what is wrong with one stands in its source. */
   get between(): readonly Diagnostic[] {
-    return this.#between;
+    const merged = this.#merged;
+    return merged === undefined ? [] : [...merged.diagnostics, ...checkGeneratedNames(merged.world)];
   }
 
   /** What would be wrong between items if a source held these instead. Undefined until every source has synchronised. */
@@ -34,7 +33,7 @@ export class Sources {
     const sets = this.all.map((each) => (each === source ? items : each.items));
     const complete = sets.filter((set) => set !== undefined);
     if (complete.length < sets.length || source.items === undefined) return undefined;
-    const merged = mergeItems(complete.flat(), this.#serving);
+    const merged = mergeItems(complete.flat(), this.#merged?.serving ?? new Map());
     return [...merged.diagnostics, ...checkGeneratedNames(merged.world)];
   }
 
@@ -52,10 +51,7 @@ export class Sources {
     const sets = this.all.map(({ items }) => items);
     const complete = sets.filter((items) => items !== undefined);
     if (complete.length === sets.length) {
-      const merged = mergeItems(complete.flat(), this.#serving);
-      this.#world = merged.world;
-      this.#between = [...merged.diagnostics, ...checkGeneratedNames(merged.world)];
-      this.#serving = merged.serving;
+      this.#merged = mergeItems(complete.flat(), this.#merged?.serving ?? new Map());
     }
     this.#onChange();
   }

@@ -42,4 +42,11 @@ export {
   routesFor,
   serviceVirtualHost,
 } from "./translate/routes.ts";
-export { type Reachable, type ReachablePort, reachable, type ScopeRules } from "./translate/scope.ts";
+export {
+  backendsOf,
+  isInScope,
+  type Reachable,
+  type ReachablePort,
+  reachable,
+  type ScopeRules,
+} from "./translate/scope.ts";

@@ -6,8 +6,13 @@ export type MeshObject = Service | Workload | HttpRoute;
 
 /** "service default/orders": what may exist once. */
 export function keyOf(object: MeshObject): string {
-  return `${object.kind} ${object.namespace}/${object.name}`;
+  let key = keys.get(object);
+  if (key === undefined) keys.set(object, (key = `${object.kind} ${object.namespace}/${object.name}`));
+  return key;
 }
+
+/** Every change of a mesh asks for the keys of all objects, most of which are those of before. */
+const keys = new WeakMap<MeshObject, string>();
 
 /**
  * Everything that the sources hold, indexed. Immutable; made anew from the whole set whenever it changes, while the
@@ -19,21 +24,27 @@ export class Mesh {
   readonly workloads: readonly Workload[];
   readonly routes: readonly HttpRoute[];
   readonly #servicesByName: ReadonlyMap<string, Service>;
+  readonly #servicesByNamespace: ReadonlyMap<string, readonly Service[]>;
+  readonly #places: ReadonlyMap<Service, number>;
   readonly #workloadsByName: ReadonlyMap<string, Workload>;
   /** By namespace and one label, so that a selector looks at few. */
   readonly #workloadsByLabel: ReadonlyMap<string, readonly Workload[]>;
+  /** Filled as it is asked for. */
+  readonly #workloadsByService = new Map<Service, readonly Workload[]>();
   readonly #routesByService: ReadonlyMap<string, readonly HttpRoute[]>;
 
   /** `objects` holds each key once; their order does not matter. */
   constructor(objects: Iterable<MeshObject>) {
-    const sorted = [...objects].sort(byKey);
-    const services = sorted.filter((object) => object.kind === "service");
-    const workloads = sorted.filter((object) => object.kind === "workload");
-    const routes = sorted.filter((object) => object.kind === "http-route");
+    const all = [...objects];
+    const services = all.filter((object) => object.kind === "service").sort(byKey);
+    const workloads = all.filter((object) => object.kind === "workload").sort(byKey);
+    const routes = all.filter((object) => object.kind === "http-route").sort(byKey);
     this.services = services;
     this.workloads = workloads;
     this.routes = routes;
     this.#servicesByName = new Map(services.map((service) => [nameOf(service.namespace, service.name), service]));
+    this.#servicesByNamespace = grouped(services, ({ namespace }) => [namespace]);
+    this.#places = new Map(services.map((service, index) => [service, index]));
     this.#workloadsByName = new Map(workloads.map((workload) => [nameOf(workload.namespace, workload.name), workload]));
     this.#workloadsByLabel = grouped(workloads, (workload) =>
       Object.entries(workload.labels).map(([key, value]) => labelKey(workload.namespace, key, value)),
@@ -47,22 +58,39 @@ export class Mesh {
     return this.#servicesByName.get(nameOf(namespace, name));
   }
 
+  /** Ordered by name. */
+  servicesIn(namespace: string): readonly Service[] {
+    return this.#servicesByNamespace.get(namespace) ?? [];
+  }
+
+  /** Services of this mesh, in the order of `services`. */
+  inOrder(some: Iterable<Service>): readonly Service[] {
+    const places = this.#places;
+    return [...some].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
+  }
+
   workload(namespace: string, name: string): Workload | undefined {
     return this.#workloadsByName.get(nameOf(namespace, name));
   }
 
   /** The workloads behind a service, ordered by name. */
   workloadsOf(service: Service): readonly Workload[] {
-    const wanted = Object.entries(service.selector ?? {});
-    const first = wanted[0];
-    if (first === undefined) return []; // a Service without selector selects nothing, not everything
-    const candidates = this.#workloadsByLabel.get(labelKey(service.namespace, first[0], first[1])) ?? [];
-    return candidates.filter(({ labels }) => hasLabels(labels, wanted));
+    let workloads = this.#workloadsByService.get(service);
+    if (workloads === undefined) this.#workloadsByService.set(service, (workloads = this.#select(service)));
+    return workloads;
   }
 
   /** The routes that have the service as a parent, ordered by namespace and name. */
   routesOf(service: Service): readonly HttpRoute[] {
     return this.#routesByService.get(nameOf(service.namespace, service.name)) ?? [];
+  }
+
+  #select(service: Service): readonly Workload[] {
+    const wanted = Object.entries(service.selector ?? {});
+    const first = wanted[0];
+    if (first === undefined) return []; // a Service without selector selects nothing, not everything
+    const candidates = this.#workloadsByLabel.get(labelKey(service.namespace, first[0], first[1])) ?? [];
+    return candidates.filter(({ labels }) => hasLabels(labels, wanted));
   }
 }
 

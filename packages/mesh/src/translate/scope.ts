@@ -1,4 +1,4 @@
-import type { HttpRoute } from "../model/http-route.ts";
+import type { Backend, HttpRoute } from "../model/http-route.ts";
 import type { Mesh } from "../model/mesh.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { EgressRule } from "../model/workload.ts";
@@ -31,30 +31,35 @@ export interface Reachable {
 
 /** Everything that a node may reach: the services of its scope, and whatever their routes lead to. */
 export function reachable(mesh: Mesh, rules: ScopeRules): Reachable {
-  const called = mesh.services
-    .filter((service) => inScope(service, rules))
-    .flatMap((service) =>
-      service.ports.filter(isCarried).map((port) => ({
-        service,
-        port,
-        routes: routesFor(service, port, mesh.routesOf(service), rules.namespace),
-      })),
-    );
+  const called = servicesInScope(mesh, rules).flatMap((service) =>
+    service.ports.filter(isCarried).map((port) => ({
+      service,
+      port,
+      routes: routesFor(service, port, mesh.routesOf(service), rules.namespace),
+    })),
+  );
   const seen = new Set<ServicePort>(called.map(({ port }) => port));
   const behind: { service: Service; port: ServicePort }[] = [];
-  for (const { routes } of called) {
-    for (const backend of routes.flatMap((route) => route.rules.flatMap((rule) => rule.backends))) {
-      const service = mesh.service(backend.namespace, backend.name);
-      const port = service?.ports.find((candidate) => candidate.port === backend.port && isCarried(candidate));
-      if (service === undefined || port === undefined || seen.has(port)) continue;
-      seen.add(port);
-      behind.push({ service, port });
-    }
+  for (const backend of called.flatMap(backendsOf)) {
+    const service = mesh.service(backend.namespace, backend.name);
+    const port = service?.ports.find((candidate) => candidate.port === backend.port && isCarried(candidate));
+    if (service === undefined || port === undefined || seen.has(port)) continue;
+    seen.add(port);
+    behind.push({ service, port });
   }
   return { called, behind };
 }
 
-function inScope(service: Service, { namespace, egress, demanded }: ScopeRules): boolean {
+/** Where the routes of a port lead, whether it exists or not. */
+export function backendsOf({ routes }: ReachablePort): readonly Backend[] {
+  return routes.flatMap((route) => route.rules.flatMap((rule) => rule.backends));
+}
+
+/** Whether a service of that name is called by nodes with these rules, should it exist. */
+export function isInScope(
+  service: { readonly namespace: string; readonly name: string },
+  { namespace, egress, demanded }: ScopeRules,
+): boolean {
   const allowed =
     egress === undefined
       ? service.namespace === namespace
@@ -64,4 +69,21 @@ function inScope(service: Service, { namespace, egress, demanded }: ScopeRules):
             (rule.service === undefined || rule.service === service.name),
         );
   return allowed || demanded.some((host) => host.namespace === service.namespace && host.name === service.name);
+}
+
+/** Looks at no more services than there are in the scope: a mesh has thousands of nodes that call ten each. */
+function servicesInScope(mesh: Mesh, { namespace, egress, demanded }: ScopeRules): readonly Service[] {
+  const found = new Set<Service>();
+  const add = (one: Service | undefined): void => {
+    if (one !== undefined) found.add(one);
+  };
+  for (const rule of egress ?? [{ namespace, service: undefined }]) {
+    if (rule.namespace !== undefined && rule.service !== undefined) add(mesh.service(rule.namespace, rule.service));
+    else {
+      const all = rule.namespace === undefined ? mesh.services : mesh.servicesIn(rule.namespace);
+      for (const service of all) if (rule.service === undefined || rule.service === service.name) found.add(service);
+    }
+  }
+  for (const host of demanded) add(mesh.service(host.namespace, host.name));
+  return mesh.inOrder(found);
 }

@@ -1,0 +1,55 @@
+import type { Mesh, Service } from "@heddle/mesh";
+import type { Computed } from "./computed.ts";
+import type { ResourceEncoder } from "./resource-encoder.ts";
+import { ServiceParts } from "./service-parts.ts";
+
+/** The name of a service that is another one now, new or gone. */
+export interface ChangedService {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What is made of the services of the newest world. */
+export class MeshParts {
+  readonly #encoder: ResourceEncoder;
+  readonly #computed: Computed;
+  #mesh: Mesh | undefined;
+  #parts: Map<string, ServiceParts> = new Map();
+
+  constructor(encoder: ResourceEncoder, computed: Computed) {
+    this.#encoder = encoder;
+    this.#computed = computed;
+  }
+
+  /** Takes the next world. Returns the services of which anything is different. */
+  update(mesh: Mesh): readonly ChangedService[] {
+    const changed: ChangedService[] = [];
+    const parts = new Map<string, ServiceParts>();
+    for (const service of mesh.services) {
+      const key = serviceKey(service);
+      const before = this.#parts.get(key);
+      if (before?.stillHold(mesh, service) === true) {
+        parts.set(key, before);
+        continue;
+      }
+      parts.set(key, new ServiceParts(mesh, service, this.#encoder, this.#computed, before));
+      changed.push(service);
+    }
+    for (const { namespace, name } of this.#mesh?.services ?? [])
+      if (!parts.has(serviceKey({ namespace, name }))) changed.push({ namespace, name });
+    this.#mesh = mesh;
+    this.#parts = parts;
+    return changed;
+  }
+
+  /** Of a service of that world. */
+  of(service: Service): ServiceParts {
+    const parts = this.#parts.get(serviceKey(service));
+    if (parts === undefined) throw new Error(`the service ${serviceKey(service)} is of another world`);
+    return parts;
+  }
+}
+
+export function serviceKey({ namespace, name }: ChangedService): string {
+  return `${namespace}/${name}`;
+}

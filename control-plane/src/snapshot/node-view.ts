@@ -1,0 +1,83 @@
+import type { ResourceTypes, Snapshot } from "@heddle/xds";
+import type { RawResource } from "../source/raw-resource.ts";
+import type { NodeResources } from "./node-resources.ts";
+import type { NodeScope } from "./node-scope.ts";
+import type { OutboundScope } from "./outbound-scope.ts";
+import { JoinedMap, NO_RESOURCES, type Resources, resourceMap } from "./resource-map.ts";
+
+/** The snapshot of nodes that get the same: it stays the same object as long as nothing in it changes. */
+export class NodeView {
+  readonly outbound: OutboundScope;
+  /** Under which `outbound` is shared. */
+  readonly outboundKey: string;
+  readonly #clusters = new JoinedMap();
+  #listeners: Resources = NO_RESOURCES;
+  /** What `#listeners` were made of. */
+  #listenersOf: NodeScope | undefined;
+  /** By type URL: what is generated, and what is raw beside it or in its place. */
+  readonly #withRaw: Map<string, JoinedMap> = new Map();
+  #snapshot: Snapshot = { resources: new Map() };
+
+  constructor(outbound: OutboundScope, outboundKey: string) {
+    this.outbound = outbound;
+    this.outboundKey = outboundKey;
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshot;
+  }
+
+  /** Makes it anew, `outbound` being up to date. `scope` of any of its nodes. Returns whether anything is different. */
+  rebuild(scope: NodeScope, rawResources: readonly RawResource[], types: ResourceTypes, made: NodeResources): boolean {
+    const { clusters, endpoints, routes } = this.outbound;
+    if (this.#listenersOf === undefined || this.#listenersOf.workload !== scope.workload) {
+      // All else that decides on them is what the view is shared by.
+      this.#listenersOf = scope;
+      const own = [...made.inbound(scope.workload).listeners, ...made.outboundListeners(scope)];
+      this.#listeners = resourceMap(this.#listeners, own);
+    }
+    const resources = new Map<string, Resources>([
+      [types.cluster.typeUrl, this.#clusters.join(clusters, made.inbound(scope.workload).clusters)],
+      [types.endpoints.typeUrl, endpoints],
+      [types.listener.typeUrl, this.#listeners],
+      [types["route-configuration"].typeUrl, routes],
+    ]);
+    const raw = Map.groupBy(rawFor(rawResources, scope.cluster), ({ typeUrl }) => typeUrl);
+    for (const [typeUrl, some] of raw) {
+      const generated = resources.get(typeUrl) ?? NO_RESOURCES;
+      // It stands beside the generated ones; in place of one of the same name only if it says so.
+      const allowed = some.filter(({ name, override }) => override || !generated.has(name));
+      let joined = this.#withRaw.get(typeUrl);
+      if (joined === undefined) this.#withRaw.set(typeUrl, (joined = new JoinedMap()));
+      resources.set(
+        typeUrl,
+        joined.join(
+          generated,
+          allowed.map((one) => made.raw(one)),
+        ),
+      );
+    }
+    for (const typeUrl of this.#withRaw.keys()) if (!raw.has(typeUrl)) this.#withRaw.delete(typeUrl);
+    if (sameMaps(resources, this.#snapshot.resources)) return false;
+    this.#snapshot = { resources };
+    return true;
+  }
+}
+
+/** Of one type and name the resource for just these nodes is taken, else the one for all. */
+function rawFor(resources: readonly RawResource[], cluster: string): readonly RawResource[] {
+  const meant = resources.filter(({ nodes }) => nodes.cluster === undefined || nodes.cluster === cluster);
+  const special = new Set(meant.filter(({ nodes }) => nodes.cluster !== undefined).map(nameInType));
+  if (special.size === 0) return meant;
+  return meant.filter((one) => one.nodes.cluster !== undefined || !special.has(nameInType(one)));
+}
+
+function nameInType({ typeUrl, name }: RawResource): string {
+  return `${typeUrl} ${name}`;
+}
+
+function sameMaps(a: ReadonlyMap<string, Resources>, b: ReadonlyMap<string, Resources>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [typeUrl, resources] of a) if (b.get(typeUrl) !== resources) return false;
+  return true;
+}

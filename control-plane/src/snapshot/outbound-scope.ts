@@ -1,0 +1,75 @@
+import { backendsOf, isInScope, type Mesh, OUTBOUND_ROUTES, reachable, type ScopeRules } from "@heddle/mesh";
+import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
+import type { Computed } from "./computed.ts";
+import { type ChangedService, type MeshParts, serviceKey } from "./mesh-parts.ts";
+import type { ResourceEncoder } from "./resource-encoder.ts";
+import { NO_RESOURCES, type Resources, resourceMap, sameList } from "./resource-map.ts";
+
+/** What all nodes with the same rules get of the services that they call. */
+export class OutboundScope {
+  readonly rules: ScopeRules;
+  readonly #encoder: ResourceEncoder;
+  readonly #computed: Computed;
+  /** Services that routes lead to, whether they exist or not. */
+  #behind: ReadonlySet<string> = new Set();
+  #virtualHosts: readonly Uint8Array[] | undefined;
+  #clusters: Resources = NO_RESOURCES;
+  #endpoints: Resources = NO_RESOURCES;
+  #routes: Resources = NO_RESOURCES;
+
+  constructor(rules: ScopeRules, encoder: ResourceEncoder, computed: Computed) {
+    this.rules = rules;
+    this.#encoder = encoder;
+    this.#computed = computed;
+  }
+
+  get clusters(): Resources {
+    return this.#clusters;
+  }
+
+  get endpoints(): Resources {
+    return this.#endpoints;
+  }
+
+  get routes(): Resources {
+    return this.#routes;
+  }
+
+  /** Whether anything of it may be different now. */
+  isTouchedBy(changed: readonly ChangedService[]): boolean {
+    return changed.some((service) => isInScope(service, this.rules) || this.#behind.has(serviceKey(service)));
+  }
+
+  /** Makes it of a world, of which `parts` are. Returns whether anything is different. */
+  rebuild(mesh: Mesh, parts: MeshParts): boolean {
+    this.#computed.add("scope");
+    const { called, behind } = reachable(mesh, this.rules);
+    const { namespace } = this.rules;
+    this.#behind = new Set(called.flatMap(backendsOf).map(serviceKey));
+    const before = [this.#clusters, this.#endpoints, this.#routes];
+    const clusters: EncodedResource[] = [];
+    const endpoints: EncodedResource[] = [];
+    for (const { service, port } of [...called, ...behind]) {
+      const made = parts.of(service);
+      clusters.push(made.cluster(port));
+      endpoints.push(made.endpoints(port));
+    }
+    this.#clusters = resourceMap(this.#clusters, clusters);
+    this.#endpoints = resourceMap(this.#endpoints, endpoints);
+    const virtualHosts = called.map(({ service, port }) => parts.of(service).virtualHost(port, namespace));
+    if (this.#virtualHosts === undefined || !sameList(virtualHosts, this.#virtualHosts)) {
+      this.#virtualHosts = virtualHosts;
+      this.#routes = resourceMap(this.#routes, [this.#encodeRoutes(virtualHosts)]);
+    }
+    return !sameList(before, [this.#clusters, this.#endpoints, this.#routes]);
+  }
+
+  #encodeRoutes(virtualHosts: readonly Uint8Array[]): EncodedResource {
+    this.#computed.add("route-configuration");
+    return this.#encoder.fromBytes(
+      this.#encoder.types["route-configuration"].typeUrl,
+      OUTBOUND_ROUTES,
+      joinRouteConfiguration(this.#encoder.emptyRoutes, virtualHosts),
+    );
+  }
+}
