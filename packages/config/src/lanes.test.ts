@@ -125,7 +125,7 @@ test("canonical JSON is JSON with sorted keys", () => {
 
 test("keys hold a kind and a name that may contain slashes", () => {
   assert.deepEqual(parseLaneKey(laneKey("cluster", "outbound/80/a.b")), { kind: "cluster", name: "outbound/80/a.b" });
-  assert.throws(() => parseLaneKey("secret/x"), /no lane key/);
+  assert.throws(() => parseLaneKey("secrets/x"), /no lane key/);
   assert.throws(() => parseLaneKey("cluster"), /no lane key/);
 });
 

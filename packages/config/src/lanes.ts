@@ -1,4 +1,4 @@
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration, SecretConfig } from "@heddle/traffic";
 import { canonicalJson, contentHash } from "./content-hash.ts";
 import { EndpointLaneReader, encodeEndpoints } from "./endpoint-lane.ts";
 import type { ConfigLaneEntry } from "./proxy-config.ts";
@@ -7,7 +7,7 @@ import type { ConfigLaneEntry } from "./proxy-config.ts";
  * How configuration becomes bytes for the traffic workers and objects again. A door of its own, since workers import it
  * and load neither protobuf nor YAML: nothing here may import more than types.
  *
- * Listeners, route configurations and clusters cross as JSON; they are few. Endpoints cross as columns, since there may
+ * Listeners, route configurations, clusters and secrets cross as JSON; they are few. Endpoints cross as columns, since there may
  * be very many (see endpoint-lane.ts). Both are canonical: equal configuration gives equal bytes, and so equal hashes.
  */
 
@@ -21,11 +21,19 @@ export interface LaneValues {
   readonly cluster: ClusterConfig;
   /** By cluster name. */
   readonly endpoints: EndpointsConfig;
+  /** By the key of its references (`secretKey`). A lane to itself: a rotation touches nothing but handshakes to come. */
+  readonly secret: SecretConfig;
 }
 
 export type LaneKind = keyof LaneValues;
 
-const KINDS: ReadonlySet<string> = new Set<LaneKind>(["listener", "route-configuration", "cluster", "endpoints"]);
+const KINDS: ReadonlySet<string> = new Set<LaneKind>([
+  "listener",
+  "route-configuration",
+  "cluster",
+  "endpoints",
+  "secret",
+]);
 
 export function laneKey(kind: LaneKind, name: string): string {
   return `${kind}/${name}`;

@@ -1,4 +1,4 @@
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration, SecretConfig } from "@heddle/traffic";
 
 /** What a sidecar serves: complete, since only warmed resources get here. Immutable. */
 export interface ProxyConfig {
@@ -7,12 +7,14 @@ export interface ProxyConfig {
   readonly clusters: ReadonlyMap<string, ClusterConfig>;
   /** By cluster name (not by EDS service name). STATIC, resolved DNS and EDS alike. */
   readonly endpoints: ReadonlyMap<string, EndpointsConfig>;
+  /** By the key of their references (`secretKey`). */
+  readonly secrets: ReadonlyMap<string, SecretConfig>;
 }
 
 /*
  * How configuration crosses to a traffic worker: by key and content hash, as bytes in shared memory. A worker decodes
  * only what changed, endpoints as columns. Keys: "listener/<name>", "route-configuration/<name>", "cluster/<name>",
- * "endpoints/<cluster name>".
+ * "endpoints/<cluster name>", "secret/<sds or static>/<name>".
  */
 export interface ConfigLaneEntry {
   readonly key: string;

@@ -12,6 +12,8 @@ export {
   connectionFailure,
   dialFailure,
   HandshakeError,
+  SECRET_NOT_SUPPLIED,
+  tlsFailureText,
   transportFailureReason,
 } from "./node-errors.ts";
 export { encodeProxyHeader } from "./proxy-protocol/encode-proxy-header.ts";

@@ -36,14 +36,22 @@ export function dialFailure(error: unknown, address: string): Failure {
  * (`%UPSTREAM_TRANSPORT_FAILURE_REASON%`): "delayed connect error: Connection refused". "": nothing.
  */
 export function transportFailureReason({ kind, cause }: Failure): string {
-  if (cause instanceof HandshakeError) return `TLS_error:|${cause.message}:TLS_error_end`;
+  if (cause instanceof HandshakeError) return tlsFailureText(cause.message);
   if (!kind.startsWith("connect-")) return "";
   const reason = STRERROR[codeOf(cause)];
   return reason === undefined ? "" : `delayed connect error: ${reason}`;
 }
 
-/** A TLS handshake came to nothing; the message is OpenSSL's word for why. */
+/** A TLS handshake came to nothing; the message is OpenSSL's word for why, or `SECRET_NOT_SUPPLIED`. */
 export class HandshakeError extends Error {}
+
+/** A secret that TLS needs has not come: Envoy's words. */
+export const SECRET_NOT_SUPPLIED = "TLS error: Secret is not supplied by SDS";
+
+/** As Envoy's TLS sockets put it (`%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`). */
+export function tlsFailureText(reason: string): string {
+  return reason === SECRET_NOT_SUPPLIED ? reason : `TLS_error:|${reason}:TLS_error_end`;
+}
 
 /** What keeps a socket from being opened to listen, told with its address and what to do. */
 export function listenErrorText(code: string, address: string): string {

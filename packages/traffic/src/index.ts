@@ -185,11 +185,14 @@ export type {
   DataConfig,
   DownstreamTlsConfig,
   SanMatcherConfig,
+  SecretConfig,
+  SecretReference,
   TlsCertificateConfig,
   TlsParamsConfig,
   TlsValidationConfig,
   TlsVersionName,
   UpstreamTlsConfig,
 } from "./tls/tls-config.ts";
+export { hasAuthorities, type SecretLookup, secretKey, secretsOf, withSecrets } from "./tls/tls-secrets.ts";
 export { clientTlsSettings, serverTlsSettings } from "./tls/tls-settings.ts";
 export type { TypedConfig } from "./typed-config.ts";

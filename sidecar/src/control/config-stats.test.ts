@@ -26,7 +26,14 @@ function delta(changed: Record<string, unknown>, removed: readonly string[] = []
 }
 
 function serving(change: Partial<ProxyConfig>): ProxyConfig {
-  return { listeners: new Map(), routeConfigurations: new Map(), clusters: new Map(), endpoints: new Map(), ...change };
+  return {
+    listeners: new Map(),
+    routeConfigurations: new Map(),
+    clusters: new Map(),
+    endpoints: new Map(),
+    secrets: new Map(),
+    ...change,
+  };
 }
 
 function world() {

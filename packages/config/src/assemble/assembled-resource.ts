@@ -11,7 +11,7 @@ export interface Versioned<Config> {
 
 /** One resource as the assembler holds it, for those who look: admin, `heddle status`, explain. */
 export interface AssembledResource<Config = unknown> {
-  readonly kind: "listener" | "route-configuration" | "cluster" | "endpoints";
+  readonly kind: "listener" | "route-configuration" | "cluster" | "endpoints" | "secret";
   readonly name: string;
   readonly source: "static" | "dynamic";
   /** What brings it, where that is not the aggregated stream: of endpoints and route configurations. */
@@ -20,6 +20,9 @@ export interface AssembledResource<Config = unknown> {
   readonly active: Versioned<Config> | undefined;
   /** What will serve once `waitingFor` has come. */
   readonly warming: Versioned<Config> | undefined;
-  /** "<kind>/<name>": "endpoints/orders", "dns/a" (of a cluster), "cluster/*" (the first clusters, before any listener). */
+  /**
+   * "<kind>/<name>": "endpoints/orders", "secret/web", "dns/a" (of a cluster), "cluster/*" (the first clusters, before any
+   * listener).
+   */
   readonly waitingFor: readonly string[];
 }

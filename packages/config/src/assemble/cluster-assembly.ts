@@ -1,11 +1,19 @@
 import type { Clock, Timer } from "@heddle/base";
-import { type ClusterConfig, type EdsDiscovery, type EndpointsConfig, INITIAL_FETCH_TIMEOUT_MS } from "@heddle/traffic";
+import {
+  type ClusterConfig,
+  type EdsDiscovery,
+  type EndpointsConfig,
+  INITIAL_FETCH_TIMEOUT_MS,
+  type SecretReference,
+} from "@heddle/traffic";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import type { ConfigDraft } from "./config-draft.ts";
+import { type SecretAssembly, secretsOfCluster } from "./secret-assembly.ts";
 import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 
 /**
- * Clusters and their endpoints. A cluster serves (it and its endpoints are in the draft) once its endpoints are known:
+ * Clusters and their endpoints. A cluster serves (it and its endpoints are in the draft) once the secrets of its TLS contexts
+ * (statement 62 of the xDS protocol) and its endpoints are known:
  *
  * - STATIC at once;
  * - STRICT_DNS and LOGICAL_DNS after the first resolution;
@@ -20,6 +28,7 @@ import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
  */
 export class ClusterAssembly {
   readonly #draft: ConfigDraft;
+  readonly #secrets: SecretAssembly;
   readonly #clock: Clock;
   readonly #onTimeout: () => void;
   readonly #clusters = new Map<string, ClusterState>();
@@ -36,8 +45,9 @@ export class ClusterAssembly {
   #dnsClusters: ReadonlyMap<string, ClusterConfig> | undefined;
 
   /** `onTimeout` is called after a timer has changed the draft. */
-  constructor(draft: ConfigDraft, clock: Clock, onTimeout: () => void) {
+  constructor(draft: ConfigDraft, secrets: SecretAssembly, clock: Clock, onTimeout: () => void) {
     this.#draft = draft;
+    this.#secrets = secrets;
     this.#clock = clock;
     this.#onTimeout = onTimeout;
   }
@@ -55,10 +65,11 @@ export class ClusterAssembly {
     state.timer?.cancel();
     state.warming = next;
     state.resolved = undefined;
+    state.gaveUp = false;
     state.needsRepeat = previous !== undefined && previous === serviceKey(next.config);
     this.#noteUsers(name, state);
     const patienceMs = fetchTimeoutMs(next.config);
-    if (!this.#activateIfReady(name, state) && patienceMs > 0)
+    if (!this.#activateIfReady(name, state) && patienceMs > 0 && this.#awaitsEndpoints(next.config, state))
       state.timer = this.#clock.after(patienceMs, () => this.#giveUpWaiting(name, state), true);
     return true;
   }
@@ -114,7 +125,17 @@ export class ClusterAssembly {
   absent(service: string): void {
     for (const name of this.#users.get(service)?.clusters ?? []) {
       const state = this.#clusters.get(name)!; // as above
-      if (serviceKey(state.warming?.config) === service) this.#activate(name, state);
+      if (serviceKey(state.warming?.config) !== service) continue;
+      state.gaveUp = true;
+      this.#activateIfReady(name, state);
+    }
+  }
+
+  /** A secret has come that these clusters ask for, or its time is over. */
+  secretCame(names: readonly string[]): void {
+    for (const name of names) {
+      const state = this.#clusters.get(name);
+      if (state !== undefined) this.#activateIfReady(name, state);
     }
   }
 
@@ -124,7 +145,7 @@ export class ClusterAssembly {
     if (state === undefined || (state.warming ?? state.active)?.config !== config) return;
     state.resolved = endpoints;
     if (state.warming === undefined) this.#putEndpoints(config.name, state);
-    else this.#activate(config.name, state);
+    else this.#activateIfReady(config.name, state);
   }
 
   /** What to ask EDS for, and where. The same object until it changes. */
@@ -157,7 +178,7 @@ export class ClusterAssembly {
 
   *resources(): Generator<AssembledResource<ClusterConfig | EndpointsConfig>> {
     for (const [name, { source, active, warming }] of this.#clusters) {
-      const waitingFor = warming === undefined ? [] : [waits(warming.config)];
+      const waitingFor = warming === undefined ? [] : this.#waitingFor(warming.config, this.#clusters.get(name)!);
       yield { kind: "cluster", name, source, active, warming, waitingFor };
     }
     for (const [key, { wanted }] of this.#users) {
@@ -176,17 +197,31 @@ export class ClusterAssembly {
 
   #giveUpWaiting(name: string, state: ClusterState): void {
     state.timer = undefined;
-    this.#activate(name, state);
+    state.gaveUp = true;
+    this.#activateIfReady(name, state);
     this.#onTimeout();
   }
 
   #activateIfReady(name: string, state: ClusterState): boolean {
     const config = state.warming?.config;
     if (config === undefined) return true;
-    if (config.discovery.type !== "STATIC" && (state.needsRepeat || this.#endpointsOf(config, state) === undefined))
-      return false;
+    if (this.#awaitsEndpoints(config, state) || this.#missingSecrets(config).length > 0) return false;
     this.#activate(name, state);
     return true;
+  }
+
+  #awaitsEndpoints(config: ClusterConfig, state: ClusterState): boolean {
+    if (config.discovery.type === "STATIC" || state.gaveUp) return false;
+    return state.needsRepeat || this.#endpointsOf(config, state) === undefined;
+  }
+
+  #missingSecrets(config: ClusterConfig): readonly SecretReference[] {
+    return this.#secrets.missing(secretsOfCluster(config));
+  }
+
+  #waitingFor(config: ClusterConfig, state: ClusterState): string[] {
+    const secrets = this.#missingSecrets(config).map(({ name }) => `secret/${name}`);
+    return this.#awaitsEndpoints(config, state) ? [waits(config), ...secrets] : secrets;
   }
 
   #activate(name: string, state: ClusterState): void {
@@ -219,9 +254,14 @@ export class ClusterAssembly {
     }
   }
 
-  /** Brings `#users` in line with what this cluster's versions ask for, and forgets assignments nobody asks for. */
+  /**
+   * Brings `#users` and the secrets in line with what this cluster's versions ask for, and forgets assignments nobody asks
+   * for.
+   */
   #noteUsers(name: string, state: ClusterState): void {
     this.#dnsClusters = undefined;
+    const secrets = [...secretsOfCluster(state.active?.config), ...secretsOfCluster(state.warming?.config)];
+    this.#secrets.want(`cluster/${name}`, secrets);
     const keys = new Map<string, Wanted>();
     for (const version of [state.active, state.warming]) {
       const discovery = version?.config.discovery;
@@ -257,6 +297,8 @@ interface ClusterState {
   warming: Versioned<ClusterConfig> | undefined;
   /** The known assignment was for the version before; the warming one waits for it to be sent again. */
   needsRepeat: boolean;
+  /** There are no endpoints for the warming version, or their time is over. */
+  gaveUp: boolean;
   /** What DNS last said, for the warming version if there is one, else for the active one. */
   resolved: EndpointsConfig | undefined;
   timer: Timer | undefined;
@@ -273,6 +315,7 @@ function newState(source: "static" | "dynamic"): ClusterState {
     active: undefined,
     warming: undefined,
     needsRepeat: false,
+    gaveUp: false,
     resolved: undefined,
     timer: undefined,
     services: new Set(),

@@ -8,6 +8,8 @@ import {
   type ListenerConfig,
   nameFrom,
   type RouteConfiguration,
+  type SecretConfig,
+  secretKey,
 } from "@heddle/traffic";
 import type { AcceptedResource, ResourceSubscriber, ResourceUpdate } from "@heddle/xds";
 import type { ProxyConfig } from "../proxy-config.ts";
@@ -15,13 +17,16 @@ import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { ClusterAssembly } from "./cluster-assembly.ts";
 import { type ConfigDelta, ConfigDraft } from "./config-draft.ts";
 import { ListenerAssembly } from "./listener-assembly.ts";
-import { resolveClusterSource, resolveListenerSources } from "./resolve-sources.ts";
+import { resolveClusterSources, resolveListenerSources } from "./resolve-sources.ts";
+import { SecretAssembly } from "./secret-assembly.ts";
 import { equalNames, type Wants } from "./wants.ts";
 
 export interface ConfigAssemblerOptions {
   readonly clock: Clock;
   readonly staticListeners: readonly ListenerConfig[];
   readonly staticClusters: readonly ClusterConfig[];
+  /** Left out: none. */
+  readonly staticSecrets?: readonly SecretConfig[];
   /** LDS and CDS. Left out: listeners (clusters) are static. */
   readonly listenerDiscovery?: Discovery | undefined;
   readonly clusterDiscovery?: Discovery | undefined;
@@ -37,13 +42,15 @@ export interface ConfigAssemblerOptions {
 
 /**
  * Turns resources as they come into complete configurations: follows references (listener to route configuration,
- * cluster to endpoints or DNS), asks for what they name, keeps what is not complete out, and tells of each step once.
- * It holds state and timers and does no input or output: statements 56 to 58, 61, 65 and 66 of the xDS protocol are its
- * tests. The same name from two origins is two resources. How long a resource is waited for says its source. Routes may name clusters that do not exist; that is answered per request (statement 59).
+ * cluster to endpoints or DNS, both to secrets), asks for what they name, keeps what is not complete out, and tells of each
+ * step once. It holds state and timers and does no input or output: statements 56 to 58, 61, 62, 65 and 66 of the xDS
+ * protocol are its tests. The same name from two origins is two resources. How long a resource is waited for says its source.
+ * Routes may name clusters that do not exist; that is answered per request (statement 59).
  */
 export class ConfigAssembler {
   readonly #options: ConfigAssemblerOptions;
   readonly #draft = new ConfigDraft();
+  readonly #secrets: SecretAssembly;
   readonly #clusters: ClusterAssembly;
   readonly #listeners: ListenerAssembly;
   /** Dynamic resources that a static one of the same name keeps out, by "kind/name". */
@@ -53,6 +60,7 @@ export class ConfigAssembler {
   readonly #firstAnswerTimers = new Map<"listener" | "cluster", Timer>();
   #wantedRoutes: Wants = new Map();
   #wantedEndpoints: Wants = new Map();
+  #wantedSecrets: Wants = new Map();
   #wantedDns: ReadonlyMap<string, ClusterConfig> = new Map();
   #listenersOpen = false;
   #ready = false;
@@ -61,16 +69,22 @@ export class ConfigAssembler {
   constructor(options: ConfigAssemblerOptions) {
     this.#options = options;
     const onTimeout = (): void => this.#finishStep();
-    this.#clusters = new ClusterAssembly(this.#draft, options.clock, onTimeout);
-    this.#listeners = new ListenerAssembly(this.#draft, options.clock, onTimeout, (name) =>
+    this.#secrets = new SecretAssembly(this.#draft, options.clock, (owners) => {
+      this.#tryAll(owners);
+      this.#finishStep();
+    });
+    this.#clusters = new ClusterAssembly(this.#draft, this.#secrets, options.clock, onTimeout);
+    this.#listeners = new ListenerAssembly(this.#draft, this.#secrets, options.clock, onTimeout, (name) =>
       this.#clusters.isWarming(name),
     );
   }
 
   /** Takes the static resources and begins to ask for the others. */
   start(): void {
-    const { clock, staticClusters, staticListeners, clusterDiscovery, listenerDiscovery } = this.#options;
+    const { clock, staticSecrets = [], staticClusters, staticListeners } = this.#options;
+    const { clusterDiscovery, listenerDiscovery } = this.#options;
     const acceptedMs = clock.wallNow();
+    for (const config of staticSecrets) this.#secrets.addStatic({ config, version: "", acceptedMs });
     for (const config of staticClusters) this.#clusters.update("static", { config, version: "", acceptedMs });
     for (const config of staticListeners) this.#listeners.update("static", { config, version: "", acceptedMs });
     if (clusterDiscovery !== undefined) this.#awaitFirst("cluster", clusterDiscovery.source);
@@ -128,6 +142,11 @@ export class ConfigAssembler {
         for (const name of [...removed, ...absent]) this.#clusters.absent(nameFrom(name, origin));
         break;
       case "secret":
+        for (const [name, resource] of changed) {
+          const key = secretKey({ from: "sds", name: nameFrom(name, origin) });
+          this.#tryAll(this.#secrets.update(key, this.#versioned(resource)));
+        }
+        break;
       case "extension-config":
       case "runtime":
       case "virtual-host":
@@ -154,7 +173,7 @@ export class ConfigAssembler {
 
   /** Everything held, serving or warming, for those who look. */
   resources(): AssembledResource[] {
-    return [...this.#clusters.resources(), ...this.#listeners.resources()];
+    return [...this.#clusters.resources(), ...this.#listeners.resources(), ...this.#secrets.resources()];
   }
 
   /** Dynamic resources that are kept out by a static one of the same name: "cluster/xds". */
@@ -166,8 +185,17 @@ export class ConfigAssembler {
   close(): void {
     this.#closed = true;
     for (const timer of this.#firstAnswerTimers.values()) timer.cancel();
+    this.#secrets.close();
     this.#clusters.close();
     this.#listeners.close();
+  }
+
+  /** A secret has come that these ask for ("listener/a", "cluster/b"), or its time is over. */
+  #tryAll(owners: readonly string[]): void {
+    const named = (kind: string): string[] =>
+      owners.flatMap((owner) => (owner.startsWith(kind) ? [owner.slice(kind.length)] : []));
+    this.#clusters.secretCame(named("cluster/"));
+    this.#listeners.secretCame(named("listener/"));
   }
 
   #finishStep(): void {
@@ -199,12 +227,16 @@ export class ConfigAssembler {
     this.#wantedRoutes = routes;
     this.#tellNames("route-configuration", routes, hadRoutes);
 
+    const [secrets, hadSecrets] = [this.#secrets.wants, this.#wantedSecrets];
+    this.#wantedSecrets = secrets;
+    this.#tellNames("secret", secrets, hadSecrets);
+
     const [dns, hadDns] = [this.#clusters.dnsClusters, this.#wantedDns];
     this.#wantedDns = dns;
     if (!equalMaps(dns, hadDns)) onDnsClusters(dns);
   }
 
-  #tellNames(kind: "endpoints" | "route-configuration", wants: Wants, before: Wants): void {
+  #tellNames(kind: "endpoints" | "route-configuration" | "secret", wants: Wants, before: Wants): void {
     if (wants === before) return;
     const { subscriber } = this.#options;
     for (const [key, { origin, names }] of wants)
@@ -214,7 +246,7 @@ export class ConfigAssembler {
 
   #updateCluster(resource: AcceptedResource, origin: ResourceUpdate["origin"]): boolean {
     const { config, ...rest } = this.#versioned<ClusterConfig>(resource);
-    return this.#clusters.update("dynamic", { ...rest, config: resolveClusterSource(config, origin) });
+    return this.#clusters.update("dynamic", { ...rest, config: resolveClusterSources(config, origin) });
   }
 
   #updateListener(resource: AcceptedResource, origin: ResourceUpdate["origin"]): boolean {
@@ -228,7 +260,7 @@ export class ConfigAssembler {
   }
 
   /** The client decoded it by its kind's type, so that is what it holds. */
-  #versioned<Config extends ClusterConfig | EndpointsConfig | ListenerConfig | RouteConfiguration>(
+  #versioned<Config extends ClusterConfig | EndpointsConfig | ListenerConfig | RouteConfiguration | SecretConfig>(
     resource: AcceptedResource,
   ): Versioned<Config> {
     const acceptedMs = this.#options.clock.wallNow();

@@ -1,4 +1,4 @@
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration } from "@heddle/traffic";
+import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration, SecretConfig } from "@heddle/traffic";
 import { type LaneKind, type LaneValues, laneKey } from "../lanes.ts";
 import type { ProxyConfig } from "../proxy-config.ts";
 
@@ -18,6 +18,7 @@ export class ConfigDraft {
     "route-configuration": new Map<string, RouteConfiguration>(),
     cluster: new Map<string, ClusterConfig>(),
     endpoints: new Map<string, EndpointsConfig>(),
+    secret: new Map<string, SecretConfig>(),
   };
   /** What each touched key held before the step; undefined: nothing. */
   readonly #before = new Map<string, { readonly kind: LaneKind; readonly name: string; readonly value: unknown }>();
@@ -53,6 +54,7 @@ export class ConfigDraft {
       routeConfigurations: new Map(this.#maps["route-configuration"]),
       clusters: new Map(this.#maps.cluster),
       endpoints: new Map(this.#maps.endpoints),
+      secrets: new Map(this.#maps.secret),
     };
   }
 

@@ -4,16 +4,19 @@ import {
   type ListenerConfig,
   type RdsRoutes,
   type RouteConfiguration,
+  type SecretReference,
 } from "@heddle/traffic";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { clustersOfRoutes } from "./clusters-of-routes.ts";
 import type { ConfigDraft } from "./config-draft.ts";
+import { type SecretAssembly, secretsOfListener } from "./secret-assembly.ts";
 import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 
 /**
  * Listeners and the route configurations that they name. A listener serves once every route configuration that it asks
- * RDS for is known; an updated one warms beside the old version, which serves on (statement 57 of the xDS protocol). A
- * route configuration that is known already, from the old version or another listener, need not come again.
+ * RDS for is known, and every secret of its TLS contexts; an updated one warms beside the old version, which serves on
+ * (statements 57 and 62 of the xDS protocol). What is known already, from the old version or another listener, need not come
+ * again.
  *
  * A route configuration that does not exist, or has not come after the `initial_fetch_timeout` of its source, is not waited
  * for: the listener serves, without it such requests match no route, and it is used when it comes (statements 58 and 65).
@@ -27,6 +30,7 @@ import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
  */
 export class ListenerAssembly {
   readonly #draft: ConfigDraft;
+  readonly #secrets: SecretAssembly;
   readonly #clock: Clock;
   readonly #onTimeout: () => void;
   readonly #listeners = new Map<string, ListenerState>();
@@ -49,8 +53,15 @@ export class ListenerAssembly {
    * `onTimeout` is called after a timer has changed the draft.
    * `isWarmingCluster` tells whether a cluster has come that does not serve yet in any version.
    */
-  constructor(draft: ConfigDraft, clock: Clock, onTimeout: () => void, isWarmingCluster: (name: string) => boolean) {
+  constructor(
+    draft: ConfigDraft,
+    secrets: SecretAssembly,
+    clock: Clock,
+    onTimeout: () => void,
+    isWarmingCluster: (name: string) => boolean,
+  ) {
     this.#draft = draft;
+    this.#secrets = secrets;
     this.#isWarmingCluster = isWarmingCluster;
     this.#clock = clock;
     this.#onTimeout = onTimeout;
@@ -111,6 +122,14 @@ export class ListenerAssembly {
     this.#tryAll(users.listeners);
   }
 
+  /** A secret has come that these listeners ask for, or its time is over. */
+  secretCame(names: readonly string[]): void {
+    for (const name of names) {
+      const state = this.#listeners.get(name);
+      if (state !== undefined) this.#activateIfReady(name, state);
+    }
+  }
+
   /** Puts in force what waited for clusters that serve by now. */
   releaseRoutes(): void {
     for (const name of Array.from(this.#heldRoutes)) this.#putRoute(name);
@@ -139,8 +158,7 @@ export class ListenerAssembly {
 
   *resources(): Generator<AssembledResource<ListenerConfig | RouteConfiguration>> {
     for (const [name, { source, active, warming }] of this.#listeners) {
-      const missing = warming === undefined ? [] : this.#missing(warming.config);
-      const waitingFor = missing.map(({ routeConfigName }) => `route-configuration/${routeConfigName}`);
+      const waitingFor = warming === undefined ? [] : this.#waitingFor(warming.config);
       if (warming !== undefined && !this.#open) waitingFor.push("cluster/*");
       yield { kind: "listener", name, source, active, warming, waitingFor };
     }
@@ -184,9 +202,21 @@ export class ListenerAssembly {
     });
   }
 
+  #missingSecrets(config: ListenerConfig): readonly SecretReference[] {
+    return this.#secrets.missing(secretsOfListener(config));
+  }
+
+  #waitingFor(config: ListenerConfig): string[] {
+    return [
+      ...this.#missing(config).map(({ routeConfigName }) => `route-configuration/${routeConfigName}`),
+      ...this.#missingSecrets(config).map(({ name }) => `secret/${name}`),
+    ];
+  }
+
   #activateIfReady(name: string, state: ListenerState): boolean {
     if (state.warming === undefined) return true;
-    if (!this.#open || this.#missing(state.warming.config).length > 0) return false;
+    const { config } = state.warming;
+    if (!this.#open || this.#missing(config).length > 0 || this.#missingSecrets(config).length > 0) return false;
     state.timer?.cancel();
     state.timer = undefined;
     if (state.active === undefined) this.#unserved -= 1;
@@ -220,8 +250,12 @@ export class ListenerAssembly {
     return [...clustersOfRoutes(config)].filter((name) => this.#isWarmingCluster(name));
   }
 
-  /** Brings `#users` in line with what this listener's versions ask for, and forgets routes nobody asks for. */
+  /** Brings `#users` and the secrets in line with what this listener's versions ask for, and forgets routes nobody asks for. */
   #noteUsers(name: string, state: ListenerState): void {
+    this.#secrets.want(`listener/${name}`, [
+      ...secretsOfListener(state.active?.config),
+      ...secretsOfListener(state.warming?.config),
+    ]);
     const keys = new Map<string, Wanted>();
     for (const version of [state.active, state.warming]) {
       for (const routes of routesOf(version?.config)) keys.set(routesKey(routes), wantedOf(routes));

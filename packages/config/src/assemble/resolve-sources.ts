@@ -1,10 +1,15 @@
 import {
   type ClusterConfig,
+  type CommonTlsConfig,
+  type DownstreamTlsConfig,
   type FilterChainConfig,
   type ListenerConfig,
   type NetworkFilterConfig,
   type ResourceOrigin,
   resolveSelf,
+  type SecretReference,
+  secretsOf,
+  type UpstreamTlsConfig,
 } from "@heddle/traffic";
 
 /*
@@ -12,7 +17,23 @@ import {
  * as soon as the resource is accepted, so that nobody behind has to know where resources came from.
  */
 
-export function resolveClusterSource(config: ClusterConfig, origin: ResourceOrigin | undefined): ClusterConfig {
+export function resolveClusterSources(config: ClusterConfig, origin: ResourceOrigin | undefined): ClusterConfig {
+  const resolved = resolveEds(config, origin);
+  const { tls, transportSocketMatches } = resolved;
+  const contexts = [tls, ...(transportSocketMatches ?? []).map((match) => match.tls)];
+  if (!contexts.some((context) => context !== undefined && secretsOf(context).some(isSelf))) return resolved;
+  return {
+    ...resolved,
+    ...(tls && { tls: resolveTls(tls, origin) }),
+    ...(transportSocketMatches && {
+      transportSocketMatches: transportSocketMatches.map((match) =>
+        match.tls === undefined ? match : { ...match, tls: resolveTls(match.tls, origin) },
+      ),
+    }),
+  };
+}
+
+function resolveEds(config: ClusterConfig, origin: ResourceOrigin | undefined): ClusterConfig {
   const { discovery } = config;
   if (discovery.type !== "EDS" || discovery.source?.from.type !== "self") return config;
   return { ...config, discovery: { ...discovery, source: resolveSelf(discovery.source, origin) } };
@@ -21,15 +42,51 @@ export function resolveClusterSource(config: ClusterConfig, origin: ResourceOrig
 export function resolveListenerSources(config: ListenerConfig, origin: ResourceOrigin | undefined): ListenerConfig {
   const { filterChains, defaultFilterChain } = config;
   const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  if (!chains.some(({ filters }) => filters.some(saysSelf))) return config;
+  if (!chains.some(chainSaysSelf)) return config;
   const resolve = (chain: FilterChainConfig): FilterChainConfig => {
-    return { ...chain, filters: chain.filters.map((filter) => resolveFilter(filter, origin)) };
+    const filters = chain.filters.map((filter) => resolveFilter(filter, origin));
+    return { ...chain, filters, ...(chain.tls && { tls: resolveTls(chain.tls, origin) }) };
   };
   return {
     ...config,
     filterChains: filterChains.map(resolve),
     defaultFilterChain: defaultFilterChain && resolve(defaultFilterChain),
   };
+}
+
+function chainSaysSelf({ filters, tls }: FilterChainConfig): boolean {
+  return filters.some(saysSelf) || (tls !== undefined && secretsOf(tls).some(isSelf));
+}
+
+function isSelf({ source }: SecretReference): boolean {
+  return source?.from.type === "self";
+}
+
+function resolveTls<Config extends DownstreamTlsConfig | UpstreamTlsConfig>(
+  config: Config,
+  origin: ResourceOrigin | undefined,
+): Config {
+  const common = resolveCommon(config.common, origin);
+  if (!("ticketKeys" in config) || config.ticketKeys === undefined || !("from" in config.ticketKeys)) {
+    return { ...config, common };
+  }
+  return { ...config, common, ticketKeys: resolveSecret(config.ticketKeys, origin) };
+}
+
+function resolveCommon(common: CommonTlsConfig, origin: ResourceOrigin | undefined): CommonTlsConfig {
+  const { certificateSecrets, validationSecret } = common;
+  return {
+    ...common,
+    ...(certificateSecrets && {
+      certificateSecrets: certificateSecrets.map((reference) => resolveSecret(reference, origin)),
+    }),
+    ...(validationSecret && { validationSecret: resolveSecret(validationSecret, origin) }),
+  };
+}
+
+function resolveSecret(reference: SecretReference, origin: ResourceOrigin | undefined): SecretReference {
+  if (reference.source?.from.type !== "self") return reference;
+  return { ...reference, source: resolveSelf(reference.source, origin) };
 }
 
 function saysSelf(filter: NetworkFilterConfig): boolean {

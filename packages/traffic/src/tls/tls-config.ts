@@ -1,4 +1,5 @@
 import type { StringMatcherConfig } from "../match/string-matcher.ts";
+import type { ConfigSource } from "../source/config-source.ts";
 
 /*
  * The TLS transport sockets of Envoy (`envoy.extensions.transport_sockets.tls.v3`), decoded. Plain JSON data: it crosses to the
@@ -14,14 +15,35 @@ export interface DataConfig {
   readonly content: string | undefined;
 }
 
-/** `CommonTlsContext` */
+/** `CommonTlsContext`. `withSecrets` puts what its secrets hold into it. */
 export interface CommonTlsConfig {
   readonly params: TlsParamsConfig;
   readonly certificates: readonly TlsCertificateConfig[];
-  /** Undefined: nobody is asked who they are. */
+  /** Where the certificates are found instead. Left out: they stand here. */
+  readonly certificateSecrets?: readonly SecretReference[];
+  /** Undefined, and no `validationSecret`: nobody is asked who they are. */
   readonly validation: TlsValidationConfig | undefined;
+  /** Holds what else decides who is let in; `validation` is what it is added to (`combined_validation_context`). */
+  readonly validationSecret?: SecretReference;
   readonly alpnProtocols: readonly string[];
 }
+
+/** `SdsSecretConfig`: a secret by its name. */
+export interface SecretReference {
+  /** static: one of the bootstrap's. sds: it comes from elsewhere, and may change at any time. */
+  readonly from: "static" | "sds";
+  readonly name: string;
+  /** Of sds. Left out: the aggregated stream. */
+  readonly source?: ConfigSource;
+}
+
+/** `Secret`. Like the contexts above it is shown to nobody as it is. */
+export type SecretConfig =
+  | { readonly type: "certificate"; readonly name: string; readonly certificate: TlsCertificateConfig }
+  | { readonly type: "validation"; readonly name: string; readonly validation: TlsValidationConfig }
+  | { readonly type: "ticket-keys"; readonly name: string; readonly keys: readonly DataConfig[] }
+  /** For filters; nothing here reads it. */
+  | { readonly type: "generic"; readonly name: string; readonly secret: DataConfig | undefined };
 
 /** `TlsParameters`. Empty lists: the library's own. */
 export interface TlsParamsConfig {
@@ -41,6 +63,8 @@ export interface TlsCertificateConfig {
   readonly certificateChain: DataConfig;
   readonly privateKey: DataConfig;
   readonly password: DataConfig | undefined;
+  /** Of a secret by SDS: where a change of its files shows. Left out: in the folders of the files themselves. */
+  readonly watchedDirectory?: string;
 }
 
 /** `CertificateValidationContext` */
@@ -55,6 +79,8 @@ export interface TlsValidationConfig {
   /** SHA-256 of the certificate, lower-case hexadecimal without colons. */
   readonly certificateHashes: readonly string[];
   readonly trustChainVerification: "VERIFY_TRUST_CHAIN" | "ACCEPT_UNTRUSTED";
+  /** As that of a certificate. */
+  readonly watchedDirectory?: string;
 }
 
 /** `SubjectAltNameMatcher` */
@@ -75,6 +101,8 @@ export interface DownstreamTlsConfig {
   readonly sessionTimeoutSeconds: number | undefined;
   readonly fullScanCertsOnSniMismatch: boolean;
   readonly preferClientCiphers: boolean;
+  /** What session tickets are encrypted with. Left out: each worker makes its own keys. */
+  readonly ticketKeys?: readonly DataConfig[] | SecretReference;
 }
 
 /** `UpstreamTlsContext` */

@@ -1,3 +1,4 @@
+import { hkdfSync } from "node:crypto";
 import type { NameRule, PeerRules, TlsClientSettings, TlsServerSettings, TlsSettings, TlsVersion } from "@heddle/net";
 import { compileStringMatcher } from "../match/string-matcher.ts";
 import type {
@@ -9,14 +10,15 @@ import type {
   TlsVersionName,
   UpstreamTlsConfig,
 } from "./tls-config.ts";
+import { hasAuthorities } from "./tls-secrets.ts";
 
 /*
  * From configurations to what sockets are made with. Throws where a configuration only names what it was to hold: whoever
- * serves it has to have read it.
+ * serves it has to have read it, and to have put its secrets into it (`withSecrets`).
  */
 
 export function serverTlsSettings(config: DownstreamTlsConfig): TlsServerSettings {
-  const { common } = config;
+  const { common, ticketKeys } = config;
   const settings = commonSettings(common);
   const { rules } = settings;
   // As in Envoy, names and hashes ask for a certificate by themselves.
@@ -32,6 +34,7 @@ export function serverTlsSettings(config: DownstreamTlsConfig): TlsServerSetting
     sessionTimeoutSeconds: config.sessionTimeoutSeconds,
     fullScanOnMismatch: config.fullScanCertsOnSniMismatch,
     preferClientCiphers: config.preferClientCiphers,
+    ...(ticketKeys !== undefined && { ticketKeys: firstTicketKey(ticketKeys) }),
   };
 }
 
@@ -42,7 +45,27 @@ export function clientTlsSettings(config: UpstreamTlsConfig): TlsClientSettings 
   };
 }
 
-function commonSettings({ params, certificates, validation, alpnProtocols }: CommonTlsConfig): TlsSettings {
+/**
+ * Envoy's keys have 80 bytes, OpenSSL's as Node has them 48, and only one: those of ours that have the same first key
+ * resume each other's sessions, and no Envoy's.
+ */
+function firstTicketKey(keys: NonNullable<DownstreamTlsConfig["ticketKeys"]>): Uint8Array {
+  const [first] = "from" in keys ? [] : keys;
+  if (first === undefined) throw new TypeError("the keys of session tickets are still to come");
+  const derived = hkdfSync("sha256", Buffer.from(contentOf(first), "latin1"), "", "heddle session tickets", 48);
+  return new Uint8Array(derived);
+}
+
+function commonSettings({
+  params,
+  certificates,
+  certificateSecrets = [],
+  validation,
+  validationSecret,
+  alpnProtocols,
+}: CommonTlsConfig): TlsSettings {
+  // Without what they hold everybody would be let in.
+  if (certificateSecrets.length > 0 || validationSecret !== undefined) throw new TypeError("secrets are still to come");
   return {
     certificates: certificates.map(({ certificateChain, privateKey, password }) => ({
       chain: contentOf(certificateChain),
@@ -81,7 +104,7 @@ const VERSION: Readonly<Record<TlsVersionName, TlsVersion | undefined>> = {
 
 function peerRules(validation: TlsValidationConfig | undefined): PeerRules {
   return {
-    checksChain: validation !== undefined && (validation.trustedCa !== undefined || validation.systemRoots),
+    checksChain: hasAuthorities(validation),
     names: validation?.sanMatchers.map(nameRule) ?? [],
     certificateHashes: validation?.certificateHashes ?? [],
     keyHashes: validation?.spkiHashes ?? [],

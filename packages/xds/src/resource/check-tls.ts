@@ -102,6 +102,35 @@ export function checkServerOrClient(
   }
 }
 
+/** Whether OpenSSL takes what a secret holds, under the parameters that it has by itself. */
+export function checkCredentials(
+  certificates: readonly TlsCertificateConfig[],
+  validation: TlsValidationConfig | undefined,
+  fields: Fields,
+): void {
+  const contents = [...certificates.flatMap(dataOf), validation?.trustedCa, validation?.crl];
+  if (contents.some((data) => data !== undefined && data.content === undefined)) return; // an error says so
+  const common = { params: PARAMS, certificates, validation, alpnProtocols: [] };
+  const config = { common, sni: "", autoHostSni: false, autoSniSanValidation: false, maxSessionKeys: 0 };
+  try {
+    new TlsClient(clientTlsSettings(config));
+  } catch (error) {
+    fields.fail("", `is not taken by OpenSSL: ${reasonOf(error)}`);
+  }
+}
+
+function dataOf({ certificateChain, privateKey, password }: TlsCertificateConfig): (DataConfig | undefined)[] {
+  return [certificateChain, privateKey, password];
+}
+
+const PARAMS: UpstreamTlsConfig["common"]["params"] = {
+  minimumVersion: "TLS_AUTO",
+  maximumVersion: "TLS_AUTO",
+  cipherSuites: [],
+  ecdhCurves: [],
+  signatureAlgorithms: [],
+};
+
 const KNOWN_CIPHERS = new Set(getCiphers());
 
 /** OpenSSL's word for it alone: the rest of a message may show what was given. */

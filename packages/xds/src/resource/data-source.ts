@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { err, ok, type Result } from "@heddle/base";
-import type { DataConfig } from "@heddle/traffic";
+import type { DataConfig, SecretConfig } from "@heddle/traffic";
 import type { LooseJsonObject } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 
@@ -9,6 +9,8 @@ export interface DataReader {
   /** Relative paths are taken from the working folder, as in Envoy. The error says what is wrong with the file. */
   file(path: string): Result<Uint8Array, string>;
   variable(name: string): string | undefined;
+  /** One of `static_resources.secrets`. Left out: they are not known yet, or another machine's. */
+  staticSecret?(name: string): SecretConfig | undefined;
 }
 
 /** A certificate bundle of a whole system has 250 KB. */

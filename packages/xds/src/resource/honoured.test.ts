@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { describeMessage, isKnownType } from "@heddle/proto";
 import { HONOURED, type MessageRules } from "./honoured.ts";
 
-/** Where reading begins: the four resources, and what is read out of an Any. */
+/** Where reading begins: the resources, and what is read out of an Any. */
 const ROOTS = [
   "envoy.config.listener.v3.Listener",
   "envoy.config.route.v3.RouteConfiguration",
@@ -43,6 +43,7 @@ const ROOTS = [
   "envoy.config.trace.v3.ZipkinConfig",
   "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
   "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+  "envoy.extensions.transport_sockets.tls.v3.Secret",
   "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
   "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

@@ -40,8 +40,7 @@ export interface MessageRules {
 const LATER = "is not supported yet";
 const NO_EFFECT = "has no effect";
 const NO_HTTP3 = "HTTP/3 is not supported";
-const NO_SDS = "secrets by SDS are not supported yet; give them inline or as files";
-const NO_PROVIDER = "certificate providers are not supported; give certificates inline or as files";
+const NO_PROVIDER = "certificate providers are not supported; give certificates inline, as files or by SDS";
 const NO_SUBSETS = "endpoint subsets are not supported; other endpoints would be called";
 const NO_SLOW_START = "there is no slow start; a new endpoint gets its full share at once";
 const NO_LOCALITY_LB = "localities of one priority are not weighed against each other";
@@ -212,11 +211,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext": {
     honoured: `common_tls_context require_client_certificate require_sni disable_stateless_session_resumption
       disable_stateful_session_resumption session_timeout ocsp_staple_policy full_scan_certs_on_sni_mismatch
-      prefer_client_ciphers`,
-    refused: {
-      session_ticket_keys: "each process makes its own keys for session tickets",
-      session_ticket_keys_sds_secret_config: NO_SDS,
-    },
+      prefer_client_ciphers session_ticket_keys session_ticket_keys_sds_secret_config`,
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
@@ -228,14 +223,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": {
-    honoured: "tls_params tls_certificates validation_context alpn_protocols",
+    honoured: `tls_params tls_certificates tls_certificate_sds_secret_configs validation_context
+      validation_context_sds_secret_config combined_validation_context alpn_protocols`,
     refused: {
-      tls_certificate_sds_secret_configs: NO_SDS,
       tls_certificate_provider_instance: NO_PROVIDER,
       tls_certificate_certificate_provider: NO_PROVIDER,
       tls_certificate_certificate_provider_instance: NO_PROVIDER,
-      validation_context_sds_secret_config: NO_SDS,
-      combined_validation_context: NO_SDS,
       validation_context_certificate_provider: NO_PROVIDER,
       validation_context_certificate_provider_instance: NO_PROVIDER,
       custom_handshaker: LATER,
@@ -243,18 +236,35 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { key_log: "keys are written nowhere" },
     unknownFields: "refused",
   },
+  "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext": {
+    honoured: "default_validation_context validation_context_sds_secret_config",
+    refused: {
+      validation_context_certificate_provider: NO_PROVIDER,
+      validation_context_certificate_provider_instance: NO_PROVIDER,
+    },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig": {
+    honoured: "name sds_config",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.Secret": {
+    honoured: "name tls_certificate session_ticket_keys validation_context generic_secret",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys": { honoured: "keys", unknownFields: "refused" },
+  "envoy.extensions.transport_sockets.tls.v3.GenericSecret": { honoured: "secret", unknownFields: "refused" },
   "envoy.extensions.transport_sockets.tls.v3.TlsParameters": {
     honoured: `tls_minimum_protocol_version tls_maximum_protocol_version cipher_suites ecdh_curves signature_algorithms`,
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
-    honoured: "certificate_chain private_key password",
+    honoured: "certificate_chain private_key password watched_directory",
     refused: {
       pkcs12: "give certificate_chain and private_key in PEM",
       private_key_provider: "a key has to be given as it is",
     },
     reported: {
-      watched_directory: "a file is read once, with the configuration",
       ocsp_staple: "OCSP responses are not stapled",
       signed_certificate_timestamp: NO_EFFECT,
     },
@@ -262,7 +272,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
     honoured: `trusted_ca system_root_certs verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names
-      match_subject_alt_names crl trust_chain_verification`,
+      match_subject_alt_names crl trust_chain_verification watched_directory`,
     refused: {
       ca_certificate_provider_instance: NO_PROVIDER,
       require_signed_certificate_timestamp: { note: LATER, unless: false },
@@ -274,7 +284,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       max_verify_depth: LATER,
       custom_validator_config: "validators that are extensions are not supported yet",
     },
-    reported: { watched_directory: "a file is read once, with the configuration" },
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts": { honoured: "" },

@@ -31,6 +31,7 @@ const NAME_FIELDS: { readonly [typeName: string]: string | undefined } = {
   "envoy.config.route.v3.RouteConfiguration": "name",
   "envoy.config.cluster.v3.Cluster": "name",
   "envoy.config.endpoint.v3.ClusterLoadAssignment": "cluster_name",
+  "envoy.extensions.transport_sockets.tls.v3.Secret": "name",
   "envoy.config.core.v3.TypedExtensionConfig": "name",
   "envoy.service.runtime.v3.Runtime": "name",
   "envoy.config.route.v3.VirtualHost": undefined,

@@ -4,6 +4,7 @@ import type {
   ListenerConfig,
   RouteConfiguration,
   RuntimeLayerConfig,
+  SecretConfig,
   VirtualHost,
 } from "@heddle/traffic";
 import { makeClusterType } from "./cluster.ts";
@@ -13,6 +14,7 @@ import type { ListenerOptions } from "./network-filter.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeRouteConfigurationType } from "./route-configuration.ts";
 import { runtimeType } from "./runtime.ts";
+import { makeSecretType } from "./secret.ts";
 import { makeVirtualHostType } from "./virtual-host.ts";
 
 /** The resource types, by kind. */
@@ -21,6 +23,7 @@ export interface ResourceTypes {
   readonly "route-configuration": ResourceType<RouteConfiguration>;
   readonly cluster: ResourceType<ClusterConfig>;
   readonly endpoints: ResourceType<EndpointsConfig>;
+  readonly secret: ResourceType<SecretConfig>;
   readonly runtime: ResourceType<RuntimeLayerConfig>;
   readonly "virtual-host": ResourceType<VirtualHost>;
 }
@@ -32,6 +35,7 @@ export function makeResourceTypes(options: ListenerOptions): ResourceTypes {
     "route-configuration": makeRouteConfigurationType(options.httpFilters),
     cluster: makeClusterType(options.data),
     endpoints: endpointsType,
+    secret: makeSecretType(options.data),
     runtime: runtimeType,
     "virtual-host": makeVirtualHostType(options.httpFilters),
   };

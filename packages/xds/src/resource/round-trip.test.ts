@@ -36,6 +36,8 @@ import type {
   RouteEntry,
   RouteMatch,
   SanMatcherConfig,
+  SecretConfig,
+  SecretReference,
   StringMatcherConfig,
   TcpProxyConfig,
   TlsCertificateConfig,
@@ -690,7 +692,7 @@ const terminal: fc.Arbitrary<NetworkFilterConfig> = fc.oneof(
   }),
 );
 
-const tlsValidation = record<TlsValidationConfig>({
+const tlsValidation = record<Omit<TlsValidationConfig, "watchedDirectory">>({
   trustedCa: file,
   systemRoots: fc.boolean(),
   crl: optional(file),
@@ -709,13 +711,48 @@ const tlsValidation = record<TlsValidationConfig>({
   trustChainVerification: fc.constantFrom("VERIFY_TRUST_CHAIN", "ACCEPT_UNTRUSTED"),
 });
 
-const tlsCertificate = record<TlsCertificateConfig>({
+const tlsCertificate = record<Omit<TlsCertificateConfig, "watchedDirectory">>({
   certificateChain: file,
   privateKey: file,
   password: optional(file),
 });
+const watched = fc.oneof(fc.constant({}), fc.record({ watchedDirectory: name }));
 
-const tlsCommon = record<CommonTlsConfig>({
+const secret: fc.Arbitrary<SecretConfig> = fc.oneof(
+  fc.record({
+    type: fc.constant("certificate" as const),
+    name,
+    certificate: fc.tuple(tlsCertificate, watched).map(([one, two]): TlsCertificateConfig => ({ ...one, ...two })),
+  }),
+  fc.record({
+    type: fc.constant("validation" as const),
+    name,
+    validation: fc.tuple(tlsValidation, watched).map(([one, two]): TlsValidationConfig => ({ ...one, ...two })),
+  }),
+  fc.record({
+    type: fc.constant("ticket-keys" as const),
+    name,
+    keys: fc.array(file, { minLength: 1, maxLength: 2 }),
+  }),
+  fc.record({ type: fc.constant("generic" as const), name, secret: optional(file) }),
+);
+
+const secretReference = record<SecretReference>({ from: fc.constantFrom("static", "sds"), name });
+
+/** Of a context, in one of the shapes that Envoy has for it. */
+const who = fc.oneof(
+  fc.record({ validation: optional(tlsValidation) }),
+  fc.record({ validation: optional(tlsValidation), validationSecret: secretReference }),
+);
+const shown = fc.oneof(
+  fc.record({ certificates: fc.array(tlsCertificate, { minLength: 1, maxLength: 1 }) }),
+  fc.record({
+    certificates: fc.constant([]),
+    certificateSecrets: fc.array(secretReference, { minLength: 1, maxLength: 1 }),
+  }),
+);
+
+const tlsBare = record<Pick<CommonTlsConfig, "params" | "alpnProtocols">>({
   params: record<CommonTlsConfig["params"]>({
     minimumVersion: fc.constantFrom("TLS_AUTO", "TLSv1_2"),
     maximumVersion: fc.constantFrom("TLS_AUTO", "TLSv1_3"),
@@ -723,20 +760,32 @@ const tlsCommon = record<CommonTlsConfig>({
     ecdhCurves: few(fc.constantFrom("X25519", "P-256")),
     signatureAlgorithms: few(fc.constant("ecdsa_secp256r1_sha256")),
   }),
-  certificates: fc.array(tlsCertificate, { minLength: 1, maxLength: 1 }),
-  validation: optional(tlsValidation),
   alpnProtocols: few(fc.constantFrom("h2", "http/1.1")),
 });
+const tlsCommon = fc
+  .tuple(tlsBare, shown, who)
+  .map(([bare, one, two]): CommonTlsConfig => ({ ...bare, ...one, ...two }));
 
-const downstreamTls = record<DownstreamTlsConfig>({
+/** `session_ticket_keys_type`: one of them at most. */
+const tickets = fc.oneof(
+  fc.record({ disableStatelessSessionResumption: fc.boolean() }),
+  fc.record({
+    disableStatelessSessionResumption: fc.constant(false),
+    ticketKeys: fc.oneof(fc.array(file, { minLength: 1, maxLength: 2 }), secretReference),
+  }),
+);
+
+const plainDownstreamTls = record<Omit<DownstreamTlsConfig, "disableStatelessSessionResumption" | "ticketKeys">>({
   common: tlsCommon,
   requireClientCertificate: fc.boolean(),
   requireSni: fc.boolean(),
-  disableStatelessSessionResumption: fc.boolean(),
   sessionTimeoutSeconds: optional(fc.nat({ max: 1_000_000 })),
   fullScanCertsOnSniMismatch: fc.boolean(),
   preferClientCiphers: fc.boolean(),
 });
+const downstreamTls = fc
+  .tuple(plainDownstreamTls, tickets)
+  .map(([one, two]): DownstreamTlsConfig => ({ ...one, ...two }));
 
 const upstreamTls = record<UpstreamTlsConfig>({
   common: tlsCommon,
@@ -867,6 +916,7 @@ for (const [kind, type, generator] of [
   ["route configuration", types["route-configuration"], routeConfiguration],
   ["cluster", types.cluster, cluster],
   ["endpoints", types.endpoints, endpoints],
+  ["secret", types.secret, secret],
 ] as const) {
   test(`any ${kind} that is encoded is read as it was, and written in one way`, () => {
     fc.assert(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { err, ok } from "@heddle/base";
 import { encryptedKey, TestAuthority } from "@heddle/net/testing";
+import type { SecretConfig } from "@heddle/traffic";
 import { makeClusterType } from "./cluster.ts";
 import type { DataReader } from "./data-source.ts";
 import { makeListenerType } from "./listener.ts";
@@ -16,8 +17,8 @@ const FILES: Readonly<Record<string, string>> = {
   "cert.pem": leaf.chain,
   "cert.key": leaf.key,
   "other.key": other.key,
-  "locked.key": encryptedKey(leaf, "secret"),
-  password: "secret\n",
+  "locked.key": encryptedKey(leaf, "open sesame"),
+  password: "open sesame\n",
   "ca.pem": authority.certificate,
   "crl.pem": authority.revoke([]),
   "broken.pem": `-----BEGIN CERTIFICATE-----\n${Buffer.from("no DER").toString("base64")}\n-----END CERTIFICATE-----\n`,
@@ -64,7 +65,7 @@ const VALIDATION = `${PATH}.common_tls_context.validation_context`;
 function problem(common: object, context: object = {}): string {
   const errors = errorsOf(listenerType, listener(common, context));
   assert.equal(errors.length, 1, errors.join("\n"));
-  for (const secret of [leaf.key, "secret"]) assert.ok(!errors.join().includes(secret));
+  for (const secret of [leaf.key, "open sesame"]) assert.ok(!errors.join().includes(secret));
   return errors[0]!; // of length 1
 }
 
@@ -159,17 +160,91 @@ test("rules that nobody attests are refused, and hashes and versions that are no
   assert.match(params(versions), /tls_maximum_protocol_version: found TLSv1_2, allowed is TLSv1_3 or later/);
 });
 
-test("secrets that come later, or from elsewhere, are refused by name", () => {
-  const sds = { name: "s", sds_config: { ads: {} } };
-  for (const common of [
-    { tls_certificate_sds_secret_configs: [sds] },
-    { tls_certificates: [certificate()], validation_context_sds_secret_config: sds },
-  ]) {
-    assert.match(errorsOf(listenerType, listener(common)).join(), /secrets by SDS are not supported yet/);
-  }
+const ads = { ads: {}, resource_api_version: "V3" };
+const sds = (name: string): object => ({ name, sds_config: ads });
+
+/** What the TLS of that listener's chain became. */
+function chainTls(common: object, context: object = {}) {
+  const [chain] = accept(listenerType, listener(common, context)).filterChains;
+  assert.ok(chain?.tls);
+  return chain.tls;
+}
+
+test("certificates and those who are trusted may come by SDS, in each of Envoy's shapes", () => {
+  const tls_certificate_sds_secret_configs = [sds("cert"), sds("other")];
+  const { common } = chainTls({ tls_certificate_sds_secret_configs, validation_context_sds_secret_config: sds("ca") });
+  assert.deepEqual(common.certificateSecrets, [
+    { from: "sds", name: "cert" },
+    { from: "sds", name: "other" },
+  ]);
+  assert.deepEqual(common.validationSecret, { from: "sds", name: "ca" });
+  assert.equal(common.validation, undefined);
+
+  // The names in the default, those who attest them in the secret: what Istio sends.
+  const names = { match_typed_subject_alt_names: [{ san_type: "URI", matcher: { exact: "spiffe://a" } }] };
+  const combined_validation_context = {
+    default_validation_context: names,
+    validation_context_sds_secret_config: sds("ca"),
+  };
+  const both = chainTls({ tls_certificate_sds_secret_configs: [sds("cert")], combined_validation_context }).common;
+  assert.deepEqual(both.validationSecret, { from: "sds", name: "ca" });
+  assert.equal(both.validation?.sanMatchers.length, 1);
+
+  const upstream = accept(clusterType, cluster({ common_tls_context: { combined_validation_context } })).tls?.common;
+  assert.deepEqual(upstream?.validationSecret, { from: "sds", name: "ca" });
+  const loose = cluster({ auto_sni_san_validation: true, common_tls_context: { combined_validation_context } });
+  assert.equal(accept(clusterType, loose).tls?.autoSniSanValidation, true); // looked at when the secret has come
+});
+
+test("secrets are named where they are wrong: beside certificates, twice on a client, by no name", () => {
+  assert.equal(
+    problem({ tls_certificates: [certificate()], tls_certificate_sds_secret_configs: [sds("a")] }),
+    `${PATH}.common_tls_context.tls_certificate_sds_secret_configs: found beside tls_certificates, of which only one is allowed`,
+  );
+  const two = { common_tls_context: { tls_certificate_sds_secret_configs: [sds("a"), sds("b")] } };
+  assert.match(errorsOf(clusterType, cluster(two)).join(), /sds_secret_configs: found more than 1/);
+  assert.match(problem({ tls_certificate_sds_secret_configs: [{ sds_config: ads }] }), /\[0\]\.name: /);
+  const combined_validation_context = { default_validation_context: { trusted_ca: file("ca.pem") } };
   assert.match(
-    problem({ tls_certificates: [certificate()] }, { session_ticket_keys: { keys: [file("ca.pem")] } }),
-    /session_ticket_keys/,
+    problem({ tls_certificates: [certificate()], combined_validation_context }),
+    /combined_validation_context\.validation_context_sds_secret_config: /,
+  );
+});
+
+test("a secret without a source is one of the bootstrap's, of the right kind", () => {
+  const secrets: Readonly<Record<string, SecretConfig>> = {
+    ca: { type: "generic", name: "ca", secret: undefined },
+    keys: { type: "ticket-keys", name: "keys", keys: [] },
+  };
+  const known = makeListenerType({
+    httpFilters: "unchecked",
+    data: { ...reader, staticSecret: (name) => secrets[name] },
+  });
+  const of = (common: object, context: object = {}): string =>
+    errorsOf(known, listener({ tls_certificates: [certificate()], ...common }, context)).join();
+  assert.equal(
+    of({ validation_context_sds_secret_config: { name: "none" } }),
+    `${PATH}.common_tls_context.validation_context_sds_secret_config.name: there is no secret "none" in static_resources.secrets, and sds_config is not set`,
+  );
+  assert.match(
+    of({ validation_context_sds_secret_config: { name: "ca" } }),
+    /the secret "ca" holds generic_secret, needed is validation_context/,
+  );
+  const context = { session_ticket_keys_sds_secret_config: { name: "keys" } };
+  const read = accept(known, listener({ tls_certificates: [certificate()] }, context));
+  assert.deepEqual(read.filterChains[0]?.tls?.ticketKeys, { from: "static", name: "keys" });
+});
+
+test("keys of session tickets have 80 bytes, as in Envoy; only the first is used", () => {
+  const key = { inline_bytes: Buffer.alloc(80, 1).toString("base64") };
+  const context = { session_ticket_keys: { keys: [key, key] } };
+  const { ticketKeys } = chainTls({ tls_certificates: [certificate()] }, context);
+  assert.equal((ticketKeys as readonly unknown[]).length, 2);
+  const reports = reportsOf(listenerType, listener({ tls_certificates: [certificate()] }, context));
+  assert.ok(reports.includes(`${PATH}.session_ticket_keys.keys`));
+  assert.equal(
+    problem({ tls_certificates: [certificate()] }, { session_ticket_keys: { keys: [{ inline_string: "short" }] } }),
+    `${PATH}.session_ticket_keys.keys[0]: has 5 bytes, allowed are 80`,
   );
 });
 

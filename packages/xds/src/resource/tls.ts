@@ -1,17 +1,21 @@
-import type {
-  CommonTlsConfig,
-  DownstreamTlsConfig,
-  SanMatcherConfig,
-  TlsCertificateConfig,
-  TlsParamsConfig,
-  TlsValidationConfig,
-  TlsVersionName,
-  UpstreamTlsConfig,
+import {
+  type CommonTlsConfig,
+  type DataConfig,
+  type DownstreamTlsConfig,
+  hasAuthorities,
+  type SanMatcherConfig,
+  secretsOf,
+  type TlsCertificateConfig,
+  type TlsParamsConfig,
+  type TlsValidationConfig,
+  type TlsVersionName,
+  type UpstreamTlsConfig,
 } from "@heddle/traffic";
 import { checkCertificate, checkServerOrClient, checkValidation } from "./check-tls.ts";
 import { type DataReader, decodeData, encodeData } from "./data-source.ts";
 import { duration, type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
+import { decodeSecretReference, encodeSecretReference } from "./secret-reference.ts";
 import { decodeStringMatcher, encodeStringMatcher } from "./string-matcher.ts";
 
 export const DOWNSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
@@ -20,9 +24,13 @@ export const UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamT
 /** `DownstreamTlsContext`. With a reader, all that is wrong with certificates and keys is found here. */
 export function decodeDownstreamTls(fields: Fields, reader: DataReader | undefined): DownstreamTlsConfig {
   const errorsBefore = fields.findings.errorCount;
-  const { common, validation } = decodeCommon(fields, reader);
-  if (common.certificates.length === 0 && fields.findings.errorCount === errorsBefore) {
-    fields.fail("common_tls_context", "holds no certificate; a server needs one in tls_certificates");
+  const common = decodeCommon(fields, reader);
+  const hasNone = common.certificates.length === 0 && common.certificateSecrets === undefined;
+  if (hasNone && fields.findings.errorCount === errorsBefore) {
+    fields.fail(
+      "common_tls_context",
+      "holds no certificate; a server needs one in tls_certificates or tls_certificate_sds_secret_configs",
+    );
   }
   const staple = fields.enumName("ocsp_staple_policy");
   if (staple !== "LENIENT_STAPLING") {
@@ -34,7 +42,7 @@ export function decodeDownstreamTls(fields: Fields, reader: DataReader | undefin
   const timeoutMs = fields.durationMs("session_timeout", undefined);
   fields.flag("disable_stateful_session_resumption"); // there is no such store
   const required = fields.wrappedFlag("require_client_certificate", false);
-  if (required && validation === undefined) {
+  if (required && !asksWho(common)) {
     fields.report("require_client_certificate", "any certificate will do, since no validation_context says which");
   }
   const config: DownstreamTlsConfig = {
@@ -45,8 +53,9 @@ export function decodeDownstreamTls(fields: Fields, reader: DataReader | undefin
     sessionTimeoutSeconds: timeoutMs === undefined ? undefined : Math.floor(timeoutMs / 1000),
     fullScanCertsOnSniMismatch: fields.wrappedFlag("full_scan_certs_on_sni_mismatch", false),
     preferClientCiphers: fields.flag("prefer_client_ciphers"),
+    ...decodeTicketKeySource(fields, reader),
   };
-  if (reader !== undefined && fields.findings.errorCount === errorsBefore) {
+  if (reader !== undefined && isWhole(config) && fields.findings.errorCount === errorsBefore) {
     checkServerOrClient({ type: "server", config }, fields);
   }
   return config;
@@ -55,9 +64,12 @@ export function decodeDownstreamTls(fields: Fields, reader: DataReader | undefin
 /** `UpstreamTlsContext` */
 export function decodeUpstreamTls(fields: Fields, reader: DataReader | undefined): UpstreamTlsConfig {
   const errorsBefore = fields.findings.errorCount;
-  const { common, validation } = decodeCommon(fields, reader);
-  if (common.certificates.length > 1) {
-    fields.fail("common_tls_context.tls_certificates", "found more than 1, of which a client shows only one");
+  const common = decodeCommon(fields, reader);
+  for (const [name, { length }] of [
+    ["tls_certificates", common.certificates],
+    ["tls_certificate_sds_secret_configs", common.certificateSecrets ?? []],
+  ] as const) {
+    if (length > 1) fields.fail(`common_tls_context.${name}`, "found more than 1, of which a client shows only one");
   }
   const config: UpstreamTlsConfig = {
     common,
@@ -66,33 +78,96 @@ export function decodeUpstreamTls(fields: Fields, reader: DataReader | undefined
     autoSniSanValidation: fields.flag("auto_sni_san_validation"),
     maxSessionKeys: fields.wrappedNumber("max_session_keys", 1),
   };
-  if (config.autoSniSanValidation && !hasAuthorities(common.validation)) {
+  // What a secret holds is looked at when it has come.
+  const mayHaveAuthorities = hasAuthorities(common.validation) || common.validationSecret !== undefined;
+  if (config.autoSniSanValidation && !mayHaveAuthorities) {
     fields.fail("auto_sni_san_validation", "needs a trusted_ca: a name that nobody has attested says nothing");
   }
-  if (validation === undefined) {
+  if (!asksWho(common)) {
     fields.report("common_tls_context", "has no validation_context, so whoever answers is believed to be the upstream");
   }
-  if (reader !== undefined && fields.findings.errorCount === errorsBefore) {
+  if (reader !== undefined && isWhole(config) && fields.findings.errorCount === errorsBefore) {
     checkServerOrClient({ type: "client", config }, fields);
   }
   return config;
 }
 
-function decodeCommon(
-  context: Fields,
-  reader: DataReader | undefined,
-): { readonly common: CommonTlsConfig; readonly validation: Fields | undefined } {
+/** Whether everything stands in the context itself. */
+function isWhole(config: DownstreamTlsConfig | UpstreamTlsConfig): boolean {
+  return secretsOf(config).length === 0;
+}
+
+function asksWho({ validation, validationSecret }: CommonTlsConfig): boolean {
+  return validation !== undefined || validationSecret !== undefined;
+}
+
+function decodeCommon(context: Fields, reader: DataReader | undefined): CommonTlsConfig {
   const fields = context.message("common_tls_context");
-  const validation = fields?.message("validation_context");
+  const certificates = fields?.messages("tls_certificates") ?? [];
+  const secrets = fields?.messages("tls_certificate_sds_secret_configs") ?? [];
+  if (certificates.length > 0 && secrets.length > 0) {
+    fields?.fail("tls_certificate_sds_secret_configs", "found beside tls_certificates, of which only one is allowed");
+  }
+  const references = secrets.map((one) => decodeSecretReference(one, "certificate", reader));
   return {
-    validation,
-    common: {
-      params: decodeParams(fields?.message("tls_params")),
-      certificates: fields?.messages("tls_certificates").flatMap((one) => decodeCertificate(one, reader)) ?? [],
-      validation: validation && decodeValidation(validation, reader),
-      alpnProtocols: fields === undefined ? [] : decodeAlpn(fields),
-    },
+    params: decodeParams(fields?.message("tls_params")),
+    certificates: certificates.flatMap((one) => {
+      if (one.has("watched_directory")) one.report("watched_directory", READ_ONCE);
+      return decodeCertificate(one, reader);
+    }),
+    ...(references.length > 0 && { certificateSecrets: references }),
+    ...decodeWho(fields, reader),
+    alpnProtocols: fields === undefined ? [] : decodeAlpn(fields),
   };
+}
+
+/** As in Envoy only what comes by SDS is read again when its files change. */
+const READ_ONCE = "a file is read once, with the configuration; one that a secret by SDS names is watched";
+
+/** The three shapes of `validation_context_type`. */
+function decodeWho(
+  fields: Fields | undefined,
+  reader: DataReader | undefined,
+): Pick<CommonTlsConfig, "validation" | "validationSecret"> {
+  const combined = fields?.message("combined_validation_context");
+  const own = fields?.message("validation_context");
+  const standard = combined?.message("default_validation_context");
+  const secret = (combined ?? fields)?.message("validation_context_sds_secret_config");
+  const reference = secret && decodeSecretReference(secret, "validation", reader);
+  for (const one of [own, standard]) {
+    if (one?.has("watched_directory") === true) one.report("watched_directory", READ_ONCE);
+  }
+  return {
+    // Who attests the names of the default may stand in the secret.
+    validation: (own && decodeValidation(own, reader)) ?? (standard && decodeValidation(standard, reader, "a part")),
+    ...(reference && { validationSecret: reference }),
+  };
+}
+
+/** `session_ticket_keys_type` */
+function decodeTicketKeySource(
+  fields: Fields,
+  reader: DataReader | undefined,
+): Pick<DownstreamTlsConfig, "ticketKeys"> {
+  const keys = fields.message("session_ticket_keys");
+  if (keys !== undefined) return { ticketKeys: decodeTicketKeys(keys, reader) };
+  const secret = fields.message("session_ticket_keys_sds_secret_config");
+  return secret === undefined ? {} : { ticketKeys: decodeSecretReference(secret, "ticket-keys", reader) };
+}
+
+/** `TlsSessionTicketKeys`. As Envoy we take keys of 80 bytes alone. */
+export function decodeTicketKeys(fields: Fields, reader: DataReader | undefined): readonly DataConfig[] {
+  const sources = fields.messages("keys");
+  if (sources.length > 1) fields.report("keys", "only the first is used; sessions under another one are not resumed");
+  return sources.flatMap((source) => {
+    const key = decodeData(source, reader);
+    if (key === undefined) return [];
+    const { content } = key;
+    if (content !== undefined && content.length !== 80) {
+      source.fail("", `has ${content.length} bytes, allowed are 80`);
+    }
+    return [key];
+  });
 }
 
 /** RFC 7301 §3.1: a name has 1 to 255 bytes. */
@@ -125,7 +200,8 @@ function decodeParams(fields: Fields | undefined): TlsParamsConfig {
 
 const VERSIONS: readonly TlsVersionName[] = ["TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"];
 
-function decodeCertificate(fields: Fields, reader: DataReader | undefined): readonly TlsCertificateConfig[] {
+/** `TlsCertificate` */
+export function decodeCertificate(fields: Fields, reader: DataReader | undefined): readonly TlsCertificateConfig[] {
   const chain = fields.message("certificate_chain");
   const key = fields.message("private_key");
   const password = fields.message("password");
@@ -134,13 +210,28 @@ function decodeCertificate(fields: Fields, reader: DataReader | undefined): read
   const certificateChain = chain && decodeData(chain, reader);
   const privateKey = key && decodeData(key, reader);
   if (certificateChain === undefined || privateKey === undefined) return [];
-  const config = { certificateChain, privateKey, password: password && decodeData(password, reader) };
+  const config = {
+    certificateChain,
+    privateKey,
+    password: password && decodeData(password, reader),
+    ...decodeWatched(fields),
+  };
   checkCertificate(config, fields);
   return [config];
 }
 
-/** `CertificateValidationContext` */
-function decodeValidation(fields: Fields, reader: DataReader | undefined): TlsValidationConfig {
+/** `watched_directory` */
+function decodeWatched(fields: Fields): { readonly watchedDirectory?: string } {
+  const watched = fields.message("watched_directory")?.text("path") ?? "";
+  return watched === "" ? {} : { watchedDirectory: watched };
+}
+
+/** `CertificateValidationContext`. What is a part only need not say who attests names: another part may. */
+export function decodeValidation(
+  fields: Fields,
+  reader: DataReader | undefined,
+  extent: "the whole" | "a part" = "the whole",
+): TlsValidationConfig {
   const data = (name: string): TlsValidationConfig["trustedCa"] => {
     const source = fields.message(name);
     return source && decodeData(source, reader);
@@ -162,18 +253,15 @@ function decodeValidation(fields: Fields, reader: DataReader | undefined): TlsVa
     trustChainVerification: fields.enumName(
       "trust_chain_verification",
     ) as TlsValidationConfig["trustChainVerification"],
+    ...decodeWatched(fields),
   };
-  if (!hasAuthorities(config)) {
+  if (extent === "the whole" && !hasAuthorities(config)) {
     // As in Envoy: whoever makes up a certificate makes up its names.
     if (config.sanMatchers.length > 0) fields.fail("match_typed_subject_alt_names", "needs a trusted_ca");
     if (config.crl !== undefined) fields.fail("crl", "needs a trusted_ca");
   }
   checkValidation(config, fields);
   return config;
-}
-
-function hasAuthorities(config: TlsValidationConfig | undefined): boolean {
-  return config !== undefined && (config.trustedCa !== undefined || config.systemRoots);
 }
 
 const ANY_KIND = ["DNS", "URI", "EMAIL", "IP_ADDRESS"] as const;
@@ -201,6 +289,7 @@ export function encodeDownstreamTls(config: DownstreamTlsConfig): LooseJsonObjec
     session_timeout: sessionTimeoutSeconds === undefined ? undefined : duration(sessionTimeoutSeconds * 1000),
     full_scan_certs_on_sni_mismatch: unless(false, config.fullScanCertsOnSniMismatch),
     prefer_client_ciphers: unless(false, config.preferClientCiphers),
+    ...encodeTicketKeySource(config.ticketKeys),
   };
 }
 
@@ -215,7 +304,18 @@ export function encodeUpstreamTls(config: UpstreamTlsConfig): LooseJsonObject {
   };
 }
 
-function encodeCommon({ params, certificates, validation, alpnProtocols }: CommonTlsConfig): LooseJsonObject {
+function encodeTicketKeySource(keys: DownstreamTlsConfig["ticketKeys"]): LooseJsonObject {
+  if (keys === undefined) return {};
+  if ("from" in keys) return { session_ticket_keys_sds_secret_config: encodeSecretReference(keys) };
+  return { session_ticket_keys: encodeTicketKeys(keys) };
+}
+
+export function encodeTicketKeys(keys: readonly DataConfig[]): LooseJsonObject {
+  return { keys: keys.map(encodeData) };
+}
+
+function encodeCommon(common: CommonTlsConfig): LooseJsonObject {
+  const { params, certificates, certificateSecrets = [], alpnProtocols } = common;
   return {
     tls_params: {
       tls_minimum_protocol_version: unless("TLS_AUTO", params.minimumVersion),
@@ -224,19 +324,36 @@ function encodeCommon({ params, certificates, validation, alpnProtocols }: Commo
       ecdh_curves: list(params.ecdhCurves),
       signature_algorithms: list(params.signatureAlgorithms),
     },
-    tls_certificates: list(
-      certificates.map(({ certificateChain, privateKey, password }) => ({
-        certificate_chain: encodeData(certificateChain),
-        private_key: encodeData(privateKey),
-        password: encodeData(password),
-      })),
-    ),
-    validation_context: validation && encodeValidation(validation),
+    tls_certificates: list(certificates.map(encodeCertificate)),
+    tls_certificate_sds_secret_configs: list(certificateSecrets.map(encodeSecretReference)),
+    ...encodeWho(common),
     alpn_protocols: list(alpnProtocols),
   };
 }
 
-function encodeValidation(config: TlsValidationConfig): LooseJsonObject {
+function encodeWho({ validation, validationSecret }: CommonTlsConfig): LooseJsonObject {
+  if (validationSecret === undefined) return { validation_context: validation && encodeValidation(validation) };
+  const validation_context_sds_secret_config = encodeSecretReference(validationSecret);
+  if (validation === undefined) return { validation_context_sds_secret_config };
+  return {
+    combined_validation_context: {
+      default_validation_context: encodeValidation(validation),
+      validation_context_sds_secret_config,
+    },
+  };
+}
+
+export function encodeCertificate(certificate: TlsCertificateConfig): LooseJsonObject {
+  const { certificateChain, privateKey, password, watchedDirectory } = certificate;
+  return {
+    certificate_chain: encodeData(certificateChain),
+    private_key: encodeData(privateKey),
+    password: encodeData(password),
+    watched_directory: watchedDirectory === undefined ? undefined : { path: watchedDirectory },
+  };
+}
+
+export function encodeValidation(config: TlsValidationConfig): LooseJsonObject {
   return {
     trusted_ca: encodeData(config.trustedCa),
     system_root_certs: config.systemRoots ? {} : undefined,
@@ -251,5 +368,6 @@ function encodeValidation(config: TlsValidationConfig): LooseJsonObject {
     verify_certificate_spki: list(config.spkiHashes),
     verify_certificate_hash: list(config.certificateHashes),
     trust_chain_verification: unless("VERIFY_TRUST_CHAIN", config.trustChainVerification),
+    watched_directory: config.watchedDirectory === undefined ? undefined : { path: config.watchedDirectory },
   };
 }

@@ -18,6 +18,7 @@ import type { EndedConnection } from "../listener/connection-logger.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../listener/serving-state.ts";
 import { LoadShedder } from "../overload/load-shedder.ts";
 import { NO_CEILING, newVitals } from "../overload/vitals.ts";
+import { NO_SECRETS } from "../tls/live-secrets.ts";
 import type { ConnectionIdentity } from "../upstream/pool/pool-key.ts";
 import { DateHeader } from "./date-header.ts";
 import type { HttpConnection } from "./http-connection.ts";
@@ -109,6 +110,7 @@ export class Harness {
       log: new MemoryLog(this.problems),
       metrics: this.metrics,
       dial: (identity, _options, callbacks) => this.#dial(identity, callbacks),
+      secrets: new Live(NO_SECRETS),
       breakerCells: (name) => this.#breakerCells(name),
       runtime: this.runtime,
       serving: this.serving,

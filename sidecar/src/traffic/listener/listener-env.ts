@@ -4,6 +4,7 @@ import type { AccessLogConfig, ListenerConfig, UdpProxyConfig } from "@heddle/tr
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { UdpProxy } from "../network/udp-proxy.ts";
 import type { LoadShedder } from "../overload/load-shedder.ts";
+import type { LiveSecrets } from "../tls/live-secrets.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
 import type { DrainOptions } from "./serving-state.ts";
@@ -20,6 +21,8 @@ export interface ListenerEnv {
   readonly makeUdpProxy: (listener: ListenerConfig, proxy: UdpProxyConfig) => UdpProxy;
   /** Of a listener's own access logs, one at least. Throws on what cannot be opened. */
   readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;
+  /** What TLS contexts name. */
+  readonly secrets: LiveSecrets;
   readonly shedder: LoadShedder;
   /** Of the connections of one listener, if it has a limit of its own. */
   readonly listenerLimit: (listener: string) => ConnectionLimit | undefined;

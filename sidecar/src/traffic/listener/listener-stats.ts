@@ -42,7 +42,7 @@ export class ListenerStats {
 
   /** Of its chains that have TLS. */
   get ssl(): SslStats {
-    this.#ssl ??= new SslStats(this.#scope);
+    this.#ssl ??= new SslStats(this.#scope, "downstream");
     return this.#ssl;
   }
 

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import { ManualClock } from "@heddle/base";
+import { Live, ManualClock } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { Connection } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "@heddle/traffic";
 import type { ServedConnection } from "../network/network-filter.ts";
 import { SHEDS_NOTHING } from "../overload/load-shedder.ts";
+import { NO_SECRETS } from "../tls/live-secrets.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EndedConnection } from "./connection-logger.ts";
 import { Listener } from "./listener.ts";
@@ -97,6 +98,7 @@ beforeEach(() => {
       log: (connection) => logged.push({ log: configs.map(({ name }) => name).join(), ...connection }),
     }),
     onThrow: (error) => assert.fail(String(error)),
+    secrets: new Live(NO_SECRETS),
     shedder: SHEDS_NOTHING,
     listenerLimit: () => undefined,
     connectionLimit: new ConnectionLimit(counts.sum, counts.own, 3),

@@ -1,10 +1,11 @@
 import { type Drainable, DrainGroup, parseIp } from "@heddle/base";
 import { canonicalJson } from "@heddle/config/lanes";
 import { type DownstreamInfo, ResponseFlag } from "@heddle/filter";
-import type { Connection } from "@heddle/net";
+import { type Connection, SECRET_NOT_SUPPLIED } from "@heddle/net";
 import type { Counter } from "@heddle/telemetry";
 import {
   compileFilterChainMatch,
+  type DownstreamTlsConfig,
   type FilterChainConfig,
   type FilterChainTable,
   type ListenerConfig,
@@ -179,6 +180,14 @@ export class Listener {
       this.#release();
       stats.closed(this.#env.clock.now() - startedMs);
     };
+    const unit: Drainable = {
+      drain() {}, // its time is limited, and a request may be about to come
+      destroy() {
+        handshaking?.cancel();
+        gone();
+      },
+    };
+    chain.group.add(unit);
     const handshaking = tls.secure(connection, {
       onSecured: (secured) => {
         const { tls: known } = secured;
@@ -197,14 +206,11 @@ export class Listener {
         this.#log(connection, { ...info, tlsFailure: failed.reason }, durationMs, ResponseFlag.DownstreamProtocolError);
       },
     });
-    const unit: Drainable = {
-      drain() {}, // its time is limited, and a request may be about to come
-      destroy() {
-        handshaking.cancel();
-        gone();
-      },
-    };
-    chain.group.add(unit);
+    if (handshaking !== undefined) return;
+    stats.ssl.countSecretNotReady();
+    connection.reset();
+    gone();
+    this.#log(connection, { ...info, tlsFailure: SECRET_NOT_SUPPLIED }, 0, ResponseFlag.DownstreamProtocolError);
   }
 
   /** Gives a connection to the chain's filter. */
@@ -309,7 +315,7 @@ export class Listener {
     const { clock, onThrow } = this.#env;
     const options = { clock, onThrow, highWatermarkBytes: this.config.perConnectionBufferLimitBytes };
     // First, since it has nothing to be closed where the filter cannot be made.
-    const tls = config.tls && new TlsTerminator(config.tls, config.transportSocketConnectTimeoutMs, options);
+    const tls = config.tls && this.#terminator(config, config.tls, options);
     return {
       name: config.name,
       filter: this.#env.makeFilter(last, config, this.config.name),
@@ -318,6 +324,18 @@ export class Listener {
       manner: "ending",
       ending: undefined,
     };
+  }
+
+  #terminator(
+    { name: filterChain, transportSocketConnectTimeoutMs }: FilterChainConfig,
+    tls: DownstreamTlsConfig,
+    options: ConstructorParameters<typeof TlsTerminator>[2],
+  ): TlsTerminator {
+    const { log, secrets } = this.#env;
+    const { name: listener } = this.config;
+    return new TlsTerminator(tls, transportSocketConnectTimeoutMs, options, secrets, (problem) =>
+      log.error("a secret cannot be used", { listener, filterChain, problem }),
+    );
   }
 
   #choose(info: DownstreamInfo): Chain | undefined {

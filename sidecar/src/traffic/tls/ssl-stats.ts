@@ -3,9 +3,11 @@ import type { Counter, MetricScope } from "@heddle/telemetry";
 
 /**
  * Handles of TLS metrics under Envoy's names: `listener.<address>.ssl.…` (configuration/listeners/stats) and
- * `cluster.<name>.ssl.…`.
+ * `cluster.<name>.ssl.…`, and beside them what could not begin for want of a secret.
  */
 export class SslStats {
+  readonly #owner: MetricScope;
+  readonly #side: "downstream" | "upstream";
   readonly #scope: MetricScope;
   readonly #handshake: Counter;
   readonly #sessionReused: Counter;
@@ -18,7 +20,9 @@ export class SslStats {
   /** Of versions, ciphers and groups, each made when it is first seen. */
   readonly #seen = new Map<string, Counter>();
 
-  constructor(owner: MetricScope) {
+  constructor(owner: MetricScope, side: "downstream" | "upstream") {
+    this.#owner = owner;
+    this.#side = side;
     const scope = owner.scope("ssl");
     this.#scope = scope;
     this.#handshake = scope.counter("handshake");
@@ -59,6 +63,12 @@ export class SslStats {
       default:
         this.#failVerifyError.add();
     }
+  }
+
+  /** `server_ssl_socket_factory.downstream_context_secrets_not_ready`, or the client's. It is seldom, so it is made when it is. */
+  countSecretNotReady(): void {
+    const factory = this.#side === "downstream" ? "server_ssl_socket_factory" : "client_ssl_socket_factory";
+    this.#owner.scope(factory).counter(`${this.#side}_context_secrets_not_ready`).add();
   }
 
   #count(kind: "versions" | "ciphers" | "curves", name: string): void {

@@ -53,10 +53,10 @@ export class Cluster {
   constructor(config: ClusterConfig, env: UpstreamEnv) {
     this.config = config;
     this.#env = env;
-    this.#transports = new UpstreamTransports(
-      config,
-      () => new SslStats(env.metrics.scope("cluster", { envoy_cluster_name: config.statName })),
-    );
+    this.#transports = new UpstreamTransports(config, env.secrets, {
+      makeStats: () => new SslStats(env.metrics.scope("cluster", { envoy_cluster_name: config.statName }), "upstream"),
+      onProblem: (problem) => env.log.error("a secret cannot be used", { cluster: config.name, problem }),
+    });
     this.stats = ClusterStats.of(env.metrics, config.statName);
     this.breaker = new CircuitBreaker(
       env.breakerCells(config.name),

@@ -7,6 +7,7 @@ import {
   formatAddress,
   HandshakeError,
   type HandshakeFailure,
+  SECRET_NOT_SUPPLIED,
   type SocketAddress,
   SocketConnection,
 } from "@heddle/net";
@@ -84,7 +85,14 @@ class SecureDial implements Dialling {
   #secure(connection: Connection): void {
     if (!(connection instanceof SocketConnection)) throw new TypeError("TLS needs a socket");
     const { address, preface, protocol } = this.#identity;
-    const { client, serverName, verifiedName, stats } = this.#tls;
+    const { serverName, verifiedName, stats } = this.#tls;
+    const client = this.#tls.client.current;
+    if (client === undefined) {
+      connection.destroy();
+      stats.countSecretNotReady();
+      this.#callbacks.onFailed(secretMissing(address));
+      return;
+    }
     if (preface !== "") connection.writeLatin1(preface);
     const { connectTimeoutMs, highWatermarkBytes } = this.#options;
     const leftMs = connectTimeoutMs - (this.#env.clock.now() - this.#startedMs);
@@ -119,6 +127,12 @@ const ALPN: Readonly<Record<ConnectionIdentity["protocol"], readonly string[]>> 
 /** The upstream would wait for a protocol that we are not about to speak. */
 function isOther(protocol: ConnectionIdentity["protocol"], agreed: string): boolean {
   return (protocol === "http1" && agreed === "h2") || (protocol === "http2" && agreed.startsWith("http/1"));
+}
+
+/** As in Envoy the connection is made and ended: a secret may have come by the time it is tried again. */
+function secretMissing(address: SocketAddress) {
+  const detail = `${formatAddress(address)}: ${SECRET_NOT_SUPPLIED}`;
+  return failure("connect-failed", "upstream", detail, "safe", new HandshakeError(SECRET_NOT_SUPPLIED));
 }
 
 /** Nothing of a request has been sent, so another attempt is always safe. */

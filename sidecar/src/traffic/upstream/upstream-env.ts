@@ -2,6 +2,7 @@ import type { Clock, TimerWheel } from "@heddle/base";
 import type { DialCallbacks, Dialling } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { LiveRuntime, Random } from "@heddle/traffic";
+import type { LiveSecrets } from "../tls/live-secrets.ts";
 import type { LoadLedger } from "./load-ledger.ts";
 import type { ConnectionIdentity } from "./pool/pool-key.ts";
 import type { PoolSharing } from "./pool/pool-sharing.ts";
@@ -18,6 +19,8 @@ export interface UpstreamEnv {
   readonly metrics: MetricScope;
   /** Hears what callbacks throw that belong to no exchange. Left out in tests. */
   readonly onThrow?: (error: unknown) => void;
+  /** What TLS contexts name. */
+  readonly secrets: LiveSecrets;
   /** Makes a connection. */
   readonly dial: DialUpstream;
   /** Left out where there is nobody to share with, or connections cannot move. */

@@ -10,6 +10,8 @@ import {
   type UpstreamProxyProtocol,
   type UpstreamTlsConfig,
 } from "@heddle/traffic";
+import type { LiveSecrets } from "../tls/live-secrets.ts";
+import { LiveTls } from "../tls/live-tls.ts";
 import type { SslStats } from "../tls/ssl-stats.ts";
 import type { TlsIdentity } from "./pool/pool-key.ts";
 
@@ -17,6 +19,13 @@ import type { TlsIdentity } from "./pool/pool-key.ts";
 export interface Transport {
   readonly proxyProtocol: UpstreamProxyProtocol | undefined;
   readonly tls: UpstreamTls | undefined;
+}
+
+export interface TransportEvents {
+  /** Called once, where there is TLS. */
+  readonly makeStats: () => SslStats;
+  /** Secrets have come that cannot be used; the ones before go on. */
+  readonly onProblem: (problem: string) => void;
 }
 
 /**
@@ -32,11 +41,8 @@ export class UpstreamTransports {
     readonly transport: Transport;
   }[];
 
-  /**
-   * `makeStats` is called once, where there is TLS. Throws where OpenSSL does not take the configuration, which validation has
-   * found before.
-   */
-  constructor(config: ClusterConfig, makeStats: () => SslStats) {
+  /** Throws where OpenSSL does not take the configuration, which validation has found before. */
+  constructor(config: ClusterConfig, secrets: LiveSecrets, { makeStats, onProblem }: TransportEvents) {
     let stats: SslStats | undefined;
     const statsOnce = (): SslStats => {
       stats ??= makeStats();
@@ -44,7 +50,7 @@ export class UpstreamTransports {
     };
     const make = ({ proxyProtocol, tls }: Pick<ClusterConfig, "proxyProtocol" | "tls">): Transport => ({
       proxyProtocol,
-      tls: tls && new UpstreamTls(tls, config.sniFromRequest, statsOnce()),
+      tls: tls && new UpstreamTls(tls, config.sniFromRequest, secrets, statsOnce(), onProblem),
     });
     this.#own = make(config);
     this.#matches = (config.transportSocketMatches ?? []).map((one) => ({
@@ -71,7 +77,7 @@ const MATCH_NAMESPACE = "envoy.transport_socket_match";
 
 /** The TLS of a cluster, or of one of its matches. It lives as long as the cluster's configuration stays the same. */
 export class UpstreamTls {
-  readonly client: TlsClient;
+  readonly client: LiveTls<UpstreamTlsConfig, TlsClient>;
   /** Connections to one endpoint may differ in their server name. */
   readonly varies: boolean;
   readonly #config: UpstreamTlsConfig;
@@ -80,14 +86,23 @@ export class UpstreamTls {
   readonly #verification: string;
   readonly #stats: SslStats;
 
-  constructor(config: UpstreamTlsConfig, fromRequest: ClusterConfig["sniFromRequest"], stats: SslStats) {
+  constructor(
+    config: UpstreamTlsConfig,
+    fromRequest: ClusterConfig["sniFromRequest"],
+    secrets: LiveSecrets,
+    stats: SslStats,
+    onProblem: (problem: string) => void,
+  ) {
     this.#stats = stats;
-    this.client = new TlsClient(clientTlsSettings(config));
+    const make = (complete: UpstreamTlsConfig): TlsClient => new TlsClient(clientTlsSettings(complete));
+    this.client = new LiveTls(config, secrets, make, onProblem);
     this.#config = config;
     this.#fromRequest = fromRequest;
     this.varies = config.autoHostSni || fromRequest !== undefined;
-    const { certificates, ...verification } = config.common;
-    this.#certificate = certificates.length === 0 ? "" : hash(certificates);
+    // Secrets count by their names: connections that were made before a rotation stay, and are shared by who comes after it.
+    const { certificates, certificateSecrets = [], ...verification } = config.common;
+    const shown = [...certificates, ...certificateSecrets];
+    this.#certificate = shown.length === 0 ? "" : hash(shown);
     this.#verification = hash([verification, config.autoSniSanValidation]);
   }
 

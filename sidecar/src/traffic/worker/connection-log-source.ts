@@ -1,4 +1,4 @@
-import { transportFailureReason } from "@heddle/net";
+import { tlsFailureText, transportFailureReason } from "@heddle/net";
 import type {
   AccessLogSource,
   AccessLogType,
@@ -51,7 +51,7 @@ export class ConnectionLogSource implements AccessLogSource {
 
   get downstreamTransportFailureReason(): string {
     const { tlsFailure } = this.connection.downstream;
-    return tlsFailure === undefined ? "" : `TLS_error:|${tlsFailure}:TLS_error_end`;
+    return tlsFailure === undefined ? "" : tlsFailureText(tlsFailure);
   }
 
   /** A filter that forwards says where to; a listener's own log is of no type, as in Envoy. */

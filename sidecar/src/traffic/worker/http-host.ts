@@ -72,6 +72,7 @@ export class HttpHost implements WorkerHost {
       log,
       metrics,
       onThrow: env.crashes.of("a datagram"),
+      secrets: env.secrets,
       dial: dialUpstream(env.clock, env.crashes.of("an upstream connection")),
       ...(env.peers !== undefined && { sharing: env.peers }),
       load: this.#load,
@@ -155,7 +156,7 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
   const clusters = new Map(before.clusters);
   const endpoints = new Map(before.endpoints);
   const maps = { listener: listeners, "route-configuration": routeConfigurations, cluster: clusters, endpoints };
-  for (const { kind, name } of removed) maps[kind].delete(name);
+  for (const { kind, name } of removed) if (kind !== "secret") maps[kind].delete(name);
   for (const entry of changed) {
     switch (entry.kind) {
       case "listener":
@@ -169,6 +170,8 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
         break;
       case "endpoints":
         endpoints.set(entry.name, entry);
+        break;
+      case "secret": // those are live
         break;
       default:
         throw new Error(`unknown kind ${(entry satisfies never as { kind: string }).kind}`);

@@ -14,6 +14,7 @@ import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { LoadShedder } from "../overload/load-shedder.ts";
 import { Vital } from "../overload/vitals.ts";
+import { applySecrets, type LiveSecrets, NO_SECRETS } from "../tls/live-secrets.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 import { CrashReports } from "./crash-reports.ts";
 import { IdleBoard } from "./idle-board.ts";
@@ -44,6 +45,7 @@ export interface WorkerEnv {
   readonly cells: WorkerCells;
   readonly tracing: Omit<TracingEnv, "environment">;
   readonly serving: Live<ServingState>;
+  readonly secrets: LiveSecrets;
   readonly drain: DrainOptions;
   readonly accessLogFlush: LogFlush;
   /** Undefined: there are none, or connections cannot move. */
@@ -94,6 +96,7 @@ export async function runWorker(
   const [rewrap] = await Promise.all([testRewrap(), loadSend()]);
   const peers = rewrap ? await findPeers(start, clock, crashes) : undefined;
   const serving = new Live(start.serving);
+  const secrets: LiveSecrets = new Live(NO_SECRETS);
   const retireMetrics = metrics.retire.bind(metrics);
   const spans = new SpanSender(clock, metrics, (batches) => tell({ type: "spans", batches }));
   const tracing = { ...start.tracing, sink: spans };
@@ -102,7 +105,7 @@ export async function runWorker(
   const shedder = new LoadShedder(vitals, systemRandom);
   const answerPing = pulse(vitals, clock);
   watchRunningCode(vitals, Vital.running, (id, name) => tell({ type: "code-named", id, name }));
-  const shared = { clock, log, metrics, crashes, cells, retireMetrics, shedder };
+  const shared = { clock, log, metrics, crashes, cells, retireMetrics, shedder, secrets };
   const env = { ...shared, worker, peers, tracing, serving, drain, accessLogFlush };
   const host = makeHost(env);
 
@@ -115,6 +118,7 @@ export async function runWorker(
       onThrow: crashes.of("a downstream connection"),
       makeFilter: host.makeFilter,
       makeConnectionLogger: host.makeConnectionLogger,
+      secrets,
       shedder,
       makeUdpProxy: host.makeUdpProxy,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
@@ -128,6 +132,7 @@ export async function runWorker(
   const apply = async (update: DecodedUpdate): Promise<void> => {
     await host.prepare(update);
     // From here on nothing waits: traffic sees all of the step or nothing.
+    applySecrets(secrets, update);
     const refused = [...host.apply(update), ...applyListeners(listeners, update)];
     tell({ type: "applied", generation: update.generation, refused });
   };

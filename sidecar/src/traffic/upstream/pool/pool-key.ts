@@ -23,12 +23,12 @@ export interface TlsIdentity {
   readonly serverName: string;
   /** The one name that the peer's certificate has to stand for; undefined: the rules of the verification hold. */
   readonly verifiedName: string | undefined;
-  /** Hash of the client certificate that is shown; "" for none. */
+  /** Hash of the client certificate that is shown, or of its secret's name; "" for none. */
   readonly certificate: string;
-  /** Hash of what the peer is verified by: trust bundle, names, ALPN, versions. */
+  /** Hash of what the peer is verified by: trust bundle or its secret's name, names, ALPN, versions. */
   readonly verification: string;
-  /** What makes such connections. The strings above tell it from others. */
-  readonly client: TlsClient;
+  /** What makes such connections, as it is now; undefined: a secret is missing. The strings above tell it from others. */
+  readonly client: { readonly current: TlsClient | undefined };
   /** Of the cluster. */
   readonly stats: SslStats;
 }

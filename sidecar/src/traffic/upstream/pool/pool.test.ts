@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { failure } from "@heddle/base";
 import { HeaderMap, RequestHead } from "@heddle/http";
-import type { TlsClient } from "@heddle/net";
 import { clusterConfig, Harness, type HarnessOptions } from "../../http/testing-harness.ts";
 import type { SslStats } from "../../tls/ssl-stats.ts";
 import { idleLimitMs } from "./idle-limit.ts";
@@ -302,8 +301,8 @@ test("what must be equal to share a connection is in the key", () => {
     socketOptions: "",
     preface: "",
   };
-  const client = {} as TlsClient; // not asked, as the next one
-  const stats = {} as SslStats;
+  const client = { current: undefined };
+  const stats = {} as SslStats; // not asked
   const tls = { serverName: "a", verifiedName: undefined, certificate: "c", verification: "v", client, stats };
   const keys = [
     identity,
