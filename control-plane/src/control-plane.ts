@@ -12,10 +12,14 @@ import { DiagnosticLog } from "./source/diagnostic-log.ts";
 import { FileSource } from "./source/files.ts";
 import { parseResource } from "./source/parse-resource.ts";
 import { Sources } from "./source/sources.ts";
+import { StoredSource } from "./source/stored.ts";
+import type { Store } from "./store/store.ts";
 
 export interface ControlPlaneOptions {
   /** Folders of configuration files. */
   readonly folders: readonly string[];
+  /** What people put there is served too. Started; whoever opened it closes it after the control plane has stopped. */
+  readonly store?: Store;
   readonly xdsAddress: HostPort;
   readonly adminAddress: HostPort;
   /** Which replica this is; clients are told. */
@@ -36,9 +40,10 @@ export interface ControlPlane {
 
 /** Joins the control plane: source > mesh > snapshot > serve. Rejects, with nothing left behind, if an address is taken. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { folders, xdsAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } = options;
+  const { folders, store, xdsAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } = options;
 
-  const sources = new Sources(folders.map((folder) => new FileSource({ folder, clock, parse: parseResource })));
+  const files = folders.map((folder) => new FileSource({ folder, clock, parse: parseResource }));
+  const sources = new Sources(store === undefined ? files : [...files, new StoredSource(store)]);
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const snapshots = new Snapshots(makeResourceTypes({ httpFilters: "unchecked" }));
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });

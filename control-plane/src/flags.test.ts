@@ -3,12 +3,14 @@ import { describe, it } from "node:test";
 import { HELP, parseFlags } from "./flags.ts";
 
 describe("flags", () => {
-  it("have defaults for all but the folder", () => {
+  it("have defaults", () => {
     const read = parseFlags(["--config", "a", "--config", "b"]);
     assert.deepEqual(read.ok && read.value, {
       type: "run",
       flags: {
         folders: ["a", "b"],
+        storePlace: { type: "default" },
+        acceptDataLoss: false,
         xdsAddress: { host: "127.0.0.1", port: 15_010 },
         adminAddress: { host: "127.0.0.1", port: 15_014 },
         identifier: undefined,
@@ -21,10 +23,12 @@ describe("flags", () => {
 
   it("are all read", () => {
     const words =
-      "--config a --xds-address [::1]:1 --admin-address localhost:2 --identifier x --log-level warning --log-format json --exit-with-parent";
+      "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --admin-address localhost:2 --identifier x --log-level warning --log-format json --exit-with-parent";
     const read = parseFlags(words.split(" "));
     assert.deepEqual(read.ok && read.value.type === "run" && read.value.flags, {
       folders: ["a"],
+      storePlace: { type: "log", directory: "/var/lib/mesh" },
+      acceptDataLoss: true,
       xdsAddress: { host: "::1", port: 1 },
       adminAddress: { host: "localhost", port: 2 },
       identifier: "x",
@@ -36,6 +40,8 @@ describe("flags", () => {
 
   it("that are wrong are said all at once", () => {
     const read = parseFlags([
+      "--store",
+      "none",
       "--xds-address",
       "15010",
       "--admin-address",
@@ -46,7 +52,7 @@ describe("flags", () => {
       "xml",
     ]);
     assert.deepEqual(read.ok || read.error, [
-      "--config is missing: the folder of configuration files",
+      "--config is missing: the folder of configuration files, where nothing is stored",
       '--log-level: found "loud", allowed: trace, debug, info, warn, error, off',
       '--log-format: found "xml", allowed: text, json',
       '--xds-address: found "15010", allowed: HOST:PORT such as 127.0.0.1:15010',
@@ -60,6 +66,8 @@ describe("flags", () => {
     assert.deepEqual(parseFlags(["--version"]), { ok: true, value: { type: "print", what: "version" } });
     for (const flag of [
       "config",
+      "store",
+      "store-accept-data-loss",
       "xds-address",
       "admin-address",
       "identifier",

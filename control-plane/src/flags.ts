@@ -2,10 +2,13 @@ import { parseArgs } from "node:util";
 import { err, ok, type Result } from "@heddle/base";
 import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import { type HostPort, parseHostPort } from "./serve/address.ts";
+import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
 
 /** What the command line of a control plane says. */
 export interface Flags {
   readonly folders: readonly string[];
+  readonly storePlace: StorePlace;
+  readonly acceptDataLoss: boolean;
   readonly xdsAddress: HostPort;
   readonly adminAddress: HostPort;
   readonly identifier: string | undefined;
@@ -18,13 +21,17 @@ export type FlagsReading =
   | { readonly type: "run"; readonly flags: Flags }
   | { readonly type: "print"; readonly what: "help" | "version" };
 
-export const HELP = `Usage: heddle control-plane --config DIR [OPTIONS]
+export const HELP = `Usage: heddle control-plane [OPTIONS]
 
 Runs the control plane: reads the configuration files in DIR (Kubernetes Services, Gateway API HTTPRoutes, Heddle's
 Workloads, xDS resources in proto JSON or YAML), follows their changes, and serves them to sidecars over xDS.
 
 Options:
   --config DIR               a folder of YAML or JSON files, with its subfolders; may be given more than once
+  --store DIR                where to keep what is put in through the resource API; none: nowhere. By default a folder of
+                             its own for each first --config, below $STATE_DIRECTORY, $XDG_STATE_HOME/heddle or
+                             ~/.local/state/heddle
+  --store-accept-data-loss   where that is damaged, go on with what came before the damage rather than refuse to start
   --xds-address HOST:PORT    where xDS is served, without TLS and so on loopback only (127.0.0.1:15010)
   --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014)
   --identifier NAME          which replica this is, for clients to tell (the machine's name)
@@ -54,7 +61,11 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     return read.ok ? read.value : { host: "", port: 0 };
   };
   const folders = values.config ?? [];
-  if (folders.length === 0) faults.push("--config is missing: the folder of configuration files");
+  const store = values.store === undefined ? ok({ type: "default" } as const) : parseStorePlace(values.store);
+  if (!store.ok) faults.push(`--store: ${store.error}`);
+  const storePlace = store.ok ? store.value : ({ type: "none" } as const);
+  if (folders.length === 0 && storePlace.type === "none" && store.ok)
+    faults.push("--config is missing: the folder of configuration files, where nothing is stored");
   const logLevel = parseLogLevel(values["log-level"] ?? "info");
   if (logLevel === undefined)
     faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
@@ -63,6 +74,8 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     faults.push(`--log-format: found "${logFormat}", allowed: text, json`);
   const flags: Flags = {
     folders,
+    storePlace,
+    acceptDataLoss: values["store-accept-data-loss"] === true,
     xdsAddress: address("xds-address", "127.0.0.1:15010"),
     adminAddress: address("admin-address", "127.0.0.1:15014"),
     identifier: values.identifier,
@@ -75,6 +88,8 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
 
 const OPTIONS = {
   config: { type: "string", multiple: true },
+  store: { type: "string" },
+  "store-accept-data-loss": { type: "boolean" },
   "xds-address": { type: "string" },
   "admin-address": { type: "string" },
   identifier: { type: "string" },

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 
-describe("the control plane's program", { timeout: 30_000 }, () => {
+describe("the control plane's program", { timeout: 60_000 }, () => {
   let folder = "";
   const children: ChildProcess[] = [];
   before(async () => {
@@ -19,11 +19,15 @@ describe("the control plane's program", { timeout: 30_000 }, () => {
   });
 
   const run = (...words: readonly string[]): Program => {
-    const child = spawn(process.execPath, [
-      ...process.execArgv.filter((flag) => flag.startsWith("--conditions")),
-      join(import.meta.dirname, "main.ts"),
-      ...words,
-    ]);
+    const child = spawn(
+      process.execPath,
+      [
+        ...process.execArgv.filter((flag) => flag.startsWith("--conditions")),
+        join(import.meta.dirname, "main.ts"),
+        ...words,
+      ],
+      { env: { ...process.env, XDG_STATE_HOME: join(folder, "state") } },
+    );
     children.push(child);
     return new Program(child);
   };
@@ -42,6 +46,15 @@ describe("the control plane's program", { timeout: 30_000 }, () => {
     await program.says(/control plane is up/);
     program.child.stdin?.end(); // what the kernel does when the parent is killed
     assert.equal(await program.exitCode(), 0);
+  });
+
+  it("refuses a store that is damaged, and ends with 1", async () => {
+    const directory = join(folder, "damaged");
+    await mkdir(directory);
+    await writeFile(join(directory, "log-0000000000000000"), "no head of a log");
+    const program = run("--store", directory, ...anyPorts);
+    assert.equal(await program.exitCode(), 1);
+    assert.match(program.output, /log-0000000000000000 is damaged at byte 0: .*--store-accept-data-loss/);
   });
 
   it("names a port that is taken, and ends with 1", async () => {

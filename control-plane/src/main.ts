@@ -6,6 +6,9 @@ import { MetricsRegistry, programLog, SharedMetrics, unblockStandardStreams } fr
 import { startControlPlane } from "./control-plane.ts";
 import { type Flags, HELP, parseFlags } from "./flags.ts";
 import { formatHostPort, ListenError } from "./serve/address.ts";
+import { StoreError } from "./store/log/store-folder.ts";
+import { openStore } from "./store/open-store.ts";
+import type { Store } from "./store/store.ts";
 
 /* The control plane's program: flags in, exit code out. */
 
@@ -31,9 +34,12 @@ async function run(flags: Flags): Promise<void> {
 
   const stopped = Promise.withResolvers<string>();
   const reasons = StopReason.ofProcess(flags.exitWithParent, clock, stopped.resolve);
+  let store: Store | undefined;
   try {
+    store = await openStore({ ...flags, place: flags.storePlace, environment: process.env, log });
     const controlPlane = await startControlPlane({
       ...flags,
+      ...(store === undefined ? {} : { store }),
       identifier: flags.identifier ?? hostname(),
       clock,
       log,
@@ -44,15 +50,17 @@ async function run(flags: Flags): Promise<void> {
       xds: formatHostPort(controlPlane.xdsAddress),
       admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
       config: flags.folders,
+      store: store?.name ?? "none",
     });
     const reason = await stopped.promise;
     log.info("control plane stops", { reason });
     await controlPlane.stop();
   } catch (error) {
-    if (!(error instanceof ListenError)) throw error;
+    if (!(error instanceof ListenError || error instanceof StoreError)) throw error;
     log.error(error.message);
     process.exitCode = 1;
   }
+  await store?.close();
   reasons.close();
   closeLog();
   // Standard input and signal handlers would keep the process; everything that it owned has been ended.

@@ -44,6 +44,7 @@ export async function startMesh(example: string, t: TestContext): Promise<Runnin
   const folder = copyOf(example, t);
   const child = spawn(process.execPath, [heddleBin, "up", folder, "--json", "--any-port"], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, XDG_STATE_HOME: join(folder, ".state") },
   });
   let output = "";
   const addresses = Promise.withResolvers<MeshAddresses>();

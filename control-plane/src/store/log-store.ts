@@ -76,7 +76,7 @@ export class LogStore implements Store {
 
   /** Rejects with a `StoreError` where another process has the folder or what was committed is damaged. */
   async start(): Promise<void> {
-    if (this.#state !== "new") throw new StoreError(`${this.name} has been started before`);
+    if (this.#state !== "new") throw new Error(`${this.name} has been started before`);
     await this.#folder.open();
     let table: EntryTable;
     try {
@@ -84,7 +84,8 @@ export class LogStore implements Store {
     } catch (error) {
       await this.#files.close();
       await this.#folder.close();
-      throw error;
+      if (error instanceof StoreError) throw error;
+      throw new StoreError("unusable", `${this.name} cannot be read: ${(error as Error).message}`, error);
     }
     this.#table = table;
     this.#state = "open";
@@ -141,6 +142,7 @@ export class LogStore implements Store {
     const { entries, revision } = usable;
     if (!this.#acceptDataLoss)
       throw new StoreError(
+        "damaged",
         `${this.#folder.path}/${file} is damaged at byte ${offset}: ${what}. What was committed there would be lost, so ` +
           "the store is not opened. Put back a copy of the folder, or start once with --store-accept-data-loss: that " +
           `goes on with the ${entries.size} entries of revision ${revision} and keeps the files as damaged-*`,

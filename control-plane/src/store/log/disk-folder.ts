@@ -18,20 +18,18 @@ export class DiskFolder implements StoreFolder {
   }
 
   async open(): Promise<void> {
-    const made = await mkdir(this.path, { recursive: true, mode: FOLDER_MODE });
-    if (made !== undefined) await syncFolder(dirname(made));
-    const lock = await open(join(this.path, LOCK), "a", FILE_MODE);
+    const lock = await openLock(this.path).catch((error: unknown) => {
+      throw new StoreError("unusable", `the store's folder cannot be opened: ${(error as Error).message}`, error);
+    });
     const locked = await lockFile(lock.fd);
     if (locked === "locked") {
       this.#lock = lock;
       return;
     }
     await lock.close();
-    throw new StoreError(
-      locked === "taken"
-        ? `${this.path} belongs to another process: a store has one owner (several control planes need etcd)`
-        : `${this.path} cannot be locked (koffi or flock(1) is needed): without a lock two processes could write to it`,
-    );
+    throw locked === "taken"
+      ? new StoreError("taken", `${this.path} is in use by another process: a store has one owner (several need etcd)`)
+      : new StoreError("unusable", `${this.path} cannot be locked: neither koffi nor flock(1) is here`);
   }
 
   list(): Promise<readonly string[]> {
@@ -72,6 +70,12 @@ export class DiskFolder implements StoreFolder {
     await this.#lock?.close();
     this.#lock = undefined;
   }
+}
+
+async function openLock(path: string): Promise<FileHandle> {
+  const made = await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+  if (made !== undefined) await syncFolder(dirname(made));
+  return open(join(path, LOCK), "a", FILE_MODE);
 }
 
 async function syncFolder(path: string): Promise<void> {

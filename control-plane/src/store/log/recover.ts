@@ -50,6 +50,14 @@ export function revisionOfName(kind: "log" | "snapshot", name: string): number |
   return match?.[1] === kind ? Number(match[2]) : undefined;
 }
 
+/** Whether such a file of such a length has anything in it that was stored. */
+export function holdsSomething(name: string, bytes: number): boolean {
+  return (
+    revisionOfName("snapshot", name) !== undefined ||
+    (revisionOfName("log", name) !== undefined && bytes > FILE_HEAD_BYTES)
+  );
+}
+
 export function encodeLogHead(revision: number): Uint8Array {
   return encodeFileHead(LOG_MAGIC, revision);
 }

@@ -57,7 +57,10 @@ export async function runMesh(options: MeshOptions): Promise<number> {
   const children = new Children(options);
   let follower: { close(): void } | undefined;
   try {
-    const controlPlane = children.start("control-plane", controlPlaneArgv([folder, generated], xdsPort, adminPort));
+    const controlPlane = children.start(
+      "control-plane",
+      controlPlaneArgv([folder, generated], xdsPort, adminPort, options.check),
+    );
     const pids = workloads.map((workload) => ({
       applicationPid: startApplication(children, folder, workload),
       sidecarPid: children.start(`${workload.spec.name} sidecar`, sidecarArgv(workload, xdsPort), {
@@ -114,11 +117,13 @@ function controlPlaneArgv(
   folders: readonly string[],
   xdsPort: number,
   adminPort: number,
+  check: boolean,
 ): readonly [string, ...string[]] {
   return [
     process.execPath,
     ...programArgv("control-plane"),
     ...folders.flatMap((folder) => ["--config", folder]),
+    ...(check ? ["--store", "none"] : []), // what is asked is whether the folder makes a mesh
     "--xds-address",
     `127.0.0.1:${xdsPort}`,
     "--admin-address",
