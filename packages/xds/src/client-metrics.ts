@@ -1,10 +1,14 @@
 import type { Counter, Gauge, MetricScope } from "@heddle/telemetry";
 import { shortTypeName } from "./protocol/type-urls.ts";
+import type { ResourceKind } from "./resource/resource-type.ts";
 
 /** Where Envoy has the updates of listeners and clusters as a whole; those of the other types stand beside each resource. */
 const SCOPES = { listener: "listener_manager.lds", cluster: "cluster_manager.cds" } as const;
 
-/** The client's metrics, under Envoy's "control_plane", "listener_manager.lds" and "cluster_manager.cds". */
+/**
+ * The client's metrics, under Envoy's "control_plane", "listener_manager.lds" and "cluster_manager.cds". A stream of one kind
+ * has its "control_plane" below that of the kind, or, where that belongs to each resource, with the kind as a label.
+ */
 export class ClientMetrics {
   /** 1 while the control plane answers. */
   readonly connected: Gauge;
@@ -15,15 +19,25 @@ export class ClientMetrics {
   readonly #byType: Map<string, Counter> = new Map();
   readonly #updates: ReadonlyMap<string, UpdateMetrics>;
 
-  constructor(metrics: MetricScope) {
-    this.#scope = metrics.scope("control_plane");
+  readonly #pending: Gauge;
+
+  constructor(metrics: MetricScope, service?: ResourceKind) {
+    this.#scope = controlPlaneScope(metrics, service);
     this.connected = this.#scope.gauge("connected_state");
     this.attempts = this.#scope.counter("connect_attempts");
     this.rateLimitEnforced = this.#scope.counter("rate_limit_enforced");
-    this.#scope.gauge("pending_requests"); // requests are not held back: it stays 0
+    this.#pending = this.#scope.gauge("pending_requests");
     this.#updates = new Map(
-      Object.entries(SCOPES).map(([type, scope]) => [type, new UpdateMetrics(metrics.scope(scope))]),
+      Object.entries(SCOPES)
+        .filter(([type]) => service === undefined || type === service)
+        .map(([type, scope]) => [type, new UpdateMetrics(metrics.scope(scope))]),
     );
+  }
+
+  /** That many requests wait for `rate_limit_settings`. */
+  waiting(count: number): void {
+    if (count > 0) this.rateLimitEnforced.add();
+    this.#pending.set(count);
   }
 
   /** A response has come. `rejected`: something in it was refused. */
@@ -49,8 +63,19 @@ export class ClientMetrics {
   }
 }
 
+function controlPlaneScope(metrics: MetricScope, service: ResourceKind | undefined): MetricScope {
+  if (service === undefined) return metrics.scope("control_plane");
+  if (service === "listener" || service === "cluster") return metrics.scope(`${SCOPES[service]}.control_plane`);
+  return metrics.scope("control_plane", { type: service });
+}
+
+/** The updates of a kind that come by no stream of ours, such as files and polling; undefined where they stand elsewhere. */
+export function updateMetrics(metrics: MetricScope, kind: ResourceKind): UpdateMetrics | undefined {
+  return kind === "listener" || kind === "cluster" ? new UpdateMetrics(metrics.scope(SCOPES[kind])) : undefined;
+}
+
 /** `update_*` of one subscription (Envoy, configuration/overview/xds_api, "subscription statistics"). */
-class UpdateMetrics {
+export class UpdateMetrics {
   readonly #attempt: Counter;
   readonly #outcomes: Readonly<Record<"success" | "rejected" | "failure", Counter>>;
   readonly #time: Gauge;

@@ -10,6 +10,7 @@ import type { ClientResourceType, ResourceStatus } from "./protocol/client-resou
 import { ClientSession } from "./protocol/client-session.ts";
 import { sotwClient } from "./protocol/client-sotw.ts";
 import type { ReceiveOutcome } from "./protocol/client-type.ts";
+import { streamPath } from "./protocol/discovery-services.ts";
 import type {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
@@ -26,7 +27,8 @@ export interface ClientWire {
   /** Of the gRPC method. */
   readonly path: string;
   readonly wantsAnything: boolean;
-  openStream(): void;
+  /** `otherServer`: not the one whose versions are held. */
+  openStream(otherServer: boolean): void;
   closeStream(): void;
   /** For good: nothing is called back any more. */
   close(): void;
@@ -49,6 +51,8 @@ export interface ReceivedResponse {
 
 export interface ClientWireOptions {
   readonly variant: "sotw" | "delta";
+  /** The type whose own service is called. Left out: the aggregated one. */
+  readonly service?: ResourceKind | undefined;
   readonly node: XdsNode;
   readonly types: readonly ClientResourceType[];
   readonly clock: Clock;
@@ -56,17 +60,16 @@ export interface ClientWireOptions {
   readonly onTimeout: (update: ResourceUpdate) => void;
 }
 
-const SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService";
-
-export function clientWire({ variant, node, types, clock, onTimeout }: ClientWireOptions): ClientWire {
+export function clientWire({ variant, service, node, types, clock, onTimeout }: ClientWireOptions): ClientWire {
+  const path = streamPath(variant, service);
   return variant === "sotw"
     ? overBytes(new ClientSession(node, types, sotwClient, clock, onTimeout), {
-        path: `${SERVICE}/StreamAggregatedResources`,
+        path,
         encode: encodeDiscoveryRequest,
         decode: (bytes) => ({ ...decodeDiscoveryResponse(bytes), resourceErrors: readResourceErrors(bytes, 7) }),
       })
     : overBytes(new ClientSession(node, types, deltaClient, clock, onTimeout), {
-        path: `${SERVICE}/DeltaAggregatedResources`,
+        path,
         encode: encodeDeltaDiscoveryRequest,
         decode: (bytes) => ({ ...decodeDeltaDiscoveryResponse(bytes), resourceErrors: readResourceErrors(bytes, 9) }),
       });
@@ -87,7 +90,7 @@ function overBytes<
     get wantsAnything() {
       return session.wantsAnything;
     },
-    openStream: () => session.openStream(),
+    openStream: (otherServer) => session.openStream(otherServer),
     closeStream: () => session.closeStream(),
     close: () => session.close(),
     subscribe: (kind, names) => session.subscribe(kind, names),

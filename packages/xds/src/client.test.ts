@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, systemClock, type Timer } from "@heddle/base";
 import { XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
@@ -199,6 +199,79 @@ test("a client that is closed dials no more and holds no timer", async () => {
   assert.equal(client.xds.status.state, "closed");
 });
 
+for (const variant of ["sotw", "delta"] as const) {
+  test(`${variant}: a stream of one type goes to the service of that type, and says where its resources come from`, async () => {
+    const server = await serve({ cluster: { a: "1" }, listener: { b: "1" } });
+    const origin = { type: "file", path: "/any" } as const;
+    const client = connect(server, variant, { service: "cluster", types: [textType("cluster")], origin });
+    client.xds.subscribe("cluster", new Set(["*"]));
+    await client.until(() => client.held.size === 1);
+    assert.deepEqual(client.updates[0]?.origin, origin);
+    server.source.set(textSnapshot({ cluster: { a: "2" } }));
+    await client.until(() => client.held.get("cluster/a") === "2");
+  });
+
+  test(`${variant}: a control plane that cannot be reached is stood in for by the next, until it is back`, async () => {
+    const second = await serve({ cluster: { a: "from the second" } });
+    const free = await serve({});
+    await free.stop(); // nobody listens there
+    const client = connect(free, variant, {
+      fallbacks: [xdsDial(`127.0.0.1:${second.port}`)],
+      clock: new HastyClock(),
+    });
+    client.xds.subscribe("cluster", new Set(["*"]));
+    await client.until(() => client.held.size === 1);
+    assert.equal(client.xds.status.server, 1);
+    const first = await serve({ cluster: { b: "from the first" } }, free.port);
+    await client.until(() => client.held.get("cluster/b") !== undefined);
+    assert.equal(client.xds.status.server, 0);
+    // What only the second had is gone, since it has been told what is held.
+    await client.until(() => client.held.get("cluster/a") === undefined);
+    await second.until(() => second.xds.nodes().length === 0);
+    await first.stop();
+    await client.until(() => client.xds.status.state === "waiting");
+    await client.until(() => client.xds.status.attempts > 2);
+    assert.equal(client.xds.status.server, 0, "all that is wanted is held: nobody else is asked");
+    client.xds.subscribe("cluster", new Set(["*", "c"]));
+    await client.until(() => client.xds.status.server === 1 && client.xds.status.state === "connected");
+  });
+}
+
+test("calls carry the metadata of their server, and its authority", async () => {
+  const seen: string[] = [];
+  const server = new Server();
+  server.addService(
+    {
+      delta: {
+        path: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+        requestStream: true,
+        responseStream: true,
+        requestSerialize: (bytes: Buffer) => bytes,
+        requestDeserialize: (bytes: Buffer) => bytes,
+        responseSerialize: (bytes: Buffer) => bytes,
+        responseDeserialize: (bytes: Buffer) => bytes,
+      },
+    },
+    {
+      delta: (call: ServerDuplexStream<Buffer, Buffer>) => {
+        seen.push(String(call.metadata.get("authorization")[0]), call.getHost());
+        call.end();
+      },
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  cleanups.push(() => server.forceShutdown());
+  const options = { authority: "cp.test", metadata: [["authorization", "Bearer x"]] } as const;
+  const client = connect({ port }, "delta", { dial: xdsDial(`127.0.0.1:${port}`, options) });
+  client.xds.subscribe("cluster", new Set(["*"]));
+  await client.until(() => seen.length > 0);
+  assert.deepEqual(seen.slice(0, 2), ["Bearer x", "cp.test"]);
+});
+
 test("a response larger than gRPC's usual four megabytes arrives", async () => {
   const server = await serve({});
   const client = connect(server, "delta");
@@ -212,6 +285,22 @@ const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
+
+/** Real time, but all waits are a hundredth. */
+class HastyClock implements Clock {
+  now(): number {
+    return systemClock.now() * 100;
+  }
+
+  wallNow(): number {
+    return systemClock.wallNow();
+  }
+
+  after(delayMs: number, callback: () => void, unref?: boolean): Timer {
+    // Connecting and the wait for answers take their time.
+    return systemClock.after(delayMs >= 5000 ? delayMs : delayMs / 100, callback, unref);
+  }
+}
 
 /** Real time, except that the wait for a resource that does not exist is short. */
 class FastTimeouts implements Clock {

@@ -1,28 +1,44 @@
 import { type ClientDuplexStream, connectivityState, type StatusObject } from "@grpc/grpc-js";
 import { Backoff, type Clock, type Inspectable, type Json, type Timer } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import type { ResourceOrigin } from "@heddle/traffic";
 import { ClientMetrics } from "./client-metrics.ts";
 import { type ClientWire, clientWire, type ReceivedResponse } from "./client-wire.ts";
-import type { XdsChannel } from "./dial.ts";
+import type { XdsChannel, XdsDial } from "./dial.ts";
+import { KeepalivePace } from "./keepalive-pace.ts";
+import { PrimaryWatch } from "./primary-watch.ts";
 import { type ClientResourceType, nackMessage, type ResourceStatus } from "./protocol/client-resources.ts";
+import { WILDCARD } from "./protocol/subscription.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import { RejectionLimit } from "./rejection-limit.ts";
+import { type RateLimit, RequestPacer } from "./request-pacer.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
+import { ServerChoice } from "./server-choice.ts";
 import type { XdsNode } from "./snapshot.ts";
 import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
 
-export { type XdsChannel, xdsDial } from "./dial.ts";
+export { UpdateMetrics, updateMetrics } from "./client-metrics.ts";
+export { type XdsChannel, type XdsDial, type XdsDialOptions, xdsDial } from "./dial.ts";
 export { type LoadReading, LoadReportClient, type LoadReportClientOptions } from "./load/load-report-client.ts";
 export { CLIENT_FEATURES } from "./protocol/client-features.ts";
 export type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
 export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
 export { ReportClient, type ReportClientOptions } from "./report-client.ts";
+export { RestClient, type RestClientOptions, type RestEndpoint } from "./rest-client.ts";
 
 export interface XdsClientOptions {
   /** Makes a new connection to the control plane; called for each attempt. Failing to connect shows on its streams. */
-  readonly dial: () => XdsChannel;
+  readonly dial: XdsDial;
+  /** Other control planes, asked in this order while those before them do not answer. Left out: none. */
+  readonly fallbacks?: readonly XdsDial[];
   readonly node: XdsNode;
   readonly variant: "sotw" | "delta";
+  /** The kind whose own service is called. Left out: the aggregated one. */
+  readonly service?: ResourceKind;
+  /** What updates say they come from. Left out: the aggregated stream. */
+  readonly origin?: ResourceOrigin;
+  /** Left out: requests go out at once. */
+  readonly rateLimit?: RateLimit;
   /** One for each kind that will be subscribed. */
   readonly types: readonly ClientResourceType[];
   readonly clock: Clock;
@@ -48,6 +64,8 @@ export interface XdsClientStatus {
   readonly sinceMs: number;
   /** Since the last connection that answered. */
   readonly attempts: number;
+  /** Which of the control planes is called, from 0. */
+  readonly server: number;
   /** Why the last stream ended; empty if none has. */
   readonly lastError: string;
   /** `control_plane.identifier` of the last response. */
@@ -61,8 +79,8 @@ const BACKOFF = { baseMs: 200, maxMs: 10_000 };
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * Keeps an aggregated xDS stream to a control plane: subscribes, accepts and rejects, reconnects for ever, and keeps what it
- * holds through all of it. It dials when something is first subscribed.
+ * Keeps an xDS stream to a control plane, aggregated or of one kind: subscribes, accepts and rejects, reconnects for ever, and
+ * keeps what it holds through all of it. It dials when something is first subscribed.
  */
 export class XdsClient implements ResourceSubscriber, Inspectable {
   readonly name = "xds-client";
@@ -70,7 +88,13 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   readonly #wire: ClientWire;
   readonly #backoff: Backoff;
   readonly #metrics: ClientMetrics;
+  readonly #dials: readonly XdsDial[];
+  readonly #choice: ServerChoice;
+  readonly #pace = new KeepalivePace();
+  readonly #pacer: RequestPacer | undefined;
   readonly #answeredKinds: Set<ResourceKind> = new Set();
+  /** Kinds that are wanted whole. */
+  readonly #wildcards: Set<ResourceKind> = new Set();
   readonly #rejectionLimit: RejectionLimit;
   /** By type URL, what was last said in the log. */
   readonly #lastRejections: Map<string, string> = new Map();
@@ -80,16 +104,26 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   #connectTimeout: Timer | undefined;
   /** Nothing is read until then. */
   #pause: Timer | undefined;
+  /** While a control plane is used that is not the first. */
+  #primaryWatch: PrimaryWatch | undefined;
+  /** The control plane whose versions are held. */
+  #versionsOf = 0;
+  /** Whether the stream has had a response, and when it last had one. */
+  #responded = false;
+  #respondedMs = 0;
   #status: XdsClientStatus;
 
   constructor(options: XdsClientOptions) {
-    const { variant, node, types, clock, metrics, random } = options;
+    const { variant, service, node, types, clock, metrics, random, dial, fallbacks = [], rateLimit } = options;
     this.#options = options;
-    this.#wire = clientWire({ variant, node, types, clock, onTimeout: (update) => this.#deliver(update) });
+    this.#dials = [dial, ...fallbacks];
+    this.#choice = new ServerChoice(this.#dials.length);
+    this.#wire = clientWire({ variant, service, node, types, clock, onTimeout: (update) => this.#deliver(update) });
     this.#backoff = new Backoff(BACKOFF, random);
-    this.#metrics = new ClientMetrics(metrics);
+    this.#metrics = new ClientMetrics(metrics, service);
+    this.#pacer = rateLimit && this.#makePacer(rateLimit);
     this.#rejectionLimit = new RejectionLimit(clock);
-    this.#status = { state: "idle", sinceMs: clock.wallNow(), attempts: 0, lastError: "", controlPlane: "" };
+    this.#status = { state: "idle", sinceMs: clock.wallNow(), attempts: 0, lastError: "", controlPlane: "", server: 0 };
   }
 
   get status(): XdsClientStatus {
@@ -98,6 +132,8 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
 
   subscribe(kind: ResourceKind, names: ReadonlySet<string>): void {
     this.#wire.subscribe(kind, names);
+    if (names.has(WILDCARD)) this.#wildcards.add(kind);
+    else this.#wildcards.delete(kind);
     if (this.#status.state === "idle" && this.#wire.wantsAnything) this.#connect();
     else this.#flush();
   }
@@ -115,9 +151,10 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   }
 
   inspect(): Json {
-    const { state, sinceMs, attempts, lastError, controlPlane } = this.#status;
+    const { state, sinceMs, attempts, lastError, controlPlane, server } = this.#status;
     return {
       state,
+      server,
       since: new Date(sinceMs).toISOString(),
       attempts,
       lastError,
@@ -147,9 +184,13 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
 
   #connect(): void {
     this.#retry = undefined;
-    this.#setStatus({ state: "connecting", attempts: this.#status.attempts + 1 });
+    const { index } = this.#choice;
+    this.#setStatus({ state: "connecting", attempts: this.#status.attempts + 1, server: index });
     this.#metrics.attempts.add();
-    const channel = this.#options.dial();
+    this.#openStream(this.#dials[index]!(this.#pace.intervalMs), index); // the choice is one of them
+  }
+
+  #openStream(channel: XdsChannel, server: number): void {
     const stream = channel.makeBidiStreamRequest<Buffer, Buffer>(this.#wire.path, asIs, asIs);
     this.#channel = channel;
     this.#stream = stream;
@@ -163,7 +204,9 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
       () => this.#checkConnected(stream, channel),
       true,
     );
-    this.#wire.openStream();
+    this.#responded = false;
+    this.#respondedMs = this.#options.clock.now();
+    this.#wire.openStream(server !== this.#versionsOf);
     this.#flush();
   }
 
@@ -181,6 +224,24 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#options.log.info("connected to the control plane", { attempts: this.#status.attempts });
     this.#setStatus({ state: "connected", attempts: 0 });
     this.#options.onConnected?.(channel);
+    if (this.#choice.index > 0) this.#watchBetterServers();
+  }
+
+  /** Goes back to a control plane that stands before this one as soon as it can be reached. */
+  #watchBetterServers(): void {
+    this.#primaryWatch?.close();
+    this.#primaryWatch = new PrimaryWatch({
+      dials: this.#dials.slice(0, this.#choice.index).map((dial) => () => dial(this.#pace.intervalMs)),
+      clock: this.#options.clock,
+      random: this.#options.random,
+      onReachable: (channel, index) => {
+        this.#hangUp();
+        this.#choice.choose(index);
+        this.#options.log.info("a control plane that is preferred is back", { server: index });
+        this.#setStatus({ state: "connecting", attempts: 1, server: index });
+        this.#openStream(channel, index);
+      },
+    });
   }
 
   #receive(stream: ClientDuplexStream<Buffer, Buffer>, channel: XdsChannel, bytes: Buffer): void {
@@ -196,6 +257,9 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     // Only now: a control plane that accepts streams and refuses what is asked on them must not be asked ten times a second
     // (gRFC A57).
     this.#backoff.reset();
+    this.#responded = true;
+    this.#respondedMs = this.#options.clock.now();
+    this.#versionsOf = this.#status.server;
     const { outcome, typeUrl, controlPlane } = received;
     if (outcome === undefined) return;
     this.#metrics.received(typeUrl, outcome.errors.length > 0, this.#options.clock.wallNow());
@@ -226,14 +290,33 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     const isFirst = !this.#answeredKinds.has(kind);
     this.#answeredKinds.add(kind);
     if (isFirst || changed.size > 0 || removed.length > 0 || absent.length > 0 || (refreshed?.length ?? 0) > 0) {
-      this.#options.onUpdate(update);
+      const { origin, onUpdate } = this.#options;
+      onUpdate(origin === undefined ? update : { ...update, origin });
     }
     this.#flush();
   }
 
   #flush(): void {
     if (this.#stream === undefined) return;
-    for (const request of this.#wire.takeRequests()) this.#stream.write(request);
+    const requests = this.#wire.takeRequests();
+    if (this.#pacer !== undefined) this.#pacer.push(requests);
+    else for (const request of requests) this.#stream.write(request);
+  }
+
+  /** While requests wait nothing more is read: each response would only make one more of them. */
+  #makePacer(rateLimit: RateLimit): RequestPacer {
+    const send = (request: Buffer): void => void this.#stream?.write(request);
+    return new RequestPacer(rateLimit, this.#options.clock, send, (count) => {
+      this.#metrics.waiting(count);
+      if (count > 0) this.#stream?.pause();
+      else this.#stream?.resume();
+    });
+  }
+
+  /** Whether anything is wanted that nobody has ever answered. */
+  #lacksSomething(): boolean {
+    for (const kind of this.#wildcards) if (!this.#answeredKinds.has(kind)) return true;
+    return this.#wire.statuses().some(({ state }) => state === "REQUESTED");
   }
 
   /** The stream is gone. What it brought keeps serving. */
@@ -241,8 +324,9 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     if (stream !== this.#stream) return;
     const wasConnected = this.#status.state === "connected";
     this.#metrics.lost(this.#options.clock.wallNow());
+    if (wasConnected) this.#pace.ended(this.#options.clock.now() - this.#respondedMs);
     this.#hangUp();
-    const waitMs = this.#backoff.nextMs();
+    const waitMs = this.#nextServer() ? this.#backoff.nextMs() : 0;
     const fields = { reason, retryInMs: Math.round(waitMs), attempts: this.#status.attempts };
     // While a control plane is away every attempt fails alike; the first word of it is enough.
     if (wasConnected || this.#status.attempts === 1) this.#options.log.warn("lost the control plane", fields);
@@ -251,7 +335,17 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#setStatus({ state: "waiting", lastError: reason });
   }
 
+  /** Chooses whom to call next. False: at once. */
+  #nextServer(): boolean {
+    if (!this.#responded) return this.#choice.unanswered(this.#dials.length > 1 && this.#lacksSomething());
+    this.#choice.beginAnew();
+    return true;
+  }
+
   #hangUp(): void {
+    this.#primaryWatch?.close();
+    this.#primaryWatch = undefined;
+    this.#pacer?.clear();
     this.#connectTimeout?.cancel();
     this.#connectTimeout = undefined;
     this.#pause?.cancel();

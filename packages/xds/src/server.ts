@@ -3,6 +3,7 @@ import type { Clock, Inspectable, Json } from "@heddle/base";
 import { decodeDeltaDiscoveryRequest, decodeDiscoveryRequest } from "@heddle/proto";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { ClientStatus } from "./csds/client-status.ts";
+import { SERVICES } from "./protocol/discovery-services.ts";
 import { encodeDeltaResponse, encodeSotwResponse } from "./protocol/encode-response.ts";
 import {
   deltaServer,
@@ -11,17 +12,7 @@ import {
   type ServerTypeStatus,
   sotwServer,
 } from "./protocol/server-session.ts";
-import {
-  CLUSTER_TYPE_URL,
-  ENDPOINTS_TYPE_URL,
-  EXTENSION_CONFIG_TYPE_URL,
-  LISTENER_TYPE_URL,
-  ROUTE_CONFIGURATION_TYPE_URL,
-  RUNTIME_TYPE_URL,
-  SECRET_TYPE_URL,
-  shortTypeName,
-  VIRTUAL_HOST_TYPE_URL,
-} from "./protocol/type-urls.ts";
+import { shortTypeName } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
 import { ServerMetrics } from "./server-metrics.ts";
 import {
@@ -81,37 +72,6 @@ const DELTA: WireVariant<DeltaDiscoveryRequest> = {
   decode: decodeDeltaDiscoveryRequest,
   encode: encodeDeltaResponse,
 };
-
-/** One discovery service: its methods are `Stream<method>` and `Delta<method>`. */
-interface DiscoveryService {
-  readonly service: string;
-  readonly method: string;
-  /** "" stands for any type. */
-  readonly typeUrl: string;
-  readonly deltaOnly?: boolean;
-}
-
-/** The aggregated service, and one for each type (statement 1). Virtual hosts are discovered by delta alone. */
-const SERVICES: readonly DiscoveryService[] = [
-  { service: "discovery.v3.AggregatedDiscoveryService", method: "AggregatedResources", typeUrl: "" },
-  { service: "listener.v3.ListenerDiscoveryService", method: "Listeners", typeUrl: LISTENER_TYPE_URL },
-  { service: "route.v3.RouteDiscoveryService", method: "Routes", typeUrl: ROUTE_CONFIGURATION_TYPE_URL },
-  {
-    service: "route.v3.VirtualHostDiscoveryService",
-    method: "VirtualHosts",
-    typeUrl: VIRTUAL_HOST_TYPE_URL,
-    deltaOnly: true,
-  },
-  { service: "cluster.v3.ClusterDiscoveryService", method: "Clusters", typeUrl: CLUSTER_TYPE_URL },
-  { service: "endpoint.v3.EndpointDiscoveryService", method: "Endpoints", typeUrl: ENDPOINTS_TYPE_URL },
-  { service: "secret.v3.SecretDiscoveryService", method: "Secrets", typeUrl: SECRET_TYPE_URL },
-  { service: "runtime.v3.RuntimeDiscoveryService", method: "Runtime", typeUrl: RUNTIME_TYPE_URL },
-  {
-    service: "extension.v3.ExtensionConfigDiscoveryService",
-    method: "ExtensionConfigs",
-    typeUrl: EXTENSION_CONFIG_TYPE_URL,
-  },
-];
 
 /**
  * Serves snapshots to xDS clients, state of the world and delta, on one stream for all types or one for each. Knows streams

@@ -15,6 +15,7 @@ export const deltaClient: MakeClientType<DeltaDiscoveryRequest, DeltaDiscoveryRe
 class DeltaClientType implements ClientType<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
   readonly resources: ClientResources;
   #open = false;
+  #otherServer = false;
   /** Whether the stream has had this type's first request. */
   #asked = false;
   readonly #subscribe: Set<string> = new Set();
@@ -26,8 +27,9 @@ class DeltaClientType implements ClientType<DeltaDiscoveryRequest, DeltaDiscover
     this.resources = resources;
   }
 
-  openStream(): void {
+  openStream(otherServer: boolean): void {
     this.#open = true;
+    this.#otherServer = otherServer;
     this.#asked = false;
     this.#verdict = undefined;
     this.resources.startAsking();
@@ -99,7 +101,13 @@ class DeltaClientType implements ClientType<DeltaDiscoveryRequest, DeltaDiscover
     // Naming nothing is the form of the wildcard that every server understands.
     const oldForm = wildcard && names.size === 0 && type.completeInSotw;
     const list = wildcard && !oldForm ? [WILDCARD, ...names] : [...names];
-    return this.#request(list, [], this.resources.heldVersions());
+    return this.#request(list, [], this.#initialVersions());
+  }
+
+  /** To a server that has not given them our versions say nothing, but their names let it tell what does not exist. */
+  #initialVersions(): ReadonlyMap<string, string> {
+    const held = this.resources.heldVersions();
+    return this.#otherServer ? new Map(Array.from(held.keys(), (name) => [name, ""])) : held;
   }
 
   #request(

@@ -39,9 +39,10 @@ export class ClientSession<
     }
   }
 
-  openStream(): void {
+  /** `otherServer`: not the one whose versions are held; they mean nothing to it. */
+  openStream(otherServer = false): void {
     this.#introduced = false;
-    for (const type of this.#types.values()) type.openStream();
+    for (const type of this.#types.values()) type.openStream(otherServer);
   }
 
   closeStream(): void {

@@ -30,8 +30,9 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
     this.resources = resources;
   }
 
-  openStream(): void {
+  openStream(otherServer: boolean): void {
     this.#open = true;
+    if (otherServer) this.#mixed = true;
     this.#nonce = "";
     this.#error = undefined;
     this.#asked = false;

@@ -9,8 +9,8 @@ import type { ClientResources, ClientResourceType } from "./client-resources.ts"
  */
 export interface ClientType<Request, Response> {
   readonly resources: ClientResources;
-  /** A new stream: nothing has been said on it yet. */
-  openStream(): void;
+  /** A new stream: nothing has been said on it yet. `otherServer`: it is not the one whose versions are held. */
+  openStream(otherServer: boolean): void;
   closeStream(): void;
   /** Replaces what is wanted. */
   subscribe(names: ReadonlySet<string>): void;
