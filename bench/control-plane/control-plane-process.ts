@@ -42,10 +42,11 @@ export class ControlPlaneProcess {
     return this.#process.pid!;
   }
 
-  /** Resolves when it has next to nothing left to do. */
+  /** Resolves when it has next to nothing left to do, or when that does not come. */
   async quiet(): Promise<void> {
-    const [windowMs, allowedMs] = [500, 10];
-    for (let before = cpuMs(this.pid); ; ) {
+    const [windowMs, allowedMs, windows] = [300, 10, 30];
+    let before = cpuMs(this.pid);
+    for (let window = 0; window < windows; window += 1) {
       await sleep(windowMs);
       const now = cpuMs(this.pid);
       if (now - before < allowedMs) return;

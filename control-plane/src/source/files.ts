@@ -5,7 +5,7 @@ import type { Diagnostic } from "@heddle/config";
 import { FolderWatcher } from "./folder-watcher.ts";
 import type { ResourceParser } from "./raw-resource.ts";
 import { hasErrors, readFileText } from "./read-file.ts";
-import { MAX_FILES, scanFolder, stampOf } from "./scan-folder.ts";
+import { MAX_FILES, rescan, type Scan, scanFolder, stampOf } from "./scan-folder.ts";
 import { Settling } from "./settling.ts";
 import { itemKey, type Source, type SourceItem } from "./source.ts";
 
@@ -36,6 +36,11 @@ export class FileSource implements Source {
   readonly #settling: Settling;
   readonly #watcher: FolderWatcher;
   readonly #files = new Map<string, KnownFile>();
+  /** Of the last look; undefined where the next one has to look at everything. */
+  #scan: Scan | undefined;
+  #wholeLookAtMs = 0;
+  /** Where something has happened since the last look began. */
+  readonly #places = new Set<string>();
   #items: readonly SourceItem[] | undefined;
   #diagnostics: readonly Diagnostic[] = [];
   #folderFault: Diagnostic | undefined;
@@ -53,7 +58,11 @@ export class FileSource implements Source {
     this.#parse = parse;
     this.#pollMs = pollMs;
     this.#settling = new Settling(settleMs, doubtMs);
-    this.#watcher = new FolderWatcher(() => this.#lookWithin(GATHER_MS));
+    this.#watcher = new FolderWatcher((place) => {
+      if (place === undefined) this.#wholeLookAtMs = 0;
+      else this.#places.add(place);
+      this.#lookWithin(GATHER_MS);
+    });
   }
 
   get items(): readonly SourceItem[] | undefined {
@@ -92,8 +101,9 @@ export class FileSource implements Source {
 
   async #look(): Promise<void> {
     this.#isLooking = true;
-    const scan = await scanFolder(this.#folder);
+    const scan = await this.#findFiles();
     if (this.#closed) return;
+    this.#scan = scan;
     if (scan === undefined) {
       this.#folderIsGone();
       this.#finishLook(undefined);
@@ -112,9 +122,21 @@ export class FileSource implements Source {
     this.#finishLook(againInMs);
   }
 
+  /** Only where something is known to have happened; from time to time, and where that does not do, everywhere. */
+  async #findFiles(): Promise<Scan | undefined> {
+    const places = [...this.#places];
+    this.#places.clear();
+    if (this.#scan !== undefined && this.#clock.now() < this.#wholeLookAtMs) {
+      const scan = await rescan(this.#folder, this.#scan, places, this.#settling.pending);
+      if (scan !== undefined) return scan;
+    }
+    this.#wholeLookAtMs = this.#clock.now() + this.#pollMs;
+    return scanFolder(this.#folder);
+  }
+
   #finishLook(againInMs: number | undefined): void {
     this.#isLooking = false;
-    this.#lookWithin(againInMs ?? this.#pollMs);
+    this.#lookWithin(Math.min(againInMs ?? this.#pollMs, Math.max(0, this.#wholeLookAtMs - this.#clock.now())));
   }
 
   /** Whether anything is different now. */

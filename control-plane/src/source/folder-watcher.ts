@@ -1,14 +1,16 @@
 import { type FSWatcher, watch } from "node:fs";
+import { join } from "node:path";
 
 /**
  * Tells when anything happens in some folders. Only a hint: events come late, twice, or not at all (network file systems,
  * no inotify watches left), so whoever uses it also looks from time to time.
  */
 export class FolderWatcher {
-  readonly #onEvent: () => void;
+  readonly #onEvent: (place: string | undefined) => void;
   readonly #watchers = new Map<string, FSWatcher>();
 
-  constructor(onEvent: () => void) {
+  /** `onEvent`: where it happened; undefined where that is not known. */
+  constructor(onEvent: (place: string | undefined) => void) {
     this.#onEvent = onEvent;
   }
 
@@ -18,7 +20,9 @@ export class FolderWatcher {
     for (const folder of folders) {
       if (this.#watchers.has(folder)) continue;
       try {
-        const watcher = watch(folder, { persistent: false }, this.#onEvent);
+        const watcher = watch(folder, { persistent: false }, (_event, name) =>
+          this.#onEvent(name === null ? undefined : join(folder, name)),
+        );
         this.#watchers.set(folder, watcher);
         watcher.on("error", () => this.#drop(folder));
       } catch {

@@ -55,6 +55,11 @@ export class Settling {
     return { believe, gone, againInMs };
   }
 
+  /** What was seen and is not believed yet. */
+  get pending(): Iterable<string> {
+    return this.#seen.keys();
+  }
+
   /** Forgets that the file was believed: it changed while it was read. */
   doubt(path: string): void {
     this.#believed.set(path, "torn");
