@@ -1,12 +1,13 @@
 import type { Counter, Gauge, MetricScope } from "@heddle/telemetry";
-import { shortTypeName } from "./protocol/type-urls.ts";
+import { traitsOf } from "./protocol/type-urls.ts";
+import type { RefusalReason } from "./request-limits.ts";
 
 /** The server's own counters, under "xds_server". */
 export class ServerMetrics {
   readonly streams: Gauge;
   readonly requests: Counter;
   readonly #scope: MetricScope;
-  readonly #byType: Map<string, Counter> = new Map();
+  readonly #byLabel: Map<string, Counter> = new Map();
 
   constructor(metrics: MetricScope) {
     this.#scope = metrics.scope("xds_server");
@@ -27,12 +28,23 @@ export class ServerMetrics {
     return this.#counter("rejections", typeUrl);
   }
 
+  /** Streams that were ended for breaking a rule or passing a limit. */
+  refused(reason: RefusalReason): Counter {
+    return this.#labelled("refused", reason, { reason });
+  }
+
+  /** What a client calls a type makes no counter of its own: there would be as many as clients think of. */
   #counter(name: string, typeUrl: string): Counter {
-    const key = `${name} ${typeUrl}`;
-    let counter = this.#byType.get(key);
+    const type = traitsOf(typeUrl).kind ?? "other";
+    return this.#labelled(name, type, { type });
+  }
+
+  #labelled(name: string, value: string, labels: { readonly [label: string]: string }): Counter {
+    const key = `${name} ${value}`;
+    let counter = this.#byLabel.get(key);
     if (counter === undefined) {
-      counter = this.#scope.counter(name, { type: shortTypeName(typeUrl) });
-      this.#byType.set(key, counter);
+      counter = this.#scope.counter(name, labels);
+      this.#byLabel.set(key, counter);
     }
     return counter;
   }

@@ -11,9 +11,17 @@ import type {
 } from "./protocol/server-session.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
-import { checkNode, checkRequest } from "./request-limits.ts";
+import {
+  boundedError,
+  checkNode,
+  checkRequest,
+  type RefusalReason,
+  type RequestProblem,
+  type XdsServerLimits,
+} from "./request-limits.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
 import type { SnapshotSource, SnapshotWatch, XdsNode } from "./snapshot.ts";
+import type { StreamCounts } from "./stream-counts.ts";
 
 export type XdsRequest = DiscoveryRequest | DeltaDiscoveryRequest;
 
@@ -33,6 +41,8 @@ export interface StreamContext {
   readonly metrics: ServerMetrics;
   readonly clock: Clock;
   readonly identifier: string;
+  readonly limits: XdsServerLimits;
+  readonly counts: StreamCounts;
   /** The node became known, a verdict came, a response went out, or the stream ended. */
   readonly onChange: () => void;
   readonly onEnd: (stream: OpenStream) => void;
@@ -70,6 +80,8 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   #busy = false;
   #ended = false;
   #hold: Timer | undefined;
+  /** Until the first request has come, and then while a response is being written. */
+  #patience: Timer | undefined;
 
   constructor(
     call: ServerDuplexStream<Buffer, Buffer>,
@@ -91,6 +103,17 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     call.on("end", () => this.close(status.OK, ""));
     call.on("cancelled", () => this.#end("cancelled"));
     call.on("error", (error) => this.#end(error.message));
+    const problem = context.counts.open(this.peer);
+    if (problem !== undefined) {
+      this.#refuse(problem);
+      return;
+    }
+    const { firstRequestTimeoutMs } = context.limits;
+    this.#giveUpAfter(firstRequestTimeoutMs, "first_request", `no request came in ${firstRequestTimeoutMs} ms`);
+  }
+
+  get ended(): boolean {
+    return this.#ended;
   }
 
   get node(): XdsNode | undefined {
@@ -119,30 +142,35 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     try {
       request = this.#wire.decode(bytes);
     } catch {
-      this.#refuse(status.INVALID_ARGUMENT, "the message is no discovery request");
+      this.#refuse(invalid("malformed", "the message is no discovery request"));
       return;
     }
     this.#context.metrics.requests.add();
-    const problem = this.#introduce(request) ?? checkRequest(request, this.#session.typeCount);
-    if (problem !== undefined) {
-      this.#refuse(problem.code, problem.details);
-      return;
-    }
     const typeUrl = request.typeUrl === "" ? this.#onlyTypeUrl : request.typeUrl;
-    if (typeUrl === "" || (this.#onlyTypeUrl !== "" && typeUrl !== this.#onlyTypeUrl)) {
-      this.#refuse(status.INVALID_ARGUMENT, typeUrl === "" ? "type_url is empty" : `this service has no ${typeUrl}`);
-      return;
-    }
-    this.#take({ ...request, typeUrl });
+    const problem = this.#introduce(request) ?? this.#check(request, typeUrl);
+    if (problem !== undefined) this.#refuse(problem);
+    else this.#take({ ...boundedError(request), typeUrl });
+  }
+
+  #check(request: Request, typeUrl: string): RequestProblem | undefined {
+    const { typeCount, nameCount } = this.#session;
+    const problem = checkRequest(request, { types: typeCount, names: nameCount }, this.#context.limits);
+    if (problem !== undefined) return problem;
+    if (typeUrl === "") return invalid("type_url", "type_url is empty");
+    if (this.#onlyTypeUrl === "" || typeUrl === this.#onlyTypeUrl) return undefined;
+    return invalid("type_url", `this service has no ${typeUrl}`);
   }
 
   /** The first request says who the client is; whatever a later one says about it is not read. */
-  #introduce(request: Request): { readonly code: status; readonly details: string } | undefined {
+  #introduce(request: Request): RequestProblem | undefined {
     if (this.#node !== undefined) return undefined;
     const { node } = request;
-    const problem = checkNode(node);
+    const problem = checkNode(node, this.#context.limits);
     if (problem !== undefined || node === undefined) return problem;
+    this.#patience?.cancel();
     this.#node = node;
+    const tooMany = this.#context.counts.introduce(node.id);
+    if (tooMany !== undefined) return tooMany;
     this.#session.withTtl = takesTtl(node.clientFeatures, this.variant);
     this.#watch = this.#context.source.watch(node, () => this.#pump());
     this.#context.log.info("xDS client connected", { node: node.id, peer: this.peer, variant: this.variant });
@@ -194,14 +222,26 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     this.#busy = true;
     this.#context.metrics.responses(response.typeUrl).add();
     this.#context.metrics.resources(response.typeUrl).add(response.resources.length);
+    const { stalledTimeoutMs } = this.#context.limits;
+    this.#giveUpAfter(stalledTimeoutMs, "stalled", `nothing was read for ${stalledTimeoutMs} ms`);
     this.#call.write(this.#wire.encode(response, this.#context.identifier), () => {
       this.#busy = false;
+      this.#patience?.cancel();
       this.#pump();
     });
     this.#context.onChange();
   }
 
-  #refuse(code: status, details: string): void {
+  #giveUpAfter(ms: number, reason: RefusalReason, details: string): void {
+    this.#patience = this.#context.clock.after(
+      ms,
+      () => this.#refuse({ code: status.DEADLINE_EXCEEDED, reason, details }),
+      true,
+    );
+  }
+
+  #refuse({ code, details, reason }: RequestProblem): void {
+    this.#context.metrics.refused(reason).add();
     this.#context.log.warn("xDS stream refused", { node: this.#node?.id, peer: this.peer, details });
     this.close(code, details);
   }
@@ -210,10 +250,16 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     if (this.#ended) return;
     this.#ended = true;
     this.#hold?.cancel();
+    this.#patience?.cancel();
     this.#watch?.close();
+    this.#context.counts.close(this.peer, this.#node?.id);
     if (this.#node !== undefined) {
       this.#context.log.info("xDS client disconnected", { node: this.#node.id, peer: this.peer, reason });
     }
     this.#context.onEnd(this);
   }
+}
+
+function invalid(reason: RefusalReason, details: string): RequestProblem {
+  return { code: status.INVALID_ARGUMENT, reason, details };
 }

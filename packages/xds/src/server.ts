@@ -14,6 +14,7 @@ import {
 } from "./protocol/server-session.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
+import { DEFAULT_LIMITS, type XdsServerLimits } from "./request-limits.ts";
 import { ServerMetrics } from "./server-metrics.ts";
 import {
   type OpenStream,
@@ -23,12 +24,14 @@ import {
   type XdsRequest,
 } from "./server-stream.ts";
 import type { SnapshotSource, XdsNode } from "./snapshot.ts";
+import { StreamCounts } from "./stream-counts.ts";
 
 export { ClientStatusServer } from "./csds/client-status-server.ts";
 export { LoadReportServer, type LoadReportServerOptions, type NodeLoad } from "./load/load-report-server.ts";
 export type { ServerTypeStatus } from "./protocol/server-session.ts";
 export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
 export { ReportServer, type ReportServerOptions, type SidecarState } from "./report-server.ts";
+export { DEFAULT_LIMITS, type XdsServerLimits } from "./request-limits.ts";
 
 export interface XdsServerOptions {
   readonly source: SnapshotSource;
@@ -37,6 +40,8 @@ export interface XdsServerOptions {
   readonly clock: Clock;
   /** Sent as `control_plane.identifier`: which replica a client talks to. */
   readonly identifier: string;
+  /** Where they differ from `DEFAULT_LIMITS`. */
+  readonly limits?: Partial<XdsServerLimits>;
 }
 
 /** A node that has at least one stream open. */
@@ -54,6 +59,8 @@ export interface NodeStatus {
 export const xdsServerOptions: ServerOptions = {
   "grpc.max_receive_message_length": 64 * 1024 * 1024,
   "grpc.max_send_message_length": -1,
+  // Of one connection: an Envoy without ADS may have a stream for each cluster.
+  "grpc.max_concurrent_streams": DEFAULT_LIMITS.maxStreamsPerNode,
   // A client that has vanished without a word is noticed within 40 s.
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
@@ -84,14 +91,17 @@ export class XdsServer implements Inspectable {
   readonly #watchers: Set<() => void> = new Set();
   #closed = false;
 
-  constructor({ source, log, metrics, clock, identifier }: XdsServerOptions) {
+  constructor({ source, log, metrics, clock, identifier, limits: stated }: XdsServerOptions) {
     const counters = new ServerMetrics(metrics);
+    const limits: XdsServerLimits = { ...DEFAULT_LIMITS, ...stated };
     this.#context = {
       source,
       log,
       metrics: counters,
       clock,
       identifier,
+      limits,
+      counts: new StreamCounts(limits),
       onChange: () => this.#tell(),
       onEnd: (stream) => {
         this.#streams.delete(stream);
@@ -176,6 +186,7 @@ export class XdsServer implements Inspectable {
     typeUrl: string,
   ): void {
     const stream = new ServerStream(call, wire, typeUrl, this.#context);
+    if (stream.ended) return;
     this.#streams.add(stream);
     this.#context.metrics.streams.set(this.#streams.size);
     if (this.#closed) stream.close(status.UNAVAILABLE, "the control plane is shutting down");

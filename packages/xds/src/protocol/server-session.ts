@@ -106,6 +106,13 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     return this.#types.size;
   }
 
+  /** Subscribed by name, of all types. */
+  get nameCount(): number {
+    let count = 0;
+    for (const { subscription } of this.#ordered) count += subscription.names.size;
+    return count;
+  }
+
   /** Takes in a request, whose type URL has been settled. */
   take(request: Request): void {
     this.variant.take(this.#type(request.typeUrl), request);
