@@ -107,7 +107,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const presentation = statsPresentation(telemetry.stats);
   const registry = new MetricsRegistry(presentation.accepts);
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
-  const configStats = new ConfigStats(metrics, () => clock.wallNow());
+  const configStats = new ConfigStats(metrics, () => clock.wallNow(), bootstrap.runtimeLayers.length);
   const lanes = new LaneBook();
   const workers = options.makeWorkers({
     lanes,
@@ -140,6 +140,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     staticClusters: bootstrap.clusters,
     listenerDiscovery,
     clusterDiscovery,
+    runtimeLayers: bootstrap.runtimeLayers,
     subscriber: {
       subscribe(kind, names, origin = ADS) {
         if (origin.type === "ads") client.value?.subscribe(kind, names);
@@ -316,7 +317,12 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
         reopenLogs: () => workers.reopenLogs(),
       }),
       loggingPage(logLevels, () => workers.setLogLevel(logLevels.levelOf("traffic"))),
-      ...processPages({ memory: memoryFigures, resources, runtimeLayers: bootstrap.runtimeLayers }),
+      ...processPages({
+        memory: memoryFigures,
+        resources,
+        runtimeLayers: () => assembler.runtimeLayers(),
+        modifyRuntime: (changes) => assembler.modifyRuntime(changes),
+      }),
       certificates.page(),
       configDumpPage({
         bootstrap,

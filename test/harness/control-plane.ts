@@ -13,6 +13,9 @@ const TYPES = {
   routes: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
   cluster: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
   endpoints: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+  runtime: "type.googleapis.com/envoy.service.runtime.v3.Runtime",
+  extensions: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+  virtualHosts: "type.googleapis.com/envoy.config.route.v3.VirtualHost",
 } as const;
 
 /** Resources as JSON, in Envoy's names. */
@@ -21,6 +24,10 @@ export interface World {
   readonly routes?: readonly Json[];
   readonly clusters?: readonly Json[];
   readonly endpoints?: readonly Json[];
+  readonly runtime?: readonly Json[];
+  readonly extensions?: readonly Json[];
+  /** By the names of the resources: "<route configuration>/<domain>". */
+  readonly virtualHosts?: Readonly<Record<string, Json>>;
 }
 
 /** An ADS server whose resources a test sets by hand. */
@@ -126,13 +133,21 @@ export function edsCluster(name: string, fields: Json = {}): Json {
 }
 
 function snapshotOf(world: World): Snapshot {
-  const { listeners = [], routes = [], clusters = [], endpoints = [] } = world;
+  const { listeners = [], routes = [], clusters = [], endpoints = [], runtime = [], extensions = [] } = world;
+  const virtualHosts = Object.entries(world.virtualHosts ?? {}).map(([name, host]) => ({
+    "@type": "type.googleapis.com/envoy.service.discovery.v3.Resource",
+    name,
+    resource: { "@type": TYPES.virtualHosts, ...host },
+  }));
   return {
     resources: new Map([
       [TYPES.listener, encoded(TYPES.listener, listeners)],
       [TYPES.routes, encoded(TYPES.routes, routes)],
       [TYPES.cluster, encoded(TYPES.cluster, clusters)],
       [TYPES.endpoints, encoded(TYPES.endpoints, endpoints)],
+      [TYPES.runtime, encoded(TYPES.runtime, runtime)],
+      [TYPES.extensions, encoded(TYPES.extensions, extensions)],
+      [TYPES.virtualHosts, encoded(TYPES.virtualHosts, virtualHosts)],
     ]),
   };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { err, ok } from "@heddle/base";
 import { decodeMessage, type Message } from "@heddle/proto";
-import type { ClusterConfig, ListenerConfig } from "@heddle/traffic";
+import { adsSource, type ClusterConfig, type ListenerConfig } from "@heddle/traffic";
 import type { ResourceType } from "@heddle/xds";
 import { type BootstrapReading, readBootstrap, type StaticResourceTypes } from "./bootstrap.ts";
 import { formatDiagnostic } from "./diagnostic.ts";
@@ -161,7 +161,6 @@ admin: { access_log_path: /var/log/a, profile_path: /p, address: { pipe: { path:
   assert.deepEqual(warnings.map(formatDiagnostic), [
     "b.yaml:1:32: static_resources.clusters[0].upstream_bind_config: has no effect",
     "b.yaml:2:1: stats_flush_on_admin: has no effect",
-    "b.yaml:3:1: layered_runtime: has no effect; runtime keys have their default values",
     "b.yaml:4:10: admin.access_log_path: has no effect; requests to admin are not logged",
     "b.yaml:4:39: admin.profile_path: has no effect; there is no profiler behind admin",
   ]);
@@ -258,13 +257,48 @@ test("reads the static layers of the runtime, with dots for what is nested", () 
     - { name: base, static_layer: { a: { b: 1, c.d: x }, f: { numerator: 1, denominator: HUNDRED } } }
     - { name: admin, admin_layer: {} }
 `);
+  assert.deepEqual(bootstrap.runtimeLayers, [
+    {
+      name: "base",
+      type: "static",
+      values: { "a.b": 1, "a.c.d": "x", f: { numerator: 1, denominator: "HUNDRED" } },
+    },
+    { name: "admin", type: "admin" },
+  ]);
+});
+
+test("reads the other layers of the runtime; what cannot be a layer is refused with its place", () => {
+  const { bootstrap, warnings } = read(`layered_runtime:
+  layers:
+    - { name: files, disk_layer: { symlink_root: /r } }
+    - { name: live, rtds_layer: { name: mine, rtds_config: { ads: {}, resource_api_version: V3 } } }
+`);
+  assert.deepEqual(bootstrap.runtimeLayers, [
+    { name: "files", type: "static", values: {} },
+    { name: "live", type: "rtds", resource: "mine", source: adsSource },
+  ]);
   assert.deepEqual(
-    bootstrap.runtimeLayers.map(({ name, values }) => [name, Object.fromEntries(values)]),
-    [
-      ["base", { "a.b": 1, "a.c.d": "x", f: { numerator: 1, denominator: "HUNDRED" } }],
-      ["admin", {}],
-    ],
+    warnings.map(({ path }) => path),
+    ["layered_runtime.layers[0].disk_layer"],
   );
+  const wrong = faults(`layered_runtime:
+  layers:
+    - { name: a, admin_layer: {} }
+    - { name: a, admin_layer: {} }
+    - { name: b, static_layer: { x: [1] } }
+    - { name: c, rtds_layer: {} }
+`);
+  for (const place of [
+    "layers: holds more than one admin_layer",
+    'layers[1].name: there are two layers named "a"',
+    "layers[2].static_layer.x: found a list",
+    "layers[3].rtds_layer.name: is empty",
+    "layers[3].rtds_layer.rtds_config: must be set",
+  ])
+    assert.ok(
+      wrong.some((fault) => fault.includes(`layered_runtime.${place}`)),
+      `${place} in ${wrong.join("\n")}`,
+    );
 });
 
 test("a second text is merged over the first, and each fault has the place in its own", () => {

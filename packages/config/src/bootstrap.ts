@@ -15,6 +15,7 @@ import type {
   ListenerConfig,
   OverloadConfig,
   RouteEntry,
+  RuntimeLayer,
   TelemetryConfig,
   WatchdogConfig,
 } from "@heddle/traffic";
@@ -22,6 +23,7 @@ import {
   DISCOVERY_FIELDS,
   type DiscoverySettings,
   decodeDiscovery,
+  decodeLayeredRuntime,
   decodeOverload,
   decodeTelemetry,
   OVERLOAD_FIELDS,
@@ -48,16 +50,10 @@ export interface SidecarBootstrap {
   readonly overload?: OverloadConfig;
   /** Of the workers. Left out: our own. */
   readonly watchdog?: WatchdogConfig;
-  /** `layered_runtime`, in order; layers that come from elsewhere are empty. */
+  /** `layered_runtime`, in order. */
   readonly runtimeLayers: readonly RuntimeLayer[];
   /** The bootstrap as it was written, in proto JSON, for those who look. */
   readonly document: Json;
-}
-
-export interface RuntimeLayer {
-  readonly name: string;
-  /** By key, with dots between its parts. */
-  readonly values: ReadonlyMap<string, Json>;
 }
 
 /** How a bootstrap is read; everything may be left out. */
@@ -159,7 +155,7 @@ class BootstrapReader {
       admin: this.#readAdmin(message.value),
       ...this.#readTelemetry(message.value),
       ...this.#readOverload(message.value),
-      runtimeLayers: readRuntimeLayers(message.value),
+      runtimeLayers: this.#readRuntime(message.value),
       document: this.#document.json,
     };
   }
@@ -249,6 +245,14 @@ class BootstrapReader {
     return { telemetry: config };
   }
 
+  #readRuntime(bootstrap: Message): readonly RuntimeLayer[] {
+    if (fieldOf(bootstrap, "layered_runtime") === undefined) return [];
+    const { layers, errors, unhonoured } = decodeLayeredRuntime(bootstrap);
+    for (const problem of errors) this.#problem("", problem);
+    for (const { path, note } of unhonoured) this.#warning(path, note);
+    return layers;
+  }
+
   #readOverload(bootstrap: Message): Pick<SidecarBootstrap, "overload" | "watchdog"> {
     if (!OVERLOAD_FIELDS.some((field) => fieldOf(bootstrap, field) !== undefined)) return {};
     const { overload, watchdog, errors, unhonoured } = decodeOverload(bootstrap);
@@ -299,6 +303,7 @@ const HONOURED: ReadonlySet<string> = new Set([
   "static_resources.listeners",
   "static_resources.clusters",
   "admin.address",
+  "layered_runtime",
   ...DISCOVERY_FIELDS,
   ...TELEMETRY_FIELDS,
   ...OVERLOAD_FIELDS,
@@ -312,7 +317,6 @@ const NOTES: Readonly<Record<string, string>> = {
   "admin.access_log": "has no effect; requests to admin are not logged",
   "admin.access_log_path": "has no effect; requests to admin are not logged",
   "admin.profile_path": "has no effect; there is no profiler behind admin",
-  layered_runtime: "has no effect; runtime keys have their default values",
   "static_resources.secrets": "has no effect; no listener or cluster with TLS is accepted yet",
 };
 
@@ -387,29 +391,8 @@ function readNode(bootstrap: Message): NodeIdentity {
   };
 }
 
-function readRuntimeLayers(bootstrap: Message): RuntimeLayer[] {
-  return listIn(messageIn(bootstrap, "layered_runtime") ?? {}, "layers").map((layer) => {
-    const values = new Map<string, Json>();
-    flatten(structToJson(messageIn(layer, "static_layer") ?? {}), "", values);
-    return { name: textIn(layer, "name"), values };
-  });
-}
-
-/** `{ a: { b: 1 } }` as "a.b"; a fraction in an object is one value, as in Envoy. */
-function flatten(json: Json, prefix: string, values: Map<string, Json>): void {
-  if (!isObject(json) || "numerator" in json) {
-    values.set(prefix, json);
-    return;
-  }
-  for (const [key, value] of Object.entries(json)) flatten(value, join(prefix, key), values);
-}
-
 function messageIn(message: Message, name: string): Message | undefined {
   return fieldOf(message, name) as Message | undefined;
-}
-
-function listIn(message: Message, name: string): readonly Message[] {
-  return (fieldOf(message, name) as readonly Message[] | undefined) ?? [];
 }
 
 function textIn(message: Message, name: string): string {

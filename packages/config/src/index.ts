@@ -8,7 +8,6 @@ export {
   type BootstrapOptions,
   type BootstrapReading,
   type NodeIdentity,
-  type RuntimeLayer,
   readBootstrap,
   type SidecarBootstrap,
   type StaticResourceTypes,

@@ -1,4 +1,11 @@
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration, SecretConfig } from "@heddle/traffic";
+import type {
+  ClusterConfig,
+  EndpointsConfig,
+  ListenerConfig,
+  RouteConfiguration,
+  RuntimeValues,
+  SecretConfig,
+} from "@heddle/traffic";
 import { canonicalJson, contentHash } from "./content-hash.ts";
 import { EndpointLaneReader, encodeEndpoints } from "./endpoint-lane.ts";
 import type { ConfigLaneEntry } from "./proxy-config.ts";
@@ -23,6 +30,8 @@ export interface LaneValues {
   readonly endpoints: EndpointsConfig;
   /** By the key of its references (`secretKey`). A lane to itself: a rotation touches nothing but handshakes to come. */
   readonly secret: SecretConfig;
+  /** All layers, merged; there is one. */
+  readonly runtime: RuntimeValues;
 }
 
 export type LaneKind = keyof LaneValues;
@@ -33,6 +42,7 @@ const KINDS: ReadonlySet<string> = new Set<LaneKind>([
   "cluster",
   "endpoints",
   "secret",
+  "runtime",
 ]);
 
 export function laneKey(kind: LaneKind, name: string): string {

@@ -1,4 +1,11 @@
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration, SecretConfig } from "@heddle/traffic";
+import type {
+  ClusterConfig,
+  EndpointsConfig,
+  ListenerConfig,
+  RouteConfiguration,
+  RuntimeValues,
+  SecretConfig,
+} from "@heddle/traffic";
 
 /** What a sidecar serves: complete, since only warmed resources get here. Immutable. */
 export interface ProxyConfig {
@@ -9,12 +16,14 @@ export interface ProxyConfig {
   readonly endpoints: ReadonlyMap<string, EndpointsConfig>;
   /** By the key of their references (`secretKey`). */
   readonly secrets: ReadonlyMap<string, SecretConfig>;
+  /** All layers of the runtime, merged. */
+  readonly runtime: RuntimeValues;
 }
 
 /*
  * How configuration crosses to a traffic worker: by key and content hash, as bytes in shared memory. A worker decodes
  * only what changed, endpoints as columns. Keys: "listener/<name>", "route-configuration/<name>", "cluster/<name>",
- * "endpoints/<cluster name>", "secret/<sds or static>/<name>".
+ * "endpoints/<cluster name>", "secret/<sds or static>/<name>", "runtime/values".
  */
 export interface ConfigLaneEntry {
   readonly key: string;

@@ -151,6 +151,7 @@ export type {
 export { compileRouteConfiguration, RouteTable } from "./route/route-table.ts";
 export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
 export { fractionSource, LiveRuntime, NO_RUNTIME, type NumberSource, numberSource } from "./runtime/live-runtime.ts";
+export { mergedRuntime, type RuntimeLayer, type RuntimeLayerContent } from "./runtime/runtime-layers.ts";
 export {
   DENOMINATORS,
   type RuntimeFraction,

@@ -24,6 +24,7 @@ export {
 } from "./resource/honoured.ts";
 export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/http-filters.ts";
 export { joinRouteConfiguration } from "./resource/join-route-configuration.ts";
+export { decodeLayeredRuntime } from "./resource/layered-runtime.ts";
 export { encodeApiListener } from "./resource/listener.ts";
 export type { ListenerOptions } from "./resource/network-filter.ts";
 export { decodeOverload, OVERLOAD_FIELDS } from "./resource/overload.ts";

@@ -32,6 +32,7 @@ function serving(change: Partial<ProxyConfig>): ProxyConfig {
     clusters: new Map(),
     endpoints: new Map(),
     secrets: new Map(),
+    runtime: {},
     ...change,
   };
 }
@@ -141,4 +142,12 @@ test("lookups of names count for their cluster and for the resolver", () => {
     [3, 2, 1, 1],
   );
   assert.equal(now["dns.cares.resolve_total"], 3);
+});
+
+test("the runtime's keys are counted with each of its versions", () => {
+  const { stats, values } = world();
+  stats.applied(delta({ "runtime/values": { a: 1, b: 2 } }));
+  assert.deepEqual([values()["runtime.load_success"], values()["runtime.num_keys"]], [1, 2]);
+  stats.applied(delta({ "runtime/values": {}, "cluster/a": cluster("a") }));
+  assert.deepEqual([values()["runtime.load_success"], values()["runtime.num_keys"]], [2, 0]);
 });

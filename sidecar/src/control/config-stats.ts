@@ -20,13 +20,19 @@ export class ConfigStats {
   readonly #changes: Readonly<Record<"cluster" | "listener", Changes>>;
   readonly #known: Readonly<Record<"cluster" | "listener", Set<string>>> = { cluster: new Set(), listener: new Set() };
   readonly #clusterUpdated: Counter;
+  readonly #runtimeLoads: Counter;
+  readonly #runtimeKeys: Gauge;
   readonly #gauges: Readonly<
     Record<"activeClusters" | "warmingClusters" | "activeListeners" | "warmingListeners", Gauge>
   >;
 
-  constructor(metrics: SharedMetrics, wallNow: () => number) {
+  /** `runtimeLayers`: how many the bootstrap has. */
+  constructor(metrics: SharedMetrics, wallNow: () => number, runtimeLayers = 0) {
     this.#metrics = metrics;
     this.#wallNow = wallNow;
+    this.#runtimeLoads = metrics.counter("runtime.load_success");
+    this.#runtimeKeys = metrics.gauge("runtime.num_keys");
+    metrics.gauge("runtime.num_layers").set(runtimeLayers);
     this.#changes = {
       cluster: changes(metrics, "cluster_manager", "cluster"),
       listener: changes(metrics, "listener_manager", "listener"),
@@ -45,6 +51,10 @@ export class ConfigStats {
   applied({ changed, removed }: ConfigDelta): void {
     for (const [key, value] of changed) {
       const { kind, name } = parseLaneKey(key);
+      if (kind === "runtime") {
+        this.#runtimeLoads.add();
+        this.#runtimeKeys.set(Object.keys(value).length);
+      }
       if (kind !== "cluster" && kind !== "listener") continue;
       const isNew = !this.#known[kind].has(name);
       this.#known[kind].add(name);

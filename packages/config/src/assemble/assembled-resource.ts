@@ -1,4 +1,5 @@
 import type { ResourceOrigin } from "@heddle/traffic";
+import type { ResourceKind } from "@heddle/xds";
 
 /** A configuration with where it came from. */
 export interface Versioned<Config> {
@@ -11,7 +12,7 @@ export interface Versioned<Config> {
 
 /** One resource as the assembler holds it, for those who look: admin, `heddle status`, explain. */
 export interface AssembledResource<Config = unknown> {
-  readonly kind: "listener" | "route-configuration" | "cluster" | "endpoints" | "secret";
+  readonly kind: ResourceKind;
   readonly name: string;
   readonly source: "static" | "dynamic";
   /** What brings it, where that is not the aggregated stream: of endpoints and route configurations. */

@@ -11,6 +11,7 @@ import {
   originKey,
   type ResourceOrigin,
   type RouteConfiguration,
+  type RuntimeLayerConfig,
 } from "@heddle/traffic";
 import type { ResourceKind } from "@heddle/xds";
 import { ConfigAssembler, type ConfigAssemblerOptions } from "./config-assembler.ts";
@@ -82,6 +83,10 @@ class World {
   from(origin: ResourceOrigin, kind: ResourceKind, name: string, config: unknown): void {
     const changed = new Map([[name, { name, version: "1", config, unhonoured: [] }]]);
     this.assembler.update({ kind, origin, changed, removed: [], absent: [] });
+  }
+
+  rtds(...changed: RuntimeLayerConfig[]): void {
+    this.#update("runtime", changed);
   }
 
   refreshed(kind: ResourceKind, ...names: string[]): void {
@@ -585,6 +590,32 @@ test("routes that wait are replaced by newer ones, and removing the cluster ends
   assert.equal(world.step(), "nothing");
   world.removed("cluster", "new");
   assert.equal(world.step(), "route-configuration/r");
+});
+
+test("nothing serves before the runtime has come, or does not exist, or 15 s are over", () => {
+  const runtimeLayers = [{ name: "live", type: "rtds", resource: "mine", source: adsSource }] as const;
+  for (const end of ["comes", "absent", "timeout"] as const) {
+    const world = new World({ runtimeLayers }).started();
+    assert.deepEqual(world.wanted.get("runtime"), ["mine"]);
+    world.lds(listener("in"));
+    assert.equal(world.step(), "nothing");
+    assert.deepEqual(world.waitingFor("runtime", "mine"), ["runtime/mine"]);
+    if (end === "comes") world.rtds({ name: "mine", values: { a: 1 } });
+    else if (end === "absent") world.absent("runtime", "mine");
+    else world.clock.advance(15_000);
+    assert.equal(world.step(), end === "comes" ? "listener/in runtime/values" : "listener/in", end);
+    assert.equal(world.readyCalls, 1);
+  }
+});
+
+test("a change of the runtime is one step of its own", () => {
+  const world = new World({ runtimeLayers: [{ name: "admin", type: "admin" }] }).started();
+  assert.equal(world.step(), "nothing");
+  assert.equal(world.assembler.modifyRuntime({ a: "5" }), true);
+  assert.equal(world.step(), "runtime/values");
+  assert.deepEqual(world.assembler.current().runtime, { a: "5" });
+  assert.deepEqual(world.assembler.runtimeLayers(), [{ name: "admin", values: { a: "5" } }]);
+  world.assembler.close();
 });
 
 test("a static cluster or listener is not replaced by a dynamic one of its name, which is told", () => {

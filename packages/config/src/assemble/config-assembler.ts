@@ -2,22 +2,25 @@ import type { Clock, Timer } from "@heddle/base";
 import {
   ADS,
   type ClusterConfig,
-  type ConfigSource,
   type Discovery,
   type EndpointsConfig,
   type ListenerConfig,
   nameFrom,
   type RouteConfiguration,
+  type RuntimeLayer,
+  type RuntimeLayerConfig,
+  type RuntimeLayerContent,
   type SecretConfig,
   secretKey,
 } from "@heddle/traffic";
-import type { AcceptedResource, ResourceSubscriber, ResourceUpdate } from "@heddle/xds";
+import type { AcceptedResource, ResourceKind, ResourceSubscriber, ResourceUpdate } from "@heddle/xds";
 import type { ProxyConfig } from "../proxy-config.ts";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { ClusterAssembly } from "./cluster-assembly.ts";
 import { type ConfigDelta, ConfigDraft } from "./config-draft.ts";
 import { ListenerAssembly } from "./listener-assembly.ts";
 import { resolveClusterSources, resolveListenerSources } from "./resolve-sources.ts";
+import { RuntimeAssembly } from "./runtime-assembly.ts";
 import { SecretAssembly } from "./secret-assembly.ts";
 import { equalNames, type Wants } from "./wants.ts";
 
@@ -30,6 +33,8 @@ export interface ConfigAssemblerOptions {
   /** LDS and CDS. Left out: listeners (clusters) are static. */
   readonly listenerDiscovery?: Discovery | undefined;
   readonly clusterDiscovery?: Discovery | undefined;
+  /** `layered_runtime`. Left out: there is no runtime. */
+  readonly runtimeLayers?: readonly RuntimeLayer[];
   /** Told which resources are wanted, whenever that changes. */
   readonly subscriber: ResourceSubscriber;
   /** Told which clusters are to be resolved by DNS, whenever that changes; answers come to `resolved`. */
@@ -53,11 +58,12 @@ export class ConfigAssembler {
   readonly #secrets: SecretAssembly;
   readonly #clusters: ClusterAssembly;
   readonly #listeners: ListenerAssembly;
+  readonly #runtime: RuntimeAssembly;
   /** Dynamic resources that a static one of the same name keeps out, by "kind/name". */
   readonly #shadowed = new Set<string>();
   /** Kinds whose first answer is still outstanding. */
-  readonly #firstAnswers = new Set<"listener" | "cluster">();
-  readonly #firstAnswerTimers = new Map<"listener" | "cluster", Timer>();
+  readonly #firstAnswers = new Set<"listener" | "cluster" | "runtime">();
+  readonly #firstAnswerTimers = new Map<"listener" | "cluster" | "runtime", Timer>();
   #wantedRoutes: Wants = new Map();
   #wantedEndpoints: Wants = new Map();
   #wantedSecrets: Wants = new Map();
@@ -69,6 +75,7 @@ export class ConfigAssembler {
   constructor(options: ConfigAssemblerOptions) {
     this.#options = options;
     const onTimeout = (): void => this.#finishStep();
+    this.#runtime = new RuntimeAssembly(options.runtimeLayers ?? [], this.#draft);
     this.#secrets = new SecretAssembly(this.#draft, options.clock, (owners) => {
       this.#tryAll(owners);
       this.#finishStep();
@@ -84,17 +91,21 @@ export class ConfigAssembler {
     const { clock, staticSecrets = [], staticClusters, staticListeners } = this.#options;
     const { clusterDiscovery, listenerDiscovery } = this.#options;
     const acceptedMs = clock.wallNow();
+    this.#runtime.start();
     for (const config of staticSecrets) this.#secrets.addStatic({ config, version: "", acceptedMs });
     for (const config of staticClusters) this.#clusters.update("static", { config, version: "", acceptedMs });
     for (const config of staticListeners) this.#listeners.update("static", { config, version: "", acceptedMs });
-    if (clusterDiscovery !== undefined) this.#awaitFirst("cluster", clusterDiscovery.source);
-    if (listenerDiscovery !== undefined) this.#awaitFirst("listener", listenerDiscovery.source);
+    // As in Envoy nothing serves before the runtime is known: what it switches off must not be on for a moment.
+    if (!this.#runtime.settled) this.#awaitFirst("runtime", this.#runtime.initialFetchTimeoutMs);
+    if (clusterDiscovery !== undefined) this.#awaitFirst("cluster", clusterDiscovery.source.initialFetchTimeoutMs);
+    if (listenerDiscovery !== undefined) this.#awaitFirst("listener", listenerDiscovery.source.initialFetchTimeoutMs);
+    this.#tellNames("runtime", this.#runtime.wants, new Map());
     if (clusterDiscovery !== undefined) this.#ask("cluster", clusterDiscovery);
     if (listenerDiscovery !== undefined) this.#ask("listener", listenerDiscovery);
     this.#finishStep();
   }
 
-  #awaitFirst(kind: "listener" | "cluster", { initialFetchTimeoutMs }: ConfigSource): void {
+  #awaitFirst(kind: "listener" | "cluster" | "runtime", initialFetchTimeoutMs: number): void {
     this.#firstAnswers.add(kind);
     if (initialFetchTimeoutMs === 0) return;
     const timer = this.#options.clock.after(initialFetchTimeoutMs, () => {
@@ -141,6 +152,11 @@ export class ConfigAssembler {
         for (const name of update.refreshed ?? []) this.#clusters.assignment(nameFrom(name, origin), "unchanged");
         for (const name of [...removed, ...absent]) this.#clusters.absent(nameFrom(name, origin));
         break;
+      case "runtime":
+        for (const [name, resource] of changed) this.#runtime.update(nameFrom(name, origin), this.#versioned(resource));
+        for (const name of [...removed, ...absent]) this.#runtime.remove(nameFrom(name, origin));
+        if (this.#runtime.settled) this.#firstAnswers.delete(kind);
+        break;
       case "secret":
         for (const [name, resource] of changed) {
           const key = secretKey({ from: "sds", name: nameFrom(name, origin) });
@@ -148,7 +164,6 @@ export class ConfigAssembler {
         }
         break;
       case "extension-config":
-      case "runtime":
       case "virtual-host":
         // Nothing of these kinds is subscribed yet.
         break;
@@ -162,6 +177,18 @@ export class ConfigAssembler {
     this.#finishStep();
   }
 
+  /** `/runtime_modify`: sets keys in the admin layer, or with "" takes them out. False: there is no such layer. */
+  modifyRuntime(changes: Readonly<Record<string, string>>): boolean {
+    const done = this.#runtime.modify(changes);
+    this.#finishStep();
+    return done;
+  }
+
+  /** The layers of the runtime as they are now, in their order. */
+  runtimeLayers(): RuntimeLayerContent[] {
+    return this.#runtime.layers();
+  }
+
   /** All that is served now. */
   current(): ProxyConfig {
     return this.#draft.current();
@@ -173,7 +200,12 @@ export class ConfigAssembler {
 
   /** Everything held, serving or warming, for those who look. */
   resources(): AssembledResource[] {
-    return [...this.#clusters.resources(), ...this.#listeners.resources(), ...this.#secrets.resources()];
+    return [
+      ...this.#clusters.resources(),
+      ...this.#listeners.resources(),
+      ...this.#secrets.resources(),
+      ...this.#runtime.resources(),
+    ];
   }
 
   /** Dynamic resources that are kept out by a static one of the same name: "cluster/xds". */
@@ -200,7 +232,8 @@ export class ConfigAssembler {
 
   #finishStep(): void {
     if (this.#closed) return;
-    if (!this.#listenersOpen && !this.#firstAnswers.has("cluster") && this.#clusters.settled) {
+    const awaitsFirst = this.#firstAnswers.has("cluster") || this.#firstAnswers.has("runtime");
+    if (!this.#listenersOpen && !awaitsFirst && this.#clusters.settled) {
       this.#listenersOpen = true;
       this.#listeners.open();
     }
@@ -236,7 +269,7 @@ export class ConfigAssembler {
     if (!equalMaps(dns, hadDns)) onDnsClusters(dns);
   }
 
-  #tellNames(kind: "endpoints" | "route-configuration" | "secret", wants: Wants, before: Wants): void {
+  #tellNames(kind: Exclude<ResourceKind, "cluster" | "listener">, wants: Wants, before: Wants): void {
     if (wants === before) return;
     const { subscriber } = this.#options;
     for (const [key, { origin, names }] of wants)
@@ -260,9 +293,15 @@ export class ConfigAssembler {
   }
 
   /** The client decoded it by its kind's type, so that is what it holds. */
-  #versioned<Config extends ClusterConfig | EndpointsConfig | ListenerConfig | RouteConfiguration | SecretConfig>(
-    resource: AcceptedResource,
-  ): Versioned<Config> {
+  #versioned<
+    Config extends
+      | ClusterConfig
+      | EndpointsConfig
+      | ListenerConfig
+      | RouteConfiguration
+      | RuntimeLayerConfig
+      | SecretConfig,
+  >(resource: AcceptedResource): Versioned<Config> {
     const acceptedMs = this.#options.clock.wallNow();
     return { config: resource.config as Config, version: resource.version, acceptedMs };
   }

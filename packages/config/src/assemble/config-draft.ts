@@ -1,6 +1,16 @@
-import type { ClusterConfig, EndpointsConfig, ListenerConfig, RouteConfiguration, SecretConfig } from "@heddle/traffic";
+import type {
+  ClusterConfig,
+  EndpointsConfig,
+  ListenerConfig,
+  RouteConfiguration,
+  RuntimeValues,
+  SecretConfig,
+} from "@heddle/traffic";
 import { type LaneKind, type LaneValues, laneKey } from "../lanes.ts";
 import type { ProxyConfig } from "../proxy-config.ts";
+
+/** The name under which the one runtime of a process crosses to the workers. */
+export const RUNTIME_LANE_NAME = "values";
 
 /** What one consistent step changes in a `ProxyConfig`, by lane key ("cluster/a"). */
 export interface ConfigDelta {
@@ -19,6 +29,7 @@ export class ConfigDraft {
     cluster: new Map<string, ClusterConfig>(),
     endpoints: new Map<string, EndpointsConfig>(),
     secret: new Map<string, SecretConfig>(),
+    runtime: new Map<string, RuntimeValues>(),
   };
   /** What each touched key held before the step; undefined: nothing. */
   readonly #before = new Map<string, { readonly kind: LaneKind; readonly name: string; readonly value: unknown }>();
@@ -55,6 +66,7 @@ export class ConfigDraft {
       clusters: new Map(this.#maps.cluster),
       endpoints: new Map(this.#maps.endpoints),
       secrets: new Map(this.#maps.secret),
+      runtime: this.#maps.runtime.get(RUNTIME_LANE_NAME) ?? {},
     };
   }
 

@@ -11,6 +11,7 @@ const ROOTS = [
   "envoy.config.cluster.v3.Cluster",
   "envoy.config.endpoint.v3.ClusterLoadAssignment",
   "envoy.service.runtime.v3.Runtime",
+  "envoy.config.bootstrap.v3.LayeredRuntime",
   "envoy.config.route.v3.FilterConfig",
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
   "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",

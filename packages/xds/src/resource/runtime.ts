@@ -1,5 +1,5 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
-import { decodeMessage, type Message, structToJson, validate } from "@heddle/proto";
+import { decodeMessage, validate } from "@heddle/proto";
 import type { RuntimeLayerConfig, RuntimeValues } from "@heddle/traffic";
 import { encodeJson } from "./encode.ts";
 import { Fields, Findings } from "./fields.ts";
@@ -61,9 +61,4 @@ function isOneValue(value: object): boolean {
 /** A key "__proto__" is a key as any. */
 function set(values: Record<string, Json>, key: string, value: Json): void {
   Object.defineProperty(values, key, { value, enumerable: true, configurable: true, writable: true });
-}
-
-/** The values of a `google.protobuf.Struct`; what is no value is left out, for who has checked before. */
-export function runtimeOfStruct(struct: Message): RuntimeValues {
-  return flattenRuntime(structToJson(struct)).values;
 }

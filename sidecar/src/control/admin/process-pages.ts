@@ -1,13 +1,16 @@
 import type { Json } from "@heddle/base";
-import type { AssembledResource, RuntimeLayer } from "@heddle/config";
-import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
+import type { AssembledResource } from "@heddle/config";
+import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
+import { mergedRuntime, type RuntimeLayerContent } from "@heddle/traffic";
 
 /** What the pages about memory, warming and runtime show. */
 export interface ProcessSubjects {
   readonly memory: () => MemoryFigures;
   readonly resources: () => readonly AssembledResource[];
-  /** `layered_runtime` of the bootstrap, in order. */
-  readonly runtimeLayers: readonly RuntimeLayer[];
+  /** The layers of the runtime as they are now, in order. */
+  readonly runtimeLayers: () => readonly RuntimeLayerContent[];
+  /** Sets keys in the admin layer, or with "" takes them out. False: there is no such layer. */
+  readonly modifyRuntime: (changes: Readonly<Record<string, string>>) => boolean;
 }
 
 /** In bytes: of V8 on the control thread, but `residentBytes` of the whole process. */
@@ -36,14 +39,14 @@ export function processPages(subjects: ProcessSubjects): AdminPage[] {
     {
       path: "/runtime",
       method: "GET",
-      help: "runtime values of the bootstrap; keys that are not named in the docs have no effect",
-      answer: () => jsonAnswer(runtimeJson(subjects.runtimeLayers)),
+      help: "runtime values, by layer; keys that are not named in the docs have no effect",
+      answer: () => jsonAnswer(runtimeJson(subjects.runtimeLayers())),
     },
     {
       path: "/runtime_modify",
       method: "POST",
-      help: "not available: runtime values do not change while a sidecar runs",
-      answer: () => ({ status: 503, body: "No admin layer specified: runtime values do not change\n" }),
+      help: "sets runtime values: /runtime_modify?key1=value1&key2=value2; an empty value takes a key away",
+      answer: (query) => modifyRuntime(query, subjects),
     },
     {
       path: "/hot_restart_version",
@@ -97,13 +100,26 @@ function initDump(resources: readonly AssembledResource[]): Json {
   };
 }
 
-function runtimeJson(layers: readonly RuntimeLayer[]): Json {
-  const keys = [...new Set(layers.flatMap(({ values }) => [...values.keys()]))].sort();
-  const entry = (key: string): Json => {
-    const found = layers.map(({ values }) => values.get(key));
-    const final = found.findLast((value) => value !== undefined);
-    return { layer_values: found.map(runtimeText), final_value: runtimeText(final) };
-  };
+/** As Envoy: text for those who look. */
+function modifyRuntime(query: URLSearchParams, { modifyRuntime: modify }: ProcessSubjects): AdminAnswer {
+  const changes = Object.fromEntries(query);
+  if (Object.keys(changes).length === 0)
+    return {
+      status: 400,
+      body: "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n       use an empty value to remove a previously added override\n",
+    };
+  return modify(changes) ? { body: "OK\n" } : { status: 503, body: "No admin layer specified\n" };
+}
+
+function runtimeJson(layers: readonly RuntimeLayerContent[]): Json {
+  const merged = mergedRuntime(layers);
+  const said = (values: RuntimeLayerContent["values"], key: string): Json | undefined =>
+    Object.hasOwn(values, key) ? values[key] : undefined;
+  const entry = (key: string): Json => ({
+    layer_values: layers.map(({ values }) => runtimeText(said(values, key))),
+    final_value: runtimeText(merged[key]),
+  });
+  const keys = Object.keys(merged).sort();
   return { layers: layers.map(({ name }) => name), entries: Object.fromEntries(keys.map((key) => [key, entry(key)])) };
 }
 

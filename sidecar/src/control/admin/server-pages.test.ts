@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { type Json, ManualClock } from "@heddle/base";
+import { ManualClock } from "@heddle/base";
 import { type Log, LogLevels, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
@@ -232,6 +232,7 @@ test("levels of loggers are shown and changed: all, one of ours or of Envoy's, o
 });
 
 test("memory, runtime and what is waited for come under Envoy's names; what a sidecar has not says so", async (t) => {
+  const modified: Readonly<Record<string, string>>[] = [];
   const waiting = {
     source: "dynamic",
     active: undefined,
@@ -240,16 +241,14 @@ test("memory, runtime and what is waited for come under Envoy's names; what a si
   const pages = processPages({
     memory: () => ({ usedBytes: 10, heapBytes: 30, residentBytes: 100 }),
     resources: () => [{ kind: "cluster", name: "orders", ...waiting, waitingFor: ["endpoints/orders"] }],
-    runtimeLayers: [
-      {
-        name: "base",
-        values: new Map<string, Json>([
-          ["a.b", 1],
-          ["c", "x"],
-        ]),
-      },
-      { name: "top", values: new Map<string, Json>([["a.b", 2]]) },
+    runtimeLayers: () => [
+      { name: "base", values: { "a.b": 1, c: "x" } },
+      { name: "top", values: { "a.b": 2 } },
     ],
+    modifyRuntime: (changes) => {
+      modified.push(changes);
+      return !("refused" in changes);
+    },
   });
   const { port } = await serve(t, pages);
   const json = async (path: string) => JSON.parse((await ask(port, path)).body);
@@ -272,7 +271,9 @@ test("memory, runtime and what is waited for come under Envoy's names; what a si
     },
   });
   assert.equal((await ask(port, "/hot_restart_version")).body, "disabled");
-  assert.equal((await ask(port, "/runtime_modify?a=b", { method: "POST" })).status, 503);
+  const modify = async (query: string) => (await ask(port, `/runtime_modify${query}`, { method: "POST" })).status;
+  assert.deepEqual([await modify("?a=b&c="), await modify("?refused=1"), await modify("")], [200, 503, 400]);
+  assert.deepEqual(modified, [{ a: "b", c: "" }, { refused: "1" }]);
   for (const path of ["/cpuprofiler?enable=y", "/heapprofiler"])
     assert.equal((await ask(port, path, { method: "POST" })).status, 501);
 });

@@ -1,4 +1,4 @@
-import type { Json } from "@heddle/base";
+import type { RuntimeLayer } from "@heddle/traffic";
 
 export interface RuntimeLimits {
   /** Most connections, by listener. */
@@ -11,11 +11,12 @@ const LISTENER_LIMIT = /^envoy\.resource_limits\.listener\.(.+)\.connection_limi
 const GLOBAL_LIMIT = "overload.global_downstream_max_connections";
 
 /** The limits that Envoy reads from its runtime (configuration/listeners/runtime). Of several layers the last one counts. */
-export function runtimeLimits(layers: readonly { readonly values: ReadonlyMap<string, Json> }[]): RuntimeLimits {
+export function runtimeLimits(layers: readonly RuntimeLayer[]): RuntimeLimits {
   const listeners: Record<string, number> = {};
   let connections: number | undefined;
-  for (const { values } of layers) {
-    for (const [key, value] of values) {
+  for (const layer of layers) {
+    if (layer.type !== "static") continue; // they are read when the process starts
+    for (const [key, value] of Object.entries(layer.values)) {
       const most = Number(value);
       if (!Number.isInteger(most) || most < 0) continue;
       const listener = LISTENER_LIMIT.exec(key)?.[1];

@@ -7,6 +7,7 @@ import {
   type ClusterConfig,
   type EndpointsConfig,
   type ListenerConfig,
+  LiveRuntime,
   type RouteConfiguration,
   systemRandom,
 } from "@heddle/traffic";
@@ -43,6 +44,7 @@ export class HttpHost implements WorkerHost {
   readonly #accessLogs: AccessLogs;
   readonly #load = new LoadLedger();
   readonly #runtime = new Live<Runtime>(emptyRuntime);
+  readonly #runtimeValues = new LiveRuntime();
   #config: HostConfig = {
     listeners: new Map(),
     routeConfigurations: new Map(),
@@ -64,11 +66,13 @@ export class HttpHost implements WorkerHost {
       uuid: () => randomHex.uuid(),
     };
     const flush = env.accessLogFlush;
-    this.#accessLogs = new AccessLogs({ clock, metrics, log, format, random: systemRandom, flush });
+    const runtimeValues = this.#runtimeValues;
+    this.#accessLogs = new AccessLogs({ clock, metrics, log, format, random: systemRandom, runtimeValues, flush });
     this.#build = {
       clock,
       wheel: new TimerWheel(clock, undefined, env.crashes.of("a timer")),
       random: systemRandom,
+      runtimeValues: this.#runtimeValues,
       log,
       metrics,
       onThrow: env.crashes.of("a datagram"),
@@ -117,6 +121,7 @@ export class HttpHost implements WorkerHost {
       const reason = error instanceof Error ? error.message : String(error);
       return update.changed.map(({ kind, name }) => ({ key: laneKey(kind, name), reason }));
     }
+    for (const entry of update.changed) if (entry.kind === "runtime") this.#runtimeValues.publish(entry.value);
     for (const { kind, name } of update.removed) {
       const cluster = kind === "cluster" ? this.#config.clusters.get(name) : undefined;
       if (cluster !== undefined) this.#env.retireMetrics({ envoy_cluster_name: cluster.value.statName });
@@ -156,7 +161,7 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
   const clusters = new Map(before.clusters);
   const endpoints = new Map(before.endpoints);
   const maps = { listener: listeners, "route-configuration": routeConfigurations, cluster: clusters, endpoints };
-  for (const { kind, name } of removed) if (kind !== "secret") maps[kind].delete(name);
+  for (const { kind, name } of removed) if (kind !== "secret" && kind !== "runtime") maps[kind].delete(name);
   for (const entry of changed) {
     switch (entry.kind) {
       case "listener":
@@ -172,6 +177,7 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
         endpoints.set(entry.name, entry);
         break;
       case "secret": // those are live
+      case "runtime":
         break;
       default:
         throw new Error(`unknown kind ${(entry satisfies never as { kind: string }).kind}`);

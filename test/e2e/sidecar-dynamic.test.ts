@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { request } from "node:http";
+import { describe, type TestContext, test } from "node:test";
+import { adsBootstrap, edsCluster, rds, startControlPlane, type World } from "../harness/control-plane.ts";
+import { type Json, listener, loadAssignment } from "../harness/envoy-config.ts";
+import { eventually } from "../harness/eventually.ts";
+import { lastFirst } from "../harness/owner.ts";
+import { RawUpstream } from "../harness/raw-peer.ts";
+import { spawnSidecar } from "../harness/sidecar.ts";
+
+/* What a control plane changes besides listeners, routes, clusters and endpoints. */
+
+describe("a sidecar under a control plane", { concurrency: 2 }, () => {
+  test("RTDS: a runtime key moves traffic while it flows, its removal moves it back; the admin layer wins", async (t) => {
+    const runtime = (share: Json | number): Json => ({ name: "live", layer: { shift: { share } } });
+    const split = [
+      {
+        match: { prefix: "/", runtime_fraction: { default_value: { numerator: 0 }, runtime_key: "shift.share" } },
+        route: { cluster: "b" },
+      },
+      { match: { prefix: "/" }, route: { cluster: "a" } },
+    ];
+    const routes = [{ name: "all", virtual_hosts: [{ name: "all", domains: ["*"], routes: split }] }];
+    const layers = [
+      { name: "base", static_layer: { shift: { share: 0 } } },
+      { name: "rtds", rtds_layer: { name: "live", rtds_config: { ads: {}, resource_api_version: "V3" } } },
+      { name: "admin", admin_layer: {} },
+    ];
+    const { controlPlane, sidecar, tell, ready } = await start(t, { layered_runtime: { layers } });
+    const world = { listeners: [listener({ name: "in", routes: rds("all") })], routes };
+    tell({ ...world, runtime: [runtime(100)] });
+    const { ask } = await ready();
+    assert.equal(await ask(), "200 b", "the runtime is there before the first request");
+    tell({ ...world, runtime: [runtime({ numerator: 0, denominator: "MILLION" })] });
+    await eventually("the key is 0", async () => (await ask()) === "200 a");
+    const modify = (query: string) => fetch(`http://${sidecar.admin}/runtime_modify?${query}`, { method: "POST" });
+    assert.equal((await modify("shift.share=100")).status, 200);
+    await eventually("the admin layer wins", async () => (await ask()) === "200 b");
+    assert.equal((await modify("shift.share=")).status, 200);
+    await eventually("it is taken back", async () => (await ask()) === "200 a");
+    const shown = JSON.parse(await sidecar.page("/runtime"));
+    assert.deepEqual(shown.layers, ["base", "rtds", "admin"]);
+    assert.deepEqual(shown.entries["shift.share"].layer_values, ["0", '{"denominator":"MILLION","numerator":0}', ""]);
+
+    tell({ ...world, runtime: [{ name: "live", layer: { shift: [1] } }] });
+    await eventually("a bad one is refused", () => controlPlane.rejection("runtime") !== undefined);
+    assert.match(controlPlane.rejection("runtime") ?? "", /layer\.shift: found a list/);
+    assert.equal(await ask(), "200 a", "the one before goes on");
+    const stats = await sidecar.page("/stats?filter=^runtime");
+    assert.match(stats, /runtime\.num_keys: 1\n/);
+    assert.match(stats, /runtime\.num_layers: 3\n/);
+  });
+});
+
+/** Under which `world` is told, with two clusters, "a" and "b", that answer with their names. */
+async function start(t: TestContext, bootstrap: Json = {}) {
+  const owner = lastFirst(t);
+  const upstreams = { a: await RawUpstream.listen(owner), b: await RawUpstream.listen(owner) };
+  for (const [name, upstream] of Object.entries(upstreams))
+    upstream.answerAll(`HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${name}`);
+  const controlPlane = await startControlPlane(owner);
+  const clusters: World = {
+    clusters: [edsCluster("a"), edsCluster("b")],
+    endpoints: [loadAssignment("a", [upstreams.a.port]), loadAssignment("b", [upstreams.b.port])],
+  };
+  const sidecar = spawnSidecar({ ...adsBootstrap(controlPlane.port, "delta"), ...bootstrap }, owner, {
+    drainTimeS: 2,
+  });
+  return {
+    owner,
+    controlPlane,
+    sidecar,
+    tell: (world: World) => controlPlane.set({ ...clusters, ...world }),
+    /** Once everything serves: asks the listener "in". */
+    async ready() {
+      await sidecar.untilReady();
+      const port = await sidecar.port("in");
+      return {
+        port,
+        ask: (path = "/", headers: Readonly<Record<string, string>> = {}) => askHost(port, path, headers),
+      };
+    },
+  };
+}
+
+/** Unlike `fetch` it takes any host. */
+function askHost(port: number, path: string, headers: Readonly<Record<string, string>>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: "127.0.0.1", port, path, headers, agent: false }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (text: string) => {
+        body += text;
+      });
+      response.on("end", () => resolve(`${response.statusCode} ${body}`));
+    });
+    asked.on("error", reject).end();
+  });
+}
