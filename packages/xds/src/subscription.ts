@@ -30,6 +30,8 @@ export interface AcceptedResource {
   /** The `Config` of the resource's type: ListenerConfig, RouteConfiguration, ClusterConfig or EndpointsConfig. */
   readonly config: unknown;
   readonly unhonoured: readonly { readonly path: string; readonly note: string }[];
+  /** The message as it came, with everything that `config` does not have. Left out of endpoints and secrets. */
+  readonly bytes?: Uint8Array | undefined;
   /** Names that were asked for and that this resource answers, besides its own (VHDS). Left out: none. */
   readonly aliases?: readonly string[];
 }

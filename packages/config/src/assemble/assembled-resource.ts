@@ -8,6 +8,8 @@ export interface Versioned<Config> {
   readonly version: string;
   /** Wall clock, milliseconds since the epoch. */
   readonly acceptedMs: number;
+  /** The message as it came, for those who look; where it was not kept `config` has to do. */
+  readonly bytes?: Uint8Array | undefined;
 }
 
 /** One resource as the assembler holds it, for those who look: admin, `heddle status`, explain. */

@@ -303,7 +303,8 @@ export class ConfigAssembler {
       | SecretConfig,
   >(resource: AcceptedResource): Versioned<Config> {
     const acceptedMs = this.#options.clock.wallNow();
-    return { config: resource.config as Config, version: resource.version, acceptedMs };
+    const { config, version, bytes } = resource;
+    return { config: config as Config, version, acceptedMs, ...(bytes !== undefined && { bytes }) };
   }
 }
 

@@ -19,6 +19,9 @@ const MAX_NACK_LENGTH = 16_384;
 /** google.rpc.Code NOT_FOUND. */
 const NOT_FOUND = 5;
 
+/** Endpoints are the bulk of a mesh, and read whole; of secrets there shall be no further copy. */
+const KEPT_DECODED: ReadonlySet<ResourceKind> = new Set(["endpoints", "secret"]);
+
 /** What a client needs of a `ResourceType`, whatever its config type: `nameOf` is given only what `decode` gave. */
 export interface ClientResourceType {
   readonly typeUrl: string;
@@ -321,7 +324,9 @@ export class ClientResources {
       this.#reject(name, version, [`it calls itself "${ownName}"`], receipt);
       return;
     }
-    const accepted = withAliases({ name, version, config, unhonoured }, this.#aliases.aliasesOf(name));
+    // A copy: the message lies in the response, which is as large as all of its resources.
+    const bytes = KEPT_DECODED.has(this.type.kind) ? undefined : Uint8Array.from(message.value);
+    const accepted = withAliases({ name, version, config, unhonoured, bytes }, this.#aliases.aliasesOf(name));
     this.#waiting.delete(name);
     this.#expired.delete(name);
     this.#expiries.set(name, resource.ttlMs);

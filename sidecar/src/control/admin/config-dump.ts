@@ -47,8 +47,8 @@ const ELEMENT_TYPES: Readonly<Record<string, string>> = {
 
 /**
  * `/config_dump` in the shape of Envoy's (`envoy.admin.v3.ConfigDump`): what serves, what warms, and what was refused. The
- * messages are what we understood, written again: a field that is missing here has no effect. The bootstrap alone stands as
- * it was written. Secrets are in neither.
+ * resources of a control plane are shown as they came, whatever of them is honoured (`heddle status` says what is not); static
+ * ones as we understood them, and as they were written in the bootstrap. Secrets are nowhere.
  */
 export function configDumpPage(subjects: ConfigDumpSubjects): AdminPage {
   return {
@@ -285,7 +285,7 @@ class Writer {
     if (version === undefined) return [];
     const type = this.#typeOf(kind);
     const typeName = typeNameOf(type.typeUrl);
-    const json = toProtoJson(typeName, type.encode(version.config));
+    const json = toProtoJson(typeName, version.bytes ?? type.encode(version.config));
     if (!json.ok) throw new Error(`${kind} ${name} cannot be written: ${json.error}`);
     const message = redactSecrets(withProtoNames(typeName, json.value)) as JsonObject;
     return [

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Json, ManualClock, ok } from "@heddle/base";
 import { ConfigAssembler, readBootstrap, type SidecarBootstrap } from "@heddle/config";
+import { encodeMessage, messageFromJson } from "@heddle/proto";
 import type { AdminAnswer } from "@heddle/telemetry/admin";
 import { adsSource, type EndpointsConfig } from "@heddle/traffic";
 import { httpFilterRegistry, makeResourceTypes, type ResourceUpdate } from "@heddle/xds";
@@ -114,6 +115,24 @@ function at(configs: readonly Json[], part: string, path: string): Json | undefi
 function field(json: Json | undefined, key: string): Json | undefined {
   return typeof json === "object" && json !== null ? (json as { readonly [key: string]: Json })[key] : undefined;
 }
+
+test("config_dump shows what came, also what is not honoured and not known, and of the latter no content", async () => {
+  const typeName = "envoy.config.cluster.v3.Cluster";
+  const message = messageFromJson(typeName, { name: "kept", track_cluster_stats: { timeout_budgets: true } });
+  assert.ok(message.ok);
+  const unknown = { type_url: "type.googleapis.com/acme.Secretive", value: Buffer.from("VERYSECRET") };
+  const socket = { name: "acme", typed_config: unknown };
+  const bytes = encodeMessage(typeName, { ...message.value, transport_socket: socket });
+  const configs = await dump("", [], (assembler) => {
+    const config = { ...assembler.current().clusters.get("local"), name: "kept" };
+    const changed = new Map([["kept", { name: "kept", version: "8", config, unhonoured: [], bytes }]]);
+    assembler.update({ kind: "cluster", changed, removed: [], absent: [] });
+  });
+  const cluster = "dynamic_active_clusters.0.cluster";
+  assert.equal(at(configs, "Clusters", `${cluster}.track_cluster_stats.timeout_budgets`), true);
+  const shown = { "@type": "type.googleapis.com/acme.Secretive", value: "[10 bytes]" };
+  assert.deepEqual(at(configs, "Clusters", `${cluster}.transport_socket.typed_config`), shown);
+});
 
 test("config_dump has Envoy's shape and field names: static, warming with what was accepted", async () => {
   const configs = await dump("");

@@ -17,9 +17,11 @@ export function withProtoNames(typeName: string, json: Json): Json {
 function anyWithProtoNames(json: JsonObject): Json {
   const { "@type": type, ...fields } = json;
   const inner = typeNameOf(typeof type === "string" ? type : "");
-  return type === undefined || !isKnownType(inner)
-    ? json
-    : { "@type": type, ...(withProtoNames(inner, fields) as JsonObject) };
+  if (type === undefined) return json;
+  if (isKnownType(inner)) return { "@type": type, ...(withProtoNames(inner, fields) as JsonObject) };
+  // What is in it nobody here can tell, so not whether it is secret either.
+  const { value } = fields;
+  return { "@type": type, value: `[${typeof value === "string" ? Buffer.byteLength(value, "base64") : 0} bytes]` };
 }
 
 function fieldsWithProtoNames(typeName: string, json: JsonObject): Json {
