@@ -1,4 +1,5 @@
 import { bucketOf } from "./histogram-buckets.ts";
+import { LabelIndex } from "./label-index.ts";
 import {
   BLOCK_SLOTS,
   type GroupEntry,
@@ -23,11 +24,13 @@ import { NOTHING, type SeriesGroup } from "./series-group.ts";
 export class SharedMetrics implements MetricScope {
   readonly #send: (message: MetricsMessage) => void;
   readonly #series = new Map<string, Series>();
+  readonly #seriesByLabel = new LabelIndex();
   readonly #blocks: Float64Array[] = [];
   readonly #free: Record<MetricKind, number[]> = { counter: [], gauge: [], histogram: [] };
   readonly #collected = new FinalizationRegistry<SeriesEntry>((entry) => this.#reclaim(entry));
   readonly #groups = new Map<SeriesGroup, number>();
   readonly #groupScopes = new Map<string, GroupScope>();
+  readonly #groupsByLabel = new LabelIndex();
   /** Free slots of groups, by their number of slots. */
   readonly #freeGroups = new Map<number, number[]>();
   readonly #collectedGroups = new FinalizationRegistry<FreedGroup>((freed) => this.#reclaimGroup(freed));
@@ -67,24 +70,32 @@ export class SharedMetrics implements MetricScope {
     const values = new Float64Array(block.buffer, at, slots);
     const scope = new GroupScope(this, group, labels, values, slot);
     this.#groupScopes.set(key, scope);
+    this.#groupsByLabel.add(key, labels);
     this.#message.added.push({ slot, kind: "group", group: number, labels });
     this.#schedule();
     return scope;
   }
 
-  /** Ends every series that carries all these labels: `{ envoy_cluster_name: "x" }` once cluster x is gone. */
+  /**
+   * Ends every series that carries all these labels, of which there is at least one: `{ envoy_cluster_name: "x" }` once
+   * cluster x is gone.
+   */
   retire(labels: Labels): void {
     const wanted = Object.entries(labels);
-    for (const [key, { entry, handle }] of this.#series) {
+    for (const key of this.#seriesByLabel.candidates(labels)) {
+      const { entry, handle } = this.#series.get(key)!; // the index holds what the map holds
       if (!wanted.every(([label, value]) => entry.labels[label] === value)) continue;
       this.#series.delete(key);
+      this.#seriesByLabel.delete(key, entry.labels);
       this.#retireSlot(entry.slot);
       this.#collected.register(handle, entry);
       this.#schedule();
     }
-    for (const [key, scope] of this.#groupScopes) {
+    for (const key of this.#groupsByLabel.candidates(labels)) {
+      const scope = this.#groupScopes.get(key)!; // the index holds what the map holds
       if (!wanted.every(([label, value]) => scope.labels[label] === value)) continue;
       this.#groupScopes.delete(key);
+      this.#groupsByLabel.delete(key, scope.labels);
       this.#retireSlot(scope.slot);
       // All of its handles hold the array, so that it is collected after the last of them.
       this.#collectedGroups.register(scope.end(), { slot: scope.slot, slots: slotsOfGroup(scope.definition) });
@@ -114,6 +125,7 @@ export class SharedMetrics implements MetricScope {
     const handle = new HANDLES[kind](block, slot % BLOCK_SLOTS);
     const entry = { slot, kind, name, labels };
     this.#series.set(key, { entry, handle });
+    this.#seriesByLabel.add(key, labels);
     this.#message.added.push(entry);
     this.#schedule();
     return handle;
