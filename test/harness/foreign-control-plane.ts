@@ -173,6 +173,14 @@ export class ForeignControlPlane {
     return this.requests(kind).findLast(({ nonce }) => nonce !== "")?.error;
   }
 
+  /** Whether the last response of each type has been answered on the open stream. */
+  get settled(): boolean {
+    const { requests, nonces } = this.stream;
+    return [...nonces].every(([typeUrl, nonce]) =>
+      requests.some((request) => request.typeUrl === typeUrl && request.nonce === nonce),
+    );
+  }
+
   /** Replaces everything and sends it. */
   set(world: World): void {
     const before = this.#resources;
@@ -213,16 +221,19 @@ export class ForeignControlPlane {
   #take(stream: ForeignStream, request: ForeignRequest): void {
     stream.requests.push(request);
     const { typeUrl, nonce } = request;
-    const before = stream.wanted.get(typeUrl);
-    const wanted = new Set(this.#variant === "sotw" ? request.names : [...(before ?? []), ...request.names]);
-    for (const name of request.dropped) wanted.delete(name);
-    // Naming nothing at first means everything.
-    if (request.names.length === 0 && (before === undefined || before.has("*")) && isRoot(typeUrl)) wanted.add("*");
-    stream.wanted.set(typeUrl, wanted);
-    if (this.intercept?.(request, stream) === true) return;
     const stale = nonce !== "" && nonce !== stream.nonces.get(typeUrl);
-    const isNew = [...wanted].some((name) => before?.has(name) !== true);
-    if (!stale && isNew) this.#answer(stream, typeUrl, []);
+    const before = stream.wanted.get(typeUrl);
+    // In SotW a stale request is passed over, since a later one says the same and more.
+    if (!(stale && this.#variant === "sotw")) {
+      const wanted = new Set(this.#variant === "sotw" ? request.names : [...(before ?? []), ...request.names]);
+      for (const name of request.dropped) wanted.delete(name);
+      // Naming nothing at first means everything.
+      if (request.names.length === 0 && (before === undefined || before.has("*")) && isRoot(typeUrl)) wanted.add("*");
+      stream.wanted.set(typeUrl, wanted);
+    }
+    if (this.intercept?.(request, stream) === true) return;
+    const isNew = [...(stream.wanted.get(typeUrl) ?? [])].some((name) => before?.has(name) !== true);
+    if (isNew) this.#answer(stream, typeUrl, []);
   }
 
   #answer(stream: ForeignStream, typeUrl: string, gone: readonly string[]): void {

@@ -29,11 +29,12 @@ export function swappedWorld({ to, endpoints, cluster = {}, http = {} }: WorldWi
   };
 }
 
-export async function answersAre(load: RunningLoad, body: string): Promise<void> {
-  await eventually(`the answers are ${body}`, () => {
+export async function answersAre(load: RunningLoad, body: string, withinMs?: number): Promise<void> {
+  const all = (): boolean => {
     const last = load.recent.slice(-40);
     return last.length === 40 && last.every((text) => text === body);
-  });
+  };
+  await eventually(`the answers are ${body}`, all, withinMs);
 }
 
 /** New connections are answered by the connection manager that has that `server_name`. */
