@@ -85,11 +85,15 @@ export class ResourceService {
     this.#history.close();
   }
 
-  async apply(caller: Caller, request: ApplyRequest): Promise<Result<BatchResponse, ApiError>> {
+  /** @param only the one resource that the batch must be, where its address says so. */
+  async apply(caller: Caller, request: ApplyRequest, only?: ResourceKey): Promise<Result<BatchResponse, ApiError>> {
     const { manifests, nodeCluster = "", dryRun = false, includeContent = false, manager = "" } = request;
     const { drafts, diagnostics } = readManifests(manifests, nodeCluster);
     if (diagnostics.some(isError)) return this.#refused(caller, "apply", [], invalid(diagnostics));
     if (drafts.length === 0) return err(fault("INVALID_ARGUMENT", "nothing that was sent is a resource", diagnostics));
+    const stranger = only && drafts.find(({ key }) => drafts.length > 1 || storeKeyOf(key) !== storeKeyOf(only));
+    if (only !== undefined && stranger !== undefined)
+      return err(fault("INVALID_ARGUMENT", `found ${formatKey(stranger.key)}, allowed here: ${formatKey(only)} alone`));
     const writes: Write[] = drafts.map((draft) => ({ key: draft.key, draft }));
     const expectations = readExpectations(writes, request.expected ?? [], request.expectedVersion);
     if (!expectations.ok) return expectations;

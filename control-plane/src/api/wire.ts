@@ -144,3 +144,9 @@ export interface ApiError {
   /** When to try again, of a call that came too soon. */
   readonly retryAfterS?: number;
 }
+
+/** "shop.yaml:12:7: spec.rules[0]: found -1, allowed are 0 to 1000000" */
+export function formatApiDiagnostic({ source, line, column, path, message }: ApiDiagnostic): string {
+  const place = line === 0 ? source : `${source}:${line}:${column}`;
+  return path === "" ? `${place}: ${message}` : `${place}: ${path}: ${message}`;
+}

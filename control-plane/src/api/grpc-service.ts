@@ -1,0 +1,221 @@
+import {
+  type handleServerStreamingCall,
+  Metadata,
+  type Server,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from "@grpc/grpc-js";
+import { type Clock, err, ok, type Result } from "@heddle/base";
+import { decodeMessage, encodeMessage, type Message } from "@heddle/proto";
+import type { Log } from "@heddle/telemetry";
+import type { Caller } from "./access.ts";
+import { MAX_REQUEST_BYTES } from "./resource-limits.ts";
+import {
+  applyRequestFrom,
+  batchMessage,
+  deleteRequestFrom,
+  errorMessage,
+  eventMessage,
+  getRequestFrom,
+  listMessage,
+  listRequestFrom,
+  MESSAGES,
+  resourceMessage,
+  SERVICE,
+  watchRequestFrom,
+} from "./resource-messages.ts";
+import type { ResourceService } from "./resource-service.ts";
+import type { Access } from "./token-file.ts";
+import { WatchPump } from "./watch-pump.ts";
+import { type ApiError, formatApiDiagnostic } from "./wire.ts";
+
+export interface GrpcResourceServiceOptions {
+  readonly service: ResourceService;
+  readonly access: Access;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+type Unary = (caller: Caller, request: Message) => Promise<Result<Message, ApiError>> | Result<Message, ApiError>;
+type Call = ServerUnaryCall<Buffer, Buffer>;
+type WatchCall = ServerWritableStream<Buffer, Buffer>;
+
+/** The resource API over gRPC: heddle.resources.v1.ResourceService. */
+export class GrpcResourceService {
+  readonly #options: GrpcResourceServiceOptions;
+  readonly #watches = new Set<WatchCall>();
+
+  constructor(options: GrpcResourceServiceOptions) {
+    this.#options = options;
+  }
+
+  addTo(server: Server): void {
+    const { service } = this.#options;
+    const unary = [
+      [
+        "Apply",
+        MESSAGES.applyRequest,
+        MESSAGES.applyResponse,
+        async (caller, request) => mapped(await service.apply(caller, applyRequestFrom(request)), batchMessage),
+      ],
+      [
+        "Delete",
+        MESSAGES.deleteRequest,
+        MESSAGES.deleteResponse,
+        async (caller, request) => mapped(await service.delete(caller, deleteRequestFrom(request)), batchMessage),
+      ],
+      [
+        "Get",
+        MESSAGES.getRequest,
+        MESSAGES.resource,
+        (caller, request) => {
+          const { key, showSecrets } = getRequestFrom(request);
+          return mapped(service.get(caller, key, showSecrets), resourceMessage);
+        },
+      ],
+      [
+        "List",
+        MESSAGES.listRequest,
+        MESSAGES.listResponse,
+        (caller, request) => mapped(service.list(caller, listRequestFrom(request)), listMessage),
+      ],
+    ] as const satisfies readonly (readonly [string, string, string, Unary])[];
+    for (const [name, requestType, responseType, answer] of unary) {
+      server.addService(
+        { call: definition(name, false) },
+        {
+          call: (call: Call, reply: sendUnaryData<Buffer>) =>
+            void this.#answer(call, requestType, answer).then((answered) => {
+              if (answered.ok) reply(null, Buffer.from(encodeMessage(responseType, answered.value)));
+              else reply(statusOf(answered.error));
+            }),
+        },
+      );
+    }
+    const watch: handleServerStreamingCall<Buffer, Buffer> = (call) => this.#watch(call);
+    server.addService({ watch: definition("Watch", true) }, { watch });
+  }
+
+  /** Ends every watch; the gRPC server is its owner's. */
+  close(): void {
+    for (const call of this.#watches)
+      call.emit("error", statusOf({ code: "UNAVAILABLE", message: "the control plane is shutting down" }));
+  }
+
+  async #answer(call: Call, requestType: string, answer: Unary): Promise<Result<Message, ApiError>> {
+    const asked = this.#read(call, requestType);
+    if (!asked.ok) return asked;
+    try {
+      return await answer(asked.value.caller, asked.value.request);
+    } catch (error) {
+      this.#options.log.error("a call of the resource API failed", { call: call.getPath(), error });
+      return err({ code: "INTERNAL", message: "the call failed; the control plane's log says why" });
+    }
+  }
+
+  #read(
+    call: Call | WatchCall,
+    requestType: string,
+  ): Result<{ readonly caller: Caller; readonly request: Message }, ApiError> {
+    const caller = this.#options.access.callerOf(authorizationOf(call));
+    if (caller === undefined) return err({ code: "UNAUTHENTICATED", message: "no token that is known" });
+    // The server takes large messages, since xDS clients send them.
+    if (call.request.length > MAX_REQUEST_BYTES)
+      return err({
+        code: "RESOURCE_EXHAUSTED",
+        message: `found ${call.request.length} bytes, allowed are ${MAX_REQUEST_BYTES}`,
+      });
+    const request = decodeMessage(requestType, call.request);
+    return request.ok
+      ? ok({ caller, request: request.value })
+      : err({ code: "INVALID_ARGUMENT", message: request.error });
+  }
+
+  #watch(call: WatchCall): void {
+    const { service, access, clock } = this.#options;
+    const asked = this.#read(call, MESSAGES.watchRequest);
+    if (!asked.ok) {
+      call.emit("error", statusOf(asked.error));
+      return;
+    }
+    const { selector, fromRevision } = watchRequestFrom(asked.value.request);
+    const end = (error: ApiError): void => {
+      close();
+      call.emit("error", statusOf(error));
+    };
+    const pump = new WatchPump(
+      {
+        write: (event) => call.write(Buffer.from(encodeMessage(MESSAGES.watchResponse, eventMessage(event)))),
+        end: (message) => end({ code: "RESOURCE_EXHAUSTED", message }),
+      },
+      clock,
+    );
+    const watch = service.watch(asked.value.caller, selector, fromRevision, () => pump.run());
+    if (!watch.ok) {
+      call.emit("error", statusOf(watch.error));
+      return;
+    }
+    // A token that is taken away takes its watches along; one that may now see something else begins anew.
+    const unwatchAccess = access.onChange(() => {
+      const now = access.callerOf(authorizationOf(call));
+      if (JSON.stringify(now) !== JSON.stringify(asked.value.caller))
+        end({ code: "UNAUTHENTICATED", message: "the token is not what it was" });
+    });
+    const close = (): void => {
+      this.#watches.delete(call);
+      unwatchAccess();
+      pump.close();
+    };
+    this.#watches.add(call);
+    call.on("drain", () => pump.drained());
+    call.on("cancelled", close);
+    call.on("close", close);
+    call.on("error", close);
+    pump.start(watch.value);
+  }
+}
+
+function authorizationOf(call: Call | WatchCall): string | undefined {
+  const values = call.metadata.get("authorization");
+  return values.length === 1 ? String(values[0]) : undefined;
+}
+
+function mapped<T>(result: Result<T, ApiError>, toMessage: (value: T) => Message): Result<Message, ApiError> {
+  return result.ok ? ok(toMessage(result.value)) : result;
+}
+
+/** Heads of HTTP/2 have bounds: what does not fit is counted. */
+const MAX_DETAILS = 30;
+const MAX_DETAIL_BYTES = 6 * 1024;
+const MAX_LINES = 10;
+
+function statusOf(error: ApiError): { code: status; details: string; metadata: Metadata } {
+  const metadata = new Metadata();
+  const { diagnostics = [], conflicts = [] } = error;
+  for (let most = MAX_DETAILS; diagnostics.length + conflicts.length > 0 && most > 0; most = Math.floor(most / 2)) {
+    const bytes = encodeMessage(MESSAGES.errorDetails, errorMessage(error, most));
+    if (bytes.length > MAX_DETAIL_BYTES) continue;
+    metadata.set("heddle-errors-bin", Buffer.from(bytes));
+    break;
+  }
+  if (error.retryAfterS !== undefined) metadata.set("retry-after", String(error.retryAfterS));
+  const lines = diagnostics.filter(({ severity }) => severity === "error").map(formatApiDiagnostic);
+  const details = [error.message, ...lines.slice(0, MAX_LINES).map((line) => line.slice(0, 200))].join("\n");
+  return { code: status[error.code], details, metadata };
+}
+
+/** Messages stay bytes: they are decoded and put together outside gRPC, where errors are ours. */
+function definition(name: string, responseStream: boolean) {
+  const asIs = (bytes: Buffer): Buffer => bytes;
+  return {
+    path: `/${SERVICE}/${name}`,
+    requestStream: false as const,
+    responseStream,
+    requestSerialize: asIs,
+    requestDeserialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  };
+}
