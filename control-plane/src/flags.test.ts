@@ -13,6 +13,7 @@ describe("flags", () => {
         acceptDataLoss: false,
         xdsAddress: { host: "127.0.0.1", port: 15_010 },
         adminAddress: { host: "127.0.0.1", port: 15_014 },
+        api: { address: { host: "127.0.0.1", port: 15_016 }, isAsked: false, tokensFile: undefined, tls: undefined },
         identifier: undefined,
         logLevel: "info",
         logFormat: "text",
@@ -23,7 +24,7 @@ describe("flags", () => {
 
   it("are all read", () => {
     const words =
-      "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --admin-address localhost:2 --identifier x --log-level warning --log-format json --exit-with-parent";
+      "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --admin-address localhost:2 --api-address 0.0.0.0:3 --api-tokens t --api-tls-certificate c --api-tls-key k --identifier x --log-level warning --log-format json --exit-with-parent";
     const read = parseFlags(words.split(" "));
     assert.deepEqual(read.ok && read.value.type === "run" && read.value.flags, {
       folders: ["a"],
@@ -31,6 +32,12 @@ describe("flags", () => {
       acceptDataLoss: true,
       xdsAddress: { host: "::1", port: 1 },
       adminAddress: { host: "localhost", port: 2 },
+      api: {
+        address: { host: "0.0.0.0", port: 3 },
+        isAsked: true,
+        tokensFile: "t",
+        tls: { certificateFile: "c", keyFile: "k" },
+      },
       identifier: "x",
       logLevel: "warn",
       logFormat: "json",
@@ -42,6 +49,8 @@ describe("flags", () => {
     const read = parseFlags([
       "--store",
       "none",
+      "--api-tls-key",
+      "k",
       "--xds-address",
       "15010",
       "--admin-address",
@@ -53,6 +62,8 @@ describe("flags", () => {
     ]);
     assert.deepEqual(read.ok || read.error, [
       "--config is missing: the folder of configuration files, where nothing is stored",
+      "--api-tls-certificate and --api-tls-key go together",
+      "--api-tls-key: nothing can be put where nothing is stored",
       '--log-level: found "loud", allowed: trace, debug, info, warn, error, off',
       '--log-format: found "xml", allowed: text, json',
       '--xds-address: found "15010", allowed: HOST:PORT such as 127.0.0.1:15010',
@@ -70,6 +81,10 @@ describe("flags", () => {
       "store-accept-data-loss",
       "xds-address",
       "admin-address",
+      "api-address",
+      "api-tokens",
+      "api-tls-certificate",
+      "api-tls-key",
       "identifier",
       "log-level",
       "log-format",

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { err, ok, type Result } from "@heddle/base";
 import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
+import type { ApiOptions } from "./api/open-api.ts";
 import { type HostPort, parseHostPort } from "./serve/address.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
 
@@ -11,6 +12,7 @@ export interface Flags {
   readonly acceptDataLoss: boolean;
   readonly xdsAddress: HostPort;
   readonly adminAddress: HostPort;
+  readonly api: ApiOptions;
   readonly identifier: string | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
@@ -34,6 +36,10 @@ Options:
   --store-accept-data-loss   where that is damaged, go on with what came before the damage rather than refuse to start
   --xds-address HOST:PORT    where xDS is served, without TLS and so on loopback only (127.0.0.1:15010)
   --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014)
+  --api-address HOST:PORT    where resources are put (heddle apply) and got, over HTTP; gRPC is on the xDS port
+                             (127.0.0.1:15016; where that is taken, nowhere)
+  --api-tokens FILE          who may use it (heddle token new makes entries); without it everybody on this machine
+  --api-tls-certificate FILE and --api-tls-key FILE: PEM; needed, with tokens, where it is not on loopback
   --identifier NAME          which replica this is, for clients to tell (the machine's name)
   --log-level LEVEL          trace, debug, info, warn, error or off (info)
   --log-format FORMAT        text or json (text), on standard error
@@ -55,7 +61,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   if (values.version === true) return ok({ type: "print", what: "version" });
 
   const faults: string[] = [];
-  const address = (flag: "xds-address" | "admin-address", byDefault: string): HostPort => {
+  const address = (flag: "xds-address" | "admin-address" | "api-address", byDefault: string): HostPort => {
     const read = parseHostPort(values[flag] ?? byDefault);
     if (!read.ok) faults.push(`--${flag}: ${read.error}`);
     return read.ok ? read.value : { host: "", port: 0 };
@@ -66,6 +72,12 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   const storePlace = store.ok ? store.value : ({ type: "none" } as const);
   if (folders.length === 0 && storePlace.type === "none" && store.ok)
     faults.push("--config is missing: the folder of configuration files, where nothing is stored");
+  const [certificateFile, keyFile] = [values["api-tls-certificate"], values["api-tls-key"]];
+  if ((certificateFile === undefined) !== (keyFile === undefined))
+    faults.push("--api-tls-certificate and --api-tls-key go together");
+  if (storePlace.type === "none" && store.ok)
+    for (const flag of API_FLAGS)
+      if (values[flag] !== undefined) faults.push(`--${flag}: nothing can be put where nothing is stored`);
   const logLevel = parseLogLevel(values["log-level"] ?? "info");
   if (logLevel === undefined)
     faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
@@ -78,6 +90,12 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     acceptDataLoss: values["store-accept-data-loss"] === true,
     xdsAddress: address("xds-address", "127.0.0.1:15010"),
     adminAddress: address("admin-address", "127.0.0.1:15014"),
+    api: {
+      address: address("api-address", "127.0.0.1:15016"),
+      isAsked: API_FLAGS.some((flag) => values[flag] !== undefined),
+      tokensFile: values["api-tokens"],
+      tls: certificateFile === undefined || keyFile === undefined ? undefined : { certificateFile, keyFile },
+    },
     identifier: values.identifier,
     logLevel: logLevel ?? "info",
     logFormat: logFormat === "json" ? "json" : "text",
@@ -86,12 +104,18 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
 }
 
+const API_FLAGS = ["api-address", "api-tokens", "api-tls-certificate", "api-tls-key"] as const;
+
 const OPTIONS = {
   config: { type: "string", multiple: true },
   store: { type: "string" },
   "store-accept-data-loss": { type: "boolean" },
   "xds-address": { type: "string" },
   "admin-address": { type: "string" },
+  "api-address": { type: "string" },
+  "api-tokens": { type: "string" },
+  "api-tls-certificate": { type: "string" },
+  "api-tls-key": { type: "string" },
   identifier: { type: "string" },
   "log-level": { type: "string" },
   "log-format": { type: "string" },

@@ -5,7 +5,7 @@ import { StopReason, systemClock } from "@heddle/base";
 import { MetricsRegistry, programLog, SharedMetrics, unblockStandardStreams } from "@heddle/telemetry";
 import { startControlPlane } from "./control-plane.ts";
 import { type Flags, HELP, parseFlags } from "./flags.ts";
-import { formatHostPort, ListenError } from "./serve/address.ts";
+import { formatHostPort, StartError } from "./serve/address.ts";
 import { StoreError } from "./store/log/store-folder.ts";
 import { openStore } from "./store/open-store.ts";
 import type { Store } from "./store/store.ts";
@@ -51,12 +51,13 @@ async function run(flags: Flags): Promise<void> {
       admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
       config: flags.folders,
       store: store?.name ?? "none",
+      ...(controlPlane.apiAddress && { api: formatHostPort(controlPlane.apiAddress) }),
     });
     const reason = await stopped.promise;
     log.info("control plane stops", { reason });
     await controlPlane.stop();
   } catch (error) {
-    if (!(error instanceof ListenError || error instanceof StoreError)) throw error;
+    if (!(error instanceof StartError || error instanceof StoreError)) throw error;
     log.error(error.message);
     process.exitCode = 1;
   }

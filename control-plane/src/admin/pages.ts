@@ -16,6 +16,8 @@ export interface AdminSubjects {
   readonly nodes: Inspectable;
   /** What clients have reported of their traffic. */
   readonly loads: Inspectable;
+  /** What people have put by the resource API; undefined where there is none. */
+  readonly stored: Inspectable | undefined;
   readonly collectMetrics: () => readonly SeriesValue[];
 }
 
@@ -74,6 +76,7 @@ function status(subjects: AdminSubjects): Json {
       items: items?.length ?? 0,
       errors: diagnostics.filter(({ severity }) => severity === "error").length,
     })),
+    resources: subjects.stored?.inspect() ?? null,
     diagnostics: sources.diagnostics.map(diagnosticJson),
     computed: Object.fromEntries(snapshots.computed),
   };

@@ -1,4 +1,4 @@
-import { type Clock, err, ok, type Result } from "@heddle/base";
+import { type Clock, err, type Inspectable, type Json, ok, type Result } from "@heddle/base";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
 import type { Log } from "@heddle/telemetry";
 import type { ResourceTypes } from "@heddle/xds";
@@ -29,7 +29,7 @@ import {
 } from "./resource-limits.ts";
 import { ResourceWatch } from "./resource-watch.ts";
 import { showContent, showResource } from "./show-resource.ts";
-import { decodeStoredValue, encodeStoredValue, type StoredContent } from "./stored-value.ts";
+import { decodeStoredValue, encodeStoredValue, type StoredContent, type StoredValue } from "./stored-value.ts";
 import { verdictOf } from "./verdict.ts";
 import type {
   ApiDiagnostic,
@@ -67,7 +67,8 @@ export interface ResourceServiceOptions {
  * Writes take turns, so that none is checked against a world that another one is about to change. Other replicas take turns
  * of their own: a batch that meets theirs in the store is checked anew.
  */
-export class ResourceService {
+export class ResourceService implements Inspectable {
+  readonly name = "resources";
   readonly #options: ResourceServiceOptions;
   readonly #history: History;
   readonly #rate: WriteRate;
@@ -209,6 +210,22 @@ export class ResourceService {
 
   get revision(): number {
     return this.#options.store.revision;
+  }
+
+  /** What is stored, and who has written last. */
+  inspect(): Json {
+    const { store } = this.#options;
+    const entries = [...(store.entries?.values() ?? [])];
+    const last = entries.filter(({ revision }) => revision === store.revision);
+    const wrote = last[0] && decodeStoredValue(last[0].value);
+    return {
+      store: store.name,
+      revision: store.revision,
+      resources: entries.length,
+      trouble: store.trouble ?? null,
+      // Of a delete nobody's name remains.
+      lastWrite: wrote?.ok === true ? writeJson(wrote.value, last) : null,
+    };
   }
 
   #entries(): Result<ReadonlyMap<string, StoredEntry>, ApiError> {
@@ -506,8 +523,22 @@ function isError({ severity }: { readonly severity: "error" | "warning" }): bool
   return severity === "error";
 }
 
+function writeJson({ author, manager, updatedAtMs }: StoredValue, entries: readonly StoredEntry[]): Json {
+  const keys = entries.slice(0, SHOWN_KEYS).map(({ key }) => {
+    const parsed = parseStoreKey(key);
+    return parsed === undefined ? key : formatKey(parsed);
+  });
+  return { by: nameOf(author), manager, at: new Date(updatedAtMs).toISOString(), resources: entries.length, keys };
+}
+
+function nameOf(author: string): string {
+  return author === "" ? "anybody" : author;
+}
+
+const SHOWN_KEYS = 20;
+
 /** One line a write: who, what and how many; never content. */
 function auditFields(caller: Caller, verb: string, keys: readonly ResourceKey[]) {
-  const shown = keys.slice(0, 20).map(formatKey);
-  return { verb, by: caller.name === "" ? "anybody" : caller.name, resources: keys.length, keys: shown };
+  const shown = keys.slice(0, SHOWN_KEYS).map(formatKey);
+  return { verb, by: nameOf(caller.name), resources: keys.length, keys: shown };
 }

@@ -32,7 +32,7 @@ export async function answerRest(
   caller: Caller,
   request: IncomingMessage,
 ): Promise<Result<RestAnswer, RestError>> {
-  const [path = "", query = ""] = splitOnce(request.url ?? "", "?");
+  const [path, query] = splitOnce(request.url ?? "", "?");
   const segments = pathSegments(path);
   if (!segments.ok) return segments;
   const [version, what, ...rest] = segments.value;
@@ -87,14 +87,7 @@ function listOrWatch({ service, caller, request, query: text }: Route): Answer {
 
 async function applyText(route: Route, expected: TextExpectation | undefined): Promise<Result<RestAnswer, RestError>> {
   const { service, caller, request, query: text } = route;
-  const query = Query.read(text, [
-    "dryRun",
-    "nodeCluster",
-    "expectedVersion",
-    "includeContent",
-    "manager",
-    "source",
-  ]);
+  const query = Query.read(text, ["dryRun", "nodeCluster", "expectedVersion", "includeContent", "manager", "source"]);
   if (!query.ok) return query;
   const [dryRun, includeContent] = [query.value.flag("dryRun"), query.value.flag("includeContent")];
   const expectedVersion = query.value.integer("expectedVersion");

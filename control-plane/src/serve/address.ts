@@ -24,12 +24,18 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
+/** The program cannot start as it was told to: says why, and what to do. */
+export class StartError extends Error {
+  override name = "StartError";
+}
+
 /** A server could not take its address: says which, why, and what to do. */
-export class ListenError extends Error {
+export class ListenError extends StartError {
+  override name = "ListenError";
+
   constructor(what: string, address: HostPort, flag: string, cause: unknown) {
     const taken = String((cause as Error | undefined)?.message ?? cause).includes("EADDRINUSE");
     const why = taken ? `is taken by another process; choose another with ${flag}` : String((cause as Error).message);
     super(`${what}: ${formatHostPort(address)} ${why}`, { cause });
-    this.name = "ListenError";
   }
 }
