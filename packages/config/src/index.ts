@@ -13,6 +13,7 @@ export {
   type StaticResourceTypes,
 } from "./bootstrap.ts";
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
+export { emittedFieldsMarkdown } from "./emitted-fields.ts";
 export { HARMLESS_EXTENSIONS, HONOURED, honouredMarkdown, type MessageRules } from "./honoured.ts";
 export { LaneBook } from "./lane-book.ts";
 export type { ConfigLaneEntry, ConfigLaneUpdate, ProxyConfig } from "./proxy-config.ts";
