@@ -9,15 +9,14 @@ import {
   SharedMetrics,
 } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
-import { ADS, type Address, type ApiOrigin, type Discovery, defaultTelemetry, describeOrigin } from "@heddle/traffic";
+import { type Address, defaultTelemetry } from "@heddle/traffic";
 import type { ResourceTypes, ResourceUpdate } from "@heddle/xds";
 import {
   CLIENT_FEATURES,
   ReportClient,
   type ResourceStatus,
   type SidecarReport,
-  XdsClient,
-  xdsDial,
+  type XdsChannel,
 } from "@heddle/xds/client";
 import type { SidecarStart } from "./bootstrap.ts";
 import { addressText } from "./control/admin/address-form.ts";
@@ -37,9 +36,9 @@ import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
 import { sidecarReport } from "./control/report.ts";
-import { type ResourceFile, ResourceFiles } from "./control/resource-files.ts";
+import { openAds, openSource, type SourceParts } from "./control/source/open-source.ts";
+import { ResourceSources } from "./control/source/resource-sources.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
-import { xdsTarget } from "./control/xds-target.ts";
 import type { TracingStart } from "./traffic/http/tracing/tracing-env.ts";
 import type { SpanBatch } from "./traffic/worker/span-sender.ts";
 import { BUILD_VERSION, VERSION } from "./version.ts";
@@ -117,9 +116,19 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     onSpans: (batches) => exports.receiveSpans(batches),
   });
 
-  // Configuration. The three know each other only through these callbacks, and nobody calls before `assembler.start`.
+  // Configuration. They know each other only through these callbacks, and nobody calls before `assembler.start`.
   const { ads, listenerDiscovery, clusterDiscovery } = bootstrap.discovery;
-  const client = ads === undefined ? ok(undefined) : makeClient(ads);
+  const parts: SourceParts = {
+    directory: { clusters: bootstrap.clusters, secrets: () => undefined, wallNow: () => clock.wallNow() },
+    types,
+    node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: CLIENT_FEATURES },
+    clock,
+    log,
+    metrics,
+    random: options.random,
+    onUpdate: receive,
+  };
+  const client = ads === undefined ? ok(undefined) : openAds(ads, parts, { onStatus, onConnected });
   if (!client.ok) return client;
   const reports = new ReportClient({ report, clock, log: log.with({ part: "report" }) });
   const dns = new DnsClusters({
@@ -127,12 +136,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     onResolved: (config, endpoints) => assembler.resolved(config, endpoints),
     onLookup: (cluster, outcome) => configStats.resolved(cluster, outcome),
   });
-  const files = new ResourceFiles({
-    files: [...fileOf("listener", listenerDiscovery), ...fileOf("cluster", clusterDiscovery)],
-    types,
-    clock,
+  const sources = new ResourceSources({
+    ads: client.value,
+    open: (kind, origin) => openSource(kind, origin, parts),
     log,
-    onUpdate: receive,
   });
   const assembler = new ConfigAssembler({
     clock,
@@ -141,12 +148,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     listenerDiscovery,
     clusterDiscovery,
     runtimeLayers: bootstrap.runtimeLayers,
-    subscriber: {
-      subscribe(kind, names, origin = ADS) {
-        if (origin.type === "ads") client.value?.subscribe(kind, names);
-        else if (origin.type === "api") log.error("not supported yet", { kind, source: describeOrigin(origin) });
-      },
-    },
+    subscriber: sources,
     onDnsClusters: (clusters) => dns.update(clusters),
     onConfig(delta) {
       configStats.applied(delta);
@@ -218,7 +220,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     nextLook?.cancel();
     reports.close();
     client.value?.close();
-    files.close();
+    sources.close();
     assembler.close();
     dns.close();
     await workers.stop(drainTimeMs);
@@ -228,7 +230,6 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   const started = workers.start();
   assembler.start(); // meanwhile: what it finds is there when the workers are
-  files.start();
   try {
     await started;
     workersRun = true;
@@ -249,23 +250,12 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     },
   });
 
-  function makeClient({ apiType, servers }: ApiOrigin): Result<XdsClient, string> {
-    const target = xdsTarget(servers[0]!.target, bootstrap.clusters); // there is at least one
-    if (!target.ok) return target;
-    const client = new XdsClient({
-      dial: xdsDial(target.value),
-      node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: CLIENT_FEATURES },
-      variant: apiType === "DELTA_GRPC" ? "delta" : "sotw",
-      types: Object.values(types),
-      clock,
-      log: log.with({ part: "xds" }),
-      metrics,
-      random: options.random,
-      onUpdate: receive,
-      onStatus: () => reports.changed(),
-      onConnected: (channel) => reports.attach(channel),
-    });
-    return ok(client);
+  function onStatus(): void {
+    reports.changed();
+  }
+
+  function onConnected(channel: XdsChannel): void {
+    reports.attach(channel);
   }
 
   function receive(update: ResourceUpdate): void {
@@ -292,13 +282,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   }
 
   function statuses(): readonly ResourceStatus[] {
-    return [...(client.ok ? (client.value?.statuses() ?? []) : []), ...files.statuses()];
+    return [...(client.ok ? (client.value?.statuses() ?? []) : []), ...sources.statuses()];
   }
 
   function adminPages(): AdminPage[] {
     const resources = (): readonly AssembledResource[] => assembler.resources();
     const { logLevels, statsTags: tags } = options;
-    const parts: Inspectable[] = [workers, dns, files];
+    const parts: Inspectable[] = [workers, dns, sources];
     if (client.ok && client.value !== undefined) parts.push(client.value);
     return [
       ...serverPages({
@@ -336,11 +326,6 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       ...statsPages(new StatsView(collect), { ...presentation, tags }),
     ];
   }
-}
-
-function fileOf(kind: ResourceFile["kind"], discovery: Discovery | undefined): ResourceFile[] {
-  const origin = discovery?.source.from;
-  return origin?.type === "file" ? [{ kind, origin }] : [];
 }
 
 function memoryFigures(): MemoryFigures {

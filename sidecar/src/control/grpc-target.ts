@@ -26,3 +26,27 @@ export function grpcTarget(what: string, addresses: readonly Address[]): Result<
   }
   return ok(`ipv${family}:${texts.join(",")}`);
 }
+
+/**
+ * The same for any addresses: one gRPC name after the other, to be dialled in turn. Those of one family that stand together are
+ * one name.
+ */
+export function grpcTargets(what: string, addresses: readonly Address[]): Result<readonly string[], string> {
+  if (addresses.length === 0) return err(`${what} has no endpoints`);
+  const groups: Address[][] = [];
+  let before = 0;
+  for (const address of addresses) {
+    const family = address.type === "pipe" ? 0 : isIP(address.address);
+    if (family !== 0 && family === before)
+      groups.at(-1)!.push(address); // `before` is of the last group
+    else groups.push([address]);
+    before = family;
+  }
+  const targets: string[] = [];
+  for (const group of groups) {
+    const target = grpcTarget(what, group);
+    if (!target.ok) return target;
+    targets.push(target.value);
+  }
+  return ok(targets);
+}

@@ -20,7 +20,7 @@ import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
  * - EDS after the first assignment under its service name, from the source that it names.
  *
  * An updated cluster warms beside the old version, which serves on. If it still asks for the same service name, it waits
- * until that assignment has come again after the update (statement 56 of the xDS protocol): endpoints and cluster may
+ * until that assignment has come again on the aggregated stream after the update (statement 56 of the xDS protocol): endpoints and cluster may
  * have changed together, say to another port with another protocol, and the old endpoints do not fit the new cluster.
  * After the `initial_fetch_timeout` of that source it serves with what there is, which may be nothing (statement 58).
  *
@@ -66,7 +66,7 @@ export class ClusterAssembly {
     state.warming = next;
     state.resolved = undefined;
     state.gaveUp = false;
-    state.needsRepeat = previous !== undefined && previous === serviceKey(next.config);
+    state.needsRepeat = isRepeated(next.config) && previous === serviceKey(next.config);
     this.#noteUsers(name, state);
     const patienceMs = fetchTimeoutMs(next.config);
     if (!this.#activateIfReady(name, state) && patienceMs > 0 && this.#awaitsEndpoints(next.config, state))
@@ -326,6 +326,11 @@ function newState(source: "static" | "dynamic"): ClusterState {
 /** What EDS is asked for, as `wantedKey`. */
 function serviceKey(config: ClusterConfig | undefined): string | undefined {
   return config?.discovery.type === "EDS" ? wantedKey(serviceOf(config.discovery)) : undefined;
+}
+
+/** Whether its assignment comes again after each update: servers repeat it on the stream that brings both (statement 81). */
+function isRepeated({ discovery }: ClusterConfig): boolean {
+  return discovery.type === "EDS" && (discovery.source?.from.type ?? "ads") === "ads";
 }
 
 function serviceOf({ serviceName: name, source }: EdsDiscovery): Wanted {

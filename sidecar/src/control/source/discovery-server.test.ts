@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Address, ClusterConfig, DiscoveryServer, UpstreamTlsConfig } from "@heddle/traffic";
+import { grpcTargets } from "../grpc-target.ts";
+import { dialOf, restEndpointsOf } from "./discovery-server.ts";
+
+const XDS: DiscoveryServer = { target: { type: "cluster", name: "xds" } };
+
+test("endpoints become gRPC's names for them, in their order; those of one family are one name", () => {
+  const targets = (...addresses: Address[]): unknown => {
+    const result = grpcTargets("it", addresses);
+    return result.ok ? result.value : result.error;
+  };
+  assert.deepEqual(targets(ip("10.0.0.1")), ["ipv4:10.0.0.1:18000"]);
+  assert.deepEqual(targets(ip("10.0.0.2"), ip("10.0.0.1")), ["ipv4:10.0.0.2:18000,10.0.0.1:18000"]);
+  assert.deepEqual(targets(ip("::1"), ip("10.0.0.1")), ["ipv6:[::1]:18000", "ipv4:10.0.0.1:18000"]);
+  assert.deepEqual(targets(ip("cp.test"), ip("cp2.test")), ["dns:///cp.test:18000", "dns:///cp2.test:18000"]);
+  assert.deepEqual(targets({ type: "pipe", path: "/run/cp.sock", mode: undefined }), ["unix:/run/cp.sock"]);
+  assert.equal(targets(), "it has no endpoints");
+});
+
+test("a control plane of a static cluster is dialled, one that only a control plane knows is not", () => {
+  const eds = { name: "xds", discovery: { type: "EDS", serviceName: "x" } } as ClusterConfig;
+  assert.ok(dial(cluster(ip("10.0.0.1"))).ok);
+  assert.deepEqual(
+    reason(dial(eds)),
+    'the xDS cluster "xds" is of type EDS; whom to ask for its endpoints, nobody knows',
+  );
+  assert.match(reason(dial()), /is not among the static clusters/);
+  assert.match(reason(dial(cluster())), /has no endpoints/);
+});
+
+test("nothing that protects a connection is left out in silence", () => {
+  const withMatches = { ...cluster(ip("10.0.0.1")), transportSocketMatches: [] };
+  assert.match(reason(dial(withMatches)), /transport_socket_matches/);
+  const proxied = { ...cluster(ip("10.0.0.1")), proxyProtocol: { version: 1, passThroughTlvs: [] } } as ClusterConfig;
+  assert.match(reason(dial(proxied)), /PROXY protocol/);
+  const tls = (validation: object | undefined, more: object = {}): ClusterConfig => {
+    const common = { params: PARAMS, certificates: [], validation, alpnProtocols: [], ...more };
+    return { ...cluster(ip("10.0.0.1")), tls: { common, sni: "" } as unknown as UpstreamTlsConfig };
+  };
+  assert.ok(dial(tls(undefined)).ok);
+  const named = {
+    ...NO_RULES,
+    sanMatchers: [{ type: "DNS", oid: "", matcher: { type: "exact", value: "cp", ignoreCase: false } }],
+  };
+  assert.match(reason(dial(tls(named))), /names and hashes are checked only beside a trusted_ca/);
+  assert.match(
+    reason(dial(tls(undefined, { params: { ...PARAMS, cipherSuites: ["NO-SUCH-CIPHER"] } }))),
+    /its TLS cannot be used/,
+  );
+  const secret = { validationSecret: { from: "sds", name: "ca" } };
+  assert.match(reason(dial(tls(undefined, secret))), /its secrets are none of the bootstrap's/);
+});
+
+test("what is polled has its endpoints, Unix sockets too", () => {
+  const all = [cluster({ type: "pipe", path: "/run/cp.sock", mode: undefined }, ip("10.0.0.1"))];
+  const found = restEndpointsOf("xds", { clusters: all, secrets: () => undefined, wallNow: () => 0 });
+  assert.deepEqual(found, {
+    ok: true,
+    value: [{ address: { socketPath: "/run/cp.sock" } }, { address: { host: "10.0.0.1", port: 18_000 } }],
+  });
+});
+
+const PARAMS = {
+  minimumVersion: "TLS_AUTO",
+  maximumVersion: "TLS_AUTO",
+  cipherSuites: [],
+  ecdhCurves: [],
+  signatureAlgorithms: [],
+};
+const NO_RULES = {
+  sanMatchers: [],
+  spkiHashes: [],
+  certificateHashes: [],
+  systemRoots: false,
+  trustChainVerification: "VERIFY_TRUST_CHAIN",
+};
+
+function dial(...clusters: ClusterConfig[]) {
+  return dialOf(XDS, { clusters, secrets: () => undefined, wallNow: () => 0 });
+}
+
+function reason(result: ReturnType<typeof dial>): string {
+  return result.ok ? "" : result.error;
+}
+
+function ip(address: string): Address {
+  return { type: "socket", address, port: 18_000 };
+}
+
+function cluster(...addresses: Address[]): ClusterConfig {
+  const localities = addresses.map((address, priority) => ({ priority, endpoints: [{ address }] }));
+  return { name: "xds", discovery: { type: "STATIC", loadAssignment: { localities } } } as unknown as ClusterConfig;
+}
