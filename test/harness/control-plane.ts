@@ -48,13 +48,18 @@ export interface TestControlPlane {
 }
 
 /** @param atPort 0 for a free one, or that of one that was stopped. */
-export async function startControlPlane(owner: Owner, world: World = {}, atPort = 0): Promise<TestControlPlane> {
+export async function startControlPlane(
+  owner: Owner,
+  world: World = {},
+  atPort = 0,
+  security: ServerCredentials = ServerCredentials.createInsecure(),
+): Promise<TestControlPlane> {
   const source = new SettableSource(snapshotOf(world));
   const xds = new XdsServer({ source, log: quietLog, metrics: quietMetrics, clock: systemClock, identifier: "test" });
   const server = new Server(xdsServerOptions);
   xds.addTo(server);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${atPort}`, ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(`127.0.0.1:${atPort}`, security, (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     );
   });

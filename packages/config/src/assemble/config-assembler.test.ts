@@ -669,6 +669,23 @@ test("is ready after 15 s without a control plane, with what is static", () => {
   assert.equal(world.clock.pending, 0);
 });
 
+test("what goes and what comes in one response share what both name: it need not come again", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a", "s"));
+  world.eds(assignment("s", 1));
+  world.lds(listener("in", "r"));
+  world.rds(routes("r"));
+  world.steps.length = 0;
+  const swap = (kind: "cluster" | "listener", name: string, config: unknown, gone: string): void => {
+    const changed = new Map([[name, { name, version: "2", config, unhonoured: [] }]]);
+    world.assembler.update({ kind, changed, removed: [gone], absent: [] });
+  };
+  swap("cluster", "b", edsCluster("b", "s"), "a");
+  swap("listener", "other", listener("other", "r"), "in");
+  assert.deepEqual([world.served("clusters"), world.served("listeners")], [["b"], ["other"]]);
+  assert.equal(world.clock.pending, 0);
+});
+
 test("subscriptions are told only when they change", () => {
   const world = new World().started();
   world.cds(edsCluster("a"));

@@ -126,19 +126,20 @@ export class ConfigAssembler {
     const absent = update.timedOut === true ? [] : update.absent;
     switch (kind) {
       case "cluster":
+        // What came first: endpoints (routes, below) that what goes and what comes both name must not be forgotten between.
+        for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateCluster(resource, origin));
         for (const name of [...removed, ...absent]) {
           this.#shadowed.delete(`cluster/${name}`);
           this.#clusters.remove(name);
         }
-        for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateCluster(resource, origin));
         this.#firstAnswers.delete(kind);
         break;
       case "listener":
+        for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateListener(resource, origin));
         for (const name of [...removed, ...absent]) {
           this.#shadowed.delete(`listener/${name}`);
           this.#listeners.remove(name);
         }
-        for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateListener(resource, origin));
         this.#firstAnswers.delete(kind);
         break;
       case "route-configuration":

@@ -85,10 +85,16 @@ export function originKey(origin: ResourceOrigin | undefined): string {
   if (origin === undefined || origin.type === "ads") return "";
   let key = keys.get(origin);
   if (key === undefined) {
-    key = hash("sha256", JSON.stringify(origin), "base64url").slice(0, KEY_LENGTH);
+    key = hash("sha256", JSON.stringify(origin, sorted), "base64url").slice(0, KEY_LENGTH);
     keys.set(origin, key);
   }
   return key;
+}
+
+/** Fields come in another order where the configuration has crossed to a worker. */
+function sorted(_name: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** 120 bits. */

@@ -98,5 +98,7 @@ test("equal sources have one key, others have others, and none says what it stan
   assert.equal(originKey(undefined), "");
   assert.equal(originKey(origin()), originKey(origin()));
   assert.notEqual(originKey(origin()), originKey(origin(1)));
+  const reversed = Object.fromEntries(Object.entries(origin()).reverse()) as unknown as ResourceOrigin;
+  assert.equal(originKey(reversed), originKey(origin()), "whatever the order of its fields, which lanes change");
   for (const text of [originKey(origin()), describeOrigin(origin())]) assert.doesNotMatch(text, /secret/);
 });
