@@ -17,6 +17,8 @@ export const SYSTEM_PACKAGES = [
   "prometheus",
   "socat",
   "libnginx-mod-stream",
+  "etcd-server",
+  "etcd-client",
 ] as const;
 
 /**

@@ -6,9 +6,9 @@ import { MetricsRegistry, programLog, SharedMetrics, unblockStandardStreams } fr
 import { startControlPlane } from "./control-plane.ts";
 import { type Flags, HELP, parseFlags } from "./flags.ts";
 import { formatHostPort, StartError } from "./serve/address.ts";
-import { StoreError } from "./store/log/store-folder.ts";
 import { openStore } from "./store/open-store.ts";
 import type { Store } from "./store/store.ts";
+import { StoreError } from "./store/store-error.ts";
 
 /* The control plane's program: flags in, exit code out. */
 

@@ -4,9 +4,10 @@ import { encodeBatches } from "./log/batches.ts";
 import { encodeFrame } from "./log/frame.ts";
 import { LogFiles } from "./log/log-files.ts";
 import { type Loss, type Recovery, recover } from "./log/recover.ts";
-import { StoreError, type StoreFolder } from "./log/store-folder.ts";
+import type { StoreFolder } from "./log/store-folder.ts";
 import { Staging, type Verdict } from "./staging.ts";
 import type { CommitOutcome, Store, StoreChange, StoredEntry, StoreWatcher } from "./store.ts";
+import { StoreError } from "./store-error.ts";
 import { faultOfBatch, STORE_LIMITS, type StoreLimits } from "./store-limits.ts";
 import { Watchers } from "./watchers.ts";
 

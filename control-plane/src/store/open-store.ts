@@ -3,9 +3,9 @@ import { join } from "node:path";
 import type { Log } from "@heddle/telemetry";
 import { DiskFolder } from "./log/disk-folder.ts";
 import { holdsSomething } from "./log/recover.ts";
-import { StoreError } from "./log/store-folder.ts";
 import { LogStore } from "./log-store.ts";
 import type { Store } from "./store.ts";
+import { StoreError } from "./store-error.ts";
 import { defaultStoreDirectory, type StorePlace } from "./store-place.ts";
 
 export interface OpenStoreOptions {

@@ -26,7 +26,8 @@ export interface Store {
   watch(watcher: StoreWatcher): () => void;
   /**
    * Resolves when the batch is durable, `entries` contains it and the watchers have heard of it. Values are copied. A batch
-   * that removes what is not there, and nothing else, is committed without a new revision.
+   * that removes what is not there, and nothing else, is committed without a new revision. Batches of one store happen in
+   * the order in which they were asked for.
    */
   commit(changes: readonly StoreChange[]): Promise<CommitOutcome>;
   /** Lets what has been asked for come to its end, then lets go of everything. Commits afterwards are `unavailable`. */

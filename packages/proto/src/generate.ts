@@ -15,7 +15,7 @@ import protobuf from "protobufjs";
 
 const PROTO_FOLDER = fileURLToPath(new URL("../../../proto", import.meta.url));
 const GEN_FOLDER = fileURLToPath(new URL("./gen", import.meta.url));
-const DESCRIPTORS = ["core", "extensions"] as const;
+const DESCRIPTORS = ["core", "extensions", "etcd"] as const;
 
 /** Where Envoy's .proto files lie, or undefined where the development dependency is not installed. */
 export function envoyApiFolder(): string | undefined {
@@ -31,7 +31,7 @@ export function generate(envoyApi: string): Map<string, string> {
   const folders = ["envoy-api", "googleapis", "protoc-gen-validate", "xds"].map((name) => join(envoyApi, name));
   const loader = new Loader([PROTO_FOLDER, ...folders]);
   const roots = readRoots(readFileSync(join(PROTO_FOLDER, "envoy.txt"), "utf8"));
-  for (const folder of ["envoy", "xds", "udpa", "heddle"]) loader.loadFolder(folder);
+  for (const folder of ["envoy", "xds", "udpa", "heddle", "etcd"]) loader.loadFolder(folder);
   addNewerFields(loader.root, readFileSync(join(PROTO_FOLDER, "newer-fields.txt"), "utf8"));
 
   const files = new Map<string, string>();

@@ -1,26 +1,30 @@
 import protobuf from "protobufjs/light.js";
 import { coreDescriptor } from "./gen/core.ts";
+import { etcdDescriptor } from "./gen/etcd.ts";
 import { extensionsDescriptor } from "./gen/extensions.ts";
 
 /*
- * The message types of this process. Two descriptors feed one root: core when the first type is asked for, extensions
- * when a type is asked for that core does not have. Until then a descriptor is a string and costs its length. protobufjs
+ * The message types of this process. Descriptors feed one root: core when the first type is asked for, another one
+ * when a type of its packages is asked for that core does not have. Until then a descriptor is a string and costs its length. protobufjs
  * makes a type's coder when it is first used. README.md beside this folder says what that costs.
  */
 
-/** What the extensions are of. A name from elsewhere (Istio's `stats.PluginConfig`) is not worth loading them. */
-const PACKAGES = /^(envoy|xds|udpa|google)\./;
+/** A name from elsewhere (Istio's `stats.PluginConfig`) is not worth loading any of them. */
+const LATER = [
+  { packages: /^(envoy|xds|udpa|google)\./, descriptor: extensionsDescriptor, loaded: false },
+  { packages: /^etcdserverpb\./, descriptor: etcdDescriptor, loaded: false },
+];
 
 let root: protobuf.Root | undefined;
-let extensionsLoaded = false;
 
 /** The type of that full name ("envoy.config.cluster.v3.Cluster"), or undefined if it has not been compiled. */
 export function findType(fullName: string): protobuf.Type | undefined {
   root ??= protobuf.Root.fromJSON(JSON.parse(coreDescriptor));
   const found = exactType(root, fullName);
-  if (found !== undefined || extensionsLoaded || !PACKAGES.test(fullName)) return found;
-  extensionsLoaded = true;
-  root.addJSON(JSON.parse(extensionsDescriptor).nested).resolveAll();
+  const later = LATER.find(({ packages }) => packages.test(fullName));
+  if (found !== undefined || later === undefined || later.loaded) return found;
+  later.loaded = true;
+  root.addJSON(JSON.parse(later.descriptor).nested).resolveAll();
   return exactType(root, fullName);
 }
 

@@ -1,7 +1,8 @@
 import { constants, copyFile, type FileHandle, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { lockFile } from "@heddle/net";
-import { StoreError, type StoreFile, type StoreFolder } from "./store-folder.ts";
+import { StoreError } from "../store-error.ts";
+import type { StoreFile, StoreFolder } from "./store-folder.ts";
 
 /** Who may read: what is stored may hold secrets. */
 const FOLDER_MODE = 0o700;

@@ -1,0 +1,3 @@
+export { EtcdStore, type EtcdStoreOptions } from "./store/etcd-store.ts";
+export type { Store, StoredEntry, StoreUpdate } from "./store/store.ts";
+export { committed, contents, put, remove, storeContract } from "./store/store-contract.ts";
