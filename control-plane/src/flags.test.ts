@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { HELP, parseFlags } from "./flags.ts";
 
+const noFiles = { caFile: undefined, certFile: undefined, keyFile: undefined, userFile: undefined };
+
 describe("flags", () => {
   it("have defaults", () => {
     const read = parseFlags(["--config", "a", "--config", "b"]);
@@ -11,6 +13,7 @@ describe("flags", () => {
         folders: ["a", "b"],
         storePlace: { type: "default" },
         acceptDataLoss: false,
+        etcd: { tls: false, ...noFiles },
         xdsAddress: { host: "127.0.0.1", port: 15_010 },
         adminAddress: { host: "127.0.0.1", port: 15_014 },
         api: { address: { host: "127.0.0.1", port: 15_016 }, isAsked: false, tokensFile: undefined, tls: undefined },
@@ -30,6 +33,7 @@ describe("flags", () => {
       folders: ["a"],
       storePlace: { type: "log", directory: "/var/lib/mesh" },
       acceptDataLoss: true,
+      etcd: { tls: false, ...noFiles },
       xdsAddress: { host: "::1", port: 1 },
       adminAddress: { host: "localhost", port: 2 },
       api: {
@@ -72,6 +76,41 @@ describe("flags", () => {
     assert.match((parseFlags(["--nothing"]) as { error: readonly string[] }).error[0] ?? "", /--nothing/);
   });
 
+  it("name an etcd and what it is to be shown", () => {
+    const words =
+      "--store etcds://a:1,b:2/mesh --etcd-tls-ca ca --etcd-user user --etcd-tls-certificate cert --etcd-tls-key key";
+    const read = parseFlags(words.split(" "));
+    const flags = read.ok && read.value.type === "run" && read.value.flags;
+    assert.deepEqual(flags && [flags.storePlace, flags.etcd], [
+      {
+        type: "etcd",
+        endpoints: [
+          { host: "a", port: 1 },
+          { host: "b", port: 2 },
+        ],
+        prefix: "/mesh/",
+        tls: true,
+      },
+      { tls: true, caFile: "ca", certFile: "cert", keyFile: "key", userFile: "user" },
+    ]);
+  });
+
+  it("send no password to another machine in the clear, and keep what belongs to etcd with etcd", () => {
+    const faults = (...words: string[]) => {
+      const read = parseFlags(words);
+      return read.ok || read.error;
+    };
+    assert.deepEqual(faults("--store", "etcd://127.0.0.1:1", "--etcd-user", "user"), true);
+    assert.deepEqual(faults("--store", "etcd://127.0.0.1:1,a:1", "--etcd-user", "user", "--etcd-tls-key", "key"), [
+      "--etcd-tls-key: needs --store etcds://..., which is etcd over TLS",
+      "--etcd-tls-certificate and --etcd-tls-key go together",
+      "--etcd-user: a password goes to another machine over TLS alone; give --store etcds://...",
+    ]);
+    assert.deepEqual(faults("--store", "folder", "--etcd-user", "user"), [
+      "--etcd-user: needs --store etcd://... or etcds://...",
+    ]);
+  });
+
   it("ask for help, which tells of each", () => {
     assert.deepEqual(parseFlags(["-h"]), { ok: true, value: { type: "print", what: "help" } });
     assert.deepEqual(parseFlags(["--version"]), { ok: true, value: { type: "print", what: "version" } });
@@ -79,6 +118,10 @@ describe("flags", () => {
       "config",
       "store",
       "store-accept-data-loss",
+      "etcd-tls-ca",
+      "etcd-tls-certificate",
+      "etcd-tls-key",
+      "etcd-user",
       "xds-address",
       "admin-address",
       "api-address",

@@ -2,7 +2,8 @@ import { parseArgs } from "node:util";
 import { err, ok, type Result } from "@heddle/base";
 import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { ApiOptions } from "./api/open-api.ts";
-import { type HostPort, parseHostPort } from "./serve/address.ts";
+import { type HostPort, isLoopback, parseHostPort } from "./serve/address.ts";
+import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
 
 /** What the command line of a control plane says. */
@@ -10,6 +11,7 @@ export interface Flags {
   readonly folders: readonly string[];
   readonly storePlace: StorePlace;
   readonly acceptDataLoss: boolean;
+  readonly etcd: EtcdSecurity;
   readonly xdsAddress: HostPort;
   readonly adminAddress: HostPort;
   readonly api: ApiOptions;
@@ -30,10 +32,14 @@ Workloads, xDS resources in proto JSON or YAML), follows their changes, and serv
 
 Options:
   --config DIR               a folder of YAML or JSON files, with its subfolders; may be given more than once
-  --store DIR                where to keep what is put in through the resource API; none: nowhere. By default a folder of
-                             its own for each first --config, below $STATE_DIRECTORY, $XDG_STATE_HOME/heddle or
+  --store PLACE              where to keep what is put in through the resource API: a folder, none, or for several control
+                             planes etcd://HOST:PORT[,HOST:PORT][/PREFIX] (etcds: over TLS). By default a folder of its
+                             own for each first --config, below $STATE_DIRECTORY, $XDG_STATE_HOME/heddle or
                              ~/.local/state/heddle
   --store-accept-data-loss   where that is damaged, go on with what came before the damage rather than refuse to start
+  --etcd-tls-ca FILE         etcd's authority, where it is not one of the system's
+  --etcd-tls-certificate FILE and --etcd-tls-key FILE: what to show to etcd; PEM
+  --etcd-user FILE           "name:password" in its first line; over TLS or to this machine
   --xds-address HOST:PORT    where xDS is served, without TLS and so on loopback only (127.0.0.1:15010)
   --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014)
   --api-address HOST:PORT    where resources are put (heddle apply) and got, over HTTP; gRPC is on the xDS port
@@ -72,6 +78,8 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   const storePlace = store.ok ? store.value : ({ type: "none" } as const);
   if (folders.length === 0 && storePlace.type === "none" && store.ok)
     faults.push("--config is missing: the folder of configuration files, where nothing is stored");
+  const etcd = readEtcd(values, storePlace);
+  faults.push(...etcd.faults);
   const [certificateFile, keyFile] = [values["api-tls-certificate"], values["api-tls-key"]];
   if ((certificateFile === undefined) !== (keyFile === undefined))
     faults.push("--api-tls-certificate and --api-tls-key go together");
@@ -88,6 +96,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     folders,
     storePlace,
     acceptDataLoss: values["store-accept-data-loss"] === true,
+    etcd: etcd.security,
     xdsAddress: address("xds-address", "127.0.0.1:15010"),
     adminAddress: address("admin-address", "127.0.0.1:15014"),
     api: {
@@ -104,12 +113,44 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
 }
 
+type EtcdFlag = (typeof ETCD_FLAGS)[number];
+
+const ETCD_FLAGS = ["etcd-tls-ca", "etcd-tls-certificate", "etcd-tls-key", "etcd-user"] as const;
+
+function readEtcd(
+  values: Readonly<Partial<Record<EtcdFlag, string>>>,
+  place: StorePlace,
+): { readonly security: EtcdSecurity; readonly faults: readonly string[] } {
+  const {
+    "etcd-tls-ca": caFile,
+    "etcd-tls-certificate": certFile,
+    "etcd-tls-key": keyFile,
+    "etcd-user": userFile,
+  } = values;
+  const tls = place.type === "etcd" && place.tls;
+  const faults: string[] = [];
+  for (const flag of ETCD_FLAGS) {
+    if (values[flag] === undefined) continue;
+    if (place.type !== "etcd") faults.push(`--${flag}: needs --store etcd://... or etcds://...`);
+    else if (flag !== "etcd-user" && !tls) faults.push(`--${flag}: needs --store etcds://..., which is etcd over TLS`);
+  }
+  if ((certFile === undefined) !== (keyFile === undefined))
+    faults.push("--etcd-tls-certificate and --etcd-tls-key go together");
+  if (userFile !== undefined && place.type === "etcd" && !tls && !place.endpoints.every(({ host }) => isLoopback(host)))
+    faults.push("--etcd-user: a password goes to another machine over TLS alone; give --store etcds://...");
+  return { security: { tls, caFile, certFile, keyFile, userFile }, faults };
+}
+
 const API_FLAGS = ["api-address", "api-tokens", "api-tls-certificate", "api-tls-key"] as const;
 
 const OPTIONS = {
   config: { type: "string", multiple: true },
   store: { type: "string" },
   "store-accept-data-loss": { type: "boolean" },
+  "etcd-tls-ca": { type: "string" },
+  "etcd-tls-certificate": { type: "string" },
+  "etcd-tls-key": { type: "string" },
+  "etcd-user": { type: "string" },
   "xds-address": { type: "string" },
   "admin-address": { type: "string" },
   "api-address": { type: "string" },

@@ -36,7 +36,7 @@ async function run(flags: Flags): Promise<void> {
   const reasons = StopReason.ofProcess(flags.exitWithParent, clock, stopped.resolve);
   let store: Store | undefined;
   try {
-    store = await openStore({ ...flags, place: flags.storePlace, environment: process.env, log });
+    store = await openStore({ ...flags, place: flags.storePlace, environment: process.env, clock, log });
     const controlPlane = await startControlPlane({
       ...flags,
       ...(store === undefined ? {} : { store }),

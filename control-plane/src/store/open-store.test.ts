@@ -54,10 +54,11 @@ function place(t: TestContext) {
   const root = mkdtempSync(join(tmpdir(), "heddle-store-"));
   const stores: (Store | undefined)[] = [];
   const lines: string[] = [];
+  const clock = new ManualClock();
   const log = createLog({
     level: "warn",
     format: "text",
-    clock: new ManualClock(),
+    clock,
     write: (line) => void lines.push(line),
   });
   t.after(async () => {
@@ -66,7 +67,15 @@ function place(t: TestContext) {
   });
   const state: OpenStoreOptions["environment"] = { XDG_STATE_HOME: root };
   const open = async (where: OpenStoreOptions["place"], environment = state) => {
-    const store = await openStore({ place: where, folders: ["/meshes/shop"], environment, acceptDataLoss: false, log });
+    const store = await openStore({
+      place: where,
+      folders: ["/meshes/shop"],
+      environment,
+      acceptDataLoss: false,
+      etcd: { tls: false },
+      clock,
+      log,
+    });
     stores.push(store);
     return store;
   };

@@ -1,6 +1,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Clock } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { formatHostPort } from "../serve/address.ts";
+import type { EtcdSecurity } from "./etcd/etcd-security.ts";
 import { DiskFolder } from "./log/disk-folder.ts";
 import { holdsSomething } from "./log/recover.ts";
 import { LogStore } from "./log-store.ts";
@@ -15,6 +18,8 @@ export interface OpenStoreOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where what was stored is damaged, go on with what came before the damage. */
   readonly acceptDataLoss: boolean;
+  readonly etcd: EtcdSecurity;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -27,7 +32,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store | unde
     case "log":
       return startLog(place.directory, options);
     case "etcd":
-      throw new StoreError("unusable", "etcd is not supported yet");
+      return startEtcd(place, options);
     case "default":
       return openDefault(defaultStoreDirectory(environment, folders[0]), options);
   }
@@ -35,6 +40,17 @@ export async function openStore(options: OpenStoreOptions): Promise<Store | unde
 
 async function startLog(directory: string, { log, acceptDataLoss }: OpenStoreOptions): Promise<Store> {
   const store = new LogStore({ folder: new DiskFolder(directory), log, acceptDataLoss });
+  await store.start();
+  return store;
+}
+
+/** Loaded where it is asked for: a control plane without etcd has no need of its messages. */
+async function startEtcd(
+  { endpoints, prefix }: Extract<StorePlace, { type: "etcd" }>,
+  { etcd, clock, log }: OpenStoreOptions,
+): Promise<Store> {
+  const { EtcdStore } = await import("./etcd-store.ts");
+  const store = new EtcdStore({ endpoints: endpoints.map(formatHostPort), prefix, security: etcd, clock, log });
   await store.start();
   return store;
 }

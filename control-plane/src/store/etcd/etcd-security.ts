@@ -5,11 +5,11 @@ import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 export interface EtcdSecurity {
   readonly tls: boolean;
   /** PEM files. The members' authority (default: the system's), and what we show of ourselves. */
-  readonly caFile?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
+  readonly caFile?: string | undefined;
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
   /** "name:password" in its first line. */
-  readonly userFile?: string;
+  readonly userFile?: string | undefined;
 }
 
 /** Rejects where a file cannot be read or is none of its kind; the message names it and nothing of what is in it. */
