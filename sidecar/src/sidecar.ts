@@ -31,6 +31,7 @@ import { serverGauges } from "./control/admin/server-gauges.ts";
 import { type ServerState, serverPages } from "./control/admin/server-pages.ts";
 import { statsPages } from "./control/admin/stats-pages.ts";
 import { StatsView } from "./control/admin/stats-view.ts";
+import { checkExtensionTypes } from "./control/check-extension-types.ts";
 import { ConfigStats } from "./control/config-stats.ts";
 import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
@@ -97,7 +98,8 @@ export interface Sidecar {
  * all of them. Resolves when everything runs (which is before it is ready), or with the reason why it cannot.
  */
 export async function startSidecar(options: SidecarOptions): Promise<Result<Sidecar, string>> {
-  const { clock, log, types } = options;
+  const { clock, log } = options;
+  const types = checkExtensionTypes(options.types, (name, type) => assembler.refusesExtension(name, type));
   const { bootstrap, warnings } = options.start;
   for (const warning of warnings) log.warn("configuration without effect", { field: warning });
 

@@ -5,7 +5,7 @@ import { adsBootstrap, edsCluster, rds, startControlPlane, type World } from "..
 import { type Json, listener, loadAssignment } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { lastFirst } from "../harness/owner.ts";
-import { RawUpstream } from "../harness/raw-peer.ts";
+import { RawPeer, RawUpstream } from "../harness/raw-peer.ts";
 import { spawnSidecar } from "../harness/sidecar.ts";
 
 /* What a control plane changes besides listeners, routes, clusters and endpoints. */
@@ -50,7 +50,63 @@ describe("a sidecar under a control plane", { concurrency: 2 }, () => {
     assert.match(stats, /runtime\.num_keys: 1\n/);
     assert.match(stats, /runtime\.num_layers: 3\n/);
   });
+
+  test("ECDS: a filter's configuration comes, changes and goes, and no connection ends for it", async (t) => {
+    const { controlPlane, sidecar, owner, tell, ready } = await start(t);
+    // Which filter it is shows in its answers: with a check that passes nothing on, "/check" is answered here.
+    const check = (path: string): Json => ({
+      name: "check",
+      typed_config: {
+        "@type": HEALTH_CHECK,
+        pass_through_mode: false,
+        headers: [{ name: ":path", string_match: { exact: path } }],
+      },
+    });
+    const source = { ads: {}, initial_fetch_timeout: "0s", resource_api_version: "V3" };
+    const filters = [{ name: "check", config_discovery: { config_source: source, type_urls: [HEALTH_CHECK] } }];
+    const world = {
+      listeners: [listener({ name: "in", routes: rds("all"), filters })],
+      routes: [{ name: "all", virtual_hosts: [{ name: "all", domains: ["*"], routes: [toCluster("a")] }] }],
+    };
+    tell({ ...world, extensions: [check("/one")] });
+    const { port, ask } = await ready();
+    assert.deepEqual([await ask("/one"), await ask("/two")], ["200 ", "200 a"]);
+    const kept = await RawPeer.connect(port, owner);
+    const askKept = async (path: string): Promise<string> => {
+      await kept.send(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
+      return String((await kept.message()).body);
+    };
+    assert.equal(await askKept("/two"), "a");
+
+    tell({ ...world, extensions: [check("/two")] });
+    await eventually("the other one is in force", async () => (await ask("/two")) === "200 ");
+    assert.deepEqual([await askKept("/one"), await askKept("/two")], ["a", ""], "on the connection of before");
+
+    const bad = { name: "check", typed_config: { "@type": ROUTER } };
+    tell({ ...world, extensions: [bad] });
+    await eventually("another type is refused", () => controlPlane.rejection("extensions") !== undefined);
+    assert.match(controlPlane.rejection("extensions") ?? "", /found .*Router, allowed are type_urls: .*HealthCheck/);
+    assert.equal(await askKept("/two"), "", "the one before goes on");
+
+    tell(world);
+    await eventually("without a configuration no request passes", async () => (await ask("/two")) === "500 ");
+    tell({ ...world, extensions: [check("/three")] });
+    await eventually("it is back", async () => (await ask("/two")) === "200 a");
+    assert.equal(await askKept("/two"), "a", "the connection has seen it all");
+    kept.socket.destroy();
+    assert.match(
+      await sidecar.page("/stats?filter=extension_config"),
+      /extension_config_discovery\.http_filter\.check\.config_reload: 3\n/,
+    );
+  });
 });
+
+const HEALTH_CHECK = "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck";
+const ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+
+function toCluster(cluster: string): Json {
+  return { match: { prefix: "/" }, route: { cluster } };
+}
 
 /** Under which `world` is told, with two clusters, "a" and "b", that answer with their names. */
 async function start(t: TestContext, bootstrap: Json = {}) {

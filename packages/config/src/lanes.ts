@@ -1,6 +1,7 @@
 import type {
   ClusterConfig,
   EndpointsConfig,
+  ExtensionConfig,
   ListenerConfig,
   RouteConfiguration,
   RuntimeValues,
@@ -32,6 +33,8 @@ export interface LaneValues {
   readonly secret: SecretConfig;
   /** All layers, merged; there is one. */
   readonly runtime: RuntimeValues;
+  /** Of HTTP filters, by `extensionKey`. A lane to itself: a change touches requests to come, and no connection. */
+  readonly "extension-config": ExtensionConfig;
 }
 
 export type LaneKind = keyof LaneValues;
@@ -43,6 +46,7 @@ const KINDS: ReadonlySet<string> = new Set<LaneKind>([
   "endpoints",
   "secret",
   "runtime",
+  "extension-config",
 ]);
 
 export function laneKey(kind: LaneKind, name: string): string {

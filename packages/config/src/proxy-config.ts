@@ -1,6 +1,7 @@
 import type {
   ClusterConfig,
   EndpointsConfig,
+  ExtensionConfig,
   ListenerConfig,
   RouteConfiguration,
   RuntimeValues,
@@ -18,12 +19,14 @@ export interface ProxyConfig {
   readonly secrets: ReadonlyMap<string, SecretConfig>;
   /** All layers of the runtime, merged. */
   readonly runtime: RuntimeValues;
+  /** What ECDS has brought, by `extensionKey`. */
+  readonly extensions: ReadonlyMap<string, ExtensionConfig>;
 }
 
 /*
  * How configuration crosses to a traffic worker: by key and content hash, as bytes in shared memory. A worker decodes
  * only what changed, endpoints as columns. Keys: "listener/<name>", "route-configuration/<name>", "cluster/<name>",
- * "endpoints/<cluster name>", "secret/<sds or static>/<name>", "runtime/values".
+ * "endpoints/<cluster name>", "secret/<sds or static>/<name>", "runtime/values", "extension-config/<name>".
  */
 export interface ConfigLaneEntry {
   readonly key: string;

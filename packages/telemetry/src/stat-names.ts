@@ -16,6 +16,7 @@ const LABELS_OF_PART: Readonly<Record<string, readonly string[]>> = {
   grpc: GRPC_METHOD,
   "grpc-web": GRPC_METHOD,
   http: ["envoy_http_conn_manager_prefix"],
+  http_filter: ["envoy_extension_config"],
   listener: ["envoy_listener_address"],
   rds: ["envoy_rds_route_config"],
   tcp: ["envoy_tcp_prefix"],

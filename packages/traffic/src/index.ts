@@ -44,6 +44,13 @@ export {
   removedEndpoints,
 } from "./endpoint/endpoint-set.ts";
 export type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoint/endpoints-config.ts";
+export {
+  type ExtensionConfig,
+  type ExtensionDiscovery,
+  extensionKey,
+  MISSING_CONFIG_TYPE,
+  missingConfig,
+} from "./extension/extension-config.ts";
 export { defaultHttp2Options, type Http2Keepalive, type Http2Options } from "./http2-options.ts";
 export {
   type ConnectionToMatch,

@@ -16,13 +16,13 @@ export {
   type DiscoverySettings,
   decodeDiscovery,
 } from "./resource/dynamic-resources.ts";
+export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/filter-config.ts";
 export {
   type FieldClass,
   HARMLESS_EXTENSIONS,
   HONOURED,
   type MessageRules,
 } from "./resource/honoured.ts";
-export { type HttpFilterReader, type HttpFilterRegistry, httpFilterRegistry } from "./resource/http-filters.ts";
 export { joinRouteConfiguration } from "./resource/join-route-configuration.ts";
 export { decodeLayeredRuntime } from "./resource/layered-runtime.ts";
 export { encodeApiListener } from "./resource/listener.ts";

@@ -33,6 +33,7 @@ function serving(change: Partial<ProxyConfig>): ProxyConfig {
     endpoints: new Map(),
     secrets: new Map(),
     runtime: {},
+    extensions: new Map(),
     ...change,
   };
 }

@@ -86,6 +86,11 @@ export class ConfigStats {
         if (changed.has(serviceName)) this.#clusters.get(name)?.countUpdate(true);
         else if (refreshed.includes(serviceName)) this.#clusters.get(name)?.countUpdate(false);
       }
+    } else if (kind === "extension-config") {
+      for (const name of changed.keys()) {
+        const scope = this.#metrics.scope("extension_config_discovery.http_filter", { envoy_extension_config: name });
+        scope.counter("config_reload").add();
+      }
     } else if (kind === "route-configuration") {
       for (const [prefix, name] of routeConfigurationsOf(config.listeners.values())) {
         if (!changed.has(name) && !refreshed.includes(name)) continue;

@@ -193,7 +193,12 @@ function serviceOf({ discovery }: ClusterConfig): string | undefined {
 
 function listener(named: string, routes: readonly string[]): ListenerConfig {
   const filterChains = routes.map((routeConfigName) => ({
-    filters: [{ type: "http-connection-manager", config: { routes: { type: "rds", routeConfigName } } }],
+    filters: [
+      {
+        type: "http-connection-manager",
+        config: { routes: { type: "rds", routeConfigName }, httpFilters: [], upgradeConfigs: [] },
+      },
+    ],
   }));
   return { name: named, filterChains } as unknown as ListenerConfig;
 }

@@ -741,7 +741,11 @@ function listenerFrom(source: ConfigSource | undefined, name: string, ...routeNa
     filters: [
       {
         type: "http-connection-manager",
-        config: { routes: { type: "rds", routeConfigName, ...(source && { source }) } },
+        config: {
+          routes: { type: "rds", routeConfigName, ...(source && { source }) },
+          httpFilters: [],
+          upgradeConfigs: [],
+        },
       },
     ],
   }));

@@ -4,6 +4,7 @@ import {
   type ClusterConfig,
   type Discovery,
   type EndpointsConfig,
+  type ExtensionConfig,
   type ListenerConfig,
   nameFrom,
   type RouteConfiguration,
@@ -18,6 +19,7 @@ import type { ProxyConfig } from "../proxy-config.ts";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { ClusterAssembly } from "./cluster-assembly.ts";
 import { type ConfigDelta, ConfigDraft } from "./config-draft.ts";
+import { ExtensionAssembly } from "./extension-assembly.ts";
 import { ListenerAssembly } from "./listener-assembly.ts";
 import { resolveClusterSources, resolveListenerSources } from "./resolve-sources.ts";
 import { RuntimeAssembly } from "./runtime-assembly.ts";
@@ -56,6 +58,7 @@ export class ConfigAssembler {
   readonly #options: ConfigAssemblerOptions;
   readonly #draft = new ConfigDraft();
   readonly #secrets: SecretAssembly;
+  readonly #extensions: ExtensionAssembly;
   readonly #clusters: ClusterAssembly;
   readonly #listeners: ListenerAssembly;
   readonly #runtime: RuntimeAssembly;
@@ -67,6 +70,7 @@ export class ConfigAssembler {
   #wantedRoutes: Wants = new Map();
   #wantedEndpoints: Wants = new Map();
   #wantedSecrets: Wants = new Map();
+  #wantedExtensions: Wants = new Map();
   #wantedDns: ReadonlyMap<string, ClusterConfig> = new Map();
   #listenersOpen = false;
   #ready = false;
@@ -80,9 +84,18 @@ export class ConfigAssembler {
       this.#tryAll(owners);
       this.#finishStep();
     });
+    this.#extensions = new ExtensionAssembly(this.#draft, options.clock, (listeners) => {
+      this.#listeners.tryAgain(listeners);
+      this.#finishStep();
+    });
     this.#clusters = new ClusterAssembly(this.#draft, this.#secrets, options.clock, onTimeout);
-    this.#listeners = new ListenerAssembly(this.#draft, this.#secrets, options.clock, onTimeout, (name) =>
-      this.#clusters.isWarming(name),
+    this.#listeners = new ListenerAssembly(
+      this.#draft,
+      this.#secrets,
+      this.#extensions,
+      options.clock,
+      onTimeout,
+      (name) => this.#clusters.isWarming(name),
     );
   }
 
@@ -165,11 +178,24 @@ export class ConfigAssembler {
         }
         break;
       case "extension-config":
+        for (const [name, resource] of changed)
+          this.#listeners.tryAgain(this.#extensions.update(nameFrom(name, origin), this.#versioned(resource)));
+        for (const name of [...removed, ...absent])
+          this.#listeners.tryAgain(this.#extensions.remove(nameFrom(name, origin)));
+        break;
       case "virtual-host":
         // Nothing of these kinds is subscribed yet.
         break;
     }
     this.#finishStep();
+  }
+
+  /**
+   * Why a configuration of that type, for the filter of that name, is refused though it is right in itself; undefined where it is
+   * not.
+   */
+  refusesExtension(name: string, type: string): string | undefined {
+    return this.#extensions.refuses(name, type);
   }
 
   /** DNS answered for that configuration of a cluster. */
@@ -205,6 +231,7 @@ export class ConfigAssembler {
       ...this.#clusters.resources(),
       ...this.#listeners.resources(),
       ...this.#secrets.resources(),
+      ...this.#extensions.resources(),
       ...this.#runtime.resources(),
     ];
   }
@@ -219,6 +246,7 @@ export class ConfigAssembler {
     this.#closed = true;
     for (const timer of this.#firstAnswerTimers.values()) timer.cancel();
     this.#secrets.close();
+    this.#extensions.close();
     this.#clusters.close();
     this.#listeners.close();
   }
@@ -228,7 +256,7 @@ export class ConfigAssembler {
     const named = (kind: string): string[] =>
       owners.flatMap((owner) => (owner.startsWith(kind) ? [owner.slice(kind.length)] : []));
     this.#clusters.secretCame(named("cluster/"));
-    this.#listeners.secretCame(named("listener/"));
+    this.#listeners.tryAgain(named("listener/"));
   }
 
   #finishStep(): void {
@@ -263,6 +291,10 @@ export class ConfigAssembler {
 
     const [secrets, hadSecrets] = [this.#secrets.wants, this.#wantedSecrets];
     this.#wantedSecrets = secrets;
+    const [extensions, hadExtensions] = [this.#extensions.wants, this.#wantedExtensions];
+    this.#wantedExtensions = extensions;
+    this.#tellNames("extension-config", extensions, hadExtensions);
+
     this.#tellNames("secret", secrets, hadSecrets);
 
     const [dns, hadDns] = [this.#clusters.dnsClusters, this.#wantedDns];
@@ -298,6 +330,7 @@ export class ConfigAssembler {
     Config extends
       | ClusterConfig
       | EndpointsConfig
+      | ExtensionConfig
       | ListenerConfig
       | RouteConfiguration
       | RuntimeLayerConfig

@@ -1,6 +1,7 @@
 import type {
   ClusterConfig,
   EndpointsConfig,
+  ExtensionConfig,
   ListenerConfig,
   RouteConfiguration,
   RuntimeValues,
@@ -30,6 +31,7 @@ export class ConfigDraft {
     endpoints: new Map<string, EndpointsConfig>(),
     secret: new Map<string, SecretConfig>(),
     runtime: new Map<string, RuntimeValues>(),
+    "extension-config": new Map<string, ExtensionConfig>(),
   };
   /** What each touched key held before the step; undefined: nothing. */
   readonly #before = new Map<string, { readonly kind: LaneKind; readonly name: string; readonly value: unknown }>();
@@ -66,6 +68,7 @@ export class ConfigDraft {
       clusters: new Map(this.#maps.cluster),
       endpoints: new Map(this.#maps.endpoints),
       secrets: new Map(this.#maps.secret),
+      extensions: new Map(this.#maps["extension-config"]),
       runtime: this.#maps.runtime.get(RUNTIME_LANE_NAME) ?? {},
     };
   }

@@ -9,12 +9,13 @@ import {
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { clustersOfRoutes } from "./clusters-of-routes.ts";
 import type { ConfigDraft } from "./config-draft.ts";
+import { discoveredFilters, type ExtensionAssembly } from "./extension-assembly.ts";
 import { type SecretAssembly, secretsOfListener } from "./secret-assembly.ts";
 import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 
 /**
  * Listeners and the route configurations that they name. A listener serves once every route configuration that it asks
- * RDS for is known, and every secret of its TLS contexts; an updated one warms beside the old version, which serves on
+ * RDS for is known, every secret of its TLS contexts, and every filter's configuration that it asks ECDS for; an updated one warms beside the old version, which serves on
  * (statements 57 and 62 of the xDS protocol). What is known already, from the old version or another listener, need not come
  * again.
  *
@@ -31,6 +32,7 @@ import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 export class ListenerAssembly {
   readonly #draft: ConfigDraft;
   readonly #secrets: SecretAssembly;
+  readonly #extensions: ExtensionAssembly;
   readonly #clock: Clock;
   readonly #onTimeout: () => void;
   readonly #listeners = new Map<string, ListenerState>();
@@ -56,12 +58,14 @@ export class ListenerAssembly {
   constructor(
     draft: ConfigDraft,
     secrets: SecretAssembly,
+    extensions: ExtensionAssembly,
     clock: Clock,
     onTimeout: () => void,
     isWarmingCluster: (name: string) => boolean,
   ) {
     this.#draft = draft;
     this.#secrets = secrets;
+    this.#extensions = extensions;
     this.#isWarmingCluster = isWarmingCluster;
     this.#clock = clock;
     this.#onTimeout = onTimeout;
@@ -122,8 +126,8 @@ export class ListenerAssembly {
     this.#tryAll(users.listeners);
   }
 
-  /** A secret has come that these listeners ask for, or its time is over. */
-  secretCame(names: readonly string[]): void {
+  /** A secret or a filter's configuration has come that these listeners ask for, or its time is over. */
+  tryAgain(names: readonly string[]): void {
     for (const name of names) {
       const state = this.#listeners.get(name);
       if (state !== undefined) this.#activateIfReady(name, state);
@@ -210,13 +214,14 @@ export class ListenerAssembly {
     return [
       ...this.#missing(config).map(({ routeConfigName }) => `route-configuration/${routeConfigName}`),
       ...this.#missingSecrets(config).map(({ name }) => `secret/${name}`),
+      ...this.#extensions.missing(discoveredFilters(config)).map((name) => `extension-config/${name}`),
     ];
   }
 
   #activateIfReady(name: string, state: ListenerState): boolean {
     if (state.warming === undefined) return true;
     const { config } = state.warming;
-    if (!this.#open || this.#missing(config).length > 0 || this.#missingSecrets(config).length > 0) return false;
+    if (!this.#open || this.#waitingFor(config).length > 0) return false;
     state.timer?.cancel();
     state.timer = undefined;
     if (state.active === undefined) this.#unserved -= 1;
@@ -255,6 +260,10 @@ export class ListenerAssembly {
     this.#secrets.want(`listener/${name}`, [
       ...secretsOfListener(state.active?.config),
       ...secretsOfListener(state.warming?.config),
+    ]);
+    this.#extensions.want(name, [
+      ...discoveredFilters(state.active?.config),
+      ...discoveredFilters(state.warming?.config),
     ]);
     const keys = new Map<string, Wanted>();
     for (const version of [state.active, state.warming]) {

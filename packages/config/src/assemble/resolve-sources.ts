@@ -3,6 +3,7 @@ import {
   type CommonTlsConfig,
   type DownstreamTlsConfig,
   type FilterChainConfig,
+  type HttpFilterConfig,
   type ListenerConfig,
   type NetworkFilterConfig,
   type ResourceOrigin,
@@ -91,13 +92,34 @@ function resolveSecret(reference: SecretReference, origin: ResourceOrigin | unde
 
 function saysSelf(filter: NetworkFilterConfig): boolean {
   if (filter.type !== "http-connection-manager") return false;
-  const { routes } = filter.config;
-  return routes.type === "rds" && routes.source?.from.type === "self";
+  const { routes, httpFilters, upgradeConfigs } = filter.config;
+  if (routes.type === "rds" && routes.source?.from.type === "self") return true;
+  return [...httpFilters, ...upgradeConfigs.flatMap(({ filters = [] }) => filters)].some(
+    ({ discovery }) => discovery?.source?.from.type === "self",
+  );
 }
 
 function resolveFilter(filter: NetworkFilterConfig, origin: ResourceOrigin | undefined): NetworkFilterConfig {
   if (filter.type !== "http-connection-manager") return filter;
-  const { routes } = filter.config;
-  if (routes.type !== "rds" || routes.source === undefined) return filter;
-  return { ...filter, config: { ...filter.config, routes: { ...routes, source: resolveSelf(routes.source, origin) } } };
+  const { routes, httpFilters, upgradeConfigs } = filter.config;
+  const resolve = (filters: readonly HttpFilterConfig[]): readonly HttpFilterConfig[] =>
+    filters.map((one) =>
+      one.discovery?.source === undefined
+        ? one
+        : { ...one, discovery: { ...one.discovery, source: resolveSelf(one.discovery.source, origin) } },
+    );
+  return {
+    ...filter,
+    config: {
+      ...filter.config,
+      routes:
+        routes.type === "rds" && routes.source !== undefined
+          ? { ...routes, source: resolveSelf(routes.source, origin) }
+          : routes,
+      httpFilters: resolve(httpFilters),
+      upgradeConfigs: upgradeConfigs.map((upgrade) =>
+        upgrade.filters === undefined ? upgrade : { ...upgrade, filters: resolve(upgrade.filters) },
+      ),
+    },
+  };
 }

@@ -1,4 +1,5 @@
 import type { AccessLogConfig, AccessLogOptions, LocalReplyConfig } from "../access-log/access-log-config.ts";
+import type { ExtensionDiscovery } from "../extension/extension-config.ts";
 import type { Http2Options } from "../http2-options.ts";
 import type { RouteConfiguration } from "../route/route-config.ts";
 import type { ConfigSource } from "../source/config-source.ts";
@@ -149,6 +150,8 @@ export interface HttpFilterConfig {
   readonly name: string;
   readonly config: TypedConfig;
   readonly disabled: boolean;
+  /** What comes by ECDS takes the place of `config`, which is its default. Left out: `config` it is. */
+  readonly discovery?: ExtensionDiscovery;
   /** Whoever does not have it leaves it out. Said only to others: what was read here is there. */
   readonly optional?: true;
 }

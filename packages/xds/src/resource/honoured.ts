@@ -46,7 +46,7 @@ const NO_SLOW_START = "there is no slow start; a new endpoint gets its full shar
 const NO_LOCALITY_LB = "localities of one priority are not weighed against each other";
 const NO_MIRRORING = "requests are not mirrored";
 const NO_HEDGING = "requests are not hedged";
-const ECDS = "extension configuration discovery is not supported";
+const ECDS = "extension configuration discovery is for HTTP filters alone";
 const NOT_COPIED = "is not copied to filters and logs";
 
 export const HONOURED: { readonly [messageType: string]: MessageRules } = {
@@ -448,8 +448,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.filters.network.http_connection_manager.v3.Rds": { honoured: "config_source route_config_name" },
   "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": {
-    honoured: "name typed_config is_optional disabled",
-    refused: { config_discovery: ECDS },
+    honoured: "name typed_config config_discovery is_optional disabled",
     unknownFields: "refused",
   },
   // Tracing
@@ -615,6 +614,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.core.v3.GrpcMethodList": { honoured: "services" },
   "envoy.config.core.v3.GrpcMethodList.Service": { honoured: "name method_names" },
   "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": { honoured: "" },
+
+  "envoy.config.core.v3.ExtensionConfigSource": {
+    honoured: "config_source default_config apply_default_config_without_warming type_urls",
+  },
 
   // Runtime
 

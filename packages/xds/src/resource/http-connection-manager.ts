@@ -3,7 +3,8 @@ import { decodeAccessLogOptions, decodeAccessLogs, encodeAccessLogOptions, encod
 import { encodeConfigSource, readConfigSourceOf, unlessAds } from "./config-source.ts";
 import { durationUnless, encodePercent, type LooseJsonObject, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
-import { decodeHttpFilters, encodeHttpFilters, type HttpFilterRegistry } from "./http-filters.ts";
+import type { HttpFilterRegistry } from "./filter-config.ts";
+import { decodeHttpFilters, encodeHttpFilters } from "./http-filters.ts";
 import { decodeManners, encodeManners, encodeMannersOfHttp1, SERVER_NAME } from "./http-manners.ts";
 import { decodeHttp2ProtocolOptions, encodeHttp2ProtocolOptions } from "./http2-options.ts";
 import { decodeLocalReply, encodeLocalReply } from "./local-reply.ts";

@@ -2,13 +2,13 @@ import type { NetworkFilterConfig } from "@heddle/traffic";
 import type { DataReader } from "./data-source.ts";
 import type { LooseJsonObject } from "./encode.ts";
 import { Fields } from "./fields.ts";
+import type { HttpFilterRegistry } from "./filter-config.ts";
 import { HARMLESS_EXTENSIONS } from "./honoured.ts";
 import {
   decodeHttpConnectionManager,
   encodeHttpConnectionManager,
   HTTP_CONNECTION_MANAGER,
 } from "./http-connection-manager.ts";
-import type { HttpFilterRegistry } from "./http-filters.ts";
 import { decodeTcpProxy, encodeTcpProxy, TCP_PROXY } from "./tcp-proxy.ts";
 import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
 

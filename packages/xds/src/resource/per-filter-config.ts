@@ -3,7 +3,7 @@ import { fieldOf, type Message } from "@heddle/proto";
 import type { PerFilterConfig } from "@heddle/traffic";
 import { type LooseJsonObject, unless } from "./encode.ts";
 import { checkClasses, Fields, type Findings } from "./fields.ts";
-import { type HttpFilterReader, type HttpFilterRegistry, leaveOut, reportIssues } from "./http-filters.ts";
+import { type HttpFilterReader, type HttpFilterRegistry, leaveOut, reportIssues } from "./filter-config.ts";
 import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
 
 const FILTER_CONFIG = "envoy.config.route.v3.FilterConfig";

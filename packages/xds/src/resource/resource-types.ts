@@ -1,6 +1,7 @@
 import type {
   ClusterConfig,
   EndpointsConfig,
+  ExtensionConfig,
   ListenerConfig,
   RouteConfiguration,
   RuntimeLayerConfig,
@@ -9,6 +10,7 @@ import type {
 } from "@heddle/traffic";
 import { makeClusterType } from "./cluster.ts";
 import { endpointsType } from "./endpoints.ts";
+import { makeExtensionConfigType } from "./extension-config.ts";
 import { makeListenerType } from "./listener.ts";
 import type { ListenerOptions } from "./network-filter.ts";
 import type { ResourceType } from "./resource-type.ts";
@@ -24,6 +26,7 @@ export interface ResourceTypes {
   readonly cluster: ResourceType<ClusterConfig>;
   readonly endpoints: ResourceType<EndpointsConfig>;
   readonly secret: ResourceType<SecretConfig>;
+  readonly "extension-config": ResourceType<ExtensionConfig>;
   readonly runtime: ResourceType<RuntimeLayerConfig>;
   readonly "virtual-host": ResourceType<VirtualHost>;
 }
@@ -36,6 +39,7 @@ export function makeResourceTypes(options: ListenerOptions): ResourceTypes {
     cluster: makeClusterType(options.data),
     endpoints: endpointsType,
     secret: makeSecretType(options.data),
+    "extension-config": makeExtensionConfigType(options.httpFilters),
     runtime: runtimeType,
     "virtual-host": makeVirtualHostType(options.httpFilters),
   };

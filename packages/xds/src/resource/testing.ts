@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { err, type Json, ok } from "@heddle/base";
-import { type HttpFilterReader, httpFilterRegistry } from "./http-filters.ts";
+import { type HttpFilterReader, httpFilterRegistry } from "./filter-config.ts";
 import { resourceFromJson } from "./resource-from-json.ts";
 import type { FieldReport, ResourceType } from "./resource-type.ts";
 

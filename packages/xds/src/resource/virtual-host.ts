@@ -3,7 +3,7 @@ import { decodeMessage, validate } from "@heddle/proto";
 import { checkRouteConfiguration, type VirtualHost } from "@heddle/traffic";
 import { encodeJson } from "./encode.ts";
 import { Fields, Findings } from "./fields.ts";
-import type { HttpFilterRegistry } from "./http-filters.ts";
+import type { HttpFilterRegistry } from "./filter-config.ts";
 import type { Decoded, ResourceType } from "./resource-type.ts";
 import { clusterReferences, decodeVirtualHost, encodeVirtualHost, routesWith } from "./route-configuration.ts";
 

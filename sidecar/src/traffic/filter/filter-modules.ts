@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { err, type Json, ok, type Result } from "@heddle/base";
 import type { ConfigIssue, FilterModule, HttpFilterType } from "@heddle/filter";
-import type { ListenerConfig } from "@heddle/traffic";
+import type { ListenerConfig, TypedConfig } from "@heddle/traffic";
 
 export const MODULE_CONFIG_TYPE = "heddle.filters.http.v1.Module";
 
@@ -36,10 +36,13 @@ export class FilterModules {
     this.#loadOnParse = options.loadOnParse === true;
   }
 
-  /** Loads every module that the listeners name. All problems are told, not only the first. */
-  async prepare(listeners: Iterable<ListenerConfig>): Promise<Result<undefined, readonly string[]>> {
+  /** Loads every module that the listeners, or configurations by themselves, name. All problems are told, not only the first. */
+  async prepare(
+    listeners: Iterable<ListenerConfig>,
+    alone: readonly TypedConfig[] = [],
+  ): Promise<Result<undefined, readonly string[]>> {
     const problems: string[] = [];
-    for (const modulePath of new Set([...listeners].flatMap(modulePaths))) {
+    for (const modulePath of new Set([...[...listeners].flatMap(modulePaths), ...alone.flatMap(modulePathOf)])) {
       const result = await this.load(modulePath);
       if (!result.ok) problems.push(result.error);
     }
@@ -147,11 +150,12 @@ function modulePaths(listener: ListenerConfig): string[] {
       ...httpFilters,
       ...upgradeConfigs.flatMap(({ filters }) => filters ?? []),
     ])
-    .filter(({ config }) => config.type === MODULE_CONFIG_TYPE)
-    .flatMap(({ config }) => {
-      const read = readModuleConfig(config.config);
-      return read.ok ? [read.value.modulePath] : [];
-    });
+    .flatMap(({ config }) => modulePathOf(config));
+}
+
+function modulePathOf({ type, config }: TypedConfig): string[] {
+  const read = type === MODULE_CONFIG_TYPE ? readModuleConfig(config) : undefined;
+  return read?.ok === true ? [read.value.modulePath] : [];
 }
 
 function isFilterModule(value: unknown): value is FilterModule {

@@ -38,17 +38,20 @@ export interface HttpConnectionManagerParts {
   readonly tracer: Tracer | undefined;
   /** Closed together with the manager. */
   readonly drain: DrainDecision;
+  /** Called when the manager is closed, before its chains are. */
+  readonly onClose?: () => void;
   readonly env: HttpEnv;
 }
 
 /**
  * `envoy.filters.network.http_connection_manager`: turns connections into exchanges. One for each filter chain of a
- * listener, shared by all its connections; it is immutable, and what changes without it (routes, clusters) is read from
- * the runtime once per exchange.
+ * listener, shared by all its connections; it is immutable but for discovered filters, and what changes without it (routes,
+ * clusters) is read from the runtime once per exchange.
  */
 export class HttpConnectionManager implements NetworkFilter {
   readonly config: HttpConnectionManagerConfig;
-  readonly chain: FilterChain;
+  /** Of exchanges to come: where a filter's configuration is discovered, it is replaced with each that comes. */
+  chain: FilterChain;
   readonly upgradeChains: ReadonlyMap<string, FilterChain>;
   readonly env: HttpEnv;
   readonly stats: HttpStats;
@@ -64,6 +67,7 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly http2Stats: Http2Stats;
   readonly drain: DrainDecision;
   readonly #inlineRoutes: RouteTable | undefined;
+  readonly #onClose: (() => void) | undefined;
   /** Under which the runtime has the route table that came by RDS. */
   readonly #routesName: string;
   readonly #accessLogger: AccessLogger;
@@ -111,6 +115,7 @@ export class HttpConnectionManager implements NetworkFilter {
     this.#accessLogger = accessLogger;
     this.localReplies = localReplies;
     this.drain = drain;
+    this.#onClose = parts.onClose;
   }
 
   /** Serves a connection from now on. `onClosed` is called once, when it is closed. */
@@ -123,6 +128,7 @@ export class HttpConnectionManager implements NetworkFilter {
   }
 
   close(): void {
+    this.#onClose?.();
     this.drain.close();
     this.chain.close();
     for (const chain of this.upgradeChains.values()) chain.close();

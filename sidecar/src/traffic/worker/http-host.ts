@@ -14,6 +14,7 @@ import {
 import type { BuildEnv } from "../build/build-http-connection-manager.ts";
 import { buildRuntime, takeOver } from "../build/build-runtime.ts";
 import { buildUdpProxy } from "../build/build-udp-proxy.ts";
+import { type Extensions, NO_EXTENSIONS } from "../build/filter-builder.ts";
 import { networkFilters } from "../build/network-filters.ts";
 import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
@@ -45,6 +46,7 @@ export class HttpHost implements WorkerHost {
   readonly #load = new LoadLedger();
   readonly #runtime = new Live<Runtime>(emptyRuntime);
   readonly #runtimeValues = new LiveRuntime();
+  readonly #extensions = new Live<Extensions>(NO_EXTENSIONS);
   #config: HostConfig = {
     listeners: new Map(),
     routeConfigurations: new Map(),
@@ -73,6 +75,7 @@ export class HttpHost implements WorkerHost {
       wheel: new TimerWheel(clock, undefined, env.crashes.of("a timer")),
       random: systemRandom,
       runtimeValues: this.#runtimeValues,
+      extensions: this.#extensions,
       log,
       metrics,
       onThrow: env.crashes.of("a datagram"),
@@ -102,8 +105,9 @@ export class HttpHost implements WorkerHost {
 
   async prepare({ changed }: DecodedUpdate): Promise<void> {
     const listeners = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
-    if (listeners.length === 0) return;
-    const prepared = await this.#modules.prepare(listeners);
+    const extensions = changed.flatMap((entry) => (entry.kind === "extension-config" ? [entry.value.config] : []));
+    if (listeners.length === 0 && extensions.length === 0) return;
+    const prepared = await this.#modules.prepare(listeners, extensions);
     // The listener that names it is refused when it is built; here is why.
     if (!prepared.ok)
       for (const problem of prepared.error) this.#env.log.error("a filter cannot be loaded", { problem });
@@ -122,6 +126,7 @@ export class HttpHost implements WorkerHost {
       return update.changed.map(({ kind, name }) => ({ key: laneKey(kind, name), reason }));
     }
     for (const entry of update.changed) if (entry.kind === "runtime") this.#runtimeValues.publish(entry.value);
+    this.#applyExtensions(update);
     for (const { kind, name } of update.removed) {
       const cluster = kind === "cluster" ? this.#config.clusters.get(name) : undefined;
       if (cluster !== undefined) this.#env.retireMetrics({ envoy_cluster_name: cluster.value.statName });
@@ -132,6 +137,15 @@ export class HttpHost implements WorkerHost {
 
   load(): Json {
     return this.#load.read(this.#runtime.current.clusters.values());
+  }
+
+  /** As the last: a filter may be built of routes and clusters, which are there by now. */
+  #applyExtensions({ changed, removed }: DecodedUpdate): void {
+    const next = new Map(this.#extensions.current);
+    for (const { kind, name } of removed) if (kind === "extension-config") next.delete(name);
+    for (const entry of changed) if (entry.kind === "extension-config") next.set(entry.name, entry.value.config);
+    const touched = [...changed, ...removed].some(({ kind }) => kind === "extension-config");
+    if (touched) this.#extensions.publish(next);
   }
 
   reopenLogs(): void {
@@ -161,7 +175,7 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
   const clusters = new Map(before.clusters);
   const endpoints = new Map(before.endpoints);
   const maps = { listener: listeners, "route-configuration": routeConfigurations, cluster: clusters, endpoints };
-  for (const { kind, name } of removed) if (kind !== "secret" && kind !== "runtime") maps[kind].delete(name);
+  for (const { kind, name } of removed) if (Object.hasOwn(maps, kind)) maps[kind as keyof typeof maps].delete(name);
   for (const entry of changed) {
     switch (entry.kind) {
       case "listener":
@@ -178,6 +192,7 @@ function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate):
         break;
       case "secret": // those are live
       case "runtime":
+      case "extension-config":
         break;
       default:
         throw new Error(`unknown kind ${(entry satisfies never as { kind: string }).kind}`);
