@@ -44,6 +44,21 @@ describe("a control plane", { timeout: 30_000 }, () => {
     return ads;
   };
 
+  it("serves the same over REST, where it has an address for it", async () => {
+    const { controlPlane } = await start({ "shop.yaml": SERVICES });
+    assert.ok(controlPlane.xdsRestAddress !== undefined);
+    const url = `http://${formatHostPort(controlPlane.xdsRestAddress)}/v3/discovery:clusters`;
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ node: { id: "default/stock-1/a" } });
+    const poll = () => fetch(url, { method: "POST", headers, body });
+    await until(async () => (await poll()).status === 200);
+    const { resources } = (await (await poll()).json()) as { resources: { name: string }[] };
+    assert.deepEqual(resources.map(({ name }) => name).sort(), [
+      "outbound/80/orders.default",
+      "outbound/80/stock.default",
+    ]);
+  });
+
   it("leads a sidecar from listeners to endpoints, and pushes only what changes", async () => {
     const started = await start({ "shop.yaml": SERVICES + route(90), "workloads.yaml": workload("stock-1", 8001) });
     const ads = connect(started, "default/stock-1/a");
@@ -223,6 +238,7 @@ function optionsFor(folder: string): Parameters<typeof startControlPlane>[0] {
   return {
     folders: [folder],
     xdsAddress: anyPort,
+    xdsRestAddress: anyPort,
     adminAddress: anyPort,
     identifier: "test",
     clock: systemClock,

@@ -1,12 +1,13 @@
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
 import { makeResourceTypes } from "@heddle/xds";
-import { ClientStatusServer, LoadReportServer, ReportServer, XdsServer } from "@heddle/xds/server";
+import { ClientStatusServer, LoadReportServer, ReportServer, RestDiscovery, XdsServer } from "@heddle/xds/server";
 import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
 import { serveAdmin } from "./admin/serve-admin.ts";
 import { type ApiOptions, ResourceApi } from "./api/open-api.ts";
 import type { HostPort } from "./serve/address.ts";
+import { serveRest } from "./serve/serve-rest.ts";
 import { serveXds } from "./serve/serve-xds.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { DiagnosticLog } from "./source/diagnostic-log.ts";
@@ -24,6 +25,8 @@ export interface ControlPlaneOptions {
   /** How they put it there. Left out, or without a store: they cannot. */
   readonly api?: ApiOptions;
   readonly xdsAddress: HostPort;
+  /** Left out: nobody is served over REST. */
+  readonly xdsRestAddress?: HostPort | undefined;
   readonly adminAddress: HostPort;
   /** Which replica this is; clients are told. */
   readonly identifier: string;
@@ -37,6 +40,7 @@ export interface ControlPlaneOptions {
 /** A control plane that is running. */
 export interface ControlPlane {
   readonly xdsAddress: HostPort;
+  readonly xdsRestAddress: HostPort | undefined;
   readonly adminAddress: HostPort;
   /** Of the resource API's REST face; undefined where there is none. */
   readonly apiAddress: HostPort | undefined;
@@ -45,7 +49,8 @@ export interface ControlPlane {
 
 /** Joins the control plane: source > mesh > snapshot > serve. Rejects, with nothing left behind, if it cannot start so. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { folders, store, xdsAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } = options;
+  const { folders, store, xdsAddress, xdsRestAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } =
+    options;
 
   const files = folders.map((folder) => new FileSource({ folder, clock, parse: parseResource }));
   const stored = store && new StoredSource(store);
@@ -73,6 +78,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const services = [xds, reports, loads, statuses];
     const served = await serveXds(api === undefined ? services : [...services, api.grpc], xdsAddress);
     ends.push(() => served.close());
+    const rest =
+      xdsRestAddress === undefined
+        ? undefined
+        : await serveRest(new RestDiscovery({ source: snapshots, log, metrics, identifier }), xdsRestAddress);
+    ends.push(async () => rest?.close());
     const pages = adminPages({ identifier, sources, snapshots, nodes, loads, stored: api, collectMetrics });
     const admin = await serveAdmin(pages, adminAddress, log);
     ends.push(() => admin.close());
@@ -83,7 +93,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       if (sources.world !== undefined) snapshots.publish(sources.world);
       diagnosticLog.show(sources.diagnostics); // after: what is wrong between objects takes looking at all of them
     });
-    return { xdsAddress: served.address, adminAddress: admin.address, apiAddress: api?.address, stop };
+    return {
+      xdsAddress: served.address,
+      xdsRestAddress: rest?.address,
+      adminAddress: admin.address,
+      apiAddress: api?.address,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;

@@ -15,6 +15,7 @@ describe("flags", () => {
         acceptDataLoss: false,
         etcd: { tls: false, ...noFiles },
         xdsAddress: { host: "127.0.0.1", port: 15_010 },
+        xdsRestAddress: undefined,
         adminAddress: { host: "127.0.0.1", port: 15_014 },
         api: { address: { host: "127.0.0.1", port: 15_016 }, isAsked: false, tokensFile: undefined, tls: undefined },
         identifier: undefined,
@@ -27,7 +28,7 @@ describe("flags", () => {
 
   it("are all read", () => {
     const words =
-      "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --admin-address localhost:2 --api-address 0.0.0.0:3 --api-tokens t --api-tls-certificate c --api-tls-key k --identifier x --log-level warning --log-format json --exit-with-parent";
+      "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --xds-rest-address [::1]:3 --admin-address localhost:2 --api-address 0.0.0.0:3 --api-tokens t --api-tls-certificate c --api-tls-key k --identifier x --log-level warning --log-format json --exit-with-parent";
     const read = parseFlags(words.split(" "));
     assert.deepEqual(read.ok && read.value.type === "run" && read.value.flags, {
       folders: ["a"],
@@ -35,6 +36,7 @@ describe("flags", () => {
       acceptDataLoss: true,
       etcd: { tls: false, ...noFiles },
       xdsAddress: { host: "::1", port: 1 },
+      xdsRestAddress: { host: "::1", port: 3 },
       adminAddress: { host: "localhost", port: 2 },
       api: {
         address: { host: "0.0.0.0", port: 3 },

@@ -13,6 +13,8 @@ export interface Flags {
   readonly acceptDataLoss: boolean;
   readonly etcd: EtcdSecurity;
   readonly xdsAddress: HostPort;
+  /** Undefined: nobody is served over REST. */
+  readonly xdsRestAddress: HostPort | undefined;
   readonly adminAddress: HostPort;
   readonly api: ApiOptions;
   readonly identifier: string | undefined;
@@ -41,6 +43,8 @@ Options:
   --etcd-tls-certificate FILE and --etcd-tls-key FILE: what to show to etcd; PEM
   --etcd-user FILE           "name:password" in its first line; over TLS or to this machine
   --xds-address HOST:PORT    where xDS is served, without TLS and so on loopback only (127.0.0.1:15010)
+  --xds-rest-address HOST:PORT
+                             where xDS is served over REST-JSON, on loopback only too (nowhere)
   --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014)
   --api-address HOST:PORT    where resources are put (heddle apply) and got, over HTTP; gRPC is on the xDS port
                              (127.0.0.1:15016; where that is taken, nowhere)
@@ -67,7 +71,10 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   if (values.version === true) return ok({ type: "print", what: "version" });
 
   const faults: string[] = [];
-  const address = (flag: "xds-address" | "admin-address" | "api-address", byDefault: string): HostPort => {
+  const address = (
+    flag: "xds-address" | "xds-rest-address" | "admin-address" | "api-address",
+    byDefault: string,
+  ): HostPort => {
     const read = parseHostPort(values[flag] ?? byDefault);
     if (!read.ok) faults.push(`--${flag}: ${read.error}`);
     return read.ok ? read.value : { host: "", port: 0 };
@@ -98,6 +105,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     acceptDataLoss: values["store-accept-data-loss"] === true,
     etcd: etcd.security,
     xdsAddress: address("xds-address", "127.0.0.1:15010"),
+    xdsRestAddress: values["xds-rest-address"] === undefined ? undefined : address("xds-rest-address", ""),
     adminAddress: address("admin-address", "127.0.0.1:15014"),
     api: {
       address: address("api-address", "127.0.0.1:15016"),
@@ -152,6 +160,7 @@ const OPTIONS = {
   "etcd-tls-key": { type: "string" },
   "etcd-user": { type: "string" },
   "xds-address": { type: "string" },
+  "xds-rest-address": { type: "string" },
   "admin-address": { type: "string" },
   "api-address": { type: "string" },
   "api-tokens": { type: "string" },

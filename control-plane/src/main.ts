@@ -48,6 +48,7 @@ async function run(flags: Flags): Promise<void> {
     });
     log.info("control plane is up", {
       xds: formatHostPort(controlPlane.xdsAddress),
+      ...(controlPlane.xdsRestAddress !== undefined && { xdsRest: formatHostPort(controlPlane.xdsRestAddress) }),
       admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
       config: flags.folders,
       store: store?.name ?? "none",

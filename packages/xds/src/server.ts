@@ -32,6 +32,7 @@ export type { ServerTypeStatus } from "./protocol/server-session.ts";
 export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
 export { ReportServer, type ReportServerOptions, type SidecarState } from "./report-server.ts";
 export { DEFAULT_LIMITS, type XdsServerLimits } from "./request-limits.ts";
+export { RestDiscovery, type RestDiscoveryOptions, type RestRequest } from "./rest-discovery.ts";
 
 export interface XdsServerOptions {
   readonly source: SnapshotSource;

@@ -7,6 +7,8 @@ import {
   ROUTE_CONFIGURATION_TYPE_URL,
   RUNTIME_TYPE_URL,
   SECRET_TYPE_URL,
+  type TypeTraits,
+  traitsOf,
   typeUrlOfKind,
   VIRTUAL_HOST_TYPE_URL,
 } from "./type-urls.ts";
@@ -69,4 +71,10 @@ const REST_NAMES: Readonly<Record<ResourceKind, string>> = {
 
 export function restPath(kind: ResourceKind): string {
   return `/v3/discovery:${REST_NAMES[kind]}`;
+}
+
+/** The type that a path serves; undefined for one that serves none. Virtual hosts are discovered by delta alone. */
+export function typeOfRestPath(path: string): TypeTraits | undefined {
+  const kind = (Object.keys(REST_NAMES) as ResourceKind[]).find((candidate) => restPath(candidate) === path);
+  return kind === undefined || kind === "virtual-host" ? undefined : traitsOf(typeUrlOfKind(kind));
 }
