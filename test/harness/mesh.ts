@@ -7,7 +7,12 @@ import { projectRoot } from "./imports.ts";
 
 /** What `heddle up --json` prints. */
 export interface MeshAddresses {
-  readonly controlPlane: { readonly xdsPort: number; readonly adminPort: number; readonly pid: number };
+  readonly controlPlane: {
+    readonly xdsPort: number;
+    readonly adminPort: number;
+    readonly apiPort: number;
+    readonly pid: number;
+  };
   readonly workloads: readonly {
     readonly name: string;
     readonly url: string;

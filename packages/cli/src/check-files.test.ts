@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { formatDiagnostic } from "@heddle/config";
+import { formatDiagnostic } from "@heddle/config/yaml";
 import { checkFiles, type FilesCheck } from "./check-files.ts";
 import { exitCode, formatCheck } from "./commands/check.ts";
 import { colourOf } from "./paint.ts";

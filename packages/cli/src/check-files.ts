@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { type Diagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config";
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { type Diagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config/yaml";
 import { checkConfiguration, type RawResource } from "@heddle/control-plane/check";
 import { checkBootstrap, checkResource, sidecarResourceTypes } from "@heddle/sidecar/check";
+import { filesOf, unreadable } from "./list-files.ts";
 
 /** What was found in the files. */
 export interface FilesCheck {
@@ -52,19 +53,6 @@ function isBootstrapDocument({ json }: YamlDocument): boolean {
   return !keys.includes("kind") && !keys.includes("@type") && keys.some((key) => BOOTSTRAP_FIELDS.test(key));
 }
 
-function filesOf(path: string, diagnostics: Diagnostic[]): string[] {
-  try {
-    if (!statSync(path).isDirectory()) return [path];
-    return readdirSync(path, { recursive: true, encoding: "utf8" })
-      .filter((name) => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.|node_modules\/)/.test(name))
-      .sort()
-      .map((name) => join(path, name));
-  } catch (error) {
-    diagnostics.push(unreadable(path, error));
-    return [];
-  }
-}
-
 function read(file: string, diagnostics: Diagnostic[]): string | undefined {
   try {
     return readFileSync(file, "utf8");
@@ -72,11 +60,6 @@ function read(file: string, diagnostics: Diagnostic[]): string | undefined {
     diagnostics.push(unreadable(file, error));
     return undefined;
   }
-}
-
-function unreadable(file: string, error: unknown): Diagnostic {
-  const message = `cannot be read: ${(error as Error).message}`;
-  return { severity: "error", file, line: 0, column: 0, path: "", message };
 }
 
 function verdicts(

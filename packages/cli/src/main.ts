@@ -1,14 +1,26 @@
 import { type Command, UsageError } from "./command.ts";
+import { apply } from "./commands/apply.ts";
 import { check } from "./commands/check.ts";
+import { deleteCommand } from "./commands/delete.ts";
+import { diff } from "./commands/diff.ts";
+import { get } from "./commands/get.ts";
 import { runProgram } from "./commands/run-program.ts";
 import { status } from "./commands/status.ts";
+import { token } from "./commands/token.ts";
 import { up } from "./commands/up.ts";
+import { watch } from "./commands/watch.ts";
 import { versionText } from "./version.ts";
 
 const COMMANDS: readonly Command[] = [
   up,
   status,
   check,
+  apply,
+  get,
+  diff,
+  deleteCommand,
+  watch,
+  token,
   runProgram(
     "control-plane",
     "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",

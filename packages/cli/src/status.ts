@@ -1,5 +1,5 @@
 import { err, ok, type Result } from "@heddle/base";
-import { type Diagnostic, formatDiagnostic } from "@heddle/config";
+import { type Diagnostic, formatDiagnostic } from "@heddle/config/yaml";
 
 /** What the control plane's admin answers to GET /status. */
 export interface StatusReport {

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { type Diagnostic, formatDiagnostic } from "@heddle/config";
+import { type Diagnostic, formatDiagnostic } from "@heddle/config/yaml";
 import type { FilesCheck } from "../check-files.ts";
 import { type Command, UsageError, usageErrorOf } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";

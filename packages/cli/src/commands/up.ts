@@ -15,6 +15,7 @@ Options:
   --log                show what the programs and the applications print
   --xds-port N         where the control plane serves xDS on loopback (15010; another free port where that is taken)
   --admin-port N       the control plane's admin on loopback (15014; likewise)
+  --api-port N         where resources can be put (heddle apply) on loopback (15016; likewise)
   --any-port           take free ports for everything, also where the configuration wishes one
   --json               print the table as one line of JSON
   -h, --help           print this
@@ -45,6 +46,7 @@ export const up: Command = {
       anyPort: values["any-port"] === true,
       xdsPort: portOf(values["xds-port"], "--xds-port") ?? 15_010,
       adminPort: portOf(values["admin-port"], "--admin-port") ?? 15_014,
+      apiPort: portOf(values["api-port"], "--api-port") ?? 15_016,
       print: (line) => console.log(line),
       clock: systemClock,
       stop: stopSignal(),
@@ -66,6 +68,7 @@ function parse(args: readonly string[]) {
         "any-port": { type: "boolean" },
         "xds-port": { type: "string" },
         "admin-port": { type: "string" },
+        "api-port": { type: "string" },
         inner: { type: "boolean" }, // not for people: this is the inner process
       },
     });

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { formatDiagnostic } from "@heddle/config";
+import { formatDiagnostic } from "@heddle/config/yaml";
 import { readProcesses } from "./process-file.ts";
 
 test("reads every process of a folder, and only processes", (t) => {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { err, ok, type Result } from "@heddle/base";
-import { type Diagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config";
+import { type Diagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config/yaml";
 
 /** `kind: Process`: how `heddle up` runs one workload on this machine. Decoded: nothing is optional. */
 export interface ProcessSpec {

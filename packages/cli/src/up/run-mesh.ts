@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Clock } from "@heddle/base";
-import { formatDiagnostic } from "@heddle/config";
+import { formatDiagnostic } from "@heddle/config/yaml";
 import { programArgv, programEnvironment } from "../program.ts";
 import { connectedNodes } from "../status.ts";
 import { checkMesh } from "./check-mesh.ts";
@@ -23,6 +23,7 @@ export interface MeshOptions {
   readonly anyPort: boolean;
   readonly xdsPort: number;
   readonly adminPort: number;
+  readonly apiPort: number;
   readonly print: (line: string) => void;
   readonly clock: Clock;
   /** Resolves with the reason when the mesh has to stop. */
@@ -48,6 +49,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
   const ports = new Ports({ ignoreWishes: options.anyPort });
   const xdsPort = await ports.wish(options.xdsPort, "the control plane's xDS port");
   const adminPort = await ports.wish(options.adminPort, "the control plane's admin port");
+  const apiPort = await ports.wish(options.apiPort, "the port of its resource API");
   const workloads = await planWorkloads(processes.value, ports);
   for (const { wished, given, what } of ports.taken) print(`port ${wished} is taken: ${what} is ${given} instead`);
   const adminUrl = `http://127.0.0.1:${adminPort}`;
@@ -59,7 +61,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
   try {
     const controlPlane = children.start(
       "control-plane",
-      controlPlaneArgv([folder, generated], xdsPort, adminPort, options.check),
+      controlPlaneArgv([folder, generated], { xdsPort, adminPort, apiPort }, options.check),
     );
     const pids = workloads.map((workload) => ({
       applicationPid: startApplication(children, folder, workload),
@@ -82,7 +84,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
     if (options.json)
       print(
         JSON.stringify({
-          controlPlane: { xdsPort, adminPort, pid: controlPlane },
+          controlPlane: { xdsPort, adminPort, apiPort, pid: controlPlane },
           workloads: workloads.map((w, i) => jsonOf(w, pids[i]!)),
         }),
       );
@@ -92,6 +94,9 @@ export async function runMesh(options: MeshOptions): Promise<number> {
     if (!options.json) {
       print(
         `control plane: xDS 127.0.0.1:${xdsPort}, admin ${adminUrl}/status (heddle status --admin-port ${adminPort})`,
+      );
+      print(
+        `resource API: http://127.0.0.1:${apiPort} (heddle apply -f FILE${apiPort === 15_016 ? "" : ` --server http://127.0.0.1:${apiPort}`})`,
       );
       print(`following the files of ${folder}; Ctrl-C ends everything`);
     }
@@ -115,15 +120,15 @@ export async function runMesh(options: MeshOptions): Promise<number> {
 
 function controlPlaneArgv(
   folders: readonly string[],
-  xdsPort: number,
-  adminPort: number,
+  { xdsPort, adminPort, apiPort }: { readonly xdsPort: number; readonly adminPort: number; readonly apiPort: number },
   check: boolean,
 ): readonly [string, ...string[]] {
   return [
     process.execPath,
     ...programArgv("control-plane"),
     ...folders.flatMap((folder) => ["--config", folder]),
-    ...(check ? ["--store", "none"] : []), // what is asked is whether the folder makes a mesh
+    // What a check asks is whether the folder makes a mesh.
+    ...(check ? ["--store", "none"] : ["--api-address", `127.0.0.1:${apiPort}`]),
     "--xds-address",
     `127.0.0.1:${xdsPort}`,
     "--admin-address",
