@@ -4,11 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { StaticResourceTypes } from "@heddle/config";
+import { makeSecretType } from "@heddle/xds";
 import { type SidecarStart, sidecarBootstrap } from "./bootstrap.ts";
 import { parseSidecarFlags } from "./flags.ts";
 
-/** These bootstraps hold no static resources; a reader that is asked is a fault. */
-const types = {} as StaticResourceTypes;
+/** These bootstraps hold no static resources; a reader of listeners or clusters that is asked is a fault. */
+const types = { secret: makeSecretType() } as unknown as StaticResourceTypes;
 
 function start(words: readonly string[], environment?: string): SidecarStart | readonly string[] {
   const flags = parseSidecarFlags(words);

@@ -86,6 +86,7 @@ function ownBootstrap(
       node: { id: nodeId, cluster: nodeId.split("/")[1] ?? "", metadata: {}, locality: NOWHERE },
       listeners: [],
       clusters: [],
+      secrets: [],
       discovery: ownDiscovery(target),
       admin: DEFAULT_ADMIN,
       runtimeLayers: [],

@@ -37,6 +37,7 @@ import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
 import { sidecarReport } from "./control/report.ts";
+import { SecretStats } from "./control/secret-stats.ts";
 import { openAds, openSource, type SourceParts } from "./control/source/open-source.ts";
 import { ResourceSources } from "./control/source/resource-sources.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
@@ -109,6 +110,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const registry = new MetricsRegistry(presentation.accepts);
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
   const configStats = new ConfigStats(metrics, () => clock.wallNow(), bootstrap.runtimeLayers.length);
+  const secretStats = new SecretStats(metrics, () => clock.wallNow());
   const lanes = new LaneBook();
   const workers = options.makeWorkers({
     lanes,
@@ -147,6 +149,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     clock,
     staticListeners: bootstrap.listeners,
     staticClusters: bootstrap.clusters,
+    staticSecrets: bootstrap.secrets,
     listenerDiscovery,
     clusterDiscovery,
     runtimeLayers: bootstrap.runtimeLayers,
@@ -154,6 +157,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     onDnsClusters: (clusters) => dns.update(clusters),
     onConfig(delta) {
       configStats.applied(delta);
+      secretStats.applied(delta, () => assembler.current());
       const update = lanes.apply(delta);
       if (update !== undefined) workers.apply(update);
       reports.changed();
@@ -262,6 +266,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   function receive(update: ResourceUpdate): void {
     configStats.received(update, assembler.current());
+    secretStats.received(update);
     assembler.update(update);
   }
 

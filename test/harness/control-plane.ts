@@ -16,6 +16,7 @@ const TYPES = {
   runtime: "type.googleapis.com/envoy.service.runtime.v3.Runtime",
   extensions: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
   virtualHosts: "type.googleapis.com/envoy.config.route.v3.VirtualHost",
+  secrets: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 } as const;
 
 /** Resources as JSON, in Envoy's names. */
@@ -28,6 +29,7 @@ export interface World {
   readonly extensions?: readonly Json[];
   /** By the names of the resources: "<route configuration>/<domain>". */
   readonly virtualHosts?: Readonly<Record<string, Json>>;
+  readonly secrets?: readonly Json[];
 }
 
 /** An ADS server whose resources a test sets by hand. */
@@ -139,6 +141,7 @@ export function edsCluster(name: string, fields: Json = {}): Json {
 
 function snapshotOf(world: World): Snapshot {
   const { listeners = [], routes = [], clusters = [], endpoints = [], runtime = [], extensions = [] } = world;
+  const { secrets = [] } = world;
   const virtualHosts = Object.entries(world.virtualHosts ?? {}).map(([name, host]) => ({
     "@type": "type.googleapis.com/envoy.service.discovery.v3.Resource",
     name,
@@ -153,6 +156,7 @@ function snapshotOf(world: World): Snapshot {
       [TYPES.runtime, encoded(TYPES.runtime, runtime)],
       [TYPES.extensions, encoded(TYPES.extensions, extensions)],
       [TYPES.virtualHosts, encoded(TYPES.virtualHosts, virtualHosts)],
+      [TYPES.secrets, encoded(TYPES.secrets, secrets)],
     ]),
   };
 }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { err, ok } from "@heddle/base";
 import { decodeMessage, type Message } from "@heddle/proto";
 import { adsSource, type ClusterConfig, type ListenerConfig } from "@heddle/traffic";
-import type { ResourceType } from "@heddle/xds";
+import { makeSecretType, type ResourceType } from "@heddle/xds";
 import { type BootstrapReading, readBootstrap, type StaticResourceTypes } from "./bootstrap.ts";
 import { formatDiagnostic } from "./diagnostic.ts";
 
@@ -20,6 +20,7 @@ const types: StaticResourceTypes = {
     return { name, address, filterChains: [{ filters }], defaultFilterChain: undefined };
   }),
   cluster: nameReader<ClusterConfig>("envoy.config.cluster.v3.Cluster", (name) => ({ name })),
+  secret: makeSecretType(),
 };
 
 function nameReader<Config>(typeName: string, make: (name: string, message: Message) => object): ResourceType<Config> {

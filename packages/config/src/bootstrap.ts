@@ -16,6 +16,7 @@ import type {
   OverloadConfig,
   RouteEntry,
   RuntimeLayer,
+  SecretConfig,
   TelemetryConfig,
   WatchdogConfig,
 } from "@heddle/traffic";
@@ -28,6 +29,7 @@ import {
   decodeTelemetry,
   OVERLOAD_FIELDS,
   type ResourceType,
+  type SecretResourceType,
   TELEMETRY_FIELDS,
   type XdsNode,
 } from "@heddle/xds";
@@ -40,6 +42,7 @@ export interface SidecarBootstrap {
   readonly node: NodeIdentity;
   readonly listeners: readonly ListenerConfig[];
   readonly clusters: readonly ClusterConfig[];
+  readonly secrets: readonly SecretConfig[];
   /** Where resources come from that are not static. */
   readonly discovery: DiscoverySettings;
   /** Undefined: no admin server. */
@@ -71,6 +74,7 @@ export type NodeIdentity = Pick<XdsNode, "id" | "cluster" | "metadata" | "locali
 export interface StaticResourceTypes {
   readonly listener: ResourceType<ListenerConfig>;
   readonly cluster: ResourceType<ClusterConfig>;
+  readonly secret: SecretResourceType;
 }
 
 export interface BootstrapReading {
@@ -82,6 +86,7 @@ export interface BootstrapReading {
 const BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap";
 const LISTENER = "envoy.config.listener.v3.Listener";
 const CLUSTER = "envoy.config.cluster.v3.Cluster";
+const SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret";
 
 /** Reads an Envoy bootstrap in YAML or JSON. On failure every error, each with its place. */
 export function readBootstrap(
@@ -132,7 +137,11 @@ class BootstrapReader {
 
   read(): SidecarBootstrap | undefined {
     // Listeners and clusters are read one by one, so that a fault in one does not hide those of another.
-    const { rest, listeners: listenersJson, clusters: clustersJson } = splitStatic(this.#document.json);
+    const parts = splitStatic(this.#document.json);
+    const { rest, listeners: listenersJson, clusters: clustersJson, secrets: secretsJson } = parts;
+    const secrets = this.#readAll(SECRET, this.#types.secret, secretsJson);
+    this.#refuseTwins("secrets", secrets, secretsJson.path);
+    this.#types.secret.setStatic(secrets); // before those who name them are read
     const listeners = this.#readAll(LISTENER, this.#types.listener, listenersJson, named);
     const clusters = this.#readAll(CLUSTER, this.#types.cluster, clustersJson);
     this.#refuseTwins("listeners", listeners, listenersJson.path);
@@ -151,6 +160,7 @@ class BootstrapReader {
       node: readNode(message.value),
       listeners,
       clusters,
+      secrets,
       discovery: this.#readDiscovery(message.value, new Set(clusters.map((cluster) => cluster.name))),
       admin: this.#readAdmin(message.value),
       ...this.#readTelemetry(message.value),
@@ -302,6 +312,7 @@ const HONOURED: ReadonlySet<string> = new Set([
   "node.locality",
   "static_resources.listeners",
   "static_resources.clusters",
+  "static_resources.secrets",
   "admin.address",
   "layered_runtime",
   ...DISCOVERY_FIELDS,
@@ -317,7 +328,6 @@ const NOTES: Readonly<Record<string, string>> = {
   "admin.access_log": "has no effect; requests to admin are not logged",
   "admin.access_log_path": "has no effect; requests to admin are not logged",
   "admin.profile_path": "has no effect; there is no profiler behind admin",
-  "static_resources.secrets": "has no effect; no listener or cluster with TLS is accepted yet",
 };
 
 interface StaticList {
@@ -325,10 +335,10 @@ interface StaticList {
   readonly items: readonly Json[];
 }
 
-/** The bootstrap without its lists of listeners and clusters, and these. Lists that are none stay, to be refused there. */
-function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters: StaticList } {
+/** The bootstrap without its lists of resources, and these. Lists that are none stay, to be refused there. */
+function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters: StaticList; secrets: StaticList } {
   let rest = json;
-  const take = (name: "listeners" | "clusters"): StaticList => {
+  const take = (name: "listeners" | "clusters" | "secrets"): StaticList => {
     for (const key of ["static_resources", "staticResources"]) {
       const resources = isObject(rest) ? rest[key] : undefined;
       const items = isObject(resources) ? resources[name] : undefined;
@@ -341,7 +351,8 @@ function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters:
   };
   const listeners = take("listeners");
   const clusters = take("clusters");
-  return { rest, listeners, clusters };
+  const secrets = take("secrets");
+  return { rest, listeners, clusters, secrets };
 }
 
 /** A listener without a name gets its address; Envoy makes up a UUID, which nobody could refer to. */

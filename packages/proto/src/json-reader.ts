@@ -78,7 +78,10 @@ class Reader {
       const value = this.#readSingular(type.fields["value"]!.resolve(), wrapped(json), path);
       return value === undefined ? undefined : { value };
     }
-    if (!isObject(json)) return this.#fail(path, `found ${show(json)}, allowed is an object`);
+    if (!isObject(json)) {
+      const found = type.fullName === DATA_SOURCE ? "is none" : `found ${show(json)}`;
+      return this.#fail(path, `${found}, allowed is an object`);
+    }
     return this.#readFields(type, json, path);
   }
 
@@ -125,7 +128,10 @@ class Reader {
     if (field.resolvedType instanceof protobuf.Type) return this.readMessage(field.resolvedType, json, path);
     if (field.resolvedType instanceof protobuf.Enum) return this.#readEnum(field.resolvedType, json, path);
     const scalar = readScalar(field.type, json);
-    return scalar === undefined ? this.#fail(path, `found ${show(json)}, allowed is ${SCALARS[field.type]}`) : scalar;
+    if (scalar !== undefined) return scalar;
+    // What stands there may be a key.
+    const isHidden = field.type === "bytes" || field.parent?.fullName === DATA_SOURCE;
+    return this.#fail(path, `${isHidden ? "is none" : `found ${show(json)}`}, allowed is ${SCALARS[field.type]}`);
   }
 
   #readEnum(type: protobuf.Enum, json: unknown, path: Path): number | undefined {
@@ -324,6 +330,9 @@ function readTimestamp(json: unknown): Message | string {
 function isObject(json: unknown): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
+
+/** Holds keys and passwords: no error shows what was written there. */
+const DATA_SOURCE = ".envoy.config.core.v3.DataSource";
 
 function show(json: unknown): string {
   const text = JSON.stringify(json) ?? String(json);

@@ -142,3 +142,13 @@ test("a document nested without end is an issue and no overflow", () => {
   const issues = issuesOf("envoy.config.rbac.v3.Permission", json);
   assert.match(issues[0] ?? "", /nested deeper than 100 levels$/);
 });
+
+test("no error shows what was written where a key belongs", () => {
+  const secret = "envoy.extensions.transport_sockets.tls.v3.Secret";
+  for (const private_key of ["hunter2", { inline_string: 4711 }, { inline_bytes: "hunter2!" }, ["hunter2"]]) {
+    const read = fromProtoJson(secret, { tls_certificate: { private_key } });
+    assert.ok(!read.ok);
+    assert.match(JSON.stringify(read.error), /is none, allowed is/);
+    assert.doesNotMatch(JSON.stringify(read.error), /hunter2|4711/);
+  }
+});

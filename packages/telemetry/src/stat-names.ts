@@ -19,6 +19,7 @@ const LABELS_OF_PART: Readonly<Record<string, readonly string[]>> = {
   http_filter: ["envoy_extension_config"],
   listener: ["envoy_listener_address"],
   rds: ["envoy_rds_route_config"],
+  sds: ["envoy_sds_secret"],
   tcp: ["envoy_tcp_prefix"],
   udp: ["envoy_udp_prefix"],
   vhost: ["envoy_virtual_host"],

@@ -32,6 +32,7 @@ export { redactSecrets } from "./resource/redact-secrets.ts";
 export { type RawResource, resourceFromBytes, resourceFromJson } from "./resource/resource-from-json.ts";
 export type { Decoded, FieldReport, Reference, ResourceKind, ResourceType } from "./resource/resource-type.ts";
 export { makeResourceTypes, type ResourceTypes } from "./resource/resource-types.ts";
+export { makeSecretType, type SecretResourceType } from "./resource/secret.ts";
 export { decodeTelemetry, TELEMETRY_FIELDS } from "./resource/telemetry.ts";
 export { UNKNOWN_SERVICE } from "./resource/tracing.ts";
 export type { EncodedResource, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "./snapshot.ts";

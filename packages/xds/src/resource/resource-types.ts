@@ -5,7 +5,6 @@ import type {
   ListenerConfig,
   RouteConfiguration,
   RuntimeLayerConfig,
-  SecretConfig,
   VirtualHost,
 } from "@heddle/traffic";
 import { makeClusterType } from "./cluster.ts";
@@ -16,7 +15,7 @@ import type { ListenerOptions } from "./network-filter.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeRouteConfigurationType } from "./route-configuration.ts";
 import { runtimeType } from "./runtime.ts";
-import { makeSecretType } from "./secret.ts";
+import { makeSecretType, type SecretResourceType } from "./secret.ts";
 import { makeVirtualHostType } from "./virtual-host.ts";
 
 /** The resource types, by kind. */
@@ -25,7 +24,7 @@ export interface ResourceTypes {
   readonly "route-configuration": ResourceType<RouteConfiguration>;
   readonly cluster: ResourceType<ClusterConfig>;
   readonly endpoints: ResourceType<EndpointsConfig>;
-  readonly secret: ResourceType<SecretConfig>;
+  readonly secret: SecretResourceType;
   readonly "extension-config": ResourceType<ExtensionConfig>;
   readonly runtime: ResourceType<RuntimeLayerConfig>;
   readonly "virtual-host": ResourceType<VirtualHost>;
@@ -33,12 +32,14 @@ export interface ResourceTypes {
 
 /** The resource types as they are read where these filters exist. */
 export function makeResourceTypes(options: ListenerOptions): ResourceTypes {
+  const secret = makeSecretType(options.data);
+  const data = options.data && { ...options.data, staticSecret: secret.static };
   return {
-    listener: makeListenerType(options),
+    listener: makeListenerType({ ...options, ...(data && { data }) }),
     "route-configuration": makeRouteConfigurationType(options.httpFilters),
-    cluster: makeClusterType(options.data),
+    cluster: makeClusterType(data),
     endpoints: endpointsType,
-    secret: makeSecretType(options.data),
+    secret,
     "extension-config": makeExtensionConfigType(options.httpFilters),
     runtime: runtimeType,
     "virtual-host": makeVirtualHostType(options.httpFilters),

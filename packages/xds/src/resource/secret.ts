@@ -17,9 +17,21 @@ import {
 
 const SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret";
 
-/** SDS. Without a reader, files that a secret names are left alone. No error shows anything of what a secret holds. */
-export function makeSecretType(reader?: DataReader): ResourceType<SecretConfig> {
+/** SDS, and `static_resources.secrets` of the bootstrap. */
+export interface SecretResourceType extends ResourceType<SecretConfig> {
+  /** The bootstrap has these: whoever names one without a source means it. */
+  setStatic(secrets: readonly SecretConfig[]): void;
+  static(name: string): SecretConfig | undefined;
+}
+
+/** Without a reader, files that a secret names are left alone. No error shows anything of what a secret holds. */
+export function makeSecretType(reader?: DataReader): SecretResourceType {
+  let known: ReadonlyMap<string, SecretConfig> = new Map();
   return {
+    setStatic(secrets) {
+      known = new Map(secrets.map((secret) => [secret.name, secret]));
+    },
+    static: (name) => known.get(name),
     typeUrl: `type.googleapis.com/${SECRET}`,
     kind: "secret",
     completeInSotw: false,

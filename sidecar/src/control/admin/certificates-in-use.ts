@@ -2,7 +2,13 @@ import type { Json } from "@heddle/base";
 import type { ProxyConfig } from "@heddle/config";
 import { type CertificateFacts, certificatesInPem } from "@heddle/net";
 import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
-import type { CommonTlsConfig, DataConfig } from "@heddle/traffic";
+import {
+  type CommonTlsConfig,
+  type DataConfig,
+  type DownstreamTlsConfig,
+  type UpstreamTlsConfig,
+  withSecrets,
+} from "@heddle/traffic";
 
 /**
  * The certificates that serving listeners and clusters show and trust, for `/certs` and for the gauge that warns before one
@@ -11,8 +17,8 @@ import type { CommonTlsConfig, DataConfig } from "@heddle/traffic";
 export class CertificatesInUse {
   readonly #config: () => ProxyConfig;
   readonly #wallNowMs: () => number;
-  /** A configuration does not change, so its PEM is read once. */
-  readonly #read = new WeakMap<CommonTlsConfig, TlsContext>();
+  /** What was read does not change, so its PEM is looked into once. */
+  readonly #read = new WeakMap<DataConfig, readonly ShownCertificate[]>();
 
   constructor(config: () => ProxyConfig, wallNowMs: () => number) {
     this.#config = config;
@@ -50,31 +56,47 @@ export class CertificatesInUse {
   }
 
   #contexts(): readonly TlsContext[] {
-    const { listeners, clusters } = this.#config();
-    const configs: (CommonTlsConfig | undefined)[] = [];
+    const { listeners, clusters, secrets } = this.#config();
+    const configs: (DownstreamTlsConfig | UpstreamTlsConfig | undefined)[] = [];
     for (const { filterChains, defaultFilterChain } of listeners.values()) {
-      for (const { tls } of filterChains) configs.push(tls?.common);
-      configs.push(defaultFilterChain?.tls?.common);
+      for (const { tls } of filterChains) configs.push(tls);
+      configs.push(defaultFilterChain?.tls);
     }
     for (const { tls, transportSocketMatches = [] } of clusters.values()) {
-      configs.push(tls?.common);
-      for (const match of transportSocketMatches) configs.push(match.tls?.common);
+      configs.push(tls);
+      for (const match of transportSocketMatches) configs.push(match.tls);
     }
     return configs
       .filter((config) => config !== undefined)
-      .map((config) => this.#contextOf(config))
+      .map((config) => this.#contextOf(complete(config, secrets)))
       .filter(({ authorities, chain }) => authorities.length + chain.length > 0);
   }
 
-  #contextOf(config: CommonTlsConfig): TlsContext {
-    const known = this.#read.get(config);
-    if (known !== undefined) return known;
-    const authorities = certificatesOf(config.validation?.trustedCa);
-    const chain = config.certificates.flatMap(({ certificateChain }) => certificatesOf(certificateChain));
+  #contextOf({ certificates, validation }: CommonTlsConfig): TlsContext {
+    const authorities = this.#certificatesOf(validation?.trustedCa);
+    const chain = certificates.flatMap(({ certificateChain }) => this.#certificatesOf(certificateChain));
     const expiries = [...authorities, ...chain].map(({ facts }) => facts.validToMs || 0); // no date that can be read: now
-    const context = { authorities, chain, firstExpiryMs: Math.min(...expiries) };
-    this.#read.set(config, context);
-    return context;
+    return { authorities, chain, firstExpiryMs: Math.min(...expiries) };
+  }
+
+  #certificatesOf(data: DataConfig | undefined): readonly ShownCertificate[] {
+    if (data === undefined) return [];
+    let read = this.#read.get(data);
+    if (read === undefined) {
+      const path = data.source === "filename" ? data.name : "<inline>";
+      read = certificatesInPem(data.content ?? "").map((facts) => ({ path, facts }));
+      this.#read.set(data, read);
+    }
+    return read;
+  }
+}
+
+/** With what its secrets hold; where one is missing or of no use, what stands in the context itself. */
+function complete(config: DownstreamTlsConfig | UpstreamTlsConfig, secrets: ProxyConfig["secrets"]): CommonTlsConfig {
+  try {
+    return (withSecrets(config, (key) => secrets.get(key)) ?? config).common;
+  } catch {
+    return config.common;
   }
 }
 
@@ -92,11 +114,6 @@ interface ShownCertificate {
   /** Of its file, or "<inline>". */
   readonly path: string;
   readonly facts: CertificateFacts;
-}
-
-function certificatesOf(data: DataConfig | undefined): readonly ShownCertificate[] {
-  const path = data?.source === "filename" ? data.name : "<inline>";
-  return certificatesInPem(data?.content ?? "").map((facts) => ({ path, facts }));
 }
 
 /** `envoy.admin.v3.CertificateDetails`; numbers of 64 bits are text in JSON. */

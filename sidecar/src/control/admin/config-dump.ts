@@ -122,12 +122,7 @@ function allSections(subjects: ConfigDumpSubjects, includeEds: boolean, named: N
     listenersDump(writer, of("listener")),
     { "@type": `${DUMP}ScopedRoutesConfigDump`, inline_scoped_route_configs: [], dynamic_scoped_route_configs: [] },
     routesDump(writer, of("route-configuration"), inline),
-    {
-      "@type": `${DUMP}SecretsConfigDump`,
-      static_secrets: [],
-      dynamic_active_secrets: [],
-      dynamic_warming_secrets: [],
-    },
+    secretsDump(writer, of("secret")),
   ];
 }
 
@@ -205,6 +200,23 @@ function routesDump(
         routes.filter(({ active }) => active !== undefined),
       ),
     ],
+  };
+}
+
+/** Keys and other things that nobody may see are "[redacted]", as everywhere. */
+function secretsDump(writer: Writer, secrets: readonly AssembledResource[]): JsonObject {
+  const states = (chosen: readonly AssembledResource[]): Json[] =>
+    chosen.flatMap((secret) =>
+      writer.state(secret, secret.active, "secret").map((state) => ({ name: secret.name, ...state })),
+    );
+  const dynamic = secrets.filter((secret) => !isStatic(secret));
+  return {
+    "@type": `${DUMP}SecretsConfigDump`,
+    static_secrets: states(secrets.filter(isStatic)),
+    dynamic_active_secrets: states(dynamic),
+    dynamic_warming_secrets: dynamic
+      .filter(({ active }) => active === undefined)
+      .map(({ name }) => ({ name, ...writer.errorState("secret", name) })),
   };
 }
 

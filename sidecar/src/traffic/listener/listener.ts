@@ -18,6 +18,7 @@ import type { ListenerEnv } from "./listener-env.ts";
 import type { ListenerFilter } from "./listener-filter.ts";
 import { listenerFilters } from "./listener-filters.ts";
 import { ListenerStats } from "./listener-stats.ts";
+import { statPrefixOf } from "./stat-prefix.ts";
 import { TlsTerminator } from "./tls-terminator.ts";
 
 /**
@@ -405,12 +406,6 @@ const NO_CHAINS: ReadonlyMap<string, Chain> = new Map();
 /** Everything of a listener but its chains. Where it changes, every chain begins anew. */
 function frameOf(listener: ListenerConfig): string {
   return canonicalJson({ ...listener, filterChains: [], defaultFilterChain: undefined });
-}
-
-/** The listener's name in statistics. */
-export function statPrefixOf({ statPrefix, address }: ListenerConfig): string {
-  if (statPrefix !== "") return statPrefix;
-  return address.type === "pipe" ? address.path : `${address.address}:${address.port}`;
 }
 
 function describe(connection: Connection, listener: string): DownstreamInfo {

@@ -3,8 +3,8 @@ import { DatagramListener, type ListenTarget } from "@heddle/net";
 import type { Counter } from "@heddle/telemetry";
 import type { ListenerConfig, UdpListenerConfig } from "@heddle/traffic";
 import type { UdpProxy } from "../network/udp-proxy.ts";
-import { statPrefixOf } from "./listener.ts";
 import type { ListenerEnv } from "./listener-env.ts";
+import { statPrefixOf } from "./stat-prefix.ts";
 
 /** A listener that takes datagrams. Made from one configuration and never changed, like `Listener`. */
 export class UdpListener {
