@@ -35,6 +35,7 @@ test("without a bootstrap everything comes from our control plane by delta ADS",
       },
       listeners: [],
       clusters: [],
+      secrets: [],
       discovery: {
         ads: {
           type: "api",

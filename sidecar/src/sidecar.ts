@@ -38,6 +38,7 @@ import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
 import { sidecarReport } from "./control/report.ts";
 import { SecretStats } from "./control/secret-stats.ts";
+import { bootstrapSecrets } from "./control/source/bootstrap-secrets.ts";
 import { openAds, openSource, type SourceParts } from "./control/source/open-source.ts";
 import { ResourceSources } from "./control/source/resource-sources.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
@@ -123,7 +124,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   // Configuration. They know each other only through these callbacks, and nobody calls before `assembler.start`.
   const { ads, listenerDiscovery, clusterDiscovery } = bootstrap.discovery;
   const parts: SourceParts = {
-    directory: { clusters: bootstrap.clusters, secrets: () => undefined, wallNow: () => clock.wallNow() },
+    directory: {
+      clusters: bootstrap.clusters,
+      secrets: bootstrapSecrets(bootstrap, types.secret),
+      wallNow: () => clock.wallNow(),
+    },
     types,
     node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: CLIENT_FEATURES },
     clock,

@@ -87,6 +87,7 @@ test("reads node, static resources, the aggregated discovery service and the adm
         clusterDiscovery: ALL_BY_ADS,
       },
       admin: { type: "socket", address: "127.0.0.1", port: 15_000 },
+      secrets: [],
       runtimeLayers: [],
       document: read(ADS).bootstrap.document,
     },

@@ -232,7 +232,7 @@ function endpointsDump(
   return {
     "@type": `${DUMP}EndpointsConfigDump`,
     static_endpoint_configs: fixed.filter(hasOwnEndpoints).flatMap(({ name, source, active }) => {
-      const version = active && { ...active, config: assignments.get(name) };
+      const version = active && { ...active, bytes: undefined, config: assignments.get(name) };
       const assignment = {
         kind: "endpoints",
         name,
@@ -276,7 +276,7 @@ function inlineRoutes({ source, active }: AssembledResource, named: NameFilter):
       kind: "route-configuration",
       name: config.name,
       source,
-      active: { ...active, version: "", config },
+      active: { ...active, bytes: undefined, version: "", config }, // the bytes are the listener's
       warming: undefined,
       waitingFor: [],
     }));

@@ -109,7 +109,7 @@ export class ResourceFile implements ResourceFeed {
     const { kind } = type;
     const { path } = origin;
     const missing = fingerprint(path) === MISSING;
-    const read = missing ? err(["is not there"]) : readResources(path, type);
+    const read = missing ? err(["is not there"]) : readResourceFile(path, type);
     if (!read.ok) {
       const isNews = read.error.join("\n") !== this.#errors.join("\n");
       this.#errors = read.error;
@@ -185,7 +185,8 @@ interface ReadResources {
   readonly resources: ReadonlyMap<string, HeldResource>;
 }
 
-function readResources(path: string, type: ClientResourceType): Result<ReadResources, readonly string[]> {
+/** Everything that such a file holds, or every fault of it. */
+export function readResourceFile(path: string, type: ClientResourceType): Result<ReadResources, readonly string[]> {
   if (/\.(pb_text|textproto|txtpb)$/.test(path))
     return err([`${path}: allowed are YAML, JSON and serialised (.pb) files`]);
   let bytes: Buffer;
