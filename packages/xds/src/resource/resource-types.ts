@@ -33,7 +33,7 @@ export interface ResourceTypes {
 /** The resource types as they are read where these filters exist. */
 export function makeResourceTypes(options: ListenerOptions): ResourceTypes {
   const secret = makeSecretType(options.data);
-  const data = options.data && { ...options.data, staticSecret: secret.static };
+  const data = options.data && { ...options.data, staticSecret: (name: string) => secret.static(name) };
   return {
     listener: makeListenerType({ ...options, ...(data && { data }) }),
     "route-configuration": makeRouteConfigurationType(options.httpFilters),
