@@ -195,6 +195,11 @@ export class ForeignControlPlane {
     }
   }
 
+  /** Knows nothing any more, as after a start without its data, and says so to the next stream. */
+  forget(): void {
+    this.#resources = resourcesOf({});
+  }
+
   stop(): void {
     this.#server.forceShutdown();
   }
@@ -233,7 +238,8 @@ export class ForeignControlPlane {
     }
     if (this.intercept?.(request, stream) === true) return;
     const isNew = [...(stream.wanted.get(typeUrl) ?? [])].some((name) => before?.has(name) !== true);
-    if (isNew) this.#answer(stream, typeUrl, []);
+    const gone = Object.keys(request.held).filter((name) => this.#of(typeUrl).every((one) => one.name !== name));
+    if (isNew) this.#answer(stream, typeUrl, gone);
   }
 
   #answer(stream: ForeignStream, typeUrl: string, gone: readonly string[]): void {

@@ -131,6 +131,27 @@ for (const variant of ["sotw", "delta"] as const) {
       }
     });
 
+    test("a control plane that starts again without its data does not end the traffic, and is followed when it has some", async () => {
+      const { length } = controlPlane.streams;
+      controlPlane.forget();
+      await reconnects(() => controlPlane.stream.end(status.UNAVAILABLE, "restarts"));
+      await eventually("it has been heard", async () => (await sidecar.stat("control_plane.returned_empty")) === 1);
+      await eventually("its word is acknowledged", () => controlPlane.settled);
+      assert.equal(controlPlane.streams.length, length + 1);
+      const { count } = load;
+      await eventually("requests are answered", () => load.count > count + 100);
+      assert.match(await sidecar.page("/clusters"), /^first::/m);
+      await follows();
+      // Whoever is there and takes everything away, but for what serves this test, is obeyed.
+      controlPlane.set({
+        ...good(),
+        listeners: [...(good().listeners ?? []), listener({ name: "more", routes: rdsOf("all") })],
+      });
+      await eventually("it listens", () => sidecar.listens("more"));
+      controlPlane.set(good());
+      await eventually("it is gone", async () => !(await sidecar.listens("more")));
+    });
+
     test("a stream that ends between a cluster and its endpoints leaves the cluster of before in force", async () => {
       const updated = [foreignResource("cluster", edsCluster("first", { connect_timeout: "3s" }))];
       controlPlane.intercept = ({ typeUrl }) => typeUrl === foreignTypeUrl("endpoints");

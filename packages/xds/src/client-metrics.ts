@@ -15,6 +15,8 @@ export class ClientMetrics {
   readonly attempts: Counter;
   /** Reading was stopped for a while, since too much that came was rejected. */
   readonly rateLimitEnforced: Counter;
+  /** A stream began with the word that nothing is there any more, and removals were held back. */
+  readonly returnedEmpty: Counter;
   readonly #scope: MetricScope;
   readonly #byType: Map<string, Counter> = new Map();
   readonly #updates: ReadonlyMap<string, UpdateMetrics>;
@@ -26,6 +28,7 @@ export class ClientMetrics {
     this.connected = this.#scope.gauge("connected_state");
     this.attempts = this.#scope.counter("connect_attempts");
     this.rateLimitEnforced = this.#scope.counter("rate_limit_enforced");
+    this.returnedEmpty = this.#scope.counter("returned_empty");
     this.#pending = this.#scope.gauge("pending_requests");
     this.#updates = new Map(
       Object.entries(SCOPES)

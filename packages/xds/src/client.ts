@@ -11,6 +11,7 @@ import { type ClientResourceType, nackMessage, type ResourceStatus } from "./pro
 import { WILDCARD } from "./protocol/subscription.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import { RejectionLimit } from "./rejection-limit.ts";
+import { GRACE_MS, RemovalGuard } from "./removal-guard.ts";
 import { type RateLimit, RequestPacer } from "./request-pacer.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import { ServerChoice } from "./server-choice.ts";
@@ -96,6 +97,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   /** Kinds that are wanted whole. */
   readonly #wildcards: Set<ResourceKind> = new Set();
   readonly #rejectionLimit: RejectionLimit;
+  readonly #removals: RemovalGuard;
   /** By type URL, what was last said in the log. */
   readonly #lastRejections: Map<string, string> = new Map();
   #channel: XdsChannel | undefined;
@@ -123,6 +125,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#metrics = new ClientMetrics(metrics, service);
     this.#pacer = rateLimit && this.#makePacer(rateLimit);
     this.#rejectionLimit = new RejectionLimit(clock);
+    this.#removals = new RemovalGuard(clock, (update) => this.#release(update));
     this.#status = { state: "idle", sinceMs: clock.wallNow(), attempts: 0, lastError: "", controlPlane: "", server: 0 };
   }
 
@@ -132,6 +135,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
 
   subscribe(kind: ResourceKind, names: ReadonlySet<string>): void {
     this.#wire.subscribe(kind, names);
+    this.#removals.want(kind, names);
     if (names.has(WILDCARD)) this.#wildcards.add(kind);
     else this.#wildcards.delete(kind);
     if (this.#status.state === "idle" && this.#wire.wantsAnything) this.#connect();
@@ -141,6 +145,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   /** Adds and takes away single names of a kind, at a cost that does not grow with what else is subscribed. */
   adjust(kind: ResourceKind, add: readonly string[], drop: readonly string[]): void {
     this.#wire.adjust(kind, add, drop);
+    this.#removals.drop(kind, drop);
     if (this.#status.state === "idle" && this.#wire.wantsAnything) this.#connect();
     else this.#flush();
   }
@@ -160,6 +165,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
       lastError,
       controlPlane,
       variant: this.#options.variant,
+      heldBack: Object.fromEntries([...this.#removals.heldBack].map(([kind, names]) => [kind, [...names]])),
       resources: this.statuses().map((resource) => ({
         type: resource.kind,
         name: resource.name,
@@ -206,6 +212,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     );
     this.#responded = false;
     this.#respondedMs = this.#options.clock.now();
+    this.#removals.openStream();
     this.#wire.openStream(server !== this.#versionsOf);
     this.#flush();
   }
@@ -284,16 +291,39 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#pause = this.#options.clock.after(pauseMs, () => stream.resume(), true);
   }
 
-  #deliver(update: ResourceUpdate): void {
+  #deliver(received: ResourceUpdate): void {
+    const before = this.#removals.heldBack.size;
+    const update = this.#removals.pass(received);
     const { kind, changed, removed, absent, refreshed } = update;
+    if (before === 0 && this.#removals.heldBack.size > 0) this.#reportHeldBack(kind);
     // The first answer of a kind is news even if it holds nothing: whoever waits with starting knows that there is nothing.
     const isFirst = !this.#answeredKinds.has(kind);
     this.#answeredKinds.add(kind);
-    if (isFirst || changed.size > 0 || removed.length > 0 || absent.length > 0 || (refreshed?.length ?? 0) > 0) {
-      const { origin, onUpdate } = this.#options;
-      onUpdate(origin === undefined ? update : { ...update, origin });
-    }
+    if (isFirst || changed.size > 0 || removed.length > 0 || absent.length > 0 || (refreshed?.length ?? 0) > 0)
+      this.#tell(update);
     this.#flush();
+  }
+
+  #reportHeldBack(kind: ResourceKind): void {
+    this.#metrics.returnedEmpty.add();
+    this.#options.log.warn("the control plane has come back with nothing; what it had is kept for a while", {
+      kind,
+      keptMs: GRACE_MS,
+    });
+  }
+
+  #release(update: ResourceUpdate): void {
+    this.#options.log.warn("what the control plane no longer has is removed", {
+      kind: update.kind,
+      count: update.removed.length,
+    });
+    this.#tell(update);
+    this.#flush();
+  }
+
+  #tell(update: ResourceUpdate): void {
+    const { origin, onUpdate } = this.#options;
+    onUpdate(origin === undefined ? update : { ...update, origin });
   }
 
   #flush(): void {
@@ -349,6 +379,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#connectTimeout?.cancel();
     this.#connectTimeout = undefined;
     this.#pause?.cancel();
+    this.#removals.closeStream();
     const stream = this.#stream;
     this.#stream = undefined;
     if (stream !== undefined) this.#wire.closeStream();
