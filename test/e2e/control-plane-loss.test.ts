@@ -6,7 +6,7 @@ import { eventually } from "../harness/eventually.ts";
 import { startLoad } from "../harness/load.ts";
 import { startMesh } from "../harness/mesh.ts";
 
-test("the control plane killed and started again under load loses no request, and the mesh follows it again", async (t) => {
+test("statement 9: the control plane killed and started again under load loses no request, and the mesh follows it again", async (t) => {
   const mesh = await startMesh("examples/shop", t);
   const { controlPlane, workloads } = mesh.addresses;
   const web = workloads.find(({ name }) => name === "web");

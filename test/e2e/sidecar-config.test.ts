@@ -45,7 +45,7 @@ for (const { variant, concurrency } of [
       assert.deepEqual([...failures], []);
     });
 
-    test("a listener's change lets the connections of before finish what they do, and closes them with it", async (t) => {
+    test("statement 64: a listener's change lets the connections of before finish what they do, and closes them with it", async (t) => {
       const { controlPlane, sidecar, owner } = await start(t);
       const upstream = await RawUpstream.listen(owner);
       const before = { to: "one", endpoints: { one: [upstream] }, http: { server_name: "before" } };

@@ -123,7 +123,7 @@ for (const variant of ["sotw", "delta"] as const) {
   });
 }
 
-test("a control plane that is not there is tried again and again, with growing waits", async () => {
+test("statement 9: a control plane that is not there is tried again and again, with growing waits", async () => {
   const server = await serve({});
   const { port } = server;
   await server.stop();

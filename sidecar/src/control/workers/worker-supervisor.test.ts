@@ -183,7 +183,7 @@ describe("traffic workers", () => {
     client.socket.destroy();
   });
 
-  test("connections of a chain that changed drain, and new ones get the new chain", async () => {
+  test("statement 60: connections of a chain that changed drain, and new ones get the new chain", async () => {
     await start(1);
     await world!.apply({ "listener/a": listener("a", 0, "old") });
     const before = new Client(world!.port("a"));

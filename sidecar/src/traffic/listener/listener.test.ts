@@ -226,7 +226,7 @@ describe("a listener", () => {
     assert.equal(counts.own[0], 3);
   });
 
-  test("keeps the chains that stayed the same and drains the others", async () => {
+  test("statement 60: keeps the chains that stayed the same and drains the others", async () => {
     const before = new Listener(
       listenerConfig([chain("stays", { sourcePorts: [40_000] }), chain("goes", {})]),
       env,

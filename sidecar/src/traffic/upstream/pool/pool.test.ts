@@ -271,7 +271,7 @@ describe("when the configuration changes", () => {
     });
   });
 
-  test("an endpoint that stays keeps its connections", () => {
+  test("statement 63: an endpoint that stays keeps its connections", () => {
     withHarness({}, (harness) => {
       burst(harness, 1);
       harness.configure({ endpoints: { app: ["10.0.0.1:80", "10.0.0.2:80"] } });
