@@ -41,6 +41,7 @@ import { SecretStats } from "./control/secret-stats.ts";
 import { bootstrapSecrets } from "./control/source/bootstrap-secrets.ts";
 import { openAds, openSource, type SourceParts } from "./control/source/open-source.ts";
 import { ResourceSources } from "./control/source/resource-sources.ts";
+import { SecretFiles } from "./control/source/secret-files.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import type { TracingStart } from "./traffic/http/tracing/tracing-env.ts";
 import type { SpanBatch } from "./traffic/worker/span-sender.ts";
@@ -150,6 +151,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     open: (kind, origin) => openSource(kind, origin, parts),
     log,
   });
+  const secretFiles = new SecretFiles({
+    type: types.secret,
+    clock,
+    log,
+    onUpdate: receive,
+    onFailed: (name) => secretStats.rotationFailed(name),
+  });
   const assembler = new ConfigAssembler({
     clock,
     staticListeners: bootstrap.listeners,
@@ -162,7 +170,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     onDnsClusters: (clusters) => dns.update(clusters),
     onConfig(delta) {
       configStats.applied(delta);
-      secretStats.applied(delta, () => assembler.current());
+      if (secretStats.applied(delta, () => assembler.current())) secretFiles.follow(assembler.resources());
       const update = lanes.apply(delta);
       if (update !== undefined) workers.apply(update);
       reports.changed();
@@ -232,6 +240,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     reports.close();
     client.value?.close();
     sources.close();
+    secretFiles.close();
     assembler.close();
     dns.close();
     await workers.stop(drainTimeMs);

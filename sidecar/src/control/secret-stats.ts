@@ -38,14 +38,16 @@ export class SecretStats {
       .add();
   }
 
-  /** A step of the configuration has been taken; `config` is what it made of it. */
-  applied({ changed, removed }: ConfigDelta, config: () => ProxyConfig): void {
+  /** A step of the configuration has been taken; `config` is what it made of it. Answers whether a secret was in it. */
+  applied({ changed, removed }: ConfigDelta, config: () => ProxyConfig): boolean {
     const keys = new Set(secretKeysIn(changed.keys()));
+    const gone = secretKeysIn(removed);
     if (keys.size > 0) this.#countContexts(keys, config());
-    for (const key of secretKeysIn(removed)) {
+    for (const key of gone) {
       const name = /^sds\/(.*?)(?:@[\w-]{20})?$/s.exec(key)?.[1];
       if (name !== undefined) this.#metrics.retire({ [LABEL]: name });
     }
+    return keys.size + gone.length > 0;
   }
 
   #countContexts(keys: ReadonlySet<string>, { listeners, clusters }: ProxyConfig): void {

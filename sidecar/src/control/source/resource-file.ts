@@ -175,7 +175,7 @@ interface HeldResource {
 const MISSING = "missing";
 
 /** Differs whenever the content may: of the file behind any link, so that a link that is moved counts. */
-function fingerprint(path: string): string {
+export function fingerprint(path: string): string {
   const stats = statSync(path, { throwIfNoEntry: false, bigint: true });
   return stats === undefined ? MISSING : `${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeNs}`;
 }
