@@ -39,7 +39,7 @@ import { TelemetryExports, tracingStart } from "./control/export/telemetry-expor
 import { sidecarReport } from "./control/report.ts";
 import { SecretStats } from "./control/secret-stats.ts";
 import { bootstrapSecrets } from "./control/source/bootstrap-secrets.ts";
-import { openAds, openSource, type SourceParts } from "./control/source/open-source.ts";
+import { openAds, openLoadReports, openSource, type SourceParts } from "./control/source/open-source.ts";
 import { ResourceSources } from "./control/source/resource-sources.ts";
 import { SecretFiles } from "./control/source/secret-files.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
@@ -123,7 +123,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   });
 
   // Configuration. They know each other only through these callbacks, and nobody calls before `assembler.start`.
-  const { ads, listenerDiscovery, clusterDiscovery } = bootstrap.discovery;
+  const { ads, listenerDiscovery, clusterDiscovery, loadReports } = bootstrap.discovery;
   const parts: SourceParts = {
     directory: {
       clusters: bootstrap.clusters,
@@ -180,6 +180,12 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       lookWhetherReady();
     },
   });
+
+  const loads =
+    loadReports === undefined
+      ? ok(undefined)
+      : openLoadReports(loadReports, parts, { workers, config: () => assembler.current() });
+  if (!loads.ok) return loads;
 
   const certificates = new CertificatesInUse(
     () => assembler.current(),
@@ -238,6 +244,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
     nextLook?.cancel();
     reports.close();
+    loads.value?.close();
     client.value?.close();
     sources.close();
     secretFiles.close();
@@ -253,6 +260,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   try {
     await started;
     workersRun = true;
+    loads.value?.start();
   } catch (error) {
     await stop(0);
     return err(`the traffic workers cannot start: ${error instanceof Error ? error.message : String(error)}`);

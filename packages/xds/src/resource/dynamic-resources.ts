@@ -5,10 +5,16 @@ import { Fields, Findings } from "./fields.ts";
 import type { FieldReport } from "./resource-type.ts";
 
 const DYNAMIC_RESOURCES = "envoy.config.bootstrap.v3.Bootstrap.DynamicResources";
+const CLUSTER_MANAGER = "envoy.config.bootstrap.v3.ClusterManager";
 const CONFIG_SOURCE = "envoy.config.core.v3.ConfigSource";
 
 /** The fields of the bootstrap that this reads. */
-export const DISCOVERY_FIELDS = ["dynamic_resources", "config_sources", "default_config_source"] as const;
+export const DISCOVERY_FIELDS = [
+  "dynamic_resources",
+  "config_sources",
+  "default_config_source",
+  "cluster_manager",
+] as const;
 
 /** What a bootstrap says of where resources come from. */
 export interface DiscoverySettings {
@@ -17,6 +23,8 @@ export interface DiscoverySettings {
   /** Left out: listeners (clusters) are static. */
   readonly listenerDiscovery?: Discovery;
   readonly clusterDiscovery?: Discovery;
+  /** `cluster_manager.load_stats_config`: who is told what goes to which cluster. Left out: nobody. */
+  readonly loadReports?: ApiOrigin;
   /** `config_sources`: who is asked for xdstp:// names of these authorities. */
   readonly authorities?: readonly AuthoritySource[];
   /** `default_config_source`: who is asked for xdstp:// names of all others. */
@@ -35,7 +43,7 @@ export interface DiscoveryReading {
   readonly unhonoured: readonly FieldReport[];
 }
 
-/** Reads `dynamic_resources`, `config_sources` and `default_config_source` of a bootstrap with these static clusters. */
+/** Reads `dynamic_resources`, `config_sources`, `default_config_source` and `cluster_manager` of a bootstrap with these static clusters. */
 export function decodeDiscovery(bootstrap: Message, staticClusters: ReadonlySet<string>): DiscoveryReading {
   const findings = new Findings();
   const reader = new DiscoveryReader(findings, staticClusters);
@@ -58,7 +66,9 @@ class DiscoveryReader {
     const sources = (fieldOf(bootstrap, "config_sources") ?? []) as readonly Message[];
     const authorities = sources.map((source, index) => this.#authority(source, `config_sources[${index}]`));
     const fallback = fieldOf(bootstrap, "default_config_source") as Message | undefined;
+    const manager = fieldOf(bootstrap, "cluster_manager") as Message | undefined;
     const settings: DiscoverySettings = {
+      ...(manager && this.#loadReports(new Fields(CLUSTER_MANAGER, manager, "cluster_manager", this.#findings))),
       ...(dynamic && this.#dynamic(dynamic)),
       ...(authorities.length > 0 && { authorities }),
       ...(fallback && { defaultAuthority: this.#authority(fallback, "default_config_source").origin }),
@@ -89,6 +99,18 @@ class DiscoveryReader {
     const origin = decodeApi(config) as ApiOrigin; // of these types it is
     this.#checkServers(origin, config);
     return origin;
+  }
+
+  #loadReports(manager: Fields): Pick<DiscoverySettings, "loadReports"> {
+    const config = manager.message("load_stats_config");
+    if (config === undefined) return {};
+    const origin = decodeApi(config);
+    if (origin.type !== "api" || origin.apiType === "REST") {
+      config.fail("api_type", "allowed are GRPC and DELTA_GRPC");
+      return {};
+    }
+    this.#checkServers(origin, config);
+    return { loadReports: origin };
   }
 
   /** `locator` is the xdstp:// name of a collection; with one the source may be left out. */

@@ -30,6 +30,7 @@ const ROOTS = [
   "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
   "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
   "envoy.config.bootstrap.v3.Bootstrap.DynamicResources",
+  "envoy.config.bootstrap.v3.ClusterManager",
   "envoy.config.overload.v3.OverloadManager",
   "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
   "envoy.extensions.resource_monitors.cgroup_memory.v3.CgroupMemoryConfig",

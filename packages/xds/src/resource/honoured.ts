@@ -546,6 +546,15 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured:
       "authorities path path_config_source api_config_source ads self initial_fetch_timeout resource_api_version",
   },
+  "envoy.config.bootstrap.v3.ClusterManager": {
+    honoured: "load_stats_config",
+    reported: {
+      local_cluster_name: "the sidecar's own locality is that of its node",
+      outlier_detection: "there is no outlier detection yet",
+      upstream_bind_config: NO_EFFECT,
+      enable_deferred_cluster_creation: "clusters are made when they come",
+    },
+  },
   "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": {
     honoured: "lds_config lds_resources_locator cds_config cds_resources_locator ads_config",
   },

@@ -4,12 +4,14 @@ import { type ApiOrigin, describeOrigin, type FileOrigin, type ResourceOrigin } 
 import type { ResourceKind, ResourceTypes, ResourceUpdate, XdsNode } from "@heddle/xds";
 import {
   type ClientResourceType,
+  type LoadReportClient,
   RestClient,
   updateMetrics,
   XdsClient,
   type XdsClientOptions,
   type XdsDial,
 } from "@heddle/xds/client";
+import { type LoadReportsOptions, loadReports } from "../load/load-reports.ts";
 import { brokenFeed } from "./broken-feed.ts";
 import { dialOf, restEndpointsOf, type ServerDirectory } from "./discovery-server.ts";
 import { ResourceFile } from "./resource-file.ts";
@@ -37,6 +39,22 @@ export function openAds(
   if (!dials.ok) return dials;
   const types = Object.values(parts.types);
   return ok(new XdsClient({ ...streamOptions(origin, dials.value, parts), types, ...more }));
+}
+
+/**
+ * Who is told what goes to which cluster (`load_stats_config`); not started yet. Of several servers the first is told. On
+ * failure: why nobody can be dialled.
+ */
+export function openLoadReports(
+  origin: ApiOrigin,
+  parts: SourceParts,
+  more: Pick<LoadReportsOptions, "workers" | "config">,
+): Result<LoadReportClient, string> {
+  const dials = dialsOf(origin, parts);
+  if (!dials.ok) return dials;
+  const { node, clock, metrics, random } = parts;
+  const log = parts.log.with({ part: "load reports" });
+  return ok(loadReports({ dial: dials.value[0], node, clock, log, metrics, random, ...more }));
 }
 
 /** What brings resources of that kind from anywhere else. One that cannot work says so in the log, and brings nothing. */
