@@ -264,7 +264,7 @@ test("roles and groups say who may write what and read what", async () => {
     const answer = await api.service.apply(caller, { manifests: [{ source: "t", text }], nodeCluster });
     return answer.ok ? "ok" : `${answer.error.code} ${answer.error.message}`;
   };
-  assert.equal(await applyAs(READER, cluster("a")), 'PERMISSION_DENIED "watcher" may not write cluster/a');
+  assert.equal(await applyAs(READER, cluster("a")), 'PERMISSION_DENIED "watcher" may read alone');
   assert.equal(await applyAs(WEB, cluster("a")), 'PERMISSION_DENIED "web-team" may not write cluster/a');
   assert.equal(await applyAs(WEB, service("s", 81)), 'PERMISSION_DENIED "web-team" may not write service/default/s');
   assert.equal(
@@ -376,6 +376,11 @@ test("who writes too much at once is told when to come again, and so is who watc
   for (const one of open) if (one.ok) one.value.close();
   assert.equal(api.service.watch(READER, {}, undefined, () => {}).ok, true);
   const many = Array.from({ length: 1001 }, (_, index) => cluster(`m${index}`)).join("---\n");
+  assert.match((await api.refused(`# ${"x".repeat(1024 * 1024)}`)).message, /bytes of YAML, allowed are 1048576/);
+  const flow = `{ "@type": ${CLUSTER}, name: a, ${" ".repeat(1024 * 1024)} }`;
+  assert.match((await api.refused(flow)).message, /bytes of YAML/);
+  const endpoints = { "@type": CLUSTER, name: "json", load_assignment: { cluster_name: " ".repeat(1024 * 1024) } };
+  assert.equal((await api.apply(JSON.stringify(endpoints))).ok, true);
   assert.equal((await api.refused(many)).message, "found 1001 resources, allowed are 1000 in one batch");
 });
 

@@ -1,5 +1,5 @@
 import { type Clock, err, type Inspectable, type Json, ok, type Result } from "@heddle/base";
-import { type Diagnostic, formatDiagnostic } from "@heddle/config";
+import { type Diagnostic, formatDiagnostic, parseJsonDocument } from "@heddle/config";
 import type { Log } from "@heddle/telemetry";
 import type { ResourceTypes } from "@heddle/xds";
 import { readStored } from "../source/read-stored.ts";
@@ -26,6 +26,7 @@ import {
   MAX_RESOURCES,
   MAX_WAITING_WRITES,
   MAX_WATCHES,
+  MAX_YAML_BYTES,
 } from "./resource-limits.ts";
 import { ResourceWatch } from "./resource-watch.ts";
 import { showContent, showResource } from "./show-resource.ts";
@@ -42,6 +43,7 @@ import type {
   ExpectedVersion,
   ListRequest,
   ListResponse,
+  Manifest,
   ResourceOutcome,
   Selector,
   StoredResource,
@@ -89,6 +91,8 @@ export class ResourceService implements Inspectable {
   /** @param only the one resource that the batch must be, where its address says so. */
   async apply(caller: Caller, request: ApplyRequest, only?: ResourceKey): Promise<Result<BatchResponse, ApiError>> {
     const { manifests, nodeCluster = "", dryRun = false, includeContent = false, manager = "" } = request;
+    const barred = this.#barred(caller, "apply") ?? tooMuchYaml(manifests);
+    if (barred !== undefined) return err(barred);
     const { drafts, diagnostics } = readManifests(manifests, nodeCluster);
     if (diagnostics.some(isError)) return this.#refused(caller, "apply", [], invalid(diagnostics));
     if (drafts.length === 0) return err(fault("INVALID_ARGUMENT", "nothing that was sent is a resource", diagnostics));
@@ -112,6 +116,8 @@ export class ResourceService implements Inspectable {
 
   async delete(caller: Caller, request: DeleteRequest): Promise<Result<BatchResponse, ApiError>> {
     const { dryRun = false, ignoreMissing = false } = request;
+    const barred = this.#barred(caller, "delete");
+    if (barred !== undefined) return err(barred);
     const writes = new Map<string, Write>();
     for (const asked of request.keys) {
       const key = completeKey(asked);
@@ -233,6 +239,17 @@ export class ResourceService implements Inspectable {
     return entries === undefined ? err(unavailable(trouble ?? "the store has not been read yet")) : ok(entries);
   }
 
+  /** Why a write is not looked at: looking costs the more the larger it is. */
+  #barred(caller: Caller, verb: string): ApiError | undefined {
+    if (caller.role === "read") {
+      const error = fault("PERMISSION_DENIED", `"${caller.name}" may read alone`);
+      this.#options.log.info("resources not written", { ...auditFields(caller, verb, []), code: error.code });
+      return error;
+    }
+    const retryAfterS = this.#rate.take(caller.name);
+    return retryAfterS === 0 ? undefined : { ...fault("RESOURCE_EXHAUSTED", "too many writes"), retryAfterS };
+  }
+
   async #write(caller: Caller, batch: Batch): Promise<Result<BatchResponse, ApiError>> {
     const { verb, writes, dryRun } = batch;
     const keys = writes.map(({ key }) => key);
@@ -245,8 +262,6 @@ export class ResourceService implements Inspectable {
       );
     const forbidden = keys.find((key) => !mayWrite(caller, key));
     if (forbidden !== undefined) return this.#refused(caller, verb, keys, denied(caller, "write", forbidden));
-    const waitS = this.#rate.take(caller.name);
-    if (waitS > 0) return err({ ...fault("RESOURCE_EXHAUSTED", "too many writes"), retryAfterS: waitS });
     if (this.#waiting >= MAX_WAITING_WRITES)
       return err({ ...fault("RESOURCE_EXHAUSTED", "too many writes wait for their turn"), retryAfterS: 1 });
 
@@ -387,6 +402,18 @@ interface Judged {
   readonly outcomes: readonly ResourceOutcome[];
   readonly changes: readonly StoreChange[];
   readonly warnings: readonly ApiDiagnostic[];
+}
+
+function tooMuchYaml(manifests: readonly Manifest[]): ApiError | undefined {
+  const sum = (texts: readonly string[]): number => texts.reduce((bytes, text) => bytes + Buffer.byteLength(text), 0);
+  const texts = manifests.map(({ text = "" }) => text);
+  if (sum(texts) <= MAX_YAML_BYTES) return undefined;
+  const bytes = sum(texts.filter((text) => parseJsonDocument("", text) === undefined));
+  if (bytes <= MAX_YAML_BYTES) return undefined;
+  return fault(
+    "INVALID_ARGUMENT",
+    `found ${bytes} bytes of YAML, allowed are ${MAX_YAML_BYTES} in one batch; JSON may be longer`,
+  );
 }
 
 function outcomeOf(

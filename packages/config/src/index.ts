@@ -13,15 +13,15 @@ export {
   type StaticResourceTypes,
 } from "./bootstrap.ts";
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
+export { type Position, splitPath } from "./document-path.ts";
 export { emittedFieldsMarkdown } from "./emitted-fields.ts";
 export { HARMLESS_EXTENSIONS, HONOURED, honouredMarkdown, type MessageRules } from "./honoured.ts";
+export { parseJsonDocument } from "./json-document.ts";
 export { LaneBook } from "./lane-book.ts";
 export type { ConfigLaneEntry, ConfigLaneUpdate, ProxyConfig } from "./proxy-config.ts";
 export {
   DEFAULT_YAML_LIMITS,
-  type Position,
   parseYamlDocuments,
-  splitPath,
   type YamlDocument,
   type YamlLimits,
 } from "./yaml-document.ts";

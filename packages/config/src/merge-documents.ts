@@ -1,6 +1,7 @@
 import type { Json } from "@heddle/base";
 import type { Diagnostic } from "./diagnostic.ts";
-import { type Position, splitPath, type YamlDocument } from "./yaml-document.ts";
+import { type Position, splitPath } from "./document-path.ts";
+import type { YamlDocument } from "./yaml-document.ts";
 
 /**
  * One document from two, as `--config-yaml` is merged over `--config-path` (protobuf's MergeFrom): a single field of

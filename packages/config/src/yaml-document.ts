@@ -11,6 +11,8 @@ import {
   parseAllDocuments,
 } from "yaml";
 import type { Diagnostic } from "./diagnostic.ts";
+import { comparable, type Position, splitPath } from "./document-path.ts";
+import { MAX_JSON_DEPTH, parseJsonDocument } from "./json-document.ts";
 
 /** Bounds on one file, so that no file can stop the program that reads it. */
 export interface YamlLimits {
@@ -21,12 +23,6 @@ export interface YamlLimits {
 }
 
 export const DEFAULT_YAML_LIMITS: YamlLimits = { maxBytes: 16 * 1024 * 1024, maxDepth: 100, maxValues: 2_000_000 };
-
-/** A place in a file; line and column count from 1. */
-export interface Position {
-  readonly line: number;
-  readonly column: number;
-}
 
 /** One document of a YAML (or JSON) file: plain JSON, and where in the file each of its fields stands. */
 export interface YamlDocument {
@@ -54,6 +50,9 @@ export function parseYamlDocuments(
 ): Result<readonly YamlDocument[], readonly Diagnostic[]> {
   if (Buffer.byteLength(text) > limits.maxBytes)
     return err([wholeFile(file, `found ${Buffer.byteLength(text)} bytes, allowed are ${limits.maxBytes}`)]);
+
+  const plain = limits.maxDepth < MAX_JSON_DEPTH ? undefined : parseJsonDocument(file, text);
+  if (plain !== undefined) return ok([plain]);
 
   const lines = new LineCounter();
   const parsed = parseAllDocuments(text, {
@@ -210,20 +209,4 @@ function stepIntoList(items: readonly unknown[], rest: readonly string[]): Step 
   if (!Number.isInteger(index) || index < 0 || index >= items.length) return undefined;
   const value = items[index] as Node | null;
   return { value, offset: value?.range?.[0], taken: 1 };
-}
-
-/** Proto JSON writes a field in either case, and so may whoever names it in a path. */
-function comparable(name: string): string {
-  return name.replaceAll("_", "").toLowerCase();
-}
-
-const PART = /\[(?:"((?:[^"\\]|\\.)*)"|([^\]]*))\]|([^.[\]]+)/g;
-
-/** `a.b[0]["c.d"]` as a, b, 0, c, d. */
-export function splitPath(path: string): string[] {
-  const parts: string[] = [];
-  for (const [, quoted, index, plain] of path.matchAll(PART)) {
-    parts.push(...(quoted?.replace(/\\(.)/g, "$1").split(".") ?? [index ?? plain ?? ""]));
-  }
-  return parts;
 }
