@@ -290,3 +290,87 @@ test("files of another machine are left alone", () => {
     content: undefined,
   });
 });
+
+test("what Istio, Kuma, Consul and Envoy Gateway send is read: from streams of their own, combined, inline, from files", () => {
+  const grpc = (cluster_name: string): object => ({
+    api_config_source: {
+      api_type: "GRPC",
+      set_node_on_first_message_only: true,
+      transport_api_version: "V3",
+      grpc_services: [{ envoy_grpc: { cluster_name } }],
+    },
+    initial_fetch_timeout: "0s",
+    resource_api_version: "V3",
+  });
+  const istio = chainTls(
+    {
+      alpn_protocols: ["istio", "h2"],
+      tls_params: { tls_minimum_protocol_version: "TLSv1_2" },
+      tls_certificate_sds_secret_configs: [{ name: "default", sds_config: grpc("sds-grpc") }],
+      combined_validation_context: {
+        default_validation_context: { match_subject_alt_names: [{ prefix: "spiffe://cluster.local/" }] },
+        validation_context_sds_secret_config: { name: "ROOTCA", sds_config: grpc("sds-grpc") },
+      },
+    },
+    { require_client_certificate: true },
+  );
+  assert.equal(istio.common.validationSecret?.source?.initialFetchTimeoutMs, 0);
+  assert.equal(istio.common.validationSecret?.source?.from.type, "api");
+  assert.equal(istio.common.validation?.sanMatchers.length, 4); // of any kind
+
+  const kuma = accept(
+    clusterType,
+    cluster({
+      sni: "backend{mesh=default}",
+      common_tls_context: {
+        alpn_protocols: ["kuma"],
+        tls_certificate_sds_secret_configs: [sds("identity_cert:secret:default")],
+        combined_validation_context: {
+          default_validation_context: {
+            match_typed_subject_alt_names: [{ san_type: "URI", matcher: { exact: "spiffe://default/backend" } }],
+          },
+          validation_context_sds_secret_config: sds("mesh_ca:secret:default"),
+        },
+      },
+    }),
+  );
+  assert.deepEqual(kuma.tls?.common.certificateSecrets, [{ from: "sds", name: "identity_cert:secret:default" }]);
+
+  const consul = chainTls(
+    {
+      tls_params: {},
+      tls_certificates: [
+        { certificate_chain: { inline_string: leaf.chain }, private_key: { inline_string: leaf.key } },
+      ],
+      validation_context: {
+        trusted_ca: { inline_string: authority.certificate },
+        match_typed_subject_alt_names: [
+          { san_type: "URI", matcher: { exact: "spiffe://x/ns/default/dc/dc1/svc/web" } },
+        ],
+      },
+    },
+    { require_client_certificate: true },
+  );
+  assert.equal(consul.common.certificates.length, 1);
+
+  const inFile = (path: string): object => ({ path_config_source: { path }, resource_api_version: "V3" });
+  const gateway = accept(
+    clusterType,
+    cluster({
+      common_tls_context: {
+        tls_params: { tls_maximum_protocol_version: "TLSv1_3" },
+        tls_certificate_sds_secret_configs: [
+          { name: "xds_certificate", sds_config: inFile("/sds/xds-certificate.json") },
+        ],
+        validation_context_sds_secret_config: {
+          name: "xds_trusted_ca",
+          sds_config: inFile("/sds/xds-trusted-ca.json"),
+        },
+      },
+    }),
+  );
+  assert.deepEqual(gateway.tls?.common.validationSecret?.source?.from, {
+    type: "file",
+    path: "/sds/xds-trusted-ca.json",
+  });
+});

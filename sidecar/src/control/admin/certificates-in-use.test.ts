@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ProxyConfig } from "@heddle/config";
 import { TestAuthority } from "@heddle/net/testing";
-import type { CommonTlsConfig, DataConfig } from "@heddle/traffic";
+import type { CommonTlsConfig, DataConfig, SecretConfig } from "@heddle/traffic";
 import { CertificatesInUse } from "./certificates-in-use.ts";
 
 const NOW = Date.UTC(2030, 0, 10);
@@ -35,10 +35,16 @@ function inline(content: string): DataConfig {
   return { source: "inline_string", name: "", content };
 }
 
-function inUse(listeners: readonly object[], clusters: readonly object[], nowMs = NOW): CertificatesInUse {
+function inUse(
+  listeners: readonly object[],
+  clusters: readonly object[],
+  nowMs = NOW,
+  secrets: ReadonlyMap<string, SecretConfig> = new Map(),
+): CertificatesInUse {
   const config = {
     listeners: new Map(listeners.map((listener, index) => [String(index), listener])),
     clusters: new Map(clusters.map((cluster, index) => [String(index), cluster])),
+    secrets,
   };
   return new CertificatesInUse(
     () => config as unknown as ProxyConfig,
@@ -108,4 +114,21 @@ test("the first certificate that expires is the one that counts, whichever of a 
   assert.equal(days(common(chain, authorities), NOW + 300 * 365 * DAY_MS), 0);
   assert.ok(days(common([], authorities), 0) > days(common([], authorities), NOW - 4000 * DAY_MS));
   assert.equal(inUse([{ filterChains: [{}] }], [{}]).daysUntilFirstExpires(), 4_294_967_295, "none, in Envoy's words");
+});
+
+test("certificates of secrets are in use once they have come", async () => {
+  const reference = { from: "sds", name: "shop" } as const;
+  const tls = { common: { ...common([], inline(authority.certificate)), certificateSecrets: [reference] } };
+  const [waiting] = await shown(inUse([{ filterChains: [{ tls }] }], []));
+  assert.deepEqual([waiting?.ca_cert.length, waiting?.cert_chain.length], [1, 0]);
+  const [certificate] = common([file("/etc/shop.pem", leaf.certificate)]).certificates;
+  assert.ok(certificate);
+  const secrets = new Map([["sds/shop", { type: "certificate", name: "shop", certificate } as const]]);
+  const certificates = inUse([{ filterChains: [{ tls }] }], [], NOW, secrets);
+  const [come] = await shown(certificates);
+  assert.equal(come?.cert_chain[0]?.serial_number, leaf.serialNumber);
+  assert.equal(
+    inUse([], [{ tls: { common: { ...tls.common, validation: undefined } } }], NOW, secrets).daysUntilFirstExpires(),
+    3,
+  );
 });

@@ -181,14 +181,6 @@ export class Listener {
       this.#release();
       stats.closed(this.#env.clock.now() - startedMs);
     };
-    const unit: Drainable = {
-      drain() {}, // its time is limited, and a request may be about to come
-      destroy() {
-        handshaking?.cancel();
-        gone();
-      },
-    };
-    chain.group.add(unit);
     const handshaking = tls.secure(connection, {
       onSecured: (secured) => {
         const { tls: known } = secured;
@@ -207,10 +199,26 @@ export class Listener {
         this.#log(connection, { ...info, tlsFailure: failed.reason }, durationMs, ResponseFlag.DownstreamProtocolError);
       },
     });
-    if (handshaking !== undefined) return;
-    stats.ssl.countSecretNotReady();
+    if (handshaking === undefined) {
+      this.#refuseForSecret(connection, info);
+      return;
+    }
+    const unit: Drainable = {
+      drain() {}, // its time is limited, and a request may be about to come
+      destroy() {
+        handshaking.cancel();
+        gone();
+      },
+    };
+    chain.group.add(unit);
+  }
+
+  /** A secret that the chain's TLS needs has not come. */
+  #refuseForSecret(connection: Connection, info: DownstreamInfo): void {
+    this.#stats.ssl.countSecretNotReady();
     connection.reset();
-    gone();
+    this.#release();
+    this.#stats.closed(0);
     this.#log(connection, { ...info, tlsFailure: SECRET_NOT_SUPPLIED }, 0, ResponseFlag.DownstreamProtocolError);
   }
 
