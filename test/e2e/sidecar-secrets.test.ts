@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { renameSync, writeFileSync } from "node:fs";
 import { Agent, createServer, request } from "node:https";
 import type { AddressInfo } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
 import { adsBootstrap, startControlPlane, type TestControlPlane, type World } from "../harness/control-plane.ts";
-import { cluster, inlineRoutes, type Json, listener, virtualHost } from "../harness/envoy-config.ts";
+import { cluster, inlineRoutes, type Json, listener, staticBootstrap, virtualHost } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { startLoad } from "../harness/load.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
-import { type SidecarProcess, spawnSidecar } from "../harness/sidecar.ts";
+import { type SidecarProcess, scratchFolder, spawnSidecar } from "../harness/sidecar.ts";
 
 const TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
 
@@ -40,6 +41,12 @@ const sds = (name: string, fields: Json = {}): Json => ({
   name,
   sds_config: { ads: {}, resource_api_version: "V3", ...fields },
 });
+/** SDS from the control plane's own service of secrets. */
+const SDS_STREAM: Json = {
+  api_type: "GRPC",
+  transport_api_version: "V3",
+  grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }],
+};
 const socket = (type: string, fields: Json): Json => ({
   name: "tls",
   typed_config: { "@type": `${TLS}.${type}`, ...fields },
@@ -209,9 +216,10 @@ describe("secrets by SDS", { concurrency: 2 }, () => {
     await showsNoKey(sidecar, rejection);
   });
 
-  test("who was trusted is not any more, resumption or not", async (t) => {
+  test("who was trusted is not any more, resumption or not; secrets may have a stream of their own", async (t) => {
     const { controlPlane, sidecar, upstream } = await start(t, 1);
-    controlPlane.set(world(upstream, all()));
+    const own = { ads: undefined, api_config_source: SDS_STREAM };
+    controlPlane.set(world(upstream, all(), own));
     await sidecar.untilReady();
     const port = await sidecar.port("tls");
     const { chain: cert, key } = certificates.client;
@@ -219,7 +227,7 @@ describe("secrets by SDS", { concurrency: 2 }, () => {
     const [session] = (await once(first, "session")) as [Buffer];
     assert.equal(await shake(port, { session }), "resumed");
 
-    controlPlane.set(world(upstream, all({ trusted: theirs })));
+    controlPlane.set(world(upstream, all({ trusted: theirs }), own));
     await eventually("its authority is not trusted any more", async () => (await shake(port)) !== "front");
     assert.match(await shake(port, { session }), /^(ECONNRESET|EPIPE|closed)$/);
     assert.equal(first.destroyed, false, "who was let in stays");
@@ -243,6 +251,56 @@ describe("secrets by SDS", { concurrency: 2 }, () => {
     await eventually("both work", async () => (await shake(port)) === "front");
     assert.equal(await (await fetch(`http://127.0.0.1:${await sidecar.port("in")}/`)).text(), "client");
   });
+});
+
+test("without a control plane secrets come from a file, and are followed to the files that they name", async (t) => {
+  const owner = lastFirst(t);
+  const folder = scratchFolder(owner);
+  const put = (name: string, text: string): void => {
+    writeFileSync(`${folder}/.${name}`, text);
+    renameSync(`${folder}/.${name}`, `${folder}/${name}`);
+  };
+  const putPair = ({ chain, key }: TestCertificate): void => {
+    put("web.key", key);
+    put("web.pem", chain);
+  };
+  const putSecret = (tls_certificate: Json): void =>
+    put("sds.yaml", JSON.stringify({ resources: [{ "@type": `${TLS}.Secret`, name: "web", tls_certificate }] }));
+  putPair(certificates.front);
+  putSecret({
+    certificate_chain: { filename: `${folder}/web.pem` },
+    private_key: { filename: `${folder}/web.key` },
+    watched_directory: { path: folder },
+  });
+  const plain = listener({ name: "tls", routes: inlineRoutes([virtualHost("*", "none")]) });
+  const [chain] = plain["filter_chains"] as readonly Json[];
+  const sds_config = { path_config_source: { path: `${folder}/sds.yaml` }, resource_api_version: "V3" };
+  const common_tls_context = {
+    tls_certificate_sds_secret_configs: [{ name: "web", sds_config }],
+    // One of the bootstrap's own.
+    validation_context_sds_secret_config: { name: "clients" },
+  };
+  const transport_socket = socket("DownstreamTlsContext", { common_tls_context });
+  const { static_resources, ...rest } = staticBootstrap(
+    [{ ...plain, filter_chains: [{ ...chain, transport_socket }] }],
+    [cluster("none", [])],
+  );
+  const resources = { ...(static_resources as Json), secrets: [roots("clients", ours)] };
+  const sidecar = spawnSidecar({ ...rest, static_resources: resources }, owner, {
+    // Between the key and the certificate of a pair.
+    expectedErrors: /the files of a secret cannot be used/,
+  });
+  await sidecar.untilReady();
+  const port = await sidecar.port("tls");
+  assert.equal(await shake(port), "front");
+  putPair(certificates.renewed);
+  await eventually("the files' certificate is shown", async () => (await shake(port)) === "renewed");
+  const { chain: cert, key } = certificates.up;
+  putSecret({ certificate_chain: inline(cert), private_key: inline(key) });
+  await eventually("the secret's own is shown", async () => (await shake(port)) === "up");
+  const stranger = theirs.issue({ commonName: "stranger", usage: "client" });
+  assert.match(await shake(port, { cert: stranger.chain, key: stranger.key }), /^(ECONNRESET|EPIPE|closed)$/);
+  assert.match(await sidecar.page("/config_dump?resource=static_secrets"), /"clients"/);
 });
 
 /** No page of admin, no line of the log and no error has anything of a key. */
