@@ -6,6 +6,25 @@ export interface StatusReport {
   readonly nodes: readonly NodeReport[];
   /** What is wrong with the files now; the last good content of each serves. */
   readonly diagnostics: readonly Diagnostic[];
+  /** Null, or absent of an older control plane, where nothing can be put. */
+  readonly resources?: ResourcesReport | null;
+}
+
+/** What people have put into the control plane. */
+export interface ResourcesReport {
+  /** "log /var/lib/heddle/resources" */
+  readonly store: string;
+  readonly revision: number;
+  readonly resources: number;
+  readonly trouble: string | null;
+  /** Null after a delete, and where there is nothing. */
+  readonly lastWrite: {
+    readonly by: string;
+    /** ISO 8601. */
+    readonly at: string;
+    readonly resources: number;
+    readonly keys: readonly string[];
+  } | null;
 }
 
 export interface NodeReport {

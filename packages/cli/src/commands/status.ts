@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { type Command, usageErrorOf } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";
-import { type NodeReport, readStatus, type StatusReport, troubles } from "../status.ts";
+import { type NodeReport, type ResourcesReport, readStatus, type StatusReport, troubles } from "../status.ts";
 import { formatTable } from "../up/table.ts";
 
 const help = `Usage: heddle status [OPTIONS]
@@ -57,10 +57,19 @@ export function formatStatus(report: StatusReport, paint: Paint = (_, text) => t
     report.nodes.length === 0
       ? "no node is connected"
       : formatTable(report.nodes.map(rowOf), ["NODE", "CLUSTER", "SINCE", "XDS", "ACCEPTED", "REFUSED"]),
+    ...(report.resources ? ["", formatResources(report.resources)] : []),
     ...(unhonoured.length === 0 ? [] : ["", "accepted, and without effect there:", ...unhonoured]),
     "",
     ...(wrong.length === 0 ? [paint("green", "nothing is wrong")] : wrong.map((line) => painted(line, paint))),
   ].join("\n");
+}
+
+/** "12 resources in log /var/lib/heddle, revision 40; last written by ci at 2026-01-31T12:00:00Z: cluster/backend" */
+function formatResources({ store, revision, resources, lastWrite }: ResourcesReport): string {
+  const count = `${resources} ${resources === 1 ? "resource" : "resources"} in ${store}, revision ${revision}`;
+  if (lastWrite === null) return count;
+  const more = lastWrite.resources > 3 ? " and others" : "";
+  return `${count}; last written by ${lastWrite.by} at ${lastWrite.at}: ${lastWrite.keys.slice(0, 3).join(", ")}${more}`;
 }
 
 /** "error: …" and "warning: …" with the word in its colour. */
