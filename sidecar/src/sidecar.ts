@@ -10,7 +10,7 @@ import {
 } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import { type Address, defaultTelemetry } from "@heddle/traffic";
-import type { ResourceTypes, ResourceUpdate } from "@heddle/xds";
+import { authorityLookup, type ResourceTypes, type ResourceUpdate } from "@heddle/xds";
 import {
   CLIENT_FEATURES,
   ReportClient,
@@ -166,6 +166,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     listenerDiscovery,
     clusterDiscovery,
     runtimeLayers: bootstrap.runtimeLayers,
+    authorityOf: authorityLookup(bootstrap.discovery),
     subscriber: sources,
     onDnsClusters: (clusters) => dns.update(clusters),
     onConfig(delta) {

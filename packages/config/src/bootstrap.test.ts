@@ -226,6 +226,7 @@ static_resources: { clusters: [{ name: xds }] }
   const cluster = { type: "cluster", name: "xds" };
   const { discovery } = bootstrap;
   assert.deepEqual(discovery.listenerDiscovery?.names, ["xdstp://a.test/envoy.config.listener.v3.Listener/web/*"]);
+  assert.equal(discovery.listenerDiscovery?.source.from, discovery.authorities?.[0]?.origin, "whose name it is");
   assert.deepEqual(discovery.clusterDiscovery?.source.from, {
     type: "api",
     apiType: "REST",

@@ -12,6 +12,7 @@ export { readConfigSource } from "./resource/config-source.ts";
 export { type DataReader, systemDataReader } from "./resource/data-source.ts";
 export {
   type AuthoritySource,
+  authorityLookup,
   DISCOVERY_FIELDS,
   type DiscoverySettings,
   decodeDiscovery,

@@ -669,6 +669,19 @@ test("is ready after 15 s without a control plane, with what is static", () => {
   assert.equal(world.clock.pending, 0);
 });
 
+test("statement 75: a structured name is asked of its authority, whatever its source says", () => {
+  const authorityOf = (name: string): ResourceOrigin | undefined => (name.startsWith("xdstp://a/") ? FILE : undefined);
+  const own = { from: { type: "file", path: "/own" }, initialFetchTimeoutMs: 3000 } as const;
+  const name = "xdstp://a/envoy.config.endpoint.v3.ClusterLoadAssignment/s";
+  const world = new World({ authorityOf, staticListeners: [listener("in", "xdstp://a/T/r")] }).started();
+  world.cds(edsCluster("a", name, 5000, own), edsCluster("b", "xdstp://b/T/s", 5000, own));
+  assert.deepEqual(world.subscriptions.slice(2).sort(), [
+    "endpoints: xdstp://a/envoy.config.endpoint.v3.ClusterLoadAssignment/s from file /e",
+    "endpoints: xdstp://b/T/s from file /own",
+    "route-configuration: xdstp://a/T/r from file /e",
+  ]);
+});
+
 test("what goes and what comes in one response share what both name: it need not come again", () => {
   const world = new World().started();
   world.cds(edsCluster("a", "s"));

@@ -21,7 +21,13 @@ import { ClusterAssembly } from "./cluster-assembly.ts";
 import { type ConfigDelta, ConfigDraft } from "./config-draft.ts";
 import { ExtensionAssembly } from "./extension-assembly.ts";
 import { ListenerAssembly } from "./listener-assembly.ts";
-import { resolveClusterSources, resolveListenerSources } from "./resolve-sources.ts";
+import {
+  type AuthorityLookup,
+  resolveClusterSources,
+  resolveListenerSources,
+  type SourceOfName,
+  sourceOfName,
+} from "./resolve-sources.ts";
 import { RuntimeAssembly } from "./runtime-assembly.ts";
 import { SecretAssembly } from "./secret-assembly.ts";
 import { equalNames, type Wants } from "./wants.ts";
@@ -35,6 +41,8 @@ export interface ConfigAssemblerOptions {
   /** LDS and CDS. Left out: listeners (clusters) are static. */
   readonly listenerDiscovery?: Discovery | undefined;
   readonly clusterDiscovery?: Discovery | undefined;
+  /** `config_sources` and `default_config_source`. Left out: structured names are nobody's in particular. */
+  readonly authorityOf?: AuthorityLookup;
   /** `layered_runtime`. Left out: there is no runtime. */
   readonly runtimeLayers?: readonly RuntimeLayer[];
   /** Told which resources are wanted, whenever that changes. */
@@ -106,8 +114,15 @@ export class ConfigAssembler {
     const acceptedMs = clock.wallNow();
     this.#runtime.start();
     for (const config of staticSecrets) this.#secrets.addStatic({ config, version: "", acceptedMs });
-    for (const config of staticClusters) this.#clusters.update("static", { config, version: "", acceptedMs });
-    for (const config of staticListeners) this.#listeners.update("static", { config, version: "", acceptedMs });
+    const sourceOf = this.#sourceOf(undefined);
+    for (const read of staticClusters) {
+      const config = resolveClusterSources(read, sourceOf);
+      this.#clusters.update("static", { config, version: "", acceptedMs });
+    }
+    for (const read of staticListeners) {
+      const config = resolveListenerSources(read, sourceOf);
+      this.#listeners.update("static", { config, version: "", acceptedMs });
+    }
     // As in Envoy nothing serves before the runtime is known: what it switches off must not be on for a moment.
     if (!this.#runtime.settled) this.#awaitFirst("runtime", this.#runtime.initialFetchTimeoutMs);
     if (clusterDiscovery !== undefined) this.#awaitFirst("cluster", clusterDiscovery.source.initialFetchTimeoutMs);
@@ -310,14 +325,21 @@ export class ConfigAssembler {
     for (const [key, { origin }] of before) if (!wants.has(key)) subscriber.subscribe(kind, NO_NAMES, origin);
   }
 
+  #sourceOf(broughtBy: ResourceUpdate["origin"]): SourceOfName {
+    return sourceOfName(broughtBy, this.#options.authorityOf ?? (() => undefined));
+  }
+
   #updateCluster(resource: AcceptedResource, origin: ResourceUpdate["origin"]): boolean {
     const { config, ...rest } = this.#versioned<ClusterConfig>(resource);
-    return this.#clusters.update("dynamic", { ...rest, config: resolveClusterSources(config, origin) });
+    return this.#clusters.update("dynamic", { ...rest, config: resolveClusterSources(config, this.#sourceOf(origin)) });
   }
 
   #updateListener(resource: AcceptedResource, origin: ResourceUpdate["origin"]): boolean {
     const { config, ...rest } = this.#versioned<ListenerConfig>(resource);
-    return this.#listeners.update("dynamic", { ...rest, config: resolveListenerSources(config, origin) });
+    return this.#listeners.update("dynamic", {
+      ...rest,
+      config: resolveListenerSources(config, this.#sourceOf(origin)),
+    });
   }
 
   #noteShadow(kind: "listener" | "cluster", name: string, taken: boolean): void {

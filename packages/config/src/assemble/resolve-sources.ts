@@ -1,9 +1,12 @@
 import {
   type ClusterConfig,
   type CommonTlsConfig,
+  type ConfigSource,
   type DownstreamTlsConfig,
   type FilterChainConfig,
+  type HttpConnectionManagerConfig,
   type HttpFilterConfig,
+  INITIAL_FETCH_TIMEOUT_MS,
   type ListenerConfig,
   type NetworkFilterConfig,
   type ResourceOrigin,
@@ -14,39 +17,62 @@ import {
 } from "@heddle/traffic";
 
 /*
- * `self` in a resource means whatever brought that resource (`envoy.config.core.v3.SelfConfigSource`). It is put in its place
- * as soon as the resource is accepted, so that nobody behind has to know where resources came from.
+ * `self` in a resource means whatever brought that resource (`envoy.config.core.v3.SelfConfigSource`), and a structured name
+ * (xdstp://) says by its authority whom to ask, whatever stands beside it. Both are put in their places as soon as the resource is
+ * accepted, so that nobody behind has to know where resources came from.
  */
 
-export function resolveClusterSources(config: ClusterConfig, origin: ResourceOrigin | undefined): ClusterConfig {
-  const resolved = resolveEds(config, origin);
+/** Where a resource of that name is to come from; the given source itself where that says so already. */
+export type SourceOfName = (name: string, source: ConfigSource | undefined) => ConfigSource | undefined;
+
+/** Who is asked for a structured name; undefined: whoever its source says. */
+export type AuthorityLookup = (name: string) => ResourceOrigin | undefined;
+
+export function sourceOfName(broughtBy: ResourceOrigin | undefined, authorityOf: AuthorityLookup): SourceOfName {
+  return (name, source) => {
+    const from = name.startsWith("xdstp:") ? authorityOf(name) : undefined;
+    if (from !== undefined)
+      return { from, initialFetchTimeoutMs: source?.initialFetchTimeoutMs ?? INITIAL_FETCH_TIMEOUT_MS };
+    return source && resolveSelf(source, broughtBy);
+  };
+}
+
+export function resolveClusterSources(config: ClusterConfig, sourceOf: SourceOfName): ClusterConfig {
+  const resolved = resolveEds(config, sourceOf);
   const { tls, transportSocketMatches } = resolved;
   const contexts = [tls, ...(transportSocketMatches ?? []).map((match) => match.tls)];
-  if (!contexts.some((context) => context !== undefined && secretsOf(context).some(isSelf))) return resolved;
+  if (
+    !contexts.some(
+      (context) =>
+        context !== undefined && secretsOf(context).some((secret) => resolveSecret(secret, sourceOf) !== secret),
+    )
+  )
+    return resolved;
   return {
     ...resolved,
-    ...(tls && { tls: resolveTls(tls, origin) }),
+    ...(tls && { tls: resolveTls(tls, sourceOf) }),
     ...(transportSocketMatches && {
       transportSocketMatches: transportSocketMatches.map((match) =>
-        match.tls === undefined ? match : { ...match, tls: resolveTls(match.tls, origin) },
+        match.tls === undefined ? match : { ...match, tls: resolveTls(match.tls, sourceOf) },
       ),
     }),
   };
 }
 
-function resolveEds(config: ClusterConfig, origin: ResourceOrigin | undefined): ClusterConfig {
+function resolveEds(config: ClusterConfig, sourceOf: SourceOfName): ClusterConfig {
   const { discovery } = config;
-  if (discovery.type !== "EDS" || discovery.source?.from.type !== "self") return config;
-  return { ...config, discovery: { ...discovery, source: resolveSelf(discovery.source, origin) } };
+  if (discovery.type !== "EDS") return config;
+  const source = sourceOf(discovery.serviceName, discovery.source);
+  return source === discovery.source ? config : { ...config, discovery: { ...discovery, ...(source && { source }) } };
 }
 
-export function resolveListenerSources(config: ListenerConfig, origin: ResourceOrigin | undefined): ListenerConfig {
+export function resolveListenerSources(config: ListenerConfig, sourceOf: SourceOfName): ListenerConfig {
   const { filterChains, defaultFilterChain } = config;
   const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  if (!chains.some(chainSaysSelf)) return config;
+  if (chains.every((chain) => isResolved(chain, sourceOf))) return config;
   const resolve = (chain: FilterChainConfig): FilterChainConfig => {
-    const filters = chain.filters.map((filter) => resolveFilter(filter, origin));
-    return { ...chain, filters, ...(chain.tls && { tls: resolveTls(chain.tls, origin) }) };
+    const filters = chain.filters.map((filter) => resolveFilter(filter, sourceOf));
+    return { ...chain, filters, ...(chain.tls && { tls: resolveTls(chain.tls, sourceOf) }) };
   };
   return {
     ...config,
@@ -55,71 +81,72 @@ export function resolveListenerSources(config: ListenerConfig, origin: ResourceO
   };
 }
 
-function chainSaysSelf({ filters, tls }: FilterChainConfig): boolean {
-  return filters.some(saysSelf) || (tls !== undefined && secretsOf(tls).some(isSelf));
-}
-
-function isSelf({ source }: SecretReference): boolean {
-  return source?.from.type === "self";
+function isResolved({ filters, tls }: FilterChainConfig, sourceOf: SourceOfName): boolean {
+  if (filters.some((filter) => resolveFilter(filter, sourceOf) !== filter)) return false;
+  return tls === undefined || secretsOf(tls).every((secret) => resolveSecret(secret, sourceOf) === secret);
 }
 
 function resolveTls<Config extends DownstreamTlsConfig | UpstreamTlsConfig>(
   config: Config,
-  origin: ResourceOrigin | undefined,
+  sourceOf: SourceOfName,
 ): Config {
-  const common = resolveCommon(config.common, origin);
+  const common = resolveCommon(config.common, sourceOf);
   if (!("ticketKeys" in config) || config.ticketKeys === undefined || !("from" in config.ticketKeys)) {
     return { ...config, common };
   }
-  return { ...config, common, ticketKeys: resolveSecret(config.ticketKeys, origin) };
+  return { ...config, common, ticketKeys: resolveSecret(config.ticketKeys, sourceOf) };
 }
 
-function resolveCommon(common: CommonTlsConfig, origin: ResourceOrigin | undefined): CommonTlsConfig {
+function resolveCommon(common: CommonTlsConfig, sourceOf: SourceOfName): CommonTlsConfig {
   const { certificateSecrets, validationSecret } = common;
   return {
     ...common,
     ...(certificateSecrets && {
-      certificateSecrets: certificateSecrets.map((reference) => resolveSecret(reference, origin)),
+      certificateSecrets: certificateSecrets.map((reference) => resolveSecret(reference, sourceOf)),
     }),
-    ...(validationSecret && { validationSecret: resolveSecret(validationSecret, origin) }),
+    ...(validationSecret && { validationSecret: resolveSecret(validationSecret, sourceOf) }),
   };
 }
 
-function resolveSecret(reference: SecretReference, origin: ResourceOrigin | undefined): SecretReference {
-  if (reference.source?.from.type !== "self") return reference;
-  return { ...reference, source: resolveSelf(reference.source, origin) };
+function resolveSecret(reference: SecretReference, sourceOf: SourceOfName): SecretReference {
+  if (reference.from === "static") return reference;
+  const source = sourceOf(reference.name, reference.source);
+  return source === reference.source ? reference : { ...reference, ...(source && { source }) };
 }
 
-function saysSelf(filter: NetworkFilterConfig): boolean {
-  if (filter.type !== "http-connection-manager") return false;
-  const { routes, httpFilters, upgradeConfigs } = filter.config;
-  if (routes.type === "rds" && routes.source?.from.type === "self") return true;
-  return [...httpFilters, ...upgradeConfigs.flatMap(({ filters = [] }) => filters)].some(
-    ({ discovery }) => discovery?.source?.from.type === "self",
-  );
-}
-
-function resolveFilter(filter: NetworkFilterConfig, origin: ResourceOrigin | undefined): NetworkFilterConfig {
+function resolveFilter(filter: NetworkFilterConfig, sourceOf: SourceOfName): NetworkFilterConfig {
   if (filter.type !== "http-connection-manager") return filter;
-  const { routes, httpFilters, upgradeConfigs } = filter.config;
-  const resolve = (filters: readonly HttpFilterConfig[]): readonly HttpFilterConfig[] =>
-    filters.map((one) =>
-      one.discovery?.source === undefined
-        ? one
-        : { ...one, discovery: { ...one.discovery, source: resolveSelf(one.discovery.source, origin) } },
-    );
-  return {
-    ...filter,
-    config: {
-      ...filter.config,
-      routes:
-        routes.type === "rds" && routes.source !== undefined
-          ? { ...routes, source: resolveSelf(routes.source, origin) }
-          : routes,
-      httpFilters: resolve(httpFilters),
-      upgradeConfigs: upgradeConfigs.map((upgrade) =>
-        upgrade.filters === undefined ? upgrade : { ...upgrade, filters: resolve(upgrade.filters) },
-      ),
-    },
-  };
+  const { config } = filter;
+  const routes = resolveRoutes(config.routes, sourceOf);
+  const httpFilters = resolveFilters(config.httpFilters, sourceOf);
+  const upgradeConfigs = mapChanged(config.upgradeConfigs, (upgrade) => {
+    const filters = upgrade.filters && resolveFilters(upgrade.filters, sourceOf);
+    return filters === undefined || filters === upgrade.filters ? upgrade : { ...upgrade, filters };
+  });
+  const same =
+    routes === config.routes && httpFilters === config.httpFilters && upgradeConfigs === config.upgradeConfigs;
+  return same ? filter : { ...filter, config: { ...config, routes, httpFilters, upgradeConfigs } };
+}
+
+type Routes = HttpConnectionManagerConfig["routes"];
+
+function resolveRoutes(routes: Routes, sourceOf: SourceOfName): Routes {
+  if (routes.type !== "rds") return routes;
+  const source = sourceOf(routes.routeConfigName, routes.source);
+  return source === routes.source ? routes : { ...routes, ...(source && { source }) };
+}
+
+function resolveFilters(filters: readonly HttpFilterConfig[], sourceOf: SourceOfName): readonly HttpFilterConfig[] {
+  return mapChanged(filters, (filter) => {
+    const { name, discovery } = filter;
+    if (discovery === undefined) return filter;
+    const source = sourceOf(name, discovery.source);
+    return source === discovery.source ? filter : { ...filter, discovery: { ...discovery, ...(source && { source }) } };
+  });
+}
+
+/** The list itself where nothing in it changes. */
+function mapChanged<Item>(list: readonly Item[], map: (item: Item) => Item): readonly Item[] {
+  const mapped = list.map(map);
+  return mapped.every((item, index) => item === list[index]) ? list : mapped;
 }

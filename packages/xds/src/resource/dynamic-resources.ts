@@ -1,5 +1,6 @@
 import { fieldOf, type Message } from "@heddle/proto";
 import { type ApiOrigin, adsSource, type ConfigSource, type Discovery, type ResourceOrigin } from "@heddle/traffic";
+import { parseXdstpName } from "../protocol/xdstp-name.ts";
 import { decodeApi, decodeConfigSource } from "./config-source.ts";
 import { Fields, Findings } from "./fields.ts";
 import type { FieldReport } from "./resource-type.ts";
@@ -51,6 +52,20 @@ export function decodeDiscovery(bootstrap: Message, staticClusters: ReadonlySet<
   return { settings, errors: findings.errors, unhonoured: findings.unhonoured };
 }
 
+/** Who is asked for structured names (xdstp://), by their authority; undefined: whoever the name's own source says. */
+export function authorityLookup({
+  authorities = [],
+  defaultAuthority,
+}: DiscoverySettings): (name: string) => ResourceOrigin | undefined {
+  const byName = new Map(authorities.flatMap(({ names, origin }) => names.map((name) => [name, origin] as const)));
+  return (name) => {
+    const parsed = parseXdstpName(name);
+    return parsed.ok ? (byName.get(parsed.value.authority) ?? defaultAuthority) : undefined;
+  };
+}
+
+type AuthorityOf = ReturnType<typeof authorityLookup>;
+
 class DiscoveryReader {
   readonly #findings: Findings;
   readonly #staticClusters: ReadonlySet<string>;
@@ -67,20 +82,28 @@ class DiscoveryReader {
     const authorities = sources.map((source, index) => this.#authority(source, `config_sources[${index}]`));
     const fallback = fieldOf(bootstrap, "default_config_source") as Message | undefined;
     const manager = fieldOf(bootstrap, "cluster_manager") as Message | undefined;
-    const settings: DiscoverySettings = {
+    const known: DiscoverySettings = {
       ...(manager && this.#loadReports(new Fields(CLUSTER_MANAGER, manager, "cluster_manager", this.#findings))),
-      ...(dynamic && this.#dynamic(dynamic)),
       ...(authorities.length > 0 && { authorities }),
       ...(fallback && { defaultAuthority: this.#authority(fallback, "default_config_source").origin }),
     };
+    const settings = { ...(dynamic && this.#dynamic(dynamic, authorityLookup(known))), ...known };
     if (settings.ads === undefined) this.#requireAds(settings);
     return settings;
   }
 
-  #dynamic(dynamic: Fields): DiscoverySettings {
+  #dynamic(dynamic: Fields, authorityOf: AuthorityOf): DiscoverySettings {
     const ads = this.#ads(dynamic);
-    const listenerDiscovery = this.#discovery(dynamic, "lds_config", dynamic.text("lds_resources_locator"));
-    const clusterDiscovery = this.#discovery(dynamic, "cds_config", dynamic.text("cds_resources_locator"));
+    const discovery = (field: "lds_config" | "cds_config", locator: string): Discovery | undefined => {
+      const config = dynamic.message(field);
+      if (config === undefined && locator === "") return undefined;
+      const source = config === undefined ? adsSource : this.#source(config);
+      if (locator === "") return { source, names: ["*"] };
+      // It says by itself whom to ask.
+      return { source: { ...source, from: authorityOf(locator) ?? source.from }, names: [locator] };
+    };
+    const listenerDiscovery = discovery("lds_config", dynamic.text("lds_resources_locator"));
+    const clusterDiscovery = discovery("cds_config", dynamic.text("cds_resources_locator"));
     return {
       ...(ads && { ads }),
       ...(listenerDiscovery && { listenerDiscovery }),
@@ -111,13 +134,6 @@ class DiscoveryReader {
     }
     this.#checkServers(origin, config);
     return { loadReports: origin };
-  }
-
-  /** `locator` is the xdstp:// name of a collection; with one the source may be left out. */
-  #discovery(dynamic: Fields, field: "lds_config" | "cds_config", locator: string): Discovery | undefined {
-    const config = dynamic.message(field);
-    if (config === undefined) return locator === "" ? undefined : { source: adsSource, names: [locator] };
-    return { source: this.#source(config), names: [locator === "" ? "*" : locator] };
   }
 
   #authority(message: Message, path: string): AuthoritySource {
@@ -154,11 +170,6 @@ class DiscoveryReader {
       defaultAuthority,
     ];
     if (origins.every((origin) => origin?.type !== "ads") || this.#findings.errorCount > 0) return;
-    const byLocator = [listenerDiscovery, clusterDiscovery].every(
-      (one) => one?.source.from.type !== "ads" || one.names[0]?.startsWith("xdstp://") === true,
-    );
-    if (byLocator && defaultAuthority?.type !== "ads" && authorities.every(({ origin }) => origin.type !== "ads"))
-      return;
     this.#findings.error("dynamic_resources", "ads_config is missing, which a source of resources refers to");
   }
 }
