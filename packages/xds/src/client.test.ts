@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
-import { type Clock, systemClock, type Timer } from "@heddle/base";
-import { XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
+import { type Clock, ManualClock, systemClock, type Timer } from "@heddle/base";
+import { CLIENT_FEATURES, XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
+import { typeUrlOfKind } from "./protocol/type-urls.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import { XdsServer, xdsServerOptions } from "./server.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -15,6 +16,7 @@ import {
   type TextConfig,
   type TextWorld,
   testNode,
+  textResource,
   textSnapshot,
   textType,
 } from "./testing.ts";
@@ -120,6 +122,39 @@ for (const variant of ["sotw", "delta"] as const) {
     await client.until(() => client.updates.some(({ absent }) => absent.includes("late")));
     server.source.set(textSnapshot({ endpoints: { late: "1" } }));
     await client.until(() => client.held.get("endpoints/late") === "1");
+  });
+}
+
+for (const variant of ["sotw", "delta"] as const) {
+  test(`${variant}: statement 68: heartbeats keep a resource alive; where they come too late, it is asked for anew`, async () => {
+    const [ofServer, ofClient] = [new ManualClock(), new ManualClock()];
+    const resource = { ...textResource("a", "1"), ttlMs: 20_000 };
+    const world = { resources: new Map([[typeUrlOfKind("cluster"), new Map([["a", resource]])]]) };
+    const server = await serve(world, 0, ofServer);
+    const node = { ...testNode(), clientFeatures: CLIENT_FEATURES };
+    const client = connect(server, variant, { clock: ofClient, node, random: () => 0 });
+    client.xds.subscribe("cluster", new Set(["*"]));
+    await client.until(() => client.held.size === 1);
+    await server.until(() => server.acked(1));
+    const beat = async (): Promise<void> => {
+      const before = server.sent.get("requests ") ?? 0;
+      ofServer.advance(10_000);
+      await server.until(() => (server.sent.get("requests ") ?? 0) > before);
+    };
+    ofClient.advance(15_000);
+    await beat();
+    ofClient.advance(15_000);
+    assert.equal(client.held.size, 1, "it was refreshed at 15 s");
+    ofClient.advance(5000);
+    assert.equal(client.held.size, 0, "its time was over at 35 s");
+    ofServer.advance(10_000);
+    await client.until(() => client.xds.status.state === "waiting");
+    ofClient.advance(1);
+    await client.until(() => client.held.size === 1);
+    assert.deepEqual(
+      client.updates.flatMap(({ removed }) => removed),
+      ["a"],
+    );
   });
 }
 
@@ -317,7 +352,7 @@ class FastTimeouts implements Clock {
   }
 }
 
-async function serve(world: TextWorld | Snapshot, port = 0) {
+async function serve(world: TextWorld | Snapshot, port = 0, clock: Clock = systemClock) {
   const source = new SettableSource("resources" in world ? world : textSnapshot(world));
   const sent = new Map<string, number>();
   const metrics = {
@@ -330,7 +365,7 @@ async function serve(world: TextWorld | Snapshot, port = 0) {
       },
     }),
   };
-  const xds = new XdsServer({ source, log: quietLog, metrics, clock: systemClock, identifier: "test" });
+  const xds = new XdsServer({ source, log: quietLog, metrics, clock, identifier: "test" });
   const server = new Server(xdsServerOptions);
   xds.addTo(server);
   const bound = await new Promise<number>((resolve, reject) => {

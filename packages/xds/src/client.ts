@@ -274,6 +274,7 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     else this.#lastRejections.delete(typeUrl);
     this.#deliver(outcome.update);
     this.#setStatus({ controlPlane });
+    if (outcome.missed === true) this.#lost(stream, "what the control plane keeps alive has expired here");
   }
 
   #rejected(stream: ClientDuplexStream<Buffer, Buffer>, received: ReceivedResponse, error: string): void {

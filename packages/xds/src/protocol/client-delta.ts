@@ -63,7 +63,7 @@ class DeltaClientType implements ClientType<DeltaDiscoveryRequest, DeltaDiscover
     this.#verdict = { nonce: response.nonce, error };
     const { changed, refreshed } = receipt;
     const update = { kind: resources.type.kind, changed, refreshed, removed, absent: [...receipt.absent, ...absent] };
-    return { update, errors };
+    return { update, errors, ...(receipt.missed && { missed: true }) };
   }
 
   takeRequest(): DeltaDiscoveryRequest | undefined {

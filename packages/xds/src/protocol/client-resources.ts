@@ -79,6 +79,8 @@ export interface Receipt {
   readonly errors: string[];
   /** Something in it was not wanted. */
   passedOver: boolean;
+  /** A heartbeat in it was of something whose time was over here: the server believes that it is held. */
+  missed: boolean;
   /** Something in it had no readable name, so that nobody can say what is missing from it. */
   unnamed: boolean;
 }
@@ -121,6 +123,8 @@ export class ClientResources {
   readonly #expiries: Expiries;
   /** Names whose time was over and that have not come again: no version of the whole stands for what is held. */
   readonly #expired: Set<string> = new Set();
+  /** Of those, the ones of which no heartbeat has come since. */
+  readonly #quiet: Set<string> = new Set();
 
   constructor(type: ClientResourceType, clock: Clock, onTimeout: (update: ResourceUpdate) => void) {
     this.type = type;
@@ -183,6 +187,7 @@ export class ClientResources {
   /** A stream asks for these resources now: the time for an answer begins. */
   startAsking(): void {
     this.#asking = true;
+    this.#quiet.clear(); // a new stream brings them
     for (const name of this.#names) {
       const entry = this.#entries.get(name);
       if (entry !== undefined && entry.rejected === undefined && !this.#isAnswered(name)) this.#await(name);
@@ -212,6 +217,7 @@ export class ClientResources {
       absent: [],
       errors: [],
       passedOver: false,
+      missed: false,
       unnamed: false,
     };
     const names = list.map(({ name, message }) => {
@@ -230,6 +236,7 @@ export class ClientResources {
    */
   removeAllBut(seen: ReadonlySet<string>): Removal {
     this.#expired.clear();
+    this.#quiet.clear();
     return this.removeEach([...this.#entries.keys()].filter((name) => !seen.has(name) && !this.#waiting.has(name)));
   }
 
@@ -329,6 +336,7 @@ export class ClientResources {
     const accepted = withAliases({ name, version, config, unhonoured, bytes }, this.#aliases.aliasesOf(name));
     this.#waiting.delete(name);
     this.#expired.delete(name);
+    this.#quiet.delete(name);
     this.#expiries.set(name, resource.ttlMs);
     this.#entries.set(name, {
       accepted,
@@ -355,7 +363,11 @@ export class ClientResources {
       if (version === undefined || version === accepted.version) this.#expiries.set(name, ttlMs);
       return;
     }
-    if (ttlMs !== undefined) return;
+    if (ttlMs !== undefined) {
+      // Once for each time that it expires: a server that never sends it again is not asked for ever.
+      if (this.#quiet.delete(name)) receipt.missed = true;
+      return;
+    }
     const removal: Removal = { removed: [], absent: receipt.absent };
     for (const missing of [name, ...answered]) this.#remove(missing, removal);
   }
@@ -445,6 +457,7 @@ export class ClientResources {
     const hasContent = entry?.accepted !== undefined || entry?.rejected !== undefined;
     if (!this.#isWanted(name) || !hasContent) {
       this.#expired.delete(name);
+      this.#quiet.delete(name);
       this.#drop(name);
     }
     if (realName !== undefined && !this.#isWanted(realName)) this.#drop(realName);
@@ -476,7 +489,10 @@ export class ClientResources {
 
   #expire(names: readonly string[]): void {
     const { removed, absent } = this.removeEach(names);
-    for (const name of removed) this.#expired.add(name);
+    for (const name of removed) {
+      this.#expired.add(name);
+      this.#quiet.add(name);
+    }
     this.#onTimeout({ kind: this.type.kind, changed: new Map(), removed, absent });
   }
 }

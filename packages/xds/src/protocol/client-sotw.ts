@@ -86,7 +86,7 @@ class SotwClientType implements ClientType<DiscoveryRequest, DiscoveryResponse> 
       removed: [...stated.removed, ...unsaid.removed],
       absent: [...receipt.absent, ...stated.absent, ...unsaid.absent],
     };
-    return { update, errors: receipt.errors };
+    return { update, errors: receipt.errors, ...(receipt.missed && { missed: true }) };
   }
 
   takeRequest(): DiscoveryRequest | undefined {

@@ -77,6 +77,19 @@ test("a heartbeat of what is not held brings nothing", () => {
   c.session.close();
 });
 
+test("a heartbeat of what has expired here says that the stream should begin anew, once", () => {
+  const c = deltaPair();
+  c.receive([resource("a", "1", 1000)]);
+  c.clock.advance(1000);
+  const beat = () => c.outcome([heartbeat("a", "1", 1000)]).missed === true;
+  assert.deepEqual([beat(), beat()], [true, false]);
+  c.receive([resource("a", "1", 1000)]);
+  assert.equal(beat(), false);
+  c.clock.advance(1000);
+  assert.equal(beat(), true);
+  c.session.close();
+});
+
 test("what nobody wants any more has no time left to wait for", () => {
   const c = deltaPair();
   c.receive([resource("a", "1", 1000)]);
@@ -142,15 +155,8 @@ function deltaPair() {
   return {
     ...pair,
     states: () => Object.fromEntries(pair.session.statuses().map(({ name, state }) => [name, state])),
-    receive: (resources: readonly DeltaResource[]) =>
-      pair.take({
-        systemVersionInfo: "",
-        nonce: "n",
-        typeUrl: ENDPOINTS_TYPE_URL,
-        resources,
-        removedResources: [],
-        controlPlaneIdentifier: "",
-      }),
+    receive: (resources: readonly DeltaResource[]) => pair.take(deltaResponse(resources)).update,
+    outcome: (resources: readonly DeltaResource[]) => pair.take(deltaResponse(resources)),
   };
 }
 
@@ -166,7 +172,7 @@ function sotwPair() {
       return pair.session.takeRequests()[0];
     },
     receive: (versionInfo: string, resources: DiscoveryResponse["resources"]) =>
-      pair.take({ versionInfo, nonce: "n", typeUrl: CLUSTER_TYPE_URL, resources, controlPlaneIdentifier: "" }),
+      pair.take({ versionInfo, nonce: "n", typeUrl: CLUSTER_TYPE_URL, resources, controlPlaneIdentifier: "" }).update,
   };
 }
 
@@ -183,10 +189,10 @@ function record<
     clock,
     session,
     removed: () => removed,
-    take(response: Response): ResourceUpdate {
+    take(response: Response) {
       const outcome = session.receive(response);
       assert.ok(outcome);
-      return outcome.update;
+      return outcome;
     },
   };
 }
@@ -194,6 +200,17 @@ function record<
 function resource(name: string, text: string, ttlMs?: number, typeUrl = ENDPOINTS_TYPE_URL): DeltaResource {
   const { bytes } = textResource(name, text);
   return { name, aliases: [], version: text, resource: { typeUrl, value: bytes }, ttlMs };
+}
+
+function deltaResponse(resources: readonly DeltaResource[]): DeltaDiscoveryResponse {
+  return {
+    systemVersionInfo: "",
+    nonce: "n",
+    typeUrl: ENDPOINTS_TYPE_URL,
+    resources,
+    removedResources: [],
+    controlPlaneIdentifier: "",
+  };
 }
 
 function heartbeat(name: string, version: string, ttlMs: number): DeltaResource {

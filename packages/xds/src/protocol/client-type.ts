@@ -26,6 +26,11 @@ export interface ReceiveOutcome {
   readonly update: ResourceUpdate;
   /** Every reason why a resource was refused; empty when the response was accepted. */
   readonly errors: readonly string[];
+  /**
+   * The server believes that something is held that has expired here. It would not send it again on this stream, so the
+   * stream should be ended and opened anew. Left out: no.
+   */
+  readonly missed?: boolean;
 }
 
 /** How one variant of the protocol keeps a type. */

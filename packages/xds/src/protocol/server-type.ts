@@ -140,11 +140,12 @@ export class ServerType {
     return due;
   }
 
-  /** What the client holds that has a time to live: as it is now, and not rejected. */
+  /**
+   * What the client may hold that has a time to live, as it is now. Also of a response that it rejected: a client may have
+   * taken its good resources, and passes over the heartbeat of what it did not take.
+   */
   #mortal(resources: Resources): EncodedResource[] {
-    return withTtl(resources).filter(
-      ({ name, version }) => this.sent.get(name)?.version === version && !(this.rejected?.names.has(name) === true),
-    );
+    return withTtl(resources).filter(({ name, version }) => this.sent.get(name)?.version === version);
   }
 
   #dueMs({ name, ttlMs = 0 }: EncodedResource, share: number): number {
