@@ -119,7 +119,8 @@ export interface ForeignControlPlaneOptions {
   readonly world?: World;
   /** Looked at before each request is answered: true where the test has answered it, or wants silence. */
   readonly intercept?: (request: ForeignRequest, stream: ForeignStream) => boolean;
-  readonly port?: number;
+  /** gRPC's: "unix:/run/xds.sock". By default a free port of loopback. */
+  readonly address?: string;
 }
 
 export class ForeignControlPlane {
@@ -134,7 +135,7 @@ export class ForeignControlPlane {
   static async start(owner: Owner, options: ForeignControlPlaneOptions): Promise<ForeignControlPlane> {
     const server = new Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`127.0.0.1:${options.port ?? 0}`, ServerCredentials.createInsecure(), (error, bound) =>
+      server.bindAsync(options.address ?? "127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
       );
     });

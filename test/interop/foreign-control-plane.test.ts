@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
-import { adsBootstrap, edsCluster, type World } from "../harness/control-plane.ts";
+import { adsBootstrap, edsCluster, rds, type World } from "../harness/control-plane.ts";
 import { listener, loadAssignment, virtualHost } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import {
@@ -16,6 +16,7 @@ import { lastFirst } from "../harness/owner.ts";
 import { RawUpstream } from "../harness/raw-peer.ts";
 import { type SidecarProcess, spawnSidecar } from "../harness/sidecar.ts";
 import { answersAre, swappedWorld } from "../harness/swapped-world.ts";
+import { BAD_RESOURCES } from "./bad-resources.ts";
 
 /*
  * A sidecar under a control plane of others that errs in every way, with clients that ask without a pause: after each fault the
@@ -75,7 +76,7 @@ for (const variant of ["sotw", "delta"] as const) {
     test("endpoints before their cluster, routes before their listener, routes to clusters that are not there yet", async () => {
       const [endpoints, clusters] = [[loadAssignment("late", [ports[at]])], [edsCluster("late")]];
       const routes = [{ name: "more", virtual_hosts: [virtualHost("*", "late")] }];
-      const listeners = [listener({ name: "second", routes: rdsOf("more") })];
+      const listeners = [listener({ name: "second", routes: rds("more") })];
       const send = (kind: ForeignKind, jsons: readonly object[]): void => {
         const resources = jsons.map((json) => foreignResource(kind, json as never));
         controlPlane.stream.send({
@@ -108,6 +109,25 @@ for (const variant of ["sotw", "delta"] as const) {
       }
       await follows();
     });
+
+    for (const { kind, of, reasons } of BAD_RESOURCES) {
+      test(`a bad update (${kind}) is rejected with all its reasons, the good one before it serves, the next heals it`, async () => {
+        const [before] = resourcesOf(kind, good());
+        assert.ok(before);
+        const bad = foreignResource(kind, of(LISTS[kind] === "listeners" ? "in" : before.name));
+        controlPlane.stream.send({ typeUrl: foreignTypeUrl(kind), resources: [bad] });
+        await eventually("it is rejected", () => controlPlane.rejection(kind) !== undefined);
+        const message = controlPlane.rejection(kind) ?? "";
+        for (const reason of reasons) assert.match(message, reason);
+        assert.match(await sidecar.page("/inspect"), /"NACKED"/);
+        const { count } = load;
+        await eventually("requests are answered", () => load.count > count + 50);
+        await answersAre(load, at);
+        await follows();
+        assert.equal(controlPlane.rejection(kind), undefined);
+        assert.doesNotMatch(await sidecar.page("/inspect"), /"NACKED"/);
+      });
+    }
 
     test("what is no discovery response ends the stream; the next one begins where this one was", async () => {
       for (const garbage of [Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0xff]), Buffer.alloc(1000, 0x07)]) {
@@ -145,7 +165,7 @@ for (const variant of ["sotw", "delta"] as const) {
       // Whoever is there and takes everything away, but for what serves this test, is obeyed.
       controlPlane.set({
         ...good(),
-        listeners: [...(good().listeners ?? []), listener({ name: "more", routes: rdsOf("all") })],
+        listeners: [...(good().listeners ?? []), listener({ name: "more", routes: rds("all") })],
       });
       await eventually("it listens", () => sidecar.listens("more"));
       controlPlane.set(good());
@@ -198,6 +218,7 @@ for (const variant of ["sotw", "delta"] as const) {
       const typeUrl = foreignTypeUrl("cluster");
       const bad = resourcesOf("cluster", { clusters: [edsCluster("first", { lb_policy: "CLUSTER_PROVIDED" })] });
       const before = rejections();
+      const logged = sidecar.log.length;
       controlPlane.intercept = (request, stream) => {
         if (request.typeUrl !== typeUrl || request.error === undefined) return false;
         stream.send({ typeUrl, resources: bad });
@@ -207,7 +228,13 @@ for (const variant of ["sotw", "delta"] as const) {
       await eventually("it is slowed down", async () => (await sidecar.stat("control_plane.rate_limit_enforced")) > 3);
       // At most 100 at once and 10 a second, of which other tests have used some; nothing else bounds the loop.
       assert.ok(rejections() - before < 150, `${rejections() - before} rejections`);
-      assert.equal(sidecar.log.split("\n").filter((line) => /rejected.*CLUSTER_PROVIDED/.test(line)).length, 1);
+      assert.equal(
+        sidecar.log
+          .slice(logged)
+          .split("\n")
+          .filter((line) => /rejected.*CLUSTER_PROVIDED/.test(line)).length,
+        1,
+      );
       controlPlane.intercept = undefined;
       await follows();
 
@@ -271,10 +298,6 @@ const LISTS = { cluster: "clusters", endpoints: "endpoints", listener: "listener
 
 function resourcesOf(kind: ForeignKind, world: World) {
   return (world[LISTS[kind]] ?? []).map((json) => foreignResource(kind, json));
-}
-
-function rdsOf(name: string) {
-  return { rds: { config_source: { ads: {}, resource_api_version: "V3" }, route_config_name: name } };
 }
 
 /** `Cluster.metadata.filter_metadata` with a list in a list in a list. */

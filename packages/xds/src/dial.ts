@@ -6,6 +6,7 @@ import {
   InterceptingCall,
   type Interceptor,
 } from "@grpc/grpc-js";
+import { credentialsOfOneChannel } from "./credentials-of-one-channel.ts";
 import { KEEPALIVE_TIMEOUT_MS } from "./keepalive-pace.ts";
 
 /** A connection to a control plane, as far as xDS uses it. A `grpc.Client` is one. */
@@ -15,7 +16,7 @@ export type XdsChannel = Pick<Client, "makeBidiStreamRequest" | "getChannel" | "
 export type XdsDial = (keepaliveMs?: number) => XdsChannel;
 
 export interface XdsDialOptions {
-  /** Called for each connection, so that certificates may have changed. Left out: plaintext. */
+  /** Called for each connection, and makes new ones each time: certificates may have changed. Left out: plaintext. */
   readonly security?: () => ChannelCredentials;
   /** What the control plane is called in ":authority". Left out: the target's name. */
   readonly authority?: string;
@@ -49,7 +50,7 @@ export function xdsDial(targets: string | readonly string[], options: XdsDialOpt
   let calls = 0;
   return (keepaliveMs = KEEPALIVE_MS) => {
     const target = list[calls++ % list.length]!; // there is at least one
-    return new Client(target, security(), {
+    return new Client(target, credentialsOfOneChannel(security()), {
       ...OPTIONS,
       "grpc.keepalive_time_ms": keepaliveMs,
       ...(authority !== undefined && { "grpc.default_authority": authority }),
