@@ -109,7 +109,7 @@ async function run(flags: SidecarFlags): Promise<number> {
     logLevels,
     random,
     resolve: (name, family) => resolver.resolve(name, family),
-    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans }) => {
+    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans, onDemand }) => {
       programsLog.countIn(metrics.counter("log.dropped"));
       return new WorkerSupervisor({
         entry: new URL(import.meta.resolve("#traffic-worker")),
@@ -125,6 +125,7 @@ async function run(flags: SidecarFlags): Promise<number> {
         lanes,
         tracing,
         onSpans,
+        onDemand,
         filterFolder,
         accessLogFlush: flags.accessLogFlush,
         drain,

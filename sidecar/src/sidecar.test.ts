@@ -71,6 +71,8 @@ class RecordedWorkers implements TrafficWorkers {
     this.logLevel = level;
   }
 
+  answerDemands(): void {}
+
   reopenLogs(): void {}
 
   async stop(drainMs: number): Promise<void> {

@@ -9,7 +9,7 @@ import {
   SharedMetrics,
 } from "@heddle/telemetry";
 import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
-import { type Address, defaultTelemetry } from "@heddle/traffic";
+import { type Address, type Demand, defaultTelemetry } from "@heddle/traffic";
 import { authorityLookup, type ResourceTypes, type ResourceUpdate } from "@heddle/xds";
 import {
   CLIENT_FEATURES,
@@ -83,6 +83,7 @@ export interface WorkerNeighbours {
   readonly metrics: SharedMetrics;
   readonly tracing: TracingStart;
   readonly onSpans: (batches: readonly SpanBatch[]) => void;
+  readonly onDemand: (demand: Demand) => void;
 }
 
 /** A sidecar that runs. */
@@ -120,6 +121,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     metrics,
     tracing: tracingStart(telemetry, bootstrap.node),
     onSpans: (batches) => exports.receiveSpans(batches),
+    onDemand: (demand) => assembler.demand(demand),
   });
 
   // Configuration. They know each other only through these callbacks, and nobody calls before `assembler.start`.
@@ -176,6 +178,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       if (update !== undefined) workers.apply(update);
       reports.changed();
     },
+    onDemandsAnswered: (demands) => workers.answerDemands(demands, lanes.generation),
     onReady() {
       readyGeneration = lanes.generation;
       lookWhetherReady();

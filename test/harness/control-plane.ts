@@ -38,6 +38,8 @@ export interface TestControlPlane {
   /** Who is connected, and what each has. */
   nodes(): readonly NodeStatus[];
   set(world: World): void;
+  /** Asked with each name that a node asks for and that is not there; may `set` it before the answer. Names are kept. */
+  onRequest(listener: (name: string) => void): readonly string[];
   /** Why the sidecar has rejected the last version of a type; undefined where it has not. */
   rejection(type: keyof typeof TYPES): string | undefined;
   /**
@@ -75,6 +77,14 @@ export async function startControlPlane(
     port,
     stop,
     nodes: () => xds.nodes(),
+    onRequest(listener) {
+      const asked: string[] = [];
+      source.onRequest = (name) => {
+        asked.push(name);
+        listener(name);
+      };
+      return asked;
+    },
     set: (next) => source.set(snapshotOf(next)),
     rejection: (type) => types().find(({ typeUrl }) => typeUrl === TYPES[type])?.rejected?.message,
     get settled() {

@@ -303,6 +303,17 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     return belonging;
   }
 
+  /**
+   * A function that runs the callback as that of the filter that asks for it now, under this exchange's guard. It does nothing once
+   * the exchange has ended.
+   */
+  asFilter(callback: () => void): () => void {
+    const asker = this.#running;
+    return () => {
+      if (!this.finished) this.#guarded(asker, callback);
+    };
+  }
+
   // === the router's hooks
 
   askSelectUpstream(attempt: number): UpstreamChoice | undefined {

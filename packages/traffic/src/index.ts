@@ -35,6 +35,7 @@ export type {
   SniFromRequest,
   TransportSocketMatch,
 } from "./cluster/cluster-config.ts";
+export { type Demand, demandKey } from "./demand.ts";
 export { addressKey, Endpoint } from "./endpoint/endpoint.ts";
 export {
   buildEndpointSet,

@@ -56,6 +56,8 @@ export class SettableSource implements SnapshotSource {
   readonly #watchers: Set<() => void> = new Set();
   /** Every on-demand request so far, "<type URL> <name>". */
   readonly requested: string[] = [];
+  /** Asked before an on-demand request is answered: may `set` what it asks for. */
+  onRequest: ((name: string) => void) | undefined;
 
   constructor(initial?: Snapshot) {
     this.#current = initial;
@@ -75,6 +77,7 @@ export class SettableSource implements SnapshotSource {
     this.#watchers.add(watcher);
     const current = (): Snapshot | undefined => this.#current;
     const { requested } = this;
+    const onRequest = (name: string): void => this.onRequest?.(name);
     const watchers = this.#watchers;
     return {
       get current() {
@@ -82,6 +85,7 @@ export class SettableSource implements SnapshotSource {
       },
       request(typeUrl, names) {
         for (const name of names) requested.push(`${typeUrl} ${name}`);
+        for (const name of names) onRequest(name);
       },
       close() {
         watchers.delete(watcher);

@@ -1,7 +1,7 @@
 import type { Inspectable, Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { LogLevel } from "@heddle/telemetry";
-import type { Address } from "@heddle/traffic";
+import type { Address, Demand } from "@heddle/traffic";
 import type { InspectedPart } from "../traffic/worker/worker-messages.ts";
 
 /** What one worker says of itself. A worker that takes another's place has a number of its own. */
@@ -38,6 +38,8 @@ export interface TrafficWorkers extends Inspectable {
    * that runs is not begun again. Listeners that come later are stopped as well.
    */
   drainListeners(how: { readonly inboundOnly: boolean; readonly graceful: boolean; readonly skipExit: boolean }): void;
+  /** What was asked for has come or does not exist: true with the configuration of that generation. */
+  answerDemands(demands: readonly Demand[], generation: number): void;
   /** Opens the files of access logs anew: somebody has moved them away. */
   reopenLogs(): void;
   /** What the workers write to the program's log from now on. */

@@ -100,6 +100,11 @@ export class ClusterAssembly {
     this.#removed.clear();
   }
 
+  /** Whether some version of the cluster serves. */
+  serves(name: string): boolean {
+    return this.#clusters.get(name)?.active !== undefined;
+  }
+
   /** Whether the cluster has come and does not serve yet in any version. */
   isWarming(name: string): boolean {
     const state = this.#clusters.get(name);

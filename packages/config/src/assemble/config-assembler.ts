@@ -1,7 +1,9 @@
 import type { Clock, Timer } from "@heddle/base";
 import {
   ADS,
+  adsSource,
   type ClusterConfig,
+  type Demand,
   type Discovery,
   type EndpointsConfig,
   type ExtensionConfig,
@@ -13,12 +15,14 @@ import {
   type RuntimeLayerContent,
   type SecretConfig,
   secretKey,
+  type VirtualHost,
 } from "@heddle/traffic";
 import type { AcceptedResource, ResourceKind, ResourceSubscriber, ResourceUpdate } from "@heddle/xds";
 import type { ProxyConfig } from "../proxy-config.ts";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { ClusterAssembly } from "./cluster-assembly.ts";
 import { type ConfigDelta, ConfigDraft } from "./config-draft.ts";
+import { DemandBook } from "./demand-book.ts";
 import { ExtensionAssembly } from "./extension-assembly.ts";
 import { ListenerAssembly } from "./listener-assembly.ts";
 import {
@@ -30,6 +34,7 @@ import {
 } from "./resolve-sources.ts";
 import { RuntimeAssembly } from "./runtime-assembly.ts";
 import { SecretAssembly } from "./secret-assembly.ts";
+import { VirtualHostAssembly } from "./virtual-host-assembly.ts";
 import { equalNames, type Wants } from "./wants.ts";
 
 export interface ConfigAssemblerOptions {
@@ -51,6 +56,8 @@ export interface ConfigAssemblerOptions {
   readonly onDnsClusters: (clusters: ReadonlyMap<string, ClusterConfig>) => void;
   /** One consistent step of what is to be served. Never empty. */
   readonly onConfig: (delta: ConfigDelta) => void;
+  /** These have come or do not exist: true with the configuration that `onConfig` was told last. */
+  readonly onDemandsAnswered?: (demands: readonly Demand[]) => void;
   /** Once: everything known at the start serves, or its time is over. */
   readonly onReady: () => void;
 }
@@ -70,6 +77,11 @@ export class ConfigAssembler {
   readonly #clusters: ClusterAssembly;
   readonly #listeners: ListenerAssembly;
   readonly #runtime: RuntimeAssembly;
+  readonly #hosts: VirtualHostAssembly;
+  /** Clusters that requests have asked for. */
+  readonly #clusterDemands: DemandBook;
+  /** To be told once the step is done. */
+  readonly #answers: Demand[] = [];
   /** Dynamic resources that a static one of the same name keeps out, by "kind/name". */
   readonly #shadowed = new Set<string>();
   /** Kinds whose first answer is still outstanding. */
@@ -79,6 +91,8 @@ export class ConfigAssembler {
   #wantedEndpoints: Wants = new Map();
   #wantedSecrets: Wants = new Map();
   #wantedExtensions: Wants = new Map();
+  #wantedHosts: Wants = new Map();
+  #wantedClusters: ReadonlySet<string> = NO_NAMES;
   #wantedDns: ReadonlyMap<string, ClusterConfig> = new Map();
   #listenersOpen = false;
   #ready = false;
@@ -92,6 +106,8 @@ export class ConfigAssembler {
       this.#tryAll(owners);
       this.#finishStep();
     });
+    this.#hosts = new VirtualHostAssembly(options.clock);
+    this.#clusterDemands = new DemandBook(options.clock);
     this.#extensions = new ExtensionAssembly(this.#draft, options.clock, (listeners) => {
       this.#listeners.tryAgain(listeners);
       this.#finishStep();
@@ -101,6 +117,7 @@ export class ConfigAssembler {
       this.#draft,
       this.#secrets,
       this.#extensions,
+      this.#hosts,
       options.clock,
       onTimeout,
       (name) => this.#clusters.isWarming(name),
@@ -156,6 +173,7 @@ export class ConfigAssembler {
       case "cluster":
         // What came first: endpoints (routes, below) that what goes and what comes both name must not be forgotten between.
         for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateCluster(resource, origin));
+        for (const name of [...removed, ...update.absent]) this.#clusterGone(name);
         for (const name of [...removed, ...absent]) {
           this.#shadowed.delete(`cluster/${name}`);
           this.#clusters.remove(name);
@@ -199,7 +217,7 @@ export class ConfigAssembler {
           this.#listeners.tryAgain(this.#extensions.remove(nameFrom(name, origin)));
         break;
       case "virtual-host":
-        // Nothing of these kinds is subscribed yet.
+        this.#updateHosts(update);
         break;
     }
     this.#finishStep();
@@ -211,6 +229,16 @@ export class ConfigAssembler {
    */
   refusesExtension(name: string, type: string): string | undefined {
     return this.#extensions.refuses(name, type);
+  }
+
+  /** A request needs it. The answer comes by `onDemandsAnswered`, never from within. */
+  demand(demand: Demand): void {
+    const isAsked =
+      demand.kind === "cluster"
+        ? !this.#clusters.serves(demand.name) && this.#clusterDemands.ask(demand.name) === "asked"
+        : this.#hosts.demand(demand.routes, demand.host);
+    if (!isAsked) this.#answers.push(demand);
+    this.#finishStep();
   }
 
   /** DNS answered for that configuration of a cluster. */
@@ -247,6 +275,7 @@ export class ConfigAssembler {
       ...this.#listeners.resources(),
       ...this.#secrets.resources(),
       ...this.#extensions.resources(),
+      ...this.#hosts.resources(),
       ...this.#runtime.resources(),
     ];
   }
@@ -288,6 +317,7 @@ export class ConfigAssembler {
     const delta = this.#draft.take();
     if (delta !== undefined) this.#options.onConfig(delta);
     this.#tellWants();
+    this.#tellAnswers();
     if (!this.#ready && this.#listenersOpen && !this.#firstAnswers.has("listener") && this.#listeners.settled) {
       this.#ready = true;
       this.#options.onReady();
@@ -310,6 +340,19 @@ export class ConfigAssembler {
     this.#wantedExtensions = extensions;
     this.#tellNames("extension-config", extensions, hadExtensions);
 
+    const [hosts, hadHosts] = [this.#hosts.wants, this.#wantedHosts];
+    this.#wantedHosts = hosts;
+    this.#tellNames("virtual-host", hosts, hadHosts);
+
+    const { names } = this.#clusterDemands;
+    if (!equalNames(names, this.#wantedClusters)) {
+      this.#wantedClusters = new Set(names);
+      const { clusterDiscovery } = this.#options;
+      const isAds = clusterDiscovery === undefined || clusterDiscovery.source.from.type !== "file";
+      const always = clusterDiscovery?.names ?? [];
+      if (isAds) this.#ask("cluster", { source: clusterDiscovery?.source ?? adsSource, names: [...always, ...names] });
+    }
+
     this.#tellNames("secret", secrets, hadSecrets);
 
     const [dns, hadDns] = [this.#clusters.dnsClusters, this.#wantedDns];
@@ -327,6 +370,36 @@ export class ConfigAssembler {
 
   #sourceOf(broughtBy: ResourceUpdate["origin"]): SourceOfName {
     return sourceOfName(broughtBy, this.#options.authorityOf ?? (() => undefined));
+  }
+
+  /** Nobody waits for it any more; asked for again it is subscribed again. */
+  #clusterGone(name: string): void {
+    if (this.#clusterDemands.pending.has(name)) this.#answers.push({ kind: "cluster", name });
+    this.#clusterDemands.absent(name);
+  }
+
+  #updateHosts({ origin, changed, removed, absent }: ResourceUpdate): void {
+    const gone = [...removed, ...absent];
+    const hosts = new Map(
+      [...changed].map(([name, resource]) => {
+        const { aliases } = resource;
+        return [name, { ...this.#versioned<VirtualHost>(resource), ...(aliases && { aliases }) }] as const;
+      }),
+    );
+    for (const answered of this.#hosts.goneDemands(origin, gone)) this.#answers.push(answered);
+    this.#listeners.hostsChanged(this.#hosts.update(origin, hosts, gone));
+  }
+
+  #tellAnswers(): void {
+    for (const name of this.#clusterDemands.pending) {
+      if (!this.#clusters.serves(name)) continue;
+      this.#clusterDemands.found(name);
+      this.#answers.push({ kind: "cluster", name });
+    }
+    for (const { key, host } of this.#hosts.takeFound((key) => this.#listeners.isHeld(key)))
+      this.#answers.push({ kind: "virtual-host", routes: key, host });
+    const answers = this.#answers.splice(0);
+    if (answers.length > 0) this.#options.onDemandsAnswered?.(answers);
   }
 
   #updateCluster(resource: AcceptedResource, origin: ResourceUpdate["origin"]): boolean {
@@ -356,7 +429,8 @@ export class ConfigAssembler {
       | ListenerConfig
       | RouteConfiguration
       | RuntimeLayerConfig
-      | SecretConfig,
+      | SecretConfig
+      | VirtualHost,
   >(resource: AcceptedResource): Versioned<Config> {
     const acceptedMs = this.#options.clock.wallNow();
     const { config, version, bytes } = resource;

@@ -11,6 +11,7 @@ import { clustersOfRoutes } from "./clusters-of-routes.ts";
 import type { ConfigDraft } from "./config-draft.ts";
 import { discoveredFilters, type ExtensionAssembly } from "./extension-assembly.ts";
 import { type SecretAssembly, secretsOfListener } from "./secret-assembly.ts";
+import type { VirtualHostAssembly } from "./virtual-host-assembly.ts";
 import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 
 /**
@@ -33,6 +34,7 @@ export class ListenerAssembly {
   readonly #draft: ConfigDraft;
   readonly #secrets: SecretAssembly;
   readonly #extensions: ExtensionAssembly;
+  readonly #hosts: VirtualHostAssembly;
   readonly #clock: Clock;
   readonly #onTimeout: () => void;
   readonly #listeners = new Map<string, ListenerState>();
@@ -59,6 +61,7 @@ export class ListenerAssembly {
     draft: ConfigDraft,
     secrets: SecretAssembly,
     extensions: ExtensionAssembly,
+    hosts: VirtualHostAssembly,
     clock: Clock,
     onTimeout: () => void,
     isWarmingCluster: (name: string) => boolean,
@@ -66,6 +69,7 @@ export class ListenerAssembly {
     this.#draft = draft;
     this.#secrets = secrets;
     this.#extensions = extensions;
+    this.#hosts = hosts;
     this.#isWarmingCluster = isWarmingCluster;
     this.#clock = clock;
     this.#onTimeout = onTimeout;
@@ -132,6 +136,16 @@ export class ListenerAssembly {
       const state = this.#listeners.get(name);
       if (state !== undefined) this.#activateIfReady(name, state);
     }
+  }
+
+  /** Other virtual hosts of these route configurations have come, or gone. */
+  hostsChanged(names: readonly string[]): void {
+    for (const name of names) this.#putRoute(name);
+  }
+
+  /** Whether its newest version waits for a cluster. */
+  isHeld(name: string): boolean {
+    return this.#heldRoutes.has(name);
   }
 
   /** Puts in force what waited for clusters that serve by now. */
@@ -240,13 +254,14 @@ export class ListenerAssembly {
     for (const user of this.#users.get(name)?.listeners ?? []) {
       const active = this.#listeners.get(user)?.active;
       if (active === undefined || !routeKeysOf(active.config).includes(name)) continue;
-      if (this.#servedRoutes.has(name) && this.#warmingClusters(route.config).length > 0) {
+      const config = this.#hosts.merged(name, route.config, this.#users.get(name)?.wanted.origin);
+      if (this.#servedRoutes.has(name) && this.#warmingClusters(config).length > 0) {
         this.#heldRoutes.add(name);
         return;
       }
       this.#heldRoutes.delete(name);
       this.#servedRoutes.set(name, route);
-      this.#draft.put("route-configuration", name, route.config);
+      this.#draft.put("route-configuration", name, config);
       return;
     }
   }
@@ -280,6 +295,7 @@ export class ListenerAssembly {
       this.#servedRoutes.delete(route);
       this.#heldRoutes.delete(route);
       this.#absentRoutes.delete(route);
+      this.#hosts.forget(route);
       this.#draft.drop("route-configuration", route);
     }
     state.routes = new Set(keys.keys());

@@ -1,6 +1,7 @@
 import type { DecoratorConfig, RouteTracingConfig } from "../listener/tracing-config.ts";
 import type { StringMatcherConfig } from "../match/string-matcher.ts";
 import type { RuntimeFraction } from "../runtime/runtime-values.ts";
+import type { ConfigSource } from "../source/config-source.ts";
 import type { TypedConfig } from "../typed-config.ts";
 
 /* `envoy.config.route.v3.RouteConfiguration`, decoded. Plain JSON data: it crosses to the workers. */
@@ -15,6 +16,8 @@ export interface RouteConfiguration extends HeaderMutations {
   /** Taken from requests that do not come from inside, before they are routed; lower case. Left out: none. */
   readonly internalOnlyHeaders?: readonly string[];
   readonly typedPerFilterConfig: PerFilterConfig;
+  /** More virtual hosts come by VHDS. Left out: these are all. */
+  readonly vhds?: { /** Left out: the aggregated stream. */ readonly source?: ConfigSource };
 }
 
 export interface VirtualHost extends HeaderMutations {

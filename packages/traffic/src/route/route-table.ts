@@ -26,6 +26,11 @@ export class RouteTable {
     );
   }
 
+  /** Whether any virtual host has requests of that authority. */
+  hasHost(authority: string): boolean {
+    return this.#hosts.find(authority) !== undefined;
+  }
+
   /**
    * The route of a request: its virtual host by authority, then the first route all of whose conditions hold. Undefined:
    * there is none (404).

@@ -65,6 +65,9 @@ const READ_BY_FILTERS = [
   "envoy.config.core.v3.GrpcMethodList",
   "envoy.config.core.v3.GrpcMethodList.Service",
   "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
+  "envoy.extensions.filters.http.on_demand.v3.OnDemand",
+  "envoy.extensions.filters.http.on_demand.v3.OnDemandCds",
+  "envoy.extensions.filters.http.on_demand.v3.PerRouteConfig",
 ];
 
 /** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */

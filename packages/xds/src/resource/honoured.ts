@@ -644,9 +644,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.route.v3.RouteConfiguration": {
     honoured: `name virtual_hosts response_headers_to_add response_headers_to_remove request_headers_to_add
       request_headers_to_remove most_specific_header_mutations_wins max_direct_response_body_size_bytes
-      ignore_port_in_host_matching typed_per_filter_config internal_only_headers`,
+      ignore_port_in_host_matching typed_per_filter_config internal_only_headers vhds`,
     refused: {
-      vhds: "virtual host discovery is not supported",
       cluster_specifier_plugins: LATER,
       ignore_path_parameters_in_path_matching: LATER,
     },
@@ -662,6 +661,13 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.route.v3.VirtualCluster": { honoured: "name headers" },
+  "envoy.config.route.v3.Vhds": { honoured: "config_source" },
+  "envoy.extensions.filters.http.on_demand.v3.OnDemand": { honoured: "odcds" },
+  "envoy.extensions.filters.http.on_demand.v3.PerRouteConfig": { honoured: "odcds" },
+  "envoy.extensions.filters.http.on_demand.v3.OnDemandCds": {
+    honoured: "source timeout",
+    refused: { resources_locator: "the cluster's name is asked for as it is" },
+  },
   "envoy.config.route.v3.VirtualHost": {
     honoured: `require_tls name domains routes request_headers_to_add request_headers_to_remove response_headers_to_add
       response_headers_to_remove typed_per_filter_config include_request_attempt_count include_attempt_count_in_response

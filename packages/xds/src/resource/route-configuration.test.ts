@@ -316,7 +316,6 @@ test("a filter's configuration on a route is read, plain, wrapped and disabled",
 test("every reason for refusing a route configuration is named", () => {
   const errors = errorsOf(type, {
     name: "r",
-    vhds: { config_source: { ads: {} } },
     request_headers_to_add: [
       { header: { key: ":path", value: "x" } },
       { header: { key: "x", value: "%NOPE%" }, append: true, append_action: "ADD_IF_ABSENT" },
@@ -352,7 +351,6 @@ test("every reason for refusing a route configuration is named", () => {
     ],
   });
   const expected = [
-    /^vhds: virtual host discovery is not supported$/,
     /^request_headers_to_add\[0\]\.header\.key: ":path" may not be changed here$/,
     /^request_headers_to_add\[1\]\.header\.value: .*NOPE/,
     /^request_headers_to_add\[1\]\.append: excludes "append_action"/,
@@ -480,4 +478,12 @@ test("a header value with a command that is always empty is told of, and every c
   assert.deepEqual(reportsOf(type, withRoutes(route)), [
     "virtual_hosts[0].routes[0].request_headers_to_add[0].header.value",
   ]);
+});
+
+test("more virtual hosts may come by VHDS, under RDS alone", () => {
+  const vhds = { config_source: { ads: {}, resource_api_version: "V3" } };
+  assert.deepEqual(accept(type, { name: "r", vhds }).vhds, {});
+  const file = { path_config_source: { path: "/hosts.yaml" }, resource_api_version: "V3" };
+  const from = accept(type, { name: "r", vhds: { config_source: file } }).vhds?.source?.from;
+  assert.deepEqual(from, { type: "file", path: "/hosts.yaml" });
 });

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { err, ok, type Result } from "@heddle/base";
 import { decodeMessage, type Message, validate } from "@heddle/proto";
 import { checkRouteConfiguration, type RouteConfiguration, type RouteEntry, type VirtualHost } from "@heddle/traffic";
+import { encodeConfigSource, readConfigSource, unlessAds } from "./config-source.ts";
 import { encodeJson, type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields, Findings } from "./fields.ts";
 import type { HttpFilterRegistry } from "./filter-config.ts";
@@ -66,6 +67,7 @@ export function decodeRouteConfiguration(
   const config: RouteConfiguration = {
     name: fields.text("name"),
     ...(internalOnlyHeaders.length > 0 && { internalOnlyHeaders }),
+    ...decodeVhds(fields, inline),
     virtualHosts: fields.messages("virtual_hosts").map((host) => decodeVirtualHost(host, context)),
     ignorePortInHostMatching: fields.flag("ignore_port_in_host_matching"),
     mostSpecificHeaderMutationsWins: fields.flag("most_specific_header_mutations_wins"),
@@ -78,6 +80,14 @@ export function decodeRouteConfiguration(
     fields.fail(fault.slice(0, colon), fault.slice(colon + 2));
   }
   return config;
+}
+
+/** As in Envoy only under RDS: what is inline is whole. */
+function decodeVhds(fields: Fields, inline: boolean): Pick<RouteConfiguration, "vhds"> {
+  const vhds = fields.message("vhds");
+  if (vhds === undefined) return {};
+  if (inline) fields.fail("vhds", "is for route configurations that come by RDS");
+  return { vhds: unlessAds(readConfigSource(vhds, "config_source")) };
 }
 
 /** A route configuration of only these virtual hosts, for what is asked of whole ones. */
@@ -135,6 +145,7 @@ export function encodeRouteConfiguration(config: RouteConfiguration, inline = fa
   return {
     name: config.name,
     virtual_hosts: list(config.virtualHosts.map(encodeVirtualHost)),
+    vhds: config.vhds && { config_source: encodeConfigSource(config.vhds.source) },
     ignore_port_in_host_matching: unless(false, config.ignorePortInHostMatching),
     most_specific_header_mutations_wins: unless(false, config.mostSpecificHeaderMutationsWins),
     validate_clusters: unless(inline, config.validateClusters),

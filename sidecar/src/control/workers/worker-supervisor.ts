@@ -13,6 +13,7 @@ import {
 import {
   type Address,
   CIRCUIT_BREAKER_CELLS,
+  type Demand,
   defaultOverload,
   defaultWatchdog,
   type ListenerConfig,
@@ -77,6 +78,8 @@ export interface WorkerSupervisorOptions {
   readonly tracing?: TracingStart;
   /** Spans from a worker; they are taken when it returns. Left out: nobody wants them. */
   readonly onSpans?: (batches: readonly SpanBatch[]) => void;
+  /** A request of a worker needs it; `answerDemands` has to follow. Left out: then nobody answers. */
+  readonly onDemand?: (demand: Demand) => void;
   /** 0 to below 1; spreads restarts. */
   readonly random: () => number;
   /** How long a worker that asks another one for an idle upstream connection waits before it makes one. Default 5. */
@@ -282,6 +285,14 @@ export class WorkerSupervisor implements TrafficWorkers {
     if (!skipExit) this.#drainEnd = clock.after(drain.timeMs, () => this.#stopListening(inboundOnly), true);
   }
 
+  answerDemands(demands: readonly Demand[], generation: number): void {
+    // Behind the steps that are under way, which bring what was asked for.
+    this.#enqueue(async () => {
+      for (const demand of demands)
+        for (const { thread } of this.#slots) thread?.post({ type: "demand-answered", demand, generation });
+    });
+  }
+
   reopenLogs(): void {
     for (const { thread } of this.#slots) thread?.post({ type: "reopen-logs" });
   }
@@ -475,6 +486,9 @@ export class WorkerSupervisor implements TrafficWorkers {
         log.warn("a worker has stopped accepting", { worker: thread.id, place: message.key, reason: message.reason });
         this.#stats.acceptStopped.add();
         if (message.exhausted) clock.after(REOPEN_AFTER_MS, () => this.#sendTarget(thread, message.key), true);
+        break;
+      case "demand":
+        this.#options.onDemand?.(message.demand);
         break;
       case "spans":
         this.#options.onSpans?.(message.batches);

@@ -4,6 +4,7 @@ import { grpcHttp1BridgeType } from "./grpc-http1-bridge-type.ts";
 import { grpcStatsType } from "./grpc-stats-type.ts";
 import { grpcWebType } from "./grpc-web-type.ts";
 import { healthCheckType } from "./health-check-type.ts";
+import { onDemandType } from "./on-demand-type.ts";
 import { routerType } from "./router-type.ts";
 import { serveTunnelType } from "./serve-tunnel-type.ts";
 
@@ -16,6 +17,7 @@ export function builtInFilters(modules: FilterModules): HttpFilterRegistry {
     grpcStatsType,
     grpcHttp1BridgeType,
     serveTunnelType,
+    onDemandType,
     modules.type,
   ]);
 }

@@ -69,7 +69,8 @@ export class HttpConnectionManager implements NetworkFilter {
   readonly #inlineRoutes: RouteTable | undefined;
   readonly #onClose: (() => void) | undefined;
   /** Under which the runtime has the route table that came by RDS. */
-  readonly #routesName: string;
+  /** The key of the route configuration that comes by RDS; "" where it is inline. */
+  readonly routesName: string;
   readonly #accessLogger: AccessLogger;
   /** Those whose stack has been logged. */
   readonly #reported = new ThrowPlaces();
@@ -111,7 +112,7 @@ export class HttpConnectionManager implements NetworkFilter {
     this.preparation = new RequestPreparation(config, scheme, () => env.randomHex.uuid());
     this.#inlineRoutes = inlineRoutes;
     const { routes } = config;
-    this.#routesName = routes.type === "rds" ? nameFrom(routes.routeConfigName, routes.source?.from) : "";
+    this.routesName = routes.type === "rds" ? nameFrom(routes.routeConfigName, routes.source?.from) : "";
     this.#accessLogger = accessLogger;
     this.localReplies = localReplies;
     this.drain = drain;
@@ -137,7 +138,7 @@ export class HttpConnectionManager implements NetworkFilter {
 
   routeTable(runtime: TrafficRuntime): RouteTable | undefined {
     const { routes } = this.config;
-    return routes.type === "rds" ? runtime.routeTables.get(this.#routesName) : this.#inlineRoutes;
+    return routes.type === "rds" ? runtime.routeTables.get(this.routesName) : this.#inlineRoutes;
   }
 
   /** What every answer gets, whoever gave it. */

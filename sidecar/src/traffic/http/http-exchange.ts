@@ -44,7 +44,7 @@ export interface RouteTimeouts {
  */
 export class HttpExchange extends ChainExchange implements RequestDecoder {
   readonly manager: HttpConnectionManager;
-  readonly runtime: TrafficRuntime;
+  runtime: TrafficRuntime;
   /** A whole number, drawn once: `runtime_fraction` and the weighted cluster are decided by it. */
   readonly random: number;
   /** Comes from inside, by `internal_address_config`: its headers may steer the router. */
@@ -174,6 +174,12 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
 
   get selectedRoute(): SelectedRoute | undefined {
     return this.route as SelectedRoute | undefined; // `matchRoute` gives nothing else
+  }
+
+  /** Routed anew, with what is in force now: something has come that the request waits for. */
+  renewRuntime(): void {
+    this.runtime = this.manager.env.runtime.current;
+    this.clearRoute();
   }
 
   setRouteDeadline(atMs: number): void {

@@ -76,6 +76,7 @@ export class HttpHost implements WorkerHost {
       random: systemRandom,
       runtimeValues: this.#runtimeValues,
       extensions: this.#extensions,
+      demands: env.demands,
       log,
       metrics,
       onThrow: env.crashes.of("a datagram"),

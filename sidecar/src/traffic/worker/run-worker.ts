@@ -17,6 +17,7 @@ import { Vital } from "../overload/vitals.ts";
 import { applySecrets, type LiveSecrets, NO_SECRETS } from "../tls/live-secrets.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 import { CrashReports } from "./crash-reports.ts";
+import { type Demands, WorkerDemands } from "./demands.ts";
 import { IdleBoard } from "./idle-board.ts";
 import { SpanSender } from "./span-sender.ts";
 import { WorkerCells } from "./worker-cells.ts";
@@ -48,6 +49,7 @@ export interface WorkerEnv {
   readonly secrets: LiveSecrets;
   readonly drain: DrainOptions;
   readonly accessLogFlush: LogFlush;
+  readonly demands: Demands;
   /** Undefined: there are none, or connections cannot move. */
   readonly peers: WorkerPeers | undefined;
 }
@@ -105,7 +107,8 @@ export async function runWorker(
   const shedder = new LoadShedder(vitals, systemRandom);
   const answerPing = pulse(vitals, clock);
   watchRunningCode(vitals, Vital.running, (id, name) => tell({ type: "code-named", id, name }));
-  const shared = { clock, log, metrics, crashes, cells, retireMetrics, shedder, secrets };
+  const demands = new WorkerDemands(metrics, (demand) => tell({ type: "demand", demand }));
+  const shared = { clock, log, metrics, crashes, cells, retireMetrics, shedder, secrets, demands };
   const env = { ...shared, worker, peers, tracing, serving, drain, accessLogFlush };
   const host = makeHost(env);
 
@@ -135,6 +138,7 @@ export async function runWorker(
     applySecrets(secrets, update);
     const refused = [...host.apply(update), ...applyListeners(listeners, update)];
     tell({ type: "applied", generation: update.generation, refused });
+    demands.applied(update.generation);
   };
   const receiver = new ConfigReceiver(clock, apply, ({ generation, changed }, error) => {
     crashes.report("a step of the configuration", error);
@@ -172,6 +176,9 @@ export async function runWorker(
         break;
       case "stop-listeners":
         listeners.stopListening(message.inboundOnly);
+        break;
+      case "demand-answered":
+        demands.answered(message.demand, message.generation);
         break;
       case "spans-taken":
         spans.taken(message.count);

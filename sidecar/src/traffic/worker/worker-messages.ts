@@ -3,6 +3,7 @@ import type { Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { ListenTarget } from "@heddle/net";
 import type { LogFlush, LogLevel, MetricsMessage } from "@heddle/telemetry";
+import type { Demand } from "@heddle/traffic";
 import type { TracingStart } from "../http/tracing/tracing-env.ts";
 import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { SpanBatch } from "./span-sender.ts";
@@ -68,6 +69,8 @@ export type ToWorker =
   | { readonly type: "log-level"; readonly level: LogLevel }
   /** Accept no more on the listeners, or on the inbound ones; connections go on. */
   | { readonly type: "stop-listeners"; readonly inboundOnly: boolean }
+  /** What it asked for has come, or does not exist: true with the configuration of that generation. */
+  | { readonly type: "demand-answered"; readonly demand: Demand; readonly generation: number }
   /** So many spans have been taken. */
   | { readonly type: "spans-taken"; readonly count: number }
   /** Accept no more, let what runs end, answer "drained" at the latest at the deadline. */
@@ -91,6 +94,8 @@ export type FromWorker =
   | { readonly type: "spans"; readonly batches: readonly SpanBatch[] }
   /** Accepting has ended there. `exhausted`: out of descriptors; a new target after a while is welcome. */
   | { readonly type: "accept-stopped"; readonly key: string; readonly reason: string; readonly exhausted: boolean }
+  /** A request needs it. */
+  | { readonly type: "demand"; readonly demand: Demand }
   | { readonly type: "drained" }
   /** Connections wait in the kernel, since the process has as many as it may; targets are welcome when it has fewer. */
   | { readonly type: "accept-paused" }
