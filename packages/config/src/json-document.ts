@@ -20,24 +20,27 @@ export function parseJsonDocument(file: string, text: string): YamlDocument | un
   } catch {
     return undefined;
   }
-  return new Scanner(text).isPlain() ? new JsonDocument(file, text, json) : undefined;
+  const scanner = new Scanner(text);
+  return scanner.isPlain() ? new JsonDocument(file, text, json, scanner) : undefined;
 }
 
 class JsonDocument implements YamlDocument {
   readonly file: string;
   readonly json: Json;
   readonly #text: string;
+  readonly #scanner: Scanner;
   /** Where each line begins; made when somebody asks for a place. */
   #lines: readonly number[] | undefined;
 
-  constructor(file: string, text: string, json: Json) {
+  constructor(file: string, text: string, json: Json, scanner: Scanner) {
     this.file = file;
     this.#text = text;
     this.json = json;
+    this.#scanner = scanner;
   }
 
   positionOf(path: string): Position {
-    const offset = new Scanner(this.#text).offsetOf(splitPath(path));
+    const offset = this.#scanner.offsetOf(splitPath(path));
     this.#lines ??= [0, ...[...this.#text.matchAll(/\n/g)].map(({ index }) => index + 1)];
     let [low, high] = [0, this.#lines.length - 1];
     while (low < high) {
@@ -54,6 +57,8 @@ class JsonDocument implements YamlDocument {
 }
 
 interface Member {
+  /** The item's index in a list. */
+  readonly key: string;
   /** Of the key in an object, of the value in a list. */
   readonly offset: number;
   readonly valueOffset: number;
@@ -63,6 +68,8 @@ interface Member {
 class Scanner {
   readonly #text: string;
   #at = 0;
+  /** By where they begin: whoever asks for the places of a thousand items asks for them one by one. */
+  readonly #members = new Map<number, readonly Member[]>();
 
   constructor(text: string) {
     this.#text = text;
@@ -76,6 +83,7 @@ class Scanner {
 
   /** Where the field stands, or the last part of the path that does exist. */
   offsetOf(parts: readonly string[]): number {
+    this.#at = 0;
     this.#skipSpace();
     let offset = this.#at;
     let rest = parts;
@@ -94,23 +102,34 @@ class Scanner {
   /** The longest key that the path's next parts spell: the key "app.kubernetes.io/name" is three parts. */
   #stepIntoObject(rest: readonly string[]): { readonly member: Member; readonly taken: number } | undefined {
     let best: { readonly member: Member; readonly taken: number } | undefined;
-    this.#eachMember((key, member) => {
-      const taken = key.split(".").length;
-      if (taken > (best?.taken ?? 0) && comparable(rest.slice(0, taken).join(".")) === comparable(key))
+    for (const member of this.#membersHere()) {
+      const taken = member.key.split(".").length;
+      if (taken > (best?.taken ?? 0) && comparable(rest.slice(0, taken).join(".")) === comparable(member.key))
         best = { member, taken };
-      return this.#skipValue(0);
-    });
+    }
     return best;
   }
 
   #stepIntoList(index: string): { readonly member: Member; readonly taken: number } | undefined {
-    let found: Member | undefined;
-    let count = 0;
-    this.#eachItem((member) => {
-      if (String(count++) === index) found = member;
-      return found === undefined && this.#skipValue(0);
-    });
-    return found && { member: found, taken: 1 };
+    const members = this.#membersHere();
+    const member = /^\d+$/.test(index) ? members[Number(index)] : undefined;
+    return member && { member, taken: 1 };
+  }
+
+  /** Of the object or list that begins here. */
+  #membersHere(): readonly Member[] {
+    const at = this.#at;
+    const known = this.#members.get(at);
+    if (known !== undefined) return known;
+    const members: Member[] = [];
+    const note = (key: string, member: Omit<Member, "key">): boolean => {
+      members.push({ key, ...member });
+      return this.#skipValue(0);
+    };
+    if (this.#text[at] === "{") this.#eachMember(note);
+    else this.#eachItem((member) => note(String(members.length), member));
+    this.#members.set(at, members);
+    return members;
   }
 
   /** Goes behind a value. False: it is not plain. */
@@ -136,7 +155,7 @@ class Scanner {
   }
 
   /** `visit` goes behind the value; where it says false the walk ends. */
-  #eachMember(visit: (key: string, member: Member) => boolean): boolean {
+  #eachMember(visit: (key: string, member: Omit<Member, "key">) => boolean): boolean {
     return this.#each("}", () => {
       const offset = this.#at;
       this.#skipString();
@@ -148,7 +167,7 @@ class Scanner {
     });
   }
 
-  #eachItem(visit: (member: Member) => boolean): boolean {
+  #eachItem(visit: (member: Omit<Member, "key">) => boolean): boolean {
     return this.#each("]", () => visit({ offset: this.#at, valueOffset: this.#at }));
   }
 
