@@ -40,10 +40,22 @@ export function isTarget(typeUrl: string): boolean {
   return typeUrl === CLUSTER_TYPE_URL || typeUrl === ENDPOINTS_TYPE_URL;
 }
 
-/** Listeners and routes: they name clusters. */
-export function isReferrer(typeUrl: string): boolean {
-  return typeUrl === LISTENER_TYPE_URL || typeUrl === ROUTE_CONFIGURATION_TYPE_URL;
+/** What is taken away last: clusters and endpoints, and secrets, which come before the listeners that name them. */
+export function goesLast(typeUrl: string): boolean {
+  return isTarget(typeUrl) || typeUrl === SECRET_TYPE_URL;
 }
+
+/** Listeners and routes, and what is a part of either: they name clusters. */
+export function isReferrer(typeUrl: string): boolean {
+  return REFERRERS.has(typeUrl);
+}
+
+const REFERRERS: ReadonlySet<string> = new Set([
+  LISTENER_TYPE_URL,
+  EXTENSION_CONFIG_TYPE_URL,
+  ROUTE_CONFIGURATION_TYPE_URL,
+  VIRTUAL_HOST_TYPE_URL,
+]);
 
 /** A type and a name in it, by type URL. */
 export interface Dependent {

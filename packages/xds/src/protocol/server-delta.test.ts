@@ -3,7 +3,14 @@ import { test } from "node:test";
 import type { Snapshot } from "../snapshot.ts";
 import { type TextWorld, textResource, textSnapshot } from "../testing.ts";
 import { deltaServer, type ServerResponse, ServerSession } from "./server-session.ts";
-import { CLUSTER_TYPE_URL, ENDPOINTS_TYPE_URL, LISTENER_TYPE_URL, ROUTE_CONFIGURATION_TYPE_URL } from "./type-urls.ts";
+import {
+  CLUSTER_TYPE_URL,
+  ENDPOINTS_TYPE_URL,
+  LISTENER_TYPE_URL,
+  ROUTE_CONFIGURATION_TYPE_URL,
+  SECRET_TYPE_URL,
+  VIRTUAL_HOST_TYPE_URL,
+} from "./type-urls.ts";
 import type { DeltaDiscoveryRequest } from "./wire.ts";
 
 test("statement 35: a first request without names gets everything", () => {
@@ -242,6 +249,35 @@ test("before the source has a snapshot nothing is removed from a client that hol
   s.ask(CLUSTER_TYPE_URL, [], [], { initialResourceVersions: new Map([["a", textResource("a", "1").version]]) });
   s.idle();
   s.set({ cluster: { a: "1" } });
+  s.idle();
+});
+
+test("statement 54: a secret goes after the listener that named it", () => {
+  const s = new Stream({ secret: { cert: "1" }, listener: { l: "with cert" } });
+  s.ask(LISTENER_TYPE_URL);
+  s.ack(s.receive(["l"]));
+  s.ask(SECRET_TYPE_URL, ["cert"]);
+  s.ack(s.receive(["cert"]));
+  s.set({ listener: { l: "without" } });
+  const listeners = s.receive(["l"], []);
+  assert.equal(listeners.typeUrl, LISTENER_TYPE_URL);
+  s.held();
+  s.ack(listeners);
+  s.ack(s.receive([], ["cert"]));
+  s.idle();
+});
+
+test("statement 55: a virtual host that names a new cluster is not pushed before the verdict on that cluster", () => {
+  const s = new Stream({ "virtual-host": { "r/a": "to old" }, cluster: { old: "1" } });
+  s.ask(CLUSTER_TYPE_URL);
+  s.ack(s.receive(["old"]));
+  s.ask(VIRTUAL_HOST_TYPE_URL, ["r/a"]);
+  s.ack(s.receive(["r/a"]));
+  s.set({ "virtual-host": { "r/a": "to new" }, cluster: { old: "1", new: "1" } });
+  const clusters = s.receive(["new"], []);
+  s.held();
+  s.ack(clusters);
+  s.ack(s.receive(["r/a"], []));
   s.idle();
 });
 

@@ -1,5 +1,5 @@
 import type { EncodedResource, Snapshot } from "../snapshot.ts";
-import { deliveryRank, dependentsOf, isReferrer, isTarget } from "./delivery-order.ts";
+import { deliveryRank, dependentsOf, goesLast, isReferrer, isTarget } from "./delivery-order.ts";
 import { findResource, type Resources } from "./resources.ts";
 import { planDelta, takeDeltaRequest } from "./server-delta.ts";
 import { planSotw, takeSotwRequest } from "./server-sotw.ts";
@@ -163,7 +163,7 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     for (const type of this.#ordered.toReversed()) {
       if (type.requests === 0) continue;
       const resources = snapshot.resources.get(type.traits.typeUrl) ?? NOTHING;
-      const plan = this.variant.plan(type, resources, !(isTarget(type.traits.typeUrl) && referrersUnderWay));
+      const plan = this.variant.plan(type, resources, !(goesLast(type.traits.typeUrl) && referrersUnderWay));
       if (isReferrer(type.traits.typeUrl) && (plan !== undefined || isWaiting(type, nowMs))) referrersUnderWay = true;
       if (plan !== undefined) due.push({ type, plan });
     }
@@ -185,7 +185,7 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     if (until <= nowMs) return Number.POSITIVE_INFINITY;
     const held = this.#ordered.some((type) => {
       const resources = snapshot.resources.get(type.traits.typeUrl) ?? NOTHING;
-      return isTarget(type.traits.typeUrl) && !type.isSettled(resources) && type.gone(resources).length > 0;
+      return goesLast(type.traits.typeUrl) && !type.isSettled(resources) && type.gone(resources).length > 0;
     });
     return held ? until : Number.POSITIVE_INFINITY;
   }
