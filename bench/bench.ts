@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [OPTIONS]`: measures, prints, and asserts nothing. */
 import { controlPlaneBench } from "./control-plane/control-plane-bench.ts";
 import { pathBench } from "./path/path-bench.ts";
+import { stallBench } from "./stall/stall-bench.ts";
 
 const BENCHES: Readonly<
   Record<string, { readonly about: string; readonly run: (args: readonly string[]) => Promise<void> }>
@@ -12,6 +13,10 @@ const BENCHES: Readonly<
   "control-plane": {
     about: "memory for each stream, time and CPU of changes and of reconnects, with N simulated sidecars",
     run: controlPlaneBench,
+  },
+  stall: {
+    about: "the longest turn of a traffic worker's event loop while 10,000 endpoints arrive",
+    run: stallBench,
   },
 };
 
