@@ -40,6 +40,7 @@ export { addressKey, Endpoint } from "./endpoint/endpoint.ts";
 export {
   buildEndpointSet,
   type EndpointSet,
+  EndpointSetBuilder,
   type LocalityMembers,
   type PriorityEndpoints,
   removedEndpoints,

@@ -1,3 +1,4 @@
+import type { Clock } from "@heddle/base";
 import { addressKey, Endpoint } from "./endpoint.ts";
 import type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoints-config.ts";
 
@@ -34,41 +35,96 @@ export interface LocalityMembers {
  * drains them.
  */
 export function buildEndpointSet(config: EndpointsConfig, previous?: EndpointSet): EndpointSet {
-  const byKey = new Map<string, Endpoint>();
-  const localities: LocalityMembers[][] = [];
-  for (const locality of config.localities) {
-    (localities[locality.priority] ??= []).push(buildLocality(locality, byKey, previous));
-  }
-  return { config, byKey, priorities: Array.from(localities, (members) => countPriority(members ?? [])) };
+  return new EndpointSetBuilder(config, previous).finish();
 }
+
+/**
+ * The same in slices, for what must not stand still while ten thousand endpoints come:
+ *
+ *     const builder = new EndpointSetBuilder(config, previous);
+ *     if (builder.step(1, clock)) use(builder.finish());   // else again, next turn
+ *
+ * Until `finish`, which is quick then, nothing of `previous` has changed.
+ */
+export class EndpointSetBuilder {
+  readonly previous: EndpointSet | undefined;
+  readonly #config: EndpointsConfig;
+  readonly #byKey = new Map<string, Endpoint>();
+  readonly #localities: LocalityMembers[][] = [];
+  /** Of `previous`, and what is said of them now. */
+  readonly #kept: Endpoint[] = [];
+  readonly #keptConfigs: EndpointConfig[] = [];
+  #locality = 0;
+  #open = { all: [] as Endpoint[], healthy: [] as Endpoint[], degraded: [] as Endpoint[] };
+  #row = 0;
+
+  constructor(config: EndpointsConfig, previous?: EndpointSet) {
+    this.#config = config;
+    this.previous = previous;
+  }
+
+  /** Goes on for at most about `budgetMs`. True when only `finish` is left. */
+  step(budgetMs: number, clock: Clock): boolean {
+    const until = clock.now() + budgetMs;
+    while (!this.#build(ENDPOINTS_PER_LOOK)) if (clock.now() >= until) return false;
+    return true;
+  }
+
+  /** Does what is left, and brings the endpoints that stay up to date. */
+  finish(): EndpointSet {
+    while (!this.#build(Number.POSITIVE_INFINITY));
+    for (const [index, endpoint] of this.#kept.entries()) endpoint.config = this.#keptConfigs[index]!; // pushed together
+    const priorities = Array.from(this.#localities, (members) => countPriority(members ?? []));
+    return { config: this.#config, byKey: this.#byKey, priorities };
+  }
+
+  /** Takes at most that many endpoints. True when there are no more. */
+  #build(most: number): boolean {
+    let left = most;
+    for (;;) {
+      const locality = this.#config.localities[this.#locality];
+      if (locality === undefined) return true;
+      const { endpoints } = locality;
+      for (; this.#row < endpoints.length && left > 0; left -= 1) this.#take(endpoints[this.#row++]!); // below the length
+      if (this.#row < endpoints.length) return false;
+      this.#close(locality);
+      left -= 1; // a thousand localities without endpoints are work too
+    }
+  }
+
+  #close({ locality, loadBalancingWeight: weight, priority }: LocalityEndpoints): void {
+    const name = `${locality.region}/${locality.zone}/${locality.subZone}`;
+    (this.#localities[priority] ??= []).push({ name, locality, weight, ...this.#open });
+    this.#open = { all: [], healthy: [], degraded: [] };
+    this.#locality += 1;
+    this.#row = 0;
+  }
+
+  #take(config: EndpointConfig): void {
+    const key = addressKey(config.address);
+    if (this.#byKey.has(key)) return;
+    let endpoint = this.previous?.byKey.get(key);
+    if (endpoint === undefined) endpoint = new Endpoint(config, key);
+    else {
+      this.#kept.push(endpoint);
+      this.#keptConfigs.push(config);
+    }
+    this.#byKey.set(key, endpoint);
+    this.#open.all.push(endpoint);
+    const health = healthOf(config);
+    if (health === "healthy") this.#open.healthy.push(endpoint);
+    else if (health === "degraded") this.#open.degraded.push(endpoint);
+  }
+}
+
+/** Between two looks at the clock. */
+const ENDPOINTS_PER_LOOK = 64;
 
 /** Endpoints of `previous` that are not in `next`, to be drained. */
 export function removedEndpoints(previous: EndpointSet, next: EndpointSet): readonly Endpoint[] {
-  return [...previous.byKey.values()].filter(({ key }) => !next.byKey.has(key));
-}
-
-function buildLocality(
-  config: LocalityEndpoints,
-  byKey: Map<string, Endpoint>,
-  previous: EndpointSet | undefined,
-): LocalityMembers {
-  const all: Endpoint[] = [];
-  const healthy: Endpoint[] = [];
-  const degraded: Endpoint[] = [];
-  for (const endpointConfig of config.endpoints) {
-    const key = addressKey(endpointConfig.address);
-    if (byKey.has(key)) continue;
-    const endpoint = previous?.byKey.get(key) ?? new Endpoint(endpointConfig, key);
-    endpoint.config = endpointConfig;
-    byKey.set(key, endpoint);
-    all.push(endpoint);
-    const health = healthOf(endpointConfig);
-    if (health === "healthy") healthy.push(endpoint);
-    else if (health === "degraded") degraded.push(endpoint);
-  }
-  const { locality, loadBalancingWeight: weight } = config;
-  const name = `${locality.region}/${locality.zone}/${locality.subZone}`;
-  return { name, locality, weight, all, healthy, degraded };
+  const removed: Endpoint[] = [];
+  for (const endpoint of previous.byKey.values()) if (!next.byKey.has(endpoint.key)) removed.push(endpoint);
+  return removed;
 }
 
 /** UNKNOWN counts as healthy: nobody checks, so nobody has found fault (Envoy, `EdsHealth`). */

@@ -1,20 +1,70 @@
-import { compileRouteConfiguration } from "@heddle/traffic";
+import { type ClusterConfig, compileRouteConfiguration } from "@heddle/traffic";
 import { Cluster } from "../upstream/cluster.ts";
 import type { UpstreamEnv } from "../upstream/upstream-env.ts";
 import { type Built, Runtime, type RuntimeEntry, type RuntimeInput } from "./runtime.ts";
+import type { Slices } from "./slices.ts";
 
 /**
  * Builds the next runtime against the previous one: same name and equal hash give the same object, with its connections
  * and counters. Changes nothing that serves; `takeOver` does, together with the assignment that publishes the result.
  * Throws on configuration that has not been validated.
  */
-export function buildRuntime(input: RuntimeInput, previous: Runtime, env: UpstreamEnv): Runtime {
+export function buildRuntime(
+  input: RuntimeInput,
+  previous: Runtime,
+  env: UpstreamEnv,
+  prepared: PreparedClusters = NOTHING_PREPARED,
+): Runtime {
   return new Runtime(
     rebuild(input.routeConfigurations, previous.builtTables, (config) =>
       compileRouteConfiguration(config, env.runtimeValues),
     ),
-    rebuild(input.clusters, previous.builtClusters, (config) => new Cluster(config, env)),
+    rebuild(input.clusters, previous.builtClusters, (config, hash) => {
+      const ready = prepared.get(config.name);
+      return ready?.hash === hash ? ready.thing : new Cluster(config, env);
+    }),
   );
+}
+
+/** Clusters that were built before it was their turn (`prepareClusters`), by name. */
+export type PreparedClusters = ReadonlyMap<string, Built<Cluster>>;
+
+const NOTHING_PREPARED: PreparedClusters = new Map();
+
+/**
+ * Builds what `buildRuntime` and `takeOver` would build of clusters and endpoints, a slice at a time: a thousand clusters or
+ * ten thousand endpoints at once would hold traffic up for tens of milliseconds. Nothing changes by it. `mayBuild`: whether
+ * the cluster can be built before the step takes effect.
+ */
+export async function prepareClusters(
+  input: RuntimeInput,
+  changed: Iterable<string>,
+  previous: Runtime,
+  env: UpstreamEnv,
+  slices: Slices,
+  mayBuild: (config: ClusterConfig) => boolean,
+): Promise<PreparedClusters> {
+  const prepared = new Map<string, Built<Cluster>>();
+  for (const name of changed) {
+    const entry = input.clusters.get(name);
+    if (entry === undefined) continue;
+    let built = previous.builtClusters.get(name);
+    if (built?.hash !== entry.hash) {
+      if (!mayBuild(entry.value)) continue;
+      try {
+        built = { hash: entry.hash, thing: new Cluster(entry.value, env) };
+      } catch {
+        continue; // `buildRuntime` says why
+      }
+      prepared.set(name, built);
+    }
+    const endpoints = input.endpoints.get(name);
+    if (endpoints !== undefined)
+      while (!built.thing.prepareEndpoints(endpoints.value, endpoints.hash, slices.leftMs, slices.clock))
+        await slices.next();
+    if (slices.leftMs <= 0) await slices.next();
+  }
+  return prepared;
 }
 
 /**
@@ -33,12 +83,12 @@ export function takeOver(next: Runtime, previous: Runtime, endpoints: RuntimeInp
 function rebuild<Config, Thing>(
   entries: ReadonlyMap<string, RuntimeEntry<Config>>,
   previous: ReadonlyMap<string, Built<Thing>>,
-  make: (config: Config) => Thing,
+  make: (config: Config, hash: string) => Thing,
 ): ReadonlyMap<string, Built<Thing>> {
   const built = new Map<string, Built<Thing>>();
   for (const [name, { hash, value }] of entries) {
     const known = previous.get(name);
-    built.set(name, known?.hash === hash ? known : { hash, thing: make(value) });
+    built.set(name, known?.hash === hash ? known : { hash, thing: make(value, hash) });
   }
   return built;
 }

@@ -1,15 +1,15 @@
-import { type Failure, failure, type Json } from "@heddle/base";
+import { type Clock, type Failure, failure, type Json } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import { defaultHttpLimits, type RequestHead } from "@heddle/http";
 import {
   type Address,
   addressKey,
-  buildEndpointSet,
   CircuitBreaker,
   type ClusterConfig,
   defaultHttp2Options,
   Endpoint,
   type EndpointSet,
+  EndpointSetBuilder,
   type EndpointsConfig,
   failingPicker,
   makePicker,
@@ -46,6 +46,8 @@ export class Cluster {
   readonly #strays = new Map<string, Endpoint>();
   #endpoints: EndpointSet | undefined = undefined;
   #endpointsHash: string | undefined = undefined;
+  /** What `prepareEndpoints` has begun. */
+  #prepared: { readonly hash: string; readonly builder: EndpointSetBuilder } | undefined = undefined;
   #picker: Picker = waitingPicker;
   #waiting = new Set<() => void>();
   #drained = false;
@@ -109,11 +111,25 @@ export class Cluster {
     return () => this.#waiting.delete(callback);
   }
 
+  /**
+   * Gets ready for `setEndpoints` with the same arguments, for at most about `budgetMs`. True when nothing is left to get
+   * ready; until then nothing has changed for anybody.
+   */
+  prepareEndpoints(config: EndpointsConfig, hash: string, budgetMs: number, clock: Clock): boolean {
+    if (hash === this.#endpointsHash) return true;
+    if (this.#prepared?.hash !== hash || this.#prepared.builder.previous !== this.#endpoints)
+      this.#prepared = { hash, builder: new EndpointSetBuilder(config, this.#endpoints) };
+    return this.#prepared.builder.step(budgetMs, clock);
+  }
+
   /** Does nothing if the hash is that of the endpoints it has. Connections to endpoints that left are let go. */
   setEndpoints(config: EndpointsConfig, hash: string): void {
     if (hash === this.#endpointsHash) return;
     const previous = this.#endpoints;
-    const next = buildEndpointSet(config, previous);
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    const isReady = prepared?.hash === hash && prepared.builder.previous === previous;
+    const next = (isReady ? prepared.builder : new EndpointSetBuilder(config, previous)).finish();
     if (previous !== undefined) this.#env.load?.settle(this.name, previous, next);
     this.#endpoints = next;
     this.#endpointsHash = hash;

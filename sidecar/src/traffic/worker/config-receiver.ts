@@ -2,6 +2,8 @@ import type { Clock } from "@heddle/base";
 import type { ConfigLaneEntry, ConfigLaneUpdate } from "@heddle/config";
 import { decodeLane, EndpointLaneReader, type LaneKind, type LaneValues, parseLaneKey } from "@heddle/config/lanes";
 
+import { Slices } from "../build/slices.ts";
+
 /** One key of an update, decoded. */
 export type DecodedEntry = {
   readonly [Kind in LaneKind]: {
@@ -18,9 +20,6 @@ export interface DecodedUpdate {
   readonly changed: readonly DecodedEntry[];
   readonly removed: readonly { readonly kind: LaneKind; readonly name: string }[];
 }
-
-/** A slice of decoding: what a worker may spend between two turns of traffic. */
-const SLICE_MS = 1;
 
 /**
  * Decodes updates, one after the other, only keys whose hash has changed, in slices between which traffic is served. Each
@@ -67,29 +66,23 @@ export class ConfigReceiver {
 
   async #decode({ generation, changed, removed }: ConfigLaneUpdate): Promise<DecodedUpdate> {
     const entries: DecodedEntry[] = [];
-    let sliceEnd = this.#clock.now() + SLICE_MS;
+    const slices = new Slices(this.#clock);
     for (const entry of changed) {
       if (this.#hashes.get(entry.key) === entry.hash) continue;
       this.#hashes.set(entry.key, entry.hash);
-      entries.push(await this.#decodeEntry(entry));
-      if (this.#clock.now() < sliceEnd) continue;
-      await nextTurn();
-      sliceEnd = this.#clock.now() + SLICE_MS;
+      entries.push(await this.#decodeEntry(entry, slices));
+      if (slices.leftMs <= 0) await slices.next();
     }
     for (const key of removed) this.#hashes.delete(key);
     return { generation, changed: entries, removed: removed.map(parseLaneKey) };
   }
 
-  async #decodeEntry({ key, hash, bytes }: ConfigLaneEntry): Promise<DecodedEntry> {
+  async #decodeEntry({ key, hash, bytes }: ConfigLaneEntry, slices: Slices): Promise<DecodedEntry> {
     const { kind, name } = parseLaneKey(key);
     const view = new Uint8Array(bytes);
     if (kind !== "endpoints") return { kind, name, hash, value: decodeLane(key, view) } as DecodedEntry;
     const reader = new EndpointLaneReader(view);
-    while (!reader.step(SLICE_MS, this.#clock)) await nextTurn();
+    while (!reader.step(slices.leftMs, this.#clock)) await slices.next();
     return { kind, name, hash, value: reader.result };
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

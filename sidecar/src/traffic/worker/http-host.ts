@@ -12,11 +12,12 @@ import {
   systemRandom,
 } from "@heddle/traffic";
 import type { BuildEnv } from "../build/build-http-connection-manager.ts";
-import { buildRuntime, takeOver } from "../build/build-runtime.ts";
+import { buildRuntime, type PreparedClusters, prepareClusters, takeOver } from "../build/build-runtime.ts";
 import { buildUdpProxy } from "../build/build-udp-proxy.ts";
 import { type Extensions, NO_EXTENSIONS } from "../build/filter-builder.ts";
 import { networkFilters } from "../build/network-filters.ts";
 import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
+import { Slices } from "../build/slices.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
 import { FilterModules } from "../filter/filter-modules.ts";
 import { DateHeader } from "../http/date-header.ts";
@@ -46,6 +47,8 @@ export class HttpHost implements WorkerHost {
   readonly #load = new LoadLedger();
   readonly #runtime = new Live<Runtime>(emptyRuntime);
   readonly #runtimeValues = new LiveRuntime();
+  /** For the step that is applied next. */
+  #prepared: PreparedClusters | undefined;
   readonly #extensions = new Live<Extensions>(NO_EXTENSIONS);
   #config: HostConfig = {
     listeners: new Map(),
@@ -104,7 +107,21 @@ export class HttpHost implements WorkerHost {
     this.makeFilter = networkFilters(this.#build, listenerOf);
   }
 
-  async prepare({ changed }: DecodedUpdate): Promise<void> {
+  async prepare(update: DecodedUpdate): Promise<void> {
+    await this.#prepareModules(update);
+    const { changed } = update;
+    const touched = new Set<string>();
+    for (const { kind, name } of changed) if (kind === "cluster" || kind === "endpoints") touched.add(name);
+    // Such a cluster is built when its secrets are there, which come into force with the step.
+    const withSecrets = changed.some(({ kind }) => kind === "secret");
+    const mayBuild = ({ tls, transportSocketMatches }: ClusterConfig): boolean =>
+      !withSecrets || (tls === undefined && transportSocketMatches === undefined);
+    const input = changedConfig(this.#config, update);
+    const slices = new Slices(this.#env.clock);
+    this.#prepared = await prepareClusters(input, touched, this.#runtime.current, this.#build, slices, mayBuild);
+  }
+
+  async #prepareModules({ changed }: DecodedUpdate): Promise<void> {
     const listeners = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
     const extensions = changed.flatMap((entry) => (entry.kind === "extension-config" ? [entry.value.config] : []));
     if (listeners.length === 0 && extensions.length === 0) return;
@@ -117,8 +134,10 @@ export class HttpHost implements WorkerHost {
   apply(update: DecodedUpdate): readonly RefusedKey[] {
     const previous = this.#runtime.current;
     const config = changedConfig(this.#config, update);
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
     try {
-      const next = buildRuntime(config, previous, this.#build);
+      const next = buildRuntime(config, previous, this.#build, prepared);
       takeOver(next, previous, config.endpoints);
       this.#runtime.publish(next);
     } catch (error) {
