@@ -269,7 +269,7 @@ function entryOf(
 let versions = 0;
 
 function encode(kind: keyof typeof TYPE_NAMES, name: string, json: object): EncodedResource {
-  const encoded = fromProtoJson(TYPE_NAMES[kind], json as Parameters<typeof fromProtoJson>[1]);
+  const encoded = fromProtoJson(TYPE_NAMES[kind], json);
   if (!encoded.ok) throw new Error(`${name}: ${JSON.stringify(encoded.error)}`);
   return { name, version: String(++versions), bytes: encoded.value };
 }

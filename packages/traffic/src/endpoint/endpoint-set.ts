@@ -73,7 +73,8 @@ export class EndpointSetBuilder {
   /** Does what is left, and brings the endpoints that stay up to date. */
   finish(): EndpointSet {
     while (!this.#build(Number.POSITIVE_INFINITY));
-    for (const [index, endpoint] of this.#kept.entries()) endpoint.config = this.#keptConfigs[index]!; // pushed together
+    const [kept, configs] = [this.#kept, this.#keptConfigs];
+    for (let i = 0; i < kept.length; i++) kept[i]!.config = configs[i]!; // as many, pushed together
     const priorities = Array.from(this.#localities, (members) => countPriority(members ?? []));
     return { config: this.#config, byKey: this.#byKey, priorities };
   }

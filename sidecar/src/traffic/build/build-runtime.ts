@@ -33,8 +33,11 @@ const NOTHING_PREPARED: PreparedClusters = new Map();
 
 /**
  * Builds what `buildRuntime` and `takeOver` would build of clusters and endpoints, a slice at a time: a thousand clusters or
- * ten thousand endpoints at once would hold traffic up for tens of milliseconds. Nothing changes by it. `mayBuild`: whether
- * the cluster can be built before the step takes effect.
+ * ten thousand endpoints at once would hold traffic up for tens of milliseconds. `mayBuild`: whether the cluster can be built
+ * before the step takes effect.
+ *
+ * Endpoints of a cluster that serves already come into force here, one cluster at a time: they are a resource by themselves,
+ * and in the order of delivery they come before what may rely on them. All else changes for nobody.
  */
 export async function prepareClusters(
   input: RuntimeInput,
@@ -59,9 +62,11 @@ export async function prepareClusters(
       prepared.set(name, built);
     }
     const endpoints = input.endpoints.get(name);
-    if (endpoints !== undefined)
+    if (endpoints !== undefined) {
       while (!built.thing.prepareEndpoints(endpoints.value, endpoints.hash, slices.leftMs, slices.clock))
         await slices.next();
+      built.thing.setEndpoints(endpoints.value, endpoints.hash);
+    }
     if (slices.leftMs <= 0) await slices.next();
   }
   return prepared;
