@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
 import { adsBootstrap } from "../harness/control-plane.ts";
+import { skipWithoutEnvoy, startEnvoy } from "../harness/envoy.ts";
 import { cluster, inlineRoutes, type Json, listener, virtualHost } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { startFileControlPlane } from "../harness/file-control-plane.ts";
@@ -97,6 +98,16 @@ test("certificates in a file of the control plane are rotated, and openssl and c
   await curls;
   assert.ok(answers > 0);
   assert.equal(failures, 0);
+
+  // A real Envoy takes them from the same control plane.
+  if (skipWithoutEnvoy === false) {
+    const envoy = await startEnvoy(adsBootstrap(controlPlane.xdsPort, "delta"), owner);
+    const envoyPort = await envoy.port("tls");
+    assert.equal(await subjectAt(envoyPort), "first");
+    await controlPlane.write("secret.yaml", secret(second));
+    await eventually("Envoy shows the second", async () => (await subjectAt(envoyPort)) === "second");
+    await eventually("so does the sidecar", async () => (await subjectAt(port)) === "second");
+  }
 
   // Neither end shows a key.
   const keys = [first, second].map(({ key }) => key.split("\n")[1] ?? "");
