@@ -17,7 +17,7 @@ export interface AssembledResource<Config = unknown> {
   readonly kind: ResourceKind;
   readonly name: string;
   readonly source: "static" | "dynamic";
-  /** What brings it, where that is not the aggregated stream: of endpoints and route configurations. */
+  /** What brings it, where that is not the aggregated stream: of endpoints, route configurations and secrets. */
   readonly origin?: ResourceOrigin;
   /** What serves. */
   readonly active: Versioned<Config> | undefined;

@@ -95,6 +95,12 @@ test("every fault of a secret is told by its path, and nothing of what it holds 
   );
 });
 
+test("a validation context that verifies nobody is reported, since it lets everybody in", () => {
+  assert.deepEqual(reportsOf(secretType, { name: "s", validation_context: {} }), ["validation_context"]);
+  const trusted_ca = inline(authority.certificate);
+  assert.deepEqual(reportsOf(secretType, { name: "s", validation_context: { trusted_ca } }), []);
+});
+
 test("a control plane that keeps secrets for others leaves their files alone", () => {
   const others = makeSecretType();
   const tls_certificate = { certificate_chain: file("elsewhere.pem"), private_key: file("elsewhere.key") };

@@ -66,7 +66,7 @@ function decodeSecret(fields: Fields, reader: DataReader | undefined): SecretCon
   const validation = fields.message("validation_context");
   if (validation !== undefined) {
     // Who uses it may add authorities; without any it is then refused there.
-    const decoded = decodeValidation(validation, reader, "a part");
+    const decoded = decodeValidation(validation, reader, "a secret");
     if (reader !== undefined && fields.findings.errorCount === errorsBefore) {
       checkCredentials([], decoded, validation);
     }

@@ -196,6 +196,17 @@ test("certificates and those who are trusted may come by SDS, in each of Envoy's
   assert.equal(accept(clusterType, loose).tls?.autoSniSanValidation, true); // looked at when the secret has come
 });
 
+test("an empty validation context is reported, and an empty default is not: its secret says who is believed", () => {
+  const tls_certificates = [certificate()];
+  const validation = reportsOf(listenerType, listener({ tls_certificates, validation_context: {} }));
+  assert.deepEqual(validation, [VALIDATION]);
+  const combined_validation_context = {
+    default_validation_context: {},
+    validation_context_sds_secret_config: sds("ca"),
+  };
+  assert.deepEqual(reportsOf(listenerType, listener({ tls_certificates, combined_validation_context })), []);
+});
+
 test("secrets are named where they are wrong: beside certificates, twice on a client, by no name", () => {
   assert.equal(
     problem({ tls_certificates: [certificate()], tls_certificate_sds_secret_configs: [sds("a")] }),

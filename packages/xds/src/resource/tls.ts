@@ -139,7 +139,7 @@ function decodeWho(
   }
   return {
     // Who attests the names of the default may stand in the secret.
-    validation: (own && decodeValidation(own, reader)) ?? (standard && decodeValidation(standard, reader, "a part")),
+    validation: (own && decodeValidation(own, reader)) ?? (standard && decodeValidation(standard, reader, "a default")),
     ...(reference && { validationSecret: reference }),
   };
 }
@@ -226,11 +226,11 @@ function decodeWatched(fields: Fields): { readonly watchedDirectory?: string } {
   return watched === "" ? {} : { watchedDirectory: watched };
 }
 
-/** `CertificateValidationContext`. What is a part only need not say who attests names: another part may. */
+/** `CertificateValidationContext`. A default and a secret need not say who attests names: the other of the two may. */
 export function decodeValidation(
   fields: Fields,
   reader: DataReader | undefined,
-  extent: "the whole" | "a part" = "the whole",
+  extent: "the whole" | "a default" | "a secret" = "the whole",
 ): TlsValidationConfig {
   const data = (name: string): TlsValidationConfig["trustedCa"] => {
     const source = fields.message(name);
@@ -255,6 +255,12 @@ export function decodeValidation(
     ) as TlsValidationConfig["trustChainVerification"],
     ...decodeWatched(fields),
   };
+  if (extent !== "a default" && verifiesNothing(config)) {
+    fields.findings.report(
+      fields.path,
+      "says nothing by which anybody could be verified, so whoever comes is believed",
+    );
+  }
   if (extent === "the whole" && !hasAuthorities(config)) {
     // As in Envoy: whoever makes up a certificate makes up its names.
     if (config.sanMatchers.length > 0) fields.fail("match_typed_subject_alt_names", "needs a trusted_ca");
@@ -262,6 +268,12 @@ export function decodeValidation(
   }
   checkValidation(config, fields);
   return config;
+}
+
+function verifiesNothing(config: TlsValidationConfig): boolean {
+  const { sanMatchers, spkiHashes, certificateHashes, trustChainVerification } = config;
+  if (hasAuthorities(config) || trustChainVerification !== "VERIFY_TRUST_CHAIN") return false;
+  return sanMatchers.length + spkiHashes.length + certificateHashes.length === 0;
 }
 
 const ANY_KIND = ["DNS", "URI", "EMAIL", "IP_ADDRESS"] as const;
