@@ -117,6 +117,32 @@ test("statement 50: a new stream tells what is held, with versions, and every na
   session.closeStream();
 });
 
+test("to another server what is held is named without versions, so that it tells what does not exist there", () => {
+  const c = client(["a", "b"]);
+  c.receive(
+    response("n1", [
+      ["a", "1"],
+      ["b", "1"],
+    ]),
+  );
+  c.sent();
+  c.session.closeStream();
+  c.session.openStream(true);
+  const first = c.last();
+  assert.deepEqual(
+    [first.resourceNamesSubscribe, [...first.initialResourceVersions]],
+    [
+      ["a", "b"],
+      [
+        ["a", ""],
+        ["b", ""],
+      ],
+    ],
+  );
+  const { update } = c.receive(response("m1", [["a", "1"]], { removedResources: ["b"] }));
+  assert.deepEqual([update.refreshed, update.removed], [["a"], ["b"]]);
+});
+
 test("a wildcard begins in its old form, beside names in its new one", () => {
   for (const [names, expected] of [
     [["*"], []],

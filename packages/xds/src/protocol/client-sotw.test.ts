@@ -216,6 +216,19 @@ test("statement 49: a new stream begins with the accepted version, no nonce and 
   assert.deepEqual([request.resourceNames, request.versionInfo, request.responseNonce], [["a", "b"], "v1", ""]);
 });
 
+test("a stream to another server names no version: it would mean something else there", () => {
+  const c = client(["a"]);
+  c.receive(response("v1", "n1", [["a", "1"]]));
+  c.sent();
+  c.session.closeStream();
+  c.session.openStream(true);
+  assert.deepEqual([c.last().versionInfo, c.states()], ["", { a: "SYNCED v1" }]);
+  c.receive(response("w1", "m1", [["a", "1"]]));
+  assert.equal(c.last().versionInfo, "w1");
+  c.reopen();
+  assert.equal(c.last().versionInfo, "w1", "and its own version is named to it again");
+});
+
 test("a new stream names no version while a name is unanswered: the server could take it for known", () => {
   const c = client(["a"]);
   c.receive(response("v1", "n1", [["a", "1"]]));

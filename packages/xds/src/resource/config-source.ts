@@ -9,7 +9,7 @@ import {
   type ResourceOrigin,
 } from "@heddle/traffic";
 import { decodeData, encodeData } from "./data-source.ts";
-import { duration, durationUnless, type LooseJsonObject, list } from "./encode.ts";
+import { durationUnless, type LooseJsonObject, list } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 
 /* `envoy.config.core.v3.ConfigSource`: where a resource comes from. */
@@ -195,7 +195,7 @@ function encodeApi({ apiType, servers, refreshDelayMs, requestTimeoutMs, rateLim
       ? { cluster_names: servers.map(({ target }) => (target.type === "cluster" ? target.name : target.address)) }
       : { grpc_services: servers.map(encodeServer) }),
     refresh_delay: durationUnless(0, refreshDelayMs),
-    request_timeout: duration(requestTimeoutMs),
+    request_timeout: durationUnless(REQUEST_TIMEOUT_MS, requestTimeoutMs),
     rate_limit_settings: rateLimit && {
       max_tokens: rateLimit.maxTokens,
       fill_rate: rateLimit.fillRatePerSecond,

@@ -53,6 +53,14 @@ test("nothing that protects a connection is left out in silence", () => {
   assert.match(reason(dial(tls(undefined, secret))), /its secrets are none of the bootstrap's/);
 });
 
+test("certificates of google_grpc lie in files that have to be there", () => {
+  const rootCerts = { source: "filename", name: "/nowhere/ca.pem", content: undefined } as const;
+  const server: DiscoveryServer = { target: { type: "address", address: "cp:443" }, ssl: { rootCerts } };
+  const directory = { clusters: [], secrets: () => undefined, wallNow: () => 0 };
+  assert.match(reason(dialOf(server, directory)), /its TLS cannot be used: ENOENT/);
+  assert.ok(dialOf({ ...server, ssl: {} }, directory).ok, "the system's authorities");
+});
+
 test("what is polled has its endpoints, Unix sockets too", () => {
   const all = [cluster({ type: "pipe", path: "/run/cp.sock", mode: undefined }, ip("10.0.0.1"))];
   const found = restEndpointsOf("xds", { clusters: all, secrets: () => undefined, wallNow: () => 0 });
