@@ -312,10 +312,9 @@ export class ResourceService implements Inspectable {
 
   /** What a batch would do to the store as it is now, or why it may not. Nothing is awaited in here. */
   #judge(caller: Caller, { writes, expectations, includeContent, manager, ...batch }: Batch): Result<Judged, ApiError> {
-    const { store, stored, sources, clock } = this.#options;
+    const { stored, sources, clock } = this.#options;
     const entries = this.#entries();
     if (!entries.ok) return entries;
-    if (store.trouble !== undefined) return err(unavailable(store.trouble));
 
     const conflicts: Conflict[] = [];
     const outcomes: ResourceOutcome[] = [];

@@ -318,17 +318,19 @@ export class EtcdStore implements Store {
         this.#setTrouble({ unwritable: undefined });
         return response;
       } catch (error) {
-        if (!isFirst || !isLoggedOut(error)) return this.#failed(error as Error);
+        if (!isFirst || !isLoggedOut(error)) return this.#failed(error as Error, session);
         session.lose(error as Error); // etcd has not looked at the batch; another session logs in anew
       }
     }
   }
 
-  #failed(error: Error): CommitOutcome {
+  #failed(error: Error, session: EtcdSession): CommitOutcome {
     if (error instanceof EtcdError && error.code === status.INVALID_ARGUMENT)
       return { type: "refused", message: error.message }; // too large, too many operations
     const fault = `etcd does not take a batch: ${error.message}`;
     this.#setTrouble({ unwritable: fault });
+    // A member that does not answer may have fallen behind the others, though its watch is alive.
+    if (error instanceof EtcdError && NO_ANSWER.has(error.code)) session.lose(error);
     return unavailable(fault);
   }
 
@@ -401,6 +403,8 @@ function conflict(changes: readonly StoreChange[], found: readonly (StoredEntry 
   });
   return { type: "conflict", conflicts };
 }
+
+const NO_ANSWER: ReadonlySet<number> = new Set([status.DEADLINE_EXCEEDED, status.UNAVAILABLE]);
 
 /** Trying on would be of no use: somebody has to change something first. */
 function isHopeless(error: Error): boolean {

@@ -15,7 +15,10 @@ export interface Store {
   readonly entries: ReadonlyMap<string, StoredEntry> | undefined;
   /** Of the last batch that `entries` contains; 0 for a store that has never held anything. */
   readonly revision: number;
-  /** Why the store cannot be written, or be followed, at the moment; undefined when all is well. */
+  /**
+   * Why the store could not be written, or be followed, of late; undefined when all is well. No reason not to try: a disk may
+   * have room again, and only the next commit finds out.
+   */
   readonly trouble: string | undefined;
   /** Reads what is there and begins to follow it. Rejects if it can never be used; otherwise `trouble` says what is missing. */
   start(): Promise<void>;
