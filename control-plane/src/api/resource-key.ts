@@ -100,9 +100,16 @@ export function parseStoreKey(text: string): ResourceKey | undefined {
   }
 }
 
-/** "cluster/backend for node.cluster=web", "service/default/orders" */
+/**
+ * "cluster/backend for node.cluster=web", "service/default/orders". On one line whatever the name holds: it goes to terminals
+ * and into comments of YAML, where a line break would be what its writer makes of it.
+ */
 export function formatKey({ type, namespace, name, nodeCluster }: ResourceKey): string {
   const short = findStoredType(type)?.shortNames[0] ?? type;
   const full = namespace === "" ? `${short}/${name}` : `${short}/${namespace}/${name}`;
-  return nodeCluster === "" ? full : `${full} for node.cluster=${nodeCluster}`;
+  const text = nodeCluster === "" ? full : `${full} for node.cluster=${nodeCluster}`;
+  return text.replaceAll(NOT_ON_ONE_LINE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
+
+/** Controls, line and paragraph separators, and what turns the direction of writing. */
+const NOT_ON_ONE_LINE = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;

@@ -309,6 +309,16 @@ test("secrets are shown to an admin who asks, to nobody else, and what is shown 
   assert.match(diagnosticLines(back)[0] ?? "", /private_key\.inline_string: found "\[redacted\]"/);
 });
 
+test("no name breaks out of a line, and no manager holds what could", async () => {
+  const api = await new ApiFixture().start();
+  const name = "a\nb: c\u001b[31m\u202e\u2028";
+  await api.applied(JSON.stringify({ "@type": CLUSTER, name, load_assignment: { cluster_name: "x" } }));
+  const missing = await api.service.delete(ANYBODY, { keys: [{ type: "cluster", name: `${name}x` }] });
+  assert.equal(missing.ok || missing.error.message, "there is no cluster/a\\u000ab: c\\u001b[31m\\u202e\\u2028x");
+  assert.equal((await api.refused(cluster("b"), { manager: "x\ninjected: true" })).code, "INVALID_ARGUMENT");
+  assert.equal((await api.apply(cluster("b"), { manager: "argo-cd v2.1 (prod)" })).ok, true);
+});
+
 test("lists select by type, namespace, prefix and group, and come in pages", async () => {
   const api = await new ApiFixture().start();
   const texts = Array.from({ length: 5 }, (_, index) => cluster(`c${index}`));

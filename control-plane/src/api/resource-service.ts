@@ -91,7 +91,7 @@ export class ResourceService implements Inspectable {
   /** @param only the one resource that the batch must be, where its address says so. */
   async apply(caller: Caller, request: ApplyRequest, only?: ResourceKey): Promise<Result<BatchResponse, ApiError>> {
     const { manifests, nodeCluster = "", dryRun = false, includeContent = false, manager = "" } = request;
-    const barred = this.#barred(caller, "apply") ?? tooMuchYaml(manifests);
+    const barred = this.#barred(caller, "apply") ?? tooMuchYaml(manifests) ?? strangeManager(manager);
     if (barred !== undefined) return err(barred);
     const { drafts, diagnostics } = readManifests(manifests, nodeCluster);
     if (diagnostics.some(isError)) return this.#refused(caller, "apply", [], invalid(diagnostics));
@@ -412,6 +412,15 @@ function tooMuchYaml(manifests: readonly Manifest[]): ApiError | undefined {
   return fault(
     "INVALID_ARGUMENT",
     `found ${bytes} bytes of YAML, allowed are ${MAX_YAML_BYTES} in one batch; JSON may be longer`,
+  );
+}
+
+/** It is shown to others, in terminals and in comments. */
+function strangeManager(manager: string): ApiError | undefined {
+  if (/^[\w .,:;@/+()-]{0,100}$/.test(manager)) return undefined;
+  return fault(
+    "INVALID_ARGUMENT",
+    "manager: allowed are letters, digits, spaces and . , : ; @ / + ( ) - _, at most 100",
   );
 }
 
