@@ -59,6 +59,26 @@ describe("a control plane", { timeout: 30_000 }, () => {
     ]);
   });
 
+  it("serves a wrapped resource with its aliases and its time to live, to who knows of that", async () => {
+    const started = await start({
+      "raw.yaml": `"@type": type.googleapis.com/envoy.service.discovery.v3.Resource
+name: routes/shop
+aliases: [routes/shop.example, routes/shop.example:80]
+ttl: 60s
+resource:
+  "@type": type.googleapis.com/envoy.config.route.v3.VirtualHost
+  name: shop
+  domains: [shop.example]
+`,
+    });
+    const ads = connect(started, "default/stock-1/a");
+    const hosts = await ads.subscribe("type.googleapis.com/envoy.config.route.v3.VirtualHost", ["routes/shop.example"]);
+    assert.deepEqual(
+      hosts.resources.map(({ name, aliases, ttlMs }) => [name, aliases, ttlMs]),
+      [["routes/shop", ["routes/shop.example", "routes/shop.example:80"], undefined]],
+    );
+  });
+
   it("leads a sidecar from listeners to endpoints, and pushes only what changes", async () => {
     const started = await start({ "shop.yaml": SERVICES + route(90), "workloads.yaml": workload("stock-1", 8001) });
     const ads = connect(started, "default/stock-1/a");

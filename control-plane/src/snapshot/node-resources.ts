@@ -34,7 +34,8 @@ export class NodeResources {
     let made = this.#raw.get(resource);
     if (made === undefined) {
       this.#computed.add("raw");
-      made = this.#encoder.fromBytes(resource.typeUrl, resource.name, resource.bytes, resource.references);
+      const { typeUrl, name, bytes, references, wrapping } = resource;
+      made = this.#encoder.fromBytes(typeUrl, name, bytes, references, wrapping);
       this.#raw.set(resource, made);
     }
     return made;

@@ -48,13 +48,19 @@ export class ResourceEncoder {
     ]);
   }
 
-  fromBytes(typeUrl: string, name: string, bytes: Uint8Array, references?: readonly Reference[]): EncodedResource {
-    const version = versionOf(bytes);
+  fromBytes(
+    typeUrl: string,
+    name: string,
+    bytes: Uint8Array,
+    references?: readonly Reference[],
+    wrapping: Pick<EncodedResource, "aliases" | "ttlMs"> = NO_WRAPPING,
+  ): EncodedResource {
+    const version = versionOf(bytes, wrapping);
     const key = `${typeUrl} ${name} ${version}`;
     const known = this.#made.get(key)?.deref();
     if (known !== undefined) return known;
-    const made: EncodedResource =
-      references === undefined ? { name, version, bytes } : { name, version, bytes, references };
+    const bare = references === undefined ? { name, version, bytes } : { name, version, bytes, references };
+    const made: EncodedResource = wrapping === NO_WRAPPING ? bare : { ...bare, ...wrapping };
     this.#made.set(key, new WeakRef(made));
     return made;
   }
@@ -69,6 +75,10 @@ export class ResourceEncoder {
 }
 
 /** 96 bits of SHA-256: replicas that hold the same content say the same version, without talking. */
-function versionOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
+function versionOf(bytes: Uint8Array, wrapping: Pick<EncodedResource, "aliases" | "ttlMs">): string {
+  const hash = createHash("sha256").update(bytes);
+  if (wrapping !== NO_WRAPPING) hash.update(JSON.stringify([wrapping.aliases, wrapping.ttlMs]));
+  return hash.digest("base64url").slice(0, 16);
 }
+
+const NO_WRAPPING = {};

@@ -3,6 +3,9 @@ import { decodeMessage, type JsonIssue, typeNameOf, validate } from "@heddle/pro
 import { type RawResource, resourceFromBytes, resourceFromJson } from "@heddle/xds";
 import type { ParsedResource, ResourceIssue, ResourceParser } from "./raw-resource.ts";
 
+/** Each client gets a heartbeat twice in this time. */
+const MIN_TTL_MS = 1000;
+
 /**
  * Reads an xDS resource in proto JSON and checks it against Envoy's `validate.rules`. It is not asked whether a sidecar of
  * ours honours all of it: it may be for an Envoy, and a sidecar says so itself.
@@ -21,11 +24,17 @@ function checked(
   resource: Result<RawResource, readonly JsonIssue[]>,
 ): Result<ParsedResource, readonly ResourceIssue[]> {
   if (!resource.ok) return err(resource.error.map(({ path, message }: JsonIssue) => ({ path, message })));
-  const { type: typeUrl, name, bytes } = resource.value;
+  const { type: typeUrl, name, bytes, aliases, ttlMs } = resource.value;
   const typeName = typeNameOf(typeUrl);
   const message = decodeMessage(typeName, bytes);
   const violations = message.ok ? validate(typeName, message.value) : [message.error];
-  return violations.length > 0 ? err(violations.map(splitViolation)) : ok({ typeUrl, name, bytes });
+  if (violations.length > 0) return err(violations.map(splitViolation));
+  if (ttlMs !== undefined && ttlMs < MIN_TTL_MS) {
+    return err([{ path: "ttl", message: `found ${ttlMs} ms, allowed is at least ${MIN_TTL_MS} ms` }]);
+  }
+  if (aliases === undefined && ttlMs === undefined) return ok({ typeUrl, name, bytes });
+  const wrapping = { ...(aliases !== undefined && { aliases }), ...(ttlMs !== undefined && { ttlMs }) };
+  return ok({ typeUrl, name, bytes, wrapping });
 }
 
 /** "virtual_hosts[0].domains: must have at least 1 item" */

@@ -13,6 +13,8 @@ export interface RawResource {
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly references: readonly Reference[] | undefined;
+  /** What its wrapper says of it. */
+  readonly wrapping?: Wrapping;
   /** Takes the place of a generated resource of the same name; without it such a name is an error. */
   readonly override: boolean;
   readonly nodes: NodeSelector;
@@ -25,6 +27,14 @@ export interface NodeSelector {
   readonly cluster: string | undefined;
 }
 
+/** What stands in `envoy.service.discovery.v3.Resource` beside a resource and its name. */
+export interface Wrapping {
+  /** Other names that clients may ask for it by. */
+  readonly aliases?: readonly string[];
+  /** How long a client may keep it without hearing of it again. */
+  readonly ttlMs?: number;
+}
+
 /** Reads one resource in proto JSON with its "@type". Issues have paths within the resource. */
 export type ResourceParser = (json: Json) => Result<ParsedResource, readonly ResourceIssue[]>;
 
@@ -33,6 +43,7 @@ export interface ParsedResource {
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly references?: readonly Reference[];
+  readonly wrapping?: Wrapping;
 }
 
 export interface ResourceIssue {
@@ -80,7 +91,7 @@ export function readRawResources(
         diagnostics.push(document.diagnostic(joinPath(path, issue.path), issue.message));
       continue;
     }
-    const { typeUrl, name, bytes, references } = parsed.value;
+    const { typeUrl, name, bytes, references, wrapping } = parsed.value;
     if (name === "") {
       diagnostics.push(
         document.diagnostic(joinPath(path, "name"), "is missing: a resource without name cannot be served"),
@@ -94,6 +105,7 @@ export function readRawResources(
       name,
       bytes,
       references,
+      ...(wrapping !== undefined && { wrapping }),
       ...common,
       origin: { file: document.file, ...document.positionOf(path), path },
     });

@@ -26,7 +26,7 @@ export function readStored(
     content.type === "json" ? parseResource(content.json) : parseBinaryResource(content.typeUrl, content.bytes);
   if (!parsed.ok)
     return { items: [], diagnostics: parsed.error.map(({ path, message }) => document.diagnostic(path, message)) };
-  const { typeUrl, name, bytes, references } = parsed.value;
+  const { typeUrl, name, bytes, references, wrapping } = parsed.value;
   const item: RawResource = {
     kind: "raw",
     typeUrl,
@@ -34,6 +34,7 @@ export function readStored(
     name,
     bytes,
     references,
+    ...(wrapping !== undefined && { wrapping }),
     override,
     nodes: { cluster: key.nodeCluster === "" ? undefined : key.nodeCluster },
     origin: { file: document.file, line: 0, column: 0, path: "" },
