@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { adsBootstrap, edsCluster, rds, startControlPlane, type World } from "../harness/control-plane.ts";
 import { type Json, listener, loadAssignment } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
+import { startFileControlPlane } from "../harness/file-control-plane.ts";
 import { lastFirst } from "../harness/owner.ts";
 import { RawPeer, RawUpstream } from "../harness/raw-peer.ts";
 import { spawnSidecar } from "../harness/sidecar.ts";
@@ -169,7 +171,58 @@ describe("a sidecar under a control plane", { concurrency: 2 }, () => {
     assert.match(await ask("/", { "x-cluster": "nobody" }), /^503 /);
     assert.deepEqual([...new Set(asked)], ["late", "nobody"]);
   });
+
+  test("our own control plane: a service outside the egress list comes with the first request to it", async (t) => {
+    const owner = lastFirst(t);
+    const upstream = await RawUpstream.listen(owner);
+    upstream.answerAll("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nb");
+    const service = (name: string): string => `
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: ops }
+spec: { selector: { app: ${name} }, ports: [{ name: http, port: 80 }] }
+---`;
+    const workload = (name: string, namespace: string, port: number, more: string): string => `
+apiVersion: heddle.dev/v1
+kind: Workload
+metadata: { name: ${name}, namespace: ${namespace}, labels: { app: ${name} } }
+spec: { addresses: [127.0.0.1], ports: [{ name: http, protocol: http, port: ${port} }]${more} }
+---`;
+    const files = {
+      "mesh.yaml": [
+        service("billing"),
+        service("other"),
+        workload("billing", "ops", upstream.port, ""),
+        workload("web", "default", 9, `, outboundPort: ${await freePort()}, egress: [nothing]`),
+      ].join(""),
+    };
+    const controlPlane = await startFileControlPlane(files, owner);
+    const ads = adsBootstrap(controlPlane.xdsPort, "delta");
+    const bootstrap = { ...ads, node: { id: "default/web/1", cluster: "web" } };
+    const sidecar = spawnSidecar(bootstrap, owner, { drainTimeS: 2 });
+    await sidecar.untilReady();
+    const port = await sidecar.port("outbound");
+    const clusters = async (): Promise<boolean> =>
+      (await sidecar.page("/clusters")).includes("outbound/80/billing.ops");
+    assert.equal(await clusters(), false);
+    assert.equal(await askHost(port, "/", { host: "billing.ops" }), "200 b");
+    assert.equal(await clusters(), true);
+    assert.equal(await askHost(port, "/", { host: "nobody.ops" }), "404 ");
+    assert.match(await askHost(port, "/", { host: "other.ops" }), /^503 /, "it has no endpoints");
+    assert.deepEqual(await controlPlane.rejections(), []);
+  });
 });
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
 
 const ON_DEMAND = "type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand";
 

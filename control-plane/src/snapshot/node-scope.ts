@@ -81,6 +81,7 @@ export function addDemand(demand: Demand, namespace: string, names: AskedNames):
     if (!services.some((known) => known.name === host.name && known.namespace === host.namespace)) services.push(host);
   };
   for (const name of names.clusters) addService(parseOutboundClusterName(name));
+  for (const host of names.services) addService(host);
   for (const name of names.listeners) {
     const host = parseServiceHost(name, namespace);
     if (host === undefined || dialledNames.includes(name) || dialledNames.length >= MAX_DEMAND) continue;
@@ -95,6 +96,7 @@ export function addDemand(demand: Demand, namespace: string, names: AskedNames):
 export interface AskedNames {
   readonly clusters: readonly string[];
   readonly listeners: readonly string[];
+  readonly services: readonly ServiceHost[];
 }
 
 const MAX_DEMAND = 1000;

@@ -29,7 +29,7 @@ export class NodeView {
 
   /** Makes it anew, `outbound` being up to date. `scope` of any of its nodes. Returns whether anything is different. */
   rebuild(scope: NodeScope, rawResources: readonly RawResource[], types: ResourceTypes, made: NodeResources): boolean {
-    const { clusters, endpoints, routes } = this.outbound;
+    const { clusters, endpoints, routes, virtualHosts } = this.outbound;
     if (this.#listenersOf === undefined || this.#listenersOf.workload !== scope.workload) {
       // All else that decides on them is what the view is shared by.
       this.#listenersOf = scope;
@@ -41,6 +41,7 @@ export class NodeView {
       [types.endpoints.typeUrl, endpoints],
       [types.listener.typeUrl, this.#listeners],
       [types["route-configuration"].typeUrl, routes],
+      [types["virtual-host"].typeUrl, virtualHosts],
     ]);
     const raw = Map.groupBy(rawFor(rawResources, scope.cluster), ({ typeUrl }) => typeUrl);
     for (const [typeUrl, some] of raw) {

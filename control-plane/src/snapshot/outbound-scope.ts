@@ -1,4 +1,13 @@
-import { backendsOf, isInScope, type Mesh, OUTBOUND_ROUTES, reachable, type ScopeRules } from "@heddle/mesh";
+import {
+  backendsOf,
+  isInScope,
+  type Mesh,
+  OUTBOUND_ROUTES,
+  type ReachablePort,
+  reachable,
+  type ScopeRules,
+  virtualHostNames,
+} from "@heddle/mesh";
 import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
 import type { Computed } from "./computed.ts";
 import { type ChangedService, type MeshParts, serviceKey } from "./mesh-parts.ts";
@@ -16,6 +25,7 @@ export class OutboundScope {
   #clusters: Resources = NO_RESOURCES;
   #endpoints: Resources = NO_RESOURCES;
   #routes: Resources = NO_RESOURCES;
+  #demandedHosts: Resources = NO_RESOURCES;
 
   constructor(rules: ScopeRules, encoder: ResourceEncoder, computed: Computed) {
     this.rules = rules;
@@ -29,6 +39,11 @@ export class OutboundScope {
 
   get endpoints(): Resources {
     return this.#endpoints;
+  }
+
+  /** Of services that were asked for by name, each by itself. */
+  get virtualHosts(): Resources {
+    return this.#demandedHosts;
   }
 
   get routes(): Resources {
@@ -46,7 +61,7 @@ export class OutboundScope {
     const { called, behind } = reachable(mesh, this.rules);
     const { namespace } = this.rules;
     this.#behind = new Set(called.flatMap(backendsOf).map(serviceKey));
-    const before = [this.#clusters, this.#endpoints, this.#routes];
+    const before = [this.#clusters, this.#endpoints, this.#routes, this.#demandedHosts];
     const clusters: EncodedResource[] = [];
     const endpoints: EncodedResource[] = [];
     for (const { service, port } of [...called, ...behind]) {
@@ -61,7 +76,27 @@ export class OutboundScope {
       this.#virtualHosts = virtualHosts;
       this.#routes = resourceMap(this.#routes, [this.#encodeRoutes(virtualHosts)]);
     }
-    return !sameList(before, [this.#clusters, this.#endpoints, this.#routes]);
+    this.#demandedHosts = this.#encodeDemanded(called, parts);
+    return !sameList(before, [this.#clusters, this.#endpoints, this.#routes, this.#demandedHosts]);
+  }
+
+  #encodeDemanded(called: readonly ReachablePort[], parts: MeshParts): Resources {
+    const { demanded, namespace } = this.rules;
+    if (demanded.length === 0) return NO_RESOURCES;
+    const wanted = new Set(demanded.map(serviceKey));
+    const { typeUrl } = this.#encoder.types["virtual-host"];
+    const made = called.flatMap(({ service, port }): EncodedResource[] => {
+      if (!wanted.has(serviceKey(service))) return [];
+      const [name = "", ...aliases] = virtualHostNames(service, port, namespace);
+      const bytes = parts.of(service).virtualHost(port, namespace);
+      return [{ ...this.#encoder.fromBytes(typeUrl, name, bytes), aliases }];
+    });
+    // Each time other objects, for the sake of the aliases: what is equal stays what it was.
+    const known = made.map((one) => {
+      const before = this.#demandedHosts.get(one.name);
+      return before?.version === one.version ? before : one;
+    });
+    return resourceMap(this.#demandedHosts, known);
   }
 
   #encodeRoutes(virtualHosts: readonly Uint8Array[]): EncodedResource {

@@ -9,6 +9,7 @@ import { Snapshots } from "./snapshots.ts";
 
 const TYPES = makeResourceTypes({ httpFilters: "unchecked" });
 const LISTENER = TYPES.listener.typeUrl;
+const VIRTUAL_HOSTS = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
 const ROUTES = TYPES["route-configuration"].typeUrl;
 const CLUSTER = TYPES.cluster.typeUrl;
 const ENDPOINTS = TYPES.endpoints.typeUrl;
@@ -149,6 +150,28 @@ describe("snapshots", () => {
     ]);
     const other = snapshots.watch(node("default/orders-1/b"), () => {});
     assert.deepEqual(names(other.current).endpoints, ["outbound/80/orders.default"]);
+  });
+
+  it("a virtual host that is asked for by any of its names comes on demand, with its cluster; names of no service leave no trace", async () => {
+    const { snapshots, put } = start();
+    put(ORDERS, BILLING, ORDERS_1);
+    const changed = Promise.withResolvers<void>();
+    const watch = snapshots.watch(node("default/orders-1/a"), changed.resolve);
+    const hosts = () => watch.current?.resources.get(VIRTUAL_HOSTS) ?? new Map();
+    const before = watch.current;
+    watch.request(VIRTUAL_HOSTS, ["outbound/nowhere.ops", "outbound/www.example.com", "inbound/billing.ops"]);
+    assert.equal(watch.current, before);
+    assert.equal(hosts().size, 0);
+    watch.request(VIRTUAL_HOSTS, ["outbound/billing.ops.svc"]);
+    await changed.promise;
+    const [host] = hosts().values();
+    assert.equal(host?.name, "outbound/billing.ops:80");
+    assert.ok(host?.aliases?.includes("outbound/billing.ops.svc"));
+    assert.ok(!host?.aliases?.includes("outbound/billing"), "the bare name is for its own namespace");
+    assert.deepEqual(names(watch.current).endpoints, ["outbound/80/billing.ops", "outbound/80/orders.default"]);
+    const known = hosts();
+    put(ORDERS, BILLING, ORDERS_1);
+    assert.equal(hosts(), known, "nothing is made anew");
   });
 
   it("a listener that is asked for by a service's name is there at once, for a client that dials by itself", () => {

@@ -1,4 +1,4 @@
-import type { ScopeRules } from "@heddle/mesh";
+import { hostOfVirtualHostName, type Mesh, parseServiceHost, type ScopeRules, type ServiceHost } from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import type { World } from "../source/merge.ts";
 import { Computed } from "./computed.ts";
@@ -101,11 +101,14 @@ export class Snapshots implements SnapshotSource {
 
   #request(watched: WatchedNode, typeUrl: string, names: readonly string[]): void {
     if (this.#world === undefined || !this.#watched.has(watched)) return;
-    const { listener, cluster, endpoints } = this.#types;
-    const { rules } = nodeScope(watched.node, this.#world.mesh, NO_DEMAND);
+    const { listener, cluster, endpoints, "virtual-host": virtualHost } = this.#types;
+    const { mesh } = this.#world;
+    const { rules } = nodeScope(watched.node, mesh, NO_DEMAND);
     const demand = addDemand(watched.demand, rules.namespace, {
       clusters: typeUrl === cluster.typeUrl || typeUrl === endpoints.typeUrl ? names : [],
       listeners: typeUrl === listener.typeUrl ? names : [],
+      // Hosts come from whoever sends requests, so only services that exist may count: others would use up what a node may ask for.
+      services: typeUrl === virtualHost.typeUrl ? servicesOfHosts(names, rules.namespace, mesh) : [],
     });
     if (demand === watched.demand) return;
     watched.demand = demand;
@@ -171,4 +174,12 @@ interface WatchedNode {
   viewKey: string;
   /** What its stream has been told of. */
   known: Snapshot | undefined;
+}
+
+function servicesOfHosts(names: readonly string[], namespace: string, mesh: Mesh): readonly ServiceHost[] {
+  return names.flatMap((name) => {
+    const host = hostOfVirtualHostName(name);
+    const found = host === undefined ? undefined : parseServiceHost(host, namespace);
+    return found === undefined || mesh.service(found.namespace, found.name) === undefined ? [] : [found];
+  });
 }

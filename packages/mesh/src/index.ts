@@ -37,10 +37,12 @@ export {
 } from "./translate/names.ts";
 export { type OrderedMatch, orderMatches } from "./translate/route-order.ts";
 export {
+  hostOfVirtualHostName,
   inboundRouteConfiguration,
   outboundRouteConfiguration,
   routesFor,
   serviceVirtualHost,
+  virtualHostNames,
 } from "./translate/routes.ts";
 export {
   backendsOf,

@@ -22,9 +22,21 @@ export function outboundListener({ port, accessLog }: OutboundOptions): Listener
   return listener(OUTBOUND_LISTENER, [{ type: "socket", address: "127.0.0.1", port }], {
     ...manager,
     routes: { type: "rds", routeConfigName: OUTBOUND_ROUTES },
+    httpFilters: [ON_DEMAND, ...manager.httpFilters],
     upgradeConfigs: [...manager.upgradeConfigs, SERVED_TUNNEL],
   });
 }
+
+/** A service outside the egress list comes with the first request to it, which waits for it no longer than that. */
+const ON_DEMAND: HttpConnectionManagerConfig["httpFilters"][number] = {
+  name: "envoy.filters.http.on_demand",
+  config: {
+    name: "envoy.filters.http.on_demand",
+    type: "envoy.extensions.filters.http.on_demand.v3.OnDemand",
+    config: { odcds: { source: { ads: {}, resourceApiVersion: "V3" }, timeout: "1s" } },
+  },
+  disabled: false,
+};
 
 /** Clients that tunnel even plain HTTP through their proxy, as Node's `fetch` does, are routed as all others. */
 const SERVED_TUNNEL: HttpConnectionManagerConfig["upgradeConfigs"][number] = {

@@ -5,9 +5,12 @@ import { defaultPort, inboundName, OUTBOUND_ROUTES, outboundClusterName, service
 import { type OrderedMatch, orderMatches } from "./route-order.ts";
 import { headerMutations, NO_MUTATIONS, pathRewrite, redirectAction, routeMatch } from "./route-parts.ts";
 
-/** The route configuration of a node's outbound listener: one virtual host for each port of each service in its scope. */
+/**
+ * The route configuration of a node's outbound listener: one virtual host for each port of each service in its scope. Those of
+ * other services come on demand.
+ */
 export function outboundRouteConfiguration(virtualHosts: readonly VirtualHost[]): RouteConfiguration {
-  return routeConfiguration(OUTBOUND_ROUTES, virtualHosts);
+  return { ...routeConfiguration(OUTBOUND_ROUTES, virtualHosts), vhds: {} };
 }
 
 /** Everything that reaches the public port goes to the application. */
@@ -45,7 +48,27 @@ export function serviceVirtualHost(
             action: { type: "forward", forward: forwardTo(self) },
           } as const,
         ];
-  return virtualHost(`${service.name}.${service.namespace}:${port.port}`, domains, entries);
+  return virtualHost(virtualHostName(service, port), domains, entries);
+}
+
+export function virtualHostName({ name, namespace }: Service, { port }: ServicePort): string {
+  return `${name}.${namespace}:${port}`;
+}
+
+/**
+ * The names under which a virtual host can be asked for by itself (VHDS), its own first: that of the outbound route configuration
+ * and each of its domains.
+ */
+export function virtualHostNames(service: Service, port: ServicePort, fromNamespace: string): readonly string[] {
+  const hosts = serviceHosts(service, fromNamespace);
+  const domains = hosts.map((host) => `${host}:${port.port}`);
+  if (defaultPort(service) === port) domains.push(...hosts);
+  return [...new Set([virtualHostName(service, port), ...domains])].map((domain) => `${OUTBOUND_ROUTES}/${domain}`);
+}
+
+/** The host of a name that `virtualHostNames` may have made. */
+export function hostOfVirtualHostName(name: string): string | undefined {
+  return name.startsWith(`${OUTBOUND_ROUTES}/`) ? name.slice(OUTBOUND_ROUTES.length + 1) : undefined;
 }
 
 /**

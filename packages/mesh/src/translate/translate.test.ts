@@ -129,7 +129,7 @@ describe("listeners", () => {
     assert.deepEqual(filter.config.accessLog, []);
     assert.deepEqual(
       filter.config.httpFilters.map(({ name }) => name),
-      ["envoy.filters.http.router"],
+      ["envoy.filters.http.on_demand", "envoy.filters.http.router"],
     );
   });
 
