@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { NODE_FLAGS } from "@heddle/control-plane/node-flags";
 import { freePort } from "../path/peer.ts";
 import { cpuMs } from "./process-cost.ts";
 
@@ -26,7 +27,7 @@ export class ControlPlaneProcess {
     const addresses = ["--xds-address", `127.0.0.1:${port}`, "--admin-address", `127.0.0.1:${adminPort}`];
     const child = spawn(
       process.execPath,
-      [...conditions, ...nodeOptions, entry, "--config", folder, "--log-level", "error", ...addresses],
+      [...conditions, ...NODE_FLAGS, ...nodeOptions, entry, "--config", folder, "--log-level", "error", ...addresses],
       { stdio: ["pipe", "ignore", "inherit"] },
     );
     const started = new ControlPlaneProcess(child, port, adminPort);

@@ -1,9 +1,13 @@
 import { fileURLToPath } from "node:url";
+import { NODE_FLAGS as CONTROL_PLANE_FLAGS } from "@heddle/control-plane/node-flags";
 import { NODE_ENVIRONMENT, NODE_FLAGS as SIDECAR_FLAGS } from "@heddle/sidecar";
 
 export type ProgramName = "control-plane" | "sidecar";
 
-const NODE_FLAGS: Readonly<Record<ProgramName, readonly string[]>> = { "control-plane": [], sidecar: SIDECAR_FLAGS };
+const NODE_FLAGS: Readonly<Record<ProgramName, readonly string[]>> = {
+  "control-plane": CONTROL_PLANE_FLAGS,
+  sidecar: SIDECAR_FLAGS,
+};
 
 /** How to start one of the two programs: node's arguments up to and including its entry file. */
 export function programArgv(name: ProgramName): string[] {
