@@ -124,9 +124,10 @@ function decodeServers(api: Fields): DiscoveryServer[] {
 
 /** `envoy.config.core.v3.GrpcService`, as a discovery service. */
 function decodeServer(service: Fields): DiscoveryServer {
-  const metadata = service
-    .messages("initial_metadata")
-    .map((header) => [header.text("key").toLowerCase(), header.text("value")] as const);
+  const metadata = service.messages("initial_metadata").map((header) => {
+    if (header.has("raw_value")) header.fail("raw_value", "is not supported here; allowed is value");
+    return [header.text("key").toLowerCase(), header.text("value")] as const;
+  });
   if (service.durationMs("timeout", 0) > 0) service.report("timeout", "a stream of resources has no end (as in Envoy)");
   const common = metadata.length === 0 ? {} : { metadata };
   const envoy = service.message("envoy_grpc");

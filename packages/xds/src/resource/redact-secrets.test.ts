@@ -10,7 +10,7 @@ test("what is secret is not shown, wherever it stands, and what is not stays", (
         {
           name: "c",
           tls_certificates: [{ certificate_chain: { filename: "c.pem" }, private_key: { filename: "/k.pem" } }],
-          initial_metadata: [
+          request_headers: [
             { key: "authorization", value: "Bearer abc" },
             { key: "x-team", value: "shop" },
           ],
@@ -27,4 +27,13 @@ test("what is secret is not shown, wherever it stands, and what is not stays", (
 test("a name is the same in camel case", () => {
   const shown = JSON.stringify(redactSecrets({ tlsCertificate: { privateKey: { inlineBytes: "UEVN" } }, name: "n" }));
   assert.equal(shown, '{"tlsCertificate":{"privateKey":{"inlineBytes":"[redacted]"}},"name":"n"}');
+});
+
+test("what is sent to a control plane to be let in is hidden, whatever it is called", () => {
+  const header = { key: "x-mesh-pass", value: "hidden 1" };
+  const shown = JSON.stringify(
+    redactSecrets({ a: { initial_metadata: [header] }, b: { initialMetadata: [header, "hidden 2"] } }),
+  );
+  assert.doesNotMatch(shown, /hidden/);
+  assert.match(shown, /x-mesh-pass/);
 });

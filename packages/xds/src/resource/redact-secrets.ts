@@ -21,9 +21,21 @@ export function redactSecrets(json: Json): Json {
   return Object.fromEntries(
     Object.entries(object).map(([name, value]) => {
       if (SENSITIVE.has(protoName(name)) || (name === "value" && isCredential)) return [name, redacted(value)];
+      if (protoName(name) === "initial_metadata") return [name, withoutValues(value)];
       return [name, redactSecrets(value)];
     }),
   );
+}
+
+/** `GrpcService.initial_metadata` is what a server asks for to let somebody in, whatever it is called. */
+function withoutValues(headers: Json): Json {
+  if (!Array.isArray(headers)) return redacted(headers);
+  return headers.map((header: Json) => {
+    if (typeof header !== "object" || header === null || Array.isArray(header)) return redacted(header);
+    return Object.fromEntries(
+      Object.entries(header).map(([name, value]) => [name, name === "key" ? value : redacted(value)]),
+    );
+  });
 }
 
 /** Keeps the shape, so that whoever reads the dump sees what kind of secret there is, and the name of a file with it. */
