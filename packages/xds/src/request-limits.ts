@@ -38,7 +38,7 @@ export interface XdsServerLimits {
   /** A stream that has not said who it is by then is ended. */
   readonly firstRequestTimeoutMs: number;
   /**
-   * A client that takes nothing of a response for so long is given up. There is never more than one response under way on a
+   * A client that has not taken a response whole by then is given up. There is never more than one response under way on a
    * stream, so this bounds how long one is kept for a client that does not read.
    */
   readonly stalledTimeoutMs: number;
@@ -59,7 +59,7 @@ export const DEFAULT_LIMITS: XdsServerLimits = {
   maxStreamsPerPeer: 20_000,
   maxStreamsPerNode: 2000,
   firstRequestTimeoutMs: 15_000,
-  stalledTimeoutMs: 60_000,
+  stalledTimeoutMs: 120_000,
   maxNodeMetadataBytes: 256 * 1024,
   maxNodeMetadataFields: 4096,
   maxNames: 200_000,

@@ -223,7 +223,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     this.#context.metrics.responses(response.typeUrl).add();
     this.#context.metrics.resources(response.typeUrl).add(response.resources.length);
     const { stalledTimeoutMs } = this.#context.limits;
-    this.#giveUpAfter(stalledTimeoutMs, "stalled", `nothing was read for ${stalledTimeoutMs} ms`);
+    this.#giveUpAfter(stalledTimeoutMs, "stalled", `a response was not taken in ${stalledTimeoutMs} ms`);
     this.#call.write(this.#wire.encode(response, this.#context.identifier), () => {
       this.#busy = false;
       this.#patience?.cancel();
