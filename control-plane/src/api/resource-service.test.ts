@@ -319,6 +319,21 @@ test("no name breaks out of a line, and no manager holds what could", async () =
   assert.equal((await api.apply(cluster("b"), { manager: "argo-cd v2.1 (prod)" })).ok, true);
 });
 
+test("a wrapped resource is stored with its time to live, and another one is a change", async () => {
+  const api = await new ApiFixture().start();
+  const wrapped = (ttl: string) =>
+    JSON.stringify({
+      "@type": "type.googleapis.com/envoy.service.discovery.v3.Resource",
+      name: "a",
+      ttl,
+      resource: { "@type": CLUSTER, name: "a" },
+    });
+  assert.deepEqual(await api.applied(wrapped("5s")), ["created Cluster a 1"]);
+  assert.deepEqual(await api.applied(wrapped("5.0s")), ["unchanged Cluster a 1"]);
+  assert.deepEqual(await api.applied(wrapped("6s")), ["changed Cluster a 2"]);
+  assert.equal(api.sources.world?.rawResources[0]?.wrapping?.ttlMs, 6000);
+});
+
 test("lists select by type, namespace, prefix and group, and come in pages", async () => {
   const api = await new ApiFixture().start();
   const texts = Array.from({ length: 5 }, (_, index) => cluster(`c${index}`));

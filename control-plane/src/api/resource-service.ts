@@ -444,7 +444,8 @@ function sameContent(
 ): boolean {
   if (item.kind !== "raw") return canonical(before.content) === canonical(content);
   const [old] = readStored(key, before).items;
-  return old?.kind === "raw" && Buffer.compare(old.bytes, item.bytes) === 0;
+  if (old?.kind !== "raw" || Buffer.compare(old.bytes, item.bytes) !== 0) return false;
+  return JSON.stringify(old.wrapping) === JSON.stringify(item.wrapping);
 }
 
 function canonical(content: StoredContent): string {
