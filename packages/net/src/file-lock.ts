@@ -19,7 +19,7 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 
 /** The lock belongs to the open file, not to a process: flock(1) may take it on the descriptor that it inherits, and end. */
-function lockByCommand(descriptor: number): Promise<LockOutcome> {
+export function lockByCommand(descriptor: number): Promise<LockOutcome> {
   return new Promise((resolve) => {
     const child = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
     child.on("error", () => resolve("unsupported"));

@@ -191,7 +191,12 @@ test("only the last log may end in the middle of a write", () => {
   const { files, ends } = history(false);
   const first = files.get(fileName("log", 0))!.subarray(0, ends[2]!.offset - 3);
   const second = Buffer.concat([encodeLogHead(4), encodeFrame(5, encodeBatches(FRAMES[2]!))]);
-  const recovered = recover(new Map([[fileName("log", 0), first], [fileName("log", 4), second]])); // biome-ignore format: a table
+  const recovered = recover(
+    new Map([
+      [fileName("log", 0), first],
+      [fileName("log", 4), second],
+    ]),
+  );
   assert.ok(!recovered.ok);
   assert.equal(recovered.error.damage.offset, ends[1]!.offset);
 });
