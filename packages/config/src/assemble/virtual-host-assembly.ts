@@ -43,7 +43,7 @@ export class VirtualHostAssembly {
     const origin = from.type === "self" || from.type === "ads" ? undefined : from;
     let parent = this.#parents.get(key);
     if (parent === undefined) {
-      parent = { name: config.name, origin, hosts: new Map(), merged: undefined };
+      parent = { name: config.name, origin, hosts: new Map(), aliases: new Map(), merged: undefined };
       this.#parents.set(key, parent);
       this.#wants = undefined;
     }
@@ -74,11 +74,15 @@ export class VirtualHostAssembly {
       for (const [name, host] of changed) {
         if (!name.startsWith(prefix)) continue;
         parent.hosts.set(name, host);
+        for (const alias of host.aliases ?? []) parent.aliases.set(alias, name);
         isTouched = true;
       }
       for (const name of gone) {
         if (!name.startsWith(prefix)) continue;
-        isTouched = parent.hosts.delete(name) || isTouched;
+        if (parent.hosts.delete(name)) {
+          isTouched = true;
+          for (const [alias, owner] of parent.aliases) if (owner === name) parent.aliases.delete(alias);
+        }
         this.#demands.absent(`${key}/${name.slice(prefix.length)}`);
         this.#wants = undefined;
       }
@@ -121,9 +125,7 @@ export class VirtualHostAssembly {
         if (!name.startsWith(`${key}/`)) continue;
         const host = name.slice(key.length + 1);
         const resource = `${parent.name}/${host}`;
-        const answers = ([own, { aliases = [] }]: [string, HeldHost]): boolean =>
-          own === resource || aliases.includes(resource);
-        if (![...parent.hosts].some(answers)) continue;
+        if (!parent.hosts.has(resource) && !parent.aliases.has(resource)) continue;
         this.#demands.found(name);
         found.push({ key, host });
       }
@@ -163,6 +165,8 @@ interface Parent {
   readonly origin: ResourceOrigin | undefined;
   /** By the names of their resources. */
   readonly hosts: Map<string, HeldHost>;
+  /** Names that requests have asked for, to the resource that answers them. */
+  readonly aliases: Map<string, string>;
   merged: { readonly of: RouteConfiguration; readonly config: RouteConfiguration } | undefined;
 }
 
