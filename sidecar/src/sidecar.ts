@@ -24,7 +24,7 @@ import { CertificatesInUse } from "./control/admin/certificates-in-use.ts";
 import { clustersPage } from "./control/admin/cluster-pages.ts";
 import { configDumpPage } from "./control/admin/config-dump.ts";
 import { lifecyclePages } from "./control/admin/lifecycle-pages.ts";
-import { listenAdmin } from "./control/admin/listen-admin.ts";
+import { isOpenToOthers, listenAdmin } from "./control/admin/listen-admin.ts";
 import { loggingPage } from "./control/admin/logging-page.ts";
 import { type MemoryFigures, processPages } from "./control/admin/process-pages.ts";
 import { serverGauges } from "./control/admin/server-gauges.ts";
@@ -243,7 +243,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const admin = new AdminServer(adminPages(), log);
   const listening = bootstrap.admin === undefined ? ok(undefined) : await listenAdmin(admin, bootstrap.admin);
   if (!listening.ok) return err(listening.error);
-  if (listening.value !== undefined) log.info("admin is up", { address: addressText(listening.value) });
+  if (listening.value !== undefined) {
+    log.info("admin is up", { address: addressText(listening.value) });
+    if (isOpenToOthers(listening.value))
+      log.warn("admin is not on loopback: whoever reaches it can read the configuration and end the sidecar");
+  }
 
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
     nextLook?.cancel();

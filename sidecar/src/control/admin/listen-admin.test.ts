@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Log } from "@heddle/telemetry";
 import { AdminServer } from "@heddle/telemetry/admin";
-import { listenAdmin } from "./listen-admin.ts";
+import { isOpenToOthers, listenAdmin } from "./listen-admin.ts";
 
 function admin(t: TestContext): AdminServer {
   const server = new AdminServer(
@@ -67,4 +67,12 @@ test("a name with an at sign is a socket without a file", async (t) => {
   const address = { type: "pipe", path: `@${name}`, mode: undefined } as const;
   assert.equal((await listenAdmin(admin(t), address)).ok, true);
   assert.equal(await ask(`\0${name}`), 200);
+});
+
+test("X11: loopback and Unix sockets are this machine's alone; every other address is open to others", () => {
+  for (const address of ["127.0.0.1", "127.1.2.3", "::1"])
+    assert.equal(isOpenToOthers({ type: "socket", address, port: 0 }), false, address);
+  assert.equal(isOpenToOthers({ type: "pipe", path: "/run/admin.sock", mode: undefined }), false);
+  for (const address of ["0.0.0.0", "::", "10.0.0.1", "admin.example"])
+    assert.equal(isOpenToOthers({ type: "socket", address, port: 0 }), true, address);
 });

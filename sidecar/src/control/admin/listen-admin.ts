@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
-import { err, ok, type Result } from "@heddle/base";
+import { err, isLoopback, ok, parseIp, type Result } from "@heddle/base";
 import type { AdminServer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
 import { addressText } from "./address-form.ts";
@@ -13,6 +13,13 @@ export async function listenAdmin(server: AdminServer, address: Address): Promis
   if (address.type === "pipe") return listenOnPipe(server, address);
   const listening = await server.listen({ host: address.address, port: address.port });
   return listening.ok ? ok({ ...address, port: listening.value.port }) : refused(address, listening.error);
+}
+
+/** Whether others than this machine may reach it: admin knows no passwords. */
+export function isOpenToOthers(address: Address): boolean {
+  if (address.type === "pipe") return false;
+  const ip = parseIp(address.address);
+  return ip === undefined || !isLoopback(ip);
 }
 
 async function listenOnPipe(

@@ -133,6 +133,17 @@ test("statistics come as text, filtered by a pattern found anywhere in the name,
     assert.equal((await ask(port, `/stats?${query}`)).status, 400, query);
 });
 
+test("X11: names that a control plane has chosen are text in admin's HTML, and no markup", async (t) => {
+  const registry = new MetricsRegistry();
+  const metrics = new SharedMetrics((message) => registry.receive(0, message));
+  metrics.counter("cluster.upstream_rq_total", { envoy_cluster_name: "<script>&alert(1)</script>" }).add();
+  metrics.flush();
+  const { port } = await serve(t, statsPages(new StatsView(() => registry.collect())));
+  const { body } = await ask(port, "/stats?format=html");
+  assert.doesNotMatch(body, /<script>/);
+  assert.match(body, /&lt;script>&amp;alert/);
+});
+
 test("statistics come as JSON in Envoy's shape, the histograms at the end", async (t) => {
   const { port } = await serve(t, statsPages(someStats()));
   const { type, body } = await ask(port, "/stats?format=json");
