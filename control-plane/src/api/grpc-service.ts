@@ -10,6 +10,7 @@ import {
 import { type Clock, err, ok, type Result } from "@heddle/base";
 import { decodeMessage, encodeMessage, type Message } from "@heddle/proto";
 import type { Log } from "@heddle/telemetry";
+import { byteMethod } from "@heddle/xds/server";
 import type { Caller } from "./access.ts";
 import { MAX_REQUEST_BYTES } from "./resource-limits.ts";
 import {
@@ -84,7 +85,7 @@ export class GrpcResourceService {
     ] as const satisfies readonly (readonly [string, string, string, Unary])[];
     for (const [name, requestType, responseType, answer] of unary) {
       server.addService(
-        { call: definition(name, false) },
+        { call: byteMethod(`/${SERVICE}/${name}`, false, false) },
         {
           call: (call: Call, reply: sendUnaryData<Buffer>) =>
             void this.#answer(call, requestType, answer).then((answered) => {
@@ -95,7 +96,7 @@ export class GrpcResourceService {
       );
     }
     const watch: handleServerStreamingCall<Buffer, Buffer> = (call) => this.#watch(call);
-    server.addService({ watch: definition("Watch", true) }, { watch });
+    server.addService({ watch: byteMethod(`/${SERVICE}/Watch`, false, true) }, { watch });
   }
 
   /** Ends every watch; the gRPC server is its owner's. */
@@ -204,18 +205,4 @@ function statusOf(error: ApiError): { code: status; details: string; metadata: M
   const lines = diagnostics.filter(({ severity }) => severity === "error").map(formatApiDiagnostic);
   const details = [error.message, ...lines.slice(0, MAX_LINES).map((line) => line.slice(0, 200))].join("\n");
   return { code: status[error.code], details, metadata };
-}
-
-/** Messages stay bytes: they are decoded and put together outside gRPC, where errors are ours. */
-function definition(name: string, responseStream: boolean) {
-  const asIs = (bytes: Buffer): Buffer => bytes;
-  return {
-    path: `/${SERVICE}/${name}`,
-    requestStream: false as const,
-    responseStream,
-    requestSerialize: asIs,
-    requestDeserialize: asIs,
-    responseSerialize: asIs,
-    responseDeserialize: asIs,
-  };
 }

@@ -2,6 +2,7 @@ import { type ClientDuplexStream, connectivityState, type StatusObject } from "@
 import { Backoff, type Clock, type Inspectable, type Json, type Timer } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { ResourceOrigin } from "@heddle/traffic";
+import { asIs } from "./byte-method.ts";
 import { ClientMetrics } from "./client-metrics.ts";
 import { type ClientWire, clientWire, type ReceivedResponse } from "./client-wire.ts";
 import type { XdsChannel, XdsDial } from "./dial.ts";
@@ -395,10 +396,6 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#status = { ...this.#status, ...change, ...(moved && { sinceMs: this.#options.clock.wallNow() }) };
     this.#options.onStatus?.(this.#status);
   }
-}
-
-function asIs(bytes: Buffer): Buffer {
-  return bytes;
 }
 
 function describe(status: StatusObject): string {

@@ -1,6 +1,7 @@
 import { type ClientDuplexStream, connectivityState, type StatusObject, status } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { asIs } from "./byte-method.ts";
 import type { XdsChannel } from "./dial.ts";
 import { decodeReportInterval, encodeSidecarReport, REPORT_PATH, type SidecarReport } from "./report.ts";
 
@@ -105,8 +106,4 @@ export class ReportClient {
     this.#timer?.cancel();
     this.#timer = this.#options.clock.after(delayMs, () => this.#send(), true);
   }
-}
-
-function asIs(bytes: Buffer): Buffer {
-  return bytes;
 }

@@ -1,6 +1,7 @@
 import { type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Inspectable, Json } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { byteMethod } from "./byte-method.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import { decodeSidecarReport, encodeReportResponse, REPORT_PATH, type SidecarReport } from "./report.ts";
 
@@ -42,19 +43,8 @@ export class ReportServer implements Inspectable {
 
   /** Adds the report service to a gRPC server. */
   addTo(server: Server): void {
-    const asIs = (bytes: Buffer): Buffer => bytes;
     server.addService(
-      {
-        reports: {
-          path: REPORT_PATH,
-          requestStream: true,
-          responseStream: true,
-          requestSerialize: asIs,
-          requestDeserialize: asIs,
-          responseSerialize: asIs,
-          responseDeserialize: asIs,
-        },
-      },
+      { reports: byteMethod(REPORT_PATH, true, true) },
       { reports: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call) },
     );
   }

@@ -2,6 +2,7 @@ import { type Server, type ServerDuplexStream, type ServerOptions, status } from
 import type { Clock, Inspectable, Json } from "@heddle/base";
 import { decodeDeltaDiscoveryRequest, decodeDiscoveryRequest } from "@heddle/proto";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import { byteMethod } from "./byte-method.ts";
 import type { ClientStatus } from "./csds/client-status.ts";
 import { SERVICES } from "./protocol/discovery-services.ts";
 import { encodeDeltaResponse, encodeSotwResponse } from "./protocol/encode-response.ts";
@@ -26,6 +27,7 @@ import {
 import type { SnapshotSource, XdsNode } from "./snapshot.ts";
 import { StreamCounts } from "./stream-counts.ts";
 
+export { byteMethod } from "./byte-method.ts";
 export { ClientStatusServer } from "./csds/client-status-server.ts";
 export { LoadReportServer, type LoadReportServerOptions, type NodeLoad } from "./load/load-report-server.ts";
 export type { ServerTypeStatus } from "./protocol/server-session.ts";
@@ -119,8 +121,9 @@ export class XdsServer implements Inspectable {
       const open = <Request extends XdsRequest>(wire: WireVariant<Request>) => {
         return (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, wire, typeUrl);
       };
-      server.addService({ delta: bidi(`${path}/Delta${method}`) }, { delta: open(DELTA) });
-      if (deltaOnly !== true) server.addService({ stream: bidi(`${path}/Stream${method}`) }, { stream: open(SOTW) });
+      server.addService({ delta: byteMethod(`${path}/Delta${method}`, true, true) }, { delta: open(DELTA) });
+      if (deltaOnly !== true)
+        server.addService({ stream: byteMethod(`${path}/Stream${method}`, true, true) }, { stream: open(SOTW) });
     }
   }
 
@@ -197,20 +200,6 @@ export class XdsServer implements Inspectable {
     // A watcher may take itself off and put itself on again while it is called.
     for (const watcher of Array.from(this.#watchers)) watcher();
   }
-}
-
-/** Messages stay bytes: requests are decoded and responses put together outside gRPC, where errors are ours. */
-function bidi(path: string) {
-  const asIs = (bytes: Buffer): Buffer => bytes;
-  return {
-    path,
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: asIs,
-    requestDeserialize: asIs,
-    responseSerialize: asIs,
-    responseDeserialize: asIs,
-  };
 }
 
 function merge(before: NodeStatus | undefined, node: XdsNode, stream: OpenStream): NodeStatus {

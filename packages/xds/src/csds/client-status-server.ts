@@ -1,4 +1,5 @@
 import { type Server, type ServerDuplexStream, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
+import { byteMethod } from "../byte-method.ts";
 import { type ClientStatus, decodeClientStatusRequest, encodeClientStatusResponse } from "./client-status.ts";
 
 const SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService";
@@ -14,7 +15,10 @@ export class ClientStatusServer {
 
   addTo(server: Server): void {
     server.addService(
-      { stream: method("StreamClientStatus", true), fetch: method("FetchClientStatus", false) },
+      {
+        stream: byteMethod(`/${SERVICE}/StreamClientStatus`, true, true),
+        fetch: byteMethod(`/${SERVICE}/FetchClientStatus`, false, false),
+      },
       {
         stream: (call: ServerDuplexStream<Buffer, Buffer>) => this.#stream(call),
         fetch: (call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>) => {
@@ -55,17 +59,4 @@ export class ClientStatusServer {
     const wanted = this.#clients().filter(({ node }) => wants(node));
     return Buffer.from(encodeClientStatusResponse(wanted, excludeContents));
   }
-}
-
-function method(name: string, streams: boolean) {
-  const asIs = (bytes: Buffer): Buffer => bytes;
-  return {
-    path: `/${SERVICE}/${name}`,
-    requestStream: streams,
-    responseStream: streams,
-    requestSerialize: asIs,
-    requestDeserialize: asIs,
-    responseSerialize: asIs,
-    responseDeserialize: asIs,
-  };
 }

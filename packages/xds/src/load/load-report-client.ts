@@ -1,6 +1,7 @@
 import type { ClientDuplexStream, StatusObject } from "@grpc/grpc-js";
 import { Backoff, type Clock, type Timer } from "@heddle/base";
 import type { Counter, Log, MetricScope } from "@heddle/telemetry";
+import { asIs } from "../byte-method.ts";
 import type { XdsChannel } from "../dial.ts";
 import type { XdsNode } from "../snapshot.ts";
 import {
@@ -143,8 +144,4 @@ export class LoadReportClient {
     this.#channel?.close();
     this.#channel = undefined;
   }
-}
-
-function asIs(bytes: Buffer): Buffer {
-  return bytes;
 }

@@ -1,6 +1,7 @@
 import { type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Inspectable, Json } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { byteMethod } from "../byte-method.ts";
 import { checkNode } from "../request-limits.ts";
 import {
   type ClusterLoadReport,
@@ -44,19 +45,8 @@ export class LoadReportServer implements Inspectable {
   }
 
   addTo(server: Server): void {
-    const asIs = (bytes: Buffer): Buffer => bytes;
     server.addService(
-      {
-        load: {
-          path: LOAD_REPORT_PATH,
-          requestStream: true,
-          responseStream: true,
-          requestSerialize: asIs,
-          requestDeserialize: asIs,
-          responseSerialize: asIs,
-          responseDeserialize: asIs,
-        },
-      },
+      { load: byteMethod(LOAD_REPORT_PATH, true, true) },
       { load: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call) },
     );
   }
