@@ -1,4 +1,15 @@
-import { fieldOf, type Message, timestampFromMs, toNumber } from "@heddle/proto";
+import {
+  bytesOf,
+  fieldOf,
+  flagOf,
+  type Message,
+  messageOf,
+  messagesOf,
+  numberOf,
+  textOf,
+  timestampFromMs,
+  toNumber,
+} from "@heddle/proto";
 import type { ResourceKey } from "./resource-key.ts";
 import type {
   ApiDiagnostic,
@@ -39,32 +50,32 @@ export const SERVICE = `${PACKAGE}.ResourceService`;
 
 export function applyRequestFrom(message: Message): ApplyRequest {
   return {
-    manifests: children(message, "manifests").map(manifestFrom),
-    nodeCluster: text(message, "node_cluster"),
-    manager: text(message, "manager"),
-    includeContent: flag(message, "include_content"),
+    manifests: messagesOf(message, "manifests").map(manifestFrom),
+    nodeCluster: textOf(message, "node_cluster"),
+    manager: textOf(message, "manager"),
+    includeContent: flagOf(message, "include_content"),
     ...expectationsFrom(message),
   };
 }
 
 export function deleteRequestFrom(message: Message): DeleteRequest {
   return {
-    keys: children(message, "keys").map(keyFrom),
-    ignoreMissing: flag(message, "ignore_missing"),
+    keys: messagesOf(message, "keys").map(keyFrom),
+    ignoreMissing: flagOf(message, "ignore_missing"),
     ...expectationsFrom(message),
   };
 }
 
 export function getRequestFrom(message: Message): { readonly key: ResourceKey; readonly showSecrets: boolean } {
-  return { key: keyFrom(child(message, "key")), showSecrets: flag(message, "show_secrets") };
+  return { key: keyFrom(messageOf(message, "key") ?? {}), showSecrets: flagOf(message, "show_secrets") };
 }
 
 export function listRequestFrom(message: Message): ListRequest {
   return {
-    ...selectorFrom(child(message, "selector")),
-    pageSize: number(message, "page_size"),
-    pageToken: text(message, "page_token"),
-    showSecrets: flag(message, "show_secrets"),
+    ...selectorFrom(messageOf(message, "selector") ?? {}),
+    pageSize: numberOf(message, "page_size"),
+    pageToken: textOf(message, "page_token"),
+    showSecrets: flagOf(message, "show_secrets"),
   };
 }
 
@@ -74,7 +85,7 @@ export function watchRequestFrom(message: Message): {
 } {
   const from = fieldOf(message, "from_revision");
   return {
-    selector: selectorFrom(child(message, "selector")),
+    selector: selectorFrom(messageOf(message, "selector") ?? {}),
     fromRevision: from === undefined ? undefined : toNumber(from),
   };
 }
@@ -144,63 +155,43 @@ function keyMessage({ type, namespace, name, nodeCluster }: ResourceKey): Messag
 
 function keyFrom(message: Message): ResourceKey {
   return {
-    type: text(message, "type"),
-    namespace: text(message, "namespace"),
-    name: text(message, "name"),
-    nodeCluster: text(message, "node_cluster"),
+    type: textOf(message, "type"),
+    namespace: textOf(message, "namespace"),
+    name: textOf(message, "name"),
+    nodeCluster: textOf(message, "node_cluster"),
   };
 }
 
 function selectorFrom(message: Message): Selector {
   return {
-    type: text(message, "type"),
-    namespace: text(message, "namespace"),
-    namePrefix: text(message, "name_prefix"),
-    nodeCluster: text(message, "node_cluster"),
+    type: textOf(message, "type"),
+    namespace: textOf(message, "namespace"),
+    namePrefix: textOf(message, "name_prefix"),
+    nodeCluster: textOf(message, "node_cluster"),
   };
 }
 
 function manifestFrom(message: Message): Manifest {
-  const binary = fieldOf(message, "binary") as Message | undefined;
-  const source = text(message, "source") || "request";
+  const binary = messageOf(message, "binary");
+  const source = textOf(message, "source") || "request";
   return binary === undefined
-    ? { source, text: text(message, "text") }
-    : { source, binary: binaryFrom(binary), override: flag(message, "override") };
+    ? { source, text: textOf(message, "text") }
+    : { source, binary: binaryFrom(binary), override: flagOf(message, "override") };
 }
 
 function binaryFrom(any: Message): BinaryResource {
-  const value = (fieldOf(any, "value") ?? new Uint8Array()) as Uint8Array;
-  return { typeUrl: text(any, "type_url"), value: Buffer.from(value).toString("base64") };
+  const value = bytesOf(any, "value");
+  return { typeUrl: textOf(any, "type_url"), value: Buffer.from(value).toString("base64") };
 }
 
 function expectationsFrom(message: Message): Pick<ApplyRequest, "dryRun" | "expected" | "expectedVersion"> {
   const ofAll = fieldOf(message, "expected_version");
-  const expected = children(message, "expected").map(
-    (one): ExpectedVersion => ({ key: keyFrom(child(one, "key")), version: number(one, "version") }),
+  const expected = messagesOf(message, "expected").map(
+    (one): ExpectedVersion => ({ key: keyFrom(messageOf(one, "key") ?? {}), version: numberOf(one, "version") }),
   );
   return {
-    dryRun: flag(message, "dry_run"),
+    dryRun: flagOf(message, "dry_run"),
     expected,
     ...(ofAll !== undefined && { expectedVersion: toNumber(ofAll) }),
   };
-}
-
-function text(message: Message, name: string): string {
-  return (fieldOf(message, name) ?? "") as string;
-}
-
-function flag(message: Message, name: string): boolean {
-  return fieldOf(message, name) === true;
-}
-
-function number(message: Message, name: string): number {
-  return toNumber(fieldOf(message, name) ?? 0);
-}
-
-function child(message: Message, name: string): Message {
-  return (fieldOf(message, name) ?? {}) as Message;
-}
-
-function children(message: Message, name: string): readonly Message[] {
-  return (fieldOf(message, name) ?? []) as readonly Message[];
 }

@@ -6,7 +6,10 @@ import {
   type JsonIssue,
   type Message,
   messageFromJson,
+  messageOf,
+  numberOf,
   structToJson,
+  textOf,
   validate,
 } from "@heddle/proto";
 import type {
@@ -213,7 +216,7 @@ class BootstrapReader {
     path: string,
     bootstrap: Message,
   ): void {
-    const hasCds = messageIn(messageIn(bootstrap, "dynamic_resources") ?? {}, "cds_config") !== undefined;
+    const hasCds = messageOf(messageOf(bootstrap, "dynamic_resources") ?? {}, "cds_config") !== undefined;
     const known = new Set(clusters.map(({ name }) => name));
     for (const [index, listener] of listeners.entries()) {
       for (const name of new Set(clustersOfInlineRoutes(listener))) {
@@ -234,17 +237,17 @@ class BootstrapReader {
   }
 
   #readAdmin(bootstrap: Message): Address | undefined {
-    const address = messageIn(messageIn(bootstrap, "admin") ?? {}, "address");
+    const address = messageOf(messageOf(bootstrap, "admin") ?? {}, "address");
     if (address === undefined) return undefined;
-    const pipe = messageIn(address, "pipe");
+    const pipe = messageOf(address, "pipe");
     if (pipe !== undefined)
-      return { type: "pipe", path: textIn(pipe, "path"), mode: numberIn(pipe, "mode") || undefined };
-    const socket = messageIn(address, "socket_address");
+      return { type: "pipe", path: textOf(pipe, "path"), mode: numberOf(pipe, "mode") || undefined };
+    const socket = messageOf(address, "socket_address");
     if (socket === undefined) {
       this.#error("admin.address", "allowed are socket_address and pipe");
       return undefined;
     }
-    return { type: "socket", address: textIn(socket, "address"), port: numberIn(socket, "port_value") };
+    return { type: "socket", address: textOf(socket, "address"), port: numberOf(socket, "port_value") };
   }
 
   #readTelemetry(bootstrap: Message): Pick<SidecarBootstrap, "telemetry"> {
@@ -357,12 +360,12 @@ function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters:
 
 /** A listener without a name gets its address; Envoy makes up a UUID, which nobody could refer to. */
 function named(listener: Message): Message {
-  if (textIn(listener, "name") !== "") return listener;
-  const address = messageIn(listener, "address") ?? {};
-  const socket = messageIn(address, "socket_address") ?? {};
-  const pipe = messageIn(address, "pipe");
+  if (textOf(listener, "name") !== "") return listener;
+  const address = messageOf(listener, "address") ?? {};
+  const socket = messageOf(address, "socket_address") ?? {};
+  const pipe = messageOf(address, "pipe");
   const name =
-    pipe === undefined ? `${textIn(socket, "address")}_${numberIn(socket, "port_value")}` : textIn(pipe, "path");
+    pipe === undefined ? `${textOf(socket, "address")}_${numberOf(socket, "port_value")}` : textOf(pipe, "path");
   return { ...listener, name };
 }
 
@@ -388,30 +391,18 @@ function clustersOfRoute({ action }: RouteEntry): string[] {
 }
 
 function readNode(bootstrap: Message): NodeIdentity {
-  const node = messageIn(bootstrap, "node") ?? {};
-  const locality = messageIn(node, "locality") ?? {};
+  const node = messageOf(bootstrap, "node") ?? {};
+  const locality = messageOf(node, "locality") ?? {};
   return {
-    id: textIn(node, "id"),
-    cluster: textIn(node, "cluster"),
-    metadata: structToJson(messageIn(node, "metadata") ?? {}),
+    id: textOf(node, "id"),
+    cluster: textOf(node, "cluster"),
+    metadata: structToJson(messageOf(node, "metadata") ?? {}),
     locality: {
-      region: textIn(locality, "region"),
-      zone: textIn(locality, "zone"),
-      subZone: textIn(locality, "sub_zone"),
+      region: textOf(locality, "region"),
+      zone: textOf(locality, "zone"),
+      subZone: textOf(locality, "sub_zone"),
     },
   };
-}
-
-function messageIn(message: Message, name: string): Message | undefined {
-  return fieldOf(message, name) as Message | undefined;
-}
-
-function textIn(message: Message, name: string): string {
-  return (fieldOf(message, name) as string | undefined) ?? "";
-}
-
-function numberIn(message: Message, name: string): number {
-  return (fieldOf(message, name) as number | undefined) ?? 0;
 }
 
 function join(prefix: string, path: string): string {

@@ -1,3 +1,4 @@
+import { bytesOf, messageOf, messagesOf, textOf, textsOf } from "./field-readers.ts";
 import { fieldOf, type Message } from "./message.ts";
 import { typeOf } from "./registry.ts";
 import { durationFromMs, durationToMs, structFromJson, structToJson } from "./well-known.ts";
@@ -90,11 +91,11 @@ export function encodeDiscoveryRequest(request: DiscoveryRequest): Uint8Array {
 export function decodeDiscoveryRequest(bytes: Uint8Array): DiscoveryRequest {
   const message = decode("DiscoveryRequest", bytes);
   return {
-    versionInfo: text(message, "version_info"),
+    versionInfo: textOf(message, "version_info"),
     node: nodeFrom(message),
-    resourceNames: texts(message, "resource_names"),
-    typeUrl: text(message, "type_url"),
-    responseNonce: text(message, "response_nonce"),
+    resourceNames: textsOf(message, "resource_names"),
+    typeUrl: textOf(message, "type_url"),
+    responseNonce: textOf(message, "response_nonce"),
     errorDetail: statusFrom(message),
   };
 }
@@ -113,11 +114,11 @@ export function encodeDiscoveryResponse(response: DiscoveryResponse): Uint8Array
 export function decodeDiscoveryResponse(bytes: Uint8Array): DiscoveryResponse {
   const message = decode("DiscoveryResponse", bytes);
   return {
-    versionInfo: text(message, "version_info"),
-    resources: messages(message, "resources").map(anyFrom),
-    typeUrl: text(message, "type_url"),
-    nonce: text(message, "nonce"),
-    controlPlaneIdentifier: text(child(message, "control_plane"), "identifier"),
+    versionInfo: textOf(message, "version_info"),
+    resources: messagesOf(message, "resources").map(anyFrom),
+    typeUrl: textOf(message, "type_url"),
+    nonce: textOf(message, "nonce"),
+    controlPlaneIdentifier: textOf(messageOf(message, "control_plane") ?? {}, "identifier"),
   };
 }
 
@@ -138,11 +139,11 @@ export function decodeDeltaDiscoveryRequest(bytes: Uint8Array): DeltaDiscoveryRe
   const versions = (fieldOf(message, "initial_resource_versions") ?? {}) as { readonly [name: string]: string };
   return {
     node: nodeFrom(message),
-    typeUrl: text(message, "type_url"),
-    resourceNamesSubscribe: texts(message, "resource_names_subscribe"),
-    resourceNamesUnsubscribe: texts(message, "resource_names_unsubscribe"),
+    typeUrl: textOf(message, "type_url"),
+    resourceNamesSubscribe: textsOf(message, "resource_names_subscribe"),
+    resourceNamesUnsubscribe: textsOf(message, "resource_names_unsubscribe"),
     initialResourceVersions: new Map(Object.entries(versions)),
-    responseNonce: text(message, "response_nonce"),
+    responseNonce: textOf(message, "response_nonce"),
     errorDetail: statusFrom(message),
   };
 }
@@ -162,12 +163,12 @@ export function encodeDeltaDiscoveryResponse(response: DeltaDiscoveryResponse): 
 export function decodeDeltaDiscoveryResponse(bytes: Uint8Array): DeltaDiscoveryResponse {
   const message = decode("DeltaDiscoveryResponse", bytes);
   return {
-    systemVersionInfo: text(message, "system_version_info"),
-    resources: messages(message, "resources").map(resourceFrom),
-    typeUrl: text(message, "type_url"),
-    removedResources: texts(message, "removed_resources"),
-    nonce: text(message, "nonce"),
-    controlPlaneIdentifier: text(child(message, "control_plane"), "identifier"),
+    systemVersionInfo: textOf(message, "system_version_info"),
+    resources: messagesOf(message, "resources").map(resourceFrom),
+    typeUrl: textOf(message, "type_url"),
+    removedResources: textsOf(message, "removed_resources"),
+    nonce: textOf(message, "nonce"),
+    controlPlaneIdentifier: textOf(messageOf(message, "control_plane") ?? {}, "identifier"),
   };
 }
 
@@ -192,12 +193,12 @@ function resourceToMessage({ name, aliases, version, resource, ttlMs }: DeltaRes
 }
 
 function resourceFrom(message: Message): DeltaResource {
-  const any = child(message, "resource");
-  const ttl = child(message, "ttl");
+  const any = messageOf(message, "resource");
+  const ttl = messageOf(message, "ttl");
   return {
-    name: text(message, "name"),
-    aliases: texts(message, "aliases"),
-    version: text(message, "version"),
+    name: textOf(message, "name"),
+    aliases: textsOf(message, "aliases"),
+    version: textOf(message, "version"),
     resource: any && anyFrom(any),
     ...(ttl !== undefined && { ttlMs: durationToMs(ttl) }),
   };
@@ -226,28 +227,32 @@ export function nodeToMessage(node: Node): Message {
 }
 
 function nodeFrom(message: Message): Node | undefined {
-  const node = child(message, "node");
+  const node = messageOf(message, "node");
   return node && nodeFromMessage(node);
 }
 
 /** Of an `envoy.config.core.v3.Node`, what we use of it. */
 export function nodeFromMessage(node: Message): Node {
-  const locality = child(node, "locality");
-  const metadata = child(node, "metadata");
+  const locality = messageOf(node, "locality") ?? {};
+  const metadata = messageOf(node, "metadata");
   return {
-    id: text(node, "id"),
-    cluster: text(node, "cluster"),
+    id: textOf(node, "id"),
+    cluster: textOf(node, "cluster"),
     metadata: metadata === undefined ? {} : structToJson(metadata),
-    locality: { region: text(locality, "region"), zone: text(locality, "zone"), subZone: text(locality, "sub_zone") },
-    userAgentName: text(node, "user_agent_name"),
-    userAgentVersion: text(node, "user_agent_version"),
-    clientFeatures: texts(node, "client_features"),
+    locality: {
+      region: textOf(locality, "region"),
+      zone: textOf(locality, "zone"),
+      subZone: textOf(locality, "sub_zone"),
+    },
+    userAgentName: textOf(node, "user_agent_name"),
+    userAgentVersion: textOf(node, "user_agent_version"),
+    clientFeatures: textsOf(node, "client_features"),
   };
 }
 
 function statusFrom(message: Message): Status | undefined {
-  const status = child(message, "error_detail");
-  return status && { code: (fieldOf(status, "code") ?? 0) as number, message: text(status, "message") };
+  const status = messageOf(message, "error_detail");
+  return status && { code: (fieldOf(status, "code") ?? 0) as number, message: textOf(status, "message") };
 }
 
 function controlPlane(identifier: string): Message | undefined {
@@ -259,21 +264,5 @@ function anyToMessage(any: AnyMessage): Message {
 }
 
 function anyFrom(any: Message): AnyMessage {
-  return { typeUrl: text(any, "type_url"), value: (fieldOf(any, "value") ?? new Uint8Array()) as Uint8Array };
-}
-
-function child(message: Message, name: string): Message | undefined {
-  return fieldOf(message, name) as Message | undefined;
-}
-
-function text(message: Message | undefined, name: string): string {
-  return ((message && fieldOf(message, name)) ?? "") as string;
-}
-
-function texts(message: Message, name: string): readonly string[] {
-  return (fieldOf(message, name) ?? []) as readonly string[];
-}
-
-function messages(message: Message, name: string): readonly Message[] {
-  return (fieldOf(message, name) ?? []) as readonly Message[];
+  return { typeUrl: textOf(any, "type_url"), value: bytesOf(any, "value") };
 }

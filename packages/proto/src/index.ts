@@ -21,6 +21,7 @@ export {
   nodeToMessage,
   type Status,
 } from "./discovery.ts";
+export { bytesOf, flagOf, messageOf, messagesOf, numberOf, textOf, textsOf } from "./field-readers.ts";
 export { formatSegments, fromProtoJson, type JsonIssue, messageFromJson } from "./json-reader.ts";
 export { messageToJson, toProtoJson } from "./json-writer.ts";
 export { decodeMessage, encodeMessage, fieldOf, type Message, toNumber } from "./message.ts";

@@ -4,11 +4,15 @@ import {
   durationFromMs,
   durationToMs,
   encodeMessage,
-  fieldOf,
+  flagOf,
   type Message,
+  messageOf,
+  messagesOf,
+  numberOf,
+  textOf,
+  textsOf,
   timestampFromMs,
   timestampToMs,
-  toNumber,
 } from "@heddle/proto";
 
 /*
@@ -94,25 +98,25 @@ export function decodeSidecarReport(bytes: Uint8Array): Result<SidecarReport, st
   const decoded = decodeMessage(REPORT, bytes);
   if (!decoded.ok) return decoded;
   const message = decoded.value;
-  const health = child(message, "health");
+  const health = messageOf(message, "health") ?? {};
   return {
     ok: true,
     value: {
-      nodeId: text(message, "node_id"),
-      nodeCluster: text(message, "node_cluster"),
-      timeMs: timestampToMs(child(message, "time")),
-      version: text(message, "version"),
-      uptimeMs: durationToMs(child(message, "uptime")),
-      resources: children(message, "resources").map(resourceFrom),
+      nodeId: textOf(message, "node_id"),
+      nodeCluster: textOf(message, "node_cluster"),
+      timeMs: timestampToMs(messageOf(message, "time") ?? {}),
+      version: textOf(message, "version"),
+      uptimeMs: durationToMs(messageOf(message, "uptime") ?? {}),
+      resources: messagesOf(message, "resources").map(resourceFrom),
       health: {
-        ready: fieldOf(health, "ready") === true,
-        workers: number(health, "workers"),
-        downstreamConnections: number(health, "downstream_connections"),
-        upstreamConnections: number(health, "upstream_connections"),
-        requests: number(health, "requests"),
-        requests5xx: number(health, "requests_5xx"),
-        workerRestarts: number(health, "worker_restarts"),
-        residentBytes: number(health, "resident_bytes"),
+        ready: flagOf(health, "ready"),
+        workers: numberOf(health, "workers"),
+        downstreamConnections: numberOf(health, "downstream_connections"),
+        upstreamConnections: numberOf(health, "upstream_connections"),
+        requests: numberOf(health, "requests"),
+        requests5xx: numberOf(health, "requests_5xx"),
+        workerRestarts: numberOf(health, "worker_restarts"),
+        residentBytes: numberOf(health, "resident_bytes"),
       },
     },
   };
@@ -126,7 +130,7 @@ export function encodeReportResponse(reportIntervalMs: number): Uint8Array {
 /** The interval in milliseconds; undefined when the server leaves it open, or sent something else. */
 export function decodeReportInterval(bytes: Uint8Array): number | undefined {
   const decoded = decodeMessage(RESPONSE, bytes);
-  const interval = decoded.ok ? durationToMs(child(decoded.value, "report_interval")) : 0;
+  const interval = decoded.ok ? durationToMs(messageOf(decoded.value, "report_interval") ?? {}) : 0;
   return interval > 0 ? interval : undefined;
 }
 
@@ -145,40 +149,20 @@ function resourceMessage(resource: ResourceReport): Message {
 }
 
 function resourceFrom(message: Message): ResourceReport {
-  const updated = fieldOf(message, "last_updated") as Message | undefined;
+  const updated = messageOf(message, "last_updated");
   return {
-    typeUrl: text(message, "type_url"),
-    name: text(message, "name"),
-    version: text(message, "version"),
+    typeUrl: textOf(message, "type_url"),
+    name: textOf(message, "name"),
+    version: textOf(message, "version"),
     // A state that is newer than this server is shown as unspecified.
-    state: STATES[number(message, "state")] ?? "UNSPECIFIED",
-    errors: texts(message, "errors"),
-    rejectedVersion: text(message, "rejected_version"),
-    unhonoured: children(message, "unhonoured").map((field) => ({
-      path: text(field, "path"),
-      note: text(field, "note"),
+    state: STATES[numberOf(message, "state")] ?? "UNSPECIFIED",
+    errors: textsOf(message, "errors"),
+    rejectedVersion: textOf(message, "rejected_version"),
+    unhonoured: messagesOf(message, "unhonoured").map((field) => ({
+      path: textOf(field, "path"),
+      note: textOf(field, "note"),
     })),
-    waitsFor: texts(message, "waits_for"),
+    waitsFor: textsOf(message, "waits_for"),
     updatedAtMs: updated && timestampToMs(updated),
   };
-}
-
-function text(message: Message, name: string): string {
-  return (fieldOf(message, name) ?? "") as string;
-}
-
-function texts(message: Message, name: string): readonly string[] {
-  return (fieldOf(message, name) ?? []) as readonly string[];
-}
-
-function number(message: Message, name: string): number {
-  return toNumber(fieldOf(message, name) ?? 0);
-}
-
-function child(message: Message, name: string): Message {
-  return (fieldOf(message, name) ?? {}) as Message;
-}
-
-function children(message: Message, name: string): readonly Message[] {
-  return (fieldOf(message, name) ?? []) as readonly Message[];
 }

@@ -1,4 +1,14 @@
-import { decodeMessage, encodeMessage, fieldOf, type Message, toNumber } from "@heddle/proto";
+import {
+  decodeMessage,
+  encodeMessage,
+  fieldOf,
+  flagOf,
+  type Message,
+  messageOf,
+  messagesOf,
+  numberOf,
+  textOf,
+} from "@heddle/proto";
 
 /* The messages of etcd's v3 API that the store uses (proto/etcd/rpc.proto), as plain objects. Decoding throws on other bytes. */
 
@@ -58,12 +68,12 @@ export function encodeRange(request: RangeRequest): Buffer {
 
 export function decodeRange(bytes: Uint8Array): RangeResponse {
   const message = decode("RangeResponse", bytes);
-  const header = (fieldOf(message, "header") ?? {}) as Message;
+  const header = messageOf(message, "header") ?? {};
   return {
     clusterId: numberOf(header, "cluster_id"),
     revision: numberOf(header, "revision"),
-    kvs: listOf(message, "kvs").map(readKeyValue),
-    more: fieldOf(message, "more") === true,
+    kvs: messagesOf(message, "kvs").map(readKeyValue),
+    more: flagOf(message, "more"),
   };
 }
 
@@ -79,17 +89,17 @@ export function encodeTxn({ expected, changes }: TxnRequest): Buffer {
 
 export function decodeTxn(bytes: Uint8Array): TxnResponse {
   const message = decode("TxnResponse", bytes);
-  const revision = numberOf((fieldOf(message, "header") ?? {}) as Message, "revision");
-  const responses = listOf(message, "responses");
+  const revision = numberOf(messageOf(message, "header") ?? {}, "revision");
+  const responses = messagesOf(message, "responses");
   if (fieldOf(message, "succeeded") !== true) {
     const found = responses.flatMap((response) =>
-      listOf((fieldOf(response, "response_range") ?? {}) as Message, "kvs").map(readKeyValue),
+      messagesOf(messageOf(response, "response_range") ?? {}, "kvs").map(readKeyValue),
     );
     return { succeeded: false, revision, found };
   }
   // A put answers with nothing that we read; a deletion with how many keys it found.
   const changed = responses.some((response) => {
-    const deletion = fieldOf(response, "response_delete_range") as Message | undefined;
+    const deletion = messageOf(response, "response_delete_range");
     return deletion === undefined || numberOf(deletion, "deleted") > 0;
   });
   return { succeeded: true, revision, changed };
@@ -107,14 +117,14 @@ export function encodeProgressRequest(): Buffer {
 export function decodeWatch(bytes: Uint8Array): WatchResponse {
   const message = decode("WatchResponse", bytes);
   return {
-    revision: numberOf((fieldOf(message, "header") ?? {}) as Message, "revision"),
-    created: fieldOf(message, "created") === true,
-    canceled: fieldOf(message, "canceled") === true,
+    revision: numberOf(messageOf(message, "header") ?? {}, "revision"),
+    created: flagOf(message, "created"),
+    canceled: flagOf(message, "canceled"),
     compactRevision: numberOf(message, "compact_revision"),
     cancelReason: textOf(message, "cancel_reason"),
-    events: listOf(message, "events").map((event) => ({
+    events: messagesOf(message, "events").map((event) => ({
       deleted: fieldOf(event, "type") === DELETED,
-      kv: readKeyValue((fieldOf(event, "kv") ?? {}) as Message),
+      kv: readKeyValue(messageOf(event, "kv") ?? {}),
     })),
   };
 }
@@ -140,18 +150,6 @@ function readKeyValue(message: Message): KeyValue {
     createRevision: numberOf(message, "create_revision"),
     modRevision: numberOf(message, "mod_revision"),
   };
-}
-
-function listOf(message: Message, field: string): readonly Message[] {
-  return (fieldOf(message, field) ?? []) as readonly Message[];
-}
-
-function numberOf(message: Message, field: string): number {
-  return toNumber(fieldOf(message, field) ?? 0);
-}
-
-function textOf(message: Message, field: string): string {
-  return (fieldOf(message, field) ?? "") as string;
 }
 
 function encode(name: string, message: Message): Buffer {

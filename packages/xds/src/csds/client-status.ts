@@ -3,9 +3,13 @@ import {
   decodeMessage,
   encodeMessage,
   fieldOf,
+  flagOf,
   type Message,
   messageFromJson,
+  messageOf,
+  messagesOf,
   nodeToMessage,
+  textOf,
   toProtoJson,
   typeNameOf,
 } from "@heddle/proto";
@@ -47,19 +51,19 @@ export function decodeClientStatusRequest(bytes: Uint8Array): Result<ClientStatu
   const decoded = decodeMessage(REQUEST, bytes);
   if (!decoded.ok) return decoded;
   const { value } = decoded;
-  const list = (fieldOf(value, "node_matchers") ?? []) as readonly Message[];
+  const list = messagesOf(value, "node_matchers");
   if (list.length > MAX_MATCHERS) return err(`node_matchers: found ${list.length}, allowed are ${MAX_MATCHERS}`);
   const matchers: StringMatcher[] = [];
   for (const [index, matcher] of list.entries()) {
     if (fieldOf(matcher, "node_metadatas") !== undefined)
       return err(`node_matchers[${index}].node_metadatas: not supported; allowed is node_id`);
-    const compiled = compile((fieldOf(matcher, "node_id") ?? {}) as Message);
+    const compiled = compile(messageOf(matcher, "node_id") ?? {});
     if (!compiled.ok) return err(`node_matchers[${index}].node_id: ${compiled.error}`);
     matchers.push(compiled.value);
   }
   return ok({
     wants: ({ id }) => matchers.length === 0 || matchers.some((matcher) => matcher.test(id)),
-    excludeContents: fieldOf(value, "exclude_resource_contents") === true,
+    excludeContents: flagOf(value, "exclude_resource_contents"),
   });
 }
 
@@ -99,22 +103,18 @@ function withoutSecrets(typeUrl: string, content: Uint8Array): Uint8Array | unde
 }
 
 function compile(message: Message): Result<StringMatcher, string> {
-  const regex = fieldOf(message, "safe_regex") as Message | undefined;
-  const ignoreCase = fieldOf(message, "ignore_case") === true;
+  const regex = messageOf(message, "safe_regex");
+  const ignoreCase = flagOf(message, "ignore_case");
   if (regex !== undefined) {
     try {
-      return ok(compileStringMatcher({ type: "safe-regex", regex: text(regex, "regex") }));
+      return ok(compileStringMatcher({ type: "safe-regex", regex: textOf(regex, "regex") }));
     } catch (error) {
       return err(`safe_regex: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   for (const type of ["exact", "prefix", "suffix", "contains"] as const) {
     if (fieldOf(message, type) !== undefined)
-      return ok(compileStringMatcher({ type, value: text(message, type), ignoreCase }));
+      return ok(compileStringMatcher({ type, value: textOf(message, type), ignoreCase }));
   }
   return err("holds no pattern; allowed are exact, prefix, suffix, contains and safe_regex");
-}
-
-function text(message: Message, name: string): string {
-  return (fieldOf(message, name) ?? "") as string;
 }

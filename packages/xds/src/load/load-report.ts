@@ -4,11 +4,15 @@ import {
   durationFromMs,
   durationToMs,
   encodeMessage,
-  fieldOf,
+  flagOf,
   type Message,
+  messageOf,
+  messagesOf,
   nodeFromMessage,
   nodeToMessage,
-  toNumber,
+  numberOf,
+  textOf,
+  textsOf,
 } from "@heddle/proto";
 import type { XdsNode } from "../snapshot.ts";
 
@@ -71,8 +75,8 @@ export function encodeLoadStatsRequest({ node, clusters }: LoadStatsRequest): Ui
 export function decodeLoadStatsRequest(bytes: Uint8Array): Result<LoadStatsRequest, string> {
   const decoded = decodeMessage(REQUEST, bytes);
   if (!decoded.ok) return decoded;
-  const node = fieldOf(decoded.value, "node") as Message | undefined;
-  const clusters = children(decoded.value, "cluster_stats").map(clusterFrom);
+  const node = messageOf(decoded.value, "node");
+  const clusters = messagesOf(decoded.value, "cluster_stats").map(clusterFrom);
   return { ok: true, value: { node: node && nodeFromMessage(node), clusters } };
 }
 
@@ -87,12 +91,12 @@ export function decodeLoadStatsResponse(bytes: Uint8Array): Result<LoadStatsResp
   const decoded = decodeMessage(RESPONSE, bytes);
   if (!decoded.ok) return decoded;
   const { value } = decoded;
-  const interval = fieldOf(value, "load_reporting_interval") as Message | undefined;
-  const all = fieldOf(value, "send_all_clusters") === true;
+  const interval = messageOf(value, "load_reporting_interval");
+  const all = flagOf(value, "send_all_clusters");
   return {
     ok: true,
     value: {
-      clusters: all ? "all" : ((fieldOf(value, "clusters") ?? []) as readonly string[]),
+      clusters: all ? "all" : textsOf(value, "clusters"),
       intervalMs: interval === undefined ? 0 : durationToMs(interval),
     },
   };
@@ -119,37 +123,25 @@ function clusterMessage({ cluster, serviceName, localities, dropped, intervalMs 
 }
 
 function clusterFrom(message: Message): ClusterLoadReport {
-  const cluster = text(message, "cluster_name");
-  const interval = fieldOf(message, "load_report_interval") as Message | undefined;
+  const cluster = textOf(message, "cluster_name");
+  const interval = messageOf(message, "load_report_interval");
   return {
     cluster,
-    serviceName: text(message, "cluster_service_name") || cluster,
-    localities: children(message, "upstream_locality_stats").map((stats) => {
-      const locality = (fieldOf(stats, "locality") ?? {}) as Message;
+    serviceName: textOf(message, "cluster_service_name") || cluster,
+    localities: messagesOf(message, "upstream_locality_stats").map((stats) => {
+      const locality = messageOf(stats, "locality") ?? {};
       return {
-        region: text(locality, "region"),
-        zone: text(locality, "zone"),
-        subZone: text(locality, "sub_zone"),
-        priority: number(stats, "priority"),
-        issued: number(stats, "total_issued_requests"),
-        succeeded: number(stats, "total_successful_requests"),
-        failed: number(stats, "total_error_requests"),
-        inProgress: number(stats, "total_requests_in_progress"),
+        region: textOf(locality, "region"),
+        zone: textOf(locality, "zone"),
+        subZone: textOf(locality, "sub_zone"),
+        priority: numberOf(stats, "priority"),
+        issued: numberOf(stats, "total_issued_requests"),
+        succeeded: numberOf(stats, "total_successful_requests"),
+        failed: numberOf(stats, "total_error_requests"),
+        inProgress: numberOf(stats, "total_requests_in_progress"),
       };
     }),
-    dropped: number(message, "total_dropped_requests"),
+    dropped: numberOf(message, "total_dropped_requests"),
     intervalMs: interval === undefined ? 0 : durationToMs(interval),
   };
-}
-
-function text(message: Message, name: string): string {
-  return (fieldOf(message, name) ?? "") as string;
-}
-
-function number(message: Message, name: string): number {
-  return toNumber(fieldOf(message, name) ?? 0);
-}
-
-function children(message: Message, name: string): readonly Message[] {
-  return (fieldOf(message, name) ?? []) as readonly Message[];
 }
