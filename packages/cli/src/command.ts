@@ -13,9 +13,3 @@ export interface Command {
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
-
-/** What `parseArgs` threw, in its first sentence: the ones behind it speak of operands that begin with a dash. */
-export function usageErrorOf(error: unknown): UsageError {
-  const [sentence] = (error as Error).message.split(". ");
-  return new UsageError(sentence);
-}

@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { colourOf } from "../paint.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 import { API_HELP, API_OPTIONS, apiClient } from "../resources/api-options.ts";
 import { parseFor, parseVersion } from "../resources/names.ts";
 import { readManifests } from "../resources/read-manifests.ts";
@@ -29,12 +29,24 @@ Examples:
   heddle apply -f examples/shop
   heddle apply -f cluster.yaml --for node.cluster=web --expect-version 12`;
 
+const WORDS = {
+  options: {
+    ...API_OPTIONS,
+    file: { type: "string", short: "f", multiple: true },
+    for: { type: "string" },
+    "dry-run": { type: "boolean" },
+    "expect-version": { type: "string" },
+    strict: { type: "boolean" },
+    json: { type: "boolean" },
+  },
+} as const;
+
 export const apply: Command = {
   name: "apply",
   summary: "put resources into the control plane: checked first, all of them or none",
   help,
   async run(args) {
-    const values = parse(args);
+    const { values } = parseCommandLine(args, WORDS);
     if (values.file === undefined) throw new UsageError("name files with -f, for example -f examples/shop");
     const expectedVersion = parseVersion(values["expect-version"], "--expect-version");
     const nodeCluster = parseFor(values.for);
@@ -65,22 +77,3 @@ export const apply: Command = {
     return values.strict === true && answer.value.warnings.length > 0 ? 1 : 0;
   },
 };
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        ...API_OPTIONS,
-        file: { type: "string", short: "f", multiple: true },
-        for: { type: "string" },
-        "dry-run": { type: "boolean" },
-        "expect-version": { type: "string" },
-        strict: { type: "boolean" },
-        json: { type: "boolean" },
-      },
-    }).values;
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
-}

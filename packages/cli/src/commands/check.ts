@@ -1,8 +1,8 @@
-import { parseArgs } from "node:util";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config/yaml";
 import type { FilesCheck } from "../check-files.ts";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 
 const help = `Usage: heddle check FILES… [OPTIONS]
 
@@ -29,7 +29,10 @@ export const check: Command = {
   summary: "say everything that is wrong with configuration files, offline",
   help,
   async run(args) {
-    const { values, positionals } = parse(args);
+    const { values, positionals } = parseCommandLine(args, {
+      allowPositionals: true,
+      options: { envoy: { type: "boolean" }, strict: { type: "boolean" }, json: { type: "boolean" } },
+    });
     if (positionals.length === 0) throw new UsageError("name files or folders, for example examples/shop");
     // Loaded only now: it brings most of both programs along, which no other command needs.
     const { checkFiles } = await import("../check-files.ts");
@@ -40,18 +43,6 @@ export const check: Command = {
     return exitCode(outcome, strict);
   },
 };
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { envoy: { type: "boolean" }, strict: { type: "boolean" }, json: { type: "boolean" } },
-    });
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
-}
 
 export function exitCode({ diagnostics }: FilesCheck, strict: boolean): number {
   if (diagnostics.some(isUnreadable)) return 2;

@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { colourOf } from "../paint.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 import { API_HELP, API_OPTIONS, apiClient } from "../resources/api-options.ts";
 import { parseFor, parseResourceKey, parseVersion } from "../resources/names.ts";
 import { readManifests } from "../resources/read-manifests.ts";
@@ -27,12 +27,25 @@ ${EXIT_HELP}
 Example:
   heddle delete cluster/backend httproute/stock`;
 
+const WORDS = {
+  allowPositionals: true,
+  options: {
+    ...API_OPTIONS,
+    file: { type: "string", short: "f", multiple: true },
+    namespace: { type: "string", short: "n" },
+    for: { type: "string" },
+    "dry-run": { type: "boolean" },
+    "expect-version": { type: "string" },
+    "ignore-missing": { type: "boolean" },
+  },
+} as const;
+
 export const deleteCommand: Command = {
   name: "delete",
   summary: "take resources out of the control plane",
   help,
   async run(args) {
-    const { values, positionals } = parse(args);
+    const { values, positionals } = parseCommandLine(args, WORDS);
     if ((positionals.length === 0) === (values.file === undefined))
       throw new UsageError("name TYPE/NAME, or files with -f");
     const expectedVersion = parseVersion(values["expect-version"], "--expect-version");
@@ -60,23 +73,3 @@ export const deleteCommand: Command = {
     return 0;
   },
 };
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        ...API_OPTIONS,
-        file: { type: "string", short: "f", multiple: true },
-        namespace: { type: "string", short: "n" },
-        for: { type: "string" },
-        "dry-run": { type: "boolean" },
-        "expect-version": { type: "string" },
-        "ignore-missing": { type: "boolean" },
-      },
-    });
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
-}

@@ -1,9 +1,9 @@
-import { parseArgs } from "node:util";
 import type { Json } from "@heddle/base";
 import { formatYaml } from "@heddle/config/yaml";
 import { formatKey, type ResourceOutcome } from "@heddle/control-plane/resource-api";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 import { API_HELP, API_OPTIONS, apiClient } from "../resources/api-options.ts";
 import { parseFor } from "../resources/names.ts";
 import { readManifests } from "../resources/read-manifests.ts";
@@ -29,7 +29,9 @@ export const diff: Command = {
   summary: "say what applying files would change",
   help,
   async run(args) {
-    const values = parse(args);
+    const { values } = parseCommandLine(args, {
+      options: { ...API_OPTIONS, file: { type: "string", short: "f", multiple: true }, for: { type: "string" } },
+    });
     if (values.file === undefined) throw new UsageError("name files with -f, for example -f examples/shop");
     const nodeCluster = parseFor(values.for);
     const client = apiClient(values, process.env);
@@ -61,15 +63,4 @@ export function diffLines({ key, version, before, after }: ResourceOutcome, pain
       line.startsWith("-") ? paint("red", line) : line.startsWith("+") ? paint("green", line) : line,
     ),
   ];
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: { ...API_OPTIONS, file: { type: "string", short: "f", multiple: true }, for: { type: "string" } },
-    }).values;
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
 }

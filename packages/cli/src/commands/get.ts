@@ -1,7 +1,7 @@
-import { parseArgs } from "node:util";
 import { formatKey, type StoredResource } from "@heddle/control-plane/resource-api";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { colourOf } from "../paint.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 import { API_HELP, API_OPTIONS, apiClient } from "../resources/api-options.ts";
 import { parseFor, parseResourceKey, parseResourceName } from "../resources/names.ts";
 import { EXIT_HELP, reportFailure } from "../resources/report.ts";
@@ -30,12 +30,24 @@ Examples:
 
 const FORMATS = ["table", "yaml", "json", "name"];
 
+const WORDS = {
+  allowPositionals: true,
+  options: {
+    ...API_OPTIONS,
+    all: { type: "boolean" },
+    output: { type: "string", short: "o" },
+    namespace: { type: "string", short: "n" },
+    for: { type: "string" },
+    "show-secrets": { type: "boolean" },
+  },
+} as const;
+
 export const get: Command = {
   name: "get",
   summary: "show what has been put into the control plane",
   help,
   async run(args) {
-    const { values, positionals } = parse(args);
+    const { values, positionals } = parseCommandLine(args, WORDS);
     const [what, ...more] = positionals;
     if (more.length > 0 || (what === undefined) === (values.all !== true))
       throw new UsageError("name one TYPE or TYPE/NAME, or --all");
@@ -65,23 +77,4 @@ function shown(resources: readonly StoredResource[], format: string): string {
   if (format === "table") return tableOf(resources);
   if (format === "name") return resources.map(({ key }) => formatKey(key)).join("\n");
   return resources.map(yamlOf).join("---\n").trimEnd();
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        ...API_OPTIONS,
-        all: { type: "boolean" },
-        output: { type: "string", short: "o" },
-        namespace: { type: "string", short: "n" },
-        for: { type: "string" },
-        "show-secrets": { type: "boolean" },
-      },
-    });
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
 }

@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
-import { type Command, usageErrorOf } from "../command.ts";
+import type { Command } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 import { type NodeReport, type ResourcesReport, readStatus, type StatusReport, troubles } from "../status.ts";
 import { formatTable } from "../up/table.ts";
 
@@ -20,7 +20,9 @@ export const status: Command = {
   summary: "who is connected, what each node accepted or refused, and what is wrong",
   help,
   async run(args) {
-    const values = parse(args);
+    const { values } = parseCommandLine(args, {
+      options: { admin: { type: "string" }, "admin-port": { type: "string" }, json: { type: "boolean" } },
+    });
     const admin =
       values.admin ??
       (values["admin-port"] === undefined
@@ -36,17 +38,6 @@ export const status: Command = {
     return troubles(report.value).length === 0 ? 0 : 1;
   },
 };
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: { admin: { type: "string" }, "admin-port": { type: "string" }, json: { type: "boolean" } },
-    }).values;
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
-}
 
 export function formatStatus(report: StatusReport, paint: Paint = (_, text) => text): string {
   const wrong = troubles(report);

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { parseArgs } from "node:util";
 import type { Json } from "@heddle/base";
 import { formatYaml } from "@heddle/config/yaml";
 import { ROLES, type Role } from "@heddle/control-plane/resource-api";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 
 const help = `Usage: heddle token new NAME [OPTIONS]
 
@@ -20,12 +20,22 @@ Options:
 Example:
   heddle token new ci --role write --group web`;
 
+const WORDS = {
+  allowPositionals: true,
+  options: {
+    role: { type: "string" },
+    group: { type: "string", multiple: true },
+    namespace: { type: "string", multiple: true },
+    json: { type: "boolean" },
+  },
+} as const;
+
 export const token: Command = {
   name: "token",
   summary: "make a token for the resource API",
   help,
   async run(args) {
-    const { values, positionals } = parse(args);
+    const { values, positionals } = parseCommandLine(args, WORDS);
     const [verb, name, ...more] = positionals;
     if (verb !== "new" || name === undefined || more.length > 0) throw new UsageError("allowed: heddle token new NAME");
     if (!/^[\w.@/-]{1,100}$/.test(name))
@@ -48,20 +58,3 @@ export const token: Command = {
     return 0;
   },
 };
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        role: { type: "string" },
-        group: { type: "string", multiple: true },
-        namespace: { type: "string", multiple: true },
-        json: { type: "boolean" },
-      },
-    });
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
-}

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { systemClock } from "@heddle/base";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 import { runMesh } from "../up/run-mesh.ts";
 
 const help = `Usage: heddle up DIR [OPTIONS]
@@ -23,6 +23,20 @@ Options:
 Example:
   heddle up examples/shop`;
 
+const WORDS = {
+  allowPositionals: true,
+  options: {
+    check: { type: "boolean" },
+    log: { type: "boolean" },
+    json: { type: "boolean" },
+    "any-port": { type: "boolean" },
+    "xds-port": { type: "string" },
+    "admin-port": { type: "string" },
+    "api-port": { type: "string" },
+    inner: { type: "boolean" }, // not for people: this is the inner process
+  },
+} as const;
+
 /**
  * `heddle up` is two processes. The outer one has the terminal and does nothing but watch; the inner one, in a process
  * group of its own, runs the mesh. When the outer one dies, even of SIGKILL, the inner one sees its stdin end and stops
@@ -33,7 +47,7 @@ export const up: Command = {
   summary: "run a mesh on this machine from a folder of configuration, and follow its changes",
   help,
   async run(args) {
-    const { values, positionals } = parse(args);
+    const { values, positionals } = parseCommandLine(args, WORDS);
     const [folder, ...more] = positionals;
     if (folder === undefined || more.length > 0) throw new UsageError("name one folder, for example examples/shop");
     if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new UsageError(`"${folder}" is not a folder`);
@@ -55,27 +69,6 @@ export const up: Command = {
     process.exit(code);
   },
 };
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        check: { type: "boolean" },
-        log: { type: "boolean" },
-        json: { type: "boolean" },
-        "any-port": { type: "boolean" },
-        "xds-port": { type: "string" },
-        "admin-port": { type: "string" },
-        "api-port": { type: "string" },
-        inner: { type: "boolean" }, // not for people: this is the inner process
-      },
-    });
-  } catch (error) {
-    throw usageErrorOf(error);
-  }
-}
 
 function portOf(text: string | undefined, flag: string): number | undefined {
   if (text === undefined) return undefined;

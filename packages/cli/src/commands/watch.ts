@@ -1,8 +1,8 @@
-import { parseArgs } from "node:util";
 import { Backoff, systemClock } from "@heddle/base";
 import { formatKey, type WatchEvent } from "@heddle/control-plane/resource-api";
-import { type Command, UsageError, usageErrorOf } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { colourOf } from "../paint.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
 import { API_HELP, API_OPTIONS, apiClient } from "../resources/api-options.ts";
 import { parseFor, parseResourceName, parseVersion } from "../resources/names.ts";
 import { reportFailure } from "../resources/report.ts";
@@ -23,12 +23,23 @@ ${API_HELP}
 
 Ends with 1 when it is refused, 2 when nobody answers at the start.`;
 
+const WORDS = {
+  allowPositionals: true,
+  options: {
+    ...API_OPTIONS,
+    from: { type: "string" },
+    namespace: { type: "string", short: "n" },
+    for: { type: "string" },
+    json: { type: "boolean" },
+  },
+} as const;
+
 export const watch: Command = {
   name: "watch",
   summary: "follow what is put into the control plane",
   help,
   async run(args) {
-    const { values, positionals } = parse(args);
+    const { values, positionals } = parseCommandLine(args, WORDS);
     if (positionals.length > 1) throw new UsageError("name one TYPE, or none");
     const named = positionals[0] === undefined ? undefined : parseResourceName(positionals[0], values.namespace ?? "");
     const selector = {
@@ -72,23 +83,5 @@ function lineOf(event: WatchEvent): string | undefined {
       return `${event.revision} everything anew`;
     case "SYNCED":
       return undefined; // for programs: nothing has happened
-  }
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        ...API_OPTIONS,
-        from: { type: "string" },
-        namespace: { type: "string", short: "n" },
-        for: { type: "string" },
-        json: { type: "boolean" },
-      },
-    });
-  } catch (error) {
-    throw usageErrorOf(error);
   }
 }

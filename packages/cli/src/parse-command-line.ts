@@ -1,0 +1,16 @@
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { UsageError } from "./command.ts";
+
+/** The words behind `heddle NAME`, by the options that the command takes. Throws a `UsageError` on any other. */
+export function parseCommandLine<const Config extends Omit<ParseArgsConfig, "args">>(
+  args: readonly string[],
+  config: Config,
+): ReturnType<typeof parseArgs<Config>> {
+  try {
+    return parseArgs({ ...config, args: [...args] }) as ReturnType<typeof parseArgs<Config>>;
+  } catch (error) {
+    // Its first sentence: the ones behind it speak of operands that begin with a dash.
+    const [sentence] = (error as Error).message.split(". ");
+    throw new UsageError(sentence);
+  }
+}
