@@ -30,6 +30,7 @@ export { validate } from "./validate.ts";
 export {
   durationFromMs,
   durationToMs,
+  isNestedDeeper,
   structFromJson,
   structToJson,
   timestampFromMs,

@@ -3,7 +3,7 @@ import { err, ok, type Result } from "@heddle/base";
 import protobuf from "protobufjs/light.js";
 import { encodeMessage, type Message } from "./message.ts";
 import { findType, typeNameOf, typeOf } from "./registry.ts";
-import { structFromJson, valueFromJson } from "./well-known.ts";
+import { isNestedDeeper, structFromJson, valueFromJson } from "./well-known.ts";
 
 /*
  * Messages from proto3 JSON, as Envoy reads it: field names in snake_case or lower camel case, enums by name or number.
@@ -56,10 +56,15 @@ type JsonObject = { readonly [key: string]: unknown };
 
 // Deeper than any configuration; short of the stack.
 const MAX_DEPTH = 100;
+/** Of messages within one another. Protobuf writes and reads 100 of them, and what is read here may become part of others. */
+const MAX_MESSAGES = 90;
+const TOO_MANY_MESSAGES = `is nested deeper than ${MAX_MESSAGES} messages; an object or list in a Struct is two`;
 
 class Reader {
   readonly issues: JsonIssue[] = [];
   readonly #onUnknownField: ((issue: JsonIssue) => void) | undefined;
+  /** Messages that the one that is being read stands in, up to the `Any` that holds them as bytes. */
+  #around = 0;
 
   constructor(onUnknownField: ((issue: JsonIssue) => void) | undefined) {
     this.#onUnknownField = onUnknownField;
@@ -68,8 +73,18 @@ class Reader {
   /** Undefined: something is wrong, and an issue says what. */
   readMessage(type: protobuf.Type, json: unknown, path: Path): Message | undefined {
     if (path.length > MAX_DEPTH) return this.#fail(path, `is nested deeper than ${MAX_DEPTH} levels`);
+    if (this.#around > MAX_MESSAGES) return this.#fail(path, TOO_MANY_MESSAGES);
+    this.#around += 1;
+    const message = this.#readWithin(type, json, path);
+    this.#around -= 1;
+    return message;
+  }
+
+  #readWithin(type: protobuf.Type, json: unknown, path: Path): Message | undefined {
     const special = SPECIAL[type.fullName];
     if (special !== undefined) {
+      // An object or list of JSON is two messages: a Value, and the Struct or ListValue in it.
+      if (isNestedDeeper(json, (MAX_MESSAGES - this.#around) / 2)) return this.#fail(path, TOO_MANY_MESSAGES);
       const message = special(json);
       return typeof message === "string" ? this.#fail(path, message) : message;
     }
@@ -113,7 +128,10 @@ class Reader {
   #readField(field: protobuf.Field, json: unknown, path: Path): unknown {
     if (field instanceof protobuf.MapField) return this.#readMap(field, json, path);
     if (!field.repeated) return this.#readSingular(field, json, path);
-    if (!Array.isArray(json)) return this.#fail(path, `found ${show(json)}, allowed is a list`);
+    if (!Array.isArray(json)) {
+      const found = field.resolvedType?.fullName === DATA_SOURCE ? "is none" : `found ${show(json)}`;
+      return this.#fail(path, `${found}, allowed is a list`);
+    }
     return json.map((item, index) => this.#readSingular(field, item, [...path, index]));
   }
 
@@ -152,10 +170,13 @@ class Reader {
     const type = findType(name);
     if (type === undefined) return this.#fail([...path, "@type"], `message type ${JSON.stringify(name)} is not known`);
     const { "@type": _, ...body } = json;
+    const around = this.#around;
+    this.#around = 0;
     const wellKnown = type.fullName.startsWith(".google.protobuf.") && type.fullName !== ".google.protobuf.Empty";
     const inner = wellKnown
       ? this.readMessage(type, body["value"], [...path, "value"])
       : this.readMessage(type, body, path);
+    this.#around = around;
     if (inner === undefined || this.issues.length > 0) return undefined; // half a message is not worth its bytes
     return { type_url: typeUrl, value: encodeMessage(name, inner) };
   }

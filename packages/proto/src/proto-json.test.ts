@@ -143,6 +143,24 @@ test("a document nested without end is an issue and no overflow", () => {
   assert.match(issues[0] ?? "", /nested deeper than 100 levels$/);
 });
 
+test("what is read can be written and read again, however deep a Struct in it is; what is too deep for that is an issue", () => {
+  const levels = (count: number): unknown =>
+    count === 0 ? 1 : count % 2 === 0 ? [levels(count - 1)] : { a: levels(count - 1) };
+  const cluster = (depth: number) => ({ name: "a", metadata: { filter_metadata: { x: { a: levels(depth) } } } });
+  let deepest = 0;
+  for (let depth = 1; depth < 60; depth++) {
+    const read = fromProtoJson(CLUSTER, cluster(depth));
+    if (!read.ok) continue;
+    assert.ok(toProtoJson(CLUSTER, read.value).ok);
+    deepest = depth;
+  }
+  assert.ok(deepest > 35 && deepest < 50, `${deepest} levels`);
+  let flood: unknown = 1;
+  for (let depth = 0; depth < 50_000; depth++) flood = [flood];
+  for (const json of [cluster(49), { name: "a", metadata: { filter_metadata: { x: { a: flood } } } }])
+    assert.match(issuesOf(CLUSTER, json)[0] ?? "", /^metadata\.filter_metadata\.x: is nested deeper than 90 messages/);
+});
+
 test("no error shows what was written where a key belongs", () => {
   const secret = "envoy.extensions.transport_sockets.tls.v3.Secret";
   for (const private_key of ["hunter2", { inline_string: 4711 }, { inline_bytes: "hunter2!" }, ["hunter2"]]) {

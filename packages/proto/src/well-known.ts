@@ -51,6 +51,12 @@ export function valueFromJson(json: unknown): Message {
   }
 }
 
+/** Whether objects and lists stand within one another more than `most` levels deep. Safe for any depth. */
+export function isNestedDeeper(json: unknown, most: number): boolean {
+  if (typeof json !== "object" || json === null) return false;
+  return most < 1 || Object.values(json).some((inner: unknown) => isNestedDeeper(inner, most - 1));
+}
+
 /** A `google.protobuf.Duration` in milliseconds; nanoseconds become a fraction. */
 export function durationToMs(duration: Message): number {
   return toNumber(fieldOf(duration, "seconds") ?? 0) * 1000 + toNumber(fieldOf(duration, "nanos") ?? 0) / 1e6;

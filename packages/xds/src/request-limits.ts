@@ -1,4 +1,5 @@
 import { status } from "@grpc/grpc-js";
+import { isNestedDeeper } from "@heddle/proto";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
 import type { XdsNode } from "./snapshot.ts";
 
@@ -67,6 +68,8 @@ export const DEFAULT_LIMITS: XdsServerLimits = {
   maxTypes: 32,
 };
 
+const MAX_METADATA_DEPTH = 40;
+
 /** Of a client's error text, what is kept. */
 const MAX_ERROR_LENGTH = 16_384;
 
@@ -87,6 +90,11 @@ export function checkNode(
   if (node.clientFeatures.length > limits.maxNodeMetadataFields) {
     const details = `node.client_features has more than ${limits.maxNodeMetadataFields} items`;
     return { code: status.RESOURCE_EXHAUSTED, reason: "node", details };
+  }
+  // It is sent on within other messages (CSDS), and every object or list of it is two of the 100 that protobuf writes.
+  if (isNestedDeeper(node.metadata, MAX_METADATA_DEPTH)) {
+    const details = `node.metadata is nested deeper than ${MAX_METADATA_DEPTH} levels`;
+    return { code: status.RESOURCE_EXHAUSTED, reason: "node_metadata", details };
   }
   if (countFields(node.metadata, limits.maxNodeMetadataFields) > limits.maxNodeMetadataFields) {
     const details = `node.metadata has more than ${limits.maxNodeMetadataFields} fields`;

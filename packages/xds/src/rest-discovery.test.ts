@@ -107,6 +107,22 @@ test("what is no such request is refused with what was found and what is allowed
   }
 });
 
+test("a body nested without end is refused, and what fails within is an answer of 500", () => {
+  const s = server({ cluster: [cluster("a", 1)] });
+  const deep = `{"node":{"id":"n","metadata":{"a":${"[".repeat(200_000)}${"]".repeat(200_000)}}}}`;
+  const answer = s.rest.answer({
+    method: "POST",
+    path: "/v3/discovery:clusters",
+    contentType: "application/json",
+    body: deep,
+  });
+  assert.deepEqual([answer.status, /nested deeper/.test(answer.body)], [400, true], answer.body.slice(0, 200));
+  s.source.watch = () => {
+    throw new Error("broken");
+  };
+  assert.equal(s.post("clusters").status, 500);
+});
+
 type World = { readonly [kind in ResourceKind]?: readonly EncodedResource[] };
 
 function server(world: World) {

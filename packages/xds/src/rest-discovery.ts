@@ -34,7 +34,7 @@ export interface RestRequest {
 }
 
 export interface RestAnswer {
-  readonly status: 200 | 304 | 400 | 404 | 405 | 413 | 415 | 503;
+  readonly status: 200 | 304 | 400 | 404 | 405 | 413 | 415 | 500 | 503;
   /** JSON for 200, a sentence for an error, empty for 304. */
   readonly body: string;
 }
@@ -51,8 +51,9 @@ export class RestDiscovery {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
   }
 
+  /** Never throws: whatever somebody sends ends in an answer to him. */
   answer(request: RestRequest): RestAnswer {
-    const answer = this.#answer(request);
+    const answer = this.#answerOrFail(request);
     let counter = this.#requests.get(answer.status);
     if (counter === undefined) {
       const scope = this.#options.metrics.scope("xds_server");
@@ -61,6 +62,15 @@ export class RestDiscovery {
     }
     counter.add();
     return answer;
+  }
+
+  #answerOrFail(request: RestRequest): RestAnswer {
+    try {
+      return this.#answer(request);
+    } catch (error) {
+      this.#options.log.error("a poll over REST failed", { path: request.path.slice(0, 200), error });
+      return refusal(500, "the poll failed; the control plane's log says why");
+    }
   }
 
   #answer({ method, path, contentType, body }: RestRequest): RestAnswer {

@@ -74,6 +74,7 @@ for (const [what, node, reason] of [
   ["metadata of many bytes", { metadata: { x: "x".repeat(300_000) } }, "node_metadata"],
   ["metadata of many fields", { metadata: manyFields(5000) }, "node_metadata"],
   ["metadata of many fields far down", { metadata: { a: [{ b: manyFields(5000) }] } }, "node_metadata"],
+  ["metadata of many levels", { metadata: { a: nested(41) } }, "node_metadata"],
   ["a long id", { id: "x".repeat(5000) }, "node"],
   ["a long cluster", { cluster: "x".repeat(5000) }, "node"],
   ["a long zone", { locality: { region: "", zone: "x".repeat(5000), subZone: "" } }, "node"],
@@ -264,6 +265,10 @@ function blockHead(field: number, size: number): Buffer {
     bytes.push(rest > 127 ? (rest & 127) | 128 : rest);
     if (rest <= 127) return Buffer.from(bytes);
   }
+}
+
+function nested(levels: number): unknown {
+  return levels === 0 ? 1 : [nested(levels - 1)];
 }
 
 function manyFields(count: number): { readonly [field: string]: number } {
