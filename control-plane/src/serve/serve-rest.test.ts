@@ -80,6 +80,19 @@ test("a body that is too long is refused before it has all come", async () => {
   assert.match(answer.toString(), /^HTTP\/1\.1 413 /);
 });
 
+test("a page of a browser is not answered, whatever name it has for this machine", async () => {
+  const { address } = await start();
+  const socket = connect(address.port, address.host);
+  cleanups.push(() => socket.destroy());
+  const body = JSON.stringify({ node: { id: "default/web/1" } });
+  socket.write(
+    "POST /v3/discovery:secrets HTTP/1.1\r\nhost: evil.example\r\norigin: http://evil.example\r\n" +
+      `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  );
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  assert.match(answer.toString(), /^HTTP\/1\.1 403 /);
+});
+
 test("a port without TLS is on loopback only", async () => {
   const rest = new RestDiscovery({
     source: new SettableSource(),

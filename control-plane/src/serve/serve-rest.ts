@@ -17,7 +17,11 @@ const HEAD_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const IDLE_TIMEOUT_MS = 60_000;
 
-/** Serves REST-JSON discovery, in plaintext, so on loopback only. Rejects with a ListenError where the address cannot be taken. */
+/**
+ * Serves REST-JSON discovery, in plaintext, so on loopback only. No page of a browser is answered, also not one whose name
+ * resolves to this machine: every POST of a browser has an Origin, and with a Host of any name Envoy polls too. Rejects with a
+ * ListenError where the address cannot be taken.
+ */
 export async function serveRest(discovery: RestDiscovery, address: HostPort): Promise<ServedRest> {
   const flag = "--xds-rest-address";
   if (!isLoopback(address.host))
@@ -25,6 +29,10 @@ export async function serveRest(discovery: RestDiscovery, address: HostPort): Pr
   const server = createServer(
     { headersTimeout: HEAD_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: IDLE_TIMEOUT_MS },
     (request, response) => {
+      if (request.headers.origin !== undefined) {
+        refuse(response, 403, "not for web pages");
+        return;
+      }
       readBody(request, (body) => answer(discovery, request, body, response));
     },
   );
@@ -66,8 +74,7 @@ function answer(
 ): void {
   const { method = "", url = "", headers } = request;
   if (body === undefined) {
-    response.writeHead(413, { "content-type": "text/plain", connection: "close" });
-    response.end(`the body has more than ${MAX_BODY_BYTES} bytes\n`);
+    refuse(response, 413, `the body has more than ${MAX_BODY_BYTES} bytes`);
     return;
   }
   const { status, body: text } = discovery.answer({ method, path: url, contentType: headers["content-type"], body });
@@ -83,4 +90,10 @@ function answer(
     ...(status === 405 && { allow: "POST" }),
   });
   response.end(isJson ? text : `${text}\n`);
+}
+
+/** Before the body has been read whole. */
+function refuse(response: ServerResponse, status: number, why: string): void {
+  response.writeHead(status, { "content-type": "text/plain", connection: "close" });
+  response.end(`${why}\n`);
 }
