@@ -9,6 +9,10 @@ const ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 /** Holds nothing. That a name of it does not exist is answered once all that was asked before has been read. */
 const BARRIER = "type.googleapis.com/heddle.bench.Barrier";
 
+/** Thousands that connect at once overflow the queue of a listening socket (511 connections in Node): the kernel resets some. */
+const RETRY_MS = 500;
+const MAX_LOSSES = 20;
+
 /** What happens to the sidecars of a process, as they count it. */
 export interface SidecarEvents {
   /** A response with these resources was accepted. */
@@ -32,6 +36,7 @@ export class SimulatedSidecar {
   #answered = new Set<string>();
   #call: GrpcCall | undefined;
   #settled = false;
+  #losses = 0;
 
   constructor(node: { readonly id: string; readonly cluster: string }, port: number, events: SidecarEvents) {
     this.#node = node;
@@ -49,7 +54,7 @@ export class SimulatedSidecar {
     this.#answered = new Set();
     this.#call = new GrpcCall(this.#port, PATH, {
       onMessage: (message) => this.#receive(message),
-      onEnd: (reason) => this.#events.onLost(`${this.#node.id}: ${reason}`),
+      onEnd: (reason) => this.#lost(reason),
     });
     const [clusters, endpoints, listeners, routes] = [CLUSTERS, ENDPOINTS, LISTENERS, ROUTES].map(
       (typeUrl) => this.#held.get(typeUrl)!,
@@ -60,6 +65,13 @@ export class SimulatedSidecar {
     this.#send({ typeUrl: ENDPOINTS, subscribe: endpoints!.keys(), initialVersions: endpoints! });
     this.#send({ typeUrl: ROUTES, subscribe: routes!.keys(), initialVersions: routes! });
     this.#send({ typeUrl: BARRIER, subscribe: ["nothing"] });
+  }
+
+  /** As a sidecar does it: again, after a while of its own. */
+  #lost(reason: string): void {
+    this.#losses += 1;
+    if (this.#losses > MAX_LOSSES) this.#events.onLost(`${this.#node.id}: ${reason}`);
+    else setTimeout(() => this.connect(this.#settled), RETRY_MS * (1 + Math.random()));
   }
 
   cut(): void {
