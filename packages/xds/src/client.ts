@@ -8,7 +8,8 @@ import { type ClientWire, clientWire, type ReceivedResponse } from "./client-wir
 import type { XdsChannel, XdsDial } from "./dial.ts";
 import { KeepalivePace } from "./keepalive-pace.ts";
 import { PrimaryWatch } from "./primary-watch.ts";
-import { type ClientResourceType, nackMessage, type ResourceStatus } from "./protocol/client-resources.ts";
+import type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
+import { nackMessage } from "./protocol/nack-message.ts";
 import { WILDCARD } from "./protocol/subscription.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import { RejectionLimit } from "./rejection-limit.ts";

@@ -6,10 +6,11 @@ import { decodeDiscoveryResponse, encodeDiscoveryRequest, fromProtoJson, toProto
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { ResourceOrigin } from "@heddle/traffic";
 import { type UpdateMetrics, updateMetrics } from "./client-metrics.ts";
-import { type ClientResourceType, nackMessage, type ResourceStatus } from "./protocol/client-resources.ts";
+import type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
 import { ClientSession } from "./protocol/client-session.ts";
 import { sotwClient } from "./protocol/client-sotw.ts";
 import { restPath } from "./protocol/discovery-services.ts";
+import { nackMessage } from "./protocol/nack-message.ts";
 import type { DiscoveryRequest, DiscoveryResponse } from "./protocol/wire.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import type { XdsNode } from "./snapshot.ts";

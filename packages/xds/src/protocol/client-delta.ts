@@ -1,5 +1,6 @@
-import { ClientResources, nackMessage, type WantedChange } from "./client-resources.ts";
+import { ClientResources, type WantedChange } from "./client-resources.ts";
 import type { ClientType, MakeClientType, ReceiveOutcome } from "./client-type.ts";
+import { nackMessage } from "./nack-message.ts";
 import { WILDCARD } from "./subscription.ts";
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse, Status } from "./wire.ts";
 

@@ -1,20 +1,16 @@
 import { hash } from "node:crypto";
-import type { Clock, Result, Timer } from "@heddle/base";
+import type { Clock, Result } from "@heddle/base";
 import type { Decoded, ResourceKind } from "../resource/resource-type.ts";
 import type { AcceptedResource, ResourceUpdate } from "../subscription.ts";
 import { AliasBook } from "./alias-book.ts";
+import { AwaitedNames } from "./awaited-names.ts";
 import { Expiries } from "./expiries.ts";
+import { emptyReceipt, type Receipt, type ReceivedResource } from "./receipt.ts";
 import { WILDCARD } from "./subscription.ts";
 import { traitsOf } from "./type-urls.ts";
-import type { AnyMessage, ResourceError } from "./wire.ts";
+import type { ResourceError } from "./wire.ts";
 import { peekName } from "./wire-reader.ts";
 import { canonicalName, collectionOf, isCollection } from "./xdstp-name.ts";
-
-/** How long a name may go unanswered before it is taken not to exist (xds_protocol.rst, "Knowing When a Requested Resource Does Not Exist"). */
-export const EXISTENCE_TIMEOUT_MS = 15_000;
-
-/** A reason list in a NACK is cut here: it travels in one message and ends in logs. */
-const MAX_NACK_LENGTH = 16_384;
 
 /** google.rpc.Code NOT_FOUND. */
 const NOT_FOUND = 5;
@@ -29,20 +25,6 @@ export interface ClientResourceType {
   readonly completeInSotw: boolean;
   decode(bytes: Uint8Array): Result<Decoded<unknown>, readonly string[]>;
   nameOf(config: unknown): string;
-}
-
-/** A resource as it came. */
-export interface ReceivedResource {
-  /** From the envelope; undefined where the message itself has to say. */
-  readonly name: string | undefined;
-  /** Other names that it answers to. */
-  readonly aliases: readonly string[];
-  /** Undefined in a heartbeat that goes for whatever version is held. */
-  readonly version: string | undefined;
-  /** Undefined in a heartbeat. */
-  readonly message: AnyMessage | undefined;
-  /** How long it is good for; undefined: until it is replaced or removed. */
-  readonly ttlMs: number | undefined;
 }
 
 /** What was added to a subscription and taken away from it, "*" included. */
@@ -67,22 +49,12 @@ export interface ResourceStatus {
   readonly updatedAtMs: number | undefined;
 }
 
-/** What a response brought. */
-export interface Receipt {
-  readonly changed: Map<string, AcceptedResource>;
-  readonly refreshed: string[];
-  /** Every name in it, taken or not. */
-  readonly seen: Set<string>;
-  /** Names that it said do not exist, by a resource without body. */
+/** What became of names that a server said do not exist. */
+export interface Removal {
+  /** Resources that were held. */
+  readonly removed: string[];
+  /** Names that were asked for, and of which it is news that they do not exist. */
   readonly absent: string[];
-  /** Why resources in it were refused, each naming its resource. */
-  readonly errors: string[];
-  /** Something in it was not wanted. */
-  passedOver: boolean;
-  /** A heartbeat in it was of something whose time was over here: the server believes that it is held. */
-  missed: boolean;
-  /** Something in it had no readable name, so that nobody can say what is missing from it. */
-  unnamed: boolean;
 }
 
 interface Entry {
@@ -92,14 +64,6 @@ interface Entry {
   rejected: { readonly version: string; readonly reasons: readonly string[] } | undefined;
   absent: boolean;
   updatedAtMs: number | undefined;
-}
-
-/** What became of names that a server said do not exist. */
-export interface Removal {
-  /** Resources that were held. */
-  readonly removed: string[];
-  /** Names that were asked for, and of which it is news that they do not exist. */
-  readonly absent: string[];
 }
 
 /**
@@ -117,9 +81,7 @@ export class ClientResources {
   readonly #aliases = new AliasBook();
   #wildcard = false;
   #asking = false;
-  /** Names without an answer, with the time when they count as absent; the earliest is the first. */
-  readonly #waiting: Map<string, number> = new Map();
-  #timer: Timer | undefined;
+  readonly #waiting: AwaitedNames;
   readonly #expiries: Expiries;
   /** Names whose time was over and that have not come again: no version of the whole stands for what is held. */
   readonly #expired: Set<string> = new Set();
@@ -130,6 +92,7 @@ export class ClientResources {
     this.type = type;
     this.#clock = clock;
     this.#onTimeout = onTimeout;
+    this.#waiting = new AwaitedNames(clock, (names) => this.#giveUp(names));
     this.#expiries = new Expiries(clock, (names) => this.#expire(names));
   }
 
@@ -180,7 +143,7 @@ export class ClientResources {
       if (name === WILDCARD || this.#collections.delete(name)) widely = true;
     }
     for (const name of widely ? [...this.#entries.keys()] : dropped) this.#forgetUnwanted(name);
-    this.#schedule();
+    this.#waiting.schedule();
     return { added, dropped };
   }
 
@@ -190,16 +153,15 @@ export class ClientResources {
     this.#quiet.clear(); // a new stream brings them
     for (const name of this.#names) {
       const entry = this.#entries.get(name);
-      if (entry !== undefined && entry.rejected === undefined && !this.#isAnswered(name)) this.#await(name);
+      if (entry !== undefined && entry.rejected === undefined && !this.#isAnswered(name)) this.#waiting.add(name);
     }
-    this.#schedule();
+    this.#waiting.schedule();
   }
 
   /** The stream is gone; nobody can answer. What is good for a time goes on ageing: that is what the time is for. */
   stopAsking(): void {
     this.#asking = false;
     this.#waiting.clear();
-    this.#schedule();
   }
 
   /** The client is done: nothing is called back any more. */
@@ -210,23 +172,14 @@ export class ClientResources {
 
   /** Takes every valid resource of a response. Names that were not asked for are passed over in silence. */
   receive(list: readonly ReceivedResource[]): Receipt {
-    const receipt: Receipt = {
-      changed: new Map(),
-      refreshed: [],
-      seen: new Set(),
-      absent: [],
-      errors: [],
-      passedOver: false,
-      missed: false,
-      unnamed: false,
-    };
+    const receipt = emptyReceipt();
     const names = list.map(({ name, message }) => {
       const written = name ?? (message && peekName(message.value));
       return written === undefined ? undefined : canonicalName(written);
     });
     const twice = duplicates(names);
     for (const [index, resource] of list.entries()) this.#receiveOne(resource, names[index], twice, index, receipt);
-    this.#schedule();
+    this.#waiting.schedule();
     return receipt;
   }
 
@@ -244,7 +197,7 @@ export class ClientResources {
   removeEach(names: readonly string[]): Removal {
     const removal: Removal = { removed: [], absent: [] };
     for (const name of names) this.#remove(canonicalName(name), removal);
-    this.#schedule();
+    this.#waiting.schedule();
     return removal;
   }
 
@@ -435,7 +388,7 @@ export class ClientResources {
     if (isCollection(name)) this.#collections.add(name);
     else if (!this.#entries.has(name)) {
       this.#entries.set(name, newEntry());
-      if (this.#asking) this.#await(name);
+      if (this.#asking) this.#waiting.add(name);
     }
   }
 
@@ -444,10 +397,6 @@ export class ClientResources {
     this.#aliases.link(alias, realName);
     this.#waiting.delete(alias);
     this.#entries.set(alias, { ...newEntry(), updatedAtMs: this.#clock.wallNow() });
-  }
-
-  #await(name: string): void {
-    this.#waiting.set(name, this.#clock.now() + EXISTENCE_TIMEOUT_MS);
   }
 
   #forgetUnwanted(name: string): void {
@@ -463,25 +412,7 @@ export class ClientResources {
     if (realName !== undefined && !this.#isWanted(realName)) this.#drop(realName);
   }
 
-  /** Keeps one timer, for the earliest name. */
-  #schedule(): void {
-    const [earliest] = this.#waiting.values();
-    if (earliest === undefined) {
-      this.#timer?.cancel();
-      this.#timer = undefined;
-    } else if (this.#timer === undefined) {
-      this.#timer = this.#clock.after(Math.max(0, earliest - this.#clock.now()), () => this.#giveUp(), true);
-    }
-  }
-
-  #giveUp(): void {
-    this.#timer = undefined;
-    const nowMs = this.#clock.now();
-    const late: string[] = [];
-    for (const [name, atMs] of this.#waiting) {
-      if (atMs > nowMs) break;
-      late.push(name);
-    }
+  #giveUp(late: readonly string[]): void {
     const { absent } = this.removeEach(late);
     if (absent.length > 0)
       this.#onTimeout({ kind: this.type.kind, changed: new Map(), removed: [], absent, timedOut: true });
@@ -495,18 +426,6 @@ export class ClientResources {
     }
     this.#onTimeout({ kind: this.type.kind, changed: new Map(), removed, absent });
   }
-}
-
-/** The text of a NACK: every reason on a line of its own. */
-export function nackMessage(errors: readonly string[]): string {
-  let message = "";
-  for (const [index, error] of errors.entries()) {
-    if (message.length + error.length > MAX_NACK_LENGTH) {
-      return `${message}${message === "" ? error.slice(0, MAX_NACK_LENGTH) : ""}\nand ${errors.length - index} more`;
-    }
-    message += index === 0 ? error : `\n${error}`;
-  }
-  return message;
 }
 
 function withAliases(resource: AcceptedResource, aliases: readonly string[]): AcceptedResource {

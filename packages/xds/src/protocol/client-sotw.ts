@@ -1,6 +1,8 @@
 import { type DeltaResource, decodeWrappedResource } from "@heddle/proto";
-import { ClientResources, nackMessage, type ReceivedResource, type WantedChange } from "./client-resources.ts";
+import { ClientResources, type WantedChange } from "./client-resources.ts";
 import type { ClientType, MakeClientType, ReceiveOutcome } from "./client-type.ts";
+import { nackMessage } from "./nack-message.ts";
+import type { ReceivedResource } from "./receipt.ts";
 import { WILDCARD } from "./subscription.ts";
 import { WRAPPED_RESOURCE_TYPE_URL } from "./type-urls.ts";
 import type { AnyMessage, DiscoveryRequest, DiscoveryResponse, Status } from "./wire.ts";
