@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "@heddle/base";
+import type { Clock } from "@heddle/base";
 import {
   ADS,
   adsSource,
@@ -17,13 +17,14 @@ import {
   secretKey,
   type VirtualHost,
 } from "@heddle/traffic";
-import type { AcceptedResource, ResourceKind, ResourceSubscriber, ResourceUpdate } from "@heddle/xds";
+import type { AcceptedResource, ResourceSubscriber, ResourceUpdate } from "@heddle/xds";
 import type { ProxyConfig } from "../proxy-config.ts";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { ClusterAssembly } from "./cluster-assembly.ts";
 import { type ConfigDelta, ConfigDraft } from "./config-draft.ts";
 import { DemandBook } from "./demand-book.ts";
 import { ExtensionAssembly } from "./extension-assembly.ts";
+import { FirstAnswers } from "./first-answers.ts";
 import { ListenerAssembly } from "./listener-assembly.ts";
 import {
   type AuthorityLookup,
@@ -34,8 +35,9 @@ import {
 } from "./resolve-sources.ts";
 import { RuntimeAssembly } from "./runtime-assembly.ts";
 import { SecretAssembly } from "./secret-assembly.ts";
+import { ToldWants } from "./told-wants.ts";
 import { VirtualHostAssembly } from "./virtual-host-assembly.ts";
-import { equalNames, type Wants } from "./wants.ts";
+import { equalNames } from "./wants.ts";
 
 export interface ConfigAssemblerOptions {
   readonly clock: Clock;
@@ -84,14 +86,8 @@ export class ConfigAssembler {
   readonly #answers: Demand[] = [];
   /** Dynamic resources that a static one of the same name keeps out, by "kind/name". */
   readonly #shadowed = new Set<string>();
-  /** Kinds whose first answer is still outstanding. */
-  readonly #firstAnswers = new Set<"listener" | "cluster" | "runtime">();
-  readonly #firstAnswerTimers = new Map<"listener" | "cluster" | "runtime", Timer>();
-  #wantedRoutes: Wants = new Map();
-  #wantedEndpoints: Wants = new Map();
-  #wantedSecrets: Wants = new Map();
-  #wantedExtensions: Wants = new Map();
-  #wantedHosts: Wants = new Map();
+  readonly #firstAnswers: FirstAnswers<"listener" | "cluster" | "runtime">;
+  readonly #told: ToldWants;
   #wantedClusters: ReadonlySet<string> = NO_NAMES;
   #wantedDns: ReadonlyMap<string, ClusterConfig> = new Map();
   #listenersOpen = false;
@@ -101,6 +97,8 @@ export class ConfigAssembler {
   constructor(options: ConfigAssemblerOptions) {
     this.#options = options;
     const onTimeout = (): void => this.#finishStep();
+    this.#firstAnswers = new FirstAnswers(options.clock, onTimeout);
+    this.#told = new ToldWants(options.subscriber);
     this.#runtime = new RuntimeAssembly(options.runtimeLayers ?? [], this.#draft);
     this.#secrets = new SecretAssembly(this.#draft, options.clock, (owners) => {
       this.#tryAll(owners);
@@ -141,23 +139,15 @@ export class ConfigAssembler {
       this.#listeners.update("static", { config, version: "", acceptedMs });
     }
     // As in Envoy nothing serves before the runtime is known: what it switches off must not be on for a moment.
-    if (!this.#runtime.settled) this.#awaitFirst("runtime", this.#runtime.initialFetchTimeoutMs);
-    if (clusterDiscovery !== undefined) this.#awaitFirst("cluster", clusterDiscovery.source.initialFetchTimeoutMs);
-    if (listenerDiscovery !== undefined) this.#awaitFirst("listener", listenerDiscovery.source.initialFetchTimeoutMs);
-    this.#tellNames("runtime", this.#runtime.wants, new Map());
+    if (!this.#runtime.settled) this.#firstAnswers.waitFor("runtime", this.#runtime.initialFetchTimeoutMs);
+    if (clusterDiscovery !== undefined)
+      this.#firstAnswers.waitFor("cluster", clusterDiscovery.source.initialFetchTimeoutMs);
+    if (listenerDiscovery !== undefined)
+      this.#firstAnswers.waitFor("listener", listenerDiscovery.source.initialFetchTimeoutMs);
+    this.#told.tell("runtime", this.#runtime.wants);
     if (clusterDiscovery !== undefined) this.#ask("cluster", clusterDiscovery);
     if (listenerDiscovery !== undefined) this.#ask("listener", listenerDiscovery);
     this.#finishStep();
-  }
-
-  #awaitFirst(kind: "listener" | "cluster" | "runtime", initialFetchTimeoutMs: number): void {
-    this.#firstAnswers.add(kind);
-    if (initialFetchTimeoutMs === 0) return;
-    const timer = this.#options.clock.after(initialFetchTimeoutMs, () => {
-      this.#firstAnswers.delete(kind);
-      this.#finishStep();
-    });
-    this.#firstAnswerTimers.set(kind, timer);
   }
 
   #ask(kind: "listener" | "cluster", { source, names }: Discovery): void {
@@ -178,7 +168,7 @@ export class ConfigAssembler {
           this.#shadowed.delete(`cluster/${name}`);
           this.#clusters.remove(name);
         }
-        this.#firstAnswers.delete(kind);
+        this.#firstAnswers.arrived(kind);
         break;
       case "listener":
         for (const [name, resource] of changed) this.#noteShadow(kind, name, this.#updateListener(resource, origin));
@@ -186,7 +176,7 @@ export class ConfigAssembler {
           this.#shadowed.delete(`listener/${name}`);
           this.#listeners.remove(name);
         }
-        this.#firstAnswers.delete(kind);
+        this.#firstAnswers.arrived(kind);
         break;
       case "route-configuration":
         for (const [name, resource] of changed)
@@ -202,7 +192,7 @@ export class ConfigAssembler {
       case "runtime":
         for (const [name, resource] of changed) this.#runtime.update(nameFrom(name, origin), this.#versioned(resource));
         for (const name of [...removed, ...absent]) this.#runtime.remove(nameFrom(name, origin));
-        if (this.#runtime.settled) this.#firstAnswers.delete(kind);
+        if (this.#runtime.settled) this.#firstAnswers.arrived(kind);
         break;
       case "secret":
         for (const [name, resource] of changed) {
@@ -288,7 +278,7 @@ export class ConfigAssembler {
   /** Ends all timers. Nothing is told any more. */
   close(): void {
     this.#closed = true;
-    for (const timer of this.#firstAnswerTimers.values()) timer.cancel();
+    this.#firstAnswers.close();
     this.#secrets.close();
     this.#extensions.close();
     this.#clusters.close();
@@ -305,12 +295,11 @@ export class ConfigAssembler {
 
   #finishStep(): void {
     if (this.#closed) return;
-    const awaitsFirst = this.#firstAnswers.has("cluster") || this.#firstAnswers.has("runtime");
+    const awaitsFirst = this.#firstAnswers.awaits("cluster") || this.#firstAnswers.awaits("runtime");
     if (!this.#listenersOpen && !awaitsFirst && this.#clusters.settled) {
       this.#listenersOpen = true;
       this.#listeners.open();
     }
-    for (const [kind, timer] of this.#firstAnswerTimers) if (!this.#firstAnswers.has(kind)) timer.cancel();
     this.#listeners.releaseRoutes();
     if (!this.#listeners.holdsRoutes) this.#clusters.dropRemoved();
 
@@ -318,54 +307,33 @@ export class ConfigAssembler {
     if (delta !== undefined) this.#options.onConfig(delta);
     this.#tellWants();
     this.#tellAnswers();
-    if (!this.#ready && this.#listenersOpen && !this.#firstAnswers.has("listener") && this.#listeners.settled) {
+    if (!this.#ready && this.#listenersOpen && !this.#firstAnswers.awaits("listener") && this.#listeners.settled) {
       this.#ready = true;
       this.#options.onReady();
     }
   }
 
   #tellWants(): void {
-    const { onDnsClusters } = this.#options;
-    const [endpoints, hadEndpoints] = [this.#clusters.wants, this.#wantedEndpoints];
-    this.#wantedEndpoints = endpoints;
-    this.#tellNames("endpoints", endpoints, hadEndpoints);
-
-    const [routes, hadRoutes] = [this.#listeners.wants, this.#wantedRoutes];
-    this.#wantedRoutes = routes;
-    this.#tellNames("route-configuration", routes, hadRoutes);
-
-    const [secrets, hadSecrets] = [this.#secrets.wants, this.#wantedSecrets];
-    this.#wantedSecrets = secrets;
-    const [extensions, hadExtensions] = [this.#extensions.wants, this.#wantedExtensions];
-    this.#wantedExtensions = extensions;
-    this.#tellNames("extension-config", extensions, hadExtensions);
-
-    const [hosts, hadHosts] = [this.#hosts.wants, this.#wantedHosts];
-    this.#wantedHosts = hosts;
-    this.#tellNames("virtual-host", hosts, hadHosts);
-
-    const { names } = this.#clusterDemands;
-    if (!equalNames(names, this.#wantedClusters)) {
-      this.#wantedClusters = new Set(names);
-      const { clusterDiscovery } = this.#options;
-      const isAds = clusterDiscovery === undefined || clusterDiscovery.source.from.type !== "file";
-      const always = clusterDiscovery?.names ?? [];
-      if (isAds) this.#ask("cluster", { source: clusterDiscovery?.source ?? adsSource, names: [...always, ...names] });
-    }
-
-    this.#tellNames("secret", secrets, hadSecrets);
-
+    this.#told.tell("endpoints", this.#clusters.wants);
+    this.#told.tell("route-configuration", this.#listeners.wants);
+    this.#told.tell("extension-config", this.#extensions.wants);
+    this.#told.tell("virtual-host", this.#hosts.wants);
+    this.#tellClusters();
+    this.#told.tell("secret", this.#secrets.wants);
     const [dns, hadDns] = [this.#clusters.dnsClusters, this.#wantedDns];
     this.#wantedDns = dns;
-    if (!equalMaps(dns, hadDns)) onDnsClusters(dns);
+    if (!equalMaps(dns, hadDns)) this.#options.onDnsClusters(dns);
   }
 
-  #tellNames(kind: Exclude<ResourceKind, "cluster" | "listener">, wants: Wants, before: Wants): void {
-    if (wants === before) return;
-    const { subscriber } = this.#options;
-    for (const [key, { origin, names }] of wants)
-      if (!equalNames(names, before.get(key)?.names)) subscriber.subscribe(kind, names, origin);
-    for (const [key, { origin }] of before) if (!wants.has(key)) subscriber.subscribe(kind, NO_NAMES, origin);
+  /** Those that requests need, beside those that are always asked for. */
+  #tellClusters(): void {
+    const { names } = this.#clusterDemands;
+    if (equalNames(names, this.#wantedClusters)) return;
+    this.#wantedClusters = new Set(names);
+    const { clusterDiscovery } = this.#options;
+    if (clusterDiscovery?.source.from.type === "file") return; // all that there are is in it
+    const always = clusterDiscovery?.names ?? [];
+    this.#ask("cluster", { source: clusterDiscovery?.source ?? adsSource, names: [...always, ...names] });
   }
 
   #sourceOf(broughtBy: ResourceUpdate["origin"]): SourceOfName {
