@@ -61,6 +61,21 @@ test("what fails has a status, and what was wrong in its trailers", async (t) =>
   );
 });
 
+test("what is wrong may be of any length and any text: it costs neither the process nor the connection", async (t) => {
+  const { call } = await serve(t);
+  for (let length = 164; length < 172; length++) {
+    const text = cluster("a", 1, `"${"x".repeat(length)}${"😀".repeat(60)}": 1\n`); // one of them is cut within a character
+    assert.equal((await failure(call("Apply", { manifests: [{ source: "a", text }] }))).code, status.INVALID_ARGUMENT);
+  }
+  const text = Array.from({ length: 900 }, (_, index) => cluster(`${"é".repeat(100)}${index}`)).join("---\n");
+  const stale = await failure(call("Apply", { manifests: [{ text }], expected_version: 7 }));
+  assert.equal(stale.code, status.ABORTED);
+  assert.match(stale.details, /…$/);
+  const keys = Array.from({ length: 900 }, (_, index) => ({ type: "cluster", name: `${"é".repeat(300)}${index}` }));
+  assert.equal((await failure(call("Delete", { keys }))).code, status.NOT_FOUND);
+  assert.equal((await call("List", {})).resources.length, 0);
+});
+
 test("with tokens nobody gets in without one", async (t) => {
   const reader: Caller = { name: "r", role: "read", groups: undefined, namespaces: undefined };
   const access: Access = {

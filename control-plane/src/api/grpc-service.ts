@@ -10,7 +10,7 @@ import {
 import { type Clock, err, ok, type Result } from "@heddle/base";
 import { decodeMessage, encodeMessage, type Message } from "@heddle/proto";
 import type { Log } from "@heddle/telemetry";
-import { byteMethod } from "@heddle/xds/server";
+import { byteMethod, statusDetails } from "@heddle/xds/server";
 import type { Caller } from "./access.ts";
 import { MAX_REQUEST_BYTES } from "./resource-limits.ts";
 import {
@@ -88,8 +88,8 @@ export class GrpcResourceService {
         { call: byteMethod(`/${SERVICE}/${name}`, false, false) },
         {
           call: (call: Call, reply: sendUnaryData<Buffer>) =>
-            void this.#answer(call, requestType, answer).then((answered) => {
-              if (answered.ok) reply(null, Buffer.from(encodeMessage(responseType, answered.value)));
+            void this.#answer(call, requestType, responseType, answer).then((answered) => {
+              if (answered.ok) reply(null, answered.value);
               else reply(statusOf(answered.error));
             }),
         },
@@ -105,11 +105,18 @@ export class GrpcResourceService {
       call.emit("error", statusOf({ code: "UNAVAILABLE", message: "the control plane is shutting down" }));
   }
 
-  async #answer(call: Call, requestType: string, answer: Unary): Promise<Result<Message, ApiError>> {
-    const asked = this.#read(call, requestType);
-    if (!asked.ok) return asked;
+  /** The answer's bytes. Never rejects. */
+  async #answer(
+    call: Call,
+    requestType: string,
+    responseType: string,
+    answer: Unary,
+  ): Promise<Result<Buffer, ApiError>> {
     try {
-      return await answer(asked.value.caller, asked.value.request);
+      const asked = this.#read(call, requestType);
+      if (!asked.ok) return asked;
+      const answered = await answer(asked.value.caller, asked.value.request);
+      return answered.ok ? ok(Buffer.from(encodeMessage(responseType, answered.value))) : answered;
     } catch (error) {
       this.#options.log.error("a call of the resource API failed", { call: call.getPath(), error });
       return err({ code: "INTERNAL", message: "the call failed; the control plane's log says why" });
@@ -204,5 +211,5 @@ function statusOf(error: ApiError): { code: status; details: string; metadata: M
   if (error.retryAfterS !== undefined) metadata.set("retry-after", String(error.retryAfterS));
   const lines = diagnostics.filter(({ severity }) => severity === "error").map(formatApiDiagnostic);
   const details = [error.message, ...lines.slice(0, MAX_LINES).map((line) => line.slice(0, 200))].join("\n");
-  return { code: status[error.code], details, metadata };
+  return { code: status[error.code], details: statusDetails(details), metadata };
 }

@@ -4,6 +4,7 @@ import type { Log } from "@heddle/telemetry";
 import { byteMethod } from "./byte-method.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import { decodeSidecarReport, encodeReportResponse, REPORT_PATH, type SidecarReport } from "./report.ts";
+import { statusDetails } from "./status-details.ts";
 
 export interface ReportServerOptions {
   readonly clock: Clock;
@@ -124,7 +125,7 @@ export class ReportServer implements Inspectable {
 
   #refuse(call: ServerDuplexStream<Buffer, Buffer>, code: status, details: string): void {
     this.#options.log.debug("report stream refused", { peer: call.getPeer(), details });
-    call.emit("error", { code, details });
+    call.emit("error", { code, details: statusDetails(details) });
     this.#forget(call);
   }
 

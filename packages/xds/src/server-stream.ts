@@ -21,6 +21,7 @@ import {
 } from "./request-limits.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
 import type { SnapshotSource, SnapshotWatch, XdsNode } from "./snapshot.ts";
+import { statusDetails } from "./status-details.ts";
 import type { StreamCounts } from "./stream-counts.ts";
 
 export type XdsRequest = DiscoveryRequest | DeltaDiscoveryRequest;
@@ -132,7 +133,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   close(code: status, details: string): void {
     if (this.#ended) return;
     if (code === status.OK) this.#call.end();
-    else this.#call.emit("error", { code, details });
+    else this.#call.emit("error", { code, details: statusDetails(details) });
     this.#end(details);
   }
 

@@ -35,6 +35,7 @@ export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from
 export { ReportServer, type ReportServerOptions, type SidecarState } from "./report-server.ts";
 export { DEFAULT_LIMITS, type XdsServerLimits } from "./request-limits.ts";
 export { RestDiscovery, type RestDiscoveryOptions, type RestRequest } from "./rest-discovery.ts";
+export { statusDetails } from "./status-details.ts";
 
 export interface XdsServerOptions {
   readonly source: SnapshotSource;

@@ -1,5 +1,6 @@
 import { type Server, type ServerDuplexStream, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { byteMethod } from "../byte-method.ts";
+import { statusDetails } from "../status-details.ts";
 import { type ClientStatus, decodeClientStatusRequest, encodeClientStatusResponse } from "./client-status.ts";
 
 const SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService";
@@ -23,7 +24,7 @@ export class ClientStatusServer {
         stream: (call: ServerDuplexStream<Buffer, Buffer>) => this.#stream(call),
         fetch: (call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>) => {
           const answer = this.#answer(call.request);
-          if (typeof answer === "string") done({ code: status.INVALID_ARGUMENT, details: answer });
+          if (typeof answer === "string") done({ code: status.INVALID_ARGUMENT, details: statusDetails(answer) });
           else done(null, answer);
         },
       },
@@ -40,7 +41,8 @@ export class ClientStatusServer {
     this.#calls.add(call);
     call.on("data", (bytes: Buffer) => {
       const answer = this.#answer(bytes);
-      if (typeof answer === "string") call.emit("error", { code: status.INVALID_ARGUMENT, details: answer });
+      if (typeof answer === "string")
+        call.emit("error", { code: status.INVALID_ARGUMENT, details: statusDetails(answer) });
       // Answers are as large as a mesh: no more of them are made than are read.
       else if (!call.write(answer)) {
         call.pause();

@@ -3,6 +3,7 @@ import type { Clock, Inspectable, Json } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import { byteMethod } from "../byte-method.ts";
 import { checkNode } from "../request-limits.ts";
+import { statusDetails } from "../status-details.ts";
 import {
   type ClusterLoadReport,
   decodeLoadStatsRequest,
@@ -109,7 +110,7 @@ export class LoadReportServer implements Inspectable {
 
   #refuse(call: ServerDuplexStream<Buffer, Buffer>, code: status, details: string): void {
     this.#options.log.debug("load report stream refused", { peer: call.getPeer(), details });
-    call.emit("error", { code, details });
+    call.emit("error", { code, details: statusDetails(details) });
     this.#calls.delete(call);
   }
 }
