@@ -334,6 +334,24 @@ test("a wrapped resource is stored with its time to live, and another one is a c
   assert.equal(api.sources.world?.rawResources[0]?.wrapping?.ttlMs, 6000);
 });
 
+test("what another writer has put into the store is shown whatever time it says", async () => {
+  const api = await new ApiFixture().start();
+  const key = { type: "Service", namespace: "default", name: "s", nodeCluster: "" };
+  const value = { format: 1, json: {}, updatedAtMs: 1e300 };
+  api.store.put({ key: storeKeyOf(key), value: Buffer.from(JSON.stringify(value)) });
+  assert.equal(valueOfResult(api.service.get(ANYBODY, key)).updated, "1970-01-01T00:00:00.000Z");
+  assert.equal(typeof api.service.inspect(), "object");
+});
+
+test("writes that wait leave the others of the process their turns", async () => {
+  const api = await new ApiFixture().start();
+  const order: string[] = [];
+  const dryRuns = [1, 2, 3].map((n) => api.apply(cluster("a"), { dryRun: true }).then(() => order.push(`write ${n}`)));
+  for (const n of [1, 2]) setImmediate(() => order.push(`other ${n}`));
+  await Promise.all(dryRuns);
+  assert.deepEqual(order.slice(0, 3), ["write 1", "other 1", "other 2"]);
+});
+
 test("lists select by type, namespace, prefix and group, and come in pages", async () => {
   const api = await new ApiFixture().start();
   const texts = Array.from({ length: 5 }, (_, index) => cluster(`c${index}`));

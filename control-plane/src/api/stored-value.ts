@@ -1,4 +1,5 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
+import { isNestedDeeper } from "@heddle/proto";
 
 /** What the store keeps of a resource. Who may read it and what it means is not its business. */
 export interface StoredValue {
@@ -22,6 +23,9 @@ export type StoredContent =
  * been set back leaves what its successor has written as it is.
  */
 const FORMAT = 1;
+
+/** What the API itself takes is less deep. */
+const MAX_DEPTH = 128;
 
 export function encodeStoredValue({ content, override, author, manager, updatedAtMs }: StoredValue): Uint8Array {
   const kept =
@@ -49,16 +53,21 @@ export function decodeStoredValue(bytes: Uint8Array): Result<StoredValue, string
     override: override === true,
     author: typeof author === "string" ? author : "",
     manager: typeof manager === "string" ? manager : "",
-    updatedAtMs: typeof updatedAtMs === "number" ? updatedAtMs : 0,
+    updatedAtMs: isTime(updatedAtMs) ? updatedAtMs : 0,
   });
 }
 
 function contentOf(json: unknown, binary: unknown): StoredContent | undefined {
-  if (isObject(json)) return { type: "json", json: json as Json };
+  if (isObject(json) && !isNestedDeeper(json, MAX_DEPTH)) return { type: "json", json: json as Json };
   if (!isObject(binary)) return undefined;
   const { typeUrl, value } = binary;
   if (typeof typeUrl !== "string" || typeof value !== "string") return undefined;
   return { type: "binary", typeUrl, bytes: Buffer.from(value, "base64") };
+}
+
+/** Whether a `Date` can be that time: one of another writer may be any number. */
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && !Number.isNaN(new Date(value).getTime());
 }
 
 function isObject(value: unknown): value is { readonly [key: string]: unknown } {

@@ -64,6 +64,10 @@ test("everything that is wrong with a list of tokens is told, with its place", (
     ],
   );
   assert.equal(readTokens("t.yaml", "a: 1").ok, false);
+  const twice = `- { name: a, sha256: "${hashOf("a")}", role: read }\n- { name: b, sha256: "${hashOf("a").toUpperCase()}", role: admin }\n`;
+  assert.equal(readTokens("t.yaml", twice).ok, false, "one token of two roles");
+  const empty = `- { name: a, sha256: "${hashOf("a")}", role: write, groups: }\n`;
+  assert.equal(readTokens("t.yaml", empty).ok, false, "groups that somebody forgot are not all of them");
   assert.deepEqual(readTokens("t.yaml", "# none yet\n"), { ok: true, value: [] });
 });
 

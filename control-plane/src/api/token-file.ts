@@ -51,6 +51,7 @@ export class TokenFile implements Access {
   #text: string;
   #entries: readonly TokenEntry[];
   #timer: Timer | undefined;
+  #isClosed = false;
 
   private constructor(path: string, text: string, entries: readonly TokenEntry[], clock: Clock, log: Log) {
     this.#path = path;
@@ -87,11 +88,13 @@ export class TokenFile implements Access {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#timer?.cancel();
     this.#watchers.clear();
   }
 
   #lookLater(): void {
+    if (this.#isClosed) return;
     this.#timer = this.#clock.after(LOOK_MS, () => void this.look().then(() => this.#lookLater()), true);
   }
 
@@ -131,8 +134,8 @@ export function readTokens(file: string, text: string): Result<readonly TokenEnt
   const list = document.json;
   if (!Array.isArray(list) || more.length > 0 || list.length > MAX_TOKENS)
     return err([document.diagnostic("", `allowed: one list of at most ${MAX_TOKENS} tokens`)]);
-  const names = new Set<string>();
-  const entries = list.map((item: Json, index) => readToken(document, `[${index}]`, item, names, faults));
+  const known = { names: new Set<string>(), hashes: new Set<string>() };
+  const entries = list.map((item: Json, index) => readToken(document, `[${index}]`, item, known, faults));
   return faults.length > 0 ? err(faults) : ok(entries);
 }
 
@@ -142,7 +145,7 @@ function readToken(
   document: YamlDocument,
   at: string,
   json: Json,
-  names: Set<string>,
+  known: { readonly names: Set<string>; readonly hashes: Set<string> },
   faults: Diagnostic[],
 ): TokenEntry {
   const fault = (field: string, message: string): void => {
@@ -156,14 +159,16 @@ function readToken(
   const { name, sha256, role } = item;
   if (typeof name !== "string" || !/^[\w.@/-]{1,100}$/.test(name))
     fault("name", `found ${JSON.stringify(name)}, allowed: letters, digits and . _ - @ /, at most 100`);
-  else if (names.has(name)) fault("name", `found "${name}" a second time`);
-  else names.add(name);
+  else if (known.names.has(name)) fault("name", `found "${name}" a second time`);
+  else known.names.add(name);
   if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/i.test(sha256))
     fault("sha256", "allowed: 64 hexadecimal digits in quotes, as heddle token new prints them");
+  else if (known.hashes.has(sha256.toLowerCase())) fault("sha256", "is another token's too; allowed: one name a token");
+  else known.hashes.add(sha256.toLowerCase());
   if (!ROLES.includes(role as Role)) fault("role", `found ${JSON.stringify(role)}, allowed: ${ROLES.join(", ")}`);
   const texts = (field: "groups" | "namespaces"): readonly string[] | undefined => {
     const value = item[field];
-    if (value === undefined || value === null) return undefined;
+    if (value === undefined) return undefined; // a field with nothing behind it is no leave to write everything
     if (Array.isArray(value) && value.every((one) => typeof one === "string" && one !== "")) return value as string[];
     fault(field, "allowed: a list of texts");
     return [];

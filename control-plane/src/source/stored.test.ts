@@ -33,6 +33,10 @@ test("what cannot be read is told with the resource's name, and nothing else suf
     { key: xds("c"), value: storedBytes(JSON.stringify(cluster)) },
     { key: xds("other"), value: storedBytes(JSON.stringify({ ...cluster, lb_polcy: undefined })) },
     { key: "whose/is%this", value: Buffer.from("x") },
+    {
+      key: serviceKey("e"),
+      value: Buffer.from(`{"format":1,"json":{"kind":${"[".repeat(50_000)}${"]".repeat(50_000)}}}`),
+    },
   );
   const source = new StoredSource(store);
   await store.start();
@@ -48,6 +52,7 @@ test("what cannot be read is told with the resource's name, and nothing else suf
     "stored cluster/c for node.cluster=web: lb_polcy: is no field of envoy.config.cluster.v3.Cluster",
     "stored cluster/other for node.cluster=web: holds the resource envoy.config.cluster.v3.Cluster/c for node.cluster=web",
     "stored whose/is%this: is no resource of this API",
+    "stored service/default/e: is no resource of this API",
   ]);
 });
 
