@@ -36,6 +36,8 @@ export class ClusterAssembly {
   readonly #assignments = new Map<string, Versioned<EndpointsConfig>>();
   /** What active and warming versions ask for, by `wantedKey`, with the names of the clusters that do. */
   readonly #users = new Map<string, { readonly wanted: Wanted; readonly clusters: Set<string> }>();
+  /** Nobody asks for these, by `wantedKey`, at this point of the step. */
+  readonly #unused = new Set<string>();
   /** Clusters that are gone and may still be in the draft. */
   readonly #removed = new Set<string>();
   /** Clusters that have no active version yet. */
@@ -98,6 +100,20 @@ export class ClusterAssembly {
       this.#draft.drop("endpoints", name);
     }
     this.#removed.clear();
+  }
+
+  /**
+   * Forgets assignments that nobody asks for. To be called at the end of a step: what one cluster lets go another may take up
+   * in the same step, and since the subscription is the same before and after it nobody would send it again.
+   */
+  forgetUnused(): void {
+    for (const key of this.#unused) {
+      if (this.#users.get(key)?.clusters.size !== 0) continue; // somebody has taken it up
+      this.#users.delete(key);
+      this.#wants = undefined;
+      this.#assignments.delete(key);
+    }
+    this.#unused.clear();
   }
 
   /** Whether some version of the cluster serves. */
@@ -259,10 +275,7 @@ export class ClusterAssembly {
     }
   }
 
-  /**
-   * Brings `#users` and the secrets in line with what this cluster's versions ask for, and forgets assignments nobody asks
-   * for.
-   */
+  /** Brings `#users` and the secrets in line with what this cluster's versions ask for. */
   #noteUsers(name: string, state: ClusterState): void {
     this.#dnsClusters = undefined;
     const secrets = [...secretsOfCluster(state.active?.config), ...secretsOfCluster(state.warming?.config)];
@@ -278,10 +291,7 @@ export class ClusterAssembly {
       if (keys.has(key)) continue;
       const users = this.#users.get(key);
       users?.clusters.delete(name);
-      if (users?.clusters.size !== 0) continue;
-      this.#users.delete(key);
-      this.#wants = undefined;
-      this.#assignments.delete(key);
+      if (users?.clusters.size === 0) this.#unused.add(key);
     }
     state.services.clear();
     for (const [key, wanted] of keys) {

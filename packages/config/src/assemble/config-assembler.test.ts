@@ -699,6 +699,26 @@ test("what goes and what comes in one response share what both name: it need not
   assert.equal(world.clock.pending, 0);
 });
 
+test("what one lets go and another takes up in one response need not come again", () => {
+  const world = new World().started();
+  world.cds(edsCluster("a", "x"), edsCluster("b", "y"));
+  world.eds(assignment("x", 1), assignment("y", 2));
+  world.lds(listener("c", "r"), listener("d", "s"));
+  world.rds(routes("r"), routes("s"));
+  const asked = world.subscriptions.length;
+  world.steps.length = 0;
+  world.cds(edsCluster("a", "y"), edsCluster("b", "x"));
+  assert.equal(world.step(), "cluster/a cluster/b endpoints/a endpoints/b");
+  assert.deepEqual(world.assembler.current().endpoints.get("b"), assignment("x", 1));
+  world.cds(edsCluster("a", "z"), edsCluster("new", "y"));
+  assert.equal(world.step(), "cluster/new endpoints/new", "the version of a before serves on with y");
+  world.lds(listener("c", "s"), listener("d", "r"));
+  assert.equal(world.step(), "listener/c listener/d");
+  assert.deepEqual([...world.assembler.current().routeConfigurations.keys()].sort(), ["r", "s"]);
+  assert.deepEqual(world.subscriptions.slice(asked), ["endpoints: x y z"]);
+  world.assembler.close();
+});
+
 test("subscriptions are told only when they change", () => {
   const world = new World().started();
   world.cds(edsCluster("a"));

@@ -302,6 +302,7 @@ export class ConfigAssembler {
     }
     this.#listeners.releaseRoutes();
     if (!this.#listeners.holdsRoutes) this.#clusters.dropRemoved();
+    for (const kind of [this.#listeners, this.#clusters, this.#secrets, this.#extensions]) kind.forgetUnused();
 
     const delta = this.#draft.take();
     if (delta !== undefined) this.#options.onConfig(delta);

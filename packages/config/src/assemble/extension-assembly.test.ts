@@ -63,6 +63,7 @@ test("what several listeners ask for is asked for once, and forgotten with the l
   assert.equal(extensions.wants, wants, "nothing has changed for the subscriber");
   assert.deepEqual(served(), ["auth"]);
   extensions.want("b", []);
+  extensions.forgetUnused();
   assert.deepEqual([names(extensions), served()], [[], []]);
   assert.deepEqual(extensions.update("auth", config()), [], "nobody asks for it");
 });

@@ -32,6 +32,8 @@ export class ExtensionAssembly {
   readonly #resources = new Map<string, Versioned<ExtensionConfig>>();
   readonly #users = new Map<string, Users>();
   readonly #wantsOfListeners = new Map<string, ReadonlySet<string>>();
+  /** Nobody asks for these, by key, at this point of the step. */
+  readonly #unused = new Set<string>();
   /** Kept until it changes. */
   #wants: Wants | undefined;
 
@@ -103,6 +105,20 @@ export class ExtensionAssembly {
       .map(({ name }) => name);
   }
 
+  /** Forgets what nobody asks for, at the end of a step: another listener may have taken it up in it. */
+  forgetUnused(): void {
+    for (const key of this.#unused) {
+      const users = this.#users.get(key);
+      if (users?.filters.size !== 0) continue; // somebody has taken it up
+      users.timer?.cancel();
+      this.#users.delete(key);
+      this.#wants = undefined;
+      this.#resources.delete(key);
+      this.#draft.drop("extension-config", key);
+    }
+    this.#unused.clear();
+  }
+
   /** What to ask ECDS for, and where. The same object until it changes. */
   get wants(): Wants {
     this.#wants ??= gatherWants(Array.from(this.#users.values(), ({ wanted }) => wanted));
@@ -143,12 +159,7 @@ export class ExtensionAssembly {
   #leave(key: string, listener: string): void {
     const users = this.#users.get(key);
     users?.filters.delete(listener);
-    if (users?.filters.size !== 0) return;
-    users.timer?.cancel();
-    this.#users.delete(key);
-    this.#wants = undefined;
-    this.#resources.delete(key);
-    this.#draft.drop("extension-config", key);
+    if (users?.filters.size === 0) this.#unused.add(key);
   }
 }
 

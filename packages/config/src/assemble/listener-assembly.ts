@@ -48,6 +48,8 @@ export class ListenerAssembly {
   readonly #absentRoutes = new Set<string>();
   /** The route configurations that active and warming versions ask for, with the names of the listeners that do. */
   readonly #users = new Map<string, { readonly wanted: Wanted; readonly listeners: Set<string> }>();
+  /** Nobody asks for these, by `wantedKey`, at this point of the step. */
+  readonly #unused = new Set<string>();
   /** Kept until it changes. */
   #wants: Wants | undefined;
   #unserved = 0;
@@ -151,6 +153,22 @@ export class ListenerAssembly {
   /** Puts in force what waited for clusters that serve by now. */
   releaseRoutes(): void {
     for (const name of Array.from(this.#heldRoutes)) this.#putRoute(name);
+  }
+
+  /** Forgets route configurations that nobody asks for, at the end of a step: another listener may have taken them up in it. */
+  forgetUnused(): void {
+    for (const route of this.#unused) {
+      if (this.#users.get(route)?.listeners.size !== 0) continue; // somebody has taken it up
+      this.#users.delete(route);
+      this.#wants = undefined;
+      this.#routes.delete(route);
+      this.#servedRoutes.delete(route);
+      this.#heldRoutes.delete(route);
+      this.#absentRoutes.delete(route);
+      this.#hosts.forget(route);
+      this.#draft.drop("route-configuration", route);
+    }
+    this.#unused.clear();
   }
 
   /** Whether a route configuration waits for a cluster. As long as one does, what the version before needs must stay. */
@@ -270,7 +288,7 @@ export class ListenerAssembly {
     return [...clustersOfRoutes(config)].filter((name) => this.#isWarmingCluster(name));
   }
 
-  /** Brings `#users` and the secrets in line with what this listener's versions ask for, and forgets routes nobody asks for. */
+  /** Brings `#users` and the secrets in line with what this listener's versions ask for. */
   #noteUsers(name: string, state: ListenerState): void {
     this.#secrets.want(`listener/${name}`, [
       ...secretsOfListener(state.active?.config),
@@ -288,15 +306,7 @@ export class ListenerAssembly {
       if (keys.has(route)) continue;
       const users = this.#users.get(route);
       users?.listeners.delete(name);
-      if (users?.listeners.size !== 0) continue;
-      this.#users.delete(route);
-      this.#wants = undefined;
-      this.#routes.delete(route);
-      this.#servedRoutes.delete(route);
-      this.#heldRoutes.delete(route);
-      this.#absentRoutes.delete(route);
-      this.#hosts.forget(route);
-      this.#draft.drop("route-configuration", route);
+      if (users?.listeners.size === 0) this.#unused.add(route);
     }
     state.routes = new Set(keys.keys());
     for (const [key, wanted] of keys) {

@@ -30,6 +30,8 @@ export class SecretAssembly {
   readonly #users = new Map<string, Users>();
   /** What an owner stands under in `#users`. */
   readonly #ownersWants = new Map<string, ReadonlyMap<string, SecretReference>>();
+  /** Nobody asks for these, by key, at this point of the step. */
+  readonly #unused = new Set<string>();
   readonly #clock: Clock;
   readonly #onTimeout: (owners: readonly string[]) => void;
   /** What the getter last answered, kept until it changes. */
@@ -78,6 +80,20 @@ export class SecretAssembly {
       const key = secretKey(reference);
       return this.#find(key, reference) === undefined && this.#users.get(key)?.gaveUp !== true;
     });
+  }
+
+  /** Forgets secrets that nobody asks for, at the end of a step: another owner may have taken them up in it. */
+  forgetUnused(): void {
+    for (const key of this.#unused) {
+      const users = this.#users.get(key);
+      if (users?.owners.size !== 0) continue; // somebody has taken it up
+      users.timer?.cancel();
+      this.#users.delete(key);
+      this.#wants = undefined;
+      this.#dynamic.delete(key);
+      this.#draft.drop("secret", key);
+    }
+    this.#unused.clear();
   }
 
   /** What to ask SDS for, and where. The same object until it changes. */
@@ -140,12 +156,7 @@ export class SecretAssembly {
   #leave(key: string, owner: string): void {
     const users = this.#users.get(key);
     users?.owners.delete(owner);
-    if (users?.owners.size !== 0) return;
-    users.timer?.cancel();
-    this.#users.delete(key);
-    this.#wants = undefined;
-    this.#dynamic.delete(key);
-    this.#draft.drop("secret", key);
+    if (users?.owners.size === 0) this.#unused.add(key);
   }
 }
 
