@@ -182,6 +182,29 @@ test("statement 9: a control plane that is not there is tried again and again, w
   assert.equal(client.xds.status.attempts, 0);
 });
 
+test("a dial that throws is an attempt that has failed, and no more", async () => {
+  const server = await serve({ cluster: { a: "1" } });
+  const clock = new ManualClock();
+  const dial = xdsDial(`127.0.0.1:${server.port}`);
+  const badMetadata = xdsDial(`127.0.0.1:${server.port}`, { metadata: [["a-bin", "no bytes"]] });
+  const bad = [
+    () => {
+      throw new Error("the key is not the certificate's");
+    },
+    badMetadata,
+  ];
+  const client = connect(server, "delta", { clock, random: () => 0.5, dial: (ms) => (bad.shift() ?? dial)(ms) });
+  client.xds.subscribe("cluster", new Set(["*"]));
+  assert.equal(client.xds.status.state, "waiting");
+  assert.equal(client.xds.status.lastError, "it cannot be dialled: the key is not the certificate's");
+  clock.advance(100);
+  assert.match(client.xds.status.lastError, /^no stream can be opened: .*-bin/);
+  clock.advance(200);
+  await client.until(() => client.held.size === 1);
+  client.xds.close();
+  assert.equal(clock.pending, 0);
+});
+
 test("a control plane that refuses the stream is asked less and less often", async () => {
   const server = await serve({ cluster: { a: "1" } });
   const waits: number[] = [];

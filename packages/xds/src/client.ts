@@ -195,12 +195,26 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     const { index } = this.#choice;
     this.#setStatus({ state: "connecting", attempts: this.#status.attempts + 1, server: index });
     this.#metrics.attempts.add();
-    this.#openStream(this.#dials[index]!(this.#pace.intervalMs), index); // the choice is one of them
+    this.#responded = false;
+    try {
+      this.#channel = this.#dials[index]!(this.#pace.intervalMs); // the choice is one of them
+    } catch (error) {
+      this.#failed(`it cannot be dialled: ${error instanceof Error ? error.message : String(error)}`);
+      return;
+    }
+    this.#openStream(this.#channel, index);
   }
 
   #openStream(channel: XdsChannel, server: number): void {
-    const stream = channel.makeBidiStreamRequest<Buffer, Buffer>(this.#wire.path, asIs, asIs);
     this.#channel = channel;
+    this.#responded = false;
+    let stream: ClientDuplexStream<Buffer, Buffer>;
+    try {
+      stream = channel.makeBidiStreamRequest<Buffer, Buffer>(this.#wire.path, asIs, asIs);
+    } catch (error) {
+      this.#failed(`no stream can be opened: ${error instanceof Error ? error.message : String(error)}`);
+      return;
+    }
     this.#stream = stream;
     // Every end of a stream comes as a status; an error that is not listened to would end the process.
     stream.on("error", () => undefined);
@@ -212,7 +226,6 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
       () => this.#checkConnected(stream, channel),
       true,
     );
-    this.#responded = false;
     this.#respondedMs = this.#options.clock.now();
     this.#removals.openStream();
     this.#wire.openStream(server !== this.#versionsOf);
@@ -354,7 +367,11 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
 
   /** The stream is gone. What it brought keeps serving. */
   #lost(stream: ClientDuplexStream<Buffer, Buffer>, reason: string): void {
-    if (stream !== this.#stream) return;
+    if (stream === this.#stream) this.#failed(reason);
+  }
+
+  /** It is tried again, here or elsewhere. */
+  #failed(reason: string): void {
     const wasConnected = this.#status.state === "connected";
     this.#metrics.lost(this.#options.clock.wallNow());
     if (wasConnected) this.#pace.ended(this.#options.clock.now() - this.#respondedMs);

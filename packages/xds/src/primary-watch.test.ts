@@ -48,6 +48,20 @@ test("an attempt that takes too long is given up", () => {
   assert.equal(w.open(), 0);
 });
 
+test("a control plane that cannot be dialled now is dialled again later", () => {
+  const clock = new ManualClock();
+  let dialled = 0;
+  const dial = (): XdsChannel => {
+    dialled += 1;
+    throw new Error("the key is not the certificate's");
+  };
+  const it = new PrimaryWatch({ dials: [dial], clock, random: () => 0.999, onReachable: () => undefined });
+  clock.advance(10_000);
+  assert.ok(dialled >= 2, `${dialled} attempts`);
+  it.close();
+  assert.equal(clock.pending, 0);
+});
+
 test("nothing is left after close", () => {
   const w = watch([CONNECTING]);
   w.clock.advance(2500);

@@ -45,7 +45,16 @@ export class PrimaryWatch {
   }
 
   #try(): void {
-    this.#channels = this.#options.dials.map((dial) => dial());
+    const channels: XdsChannel[] = [];
+    this.#channels = channels;
+    try {
+      for (const dial of this.#options.dials) channels.push(dial());
+    } catch {
+      // Its certificates may be on their way, say.
+      this.close();
+      this.#wait();
+      return;
+    }
     this.#look(this.#options.clock.now() + ATTEMPT_MS);
   }
 

@@ -62,9 +62,14 @@ export class LoadReportClient {
   }
 
   start(): void {
-    const channel = this.#options.dial();
-    const stream = channel.makeBidiStreamRequest<Buffer, Buffer>(LOAD_REPORT_PATH, asIs, asIs);
-    this.#channel = channel;
+    let stream: ClientDuplexStream<Buffer, Buffer>;
+    try {
+      this.#channel = this.#options.dial();
+      stream = this.#channel.makeBidiStreamRequest<Buffer, Buffer>(LOAD_REPORT_PATH, asIs, asIs);
+    } catch (error) {
+      this.#failed(error instanceof Error ? error.message : String(error));
+      return;
+    }
     this.#stream = stream;
     stream.on("error", () => undefined); // each end comes as a status too
     stream.on("data", (bytes: Buffer) => this.#receive(stream, bytes));
@@ -122,7 +127,10 @@ export class LoadReportClient {
   }
 
   #lost(stream: ClientDuplexStream<Buffer, Buffer>, reason: string): void {
-    if (stream !== this.#stream) return;
+    if (stream === this.#stream) this.#failed(reason);
+  }
+
+  #failed(reason: string): void {
     this.#hangUp();
     this.#counters.errors.add();
     const waitMs = this.#backoff.nextMs();

@@ -56,6 +56,22 @@ test("what cannot be asked is refused, each by its path", () => {
       api({ grpc_services, cluster_names: ["x"] }),
       `${at}.api_config_source.cluster_names: is only for REST; name grpc_services`,
     ],
+    ...[
+      [
+        { key: "a b", value: "x" },
+        "key",
+        'found "a b", allowed are letters, digits, "_", "-" and ".", and not "-bin" at its end',
+      ],
+      [
+        { key: "a-bin", value: "x" },
+        "key",
+        'found "a-bin", allowed are letters, digits, "_", "-" and ".", and not "-bin" at its end',
+      ],
+      [{ key: "a", value: "é" }, "value", "allowed is printable ASCII"],
+    ].map(([header, field, why]): [object, string] => [
+      api({ grpc_services: [{ ...grpc_services[0], initial_metadata: [header] }] }),
+      `${at}.api_config_source.grpc_services[0].initial_metadata[0].${field}: ${why}`,
+    ]),
     [api({ api_type: "REST", cluster_names: ["x"] }), `${at}.api_config_source.refresh_delay: must be set for REST`],
     [
       api({ api_type: "REST", cluster_names: ["x", "y"], refresh_delay: "1s" }),

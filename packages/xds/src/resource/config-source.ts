@@ -122,11 +122,20 @@ function decodeServers(api: Fields): DiscoveryServer[] {
   return services.map(decodeServer);
 }
 
+/** gRPC over HTTP/2, "Custom-Metadata". */
+const METADATA_KEY = /^[0-9a-z_.-]+$/;
+const METADATA_VALUE = /^[ -~]*$/;
+
 /** `envoy.config.core.v3.GrpcService`, as a discovery service. */
 function decodeServer(service: Fields): DiscoveryServer {
   const metadata = service.messages("initial_metadata").map((header) => {
     if (header.has("raw_value")) header.fail("raw_value", "is not supported here; allowed is value");
-    return [header.text("key").toLowerCase(), header.text("value")] as const;
+    const [key, value] = [header.text("key").toLowerCase(), header.text("value")];
+    // What gRPC would throw at when the stream is opened.
+    if (!METADATA_KEY.test(key) || key.endsWith("-bin"))
+      header.fail("key", `found "${key}", allowed are letters, digits, "_", "-" and ".", and not "-bin" at its end`);
+    if (!METADATA_VALUE.test(value)) header.fail("value", "allowed is printable ASCII");
+    return [key, value] as const;
   });
   if (service.durationMs("timeout", 0) > 0) service.report("timeout", "a stream of resources has no end (as in Envoy)");
   const common = metadata.length === 0 ? {} : { metadata };

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import type { Address, ClusterConfig, DiscoveryServer, UpstreamTlsConfig } from "@heddle/traffic";
+import { TestAuthority } from "@heddle/net/testing";
+import type { Address, ClusterConfig, DataConfig, DiscoveryServer, UpstreamTlsConfig } from "@heddle/traffic";
 import { grpcTargets } from "../grpc-target.ts";
 import { dialOf, restEndpointsOf } from "./discovery-server.ts";
 
@@ -59,6 +63,34 @@ test("certificates of google_grpc lie in files that have to be there", () => {
   const directory = { clusters: [], secrets: () => undefined, wallNow: () => 0 };
   assert.match(reason(dialOf(server, directory)), /its TLS cannot be used: ENOENT/);
   assert.ok(dialOf({ ...server, ssl: {} }, directory).ok, "the system's authorities");
+});
+
+test("a key and its certificate that are replaced one after the other do not keep a control plane from being dialled", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "discovery-server-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const authority = new TestAuthority();
+  const [first, second] = [authority.issue({ commonName: "first" }), authority.issue({ commonName: "second" })];
+  const file = (name: string, text: string): DataConfig => {
+    writeFileSync(join(folder, name), text);
+    return { source: "filename", name: join(folder, name), content: text };
+  };
+  const certificateChain = file("cert.pem", first.chain);
+  const privateKey = file("cert.key", first.key);
+  const certificates = [{ certificateChain, privateKey, password: undefined }];
+  const common = { params: PARAMS, certificates, validation: undefined, alpnProtocols: [] };
+  const tls = { common, sni: "" } as unknown as UpstreamTlsConfig;
+  const directory = { clusters: [{ ...cluster(ip("10.0.0.1")), tls }], secrets: () => undefined, wallNow: () => 0 };
+  const google = dialOf(
+    { target: { type: "address", address: "cp:443" }, ssl: { privateKey, certChain: certificateChain } },
+    directory,
+  );
+  const stream = dialOf(XDS, directory);
+  const polled = restEndpointsOf("xds", directory);
+  assert.ok(google.ok && stream.ok && polled.ok);
+  file("cert.pem", second.chain);
+  for (const one of [google, stream]) one.value().close();
+  assert.ok(polled.value[0]?.tls?.());
+  assert.match(reason(dialOf(XDS, directory)), /its TLS cannot be used/, "there is nothing good to fall back on");
 });
 
 test("what is polled has its endpoints, Unix sockets too", () => {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
-import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
+import { credentials } from "@grpc/grpc-js";
 import { err, ok, type Result } from "@heddle/base";
 import { clientCredentials } from "@heddle/net";
 import {
@@ -35,8 +35,9 @@ export function dialOf(server: DiscoveryServer, directory: ServerDirectory): Res
   const common = { ...(authority !== undefined && { authority }), ...(metadata !== undefined && { metadata }) };
   if (target.type === "address") {
     if (ssl === undefined) return ok(xdsDial(target.address, common));
+    const bytes = lastGood(() => sslBytes(ssl));
     return tested(
-      () => sslCredentials(ssl),
+      () => credentials.createSsl(...bytes()),
       (security) => xdsDial(target.address, { ...common, security }),
     );
   }
@@ -46,9 +47,10 @@ export function dialOf(server: DiscoveryServer, directory: ServerDirectory): Res
   const targets = grpcTargets(what, addresses);
   if (!targets.ok) return targets;
   if (tls === undefined) return ok(xdsDial(targets.value, common));
+  const options = lastGood(() => tlsOptions(tls, directory));
   return tested(
     () => {
-      const { secureContext, ...verify } = tlsOptions(tls, directory);
+      const { secureContext, ...verify } = options();
       return credentials.createFromSecureContext(secureContext, verify);
     },
     (security) => xdsDial(targets.value, { ...common, security, ...(tls.sni !== "" && { serverName: tls.sni }) }),
@@ -69,7 +71,7 @@ export function restEndpointsOf(name: string, directory: ServerDirectory): Resul
   if (tls === undefined) return ok(plain);
   const servername = tls.sni === "" ? {} : { servername: tls.sni };
   return tested(
-    (): ConnectionOptions => ({ ...tlsOptions(tls, directory), ...servername }),
+    lastGood((): ConnectionOptions => ({ ...tlsOptions(tls, directory), ...servername })),
     (options) => plain.map((endpoint) => ({ ...endpoint, tls: options })),
   );
 }
@@ -107,6 +109,22 @@ function tested<Made, Use>(make: () => Made, use: (make: () => Made) => Use): Re
   return ok(use(make));
 }
 
+/**
+ * As it was made last where it cannot be made now: a key and its certificate are replaced one after the other, and between the two
+ * they do not fit. Throws as long as it has never been made.
+ */
+function lastGood<Made>(make: () => Made): () => Made {
+  let good: { readonly made: Made } | undefined;
+  return () => {
+    try {
+      good = { made: make() };
+    } catch (error) {
+      if (good === undefined) throw error;
+    }
+    return good.made;
+  };
+}
+
 function tlsOptions(config: UpstreamTlsConfig, { secrets, wallNow }: ServerDirectory) {
   const complete = withSecrets(config, secrets);
   if (complete === undefined) throw new Error("its secrets are none of the bootstrap's");
@@ -133,13 +151,17 @@ function tlsOptions(config: UpstreamTlsConfig, { secrets, wallNow }: ServerDirec
 }
 
 /** `google_grpc`: gRPC checks the name of the target. */
-function sslCredentials({ rootCerts, privateKey, certChain }: NonNullable<DiscoveryServer["ssl"]>): ChannelCredentials {
+function sslBytes({ rootCerts, privateKey, certChain }: NonNullable<DiscoveryServer["ssl"]>): SslBytes {
   const bytes = (data: DataConfig | undefined): Buffer | null => {
     const content = data && readAgain(data).content;
     return content === undefined ? null : Buffer.from(content, "latin1");
   };
-  return credentials.createSsl(bytes(rootCerts), bytes(privateKey), bytes(certChain));
+  const all: SslBytes = [bytes(rootCerts), bytes(privateKey), bytes(certChain)];
+  credentials.createSsl(...all); // whether they fit
+  return all;
 }
+
+type SslBytes = readonly [root: Buffer | null, key: Buffer | null, certificate: Buffer | null];
 
 /** As the file is now; as it was where it cannot be read and has been before. */
 function readAgain(data: DataConfig): DataConfig {
