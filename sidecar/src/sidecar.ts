@@ -295,7 +295,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   }
 
   function receive(update: ResourceUpdate): void {
-    configStats.received(update, assembler.current());
+    configStats.received(update);
     secretStats.received(update);
     assembler.update(update);
   }

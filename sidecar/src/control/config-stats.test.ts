@@ -108,15 +108,15 @@ test("updates of endpoints count for the clusters that take them, those of route
     config: { statPrefix: "in", routes: { type: "rds", routeConfigName: "r" } },
   };
   const listener = { filterChains: [{ filters: [hcm] }] } as unknown as ListenerConfig;
-  const config = serving({
-    clusters: new Map([["a", cluster("a", { type: "EDS", serviceName: "svc" })]]),
-    listeners: new Map([["l", listener]]),
-  });
+  stats.applied(delta({ "listener/l": listener }));
   const update = (kind: ResourceUpdate["kind"], changed: readonly string[], refreshed: readonly string[] = []): void =>
-    stats.received(
-      { kind, changed: new Map(changed.map((name) => [name, {} as never])), removed: [], absent: [], refreshed },
-      config,
-    );
+    stats.received({
+      kind,
+      changed: new Map(changed.map((name) => [name, {} as never])),
+      removed: [],
+      absent: [],
+      refreshed,
+    });
   update("endpoints", ["svc"]);
   update("endpoints", [], ["svc"]);
   update("endpoints", ["other"]);
@@ -131,6 +131,17 @@ test("updates of endpoints count for the clusters that take them, those of route
     ["update_success", "config_reload"].map((what) => now[`http.in.rds.r.${what}`]),
     [2, 1],
   );
+  update("extension-config", ["auth"]);
+  assert.equal(values()["extension_config_discovery.http_filter.auth.config_reload"], 1);
+  stats.applied(delta({ "cluster/a": cluster("a", { type: "EDS", serviceName: "other" }) }));
+  update("endpoints", ["svc"]);
+  assert.equal(values()["cluster.a.update_attempt"], 2, "it takes another service by now");
+  update("endpoints", [], ["other"]);
+  assert.equal(values()["cluster.a.update_no_rebuild"], 2);
+  stats.applied(delta({}, ["route-configuration/r", "extension-config/auth@abcdefghijklmnopqrst", "cluster/a"]));
+  const left = Object.keys(values()).filter((name) => /rds|extension|^cluster\.a/.test(name));
+  assert.deepEqual(left, [], "nothing grows with names that come and go");
+  update("endpoints", ["other"]);
 });
 
 test("lookups of names count for their cluster and for the resolver", () => {

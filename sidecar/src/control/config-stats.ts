@@ -18,6 +18,11 @@ export class ConfigStats {
   readonly #clusters = new Map<string, ClusterGauges>();
   /** The parts of `cluster_manager` and `listener_manager` that count changes. */
   readonly #changes: Readonly<Record<"cluster" | "listener", Changes>>;
+  /** What serves, for whom an update is: it must not cost what all of a mesh costs. */
+  readonly #listeners = new Map<string, ListenerConfig>();
+  /** By cluster, the service of EDS that it takes, and the other way round. */
+  readonly #serviceOf = new Map<string, string>();
+  readonly #clustersOf = new Map<string, Set<string>>();
   readonly #known: Readonly<Record<"cluster" | "listener", Set<string>>> = { cluster: new Set(), listener: new Set() };
   readonly #clusterUpdated: Counter;
   readonly #runtimeLoads: Counter;
@@ -60,6 +65,7 @@ export class ConfigStats {
       this.#known[kind].add(name);
       (isNew ? this.#changes[kind].added : this.#changes[kind].modified).add();
       if (kind === "cluster") this.#clusterChanged(value as ClusterConfig);
+      else this.#listeners.set(name, value as ListenerConfig);
     }
     for (const [key, value] of changed) {
       const { kind, name } = parseLaneKey(key);
@@ -70,31 +76,30 @@ export class ConfigStats {
     for (const key of removed) {
       const { kind, name } = parseLaneKey(key);
       if (kind === "endpoints") this.#clusters.get(name)?.setMembers(undefined);
+      if (kind === "extension-config") this.#metrics.retire({ [EXTENSION]: withoutOrigin(name) });
+      if (kind === "route-configuration") this.#metrics.retire({ [ROUTES]: withoutOrigin(name) });
       if (kind !== "cluster" && kind !== "listener") continue;
       this.#known[kind].delete(name);
       this.#changes[kind].removed.add();
       if (kind === "cluster") this.#clusterGone(name);
+      else this.#listeners.delete(name);
     }
   }
 
-  /** Something came from the control plane. `config` is what was served before it. */
-  received({ kind, changed, refreshed = [] }: ResourceUpdate, config: ProxyConfig): void {
+  /** Something came from the control plane, to be applied next. */
+  received({ kind, changed, refreshed = [] }: ResourceUpdate): void {
     if (kind === "endpoints") {
-      for (const [name, cluster] of config.clusters) {
-        if (cluster.discovery.type !== "EDS") continue;
-        const { serviceName } = cluster.discovery;
-        if (changed.has(serviceName)) this.#clusters.get(name)?.countUpdate(true);
-        else if (refreshed.includes(serviceName)) this.#clusters.get(name)?.countUpdate(false);
-      }
+      for (const service of changed.keys()) this.#countEndpoints(service, true);
+      for (const service of refreshed) if (!changed.has(service)) this.#countEndpoints(service, false);
     } else if (kind === "extension-config") {
       for (const name of changed.keys()) {
-        const scope = this.#metrics.scope("extension_config_discovery.http_filter", { envoy_extension_config: name });
+        const scope = this.#metrics.scope("extension_config_discovery.http_filter", { [EXTENSION]: name });
         scope.counter("config_reload").add();
       }
     } else if (kind === "route-configuration") {
-      for (const [prefix, name] of routeConfigurationsOf(config.listeners.values())) {
+      for (const [prefix, name] of routeConfigurationsOf(this.#listeners.values())) {
         if (!changed.has(name) && !refreshed.includes(name)) continue;
-        const labels = { envoy_http_conn_manager_prefix: prefix, envoy_rds_route_config: name };
+        const labels = { envoy_http_conn_manager_prefix: prefix, [ROUTES]: name };
         const scope = this.#metrics.scope("http.rds", labels);
         scope.counter("update_attempt").add();
         scope.counter("update_success").add();
@@ -126,19 +131,51 @@ export class ConfigStats {
     this.#gauges.warmingListeners.set(count("listener", "warming"));
   }
 
-  #clusterChanged({ name, statName }: ClusterConfig): void {
+  #countEndpoints(service: string, changed: boolean): void {
+    for (const name of this.#clustersOf.get(service) ?? []) this.#clusters.get(name)?.countUpdate(changed);
+  }
+
+  #noteService(cluster: string, service: string | undefined): void {
+    const before = this.#serviceOf.get(cluster);
+    if (before === service) return;
+    if (before !== undefined) {
+      const clusters = this.#clustersOf.get(before);
+      clusters?.delete(cluster);
+      if (clusters?.size === 0) this.#clustersOf.delete(before);
+      this.#serviceOf.delete(cluster);
+    }
+    if (service === undefined) return;
+    this.#serviceOf.set(cluster, service);
+    this.#clustersOf.set(service, (this.#clustersOf.get(service) ?? new Set()).add(cluster));
+  }
+
+  #clusterChanged({ name, statName, discovery }: ClusterConfig): void {
+    this.#noteService(name, discovery.type === "EDS" ? discovery.serviceName : undefined);
     const known = this.#clusters.get(name);
     if (known?.statName === statName) return;
-    if (known !== undefined) this.#clusterGone(name);
+    if (known !== undefined) this.#retire(name);
     this.#clusters.set(name, ClusterGauges.of(this.#metrics, statName));
   }
 
   #clusterGone(name: string): void {
+    this.#noteService(name, undefined);
+    this.#retire(name);
+  }
+
+  #retire(name: string): void {
     const gauges = this.#clusters.get(name);
     if (gauges === undefined) return;
     this.#clusters.delete(name);
     this.#metrics.retire({ envoy_cluster_name: gauges.statName });
   }
+}
+
+const EXTENSION = "envoy_extension_config";
+const ROUTES = "envoy_rds_route_config";
+
+/** The name of a resource out of that of its lane (`nameFrom`). */
+function withoutOrigin(name: string): string {
+  return name.replace(/@[\w-]{20}$/, "");
 }
 
 const OPEN = ["cx_open", "rq_pending_open", "rq_open", "rq_retry_open"] as const;

@@ -44,6 +44,11 @@ test("what cannot be asked is refused, each by its path", () => {
   const grpc_services = [{ envoy_grpc: { cluster_name: "x" } }];
   const google = (more: object): object =>
     api({ grpc_services: [{ google_grpc: { target_uri: "x", stat_prefix: "x", ...more } }] });
+  const KEYS = 'allowed are letters, digits, "_", "-" and ".", and not "-bin" at its end';
+  const metadata = (header: object, error: string): [object, string] => [
+    api({ grpc_services: [{ ...grpc_services[0], initial_metadata: [header] }] }),
+    `${at}.api_config_source.grpc_services[0].initial_metadata[0].${error}`,
+  ];
   const cases: [object | undefined, string][] = [
     [undefined, `${at}: must be set; allowed are ads, self, path_config_source and api_config_source`],
     [{ ads: {}, resource_api_version: "V2" }, `${at}.resource_api_version: allowed is V3`],
@@ -56,22 +61,9 @@ test("what cannot be asked is refused, each by its path", () => {
       api({ grpc_services, cluster_names: ["x"] }),
       `${at}.api_config_source.cluster_names: is only for REST; name grpc_services`,
     ],
-    ...[
-      [
-        { key: "a b", value: "x" },
-        "key",
-        'found "a b", allowed are letters, digits, "_", "-" and ".", and not "-bin" at its end',
-      ],
-      [
-        { key: "a-bin", value: "x" },
-        "key",
-        'found "a-bin", allowed are letters, digits, "_", "-" and ".", and not "-bin" at its end',
-      ],
-      [{ key: "a", value: "é" }, "value", "allowed is printable ASCII"],
-    ].map(([header, field, why]): [object, string] => [
-      api({ grpc_services: [{ ...grpc_services[0], initial_metadata: [header] }] }),
-      `${at}.api_config_source.grpc_services[0].initial_metadata[0].${field}: ${why}`,
-    ]),
+    metadata({ key: "a b", value: "x" }, `key: found "a b", ${KEYS}`),
+    metadata({ key: "a-bin", value: "x" }, `key: found "a-bin", ${KEYS}`),
+    metadata({ key: "a", value: "é" }, "value: allowed is printable ASCII"),
     [api({ api_type: "REST", cluster_names: ["x"] }), `${at}.api_config_source.refresh_delay: must be set for REST`],
     [
       api({ api_type: "REST", cluster_names: ["x", "y"], refresh_delay: "1s" }),
