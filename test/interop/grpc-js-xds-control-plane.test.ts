@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { after, type TestContext, test } from "node:test";
 import { systemClock } from "@heddle/base";
 import { type ControlPlane, startControlPlane } from "@heddle/control-plane";
 import { quietLog, quietMetrics } from "@heddle/xds/testing";
 import { eventually } from "../harness/eventually.ts";
-import { closeCallers, namedServer, type XdsCaller, xdsCaller } from "./grpc-xds-client.ts";
+import { closeCallers, namedServer, type XdsCaller, XdsClients } from "./grpc-xds-client.ts";
+
+const clients = new XdsClients({ after });
 
 test("gRPC's own xDS client calls a service of the mesh by name, and follows its files", async (t) => {
   const [first, second] = [await named("first", t), await named("second", t)];
@@ -88,7 +90,7 @@ async function startMesh(t: TestContext) {
     /** gRPC's client of a service by its name. */
     caller: (name: string, nodeId: string): XdsCaller => {
       assert.ok(controlPlane !== undefined, "the mesh was started");
-      const caller = xdsCaller({ name, controlPlanePort: controlPlane.xdsAddress.port, nodeId });
+      const caller = clients.caller({ name, controlPlanePort: controlPlane.xdsAddress.port, nodeId });
       callers.push(caller);
       return caller;
     },

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { type TestContext, test } from "node:test";
+import { after, type TestContext, test } from "node:test";
 import { Server } from "@grpc/grpc-js";
 import { systemClock } from "@heddle/base";
 import { type EncodedResource, resourceFromJson, type Snapshot } from "@heddle/xds";
 import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
 import { quietLog, quietMetrics, SettableSource } from "@heddle/xds/testing";
 import { eventually } from "../harness/eventually.ts";
-import { closeCallers, listen, namedServer, type XdsCaller, xdsCaller } from "./grpc-xds-client.ts";
+import { closeCallers, listen, namedServer, type XdsCaller, XdsClients } from "./grpc-xds-client.ts";
+
+const clients = new XdsClients({ after });
 
 test("gRPC's own xDS client calls a server through our control plane, and follows its endpoints", async (t) => {
   const [first, second] = [await named("first", t), await named("second", t)];
@@ -55,6 +57,37 @@ test("a resource that the client cannot use is rejected, which is seen here, and
   assert.equal(await caller.call(), "good");
 });
 
+test("gRPC's own xDS client follows the weights and the priorities of localities, and lets go of removed endpoints", async (t) => {
+  const [first, second, spare] = [await named("first", t), await namedServer("second"), await named("spare", t)];
+  t.after(() => second.close());
+  const near = (weight: number): Locality => ({ name: "near", weight, priority: 0, ports: [first] });
+  const far = (weight: number): Locality => ({ name: "far", weight, priority: 0, ports: [second.port] });
+  const behind: Locality = { name: "behind", weight: 1, priority: 1, ports: [spare] };
+  const { source, xds, caller: connect } = await controlPlane(t, worldOf([near(9), far(1), behind]));
+  const caller = connect("interop/grpc-js/4");
+  const share = async (): Promise<number> => {
+    const answers = await Promise.all(Array.from({ length: 100 }, () => caller.call()));
+    assert.ok(!answers.includes("spare"), "a lower priority has nothing to do");
+    return answers.filter((answer) => answer === "second").length;
+  };
+  // Of 100 calls with a share of a tenth, 30 or more are once in 10^8.
+  await eventually("both are called", async () => (await share()) > 0);
+  assert.ok((await share()) < 30);
+  source.set(worldOf([near(1), far(9), behind]));
+  await eventually("the weights are followed", async () => (await share()) > 70);
+
+  source.set(worldOf([near(1), behind]));
+  await eventually("the endpoint is let go of", async () => (await share()) === 0);
+  await second.close();
+  assert.equal(await share(), 0, "and nobody asks for it any more");
+
+  source.set(worldOf([{ ...near(1), ports: [] }, behind])); // priorities without a gap, or gRPC rejects them
+  await eventually("the lower priority takes over", async () => (await caller.call()) === "spare");
+  source.set(worldOf([near(1), behind]));
+  await eventually("and gives back", async () => (await caller.call()) === "first");
+  assert.ok(xds.nodes()[0]?.types.every(({ rejected }) => rejected === undefined));
+});
+
 async function named(name: string, t: TestContext): Promise<number> {
   const server = await namedServer(name);
   t.after(() => server.close());
@@ -81,7 +114,7 @@ async function controlPlane(t: TestContext, snapshot: Snapshot) {
     assert.equal(source.watchers, 0, "every stream has let go of the source");
   });
   const caller = (nodeId: string): XdsCaller => {
-    const made = xdsCaller({ name: "orders.default:80", controlPlanePort: port, nodeId });
+    const made = clients.caller({ name: "orders.default:80", controlPlanePort: port, nodeId });
     callers.push(made);
     return made;
   };
@@ -90,6 +123,17 @@ async function controlPlane(t: TestContext, snapshot: Snapshot) {
 
 /** A world in which "orders.default:80" is one cluster with an endpoint on each of the ports. */
 function world(ports: readonly number[], cluster: object = {}): Snapshot {
+  return worldOf([{ name: "here", weight: 1, priority: 0, ports }], cluster);
+}
+
+interface Locality {
+  readonly name: string;
+  readonly weight: number;
+  readonly priority: number;
+  readonly ports: readonly number[];
+}
+
+function worldOf(localities: readonly Locality[], cluster: object = {}): Snapshot {
   return snapshotOf([
     {
       "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
@@ -130,15 +174,14 @@ function world(ports: readonly number[], cluster: object = {}): Snapshot {
     {
       "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
       cluster_name: "outbound/80/orders.default",
-      endpoints: [
-        {
-          locality: { region: "here" },
-          load_balancing_weight: 1,
-          lb_endpoints: ports.map((port) => ({
-            endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: port } } },
-          })),
-        },
-      ],
+      endpoints: localities.map(({ name, weight, priority, ports }) => ({
+        locality: { region: name },
+        load_balancing_weight: weight,
+        priority,
+        lb_endpoints: ports.map((port) => ({
+          endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: port } } },
+        })),
+      })),
     },
   ]);
 }

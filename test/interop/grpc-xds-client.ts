@@ -1,12 +1,12 @@
-import { Client, credentials, Server, ServerCredentials } from "@grpc/grpc-js";
-import { register } from "@grpc/grpc-js-xds";
+import { Worker } from "node:worker_threads";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { eventually } from "../harness/eventually.ts";
+import type { Owner } from "../harness/owner.ts";
+import { asIs, type Order, type Report, WHO_AM_I } from "./grpc-xds-orders.ts";
 
 /*
  * gRPC's own xDS client, which shares no line with ours, and a gRPC service that says who answered. For any control plane.
  */
-
-const WHO_AM_I = "/heddle.test.Who/AmI";
 
 /** A gRPC server on a free port that answers every call with its name. */
 export async function namedServer(name: string): Promise<{ readonly port: number; close(): Promise<void> }> {
@@ -28,52 +28,11 @@ export function listen(server: Server): Promise<number> {
   });
 }
 
+/** A gRPC client of "xds:///<name>" that knows nothing but where the control plane is. */
 export interface XdsCaller {
   /** The name of the server that answered. */
   call(): Promise<string>;
   close(): void;
-}
-
-/** A gRPC client of `xds:///<name>` that knows nothing but where the control plane is. */
-export function xdsCaller({ name, controlPlanePort, nodeId }: XdsCallerOptions): XdsCaller {
-  register();
-  const bootstrap = {
-    xds_servers: [
-      {
-        server_uri: `127.0.0.1:${controlPlanePort}`,
-        channel_creds: [{ type: "insecure" }],
-        server_features: ["xds_v3"],
-      },
-    ],
-    node: { id: nodeId, cluster: "interop", locality: {} },
-  };
-  const client = new Client(`xds:///${name}`, credentials.createInsecure(), {
-    // The only way to have several bootstraps in one process; a real client reads the environment.
-    "grpc.TEST_ONLY_DO_NOT_USE_IN_PROD.xds_bootstrap_config": JSON.stringify(bootstrap),
-  });
-  return {
-    call() {
-      return new Promise((resolve, reject) => {
-        const deadline = new Date(Date.now() + 5000);
-        client.makeUnaryRequest(WHO_AM_I, asIs, asIs, Buffer.alloc(0), { deadline }, (error, value) =>
-          error === null ? resolve(String(value)) : reject(error),
-        );
-      });
-    },
-    close: () => client.close(),
-  };
-}
-
-/**
- * Closes callers and waits until the control plane has seen their streams end. To be done before it stops: a client that
- * is closed while it waits for its control plane to come back holds this process for ever.
- */
-export async function closeCallers(
-  callers: readonly { close(): void }[],
-  connectedNodes: () => number | Promise<number>,
-): Promise<void> {
-  for (const caller of callers) caller.close();
-  await eventually("the callers' streams have ended", async () => (await connectedNodes()) === 0);
 }
 
 export interface XdsCallerOptions {
@@ -81,6 +40,55 @@ export interface XdsCallerOptions {
   readonly name: string;
   readonly controlPlanePort: number;
   readonly nodeId: string;
+}
+
+/**
+ * Makes clients, in a thread of their own, which ends with its owner whatever they are doing. A client of grpc-js that is
+ * closed leaves things behind that hold the thread they are in: the timer of PriorityChildImpl for 10 s, and for ever the ADS
+ * call (`waitForReady`, on a channel that XdsSingleServerClient never closes) of one whose control plane is not there.
+ */
+export class XdsClients {
+  readonly #worker = new Worker(new URL("./grpc-xds-worker.ts", import.meta.url));
+  readonly #calls = new Map<number, (report: Report) => void>();
+  #lastClient = 0;
+  #lastCall = 0;
+
+  constructor(owner: Owner) {
+    owner.after(() => this.#worker.terminate());
+    this.#worker.on("message", (report: Report) => {
+      this.#calls.get(report.call)?.(report);
+      this.#calls.delete(report.call);
+    });
+  }
+
+  caller(options: XdsCallerOptions): XdsCaller {
+    const client = ++this.#lastClient;
+    this.#tell({ order: "open", client, ...options });
+    return {
+      call: () =>
+        new Promise((resolve, reject) => {
+          const call = ++this.#lastCall;
+          this.#calls.set(call, ({ error, answer }) =>
+            error === undefined ? resolve(answer) : reject(new Error(error)),
+          );
+          this.#tell({ order: "call", client, call });
+        }),
+      close: () => this.#tell({ order: "close", client }),
+    };
+  }
+
+  #tell(order: Order): void {
+    this.#worker.postMessage(order);
+  }
+}
+
+/** Closes callers and waits until the control plane has seen their streams end. */
+export async function closeCallers(
+  callers: readonly XdsCaller[],
+  connectedNodes: () => number | Promise<number>,
+): Promise<void> {
+  for (const caller of callers) caller.close();
+  await eventually("the callers' streams have ended", async () => (await connectedNodes()) === 0);
 }
 
 function method(path: string) {
@@ -93,8 +101,4 @@ function method(path: string) {
     responseSerialize: asIs,
     responseDeserialize: asIs,
   };
-}
-
-function asIs(bytes: Buffer): Buffer {
-  return bytes;
 }
