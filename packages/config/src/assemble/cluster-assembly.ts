@@ -44,7 +44,9 @@ export class ClusterAssembly {
   #unserved = 0;
   /** What the getters last answered, kept until it changes: a step that brings endpoints must not walk all clusters. */
   #wants: Wants | undefined;
-  #dnsClusters: ReadonlyMap<string, ClusterConfig> | undefined;
+  #dnsClusters = new Map<string, ClusterConfig>();
+  /** Somebody has that map, so that the next change makes another. */
+  #dnsClustersTold = false;
 
   /** `onTimeout` is called after a timer has changed the draft. */
   constructor(draft: ConfigDraft, secrets: SecretAssembly, clock: Clock, onTimeout: () => void) {
@@ -175,16 +177,10 @@ export class ClusterAssembly {
     return this.#wants;
   }
 
-  /** Clusters to resolve by DNS, in the version that is to serve next. The same object until they may have changed. */
+  /** Clusters to resolve by DNS, in the version that is to serve next. The same object until they change. */
   get dnsClusters(): ReadonlyMap<string, ClusterConfig> {
-    if (this.#dnsClusters !== undefined) return this.#dnsClusters;
-    const wanted = new Map<string, ClusterConfig>();
-    for (const [name, state] of this.#clusters) {
-      const config = (state.warming ?? state.active)?.config;
-      if (config?.discovery.type === "STRICT_DNS" || config?.discovery.type === "LOGICAL_DNS") wanted.set(name, config);
-    }
-    this.#dnsClusters = wanted;
-    return wanted;
+    this.#dnsClustersTold = true;
+    return this.#dnsClusters;
   }
 
   /** Whether every known cluster serves some version. */
@@ -275,9 +271,18 @@ export class ClusterAssembly {
     }
   }
 
+  #noteDns(name: string, config: ClusterConfig | undefined): void {
+    const isDns = config?.discovery.type === "STRICT_DNS" || config?.discovery.type === "LOGICAL_DNS";
+    if (this.#dnsClusters.get(name) === (isDns ? config : undefined)) return;
+    if (this.#dnsClustersTold) this.#dnsClusters = new Map(this.#dnsClusters);
+    this.#dnsClustersTold = false;
+    if (isDns) this.#dnsClusters.set(name, config);
+    else this.#dnsClusters.delete(name);
+  }
+
   /** Brings `#users` and the secrets in line with what this cluster's versions ask for. */
   #noteUsers(name: string, state: ClusterState): void {
-    this.#dnsClusters = undefined;
+    this.#noteDns(name, (state.warming ?? state.active)?.config);
     const secrets = [...secretsOfCluster(state.active?.config), ...secretsOfCluster(state.warming?.config)];
     this.#secrets.want(`cluster/${name}`, secrets);
     const keys = new Map<string, Wanted>();

@@ -37,7 +37,6 @@ import { RuntimeAssembly } from "./runtime-assembly.ts";
 import { SecretAssembly } from "./secret-assembly.ts";
 import { ToldWants } from "./told-wants.ts";
 import { VirtualHostAssembly } from "./virtual-host-assembly.ts";
-import { equalNames } from "./wants.ts";
 
 export interface ConfigAssemblerOptions {
   readonly clock: Clock;
@@ -88,7 +87,8 @@ export class ConfigAssembler {
   readonly #shadowed = new Set<string>();
   readonly #firstAnswers: FirstAnswers<"listener" | "cluster" | "runtime">;
   readonly #told: ToldWants;
-  #wantedClusters: ReadonlySet<string> = NO_NAMES;
+  /** The revision of `#clusterDemands` that was told last. */
+  #demandsTold = 0;
   #wantedDns: ReadonlyMap<string, ClusterConfig> = new Map();
   #listenersOpen = false;
   #ready = false;
@@ -328,9 +328,9 @@ export class ConfigAssembler {
 
   /** Those that requests need, beside those that are always asked for. */
   #tellClusters(): void {
-    const { names } = this.#clusterDemands;
-    if (equalNames(names, this.#wantedClusters)) return;
-    this.#wantedClusters = new Set(names);
+    const { names, revision } = this.#clusterDemands;
+    if (revision === this.#demandsTold) return;
+    this.#demandsTold = revision;
     const { clusterDiscovery } = this.#options;
     if (clusterDiscovery?.source.from.type === "file") return; // all that there are is in it
     const always = clusterDiscovery?.names ?? [];
@@ -347,7 +347,7 @@ export class ConfigAssembler {
     this.#clusterDemands.absent(name);
   }
 
-  #updateHosts({ origin, changed, removed, absent }: ResourceUpdate): void {
+  #updateHosts({ origin, changed, removed, absent, refreshed = [] }: ResourceUpdate): void {
     const gone = [...removed, ...absent];
     const hosts = new Map(
       [...changed].map(([name, resource]) => {
@@ -355,6 +355,7 @@ export class ConfigAssembler {
         return [name, { ...this.#versioned<VirtualHost>(resource), ...(aliases && { aliases }) }] as const;
       }),
     );
+    this.#hosts.refreshed(origin, refreshed);
     for (const answered of this.#hosts.goneDemands(origin, gone)) this.#answers.push(answered);
     this.#listeners.hostsChanged(this.#hosts.update(origin, hosts, gone));
   }
@@ -406,8 +407,6 @@ export class ConfigAssembler {
     return { config: config as Config, version, acceptedMs, ...(bytes !== undefined && { bytes }) };
   }
 }
-
-const NO_NAMES: ReadonlySet<string> = new Set();
 
 function equalMaps<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
   if (a === b) return true;

@@ -16,11 +16,17 @@ export class DemandBook {
   readonly #names = new Set<string>();
   /** Without an answer yet. */
   readonly #pending = new Set<string>();
+  #revision = 0;
   /** With the time until which nobody asks again; the earliest is the first. */
   readonly #absent = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Another one whenever `names` has changed. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** To subscribe, besides what is subscribed anyway. */
@@ -40,6 +46,7 @@ export class DemandBook {
     if (!this.#names.has(name)) {
       if (this.#names.size >= MAX_NAMES) return "answered";
       this.#names.add(name);
+      this.#revision += 1;
     }
     this.#pending.add(name);
     return "asked";
@@ -53,6 +60,7 @@ export class DemandBook {
   /** There is no such thing, or none any more. */
   absent(name: string): void {
     if (!this.#names.delete(name)) return;
+    this.#revision += 1;
     this.#pending.delete(name);
     this.#absent.delete(name);
     this.#absent.set(name, this.#clock.now() + ABSENT_FOR_MS);
@@ -66,6 +74,7 @@ export class DemandBook {
       if (!isGone(name)) continue;
       this.#names.delete(name);
       this.#pending.delete(name);
+      this.#revision += 1;
     }
   }
 }

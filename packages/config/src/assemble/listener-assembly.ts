@@ -43,8 +43,8 @@ export class ListenerAssembly {
   readonly #routes = new Map<string, Versioned<RouteConfiguration>>();
   /** What of it serves. */
   readonly #servedRoutes = new Map<string, Versioned<RouteConfiguration>>();
-  /** Route configurations whose newest version waits for a cluster; the version before serves on. */
-  readonly #heldRoutes = new Set<string>();
+  /** Route configurations whose newest version waits for clusters, with one of those; the version before serves on. */
+  readonly #heldRoutes = new Map<string, string>();
   readonly #absentRoutes = new Set<string>();
   /** The route configurations that active and warming versions ask for, with the names of the listeners that do. */
   readonly #users = new Map<string, { readonly wanted: Wanted; readonly listeners: Set<string> }>();
@@ -152,7 +152,8 @@ export class ListenerAssembly {
 
   /** Puts in force what waited for clusters that serve by now. */
   releaseRoutes(): void {
-    for (const name of Array.from(this.#heldRoutes)) this.#putRoute(name);
+    for (const [name, cluster] of Array.from(this.#heldRoutes))
+      if (!this.#isWarmingCluster(cluster)) this.#putRoute(name);
   }
 
   /** Forgets route configurations that nobody asks for, at the end of a step: another listener may have taken them up in it. */
@@ -273,8 +274,9 @@ export class ListenerAssembly {
       const active = this.#listeners.get(user)?.active;
       if (active === undefined || !routeKeysOf(active.config).includes(name)) continue;
       const config = this.#hosts.merged(name, route.config, this.#users.get(name)?.wanted.origin);
-      if (this.#servedRoutes.has(name) && this.#warmingClusters(config).length > 0) {
-        this.#heldRoutes.add(name);
+      const [warming] = this.#servedRoutes.has(name) ? this.#warmingClusters(config) : [];
+      if (warming !== undefined) {
+        this.#heldRoutes.set(name, warming);
         return;
       }
       this.#heldRoutes.delete(name);

@@ -60,6 +60,56 @@ test("a host that a request asks for is subscribed until it has come, by its nam
   assert.deepEqual(hosts.takeFound(NEVER), []);
 });
 
+test("a second name of a virtual host that is there already ends the wait for it", () => {
+  const hosts = new VirtualHostAssembly(new ManualClock());
+  hosts.merged("r", routes("r"));
+  hosts.demand("r", "a");
+  hosts.demand("r", "b");
+  hosts.update(undefined, new Map([["r/all", held(host("a", "b"), ["r/a"])]]), []);
+  assert.deepEqual(hosts.takeFound(NEVER), [{ key: "r", host: "a" }]);
+  hosts.refreshed(undefined, ["r/all", "r/b"]);
+  assert.deepEqual(hosts.takeFound(NEVER), [{ key: "r", host: "b" }]);
+});
+
+test("a route configuration whose name begins with that of another has virtual hosts of its own", () => {
+  const hosts = new VirtualHostAssembly(new ManualClock());
+  for (const name of ["r", "r/x"]) hosts.merged(name, routes(name));
+  assert.deepEqual(hosts.update(undefined, new Map([["r/x/a", held(host("a"))]]), []), ["r/x"]);
+  assert.deepEqual(domainsOf(hosts.merged("r", routes("r"))), []);
+  hosts.demand("r/x", "b");
+  assert.deepEqual(names(hosts), ["*", "r/x/b"]);
+  hosts.forget("r");
+  assert.deepEqual(names(hosts), ["*", "r/x/b"]);
+});
+
+test("another source is asked when the route configuration names one; what there is serves until it has answered", () => {
+  const hosts = new VirtualHostAssembly(new ManualClock());
+  const file = { type: "file", path: "/v" } as const;
+  const config = routes("r");
+  hosts.merged("r", config);
+  hosts.update(undefined, new Map([["r/a", held(host("a"))]]), []);
+  const next = { ...config, vhds: { source: { from: file, initialFetchTimeoutMs: 1 } } };
+  assert.deepEqual(domainsOf(hosts.merged("r", next)), [["a"]]);
+  assert.deepEqual(
+    [...hosts.wants.values()].map(({ origin }) => origin),
+    [file],
+  );
+  assert.deepEqual(hosts.update(undefined, new Map([["r/x", held(host("x"))]]), []), [], "it is not asked any more");
+  assert.deepEqual(hosts.update(file, new Map([["r/b", held(host("b"))]]), []), ["r"]);
+  assert.deepEqual(domainsOf(hosts.merged("r", next)), [["b"]]);
+});
+
+test("what is wanted is the same until a name comes or goes", () => {
+  const hosts = new VirtualHostAssembly(new ManualClock());
+  hosts.merged("r", routes("r"));
+  hosts.demand("r", "a");
+  const { wants } = hosts;
+  hosts.demand("r", "a");
+  assert.equal(hosts.wants, wants);
+  hosts.update(undefined, new Map(), ["r/a"]);
+  assert.notEqual(hosts.wants, wants);
+});
+
 test("a host that does not exist is let go, and so is everything with its route configuration", () => {
   const hosts = new VirtualHostAssembly(new ManualClock());
   hosts.merged("r", routes("r"));

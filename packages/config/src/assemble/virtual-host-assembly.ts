@@ -22,8 +22,9 @@ export class VirtualHostAssembly {
   readonly #demands: DemandBook;
   /** Route configurations with `vhds`, by `wantedKey`. */
   readonly #parents = new Map<string, Parent>();
-  /** Kept until it changes. */
+  /** Kept until it changes, and what was asked for with it. */
   #wants: Wants | undefined;
+  #wantsRevision = 0;
 
   constructor(clock: Clock) {
     this.#demands = new DemandBook(clock);
@@ -42,8 +43,17 @@ export class VirtualHostAssembly {
     const { from } = resolveSelf(vhds.source ?? adsSource, broughtBy);
     const origin = from.type === "self" || from.type === "ads" ? undefined : from;
     let parent = this.#parents.get(key);
-    if (parent === undefined) {
-      parent = { name: config.name, origin, hosts: new Map(), aliases: new Map(), merged: undefined };
+    if (parent === undefined || originKey(parent.origin) !== originKey(origin)) {
+      // What another source has brought serves until this one answers.
+      const hosts = new Map(parent?.hosts);
+      parent = {
+        name: config.name,
+        origin,
+        hosts,
+        isInherited: hosts.size > 0,
+        aliases: new Map(),
+        merged: undefined,
+      };
       this.#parents.set(key, parent);
       this.#wants = undefined;
     }
@@ -57,7 +67,7 @@ export class VirtualHostAssembly {
     if (parent === undefined) return;
     this.#parents.delete(key);
     this.#wants = undefined;
-    this.#demands.forget((name) => name.startsWith(`${key}/`));
+    this.#demands.forget((name) => hostIn(key, name) !== undefined);
   }
 
   /** Virtual hosts came, or went. Answers the keys of the route configurations that have changed. */
@@ -69,22 +79,28 @@ export class VirtualHostAssembly {
     const touched: string[] = [];
     for (const [key, parent] of this.#parents) {
       if (originKey(parent.origin) !== originKey(origin)) continue;
-      const prefix = `${parent.name}/`;
+      const isOurs = (name: string): boolean => hostIn(parent.name, name) !== undefined;
       let isTouched = false;
+      if (parent.isInherited && [...changed.keys(), ...gone].some(isOurs)) {
+        parent.isInherited = false;
+        parent.hosts.clear();
+        isTouched = true;
+      }
       for (const [name, host] of changed) {
-        if (!name.startsWith(prefix)) continue;
+        if (!isOurs(name)) continue;
         parent.hosts.set(name, host);
         for (const alias of host.aliases ?? []) parent.aliases.set(alias, name);
         isTouched = true;
       }
       for (const name of gone) {
-        if (!name.startsWith(prefix)) continue;
+        const host = hostIn(parent.name, name);
+        if (host === undefined) continue;
+        parent.aliases.delete(name);
         if (parent.hosts.delete(name)) {
           isTouched = true;
           for (const [alias, owner] of parent.aliases) if (owner === name) parent.aliases.delete(alias);
         }
-        this.#demands.absent(`${key}/${name.slice(prefix.length)}`);
-        this.#wants = undefined;
+        this.#demands.absent(`${key}/${host}`);
       }
       if (!isTouched) continue;
       parent.merged = undefined;
@@ -93,12 +109,26 @@ export class VirtualHostAssembly {
     return touched;
   }
 
+  /**
+   * These came again as they were, or answer by a name that was not asked for before: a second request may wait for another domain
+   * of a virtual host that is there.
+   */
+  refreshed(origin: ResourceOrigin | undefined, names: readonly string[]): void {
+    if (this.#demands.pending.size === 0) return;
+    for (const [key, parent] of this.#parents) {
+      if (originKey(parent.origin) !== originKey(origin)) continue;
+      for (const name of names) {
+        const host = hostIn(parent.name, name);
+        if (host === undefined || !this.#demands.pending.has(`${key}/${host}`)) continue;
+        if (!parent.hosts.has(name) && !parent.aliases.has(name)) parent.aliases.set(name, name);
+      }
+    }
+  }
+
   /** A request to that host has found no virtual host. False: there is none, and nobody is asked. */
   demand(key: string, host: string): boolean {
     if (!this.#parents.has(key)) return false;
-    const asked = this.#demands.ask(`${key}/${host}`) === "asked";
-    this.#wants = undefined;
-    return asked;
+    return this.#demands.ask(`${key}/${host}`) === "asked";
   }
 
   /** What requests wait for and these say is not there. To be asked before `update`. */
@@ -107,8 +137,8 @@ export class VirtualHostAssembly {
     for (const [key, parent] of this.#parents) {
       if (originKey(parent.origin) !== originKey(origin)) continue;
       for (const name of gone) {
-        const host = name.slice(parent.name.length + 1);
-        if (name.startsWith(`${parent.name}/`) && this.#demands.pending.has(`${key}/${host}`))
+        const host = hostIn(parent.name, name);
+        if (host !== undefined && this.#demands.pending.has(`${key}/${host}`))
           demands.push({ kind: "virtual-host", routes: key, host });
       }
     }
@@ -122,8 +152,8 @@ export class VirtualHostAssembly {
     for (const [key, parent] of this.#parents) {
       if (isHeld(key)) continue;
       for (const name of this.#demands.pending) {
-        if (!name.startsWith(`${key}/`)) continue;
-        const host = name.slice(key.length + 1);
+        const host = hostIn(key, name);
+        if (host === undefined) continue;
         const resource = `${parent.name}/${host}`;
         if (!parent.hosts.has(resource) && !parent.aliases.has(resource)) continue;
         this.#demands.found(name);
@@ -135,6 +165,9 @@ export class VirtualHostAssembly {
 
   /** What to ask VHDS for, and where. The same object until it changes. */
   get wants(): Wants {
+    const { revision } = this.#demands;
+    if (revision !== this.#wantsRevision) this.#wants = undefined;
+    this.#wantsRevision = revision;
     this.#wants ??= gatherWants(this.#wanted());
     return this.#wants;
   }
@@ -152,8 +185,10 @@ export class VirtualHostAssembly {
     for (const [key, { name, origin }] of this.#parents) {
       const from = origin === undefined ? {} : { origin };
       yield { name: "*", ...from };
-      for (const asked of this.#demands.names)
-        if (asked.startsWith(`${key}/`)) yield { name: name + asked.slice(key.length), ...from };
+      for (const asked of this.#demands.names) {
+        const host = hostIn(key, asked);
+        if (host !== undefined) yield { name: `${name}/${host}`, ...from };
+      }
     }
   }
 }
@@ -165,9 +200,17 @@ interface Parent {
   readonly origin: ResourceOrigin | undefined;
   /** By the names of their resources. */
   readonly hosts: Map<string, HeldHost>;
+  /** They are of the source before, and this one has not answered yet. */
+  isInherited: boolean;
   /** Names that requests have asked for, to the resource that answers them. */
   readonly aliases: Map<string, string>;
   merged: { readonly of: RouteConfiguration; readonly config: RouteConfiguration } | undefined;
+}
+
+/** What stands behind "<parent>/". No domain has a slash, while the name of a route configuration may have some. */
+function hostIn(parent: string, name: string): string | undefined {
+  const isIn = name.lastIndexOf("/") === parent.length && name.startsWith(parent);
+  return isIn ? name.slice(parent.length + 1) : undefined;
 }
 
 function merge(config: RouteConfiguration, hosts: ReadonlyMap<string, HeldHost>): RouteConfiguration {
