@@ -1,13 +1,16 @@
-import type { Json } from "@heddle/base";
-import { type Diagnostic, parseYamlDocuments, splitPath, type YamlDocument } from "@heddle/config";
+import { err, type Json, ok, type Result } from "@heddle/base";
+import { type Diagnostic, parseJsonDocument, parseYamlDocuments, splitPath, type YamlDocument } from "@heddle/config";
 import { readObjects } from "@heddle/mesh";
 import { parseBinaryResource, parseResource } from "../source/parse-resource.ts";
 import { holdsRawResources, readRawResources } from "../source/raw-resource.ts";
 import { readStored } from "../source/read-stored.ts";
 import type { SourceItem } from "../source/source.ts";
+import { fault } from "./api-errors.ts";
 import { NOT_FOR_SOME, type ResourceKey, storeKeyOf } from "./resource-key.ts";
+import { MAX_YAML_BYTES, MAX_YAML_BYTES_HERE } from "./resource-limits.ts";
 import type { StoredContent } from "./stored-value.ts";
-import type { ApiDiagnostic, Manifest } from "./wire.ts";
+import type { ApiDiagnostic, ApiError, Manifest } from "./wire.ts";
+import type { ReadYaml, YamlThread } from "./yaml-thread.ts";
 
 /** A resource as somebody wants it stored, checked by itself. */
 export interface Draft {
@@ -26,14 +29,54 @@ export interface ReadManifests {
   readonly diagnostics: readonly ApiDiagnostic[];
 }
 
-/** Reads what somebody wants stored, for a group of nodes ("" for all): every fault, each with its place. */
-export function readManifests(manifests: readonly Manifest[], nodeCluster: string): ReadManifests {
+/**
+ * Reads what somebody wants stored, for a group of nodes ("" for all): every fault, each with its place. An error where there is
+ * more YAML, or such, as takes too much to read. More of it than a little is read by the thread.
+ */
+export async function readManifests(
+  manifests: readonly Manifest[],
+  nodeCluster: string,
+  thread: YamlThread,
+): Promise<Result<ReadManifests, ApiError>> {
+  const texts = await readTexts(manifests, thread);
+  if (!texts.ok) return texts;
   const reader = new ManifestReader(nodeCluster);
-  for (const { source, text, binary, override = false } of manifests) {
+  for (const manifest of manifests) {
+    const { source, binary, override = false } = manifest;
     if (binary !== undefined) reader.readBinary(source, binary, override);
-    else reader.readText(source, text ?? "");
+    else reader.readText(texts.value.get(manifest) ?? ok([]));
   }
-  return { drafts: [...reader.drafts.values()], diagnostics: reader.diagnostics };
+  return ok({ drafts: [...reader.drafts.values()], diagnostics: reader.diagnostics });
+}
+
+type ReadTexts = ReadonlyMap<Manifest, ReadYaml>;
+
+async function readTexts(manifests: readonly Manifest[], thread: YamlThread): Promise<Result<ReadTexts, ApiError>> {
+  const read = new Map<Manifest, ReadYaml>();
+  const rest: { readonly manifest: Manifest; readonly source: string; readonly text: string }[] = [];
+  for (const manifest of manifests) {
+    const { source, text = "", binary } = manifest;
+    if (binary !== undefined) continue;
+    const json = parseJsonDocument(source, text);
+    if (json === undefined) rest.push({ manifest, source, text });
+    else read.set(manifest, ok([json]));
+  }
+  const bytes = rest.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+  if (bytes > MAX_YAML_BYTES)
+    return err(
+      fault(
+        "INVALID_ARGUMENT",
+        `found ${bytes} bytes of YAML, allowed are ${MAX_YAML_BYTES} in one batch; JSON may be longer`,
+      ),
+    );
+  if (bytes <= MAX_YAML_BYTES_HERE) {
+    for (const { manifest, source, text } of rest) read.set(manifest, parseYamlDocuments(source, text));
+    return ok(read);
+  }
+  const answer = await thread.read(rest.map(({ source, text }) => ({ source, text })));
+  if (!answer.ok) return answer;
+  for (const [index, documents] of answer.value.entries()) read.set(rest[index]!.manifest, documents); // one of each text
+  return ok(read);
 }
 
 export function apiDiagnostic({ file, ...rest }: Diagnostic, document: number): ApiDiagnostic {
@@ -50,8 +93,7 @@ class ManifestReader {
     this.#nodeCluster = nodeCluster;
   }
 
-  readText(source: string, text: string): void {
-    const documents = parseYamlDocuments(source, text);
+  readText(documents: ReadYaml): void {
     if (documents.ok) for (const [index, document] of documents.value.entries()) this.#readDocument(document, index);
     else this.diagnostics.push(...documents.error.map((fault) => apiDiagnostic(fault, 0)));
   }

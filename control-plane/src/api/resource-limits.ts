@@ -6,11 +6,11 @@ export const MAX_BATCH = 1000;
 /** Of a request's body: a ClusterLoadAssignment of 10,000 endpoints has about 2 MiB of YAML. */
 export const MAX_REQUEST_BYTES = 8 * 1024 * 1024;
 
-/**
- * Of a batch's texts that are no JSON. Reading YAML takes 2 s a MiB, in which the control plane does nothing else; JSON takes
- * a hundredth of that.
- */
+/** Of a batch's texts that are no JSON. Reading YAML takes 2 s a MiB; JSON takes a hundredth of that. */
 export const MAX_YAML_BYTES = 1024 * 1024;
+
+/** Of these, what is read where everybody else is served. More goes to a thread. */
+export const MAX_YAML_BYTES_HERE = 16 * 1024;
 
 /** Resources in a store. Each write looks at all of them: 20,000 are 50 ms. */
 export const MAX_RESOURCES = 20_000;

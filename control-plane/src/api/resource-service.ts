@@ -1,5 +1,4 @@
 import { err, type Inspectable, type Json, ok, type Result } from "@heddle/base";
-import { parseJsonDocument } from "@heddle/config";
 import type { ResourceTypes } from "@heddle/xds";
 import type { StoredEntry } from "../store/store.ts";
 import { type Caller, mayRead, maySeeSecrets, mayWrite } from "./access.ts";
@@ -17,7 +16,7 @@ import {
   type ResourceKey,
   storeKeyOf,
 } from "./resource-key.ts";
-import { MAX_PAGE_BYTES, MAX_PAGE_RESOURCES, MAX_WATCHES, MAX_YAML_BYTES } from "./resource-limits.ts";
+import { MAX_PAGE_BYTES, MAX_PAGE_RESOURCES, MAX_WATCHES } from "./resource-limits.ts";
 import { ResourceWatch } from "./resource-watch.ts";
 import { ResourceWriter, type ResourceWriterOptions } from "./resource-writer.ts";
 import { showResource } from "./show-resource.ts";
@@ -30,10 +29,10 @@ import type {
   DeleteRequest,
   ListRequest,
   ListResponse,
-  Manifest,
   Selector,
   StoredResource,
 } from "./wire.ts";
+import { YamlThread } from "./yaml-thread.ts";
 
 export interface ResourceServiceOptions extends ResourceWriterOptions {
   /** What a sidecar of ours says of resources. */
@@ -49,24 +48,29 @@ export class ResourceService implements Inspectable {
   readonly #options: ResourceServiceOptions;
   readonly #history: History;
   readonly #writer: ResourceWriter;
+  readonly #yaml: YamlThread;
   #watches = 0;
 
   constructor(options: ResourceServiceOptions) {
     this.#options = options;
     this.#history = new History(options.store);
     this.#writer = new ResourceWriter(options);
+    this.#yaml = new YamlThread(options.clock);
   }
 
   close(): void {
     this.#history.close();
+    this.#yaml.close();
   }
 
   /** @param only the one resource that the batch must be, where its address says so. */
   async apply(caller: Caller, request: ApplyRequest, only?: ResourceKey): Promise<Result<BatchResponse, ApiError>> {
     const { manifests, nodeCluster = "", dryRun = false, includeContent = false, manager = "" } = request;
-    const barred = this.#writer.barred(caller, "apply") ?? tooMuchYaml(manifests) ?? strangeManager(manager);
+    const barred = this.#writer.barred(caller, "apply") ?? strangeManager(manager);
     if (barred !== undefined) return err(barred);
-    const { drafts, diagnostics } = readManifests(manifests, nodeCluster);
+    const read = await readManifests(manifests, nodeCluster, this.#yaml);
+    if (!read.ok) return this.#writer.refused(caller, "apply", [], read.error);
+    const { drafts, diagnostics } = read.value;
     if (diagnostics.some(isError)) return this.#writer.refused(caller, "apply", [], invalid(diagnostics));
     if (drafts.length === 0) return err(fault("INVALID_ARGUMENT", "nothing that was sent is a resource", diagnostics));
     const stranger = only && drafts.find(({ key }) => drafts.length > 1 || storeKeyOf(key) !== storeKeyOf(only));
@@ -211,18 +215,6 @@ export class ResourceService implements Inspectable {
     const { entries, trouble } = this.#options.store;
     return entries === undefined ? err(unread(trouble)) : ok(entries);
   }
-}
-
-function tooMuchYaml(manifests: readonly Manifest[]): ApiError | undefined {
-  const sum = (texts: readonly string[]): number => texts.reduce((bytes, text) => bytes + Buffer.byteLength(text), 0);
-  const texts = manifests.map(({ text = "" }) => text);
-  if (sum(texts) <= MAX_YAML_BYTES) return undefined;
-  const bytes = sum(texts.filter((text) => parseJsonDocument("", text) === undefined));
-  if (bytes <= MAX_YAML_BYTES) return undefined;
-  return fault(
-    "INVALID_ARGUMENT",
-    `found ${bytes} bytes of YAML, allowed are ${MAX_YAML_BYTES} in one batch; JSON may be longer`,
-  );
 }
 
 /** It is shown to others, in terminals and in comments. */

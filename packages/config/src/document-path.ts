@@ -4,6 +4,17 @@ export interface Position {
   readonly column: number;
 }
 
+/** The place of a character. `lines`: where each line begins. */
+export function positionAt(lines: readonly number[], offset: number): Position {
+  let [low, high] = [0, lines.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (lines[middle]! <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return { line: low + 1, column: offset - (lines[low] ?? 0) + 1 };
+}
+
 /** Proto JSON writes a field in either case, and so may whoever names it in a path. */
 export function comparable(name: string): string {
   return name.replaceAll("_", "").toLowerCase();

@@ -21,6 +21,9 @@ export { LaneBook } from "./lane-book.ts";
 export type { ConfigLaneEntry, ConfigLaneUpdate, ProxyConfig } from "./proxy-config.ts";
 export {
   DEFAULT_YAML_LIMITS,
+  documentsOf,
+  type PlainYaml,
+  parsePlainYaml,
   parseYamlDocuments,
   type YamlDocument,
   type YamlLimits,

@@ -1,6 +1,6 @@
 import type { Json } from "@heddle/base";
 import type { Diagnostic } from "./diagnostic.ts";
-import { comparable, type Position, splitPath } from "./document-path.ts";
+import { comparable, type Position, positionAt, splitPath } from "./document-path.ts";
 import type { YamlDocument } from "./yaml-document.ts";
 
 /** Short of the stack; what is deeper is for the YAML reader to refuse. */
@@ -42,13 +42,7 @@ class JsonDocument implements YamlDocument {
   positionOf(path: string): Position {
     const offset = this.#scanner.offsetOf(splitPath(path));
     this.#lines ??= [0, ...[...this.#text.matchAll(/\n/g)].map(({ index }) => index + 1)];
-    let [low, high] = [0, this.#lines.length - 1];
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      if (this.#lines[middle]! <= offset) low = middle;
-      else high = middle - 1;
-    }
-    return { line: low + 1, column: offset - this.#lines[low]! + 1 };
+    return positionAt(this.#lines, offset);
   }
 
   diagnostic(path: string, message: string, severity: Diagnostic["severity"] = "error"): Diagnostic {

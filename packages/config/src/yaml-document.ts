@@ -1,18 +1,9 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isPair,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parseAllDocuments,
-} from "yaml";
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
 import type { Diagnostic } from "./diagnostic.ts";
-import { comparable, type Position, splitPath } from "./document-path.ts";
+import { type Position, positionAt, splitPath } from "./document-path.ts";
 import { MAX_JSON_DEPTH, parseJsonDocument } from "./json-document.ts";
+import { keyName, offsetIn, type Place, placesOf } from "./place-tree.ts";
 
 /** Bounds on one file, so that no file can stop the program that reads it. */
 export interface YamlLimits {
@@ -48,12 +39,25 @@ export function parseYamlDocuments(
   text: string,
   limits: YamlLimits = DEFAULT_YAML_LIMITS,
 ): Result<readonly YamlDocument[], readonly Diagnostic[]> {
+  const isShort = Buffer.byteLength(text) <= limits.maxBytes;
+  const plain = isShort && limits.maxDepth >= MAX_JSON_DEPTH ? parseJsonDocument(file, text) : undefined;
+  if (plain !== undefined) return ok([plain]);
+  const parsed = parseText(file, text, limits);
+  if (!parsed.ok) return parsed;
+  const { lines, documents } = parsed.value;
+  return ok(
+    documents.map(({ json, at, document }) => new ParsedDocument(file, lines, json, at, () => placesOf(document))),
+  );
+}
+
+interface ParsedText {
+  readonly documents: readonly { readonly json: Json; readonly at: number; readonly document: Document }[];
+  readonly lines: readonly number[];
+}
+
+function parseText(file: string, text: string, limits: YamlLimits): Result<ParsedText, readonly Diagnostic[]> {
   if (Buffer.byteLength(text) > limits.maxBytes)
     return err([wholeFile(file, `found ${Buffer.byteLength(text)} bytes, allowed are ${limits.maxBytes}`)]);
-
-  const plain = limits.maxDepth < MAX_JSON_DEPTH ? undefined : parseJsonDocument(file, text);
-  if (plain !== undefined) return ok([plain]);
-
   const lines = new LineCounter();
   const parsed = parseAllDocuments(text, {
     lineCounter: lines,
@@ -62,18 +66,18 @@ export function parseYamlDocuments(
     strict: true,
     intAsBigInt: true, // a uint64 must not lose its last digits on the way
   });
-  if (!Array.isArray(parsed)) return ok([]); // an empty stream
+  if (!Array.isArray(parsed)) return ok({ documents: [], lines: [] }); // an empty stream
 
   const reader: Reader = { file, lines, limits, errors: [], values: 0 };
-  const documents: YamlDocument[] = [];
+  const documents: ParsedText["documents"][number][] = [];
   for (const document of parsed) {
     for (const error of document.errors) report(reader, error.pos[0], error.message);
     for (const warning of document.warnings) report(reader, warning.pos[0], warning.message);
     if (document.errors.length > 0 || document.contents === null) continue;
     const json = toJson(reader, document, document.contents, 0);
-    if (json !== null) documents.push(new ParsedDocument(file, lines, document, json));
+    if (json !== null) documents.push({ json, at: document.contents.range?.[0] ?? 0, document });
   }
-  return reader.errors.length > 0 ? err(reader.errors) : ok(documents);
+  return reader.errors.length > 0 ? err(reader.errors) : ok({ documents, lines: lines.lineStarts });
 }
 
 interface Reader {
@@ -139,74 +143,57 @@ function scalarToJson(reader: Reader, offset: number, value: unknown): Json {
   }
 }
 
-/** "a", "404" and "true" are keys; null, lists and maps are not. */
-function keyName(key: unknown): string | undefined {
-  if (!isScalar(key) || key.value === null) return undefined;
-  return typeof key.value === "string" ? key.value : key.source; // a number or boolean as it was written
+/** What stands in a YAML text, as plain data: it can go from one thread to another. */
+export interface PlainYaml {
+  readonly documents: readonly {
+    readonly json: Json;
+    /** Where it begins: characters from the beginning of the text. */
+    readonly at: number;
+    readonly place: Place | null;
+  }[];
+  /** Where each line begins. */
+  readonly lines: readonly number[];
+}
+
+/** As `parseYamlDocuments`, with every place, for another thread to make documents of with `documentsOf`. */
+export function parsePlainYaml(
+  file: string,
+  text: string,
+  limits?: YamlLimits,
+): Result<PlainYaml, readonly Diagnostic[]> {
+  const parsed = parseText(file, text, limits ?? DEFAULT_YAML_LIMITS);
+  if (!parsed.ok) return parsed;
+  const { lines, documents } = parsed.value;
+  return ok({ lines, documents: documents.map(({ json, at, document }) => ({ json, at, place: placesOf(document) })) });
+}
+
+export function documentsOf(file: string, { documents, lines }: PlainYaml): readonly YamlDocument[] {
+  return documents.map(({ json, at, place }) => new ParsedDocument(file, lines, json, at, () => place));
 }
 
 class ParsedDocument implements YamlDocument {
   readonly file: string;
   readonly json: Json;
-  readonly #lines: LineCounter;
-  readonly #document: Document;
+  readonly #lines: readonly number[];
+  readonly #at: number;
+  readonly #makePlace: () => Place | null;
+  /** Made when somebody asks for a place. */
+  #place: Place | null | undefined;
 
-  constructor(file: string, lines: LineCounter, document: Document, json: Json) {
+  constructor(file: string, lines: readonly number[], json: Json, at: number, makePlace: () => Place | null) {
     this.file = file;
     this.json = json;
     this.#lines = lines;
-    this.#document = document;
+    this.#at = at;
+    this.#makePlace = makePlace;
   }
 
   positionOf(path: string): Position {
-    let node = this.#document.contents;
-    let offset = node?.range?.[0] ?? 0;
-    let rest = splitPath(path);
-    while (rest.length > 0) {
-      if (isAlias(node)) node = node.resolve(this.#document) ?? null;
-      const step = isMap(node)
-        ? stepIntoMap(node.items, rest)
-        : isSeq(node)
-          ? stepIntoList(node.items, rest)
-          : undefined;
-      if (step === undefined) break;
-      node = step.value;
-      offset = step.offset ?? offset;
-      rest = rest.slice(step.taken);
-    }
-    const { line, col } = this.#lines.linePos(offset);
-    return { line, column: col };
+    if (this.#place === undefined) this.#place = this.#makePlace();
+    return positionAt(this.#lines, offsetIn(this.#place, this.#at, splitPath(path)));
   }
 
   diagnostic(path: string, message: string, severity: Diagnostic["severity"] = "error"): Diagnostic {
     return { severity, file: this.file, ...this.positionOf(path), path, message };
   }
-}
-
-interface Step {
-  readonly value: Node | null;
-  readonly offset: number | undefined;
-  /** Parts of the path that this step used up. */
-  readonly taken: number;
-}
-
-function stepIntoMap(items: readonly unknown[], rest: readonly string[]): Step | undefined {
-  // The longest key that the path's next parts spell: the key "app.kubernetes.io/name" is three parts.
-  let best: Step | undefined;
-  for (const pair of items) {
-    if (!isPair(pair)) continue;
-    const name = keyName(pair.key);
-    if (name === undefined) continue;
-    const taken = name.split(".").length;
-    if (taken <= (best?.taken ?? 0) || comparable(rest.slice(0, taken).join(".")) !== comparable(name)) continue;
-    best = { value: pair.value as Node | null, offset: (pair.key as Node).range?.[0], taken };
-  }
-  return best;
-}
-
-function stepIntoList(items: readonly unknown[], rest: readonly string[]): Step | undefined {
-  const index = Number(rest[0]);
-  if (!Number.isInteger(index) || index < 0 || index >= items.length) return undefined;
-  const value = items[index] as Node | null;
-  return { value, offset: value?.range?.[0], taken: 1 };
 }

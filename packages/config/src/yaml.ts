@@ -5,6 +5,9 @@ export type { Position } from "./document-path.ts";
 export { formatYaml } from "./format-yaml.ts";
 export {
   DEFAULT_YAML_LIMITS,
+  documentsOf,
+  type PlainYaml,
+  parsePlainYaml,
   parseYamlDocuments,
   type YamlDocument,
   type YamlLimits,
