@@ -30,7 +30,8 @@ export type FlagsReading =
 export const HELP = `Usage: heddle control-plane [OPTIONS]
 
 Runs the control plane: reads the configuration files in DIR (Kubernetes Services, Gateway API HTTPRoutes, Heddle's
-Workloads, xDS resources in proto JSON or YAML), follows their changes, and serves them to sidecars over xDS.
+Workloads, xDS resources in proto JSON or YAML), follows their changes, takes what is put in with heddle apply, and serves
+all of it over xDS to sidecars, Envoys and gRPC clients.
 
 Options:
   --config DIR               a folder of YAML or JSON files, with its subfolders; may be given more than once
