@@ -7,29 +7,40 @@ import type { Slices } from "./slices.ts";
 /**
  * Builds the next runtime against the previous one: same name and equal hash give the same object, with its connections
  * and counters. Changes nothing that serves; `takeOver` does, together with the assignment that publishes the result.
- * Throws on configuration that has not been validated.
+ *
+ * What cannot be built although it was validated leaves the previous of its name in its place, or nothing, and everything else as
+ * it is; `onRefused` hears why.
  */
 export function buildRuntime(
   input: RuntimeInput,
   previous: Runtime,
   env: UpstreamEnv,
-  prepared: PreparedClusters = NOTHING_PREPARED,
+  prepared: PreparedClusters,
+  onRefused: (kind: "route-configuration" | "cluster", name: string, error: unknown) => void,
 ): Runtime {
   return new Runtime(
-    rebuild(input.routeConfigurations, previous.builtTables, (config) =>
-      compileRouteConfiguration(config, env.runtimeValues),
+    rebuild(
+      input.routeConfigurations,
+      previous.builtTables,
+      (config) => compileRouteConfiguration(config, env.runtimeValues),
+      (name, error) => onRefused("route-configuration", name, error),
     ),
-    rebuild(input.clusters, previous.builtClusters, (config, hash) => {
-      const ready = prepared.get(config.name);
-      return ready?.hash === hash ? ready.thing : new Cluster(config, env);
-    }),
+    rebuild(
+      input.clusters,
+      previous.builtClusters,
+      (config, hash) => {
+        const ready = prepared.get(config.name);
+        return ready?.hash === hash ? ready.thing : new Cluster(config, env);
+      },
+      (name, error) => onRefused("cluster", name, error),
+    ),
   );
 }
 
 /** Clusters that were built before it was their turn (`prepareClusters`), by name. */
 export type PreparedClusters = ReadonlyMap<string, Built<Cluster>>;
 
-const NOTHING_PREPARED: PreparedClusters = new Map();
+export const NOTHING_PREPARED: PreparedClusters = new Map();
 
 /**
  * Builds what `buildRuntime` and `takeOver` would build of clusters and endpoints, a slice at a time: a thousand clusters or
@@ -89,11 +100,21 @@ function rebuild<Config, Thing>(
   entries: ReadonlyMap<string, RuntimeEntry<Config>>,
   previous: ReadonlyMap<string, Built<Thing>>,
   make: (config: Config, hash: string) => Thing,
+  onRefused: (name: string, error: unknown) => void,
 ): ReadonlyMap<string, Built<Thing>> {
   const built = new Map<string, Built<Thing>>();
   for (const [name, { hash, value }] of entries) {
     const known = previous.get(name);
-    built.set(name, known?.hash === hash ? known : { hash, thing: make(value, hash) });
+    if (known?.hash === hash) {
+      built.set(name, known);
+      continue;
+    }
+    try {
+      built.set(name, { hash, thing: make(value, hash) });
+    } catch (error) {
+      if (known !== undefined) built.set(name, known);
+      onRefused(name, error);
+    }
   }
   return built;
 }

@@ -177,7 +177,9 @@ export class Harness {
         clusterConfigs.map(({ name }) => [name, entry(endpointsConfig(name, endpoints[name] ?? ["10.0.0.1:80"]))]),
       ),
     };
-    const next = buildRuntime(input, this.runtime.current, this.env);
+    const next = buildRuntime(input, this.runtime.current, this.env, new Map(), (_kind, _name, error) => {
+      throw error;
+    });
     const previous = this.runtime.publish(next);
     takeOver(next, previous, input.endpoints);
   }

@@ -67,8 +67,11 @@ test("decodes what changed, with its hash, and names what is gone", async () => 
 test("leaves out what it has already, until it was removed", async () => {
   const { receiver: it, applied } = receiver();
   it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  await turns(2);
   it.receive({ generation: 2, changed: [routes("a"), routes("b")], removed: [] });
+  await turns(2);
   it.receive({ generation: 3, changed: [], removed: ["route-configuration/a"] });
+  await turns(2);
   it.receive({ generation: 4, changed: [routes("a")], removed: [] });
   await turns(2);
   assert.deepEqual(
@@ -91,6 +94,52 @@ test("takes one update after the other, however long applying takes", async () =
     applied.map(({ generation }) => generation),
     [1, 2],
   );
+});
+
+test("what has come meanwhile is taken as one, but for what was removed and comes again", async () => {
+  const { receiver: it, applied, gate } = receiver();
+  const opened = Promise.withResolvers<void>();
+  gate.open = opened.promise;
+  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  const last = endpoints("c", 2);
+  for (let generation = 2; generation < 1000; generation++)
+    it.receive({ generation, changed: [endpoints("c", generation % 2), routes(`r${generation % 2}`)], removed: [] });
+  it.receive({ generation: 1000, changed: [last], removed: ["route-configuration/r1", "route-configuration/a"] });
+  it.receive({ generation: 1001, changed: [routes("a")], removed: [] });
+  opened.resolve();
+  await turns(5);
+  assert.deepEqual(
+    applied.map(({ generation }) => generation),
+    [1, 1000, 1001],
+  );
+  const names = applied.map(({ changed }) => changed.map(({ kind, name }) => `${kind} ${name}`));
+  assert.deepEqual(names, [
+    ["route-configuration a"],
+    ["endpoints c", "route-configuration r0"],
+    ["route-configuration a"],
+  ]);
+  assert.equal(applied[1]?.changed.find(({ kind }) => kind === "endpoints")?.hash, last.hash);
+  assert.deepEqual(
+    applied[1]?.removed.map(({ name }) => name),
+    ["r1", "a"],
+  );
+});
+
+test("of what is taken as one a bad step is told of, and the good ones are applied", async () => {
+  const { receiver: it, applied, gate, broken } = receiver();
+  const opened = Promise.withResolvers<void>();
+  gate.open = opened.promise;
+  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  it.receive({ generation: 2, changed: [routes("b")], removed: [] });
+  it.receive({ generation: 3, changed: [{ ...routes("c"), bytes: new SharedArrayBuffer(3) }], removed: [] });
+  it.receive({ generation: 4, changed: [routes("d")], removed: [] });
+  opened.resolve();
+  await turns(5);
+  assert.deepEqual(
+    applied.map(({ generation, changed }) => [generation, changed.map(({ name }) => name)]),
+    [[1, ["a"]], [2, ["b"]], [4, ["d"]]],
+  ); // biome-ignore format: a table
+  assert.equal(broken.length, 1);
 });
 
 test("many endpoints are decoded in slices between which the thread serves others", async () => {

@@ -12,7 +12,13 @@ import {
   systemRandom,
 } from "@heddle/traffic";
 import type { BuildEnv } from "../build/build-http-connection-manager.ts";
-import { buildRuntime, type PreparedClusters, prepareClusters, takeOver } from "../build/build-runtime.ts";
+import {
+  buildRuntime,
+  NOTHING_PREPARED,
+  type PreparedClusters,
+  prepareClusters,
+  takeOver,
+} from "../build/build-runtime.ts";
 import { buildUdpProxy } from "../build/build-udp-proxy.ts";
 import { type Extensions, NO_EXTENSIONS } from "../build/filter-builder.ts";
 import { networkFilters } from "../build/network-filters.ts";
@@ -134,17 +140,15 @@ export class HttpHost implements WorkerHost {
   apply(update: DecodedUpdate): readonly RefusedKey[] {
     const previous = this.#runtime.current;
     const config = changedConfig(this.#config, update);
-    const prepared = this.#prepared;
+    const prepared = this.#prepared ?? NOTHING_PREPARED;
     this.#prepared = undefined;
-    try {
-      const next = buildRuntime(config, previous, this.#build, prepared);
-      takeOver(next, previous, config.endpoints);
-      this.#runtime.publish(next);
-    } catch (error) {
-      // Validation lets nothing through that cannot be built, so whose fault it is cannot be told more closely.
-      const reason = error instanceof Error ? error.message : String(error);
-      return update.changed.map(({ kind, name }) => ({ key: laneKey(kind, name), reason }));
-    }
+    const refused: RefusedKey[] = [];
+    const next = buildRuntime(config, previous, this.#build, prepared, (kind, name, error) => {
+      refused.push({ key: laneKey(kind, name), reason: error instanceof Error ? error.message : String(error) });
+      keepEntry(kind === "cluster" ? "clusters" : "routeConfigurations", name, config, this.#config);
+    });
+    takeOver(next, previous, config.endpoints);
+    this.#runtime.publish(next);
     for (const entry of update.changed) if (entry.kind === "runtime") this.#runtimeValues.publish(entry.value);
     this.#applyExtensions(update);
     for (const { kind, name } of update.removed) {
@@ -152,7 +156,7 @@ export class HttpHost implements WorkerHost {
       if (cluster !== undefined) this.#env.retireMetrics({ envoy_cluster_name: cluster.value.statName });
     }
     this.#config = config;
-    return [];
+    return refused;
   }
 
   load(): Json {
@@ -189,7 +193,20 @@ interface HostConfig {
   readonly endpoints: ReadonlyMap<string, RuntimeEntry<EndpointsConfig>>;
 }
 
-function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate): HostConfig {
+type Maps = {
+  readonly [Field in keyof HostConfig]: HostConfig[Field] extends ReadonlyMap<string, infer Value>
+    ? Map<string, Value>
+    : never;
+};
+
+/** What could not be built is not tried again with each step to come. */
+function keepEntry(field: "clusters" | "routeConfigurations", name: string, config: Maps, before: HostConfig): void {
+  const known = before[field].get(name);
+  if (known === undefined) config[field].delete(name);
+  else (config[field] as Map<string, RuntimeEntry<unknown>>).set(name, known);
+}
+
+function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate): Maps {
   const listeners = new Map(before.listeners);
   const routeConfigurations = new Map(before.routeConfigurations);
   const clusters = new Map(before.clusters);
