@@ -7,6 +7,8 @@ import { ServiceParts } from "./service-parts.ts";
 export interface ChangedService {
   readonly namespace: string;
   readonly name: string;
+  /** Where only what is behind it is different: itself, as it was and is. Left out: anything may be. */
+  readonly newEndpointsOf?: Service;
 }
 
 /** What is made of the services of the newest world. */
@@ -33,7 +35,8 @@ export class MeshParts {
         continue;
       }
       parts.set(key, new ServiceParts(mesh, service, this.#encoder, this.#computed, before));
-      changed.push(service);
+      const { namespace, name } = service;
+      changed.push({ namespace, name, ...(before?.servesLike(mesh, service) && { newEndpointsOf: service }) });
     }
     for (const { namespace, name } of this.#mesh?.services ?? [])
       if (!parts.has(serviceKey({ namespace, name }))) changed.push({ namespace, name });
@@ -50,6 +53,6 @@ export class MeshParts {
   }
 }
 
-export function serviceKey({ namespace, name }: ChangedService): string {
+export function serviceKey({ namespace, name }: Pick<ChangedService, "namespace" | "name">): string {
   return `${namespace}/${name}`;
 }

@@ -1,11 +1,13 @@
 import {
   backendsOf,
+  isCarried,
   isInScope,
   type Mesh,
   OUTBOUND_ROUTES,
   type ReachablePort,
   reachable,
   type ScopeRules,
+  type Service,
   virtualHostNames,
 } from "@heddle/mesh";
 import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
@@ -50,9 +52,31 @@ export class OutboundScope {
     return this.#routes;
   }
 
-  /** Whether anything of it may be different now. */
-  isTouchedBy(changed: readonly ChangedService[]): boolean {
-    return changed.some((service) => isInScope(service, this.rules) || this.#behind.has(serviceKey(service)));
+  /** Brings it up to date with what has changed in a world. Returns whether anything is different. */
+  update(changed: readonly ChangedService[], mesh: Mesh, parts: MeshParts): boolean {
+    const touching = changed.filter(
+      (service) => isInScope(service, this.rules) || this.#behind.has(serviceKey(service)),
+    );
+    if (touching.length === 0) return false;
+    // By far the most frequent change, and one that leaves everything in its place: 1000 scopes in 5 ms instead of 80.
+    const services = touching.flatMap(({ newEndpointsOf }) => newEndpointsOf ?? []);
+    return services.length === touching.length ? this.#takeEndpoints(services, parts) : this.rebuild(mesh, parts);
+  }
+
+  #takeEndpoints(services: readonly Service[], parts: MeshParts): boolean {
+    const endpoints = new Map(this.#endpoints);
+    let different = false;
+    for (const service of services) {
+      for (const port of service.ports.filter(isCarried)) {
+        const made = parts.of(service).endpoints(port);
+        const before = endpoints.get(made.name); // not in the scope are ports that only routes of others lead to
+        if (before === undefined || before === made) continue;
+        endpoints.set(made.name, made);
+        different = true;
+      }
+    }
+    if (different) this.#endpoints = endpoints;
+    return different;
   }
 
   /** Makes it of a world, of which `parts` are. Returns whether anything is different. */

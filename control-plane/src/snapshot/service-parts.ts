@@ -47,11 +47,12 @@ export class ServiceParts {
 
   /** Whether the service, what is behind it and how it is routed are what they are here. */
   stillHold(mesh: Mesh, service: Service): boolean {
-    return (
-      service === this.#service &&
-      sameList(mesh.workloadsOf(service), this.#workloads) &&
-      sameList(mesh.routesOf(service), this.#routes)
-    );
+    return this.servesLike(mesh, service) && sameList(mesh.workloadsOf(service), this.#workloads);
+  }
+
+  /** Whether the service and how it is routed are what they are here, whatever is behind it. */
+  servesLike(mesh: Mesh, service: Service): boolean {
+    return service === this.#service && sameList(mesh.routesOf(service), this.#routes);
   }
 
   cluster(port: ServicePort): EncodedResource {

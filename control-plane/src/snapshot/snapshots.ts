@@ -55,8 +55,7 @@ export class Snapshots implements SnapshotSource {
     this.#world = world;
     const services = this.#parts.update(world.mesh);
     const touched = new Set<OutboundScope>();
-    for (const scope of this.#scopes.values())
-      if (scope.isTouchedBy(services) && scope.rebuild(world.mesh, this.#parts)) touched.add(scope);
+    for (const scope of this.#scopes.values()) if (scope.update(services, world.mesh, this.#parts)) touched.add(scope);
     const rawChanged = before === undefined || !sameList(before.rawResources, world.rawResources);
     for (const watched of this.#watched) {
       const { view, scope } = watched;

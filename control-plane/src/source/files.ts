@@ -22,6 +22,8 @@ export interface FileSourceOptions {
 }
 
 const GATHER_MS = 5; // events of one save come together
+/** Looking at a whole large folder takes no more than this part of the time: one of 11,000 files does it every few seconds. */
+const WHOLE_LOOK_SHARE = 0.05;
 
 /**
  * A folder of YAML and JSON files, watched. A file that becomes bad does not change what is in force: its last good
@@ -130,8 +132,12 @@ export class FileSource implements Source {
       const scan = await rescan(this.#folder, this.#scan, places, this.#settling.pending);
       if (scan !== undefined) return scan;
     }
-    this.#wholeLookAtMs = this.#clock.now() + this.#pollMs;
-    return scanFolder(this.#folder);
+    const beganMs = this.#clock.now();
+    this.#wholeLookAtMs = beganMs + this.#pollMs; // an event meanwhile may ask for one at once
+    const scan = await scanFolder(this.#folder);
+    const restMs = (this.#clock.now() - beganMs) / WHOLE_LOOK_SHARE;
+    if (this.#wholeLookAtMs > 0) this.#wholeLookAtMs = this.#clock.now() + Math.max(this.#pollMs, restMs);
+    return scan;
   }
 
   #finishLook(againInMs: number | undefined): void {

@@ -29,6 +29,7 @@ export {
   outboundListener,
 } from "./translate/listeners.ts";
 export {
+  isCarried,
   OUTBOUND_ROUTES,
   parseOutboundClusterName,
   parseServiceHost,
