@@ -29,6 +29,18 @@ test("a name is the same in camel case", () => {
   assert.equal(shown, '{"tlsCertificate":{"privateKey":{"inlineBytes":"[redacted]"}},"name":"n"}');
 });
 
+test("credentials of calls to Google and AWS, and the users of basic authentication, are hidden", () => {
+  const google = {
+    google_refresh_token: "hidden",
+    service_account_jwt_access: { json_key: "hidden", token_lifetime_seconds: 60 },
+    google_iam: { authorization_token: "hidden", authority_selector: "shown" },
+  };
+  const aws = { inline_credential: { access_key_id: "shown", secretAccessKey: "hidden", session_token: "hidden" } };
+  const shown = JSON.stringify(redactSecrets({ google, aws, basic: { users: { inline_string: "hidden" } } }));
+  assert.doesNotMatch(shown, /hidden/);
+  assert.equal(shown.match(/"shown"/g)?.length, 2);
+});
+
 test("what is sent to a control plane to be let in is hidden, whatever it is called", () => {
   const header = { key: "x-mesh-pass", value: "hidden 1" };
   const shown = JSON.stringify(

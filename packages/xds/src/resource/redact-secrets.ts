@@ -4,7 +4,8 @@ import type { Json } from "@heddle/base";
 const SENSITIVE: ReadonlySet<string> = new Set([
   "private_key", "private_key_provider", "password", "pkcs12", "session_ticket_keys", "generic_secret", "secret", "secrets",
   "hmac_secret", "token_secret", "client_secret", "auth_token", "auth_password", "auth_username", "access_token",
-  "refresh_token", "key_file", "inline_key",
+  "refresh_token", "key_file", "inline_key", "google_refresh_token", "json_key", "authorization_token", "secret_access_key",
+  "session_token", "users",
 ]); // biome-ignore format: a table
 
 /** Where a header or metadata may carry a credential. */
