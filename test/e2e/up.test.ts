@@ -9,14 +9,12 @@ import { startLoad } from "../harness/load.ts";
 import { copyOf, heddleBin, type RunningMesh, startMesh } from "../harness/mesh.ts";
 
 test("heddle up --check runs the shop, asks every service and ends with 0", (t) => {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [heddleBin, "up", copyOf("examples/shop", t), "--check", "--any-port"],
-    {
-      encoding: "utf8",
-      timeout: 60_000,
-    },
-  );
+  const folder = copyOf("examples/shop", t);
+  const { status, stdout, stderr } = spawnSync(process.execPath, [heddleBin, "up", folder, "--check", "--any-port"], {
+    env: { ...process.env, XDG_STATE_HOME: join(folder, ".state") },
+    encoding: "utf8",
+    timeout: 60_000,
+  });
   assert.equal(status, 0, stdout + stderr);
   assert.match(stdout, /check passed/);
 });
