@@ -9,16 +9,23 @@ import type { Owner } from "./owner.ts";
  * sends everything anew at each change, to whoever has asked for the type. A test may send what it likes beside that.
  */
 
-export type ForeignKind = "cluster" | "endpoints" | "listener" | "routes";
+/** What every sidecar asks for. */
+export const FOREIGN_KINDS = ["cluster", "endpoints", "listener", "routes"] as const;
+
+export type ForeignKind = (typeof FOREIGN_KINDS)[number] | "secrets" | "extensions" | "runtime" | "virtualHosts";
 
 const MESSAGES: Readonly<Record<ForeignKind, string>> = {
   cluster: "envoy.config.cluster.v3.Cluster",
   endpoints: "envoy.config.endpoint.v3.ClusterLoadAssignment",
+  secrets: "envoy.extensions.transport_sockets.tls.v3.Secret",
   listener: "envoy.config.listener.v3.Listener",
+  extensions: "envoy.config.core.v3.TypedExtensionConfig",
   routes: "envoy.config.route.v3.RouteConfiguration",
+  virtualHosts: "envoy.config.route.v3.VirtualHost",
+  runtime: "envoy.service.runtime.v3.Runtime",
 };
 
-export const FOREIGN_KINDS = Object.keys(MESSAGES) as readonly ForeignKind[];
+const ALL_KINDS = Object.keys(MESSAGES) as readonly ForeignKind[];
 
 export function foreignTypeUrl(kind: ForeignKind): string {
   return `type.googleapis.com/${MESSAGES[kind]}`;
@@ -30,10 +37,16 @@ export interface ForeignResource {
   readonly bytes: Buffer;
 }
 
-/** @param json in Envoy's names. */
-export function foreignResource(kind: ForeignKind, json: Json): ForeignResource {
-  const name = String(kind === "endpoints" ? json["cluster_name"] : json["name"]);
+/**
+ * @param json in Envoy's names.
+ * @param name by default its own; that of a virtual host has its route configuration in front.
+ */
+export function foreignResource(kind: ForeignKind, json: Json, name = ownName(kind, json)): ForeignResource {
   return { name, typeUrl: foreignTypeUrl(kind), bytes: encodeForeign(MESSAGES[kind], json) };
+}
+
+function ownName(kind: ForeignKind, json: Json): string {
+  return String(kind === "endpoints" ? json["cluster_name"] : json["name"]);
 }
 
 /** A response of either variant. */
@@ -187,7 +200,7 @@ export class ForeignControlPlane {
     const before = this.#resources;
     this.#resources = resourcesOf(world);
     for (const stream of this.streams.filter(({ ended }) => !ended)) {
-      for (const kind of FOREIGN_KINDS) {
+      for (const kind of ALL_KINDS) {
         const typeUrl = foreignTypeUrl(kind);
         const stillThere = new Set(this.#of(typeUrl).map(({ name }) => name));
         const removed = (before.get(typeUrl) ?? []).map(({ name }) => name).filter((name) => !stillThere.has(name));
@@ -253,21 +266,28 @@ export class ForeignControlPlane {
   }
 }
 
-function resourcesOf({ listeners = [], routes = [], clusters = [], endpoints = [] }: World) {
-  const lists: Readonly<Record<ForeignKind, readonly Json[]>> = {
-    listener: listeners,
-    routes,
-    cluster: clusters,
-    endpoints,
+function resourcesOf({ virtualHosts = {}, ...world }: World): ReadonlyMap<string, readonly ForeignResource[]> {
+  const lists: Readonly<Record<Exclude<ForeignKind, "virtualHosts">, readonly Json[] | undefined>> = {
+    listener: world.listeners,
+    routes: world.routes,
+    cluster: world.clusters,
+    endpoints: world.endpoints,
+    secrets: world.secrets,
+    extensions: world.extensions,
+    runtime: world.runtime,
   };
+  const hosts = Object.entries(virtualHosts).map(([name, json]) => foreignResource("virtualHosts", json, name));
   return new Map(
-    FOREIGN_KINDS.map((kind) => [foreignTypeUrl(kind), lists[kind].map((json) => foreignResource(kind, json))]),
+    ALL_KINDS.map((kind) => [
+      foreignTypeUrl(kind),
+      kind === "virtualHosts" ? hosts : (lists[kind] ?? []).map((json) => foreignResource(kind, json)),
+    ]),
   );
 }
 
 /** Of which a client may want all. */
 function isRoot(typeUrl: string): boolean {
-  return typeUrl === foreignTypeUrl("listener") || typeUrl === foreignTypeUrl("cluster");
+  return (["listener", "cluster", "virtualHosts"] as const).some((kind) => foreignTypeUrl(kind) === typeUrl);
 }
 
 interface WireRequest {

@@ -17,8 +17,12 @@ const definitions = loadSync(
     "envoy/config/route/v3/route.proto",
     "envoy/config/cluster/v3/cluster.proto",
     "envoy/config/endpoint/v3/endpoint.proto",
+    "envoy/config/core/v3/extension.proto",
+    "envoy/service/runtime/v3/rtds.proto",
+    "envoy/extensions/filters/http/health_check/v3/health_check.proto",
     "envoy/extensions/filters/http/router/v3/router.proto",
     "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+    "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
   ],
   {
@@ -33,6 +37,19 @@ const definitions = loadSync(
 /** @param message in proto JSON's names, but durations as "1.5s" only. */
 export function encodeForeign(type: string, message: Json): Buffer {
   return definition(type).serialize(withDurations(message) as object);
+}
+
+/** A `google.protobuf.Struct` as the message that it is, for `encodeForeign`. Its fields are protobufjs's own, in camelCase. */
+export function foreignStruct(json: Json): Json {
+  return { fields: Object.fromEntries(Object.entries(json).map(([key, value]) => [key, foreignValue(value)])) };
+}
+
+function foreignValue(value: unknown): Json {
+  if (value === null) return { nullValue: 0 };
+  if (typeof value === "number") return { numberValue: value };
+  if (typeof value === "string") return { stringValue: value };
+  if (Array.isArray(value)) return { listValue: { values: value.map(foreignValue) } };
+  return { structValue: foreignStruct(value as Json) };
 }
 
 export function decodeForeign<Message>(type: string, bytes: Buffer): Message {

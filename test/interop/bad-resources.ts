@@ -1,10 +1,10 @@
 import { edsCluster, rds } from "../harness/control-plane.ts";
 import { type Json, listener, socketAddress } from "../harness/envoy-config.ts";
-import type { ForeignKind } from "../harness/foreign-control-plane.ts";
+import type { FOREIGN_KINDS } from "../harness/foreign-control-plane.ts";
 
 /** Of each type a resource with several faults, and how each of them is told. */
 export const BAD_RESOURCES: readonly {
-  readonly kind: ForeignKind;
+  readonly kind: (typeof FOREIGN_KINDS)[number];
   readonly of: (name: string) => Json;
   readonly reasons: readonly RegExp[];
 }[] = [

@@ -77,7 +77,7 @@ for (const variant of ["sotw", "delta"] as const) {
       const [endpoints, clusters] = [[loadAssignment("late", [ports[at]])], [edsCluster("late")]];
       const routes = [{ name: "more", virtual_hosts: [virtualHost("*", "late")] }];
       const listeners = [listener({ name: "second", routes: rds("more") })];
-      const send = (kind: ForeignKind, jsons: readonly object[]): void => {
+      const send = (kind: keyof typeof LISTS, jsons: readonly object[]): void => {
         const resources = jsons.map((json) => foreignResource(kind, json as never));
         controlPlane.stream.send({
           typeUrl: foreignTypeUrl(kind),
@@ -296,7 +296,7 @@ for (const variant of ["sotw", "delta"] as const) {
 
 const LISTS = { cluster: "clusters", endpoints: "endpoints", listener: "listeners", routes: "routes" } as const;
 
-function resourcesOf(kind: ForeignKind, world: World) {
+function resourcesOf(kind: keyof typeof LISTS, world: World) {
   return (world[LISTS[kind]] ?? []).map((json) => foreignResource(kind, json));
 }
 
