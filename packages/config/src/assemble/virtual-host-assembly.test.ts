@@ -82,6 +82,24 @@ test("a route configuration whose name begins with that of another has virtual h
   assert.deepEqual(names(hosts), ["*", "r/x/b"]);
 });
 
+test("virtual hosts that come before their route configuration, or while it is away, are there when it comes", () => {
+  const hosts = new VirtualHostAssembly(new ManualClock());
+  assert.deepEqual(hosts.update(undefined, new Map([["r/0", held(host("0"))]]), []), [], "nobody has asked");
+  hosts.merged("r", routes("r"));
+  const both = new Map([
+    ["r/a", held(host("a"))],
+    ["s/b", held(host("b"))],
+  ]);
+  assert.deepEqual(hosts.update(undefined, both, []), ["r"]);
+  assert.deepEqual(domainsOf(hosts.merged("s", routes("s"))), [["b"]]);
+  hosts.forget("r");
+  assert.deepEqual(domainsOf(hosts.merged("r", routes("r"))), [["a"]]);
+  hosts.forget("r");
+  hosts.forget("s");
+  assert.equal(hosts.wants.size, 0);
+  assert.deepEqual(domainsOf(hosts.merged("r", routes("r"))), [], "with the subscription what it brought has gone");
+});
+
 test("another source is asked when the route configuration names one; what there is serves until it has answered", () => {
   const hosts = new VirtualHostAssembly(new ManualClock());
   const file = { type: "file", path: "/v" } as const;

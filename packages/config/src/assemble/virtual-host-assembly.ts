@@ -16,12 +16,17 @@ import { gatherWants, type Wanted, type Wants } from "./wants.ts";
  * The virtual hosts that VHDS brings for route configurations with `vhds`: all that the control plane gives unasked ("*"), and
  * those that requests have asked for. A resource is called "<route configuration>/<domain>", and answers its aliases, too.
  *
+ * As long as anybody asks a source all that it brings is kept, for route configurations too that have not come yet or are away
+ * for a moment: the subscription is one for all of them, so nobody would send it again.
+ *
  * They stand behind the inline ones. A domain that an inline one has, or one with a smaller name, is theirs.
  */
 export class VirtualHostAssembly {
   readonly #demands: DemandBook;
   /** Route configurations with `vhds`, by `wantedKey`. */
   readonly #parents = new Map<string, Parent>();
+  /** By `originKey`; those that are asked. */
+  readonly #sources = new Map<string, Source>();
   /** Kept until it changes, and what was asked for with it. */
   #wants: Wants | undefined;
   #wantsRevision = 0;
@@ -41,23 +46,8 @@ export class VirtualHostAssembly {
       return config;
     }
     const { from } = resolveSelf(vhds.source ?? adsSource, broughtBy);
-    const origin = from.type === "self" || from.type === "ads" ? undefined : from;
-    let parent = this.#parents.get(key);
-    if (parent === undefined || originKey(parent.origin) !== originKey(origin)) {
-      // What another source has brought serves until this one answers.
-      const hosts = new Map(parent?.hosts);
-      parent = {
-        name: config.name,
-        origin,
-        hosts,
-        isInherited: hosts.size > 0,
-        aliases: new Map(),
-        merged: undefined,
-      };
-      this.#parents.set(key, parent);
-      this.#wants = undefined;
-    }
-    if (parent.merged?.of !== config) parent.merged = { of: config, config: merge(config, parent.hosts) };
+    const parent = this.#parentFrom(key, config.name, from.type === "self" || from.type === "ads" ? undefined : from);
+    if (parent.merged?.of !== config) parent.merged = { of: config, config: merge(config, this.#hostsOf(parent)) };
     return parent.merged.config;
   }
 
@@ -68,45 +58,43 @@ export class VirtualHostAssembly {
     this.#parents.delete(key);
     this.#wants = undefined;
     this.#demands.forget((name) => hostIn(key, name) !== undefined);
+    this.#leave(parent.origin);
   }
 
   /** Virtual hosts came, or went. Answers the keys of the route configurations that have changed. */
   update(
     origin: ResourceOrigin | undefined,
-    changed: ReadonlyMap<string, Versioned<VirtualHost> & { readonly aliases?: readonly string[] }>,
+    changed: ReadonlyMap<string, HeldHost>,
     gone: readonly string[],
   ): readonly string[] {
-    const touched: string[] = [];
-    for (const [key, parent] of this.#parents) {
-      if (originKey(parent.origin) !== originKey(origin)) continue;
-      const isOurs = (name: string): boolean => hostIn(parent.name, name) !== undefined;
-      let isTouched = false;
-      if (parent.isInherited && [...changed.keys(), ...gone].some(isOurs)) {
-        parent.isInherited = false;
-        parent.hosts.clear();
-        isTouched = true;
-      }
-      for (const [name, host] of changed) {
-        if (!isOurs(name)) continue;
-        parent.hosts.set(name, host);
-        for (const alias of host.aliases ?? []) parent.aliases.set(alias, name);
-        isTouched = true;
-      }
-      for (const name of gone) {
-        const host = hostIn(parent.name, name);
-        if (host === undefined) continue;
-        parent.aliases.delete(name);
-        if (parent.hosts.delete(name)) {
-          isTouched = true;
-          for (const [alias, owner] of parent.aliases) if (owner === name) parent.aliases.delete(alias);
-        }
-        this.#demands.absent(`${key}/${host}`);
-      }
-      if (!isTouched) continue;
-      parent.merged = undefined;
-      touched.push(key);
+    const source = this.#sources.get(originKey(origin));
+    if (source === undefined) return [];
+    const keys = this.#keysByName(origin);
+    const touched = new Set<string>();
+    for (const [name, host] of changed) {
+      const { parent } = partsOf(name);
+      const hosts = source.hosts.get(parent) ?? new Map<string, HeldHost>();
+      source.hosts.set(parent, hosts.set(name, host));
+      for (const alias of host.aliases ?? []) source.aliases.set(alias, name);
+      touched.add(parent);
     }
-    return touched;
+    for (const name of gone) {
+      const { parent, host } = partsOf(name);
+      for (const key of keys.get(parent) ?? []) this.#demands.absent(`${key}/${host}`);
+      source.aliases.delete(name);
+      const hosts = source.hosts.get(parent);
+      if (hosts?.delete(name) !== true) continue;
+      if (hosts.size === 0) source.hosts.delete(parent);
+      for (const [alias, owner] of source.aliases) if (owner === name) source.aliases.delete(alias);
+      touched.add(parent);
+    }
+    const changedKeys = [...touched].flatMap((parent) => keys.get(parent) ?? []);
+    for (const key of changedKeys) {
+      const parent = this.#parents.get(key)!; // keys are theirs
+      parent.merged = undefined;
+      parent.inherited = NO_HOSTS;
+    }
+    return changedKeys;
   }
 
   /**
@@ -114,14 +102,13 @@ export class VirtualHostAssembly {
    * of a virtual host that is there.
    */
   refreshed(origin: ResourceOrigin | undefined, names: readonly string[]): void {
-    if (this.#demands.pending.size === 0) return;
-    for (const [key, parent] of this.#parents) {
-      if (originKey(parent.origin) !== originKey(origin)) continue;
-      for (const name of names) {
-        const host = hostIn(parent.name, name);
-        if (host === undefined || !this.#demands.pending.has(`${key}/${host}`)) continue;
-        if (!parent.hosts.has(name) && !parent.aliases.has(name)) parent.aliases.set(name, name);
-      }
+    const source = this.#sources.get(originKey(origin));
+    if (source === undefined || this.#demands.pending.size === 0) return;
+    const keys = this.#keysByName(origin);
+    for (const name of names) {
+      const { parent, host } = partsOf(name);
+      const isAwaited = keys.get(parent)?.some((key) => this.#demands.pending.has(`${key}/${host}`)) === true;
+      if (isAwaited && !source.aliases.has(name)) source.aliases.set(name, name);
     }
   }
 
@@ -133,32 +120,27 @@ export class VirtualHostAssembly {
 
   /** What requests wait for and these say is not there. To be asked before `update`. */
   goneDemands(origin: ResourceOrigin | undefined, gone: readonly string[]): readonly Demand[] {
-    const demands: Demand[] = [];
-    for (const [key, parent] of this.#parents) {
-      if (originKey(parent.origin) !== originKey(origin)) continue;
-      for (const name of gone) {
-        const host = hostIn(parent.name, name);
-        if (host !== undefined && this.#demands.pending.has(`${key}/${host}`))
-          demands.push({ kind: "virtual-host", routes: key, host });
-      }
-    }
-    return demands;
+    const keys = this.#keysByName(origin);
+    return gone.flatMap((name) => {
+      const { parent, host } = partsOf(name);
+      return (keys.get(parent) ?? [])
+        .filter((key) => this.#demands.pending.has(`${key}/${host}`))
+        .map((key): Demand => ({ kind: "virtual-host", routes: key, host }));
+    });
   }
 
   /** What requests wait for and is there by now, but of those that are held. It is said once. */
   takeFound(isHeld: (key: string) => boolean): readonly { readonly key: string; readonly host: string }[] {
     const found: { key: string; host: string }[] = [];
-    if (this.#demands.pending.size === 0) return found;
-    for (const [key, parent] of this.#parents) {
-      if (isHeld(key)) continue;
-      for (const name of this.#demands.pending) {
-        const host = hostIn(key, name);
-        if (host === undefined) continue;
-        const resource = `${parent.name}/${host}`;
-        if (!parent.hosts.has(resource) && !parent.aliases.has(resource)) continue;
-        this.#demands.found(name);
-        found.push({ key, host });
-      }
+    for (const name of this.#demands.pending) {
+      const { parent: key, host } = partsOf(name);
+      const parent = this.#parents.get(key);
+      const source = parent && this.#sources.get(originKey(parent.origin));
+      if (parent === undefined || source === undefined || isHeld(key)) continue;
+      const resource = `${parent.name}/${host}`;
+      if (source.hosts.get(parent.name)?.has(resource) !== true && !source.aliases.has(resource)) continue;
+      this.#demands.found(name);
+      found.push({ key, host });
     }
     return found;
   }
@@ -173,47 +155,95 @@ export class VirtualHostAssembly {
   }
 
   *resources(): Generator<AssembledResource<VirtualHost>> {
-    for (const { hosts, origin } of this.#parents.values()) {
-      for (const [name, active] of hosts) {
-        const from = origin === undefined ? {} : { origin };
+    for (const parent of this.#parents.values()) {
+      const from = parent.origin === undefined ? {} : { origin: parent.origin };
+      for (const [name, active] of this.#hostsOf(parent))
         yield { kind: "virtual-host", name, source: "dynamic", ...from, active, warming: undefined, waitingFor: [] };
-      }
     }
   }
 
+  #parentFrom(key: string, name: string, origin: ResourceOrigin | undefined): Parent {
+    const known = this.#parents.get(key);
+    if (known !== undefined && originKey(known.origin) === originKey(origin)) return known;
+    const parent: Parent = { name, origin, inherited: known ? this.#hostsOf(known) : NO_HOSTS, merged: undefined };
+    this.#parents.set(key, parent);
+    this.#wants = undefined;
+    if (!this.#sources.has(originKey(origin)))
+      this.#sources.set(originKey(origin), { hosts: new Map(), aliases: new Map() });
+    if (known !== undefined) this.#leave(known.origin);
+    return parent;
+  }
+
+  /** What a source has brought goes with the last that asks it. */
+  #leave(origin: ResourceOrigin | undefined): void {
+    const key = originKey(origin);
+    for (const parent of this.#parents.values()) if (originKey(parent.origin) === key) return;
+    this.#sources.delete(key);
+  }
+
+  #hostsOf({ name, origin, inherited }: Parent): Hosts {
+    return this.#sources.get(originKey(origin))?.hosts.get(name) ?? inherited;
+  }
+
+  /** The keys of the parents that ask there, by their names. */
+  #keysByName(origin: ResourceOrigin | undefined): ReadonlyMap<string, readonly string[]> {
+    const keys = new Map<string, string[]>();
+    for (const [key, parent] of this.#parents) {
+      if (originKey(parent.origin) !== originKey(origin)) continue;
+      const same = keys.get(parent.name);
+      if (same === undefined) keys.set(parent.name, [key]);
+      else same.push(key);
+    }
+    return keys;
+  }
+
   *#wanted(): Generator<Wanted> {
-    for (const [key, { name, origin }] of this.#parents) {
-      const from = origin === undefined ? {} : { origin };
-      yield { name: "*", ...from };
-      for (const asked of this.#demands.names) {
-        const host = hostIn(key, asked);
-        if (host !== undefined) yield { name: `${name}/${host}`, ...from };
-      }
+    for (const { origin } of this.#parents.values()) yield { name: "*", ...(origin && { origin }) };
+    for (const asked of this.#demands.names) {
+      const { parent: key, host } = partsOf(asked);
+      const parent = this.#parents.get(key);
+      if (parent === undefined) continue;
+      const { name, origin } = parent;
+      yield { name: `${name}/${host}`, ...(origin && { origin }) };
     }
   }
 }
 
 type HeldHost = Versioned<VirtualHost> & { readonly aliases?: readonly string[] };
 
+/** By the names of their resources. */
+type Hosts = ReadonlyMap<string, HeldHost>;
+
+const NO_HOSTS: Hosts = new Map();
+
 interface Parent {
   readonly name: string;
   readonly origin: ResourceOrigin | undefined;
-  /** By the names of their resources. */
-  readonly hosts: Map<string, HeldHost>;
-  /** They are of the source before, and this one has not answered yet. */
-  isInherited: boolean;
-  /** Names that requests have asked for, to the resource that answers them. */
-  readonly aliases: Map<string, string>;
+  /** What another source had brought: serves until this one has answered. */
+  inherited: Hosts;
   merged: { readonly of: RouteConfiguration; readonly config: RouteConfiguration } | undefined;
 }
 
-/** What stands behind "<parent>/". No domain has a slash, while the name of a route configuration may have some. */
-function hostIn(parent: string, name: string): string | undefined {
-  const isIn = name.lastIndexOf("/") === parent.length && name.startsWith(parent);
-  return isIn ? name.slice(parent.length + 1) : undefined;
+interface Source {
+  /** By the names of their route configurations. */
+  readonly hosts: Map<string, Map<string, HeldHost>>;
+  /** Names that requests have asked for, to the resource that answers them. */
+  readonly aliases: Map<string, string>;
 }
 
-function merge(config: RouteConfiguration, hosts: ReadonlyMap<string, HeldHost>): RouteConfiguration {
+/** No domain has a slash, while the name of a route configuration may have some. */
+function partsOf(name: string): { readonly parent: string; readonly host: string } {
+  const slash = name.lastIndexOf("/");
+  return { parent: name.slice(0, Math.max(0, slash)), host: name.slice(slash + 1) };
+}
+
+/** What stands behind "<parent>/". */
+function hostIn(parent: string, name: string): string | undefined {
+  const parts = partsOf(name);
+  return parts.parent === parent ? parts.host : undefined;
+}
+
+function merge(config: RouteConfiguration, hosts: Hosts): RouteConfiguration {
   if (hosts.size === 0) return config;
   const taken = new Set(config.virtualHosts.flatMap(({ domains }) => domains));
   const more: VirtualHost[] = [];
