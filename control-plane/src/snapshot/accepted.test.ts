@@ -42,7 +42,7 @@ describe("what the readers accept", () => {
           }
         }
       }),
-      { seed: 5, numRuns: 500 },
+      { seed: 5, numRuns: 1500 },
     );
     assert.ok(accepted > 200, `only ${accepted} routes were good enough to be tried`);
   });
