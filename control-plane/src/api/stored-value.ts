@@ -1,4 +1,4 @@
-import { err, type Json, ok, type Result } from "@heddle/base";
+import { err, isJsonObject, type Json, ok, type Result } from "@heddle/base";
 import { isNestedDeeper } from "@heddle/proto";
 
 /** What the store keeps of a resource. Who may read it and what it means is not its business. */
@@ -42,7 +42,7 @@ export function decodeStoredValue(bytes: Uint8Array): Result<StoredValue, string
   } catch {
     return err("is no resource of this API");
   }
-  if (!isObject(value)) return err("is no resource of this API");
+  if (!isJsonObject(value)) return err("is no resource of this API");
   const { format, json, binary, override, author, manager, updatedAtMs } = value;
   if (typeof format === "number" && format > FORMAT)
     return err(`was written by a newer control plane (format ${format}; this one reads up to ${FORMAT})`);
@@ -58,8 +58,8 @@ export function decodeStoredValue(bytes: Uint8Array): Result<StoredValue, string
 }
 
 function contentOf(json: unknown, binary: unknown): StoredContent | undefined {
-  if (isObject(json) && !isNestedDeeper(json, MAX_DEPTH)) return { type: "json", json: json as Json };
-  if (!isObject(binary)) return undefined;
+  if (isJsonObject(json) && !isNestedDeeper(json, MAX_DEPTH)) return { type: "json", json: json as Json };
+  if (!isJsonObject(binary)) return undefined;
   const { typeUrl, value } = binary;
   if (typeof typeUrl !== "string" || typeof value !== "string") return undefined;
   return { type: "binary", typeUrl, bytes: Buffer.from(value, "base64") };
@@ -68,8 +68,4 @@ function contentOf(json: unknown, binary: unknown): StoredContent | undefined {
 /** Whether a `Date` can be that time: one of another writer may be any number. */
 function isTime(value: unknown): value is number {
   return typeof value === "number" && !Number.isNaN(new Date(value).getTime());
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,4 @@
-import type { Json, Result } from "@heddle/base";
+import { isJsonObject, type Json, type Result } from "@heddle/base";
 import type { Diagnostic, YamlDocument } from "@heddle/config";
 import type { Origin } from "@heddle/mesh";
 import type { Reference } from "@heddle/xds";
@@ -56,7 +56,7 @@ const LIST_FIELDS = ["resources", "override", "for"];
 /** Whether a document is one of raw resources: it has no `kind`, but an "@type" or a list of `resources`. */
 export function holdsRawResources(document: YamlDocument): boolean {
   const { json } = document;
-  return isObject(json) && !("kind" in json) && ("@type" in json || "resources" in json);
+  return isJsonObject(json) && !("kind" in json) && ("@type" in json || "resources" in json);
 }
 
 /**
@@ -75,7 +75,7 @@ export function readRawResources(
   const diagnostics: Diagnostic[] = [];
   const items: RawResource[] = [];
   const { json } = document;
-  if (!isObject(json)) return { items, diagnostics };
+  if (!isJsonObject(json)) return { items, diagnostics };
   const common =
     "@type" in json ? { override: false, nodes: { cluster: undefined } } : readListFields(document, json, diagnostics);
   const list: readonly (readonly [path: string, json: Json])[] =
@@ -91,27 +91,35 @@ export function readRawResources(
         diagnostics.push(document.diagnostic(joinPath(path, issue.path), issue.message));
       continue;
     }
-    const { typeUrl, name, bytes, references, wrapping } = parsed.value;
-    if (name === "") {
+    if (parsed.value.name === "") {
       diagnostics.push(
         document.diagnostic(joinPath(path, "name"), "is missing: a resource without name cannot be served"),
       );
       continue;
     }
-    items.push({
-      kind: "raw",
-      typeUrl,
-      typeName: typeUrl.slice(typeUrl.lastIndexOf("/") + 1),
-      name,
-      bytes,
-      references,
-      ...(wrapping !== undefined && { wrapping }),
-      ...common,
-      origin: { file: document.file, ...document.positionOf(path), path },
-    });
+    items.push(
+      rawResource(parsed.value, { ...common, origin: { file: document.file, ...document.positionOf(path), path } }),
+    );
   }
   diagnostics.sort((a, b) => a.line - b.line || a.column - b.column);
   return { items, diagnostics };
+}
+
+/** A resource that was read, with what stands beside it in its document. */
+export function rawResource(
+  { typeUrl, name, bytes, references, wrapping }: ParsedResource,
+  beside: Pick<RawResource, "override" | "nodes" | "origin">,
+): RawResource {
+  return {
+    kind: "raw",
+    typeUrl,
+    typeName: typeUrl.slice(typeUrl.lastIndexOf("/") + 1),
+    name,
+    bytes,
+    references,
+    ...(wrapping !== undefined && { wrapping }),
+    ...beside,
+  };
 }
 
 function readListFields(
@@ -128,10 +136,10 @@ function readListFields(
   const override = json["override"] ?? false;
   if (typeof override !== "boolean") fault("override", `found ${JSON.stringify(override)}, allowed: true, false`);
   const selector = json["for"] ?? {};
-  if (!isObject(selector))
+  if (!isJsonObject(selector))
     fault("for", `found ${JSON.stringify(selector)}, allowed: an object such as { node.cluster: web }`);
-  const cluster = isObject(selector) ? selector["node.cluster"] : undefined;
-  if (isObject(selector)) {
+  const cluster = isJsonObject(selector) ? selector["node.cluster"] : undefined;
+  if (isJsonObject(selector)) {
     for (const key of Object.keys(selector))
       if (key !== "node.cluster") fault(`for.${key}`, "is not a field here; allowed is node.cluster");
   }
@@ -142,8 +150,4 @@ function readListFields(
 function joinPath(base: string, path: string): string {
   if (base === "" || path === "") return base + path;
   return path.startsWith("[") ? base + path : `${base}.${path}`;
-}
-
-function isObject(json: unknown): json is { readonly [key: string]: Json } {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }

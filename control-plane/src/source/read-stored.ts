@@ -1,10 +1,10 @@
-import type { Json } from "@heddle/base";
+import { isJsonObject, type Json } from "@heddle/base";
 import type { Diagnostic, Position, YamlDocument } from "@heddle/config";
 import { readObjects } from "@heddle/mesh";
 import { formatKey, type ResourceKey } from "../api/resource-key.ts";
 import type { StoredContent } from "../api/stored-value.ts";
 import { parseBinaryResource, parseResource } from "./parse-resource.ts";
-import type { RawResource } from "./raw-resource.ts";
+import { rawResource } from "./raw-resource.ts";
 import type { ReadFile } from "./read-file.ts";
 
 /** What stands in the place of a file's name in whatever is said of a stored resource. */
@@ -18,7 +18,7 @@ export function readStored(
   { content, override }: { readonly content: StoredContent; readonly override: boolean },
 ): ReadFile {
   const document = new StoredDocument(storedPlace(key), content.type === "json" ? content.json : {});
-  if (content.type === "json" && isObject(content.json) && "kind" in content.json) {
+  if (content.type === "json" && isJsonObject(content.json) && "kind" in content.json) {
     const { objects, diagnostics } = readObjects(document);
     return { items: objects, diagnostics };
   }
@@ -26,19 +26,11 @@ export function readStored(
     content.type === "json" ? parseResource(content.json) : parseBinaryResource(content.typeUrl, content.bytes);
   if (!parsed.ok)
     return { items: [], diagnostics: parsed.error.map(({ path, message }) => document.diagnostic(path, message)) };
-  const { typeUrl, name, bytes, references, wrapping } = parsed.value;
-  const item: RawResource = {
-    kind: "raw",
-    typeUrl,
-    typeName: typeUrl.slice(typeUrl.lastIndexOf("/") + 1),
-    name,
-    bytes,
-    references,
-    ...(wrapping !== undefined && { wrapping }),
+  const item = rawResource(parsed.value, {
     override,
     nodes: { cluster: key.nodeCluster === "" ? undefined : key.nodeCluster },
     origin: { file: document.file, line: 0, column: 0, path: "" },
-  };
+  });
   return { items: [item], diagnostics: [] };
 }
 
@@ -59,8 +51,4 @@ class StoredDocument implements YamlDocument {
   diagnostic(path: string, message: string, severity: Diagnostic["severity"] = "error"): Diagnostic {
     return { severity, file: this.file, ...this.positionOf(), path, message };
   }
-}
-
-function isObject(json: Json): json is { readonly [key: string]: Json } {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }

@@ -13,7 +13,7 @@ export {
   parseGrpcStatus,
 } from "./grpc-status.ts";
 export { guarded, guardedClock, type OnThrow, placeOfThrow, ThrowPlaces } from "./guard.ts";
-export type { Inspectable, Json } from "./json.ts";
+export { type Inspectable, isJsonObject, type Json, type JsonObject } from "./json.ts";
 export { Live } from "./live.ts";
 export { err, ok, type Result } from "./result.ts";
 export { StopReason, type StopSignals } from "./stop-reason.ts";

@@ -7,3 +7,11 @@ export interface Inspectable {
   /** A plain JSON picture of the part now. Never a secret. */
   inspect(): Json;
 }
+
+/** A value in braces. */
+export type JsonObject = { readonly [key: string]: Json };
+
+/** Whether what is JSON is an object: no list, not null. */
+export function isJsonObject(json: unknown): json is JsonObject {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}

@@ -1,4 +1,4 @@
-import { err, type Json, ok, type Result } from "@heddle/base";
+import { err, isJsonObject, type Json, ok, type Result } from "@heddle/base";
 import {
   encodeMessage,
   fieldOf,
@@ -343,9 +343,9 @@ function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters:
   let rest = json;
   const take = (name: "listeners" | "clusters" | "secrets"): StaticList => {
     for (const key of ["static_resources", "staticResources"]) {
-      const resources = isObject(rest) ? rest[key] : undefined;
-      const items = isObject(resources) ? resources[name] : undefined;
-      if (!isObject(rest) || !isObject(resources) || !Array.isArray(items)) continue;
+      const resources = isJsonObject(rest) ? rest[key] : undefined;
+      const items = isJsonObject(resources) ? resources[name] : undefined;
+      if (!isJsonObject(rest) || !isJsonObject(resources) || !Array.isArray(items)) continue;
       const { [name]: _, ...others } = resources;
       rest = { ...rest, [key]: others };
       return { path: `${key}.${name}`, items };
@@ -408,8 +408,4 @@ function readNode(bootstrap: Message): NodeIdentity {
 function join(prefix: string, path: string): string {
   if (prefix === "" || path === "") return prefix + path;
   return path.startsWith("[") ? prefix + path : `${prefix}.${path}`;
-}
-
-function isObject(json: Json | undefined): json is { readonly [key: string]: Json } {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }

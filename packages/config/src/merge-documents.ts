@@ -1,4 +1,4 @@
-import type { Json } from "@heddle/base";
+import { isJsonObject, type Json } from "@heddle/base";
 import type { Diagnostic } from "./diagnostic.ts";
 import { type Position, splitPath } from "./document-path.ts";
 import type { YamlDocument } from "./yaml-document.ts";
@@ -69,7 +69,7 @@ function appended(path: string, step: string, isIndex: boolean): string {
 
 function stepInto(json: Json | undefined, part: string): Json | undefined {
   if (Array.isArray(json)) return json[Number(part)];
-  if (!isObject(json)) return undefined;
+  if (!isJsonObject(json)) return undefined;
   const key = Object.keys(json).find((name) => comparable(name) === comparable(part));
   return key === undefined ? undefined : json[key];
 }
@@ -78,7 +78,7 @@ function merge(base: Json, overlay: Json): Json {
   if (overlay === null) return base; // null is unset
   if (Array.isArray(base) && Array.isArray(overlay)) return [...base, ...overlay];
   // Messages of different types in one place are not mixed: the upper one stands.
-  if (!isObject(base) || !isObject(overlay) || base["@type"] !== overlay["@type"]) return overlay;
+  if (!isJsonObject(base) || !isJsonObject(overlay) || base["@type"] !== overlay["@type"]) return overlay;
   const out: Record<string, Json> = { ...base };
   for (const [name, value] of Object.entries(overlay)) {
     const same = Object.keys(base).find((key) => comparable(key) === comparable(name));
@@ -91,8 +91,4 @@ function merge(base: Json, overlay: Json): Json {
 /** A field has two spellings in proto JSON. */
 function comparable(name: string): string {
   return name.replaceAll("_", "").toLowerCase();
-}
-
-function isObject(json: Json | undefined): json is { readonly [key: string]: Json } {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }

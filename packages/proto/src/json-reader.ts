@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { err, ok, type Result } from "@heddle/base";
+import { err, isJsonObject, ok, type Result } from "@heddle/base";
 import protobuf from "protobufjs/light.js";
 import { encodeMessage, type Message } from "./message.ts";
 import { findType, typeNameOf, typeOf } from "./registry.ts";
@@ -93,7 +93,7 @@ class Reader {
       const value = this.#readSingular(type.fields["value"]!.resolve(), wrapped(json), path);
       return value === undefined ? undefined : { value };
     }
-    if (!isObject(json)) {
+    if (!isJsonObject(json)) {
       const found = type.fullName === DATA_SOURCE ? "is none" : `found ${show(json)}`;
       return this.#fail(path, `${found}, allowed is an object`);
     }
@@ -136,7 +136,7 @@ class Reader {
   }
 
   #readMap(field: protobuf.MapField, json: unknown, path: Path): unknown {
-    if (!isObject(json)) return this.#fail(path, `found ${show(json)}, allowed is an object`);
+    if (!isJsonObject(json)) return this.#fail(path, `found ${show(json)}, allowed is an object`);
     // Sorted, so that equal maps give equal bytes.
     const keys = Object.keys(json).sort();
     return Object.fromEntries(keys.map((key) => [key, this.#readSingular(field, json[key], [...path, key])]));
@@ -162,7 +162,7 @@ class Reader {
   }
 
   #readAny(json: unknown, path: Path): Message | undefined {
-    if (!isObject(json)) return this.#fail(path, `found ${show(json)}, allowed is an object with "@type"`);
+    if (!isJsonObject(json)) return this.#fail(path, `found ${show(json)}, allowed is an object with "@type"`);
     const typeUrl = json["@type"];
     if (typeUrl === undefined && Object.keys(json).length === 0) return {};
     if (typeof typeUrl !== "string") return this.#fail([...path, "@type"], "must name the message type");
@@ -289,7 +289,7 @@ const WRAPPER = /^\.google\.protobuf\.(Bool|U?Int(32|64)|Float|Double|String|Byt
 /** A message, or what is wrong with the JSON. */
 const SPECIAL: { readonly [fullName: string]: (json: unknown) => Message | string } = {
   ".google.protobuf.Struct": (json) =>
-    isObject(json) ? structFromJson(json) : `found ${show(json)}, allowed is an object`,
+    isJsonObject(json) ? structFromJson(json) : `found ${show(json)}, allowed is an object`,
   ".google.protobuf.Value": valueFromJson,
   ".google.protobuf.ListValue": (json) =>
     Array.isArray(json) ? { values: json.map(valueFromJson) } : `found ${show(json)}, allowed is a list`,
@@ -311,7 +311,7 @@ const SPECIAL: { readonly [fullName: string]: (json: unknown) => Message | strin
 
 /** "5.000000002s" of `{ seconds: 5, nanos: 2 }`; anything else as it is. */
 function durationText(json: unknown): unknown {
-  if (!isObject(json) || Object.keys(json).some((key) => key !== "seconds" && key !== "nanos")) return json;
+  if (!isJsonObject(json) || Object.keys(json).some((key) => key !== "seconds" && key !== "nanos")) return json;
   const [seconds, nanos] = [Number(json["seconds"] ?? 0), Number(json["nanos"] ?? 0)];
   if (!Number.isSafeInteger(seconds) || !Number.isInteger(nanos) || Math.abs(nanos) > 999_999_999) return json;
   if (seconds * nanos < 0) return json; // of one sign (duration.proto)
@@ -321,7 +321,7 @@ function durationText(json: unknown): unknown {
 
 /** 100 of `{ value: 100 }`; anything else as it is. */
 function wrapped(json: unknown): unknown {
-  return isObject(json) && Object.keys(json).length === 1 && "value" in json ? json["value"] : json;
+  return isJsonObject(json) && Object.keys(json).length === 1 && "value" in json ? json["value"] : json;
 }
 
 /** google/protobuf/duration.proto: at most 10,000 years, nine decimals. */
@@ -346,10 +346,6 @@ function readTimestamp(json: unknown): Message | string {
   if (parts === null || Number.isNaN(ms))
     return `found ${show(json)}, allowed is a time such as "2026-01-31T12:00:00Z"`;
   return { seconds: ms / 1000, nanos: Number((parts[2] ?? "").padEnd(9, "0")) };
-}
-
-function isObject(json: unknown): json is JsonObject {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
 /** Holds keys and passwords: no error shows what was written there. */

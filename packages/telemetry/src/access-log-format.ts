@@ -1,4 +1,4 @@
-import { err, type Json, ok, type Result } from "@heddle/base";
+import { err, type Json, type JsonObject, ok, type Result } from "@heddle/base";
 import { compileCommand, truncated, whyUnfilled } from "./access-log-command.ts";
 import type { LogCommand, LogValue } from "./access-log-command-type.ts";
 import type { AccessLogSource } from "./access-log-source.ts";
@@ -114,8 +114,6 @@ function compileValue(value: Json, options: Options): Result<JsonWriter, string>
   }
   return Array.isArray(value) ? compileList(value, options) : compileObject(value as JsonObject, options);
 }
-
-type JsonObject = { readonly [key: string]: Json };
 
 function compileObject(object: JsonObject, options: Options): Result<JsonWriter, string> {
   const fields: { readonly key: string; readonly write: JsonWriter }[] = [];

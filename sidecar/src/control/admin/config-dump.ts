@@ -1,4 +1,4 @@
-import type { Json } from "@heddle/base";
+import type { Json, JsonObject } from "@heddle/base";
 import type { AssembledResource, ProxyConfig, SidecarBootstrap, Versioned } from "@heddle/config";
 import { messageFromJson, messageToJson, toProtoJson, typeNameOf } from "@heddle/proto";
 import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
@@ -20,8 +20,6 @@ export interface ConfigDumpSubjects {
   readonly statuses: () => readonly ResourceStatus[];
   readonly typeOf: (kind: ResourceKind) => ResourceType<unknown>;
 }
-
-type JsonObject = { readonly [key: string]: Json };
 
 const TYPE = "type.googleapis.com/";
 const DUMP = `${TYPE}envoy.admin.v3.`;

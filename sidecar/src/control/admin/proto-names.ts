@@ -1,14 +1,12 @@
-import type { Json } from "@heddle/base";
+import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
 import { describeMessage, type FieldDescription, isKnownType, typeNameOf } from "@heddle/proto";
-
-type JsonObject = { readonly [key: string]: Json };
 
 /**
  * Proto JSON with the proto's own field names (snake_case) instead of lower camel case, as Envoy's admin writes it and as
  * tools that read it expect. Keys of maps and of free-form structs stay as they are.
  */
 export function withProtoNames(typeName: string, json: Json): Json {
-  if (!isObject(json)) return json;
+  if (!isJsonObject(json)) return json;
   if (typeName === "google.protobuf.Any") return anyWithProtoNames(json);
   if (typeName.startsWith("google.protobuf.")) return json; // has a JSON form of its own, without fields
   return fieldsWithProtoNames(typeName, json);
@@ -43,8 +41,4 @@ function valueWithProtoNames({ label, messageType }: FieldDescription, value: Js
 
 function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-function isObject(json: Json): json is JsonObject {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { type Clock, err, type Json, ok, type Result, type Timer } from "@heddle/base";
+import { type Clock, err, isJsonObject, type Json, ok, type Result, type Timer } from "@heddle/base";
 import { formatDiagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config";
 import { contentHash } from "@heddle/config/lanes";
 import { decodeDiscoveryResponse } from "@heddle/proto";
@@ -243,7 +243,7 @@ function readResponse(
   const faults: string[] = [];
   const fault = (path: string, message: string): void =>
     void faults.push(formatDiagnostic(document.diagnostic(path, message)));
-  const json = isObject(document.json) ? document.json : {};
+  const json = isJsonObject(document.json) ? document.json : {};
   const list = json["resources"] ?? [];
   for (const key of Object.keys(json)) if (!FIELDS.has(key)) fault(key, "is no field of a DiscoveryResponse");
   if (!Array.isArray(list)) fault("resources", "allowed is a list");
@@ -285,8 +285,4 @@ const FIELDS: ReadonlySet<string> = new Set([
 function joined(base: string, path: string): string {
   if (path === "") return base;
   return path.startsWith("[") ? base + path : `${base}.${path}`;
-}
-
-function isObject(json: Json): json is { readonly [key: string]: Json } {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
 }
