@@ -403,6 +403,20 @@ test("a watch tells what there is, then each change; one that comes back gets wh
   }
 });
 
+test("a watch finds what it selects behind however much it does not, and takes no more than a MiB for a reader that waits", async () => {
+  const api = await new ApiFixture().start();
+  const others = Array.from({ length: 250 }, (_, index) => ({ key: xdsKey(`a${index}`), value: clusterBytes("a", 1) }));
+  const mine = Array.from({ length: 8 }, (_, index) => ({ key: xdsKey(`z${index}`), value: Buffer.alloc(400_000) }));
+  api.store.put(...others, ...mine);
+  const watch = valueOfResult(api.service.watch(ANYBODY, { namePrefix: "z" }, undefined, () => {}));
+  assert.deepEqual(lines(watch.take(100)), ["PUT 1 z0", "PUT 1 z1", "PUT 1 z2"]);
+  assert.equal(watch.take(100).length, 3);
+  assert.deepEqual(lines(watch.take(100)), ["PUT 1 z6", "PUT 1 z7", "SYNCED 1"]);
+  for (const change of mine) api.store.put(change);
+  assert.equal(watch.take(100).length, 3);
+  watch.close();
+});
+
 test("who writes too much at once is told when to come again, and so is who watches too often", async () => {
   const api = await new ApiFixture().start();
   const codes = new Set<string>();

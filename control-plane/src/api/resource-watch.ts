@@ -14,6 +14,9 @@ export interface ResourceWatchOptions {
   readonly onClose: () => void;
 }
 
+/** A reader that reads nothing holds what was taken for it, and there are many readers. */
+const MAX_BYTES = 1024 * 1024;
+
 /**
  * One follower of the store. It is asked for the next events when its reader has room, so that a slow reader costs a place in
  * the history and no queue; one that falls out of the history is told everything anew.
@@ -36,7 +39,7 @@ export class ResourceWatch {
     this.#unwatch = options.history.onChange(options.onReady);
   }
 
-  /** The next events, at most about so many; none: there is nothing more now. */
+  /** The next events, at most about so many and a MiB; none: there is nothing more now. */
   take(most: number): readonly WatchEvent[] {
     if (this.#closed) return [];
     if (this.#state === undefined && this.#options.history.since(this.#position) === undefined) {
@@ -68,10 +71,16 @@ export class ResourceWatch {
     const events: WatchEvent[] = [];
     if (this.#tellsResync) events.push({ type: "RESYNC", revision: this.#position });
     this.#tellsResync = false;
-    for (const entry of state.splice(0, most)) {
+    let [count, bytes] = [0, 0];
+    while (events.length < most && bytes < MAX_BYTES && count < state.length) {
+      const entry = state[count]!; // count is below the length
+      count += 1;
       const event = this.#eventOf(entry.key, entry.revision, entry);
-      if (event !== undefined) events.push(event);
+      if (event === undefined) continue;
+      events.push(event);
+      bytes += entry.value.length;
     }
+    state.splice(0, count);
     if (state.length === 0) {
       this.#state = undefined;
       events.push(this.synced);
@@ -83,11 +92,14 @@ export class ResourceWatch {
   #takeChanges(most: number): readonly WatchEvent[] {
     const changes = this.#options.history.since(this.#position) ?? [];
     const events: WatchEvent[] = [];
+    let bytes = 0;
     for (const { revision, key, entry } of changes) {
-      if (events.length >= most && revision !== this.#position) break;
+      if ((events.length >= most || bytes >= MAX_BYTES) && revision !== this.#position) break;
       this.#position = revision;
       const event = this.#eventOf(key, revision, entry);
-      if (event !== undefined) events.push(event);
+      if (event === undefined) continue;
+      events.push(event);
+      bytes += entry?.value.length ?? 0;
     }
     return events;
   }

@@ -93,8 +93,27 @@ export function contentTypeOf(request: IncomingMessage): Result<ContentType, Res
   return err(restError(415, "allowed content types are application/yaml and application/json, in UTF-8"));
 }
 
+/** What all bodies that are being read may have together: each is held until it is whole. */
+const MAX_BODIES_BYTES = 64 * 1024 * 1024;
+
+/** Bytes of the bodies that are being read. */
+export class BodyRoom {
+  #bytes = 0;
+
+  /** False: there is no room for so many more. */
+  take(bytes: number): boolean {
+    if (this.#bytes + bytes > MAX_BODIES_BYTES) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
 /** The whole body, as text. */
-export async function readBody(request: IncomingMessage): Promise<Result<string, RestError>> {
+export async function readBody(request: IncomingMessage, room: BodyRoom): Promise<Result<string, RestError>> {
   const { "content-length": length, "content-encoding": encoding } = request.headers;
   if (encoding !== undefined && encoding !== "identity") return err(restError(415, "allowed is no content-encoding"));
   const tooLarge = restError(413, `a body may have ${MAX_REQUEST_BYTES} bytes`, "RESOURCE_EXHAUSTED");
@@ -103,12 +122,16 @@ export async function readBody(request: IncomingMessage): Promise<Result<string,
   let bytes = 0;
   try {
     for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-      bytes += (chunk as Buffer).length;
-      if (bytes > MAX_REQUEST_BYTES) return err(tooLarge);
+      const { length: more } = chunk as Buffer;
+      if (bytes + more > MAX_REQUEST_BYTES) return err(tooLarge);
+      if (!room.take(more)) return err(NO_ROOM);
+      bytes += more;
       chunks.push(chunk as Buffer);
     }
   } catch {
     return err(restError(400, "the body ended early")); // nobody is there to be answered, and half of it must change nothing
+  } finally {
+    room.give(bytes);
   }
   try {
     return ok(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)));
@@ -116,3 +139,7 @@ export async function readBody(request: IncomingMessage): Promise<Result<string,
     return err(restError(400, "the body is no UTF-8"));
   }
 }
+
+const NO_ROOM: RestError = {
+  error: { code: "RESOURCE_EXHAUSTED", message: "too many large bodies are being sent at a time", retryAfterS: 1 },
+};

@@ -5,7 +5,15 @@ import type { Caller } from "./access.ts";
 import { completeKey, findStoredType, formatKey, knownTypes, type ResourceKey } from "./resource-key.ts";
 import { applyRequestFrom, deleteRequestFrom, MESSAGES } from "./resource-messages.ts";
 import type { ResourceService } from "./resource-service.ts";
-import { contentTypeOf, pathSegments, Query, type RestError, readBody, restError } from "./rest-request.ts";
+import {
+  type BodyRoom,
+  contentTypeOf,
+  pathSegments,
+  Query,
+  type RestError,
+  readBody,
+  restError,
+} from "./rest-request.ts";
 import type { ApiError, ApplyRequest, BatchResponse, Selector } from "./wire.ts";
 
 /** What a request is answered with. */
@@ -31,13 +39,14 @@ export async function answerRest(
   service: ResourceService,
   caller: Caller,
   request: IncomingMessage,
+  bodies: BodyRoom,
 ): Promise<Result<RestAnswer, RestError>> {
   const [path, query] = splitOnce(request.url ?? "", "?");
   const segments = pathSegments(path);
   if (!segments.ok) return segments;
   const [version, what, ...rest] = segments.value;
   const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
-  const route = { service, caller, request, query, method };
+  const route = { service, caller, request, bodies, query, method };
   if (version === "v1" && what === "resources" && rest.length === 0) return collection(route);
   if (version === "v1" && what === "resources:apply" && rest.length === 0) return applyMessage(route);
   if (version === "v1" && what === "resources:delete" && rest.length === 0) return deleteMessage(route);
@@ -49,6 +58,7 @@ interface Route {
   readonly service: ResourceService;
   readonly caller: Caller;
   readonly request: IncomingMessage;
+  readonly bodies: BodyRoom;
   readonly query: string;
   readonly method: string;
 }
@@ -86,7 +96,7 @@ function listOrWatch({ service, caller, request, query: text }: Route): Answer {
 }
 
 async function applyText(route: Route, expected: TextExpectation | undefined): Promise<Result<RestAnswer, RestError>> {
-  const { service, caller, request, query: text } = route;
+  const { service, caller, request, bodies, query: text } = route;
   const query = Query.read(text, ["dryRun", "nodeCluster", "expectedVersion", "includeContent", "manager", "source"]);
   if (!query.ok) return query;
   const [dryRun, includeContent] = [query.value.flag("dryRun"), query.value.flag("includeContent")];
@@ -96,7 +106,7 @@ async function applyText(route: Route, expected: TextExpectation | undefined): P
   if (!expectedVersion.ok) return expectedVersion;
   const type = contentTypeOf(request);
   if (!type.ok) return type;
-  const body = await readBody(request);
+  const body = await readBody(request, bodies);
   if (!body.ok) return body;
   if (type.value === "application/json" && !isJson(body.value)) return err(restError(400, "the body is no JSON"));
   const version = expected?.version ?? expectedVersion.value;
@@ -130,14 +140,14 @@ async function deleteMessage(route: Route): Promise<Result<RestAnswer, RestError
 }
 
 async function readMessage(route: Route, typeName: string): Promise<Result<Message, RestError>> {
-  const { request, query, method } = route;
+  const { request, bodies, query, method } = route;
   if (method !== "POST") return notAllowed(route, "POST");
   const none = Query.read(query, []);
   if (!none.ok) return none;
   const type = contentTypeOf(request);
   if (!type.ok) return type;
   if (type.value !== "application/json") return err(restError(415, "allowed content type here is application/json"));
-  const body = await readBody(request);
+  const body = await readBody(request, bodies);
   if (!body.ok) return body;
   let json: unknown;
   try {

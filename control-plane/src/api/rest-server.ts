@@ -6,7 +6,7 @@ import type { Log } from "@heddle/telemetry";
 import type { HostPort } from "../serve/address.ts";
 import type { Caller } from "./access.ts";
 import type { ResourceService } from "./resource-service.ts";
-import { HTTP_STATUS, type RestError, restError } from "./rest-request.ts";
+import { BodyRoom, HTTP_STATUS, type RestError, restError } from "./rest-request.ts";
 import { answerRest, type RestAnswer } from "./rest-routes.ts";
 import type { Access } from "./token-file.ts";
 import { WatchPump } from "./watch-pump.ts";
@@ -45,6 +45,7 @@ export class RestServer {
   readonly #server: Server | TlsServer;
   #ownName = "";
   readonly #watches = new Set<() => void>();
+  readonly #bodies = new BodyRoom();
 
   constructor(options: RestServerOptions) {
     this.#options = options;
@@ -92,7 +93,7 @@ export class RestServer {
     if (!caller.ok) return sendError(request, response, caller.error);
     let answer: Result<RestAnswer, RestError>;
     try {
-      answer = await answerRest(this.#options.service, caller.value, request);
+      answer = await answerRest(this.#options.service, caller.value, request, this.#bodies);
     } catch (error) {
       this.#options.log.error("a call of the resource API failed", {
         method: request.method,
