@@ -1,4 +1,4 @@
-import { err, isJsonObject, type Json, ok, type Result } from "@heddle/base";
+import { err, type Json, ok, type Result } from "@heddle/base";
 import {
   encodeMessage,
   fieldOf,
@@ -17,7 +17,6 @@ import type {
   ClusterConfig,
   ListenerConfig,
   OverloadConfig,
-  RouteEntry,
   RuntimeLayer,
   SecretConfig,
   TelemetryConfig,
@@ -30,14 +29,17 @@ import {
   decodeLayeredRuntime,
   decodeOverload,
   decodeTelemetry,
+  type FieldReport,
   OVERLOAD_FIELDS,
   type ResourceType,
   type SecretResourceType,
   TELEMETRY_FIELDS,
   type XdsNode,
 } from "@heddle/xds";
+import { clustersOfInlineRoutes } from "./clusters-of-routes.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { mergeDocuments } from "./merge-documents.ts";
+import { type StaticList, splitStatic } from "./split-static.ts";
 import { parseYamlDocuments, type YamlDocument } from "./yaml-document.ts";
 
 /** What a sidecar starts from: `envoy.config.bootstrap.v3.Bootstrap`, decoded, or what flags say instead. */
@@ -231,8 +233,7 @@ class BootstrapReader {
   #readDiscovery(bootstrap: Message, staticClusters: ReadonlySet<string>): DiscoverySettings {
     if (!DISCOVERY_FIELDS.some((field) => fieldOf(bootstrap, field) !== undefined)) return {};
     const { settings, errors, unhonoured } = decodeDiscovery(bootstrap, staticClusters);
-    for (const problem of errors) this.#problem("", problem);
-    for (const { path, note } of unhonoured) this.#warning(path, note);
+    this.#tell(errors, unhonoured);
     return settings;
   }
 
@@ -253,25 +254,27 @@ class BootstrapReader {
   #readTelemetry(bootstrap: Message): Pick<SidecarBootstrap, "telemetry"> {
     if (!TELEMETRY_FIELDS.some((field) => fieldOf(bootstrap, field) !== undefined)) return {};
     const { config, errors, unhonoured } = decodeTelemetry(bootstrap);
-    for (const problem of errors) this.#problem("", problem);
-    for (const { path, note } of unhonoured) this.#warning(path, note);
+    this.#tell(errors, unhonoured);
     return { telemetry: config };
   }
 
   #readRuntime(bootstrap: Message): readonly RuntimeLayer[] {
     if (fieldOf(bootstrap, "layered_runtime") === undefined) return [];
     const { layers, errors, unhonoured } = decodeLayeredRuntime(bootstrap);
-    for (const problem of errors) this.#problem("", problem);
-    for (const { path, note } of unhonoured) this.#warning(path, note);
+    this.#tell(errors, unhonoured);
     return layers;
   }
 
   #readOverload(bootstrap: Message): Pick<SidecarBootstrap, "overload" | "watchdog"> {
     if (!OVERLOAD_FIELDS.some((field) => fieldOf(bootstrap, field) !== undefined)) return {};
     const { overload, watchdog, errors, unhonoured } = decodeOverload(bootstrap);
+    this.#tell(errors, unhonoured);
+    return { ...(overload && { overload }), ...(watchdog && { watchdog }) };
+  }
+
+  #tell(errors: readonly string[], unhonoured: readonly FieldReport[]): void {
     for (const problem of errors) this.#problem("", problem);
     for (const { path, note } of unhonoured) this.#warning(path, note);
-    return { ...(overload && { overload }), ...(watchdog && { watchdog }) };
   }
 
   /** One warning for each field that was set and that nothing here reads. */
@@ -333,31 +336,6 @@ const NOTES: Readonly<Record<string, string>> = {
   "admin.profile_path": "has no effect; there is no profiler behind admin",
 };
 
-interface StaticList {
-  readonly path: string;
-  readonly items: readonly Json[];
-}
-
-/** The bootstrap without its lists of resources, and these. Lists that are none stay, to be refused there. */
-function splitStatic(json: Json): { rest: Json; listeners: StaticList; clusters: StaticList; secrets: StaticList } {
-  let rest = json;
-  const take = (name: "listeners" | "clusters" | "secrets"): StaticList => {
-    for (const key of ["static_resources", "staticResources"]) {
-      const resources = isJsonObject(rest) ? rest[key] : undefined;
-      const items = isJsonObject(resources) ? resources[name] : undefined;
-      if (!isJsonObject(rest) || !isJsonObject(resources) || !Array.isArray(items)) continue;
-      const { [name]: _, ...others } = resources;
-      rest = { ...rest, [key]: others };
-      return { path: `${key}.${name}`, items };
-    }
-    return { path: `static_resources.${name}`, items: [] };
-  };
-  const listeners = take("listeners");
-  const clusters = take("clusters");
-  const secrets = take("secrets");
-  return { rest, listeners, clusters, secrets };
-}
-
 /** A listener without a name gets its address; Envoy makes up a UUID, which nobody could refer to. */
 function named(listener: Message): Message {
   if (textOf(listener, "name") !== "") return listener;
@@ -367,27 +345,6 @@ function named(listener: Message): Message {
   const name =
     pipe === undefined ? `${textOf(socket, "address")}_${numberOf(socket, "port_value")}` : textOf(pipe, "path");
   return { ...listener, name };
-}
-
-/** The clusters that routes with `validate_clusters` name, where they stand in the listener itself. */
-function clustersOfInlineRoutes({ filterChains, defaultFilterChain }: ListenerConfig): string[] {
-  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  return chains
-    .flatMap(({ filters }) => filters)
-    .flatMap((filter) =>
-      filter.type === "http-connection-manager" && filter.config.routes.type === "inline"
-        ? [filter.config.routes.routeConfig]
-        : [],
-    )
-    .filter(({ validateClusters }) => validateClusters)
-    .flatMap(({ virtualHosts }) => virtualHosts.flatMap(({ routes }) => routes.flatMap(clustersOfRoute)));
-}
-
-function clustersOfRoute({ action }: RouteEntry): string[] {
-  if (action.type !== "forward") return [];
-  const { cluster } = action.forward;
-  if (cluster.type === "cluster") return [cluster.name];
-  return cluster.type === "weighted" ? cluster.clusters.map(({ name }) => name) : [];
 }
 
 function readNode(bootstrap: Message): NodeIdentity {
