@@ -57,6 +57,12 @@ export class History {
       this.#awaitsFirst = this.#store.entries === undefined; // it may have told of a trouble alone
       this.#knownAfter = revision;
       this.#last = revision;
+    } else if (revision < this.#last) {
+      // The store has been set back: of what came before nothing leads to what it holds now.
+      this.#changes.length = 0;
+      this.#bytes = 0;
+      this.#knownAfter = revision;
+      this.#last = revision;
     } else if (revision > this.#last) {
       for (const entry of changed) this.#push({ revision, key: entry.key, entry });
       for (const key of removed) this.#push({ revision, key, entry: undefined });

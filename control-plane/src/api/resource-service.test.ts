@@ -403,6 +403,17 @@ test("a watch tells what there is, then each change; one that comes back gets wh
   }
 });
 
+test("whoever watches a store that is set back is told everything anew", async () => {
+  const api = await new ApiFixture().start();
+  for (const timeout of [1, 2, 3]) await api.applied(cluster("a", timeout));
+  const watch = valueOfResult(api.service.watch(ANYBODY, {}, 3, () => {}));
+  assert.deepEqual(watch.take(100), []);
+  api.store.revision = 0;
+  api.store.put({ key: xdsKey("b"), value: clusterBytes("b", 1) });
+  assert.deepEqual(lines(watch.take(100)), ["RESYNC 1", "PUT 3 a", "PUT 1 b", "SYNCED 1"]);
+  watch.close();
+});
+
 test("a watch finds what it selects behind however much it does not, and takes no more than a MiB for a reader that waits", async () => {
   const api = await new ApiFixture().start();
   const others = Array.from({ length: 250 }, (_, index) => ({ key: xdsKey(`a${index}`), value: clusterBytes("a", 1) }));

@@ -56,6 +56,19 @@ test("what cannot be read is told with the resource's name, and nothing else suf
   ]);
 });
 
+test("a store that was set back may have something else at the same revision", async () => {
+  const store = new ScriptedStore();
+  store.put({ key: serviceKey("a"), value: storedBytes(service("a", 80)) });
+  const source = new StoredSource(store);
+  await store.start();
+  source.start(() => {});
+  const before = source.items?.[0];
+  store.revision = 0;
+  store.put({ key: serviceKey("a"), value: storedBytes(service("a", 81)) });
+  assert.notDeepEqual(source.items?.[0], before);
+  await source.close();
+});
+
 test("a store in trouble is told, and what it held stays in force", async () => {
   const store = new ScriptedStore();
   store.put({ key: serviceKey("a"), value: storedBytes(service("a")) });

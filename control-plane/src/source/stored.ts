@@ -71,12 +71,12 @@ export class StoredSource implements Source {
 
   #read(entry: StoredEntry): void {
     const known = this.#known.get(entry.key);
-    if (known?.revision === entry.revision) return;
+    if (known?.entry === entry) return;
     const read = readEntry(entry);
     const good = !hasErrors(read);
     const keepsLastGood = !good && known !== undefined;
     this.#known.set(entry.key, {
-      revision: entry.revision,
+      entry,
       items: keepsLastGood ? known.items : read.items,
       diagnostics: read.diagnostics,
     });
@@ -93,7 +93,7 @@ export class StoredSource implements Source {
 }
 
 interface KnownEntry {
-  readonly revision: number;
+  readonly entry: StoredEntry;
   readonly items: readonly SourceItem[];
   readonly diagnostics: readonly Diagnostic[];
 }

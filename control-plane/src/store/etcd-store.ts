@@ -239,9 +239,7 @@ export class EtcdStore implements Store {
       this.#watchers.tell(found.everything());
       return;
     }
-    const changed = [...found.entries.values()].filter(
-      ({ key, revision }) => table.entries.get(key)?.revision !== revision,
-    );
+    const changed = [...found.entries.values()].filter((entry) => !isSame(table.entries.get(entry.key), entry));
     const removed = [...table.entries.keys()].filter((key) => !found.entries.has(key));
     this.#step(table, found.revision, changed, removed);
   }
@@ -380,6 +378,11 @@ const TIMEOUT_MS = 5_000;
 const PAGE_ENTRIES = 500;
 /** A member that was followed so long has been found for good. */
 const STEADY_MS = 1_000;
+
+/** Another etcd counts its revisions anew: it may have something else at the same one. */
+function isSame(before: StoredEntry | undefined, { revision, value }: StoredEntry): boolean {
+  return before?.revision === revision && Buffer.compare(before.value, value) === 0;
+}
 
 function toTxn(changes: readonly StoreChange[], keys: KeySpace): TxnRequest {
   return {
