@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, type TestContext, test } from "node:test";
 import { adsBootstrap, edsCluster, startControlPlane } from "../harness/control-plane.ts";
 import { type EnvoyProcess, skipWithoutEnvoy, startEnvoy } from "../harness/envoy.ts";
-import { loadAssignment } from "../harness/envoy-config.ts";
+import { type Json, loadAssignment } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { startLoad } from "../harness/load.ts";
 import { lastFirst } from "../harness/owner.ts";
@@ -56,6 +56,30 @@ for (const variant of ["sotw", "delta"] as const) {
       }
       await answersAre(load, "a");
       assert.deepEqual([...(await load.stop()).failures], []);
+    });
+
+    test("statement 81: the same where clusters come on a stream of their own, and endpoints on another", async (t) => {
+      const { owner, a } = await upstreams(t);
+      const world = (connect_timeout: string) =>
+        swappedWorld({ to: "first", endpoints: { first: [a] }, cluster: { connect_timeout } });
+      const controlPlane = await startControlPlane(owner, world("1s"));
+      const bootstrap = adsBootstrap(controlPlane.port, variant);
+      const { ads_config, ...resources } = bootstrap["dynamic_resources"] as Json;
+      const cds_config = { resource_api_version: "V3", api_config_source: ads_config };
+      const envoy = await startEnvoy(
+        { ...bootstrap, dynamic_resources: { ...resources, ads_config, cds_config } },
+        owner,
+      );
+      for (const seconds of [2, 3, 4]) {
+        controlPlane.set(world(`${seconds}s`));
+        // An Envoy that nothing was sent again takes its old endpoints after `initial_fetch_timeout`, 15 s.
+        await eventually("Envoy has the update, and nothing warms", async () => {
+          const modified = await envoy.stat("cluster_manager.cluster_modified");
+          return modified === seconds - 1 && (await envoy.warming()).length === 0;
+        });
+      }
+      assert.equal(controlPlane.nodes()[0]?.streams, 2);
+      assert.deepEqual(rejections(controlPlane.nodes()), []);
     });
 
     test("statement 81: a listener that is updated while its routes stay does not warm for ever", async (t) => {

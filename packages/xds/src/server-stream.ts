@@ -1,7 +1,9 @@
 import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import type { NodeStreams } from "./node-streams.ts";
 import { takesTtl } from "./protocol/client-features.ts";
+import type { Dependent } from "./protocol/delivery-order.ts";
 import type {
   ServerResourceStatus,
   ServerResponse,
@@ -44,6 +46,7 @@ export interface StreamContext {
   readonly identifier: string;
   readonly limits: XdsServerLimits;
   readonly counts: StreamCounts;
+  readonly nodeStreams: NodeStreams<OpenStream>;
   /** The node became known, a verdict came, a response went out, or the stream ended. */
   readonly onChange: () => void;
   readonly onEnd: (stream: OpenStream) => void;
@@ -59,6 +62,8 @@ export interface OpenStream {
   status(): ServerTypeStatus[];
   resources(): ServerResourceStatus[];
   close(code: status, details: string): void;
+  /** Something that these belong to has been updated on another stream of the node. */
+  sendAgain(dependents: readonly Dependent[]): void;
 }
 
 /**
@@ -170,6 +175,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     if (problem !== undefined || node === undefined) return problem;
     this.#patience?.cancel();
     this.#node = node;
+    this.#context.nodeStreams.add(node.id, this);
     const tooMany = this.#context.counts.introduce(node.id);
     if (tooMany !== undefined) return tooMany;
     this.#session.withTtl = takesTtl(node.clientFeatures, this.variant);
@@ -180,7 +186,8 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   }
 
   #take(request: Request): void {
-    this.#session.take(request);
+    const elsewhere = this.#session.take(request);
+    if (elsewhere.length > 0) this.#sendElsewhere(elsewhere);
     const { errorDetail, typeUrl } = request;
     if (errorDetail !== undefined) {
       this.#context.metrics.rejections(typeUrl).add();
@@ -193,6 +200,15 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     }
     if (request.responseNonce !== "") this.#context.onChange();
     this.#pump();
+  }
+
+  #sendElsewhere(dependents: readonly Dependent[]): void {
+    if (this.#node === undefined) return;
+    for (const stream of this.#context.nodeStreams.others(this.#node.id, this)) stream.sendAgain(dependents);
+  }
+
+  sendAgain(dependents: readonly Dependent[]): void {
+    if (this.#session.sendAgain(dependents)) this.#pump();
   }
 
   /** Writes the next response, if one is due and the last one has left. */
@@ -254,6 +270,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     this.#patience?.cancel();
     this.#watch?.close();
     this.#context.counts.close(this.peer, this.#node?.id);
+    if (this.#node !== undefined) this.#context.nodeStreams.delete(this.#node.id, this);
     if (this.#node !== undefined) {
       this.#context.log.info("xDS client disconnected", { node: this.#node.id, peer: this.peer, reason });
     }

@@ -158,6 +158,48 @@ test("statement 12: of two streams of a node, the end of the old one leaves the 
   await fresh.next(decodeDiscoveryResponse);
 });
 
+test("statement 81: after an updated cluster its endpoints are sent again, on whatever stream of the node they come", async () => {
+  const world = (text: string) => ({ cluster: { a: text, b: "1" }, endpoints: { a: "1", b: "1" } });
+  const server = await start(world("1"));
+  const clusters = server.open("/envoy.service.cluster.v3.ClusterDiscoveryService/StreamClusters");
+  clusters.write(sotw({}));
+  const first = await clusters.next(decodeDiscoveryResponse);
+  const endpoints = server.open(ADS);
+  const names = { typeUrl: ENDPOINTS_TYPE_URL, resourceNames: ["a", "b"] };
+  endpoints.write(sotw(names));
+  const answer = await endpoints.next(decodeDiscoveryResponse);
+  assert.equal(answer.resources.length, 2);
+  const inDelta = server.open(DELTA_ADS);
+  inDelta.write(delta({ typeUrl: ENDPOINTS_TYPE_URL, resourceNamesSubscribe: ["a", "b"] }));
+  const answerInDelta = await inDelta.next(decodeDeltaDiscoveryResponse);
+  const stranger = server.open(ADS);
+  stranger.write(sotw({ ...names, node: testNode("default/other/1") }));
+  const theirs = await stranger.next(decodeDiscoveryResponse);
+
+  endpoints.write(sotw({ ...names, responseNonce: answer.nonce, versionInfo: answer.versionInfo }));
+  inDelta.write(delta({ typeUrl: ENDPOINTS_TYPE_URL, responseNonce: answerInDelta.nonce }));
+  stranger.write(sotw({ ...names, responseNonce: theirs.nonce, versionInfo: theirs.versionInfo }));
+  clusters.write(ackOf(first)); // whoever held nothing waits for no endpoints that it has not asked for
+  server.source.set(textSnapshot(world("2")));
+  const update = await clusters.next(decodeDiscoveryResponse);
+  const settled = () => server.xds.nodes().every(({ types }) => types.every(({ outstanding }) => !outstanding));
+  assert.equal(settled(), false, "the verdict on the update is open");
+  clusters.write(ackOf(update));
+  const again = await endpoints.next(decodeDiscoveryResponse);
+  assert.equal(again.resources.length, 1);
+  assert.equal(again.nonce, "2", "the second response of its stream");
+  const againInDelta = await inDelta.next(decodeDeltaDiscoveryResponse);
+  assert.deepEqual(
+    againInDelta.resources.map(({ name }) => name),
+    ["a"],
+  );
+  assert.equal(againInDelta.nonce, "2");
+
+  // Another node has not been told of it: the next that it hears is its next response.
+  server.source.set(textSnapshot({ ...world("2"), endpoints: { a: "2", b: "1" } }));
+  assert.equal((await stranger.next(decodeDiscoveryResponse)).nonce, "2");
+});
+
 test("statement 20: a rejection is seen with the node, its type and every reason", async () => {
   const server = await start({ cluster: { a: "bad" } });
   const stream = server.open(ADS);

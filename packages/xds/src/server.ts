@@ -4,6 +4,7 @@ import { decodeDeltaDiscoveryRequest, decodeDiscoveryRequest } from "@heddle/pro
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { byteMethod } from "./byte-method.ts";
 import type { ClientStatus } from "./csds/client-status.ts";
+import { NodeStreams } from "./node-streams.ts";
 import { SERVICES } from "./protocol/discovery-services.ts";
 import { encodeDeltaResponse, encodeSotwResponse } from "./protocol/encode-response.ts";
 import {
@@ -106,6 +107,7 @@ export class XdsServer implements Inspectable {
       identifier,
       limits,
       counts: new StreamCounts(limits),
+      nodeStreams: new NodeStreams(),
       onChange: () => this.#tell(),
       onEnd: (stream) => {
         this.#streams.delete(stream);

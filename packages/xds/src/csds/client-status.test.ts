@@ -32,7 +32,7 @@ function shown(bytes: Uint8Array): string[] {
 test("statement 78: each resource of a client with its version and what became of it", () => {
   const session = new ServerSession(sotwServer);
   const world = textSnapshot({ cluster: { a: "1" }, endpoints: { a: "1", b: "1", c: "1" } });
-  const ask = (typeUrl: string, resourceNames: readonly string[], responseNonce = "", message = ""): void =>
+  const ask = (typeUrl: string, resourceNames: readonly string[], responseNonce = "", message = "") =>
     session.take({
       typeUrl,
       resourceNames,

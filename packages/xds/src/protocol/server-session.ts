@@ -1,5 +1,5 @@
 import type { EncodedResource, Snapshot } from "../snapshot.ts";
-import { deliveryRank, dependentsOf, goesLast, isReferrer, isTarget } from "./delivery-order.ts";
+import { type Dependent, deliveryRank, dependentsOf, goesLast, isReferrer, isTarget } from "./delivery-order.ts";
 import { findResource, type Resources } from "./resources.ts";
 import { planDelta, takeDeltaRequest } from "./server-delta.ts";
 import { planSotw, takeSotwRequest } from "./server-sotw.ts";
@@ -79,6 +79,7 @@ export interface ServerResourceStatus {
 const HOLD_MS = 5000;
 
 const NOTHING: Resources = new Map();
+const NO_DEPENDENTS: readonly Dependent[] = [];
 
 /**
  * One xDS stream as its server sees it: no socket, no clock, no queue. Requests are handed in; whoever owns the stream
@@ -113,9 +114,30 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     return count;
   }
 
-  /** Takes in a request, whose type URL has been settled. */
-  take(request: Request): void {
-    this.variant.take(this.#type(request.typeUrl), request);
+  /**
+   * Takes in a request, whose type URL has been settled. Returns what other streams of the node have to send again: endpoints
+   * that do not come on this one, once their cluster's update has its verdict; before, they could overtake it.
+   */
+  take(request: Request): readonly Dependent[] {
+    const type = this.#type(request.typeUrl);
+    this.variant.take(type, request);
+    // Of a rejected response a client may have taken what is good.
+    if (type.elsewhere.size === 0 || type.outstanding !== undefined) return NO_DEPENDENTS;
+    const dependents = [...type.elsewhere.values()];
+    type.elsewhere.clear();
+    return dependents;
+  }
+
+  /** Books as due, changed or not, what this stream carries of these. Whether that is any. */
+  sendAgain(dependents: readonly Dependent[]): boolean {
+    let any = false;
+    for (const { typeUrl, name } of dependents) {
+      const type = this.#types.get(typeUrl);
+      if (type === undefined || type.requests === 0 || !type.subscription.wants(name)) continue;
+      type.again.add(name);
+      any = true;
+    }
+    return any;
   }
 
   /** What to send now. A response that is returned counts as sent. */
@@ -192,9 +214,17 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
 
   #send(type: ServerType, plan: Plan, snapshot: Snapshot, nowMs: number): ServerStep {
     const { typeUrl } = type.traits;
+    // What it holds from an earlier stream is not known by name in the state of the world.
+    const mayHoldAny = type.nonce === "" && type.claimedVersion !== "";
     for (const resource of plan.resources) {
-      if (type.sent.get(resource.name)?.version === resource.version) continue;
-      for (const dependent of dependentsOf(typeUrl, resource)) this.#type(dependent.typeUrl).again.add(dependent.name);
+      const before = type.sent.get(resource.name);
+      if (before?.version === resource.version) continue;
+      for (const dependent of dependentsOf(typeUrl, resource)) {
+        const carrier = this.#type(dependent.typeUrl);
+        carrier.again.add(dependent.name);
+        if (carrier.requests === 0 && (before !== undefined || mayHoldAny))
+          type.elsewhere.set(dependent.name, dependent);
+      }
     }
     this.#boundAgain(snapshot);
     const nonce = String((this.#nonces += 1));
@@ -232,10 +262,14 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     return { step: "idle" };
   }
 
-  /** A client may never ask for a type that its resources refer to; what would be sent again is then kept small. */
+  /** A client may never ask for a type that its resources refer to, or never give a verdict; what would be sent again is then kept small. */
   #boundAgain(snapshot: Snapshot): void {
     for (const type of this.#ordered) {
       const resources = snapshot.resources.get(type.traits.typeUrl) ?? NOTHING;
+      if (type.elsewhere.size > resources.size) {
+        for (const [name, { typeUrl }] of type.elsewhere)
+          if (snapshot.resources.get(typeUrl)?.has(name) !== true) type.elsewhere.delete(name);
+      }
       if (type.again.size <= resources.size) continue;
       for (const name of type.again) if (!resources.has(name)) type.again.delete(name);
     }

@@ -1,4 +1,5 @@
 import type { EncodedResource } from "../snapshot.ts";
+import type { Dependent } from "./delivery-order.ts";
 import { changedBetween, findResource, type Resources, withTtl } from "./resources.ts";
 import { Subscription, WILDCARD } from "./subscription.ts";
 import { type TypeTraits, traitsOf } from "./type-urls.ts";
@@ -46,6 +47,8 @@ export class ServerType {
   readonly asked: Set<string> = new Set();
   /** Names to send again although they have not changed, since something that refers to them was updated. */
   readonly again: Set<string> = new Set();
+  /** By name, what belongs to updates under way and comes on another stream of the node, which has to send it again. */
+  readonly elsewhere: Map<string, Dependent> = new Map();
   /** Names that were dropped while a response was under way: the client may have taken them all the same. */
   readonly #limbo: Set<string> = new Set();
   requests = 0;
