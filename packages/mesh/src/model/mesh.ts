@@ -36,9 +36,9 @@ export class Mesh {
   /** `objects` holds each key once; their order does not matter. */
   constructor(objects: Iterable<MeshObject>) {
     const all = [...objects];
-    const services = all.filter((object) => object.kind === "service").sort(byKey);
-    const workloads = all.filter((object) => object.kind === "workload").sort(byKey);
-    const routes = all.filter((object) => object.kind === "http-route").sort(byKey);
+    const services = sortedByKey(all.filter((object) => object.kind === "service"));
+    const workloads = sortedByKey(all.filter((object) => object.kind === "workload"));
+    const routes = sortedByKey(all.filter((object) => object.kind === "http-route"));
     this.services = services;
     this.workloads = workloads;
     this.routes = routes;
@@ -98,9 +98,10 @@ function hasLabels(labels: Labels, wanted: readonly (readonly [string, string])[
   return wanted.every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
 }
 
-function byKey(a: MeshObject, b: MeshObject): number {
-  const [left, right] = [keyOf(a), keyOf(b)];
-  return left < right ? -1 : left > right ? 1 : 0;
+/** Each key is looked up once, and not once for each comparison: of 10,000 objects that was most of making a mesh. */
+function sortedByKey<T extends MeshObject>(objects: readonly T[]): readonly T[] {
+  const keyed = objects.map((object) => ({ key: keyOf(object), object }));
+  return keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)).map(({ object }) => object);
 }
 
 function nameOf(namespace: string, name: string): string {
