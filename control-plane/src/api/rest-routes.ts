@@ -168,6 +168,7 @@ async function single(route: Route, segments: readonly string[]): Promise<Result
   if (method === "GET") return getSingle(route, key.value);
   if (method !== "PUT" && method !== "DELETE") return notAllowed(route, "GET, PUT, DELETE");
   const found = service.get(caller, key.value);
+  if (!found.ok && found.error.code === "UNAVAILABLE") return err({ error: found.error }); // nobody knows whether it exists
   const version = preconditionOf(request, key.value, found.ok ? found.value.version : 0);
   if (!version.ok) return version;
   const isPrecondition = version.value !== undefined;

@@ -55,6 +55,8 @@ test("versions are preconditions: 412 by header, 409 by query", async (t) => {
   assert.equal(api.store.revision, 1);
   assert.equal((await put({ "if-match": "*" })).status, 200);
   assert.equal((await ask("PUT", "/v1/resources/cluster/other", YAML, cluster("a", 3))).status, 400);
+  api.store.entries = undefined;
+  assert.equal((await put({ "if-match": "*" })).status, 503, "of a store that has not been read nobody knows");
 });
 
 test("several texts are one batch, each fault in its own; a batch of keys is deleted", async (t) => {
