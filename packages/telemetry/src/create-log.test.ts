@@ -49,6 +49,16 @@ test("a line stays one line, whatever it is given", () => {
   }
 });
 
+test("nothing in a line steers a terminal, also where it is quoted, and a JSON line stays JSON", () => {
+  const hostile = "a b\u009b2J\u007f\u2028\u001b[31m";
+  for (const format of ["json", "text"] as const) {
+    const { log, lines } = capture(format);
+    log.info(hostile, { [hostile]: hostile, list: [hostile], error: new Error(hostile) });
+    assert.doesNotMatch(lines[0]?.slice(0, -1) ?? "\n", /[\p{Cc}\u2028\u2029]/u);
+    if (format === "json") assert.equal(JSON.parse(lines[0] ?? "").message, hostile);
+  }
+});
+
 test("a field cannot replace the line's own", () => {
   const { log, lines } = capture("json");
   log.info("message", { level: "error" });

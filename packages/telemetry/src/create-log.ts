@@ -90,7 +90,14 @@ class LineLog implements Log {
 function jsonLine(time: string, level: string, message: string, fields: LogFields): string {
   const line: Record<string, unknown> = { time, level, message };
   for (const [name, value] of Object.entries(fields)) line[name in line ? `field.${name}` : name] = plain(value);
-  return `${JSON.stringify(line)}\n`;
+  return `${JSON.stringify(line).replace(LEFT_BY_JSON, unicodeEscape)}\n`;
+}
+
+/** Controls above those of ASCII, DEL, ends of line: JSON lets them stand, and a terminal takes U+009B for "ESC [". */
+const LEFT_BY_JSON = /[\x7f-\x9f\u2028\u2029]/g;
+
+function unicodeEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 function textLine(time: string, level: string, message: string, fields: LogFields): string {
@@ -98,7 +105,7 @@ function textLine(time: string, level: string, message: string, fields: LogField
   for (const [name, value] of Object.entries(fields)) {
     const shown = plain(value);
     const text = typeof shown === "string" ? shown : (JSON.stringify(shown) ?? "undefined");
-    line += ` ${escapeControls(name)}=${/[\s"=]/.test(text) || text === "" ? JSON.stringify(text) : escapeControls(text)}`;
+    line += ` ${escapeControls(name)}=${escapeControls(/[\s"=]/.test(text) || text === "" ? JSON.stringify(text) : text)}`;
   }
   return `${line}\n`;
 }
