@@ -108,10 +108,12 @@ export class ListenerAssembly {
     state.timer?.cancel();
     if (state.active === undefined) this.#unserved -= 1;
     this.#listeners.delete(name);
+    const before = state.active?.config;
     state.active = undefined;
     state.warming = undefined;
     this.#draft.drop("listener", name);
     this.#noteUsers(name, state);
+    this.#dropUnserved(before);
   }
 
   /** A route configuration came, under that `wantedKey`. What nobody asks for is ignored. */
@@ -258,32 +260,48 @@ export class ListenerAssembly {
     state.timer?.cancel();
     state.timer = undefined;
     if (state.active === undefined) this.#unserved -= 1;
+    const before = state.active?.config;
     state.active = state.warming;
     state.warming = undefined;
     this.#draft.put("listener", name, state.active.config);
     this.#noteUsers(name, state);
+    this.#dropUnserved(before);
     for (const route of state.routes) this.#putRoute(route);
     return true;
+  }
+
+  /** Of a listener that served: what only warming listeners ask for serves when one of them does. */
+  #dropUnserved(config: ListenerConfig | undefined): void {
+    for (const name of config === undefined ? [] : routeKeysOf(config)) {
+      if (this.#isServed(name)) continue;
+      this.#servedRoutes.delete(name);
+      this.#heldRoutes.delete(name);
+      this.#draft.drop("route-configuration", name);
+    }
+  }
+
+  /** Whether a listener that serves uses that route configuration. */
+  #isServed(name: string): boolean {
+    for (const user of this.#users.get(name)?.listeners ?? []) {
+      const active = this.#listeners.get(user)?.active;
+      if (active !== undefined && routeKeysOf(active.config).includes(name)) return true;
+    }
+    return false;
   }
 
   /** Puts a route configuration that an active listener uses into the draft. */
   #putRoute(name: string): void {
     const route = this.#routes.get(name);
-    if (route === undefined) return;
-    for (const user of this.#users.get(name)?.listeners ?? []) {
-      const active = this.#listeners.get(user)?.active;
-      if (active === undefined || !routeKeysOf(active.config).includes(name)) continue;
-      const config = this.#hosts.merged(name, route.config, this.#users.get(name)?.wanted.origin);
-      const [warming] = this.#servedRoutes.has(name) ? this.#warmingClusters(config) : [];
-      if (warming !== undefined) {
-        this.#heldRoutes.set(name, warming);
-        return;
-      }
-      this.#heldRoutes.delete(name);
-      this.#servedRoutes.set(name, route);
-      this.#draft.put("route-configuration", name, config);
+    if (route === undefined || !this.#isServed(name)) return;
+    const config = this.#hosts.merged(name, route.config, this.#users.get(name)?.wanted.origin);
+    const [warming] = this.#servedRoutes.has(name) ? this.#warmingClusters(config) : [];
+    if (warming !== undefined) {
+      this.#heldRoutes.set(name, warming);
       return;
     }
+    this.#heldRoutes.delete(name);
+    this.#servedRoutes.set(name, route);
+    this.#draft.put("route-configuration", name, config);
   }
 
   #warmingClusters(config: RouteConfiguration): string[] {
