@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -162,6 +162,14 @@ test("nobody else may read what is stored", async (t) => {
   await store.close();
   assert.equal(statSync(path).mode & 0o777, 0o700);
   for (const name of readdirSync(path)) assert.equal(statSync(join(path, name)).mode & 0o777, 0o600, name);
+});
+
+test("no file is made through a symbolic link", async (t) => {
+  const path = scratch(t);
+  writeFileSync(join(path, "victim"), "theirs");
+  symlinkSync(join(path, "victim"), join(path, "log"));
+  await assert.rejects(new DiskFolder(path).create("log"), { code: "ELOOP" });
+  assert.equal(readFileSync(join(path, "victim"), "utf8"), "theirs");
 });
 
 test("a folder that cannot be made says so, and nothing is left open", async (t) => {

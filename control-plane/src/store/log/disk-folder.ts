@@ -8,6 +8,8 @@ import type { StoreFile, StoreFolder } from "./store-folder.ts";
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 const LOCK = "lock";
+/** Never through a symbolic link: in a folder that others may write to it would lead anywhere. */
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /** A folder of a local file system. */
 export class DiskFolder implements StoreFolder {
@@ -42,7 +44,7 @@ export class DiskFolder implements StoreFolder {
   }
 
   async create(name: string): Promise<StoreFile> {
-    return new DiskFile(await open(join(this.path, name), "w", FILE_MODE), 0);
+    return new DiskFile(await open(join(this.path, name), NEW_FILE, FILE_MODE), 0);
   }
 
   async append(name: string, length: number): Promise<StoreFile> {
