@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import type { Clock, Result } from "@heddle/base";
+import { type Clock, err, type Result } from "@heddle/base";
 import type { Decoded, ResourceKind } from "../resource/resource-type.ts";
 import type { AcceptedResource, ResourceUpdate } from "../subscription.ts";
 import { AliasBook } from "./alias-book.ts";
@@ -273,7 +273,7 @@ export class ClientResources {
       receipt.refreshed.push(name, ...answered);
       return;
     }
-    const decoded = this.type.decode(message.value);
+    const decoded = this.#decode(message.value);
     if (!decoded.ok) {
       this.#reject(name, version, decoded.error, receipt);
       return;
@@ -299,6 +299,15 @@ export class ClientResources {
       updatedAtMs: this.#clock.wallNow(),
     });
     receipt.changed.set(name, accepted);
+  }
+
+  /** What throws, against the rule, is one refused resource, and no end of the stream that has good ones besides. */
+  #decode(bytes: Uint8Array): Result<Decoded<unknown>, readonly string[]> {
+    try {
+      return this.type.decode(bytes);
+    } catch (error) {
+      return err([`it cannot be read: ${error instanceof Error ? error.message : String(error)}`]);
+    }
   }
 
   /**

@@ -39,6 +39,31 @@ test("statement 72: the same for routes: a rule deep inside is named by its path
   }
 });
 
+test("a resource that its type throws at is refused, and the others of its response are taken", () => {
+  const { endpoints } = types;
+  const type = {
+    ...endpoints,
+    nameOf: (config: unknown) => endpoints.nameOf(config as never),
+    decode(bytes: Uint8Array) {
+      if (Buffer.from(bytes).includes("bad")) throw new Error("a mistake of ours");
+      return endpoints.decode(bytes);
+    },
+  };
+  const session = new ClientSession(testNode(), [type], deltaClient, new ManualClock(), () => undefined);
+  session.openStream();
+  session.subscribe("endpoints", new Set(["bad", "good"]));
+  session.takeRequests();
+  const resources = ["bad", "good"].map((name) => {
+    const resource = { typeUrl: endpoints.typeUrl, value: encodeMessage(TYPE_NAMES.endpoints, { cluster_name: name }) };
+    return { name, aliases: [], version: "1", ttlMs: undefined, resource };
+  });
+  const response = { typeUrl: endpoints.typeUrl, nonce: "1", resources, removedResources: [] };
+  const outcome = session.receive(response as unknown as DeltaDiscoveryResponse);
+  assert.deepEqual(outcome?.errors, ['endpoints "bad": it cannot be read: a mistake of ours']);
+  assert.deepEqual([...outcome.update.changed.keys()], ["good"]);
+  session.close();
+});
+
 test("statement 71: an unknown type where one is needed is a NACK that names it and its place", () => {
   const typed_config = { type_url: `${ANY}/com.example.NoSuchFilter`, value: Buffer.alloc(0) };
   const bytes = encodeMessage(TYPE_NAMES.listener, {
