@@ -22,13 +22,22 @@ export interface Demand {
 
 export const NO_DEMAND: Demand = { services: [], dialledNames: [] };
 
+/** `node.user_agent_name` of a sidecar of ours. */
+const OUR_SIDECAR = "heddle";
+
 const DEFAULT_OUTBOUND_PORT = 15_001;
 
 export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand): NodeScope {
   const identity = identityOf(node);
   const workload = workloadOf(identity, mesh);
   return {
-    rules: { namespace: identity.namespace, egress: workload?.egress, demanded: demand.services },
+    rules: {
+      namespace: identity.namespace,
+      egress: workload?.egress,
+      demanded: demand.services,
+      // An Envoy asks for virtual hosts by delta alone, and gRPC not at all.
+      onDemand: node.userAgentName === OUR_SIDECAR,
+    },
     workload,
     outbound: outboundOf(node, workload),
     dialledNames: demand.dialledNames,

@@ -128,7 +128,7 @@ export class OutboundScope {
     return this.#encoder.fromBytes(
       this.#encoder.types["route-configuration"].typeUrl,
       OUTBOUND_ROUTES,
-      joinRouteConfiguration(this.#encoder.emptyRoutes, virtualHosts),
+      joinRouteConfiguration(this.#encoder.emptyRoutes(this.rules), virtualHosts),
     );
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { dialledListenerManager, OUTBOUND_ROUTES, outboundRouteConfiguration } from "@heddle/mesh";
+import { dialledListenerManager, OUTBOUND_ROUTES, outboundRouteConfiguration, type ScopeRules } from "@heddle/mesh";
 import {
   type EncodedResource,
   encodeApiListener,
@@ -11,8 +11,8 @@ import {
 /** Makes resources of configurations. Equal content is the same object as long as it is in use, whoever asks for it. */
 export class ResourceEncoder {
   readonly types: ResourceTypes;
-  /** The outbound route configuration without virtual hosts. */
-  readonly emptyRoutes: Uint8Array;
+  readonly #emptyRoutes: Uint8Array;
+  readonly #emptyRoutesOnDemand: Uint8Array;
   /** By type, name and version: nodes may hold resources of one name and different content. */
   readonly #made = new Map<string, WeakRef<EncodedResource>>();
 
@@ -23,7 +23,13 @@ export class ResourceEncoder {
 
   constructor(types: ResourceTypes) {
     this.types = types;
-    this.emptyRoutes = types["route-configuration"].encode(outboundRouteConfiguration([]));
+    this.#emptyRoutes = types["route-configuration"].encode(outboundRouteConfiguration([], false));
+    this.#emptyRoutesOnDemand = types["route-configuration"].encode(outboundRouteConfiguration([], true));
+  }
+
+  /** The outbound route configuration without virtual hosts. */
+  emptyRoutes({ onDemand }: ScopeRules): Uint8Array {
+    return onDemand ? this.#emptyRoutesOnDemand : this.#emptyRoutes;
   }
 
   encode<Config>(type: ResourceType<Config>, config: Config): EncodedResource {

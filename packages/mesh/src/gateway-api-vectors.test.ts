@@ -114,9 +114,9 @@ function run(
   const base = namespace.endsWith("mesh") ? "mesh/manifests.yaml" : "base/manifests.yaml";
   const objects = [base, ...suite.Manifests].flatMap(objectsIn);
   const mesh = new Mesh(adapt(objects));
-  const { called } = reachable(mesh, { namespace, egress: undefined, demanded: [] });
+  const { called } = reachable(mesh, { namespace, egress: undefined, demanded: [], onDemand: true });
   const hosts = called.map(({ service, port, routes }) => serviceVirtualHost(service, port, routes, namespace));
-  const table = compileRouteConfiguration(outboundRouteConfiguration(hosts));
+  const table = compileRouteConfiguration(outboundRouteConfiguration(hosts, true));
   let ran = 0;
   for (const one of suite.cases) {
     if (JSON.stringify(one).includes('"$')) continue; // an expectation that the vectors could not resolve

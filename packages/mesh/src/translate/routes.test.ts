@@ -217,9 +217,9 @@ function routes(
   egress?: Parameters<typeof reachable>[1]["egress"],
   more = "",
 ): RouteTable {
-  const { called } = reachable(meshOf(yaml, more), { namespace, egress, demanded: [] });
+  const { called } = reachable(meshOf(yaml, more), { namespace, egress, demanded: [], onDemand: true });
   const hosts = called.map((one) => serviceVirtualHost(one.service, one.port, one.routes, namespace));
-  return compileRouteConfiguration(outboundRouteConfiguration(hosts));
+  return compileRouteConfiguration(outboundRouteConfiguration(hosts, true));
 }
 
 function request(host: string, path: string, headers: Readonly<Record<string, string>> = {}): RequestHead {

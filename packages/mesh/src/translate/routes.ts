@@ -7,10 +7,14 @@ import { headerMutations, NO_MUTATIONS, pathRewrite, redirectAction, routeMatch 
 
 /**
  * The route configuration of a node's outbound listener: one virtual host for each port of each service in its scope. Those of
- * other services come on demand.
+ * other services come on demand, if the node can ask for them (VHDS).
  */
-export function outboundRouteConfiguration(virtualHosts: readonly VirtualHost[]): RouteConfiguration {
-  return { ...routeConfiguration(OUTBOUND_ROUTES, virtualHosts), vhds: {} };
+export function outboundRouteConfiguration(
+  virtualHosts: readonly VirtualHost[],
+  onDemand: boolean,
+): RouteConfiguration {
+  const config = routeConfiguration(OUTBOUND_ROUTES, virtualHosts);
+  return onDemand ? { ...config, vhds: {} } : config;
 }
 
 /** Everything that reaches the public port goes to the application. */

@@ -13,6 +13,8 @@ export interface ScopeRules {
   readonly egress: readonly EgressRule[] | undefined;
   /** Asked for by name, over and above. */
   readonly demanded: readonly ServiceHost[];
+  /** It asks for what is outside when a request needs it: sidecars of ours do. */
+  readonly onDemand: boolean;
 }
 
 /** One port of one service that a node may call, with the routes that apply to its calls. */

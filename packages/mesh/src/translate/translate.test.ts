@@ -188,7 +188,7 @@ describe("scope", () => {
     ["what it has asked for besides", [], [{ namespace: "other", name: "d", port: undefined }], ["d"], []],
   ] as const) {
     it(`of a node is ${what}`, () => {
-      const found = reachable(meshOf(yaml), { namespace: "default", egress, demanded });
+      const found = reachable(meshOf(yaml), { namespace: "default", egress, onDemand: true, demanded });
       assert.deepEqual(
         found.called.map(({ service }) => service.name),
         called,
