@@ -4,6 +4,7 @@ export {
   type ConfigAssemblerOptions,
 } from "./assemble/config-assembler.ts";
 export type { ConfigDelta } from "./assemble/config-draft.ts";
+export { discoveredFilters } from "./assemble/extension-assembly.ts";
 export {
   type BootstrapOptions,
   type BootstrapReading,

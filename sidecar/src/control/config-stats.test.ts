@@ -105,7 +105,12 @@ test("updates of endpoints count for the clusters that take them, those of route
   stats.applied(delta({ "cluster/a": cluster("a", { type: "EDS", serviceName: "svc" }) }));
   const hcm = {
     type: "http-connection-manager",
-    config: { statPrefix: "in", routes: { type: "rds", routeConfigName: "r" } },
+    config: {
+      statPrefix: "in",
+      routes: { type: "rds", routeConfigName: "r" },
+      httpFilters: [{ name: "auth", discovery: {} }],
+      upgradeConfigs: [],
+    },
   };
   const listener = { filterChains: [{ filters: [hcm] }] } as unknown as ListenerConfig;
   stats.applied(delta({ "listener/l": listener }));
@@ -138,7 +143,11 @@ test("updates of endpoints count for the clusters that take them, those of route
   assert.equal(values()["cluster.a.update_attempt"], 2, "it takes another service by now");
   update("endpoints", [], ["other"]);
   assert.equal(values()["cluster.a.update_no_rebuild"], 2);
-  stats.applied(delta({}, ["route-configuration/r", "extension-config/auth@abcdefghijklmnopqrst", "cluster/a"]));
+  stats.applied(delta({}, ["extension-config/auth@abcdefghijklmnopqrst"]));
+  update("extension-config", ["auth"]);
+  const reloads = values()["extension_config_discovery.http_filter.auth.config_reload"];
+  assert.equal(reloads, 2, "what was taken away and came again goes on");
+  stats.applied(delta({}, ["route-configuration/r", "cluster/a", "listener/l"]));
   const left = Object.keys(values()).filter((name) => /rds|extension|^cluster\.a/.test(name));
   assert.deepEqual(left, [], "nothing grows with names that come and go");
   update("endpoints", ["other"]);

@@ -1,4 +1,4 @@
-import type { AssembledResource, ConfigDelta, ProxyConfig } from "@heddle/config";
+import { type AssembledResource, type ConfigDelta, discoveredFilters, type ProxyConfig } from "@heddle/config";
 import { parseLaneKey } from "@heddle/config/lanes";
 import { type Counter, type Gauge, type MetricScope, type SharedMetrics, seriesGroup } from "@heddle/telemetry";
 import { CIRCUIT_BREAKER_CELLS, type ClusterConfig, type EndpointsConfig, type ListenerConfig } from "@heddle/traffic";
@@ -20,6 +20,8 @@ export class ConfigStats {
   readonly #changes: Readonly<Record<"cluster" | "listener", Changes>>;
   /** What serves, for whom an update is: it must not cost what all of a mesh costs. */
   readonly #listeners = new Map<string, ListenerConfig>();
+  /** Names of filter configurations that have series, and whether a listener that serves has asked for them by now. */
+  readonly #extensions: Map<string, "awaited" | "used"> = new Map();
   /** By cluster, the service of EDS that it takes, and the other way round. */
   readonly #serviceOf = new Map<string, string>();
   readonly #clustersOf = new Map<string, Set<string>>();
@@ -76,13 +78,25 @@ export class ConfigStats {
     for (const key of removed) {
       const { kind, name } = parseLaneKey(key);
       if (kind === "endpoints") this.#clusters.get(name)?.setMembers(undefined);
-      if (kind === "extension-config") this.#metrics.retire({ [EXTENSION]: withoutOrigin(name) });
       if (kind === "route-configuration") this.#metrics.retire({ [ROUTES]: withoutOrigin(name) });
       if (kind !== "cluster" && kind !== "listener") continue;
       this.#known[kind].delete(name);
       this.#changes[kind].removed.add();
       if (kind === "cluster") this.#clusterGone(name);
       else this.#listeners.delete(name);
+    }
+    if (this.#extensions.size > 0) this.#forgetExtensions();
+  }
+
+  /** A filter's configuration that is taken away may come again: its series end when no listener asks for it any more. */
+  #forgetExtensions(): void {
+    const wanted = new Set([...this.#listeners.values()].flatMap(discoveredFilters).map(({ name }) => name));
+    for (const [name, state] of this.#extensions) {
+      if (wanted.has(name)) this.#extensions.set(name, "used");
+      else if (state === "used") {
+        this.#extensions.delete(name);
+        this.#metrics.retire({ [EXTENSION]: name });
+      }
     }
   }
 
@@ -95,6 +109,7 @@ export class ConfigStats {
       for (const name of changed.keys()) {
         const scope = this.#metrics.scope("extension_config_discovery.http_filter", { [EXTENSION]: name });
         scope.counter("config_reload").add();
+        if (!this.#extensions.has(name)) this.#extensions.set(name, "awaited");
       }
     } else if (kind === "route-configuration") {
       for (const [prefix, name] of routeConfigurationsOf(this.#listeners.values())) {
