@@ -217,7 +217,8 @@ events { worker_connections 256; }`;
       child.stdin.end(sent);
       const received: Buffer[] = [];
       for await (const chunk of child.stdout) received.push(chunk as Buffer);
-      assert.ok(Buffer.concat(received).equals(sent), address);
+      const answer = Buffer.concat(received);
+      assert.ok(answer.equals(sent), `${address}: ${answer.length} bytes came back of ${sent.length}`);
     }
   });
 
