@@ -1,9 +1,8 @@
-import type { ListenerConfig, RouteEntry } from "@heddle/traffic";
+import { filterChainsOf, type ListenerConfig, type RouteEntry } from "@heddle/traffic";
 
 /** The clusters that routes with `validate_clusters` name, where they stand in the listener itself. */
-export function clustersOfInlineRoutes({ filterChains, defaultFilterChain }: ListenerConfig): string[] {
-  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  return chains
+export function clustersOfInlineRoutes(listener: ListenerConfig): string[] {
+  return filterChainsOf(listener)
     .flatMap(({ filters }) => filters)
     .flatMap((filter) =>
       filter.type === "http-connection-manager" && filter.config.routes.type === "inline"

@@ -60,6 +60,7 @@ export {
   type FilterChainCandidate,
   FilterChainTable,
 } from "./listener/filter-chain-match.ts";
+export { filterChainsOf } from "./listener/filter-chains-of.ts";
 export {
   type CurrentClientCert,
   defaultManners,

@@ -1,7 +1,13 @@
 import { type AssembledResource, type ConfigDelta, discoveredFilters, type ProxyConfig } from "@heddle/config";
 import { parseLaneKey } from "@heddle/config/lanes";
 import { type Counter, type Gauge, type MetricScope, type SharedMetrics, seriesGroup } from "@heddle/telemetry";
-import { CIRCUIT_BREAKER_CELLS, type ClusterConfig, type EndpointsConfig, type ListenerConfig } from "@heddle/traffic";
+import {
+  CIRCUIT_BREAKER_CELLS,
+  type ClusterConfig,
+  type EndpointsConfig,
+  filterChainsOf,
+  type ListenerConfig,
+} from "@heddle/traffic";
 import type { ResourceUpdate } from "@heddle/xds";
 
 /** The counts of a cluster's circuit breakers now: connections, waiting requests, requests, retries. */
@@ -295,9 +301,8 @@ function changes(metrics: SharedMetrics, scope: string, kind: string): Changes {
 /** The stat prefix of each connection manager that takes its routes by name, and that name. */
 function routeConfigurationsOf(listeners: Iterable<ListenerConfig>): Set<readonly [string, string]> {
   const found = new Map<string, readonly [string, string]>();
-  for (const { filterChains, defaultFilterChain } of listeners) {
-    const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-    for (const filter of chains.flatMap(({ filters }) => filters)) {
+  for (const listener of listeners) {
+    for (const filter of filterChainsOf(listener).flatMap(({ filters }) => filters)) {
       if (filter.type !== "http-connection-manager" || filter.config.routes.type !== "rds") continue;
       const { statPrefix, routes } = filter.config;
       found.set(`${statPrefix}\0${routes.routeConfigName}`, [statPrefix, routes.routeConfigName]);

@@ -1,7 +1,7 @@
 import type { ConfigDelta, ProxyConfig } from "@heddle/config";
 import { parseLaneKey } from "@heddle/config/lanes";
 import type { SharedMetrics } from "@heddle/telemetry";
-import { type ListenerConfig, secretKey, secretsOf } from "@heddle/traffic";
+import { filterChainsOf, secretKey, secretsOf } from "@heddle/traffic";
 import type { ResourceUpdate } from "@heddle/xds";
 import { statPrefixOf } from "../traffic/listener/stat-prefix.ts";
 
@@ -54,7 +54,7 @@ export class SecretStats {
     const uses = (tls: Parameters<typeof secretsOf>[0] | undefined): boolean =>
       tls !== undefined && secretsOf(tls).some((reference) => keys.has(secretKey(reference)));
     for (const listener of listeners.values()) {
-      const count = chainsOf(listener).filter(({ tls }) => uses(tls)).length;
+      const count = filterChainsOf(listener).filter(({ tls }) => uses(tls)).length;
       if (count === 0) continue;
       const scope = this.#metrics.scope("listener", { envoy_listener_address: statPrefixOf(listener) });
       scope.scope("server_ssl_socket_factory").counter(UPDATES).add(count);
@@ -73,8 +73,4 @@ const UPDATES = "ssl_context_update_by_sds";
 
 function secretKeysIn(laneKeys: Iterable<string>): string[] {
   return Array.from(laneKeys, parseLaneKey).flatMap(({ kind, name }) => (kind === "secret" ? [name] : []));
-}
-
-function chainsOf({ filterChains, defaultFilterChain }: ListenerConfig): ListenerConfig["filterChains"] {
-  return defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
 }

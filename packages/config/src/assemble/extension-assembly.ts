@@ -3,6 +3,7 @@ import {
   type ExtensionConfig,
   type ExtensionDiscovery,
   extensionKey,
+  filterChainsOf,
   INITIAL_FETCH_TIMEOUT_MS,
   type ListenerConfig,
 } from "@heddle/traffic";
@@ -181,9 +182,7 @@ function wantedOf(name: string, { source }: ExtensionDiscovery): Wanted {
 /** The filters of a listener that ask ECDS. */
 export function discoveredFilters(config: ListenerConfig | undefined): readonly DiscoveredFilter[] {
   if (config === undefined) return [];
-  const { filterChains, defaultFilterChain } = config;
-  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  return chains
+  return filterChainsOf(config)
     .flatMap(({ filters }) => filters)
     .flatMap((filter) => (filter.type === "http-connection-manager" ? filter.config : []))
     .flatMap(({ httpFilters, upgradeConfigs }) => [

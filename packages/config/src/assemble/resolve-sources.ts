@@ -4,6 +4,7 @@ import {
   type ConfigSource,
   type DownstreamTlsConfig,
   type FilterChainConfig,
+  filterChainsOf,
   type HttpConnectionManagerConfig,
   type HttpFilterConfig,
   INITIAL_FETCH_TIMEOUT_MS,
@@ -68,8 +69,7 @@ function resolveEds(config: ClusterConfig, sourceOf: SourceOfName): ClusterConfi
 
 export function resolveListenerSources(config: ListenerConfig, sourceOf: SourceOfName): ListenerConfig {
   const { filterChains, defaultFilterChain } = config;
-  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  if (chains.every((chain) => isResolved(chain, sourceOf))) return config;
+  if (filterChainsOf(config).every((chain) => isResolved(chain, sourceOf))) return config;
   const resolve = (chain: FilterChainConfig): FilterChainConfig => {
     const filters = chain.filters.map((filter) => resolveFilter(filter, sourceOf));
     return { ...chain, filters, ...(chain.tls && { tls: resolveTls(chain.tls, sourceOf) }) };

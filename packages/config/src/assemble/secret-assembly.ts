@@ -1,6 +1,7 @@
 import type { Clock, Timer } from "@heddle/base";
 import {
   type ClusterConfig,
+  filterChainsOf,
   INITIAL_FETCH_TIMEOUT_MS,
   type ListenerConfig,
   type SecretConfig,
@@ -174,9 +175,7 @@ function wantedOf({ name, source }: SecretReference): Wanted {
 
 export function secretsOfListener(config: ListenerConfig | undefined): readonly SecretReference[] {
   if (config === undefined) return [];
-  const { filterChains, defaultFilterChain } = config;
-  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  return chains.flatMap(({ tls }) => (tls === undefined ? [] : secretsOf(tls)));
+  return filterChainsOf(config).flatMap(({ tls }) => (tls === undefined ? [] : secretsOf(tls)));
 }
 
 export function secretsOfCluster(config: ClusterConfig | undefined): readonly SecretReference[] {

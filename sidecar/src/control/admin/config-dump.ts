@@ -2,7 +2,7 @@ import type { Json, JsonObject } from "@heddle/base";
 import type { AssembledResource, ProxyConfig, SidecarBootstrap, Versioned } from "@heddle/config";
 import { messageFromJson, messageToJson, toProtoJson, typeNameOf } from "@heddle/proto";
 import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
-import { compileSafeRegex, type ListenerConfig } from "@heddle/traffic";
+import { compileSafeRegex, filterChainsOf, type ListenerConfig } from "@heddle/traffic";
 import { type ResourceKind, type ResourceType, redactSecrets } from "@heddle/xds";
 import type { ResourceStatus } from "@heddle/xds/client";
 import { addressJson } from "./address-form.ts";
@@ -260,9 +260,7 @@ function hasOwnEndpoints({ active }: AssembledResource): boolean {
 /** Route configurations that stand in a listener itself. */
 function inlineRoutes({ source, active }: AssembledResource, named: NameFilter): AssembledResource[] {
   if (active === undefined) return [];
-  const { filterChains, defaultFilterChain } = active.config as ListenerConfig;
-  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
-  return chains
+  return filterChainsOf(active.config as ListenerConfig)
     .flatMap(({ filters }) => filters)
     .flatMap((filter) =>
       filter.type === "http-connection-manager" && filter.config.routes.type === "inline"
