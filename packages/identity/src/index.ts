@@ -1,0 +1,1 @@
+export { formatSpiffeId, parseSpiffeId, type SpiffeId, trustDomainFault } from "./spiffe-id.ts";
