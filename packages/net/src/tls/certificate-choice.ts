@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
-import { Certificate } from "./certificate-facts.ts";
+import { Certificate } from "@heddle/identity";
 import { leafOf, type TlsCertificate } from "./secure-context.ts";
 
 /**

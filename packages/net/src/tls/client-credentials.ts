@@ -1,5 +1,5 @@
 import type { ConnectionOptions, PeerCertificate, SecureContext } from "node:tls";
-import { Certificate } from "./certificate-facts.ts";
+import { Certificate } from "@heddle/identity";
 import { judgePeer } from "./peer-rules.ts";
 import { secureContext } from "./secure-context.ts";
 import type { TlsClientSettings } from "./tls-client.ts";

@@ -1,10 +1,10 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Clock, Timer } from "@heddle/base";
+import { Certificate } from "@heddle/identity";
 import type { Connection } from "../connection.ts";
 import { type ConnectionSide, codeOf } from "../node-errors.ts";
 import { SocketConnection } from "../socket-connection.ts";
-import { Certificate } from "./certificate-facts.ts";
 import type { PeerFault, PeerVerdict } from "./peer-rules.ts";
 import { sessionPeer } from "./session-facts.ts";
 import { SocketTlsInfo } from "./socket-tls-info.ts";

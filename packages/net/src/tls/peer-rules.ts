@@ -1,4 +1,4 @@
-import type { Certificate } from "./certificate-facts.ts";
+import type { Certificate } from "@heddle/identity";
 
 /** Whom a peer's certificate has to show (`CertificateValidationContext`), compiled. */
 export interface PeerRules {

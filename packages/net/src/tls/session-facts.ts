@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import { type DerElement, DerError, DerTag, derElement, derElements } from "./der.ts";
+import { type DerElement, DerError, DerTag, derElement, derElements } from "@heddle/identity";
 import { sessionOf } from "./tls-inside.ts";
 
 /*

@@ -1,5 +1,5 @@
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
-import { Certificate } from "./certificate-facts.ts";
+import { Certificate } from "@heddle/identity";
 import { sessionId } from "./session-facts.ts";
 import type { CertificateFacts, TlsInfo } from "./tls-info.ts";
 

@@ -1,8 +1,8 @@
 import { constants } from "node:crypto";
 import { type SecureContext, TLSSocket } from "node:tls";
+import type { Certificate } from "@heddle/identity";
 import type { SocketConnection } from "../socket-connection.ts";
 import { CertificateChoice } from "./certificate-choice.ts";
-import type { Certificate } from "./certificate-facts.ts";
 import {
   Handshake,
   type HandshakeCallbacks,

@@ -1,6 +1,7 @@
 import type { Json } from "@heddle/base";
 import type { ProxyConfig } from "@heddle/config";
-import { type CertificateFacts, certificatesInPem } from "@heddle/net";
+import { certificatesInPem } from "@heddle/identity";
+import type { CertificateFacts } from "@heddle/net";
 import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import {
   type CommonTlsConfig,

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { type DerElement, DerError, DerTag, derElement, derElements, oidText } from "./der.ts";
 import { nameText } from "./distinguished-name.ts";
-import type { CertificateFacts } from "./tls-info.ts";
 
 /**
  * A certificate (RFC 5280 §4.1), read from its DER form. Node's own `subjectAltName` is one line of text in which a name may
@@ -10,7 +9,7 @@ import type { CertificateFacts } from "./tls-info.ts";
  * Nothing is read before it is asked for. What a certificate does not have, or has in a form that cannot be read, is empty:
  * a rule that asks for it is then not met. `malformed` tells.
  */
-export class Certificate implements CertificateFacts {
+export class Certificate {
   readonly der: Uint8Array;
   #fields: Fields | undefined;
   #hash256: string | undefined;
