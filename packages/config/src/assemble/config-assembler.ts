@@ -213,6 +213,18 @@ export class ConfigAssembler {
     this.#finishStep();
   }
 
+  /** A secret of the process's own, such as its certificate: what names it without a source has it from now on. */
+  ownSecret(config: SecretConfig, version: string): void {
+    this.#tryAll(this.#secrets.own({ config, version, acceptedMs: this.#options.clock.wallNow() }));
+    this.#finishStep();
+  }
+
+  /** That one is of no use any more: handshakes that need it are refused until it comes again. */
+  withdrawSecret(name: string): void {
+    this.#secrets.withdraw(name);
+    this.#finishStep();
+  }
+
   /**
    * Why a configuration of that type, for the filter of that name, is refused though it is right in itself; undefined where it is
    * not.

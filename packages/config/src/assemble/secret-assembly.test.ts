@@ -194,6 +194,35 @@ test("the bootstrap's secrets are there from the start, and are others than thos
   );
 });
 
+test("the process's own secrets are waited for, change alone, and serve nobody once they are withdrawn", () => {
+  const own: SecretReference = { from: "static", name: "default" };
+  const assembler = started();
+  assert.equal(bring(assembler, "listener", listener("in", own)), "");
+  assert.deepEqual(wanted, [], "nobody else is asked for them");
+  assembler.ownSecret(secret("default"), "1");
+  assert.equal(step(), "listener/in secret/static/default");
+  assembler.ownSecret(secret("default"), "2");
+  assert.equal(step(), "secret/static/default");
+  assembler.withdrawSecret("default");
+  assert.equal(step(), "-secret/static/default");
+  assembler.ownSecret(secret("default"), "3");
+  assert.equal(step(), "secret/static/default");
+  assembler.withdrawSecret("other");
+  assert.equal(step(), "");
+  assert.equal(clock.pending, 0);
+});
+
+test("an own secret that does not come is not waited for beyond 15 s; until it comes its users refuse", () => {
+  const assembler = started();
+  bring(assembler, "listener", listener("in", { from: "static", name: "default" }));
+  clock.advance(14_999);
+  assert.equal(step(), "");
+  clock.advance(1);
+  assert.equal(step(), "listener/in");
+  assembler.ownSecret(secret("default"), "1");
+  assert.equal(step(), "secret/static/default");
+});
+
 test("how long a secret is waited for says its source; the same name from two sources is two secrets", () => {
   const file: ResourceOrigin = { type: "file", path: "/sds.yaml" };
   const from = (source: ConfigSource): SecretReference => ({ ...sds("web"), source });

@@ -14,13 +14,13 @@ import type { ConfigDraft } from "./config-draft.ts";
 import { gatherWants, type Wanted, type Wants } from "./wants.ts";
 
 /**
- * The secrets that listeners and clusters name in their TLS contexts: the bootstrap's, and those that SDS brings. One that
- * several name is asked for once; one that nobody names any more is unsubscribed and forgotten.
+ * The secrets that listeners and clusters name in their TLS contexts: the bootstrap's, the process's own (its identity), and
+ * those that SDS brings. One that several name is asked for once; one that nobody names any more is unsubscribed and forgotten.
  *
  * A secret that has come serves at once, and so does each later version: who uses it is not touched, since only
  * handshakes to come look at it. One that the server says is gone stays as it is, as in Envoy: without it nobody could connect.
  * One that has not come after the `initial_fetch_timeout` of its source is not waited for any more, by nobody; until it comes
- * connections are refused.
+ * connections are refused. One of the process's own may be withdrawn, since a certificate that has expired is shown to nobody.
  */
 export class SecretAssembly {
   readonly #draft: ConfigDraft;
@@ -48,6 +48,25 @@ export class SecretAssembly {
   /** One of `static_resources.secrets`. */
   addStatic(secret: Versioned<SecretConfig>): void {
     this.#static.set(secret.config.name, secret);
+  }
+
+  /** One of the process's own came, or came anew; references without a source name it. Answers who asks for it. */
+  own(secret: Versioned<SecretConfig>): readonly string[] {
+    const { name } = secret.config;
+    this.#static.set(name, secret);
+    const key = secretKey({ from: "static", name });
+    const users = this.#users.get(key);
+    if (users === undefined) return [];
+    users.timer?.cancel();
+    this.#draft.put("secret", key, secret.config);
+    return [...users.owners];
+  }
+
+  /** One of the process's own is of no use any more: who asks for it connects nobody until it comes again. */
+  withdraw(name: string): void {
+    if (!this.#static.delete(name)) return;
+    const key = secretKey({ from: "static", name });
+    if (this.#users.has(key)) this.#draft.drop("secret", key);
   }
 
   /** Replaces what an owner ("listener/a") asks for; nothing ends it. */
@@ -138,7 +157,7 @@ export class SecretAssembly {
     this.#wants = undefined;
     const known = this.#find(key, reference);
     if (known !== undefined) this.#draft.put("secret", key, known.config);
-    else if (reference.from === "sds") this.#wait(users, reference);
+    else this.#wait(users, reference);
   }
 
   #wait(users: Users, { source }: SecretReference): void {

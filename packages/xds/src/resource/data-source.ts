@@ -9,8 +9,8 @@ export interface DataReader {
   /** Relative paths are taken from the working folder, as in Envoy. The error says what is wrong with the file. */
   file(path: string): Result<Uint8Array, string>;
   variable(name: string): string | undefined;
-  /** One of `static_resources.secrets`. Left out: they are not known yet, or another machine's. */
-  staticSecret?(name: string): SecretConfig | undefined;
+  /** One of `static_resources.secrets`, or of the process's own. Left out: they are not known yet, or another machine's. */
+  staticSecret?(name: string): Pick<SecretConfig, "name" | "type"> | undefined;
 }
 
 /** A certificate bundle of a whole system has 250 KB. */

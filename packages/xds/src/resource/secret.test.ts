@@ -109,3 +109,15 @@ test("a control plane that keeps secrets for others leaves their files alone", (
     "tls_certificate.ocsp_staple",
   ]);
 });
+
+test("who names a secret without a source means one of the process's own before one of the bootstrap's", () => {
+  const type = makeSecretType(reader);
+  type.setOwn([{ name: "default", type: "certificate" }]);
+  type.setStatic([
+    { type: "generic", name: "default", secret: undefined },
+    { type: "generic", name: "other", secret: undefined },
+  ]);
+  assert.equal(type.static("default")?.type, "certificate");
+  assert.equal(type.static("other")?.type, "generic");
+  assert.equal(type.static("none"), undefined);
+});

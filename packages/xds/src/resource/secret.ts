@@ -21,17 +21,26 @@ const SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret";
 export interface SecretResourceType extends ResourceType<SecretConfig> {
   /** The bootstrap has these: whoever names one without a source means it. */
   setStatic(secrets: readonly SecretConfig[]): void;
-  static(name: string): SecretConfig | undefined;
+  /** The process itself has these, or will have them (its identity): likewise. They come before the bootstrap's. */
+  setOwn(secrets: readonly NamedSecret[]): void;
+  static(name: string): NamedSecret | undefined;
 }
+
+/** What is known of a secret before what it holds. */
+export type NamedSecret = Pick<SecretConfig, "name" | "type">;
 
 /** Without a reader, files that a secret names are left alone. No error shows anything of what a secret holds. */
 export function makeSecretType(reader?: DataReader): SecretResourceType {
-  let known: ReadonlyMap<string, SecretConfig> = new Map();
+  let known: ReadonlyMap<string, NamedSecret> = new Map();
+  let own: ReadonlyMap<string, NamedSecret> = new Map();
   return {
     setStatic(secrets) {
-      known = new Map(secrets.map((secret) => [secret.name, secret]));
+      known = byName(secrets);
     },
-    static: (name) => known.get(name),
+    setOwn(secrets) {
+      own = byName(secrets);
+    },
+    static: (name) => own.get(name) ?? known.get(name),
     typeUrl: `type.googleapis.com/${SECRET}`,
     kind: "secret",
     completeInSotw: false,
@@ -40,6 +49,10 @@ export function makeSecretType(reader?: DataReader): SecretResourceType {
     nameOf: ({ name }) => name,
     references: () => [],
   };
+}
+
+function byName(secrets: readonly NamedSecret[]): ReadonlyMap<string, NamedSecret> {
+  return new Map(secrets.map((secret) => [secret.name, secret]));
 }
 
 function decode(bytes: Uint8Array, reader: DataReader | undefined): Result<Decoded<SecretConfig>, readonly string[]> {

@@ -13,7 +13,7 @@ const ca = (content: string): SecretConfig => ({
 });
 
 /** An end that is only the authorities it was made with, and how often one was made. */
-function world(validationSecret?: { readonly from: "sds"; readonly name: string }) {
+function world(validationSecret?: { readonly from: "sds" | "static"; readonly name: string }) {
   const secrets: LiveSecrets = new Live(NO_SECRETS);
   const problems: string[] = [];
   let made = 0;
@@ -30,7 +30,7 @@ function world(validationSecret?: { readonly from: "sds"; readonly name: string 
     (problem) => problems.push(problem),
   );
   const put = (name: string, secret: SecretConfig | undefined): void => {
-    const key = { kind: "secret", name: `sds/${name}` } as const;
+    const key = { kind: "secret", name: `${validationSecret?.from ?? "sds"}/${name}` } as const;
     const changed = secret === undefined ? [] : [{ ...key, hash: "", value: secret }];
     applySecrets(secrets, { generation: 1, changed, removed: secret === undefined ? [key] : [] });
   };
@@ -83,4 +83,19 @@ test("one that is gone, or of no use, leaves the last end; the problem is told o
   put("ca", undefined);
   assert.equal(live.current, "good");
   assert.deepEqual(problems, ["no start line", "no start line", 'the secret "ca" holds no validation_context']);
+});
+
+test("one of the process's own that is withdrawn leaves no end: what has expired lets nobody in", () => {
+  const { live, put, problems, made } = world({ from: "static", name: "ca" });
+  assert.equal(live.current, undefined);
+  put("ca", ca("one"));
+  assert.equal(live.current, "one");
+  put("ca", undefined);
+  assert.equal(live.current, undefined);
+  put("other", ca("x"));
+  assert.equal(live.current, undefined);
+  put("ca", ca("two"));
+  assert.equal(live.current, "two");
+  assert.equal(made(), 2);
+  assert.deepEqual(problems, []);
 });

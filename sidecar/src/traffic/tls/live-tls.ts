@@ -14,8 +14,8 @@ import type { LiveSecrets } from "./live-secrets.ts";
  * nothing else: no connection, no pool, no filter chain. What belongs to the old end (keys of tickets, sessions to be resumed)
  * goes with it.
  *
- * A secret that is gone, and one that this context cannot use, leave the last end in place. Before the first there is none,
- * and nobody connects.
+ * A secret by SDS that is gone, and one that this context cannot use, leave the last end in place. Before the first there is
+ * none, and nobody connects; nor without a secret of the process's own, which is taken away when its certificate has expired.
  */
 export class LiveTls<Config extends DownstreamTlsConfig | UpstreamTlsConfig, End> {
   readonly #config: Config;
@@ -55,6 +55,10 @@ export class LiveTls<Config extends DownstreamTlsConfig | UpstreamTlsConfig, End
   #look(secrets: ReadonlyMap<string, SecretConfig>): void {
     this.#seen = secrets;
     const used = this.#keys.map((key) => secrets.get(key));
+    if (this.#keys.some((key) => key.startsWith("static/") && !secrets.has(key))) {
+      this.#end = undefined;
+      this.#used = [];
+    }
     if (used.includes(undefined) || used.every((secret, index) => secret === this.#used[index])) return;
     this.#used = used;
     try {
