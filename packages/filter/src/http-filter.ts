@@ -1,6 +1,7 @@
 import type { Clock, Failure, Json, Result } from "@heddle/base";
 import type { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import type { LiveRuntime } from "@heddle/traffic";
 import type { ChainExchange } from "./chain-exchange.ts";
 import type { Exchange, UpstreamChoice } from "./exchange.ts";
 import type { TerminalFilter } from "./filter-chain.ts";
@@ -61,6 +62,8 @@ export interface FilterContext {
   readonly log: Log;
   /** Handles made here carry the listener's and the filter's name. Make them in `create`, add to them in phases. */
   readonly metrics: MetricScope;
+  /** For settings that name a key of Envoy's runtime (`fractionSource`, `numberSource`). */
+  readonly runtime: LiveRuntime;
 }
 
 /** Makes the filter of each exchange. One for each place in a chain, made when configuration changes. */
@@ -94,6 +97,8 @@ export interface HttpFilterType<Config = unknown, RouteConfig = unknown> {
   readonly terminal?: boolean;
   parse(config: Json): Result<Config, readonly ConfigIssue[]>;
   parseRoute?(config: Json): Result<RouteConfig, readonly ConfigIssue[]>;
+  /** Loads what `create` needs, where that is too much for those who do not use it. Awaited before `create`, each time. */
+  load?(): Promise<void>;
   create(config: Config, context: FilterContext): HttpFilterFactory;
 }
 

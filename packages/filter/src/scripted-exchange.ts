@@ -1,7 +1,7 @@
 import { type Failure, failure, type Json, ManualClock, type Result, type Timer } from "@heddle/base";
 import { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import type { RouteEntry } from "@heddle/traffic";
+import { LiveRuntime, type RouteEntry } from "@heddle/traffic";
 import type { Cancellable } from "./belonging.ts";
 import { ChainExchange, type ChainRoute } from "./chain-exchange.ts";
 import type { DownstreamInfo, SideRequest, SideResponse } from "./exchange.ts";
@@ -29,6 +29,7 @@ export interface ScriptedOptions {
   readonly downstream?: Partial<DownstreamInfo>;
   readonly log?: Log;
   readonly metrics?: MetricScope;
+  readonly runtime?: LiveRuntime;
 }
 
 /** What has arrived at one end of an exchange. */
@@ -301,8 +302,8 @@ function makeChain(options: ScriptedOptions, clock: ManualClock, terminal: () =>
     const { filter, config = {} } = scripted;
     const parsed = filter.parse(config);
     if (!parsed.ok) throw new Error(`${name}: ${formatIssues(parsed.error)}`);
-    const { log = silentLog, metrics = unseenMetrics } = options;
-    const context: FilterContext = { name, clock, log, metrics };
+    const { log = silentLog, metrics = unseenMetrics, runtime = new LiveRuntime() } = options;
+    const context: FilterContext = { name, clock, log, metrics, runtime };
     const factory = filter.create(parsed.value, context);
     return { name, factory, disabled: false, type: filter };
   });

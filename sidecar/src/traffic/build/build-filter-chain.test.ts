@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { err, ManualClock, ok } from "@heddle/base";
 import { HttpFilterRegistry, type HttpFilterType } from "@heddle/filter";
 import { silentLog, unseenMetrics } from "@heddle/filter/testing";
-import type { HttpFilterConfig } from "@heddle/traffic";
+import { type HttpFilterConfig, NO_RUNTIME } from "@heddle/traffic";
 import { routerType } from "../filter/router-type.ts";
 import { buildFilterChain } from "./build-filter-chain.ts";
 
@@ -29,6 +29,7 @@ function build(...configs: readonly (readonly [name: string, type: string, confi
     clock: new ManualClock(),
     log: silentLog,
     metrics: unseenMetrics,
+    runtime: NO_RUNTIME,
   }));
 }
 

@@ -5,6 +5,7 @@ import {
   compileRouteConfiguration,
   type HttpConnectionManagerConfig,
   type HttpFilterConfig,
+  NO_RUNTIME,
 } from "@heddle/traffic";
 import type { AccessLogger } from "../http/access-logger.ts";
 import { HttpConnectionManager } from "../http/http-connection-manager.ts";
@@ -47,6 +48,7 @@ export function buildHttpConnectionManager(
     clock: env.clock,
     log: log.with({ filter: name }),
     metrics,
+    runtime: env.runtimeValues ?? NO_RUNTIME,
   });
   const discovered: DiscoveredChain[] = [];
   const build = (filters: readonly HttpFilterConfig[], onChange: (chain: FilterChain) => void): FilterChain => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Live, ManualClock, ok } from "@heddle/base";
 import { type FilterChain, HttpFilterRegistry, type HttpFilterType } from "@heddle/filter";
 import { silentLog, unseenMetrics } from "@heddle/filter/testing";
-import { type HttpFilterConfig, missingConfig, type TypedConfig } from "@heddle/traffic";
+import { type HttpFilterConfig, missingConfig, NO_RUNTIME, type TypedConfig } from "@heddle/traffic";
 import { missingConfigFactory } from "../filter/missing-config.ts";
 import { routerType } from "../filter/router-type.ts";
 import { DiscoveredChain } from "./discovered-chain.ts";
@@ -29,6 +29,7 @@ function chainOf(...configs: readonly HttpFilterConfig[]) {
     clock: new ManualClock(),
     log: silentLog,
     metrics: unseenMetrics,
+    runtime: NO_RUNTIME,
   }));
   const changes: FilterChain[] = [];
   const broken: unknown[] = [];

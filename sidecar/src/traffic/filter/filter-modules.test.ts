@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ManualClock } from "@heddle/base";
 import { ScriptedExchange, silentLog, unseenMetrics } from "@heddle/filter/testing";
+import { NO_RUNTIME } from "@heddle/traffic";
 import { builtInFilters } from "./built-in-filters.ts";
 import { FilterModules, MODULE_CONFIG_TYPE } from "./filter-modules.ts";
 
@@ -103,7 +104,13 @@ describe("a filter module", () => {
 
   test("that was not loaded cannot be built", () => {
     const { type } = new FilterModules(folder);
-    const context = { name: "m", clock: new ManualClock(), log: silentLog, metrics: unseenMetrics };
+    const context = {
+      name: "m",
+      clock: new ManualClock(),
+      log: silentLog,
+      metrics: unseenMetrics,
+      runtime: NO_RUNTIME,
+    };
     assert.throws(() => type.create({ modulePath: "x.mjs", config: {} }, context), /x\.mjs has not been loaded/);
   });
 });

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { err, type Json, ok, type Result } from "@heddle/base";
 import type { ConfigIssue, FilterModule, HttpFilterType } from "@heddle/filter";
-import type { ListenerConfig, TypedConfig } from "@heddle/traffic";
+import type { TypedConfig } from "@heddle/traffic";
 
 export const MODULE_CONFIG_TYPE = "heddle.filters.http.v1.Module";
 
@@ -36,13 +36,10 @@ export class FilterModules {
     this.#loadOnParse = options.loadOnParse === true;
   }
 
-  /** Loads every module that the listeners, or configurations by themselves, name. All problems are told, not only the first. */
-  async prepare(
-    listeners: Iterable<ListenerConfig>,
-    alone: readonly TypedConfig[] = [],
-  ): Promise<Result<undefined, readonly string[]>> {
+  /** Loads every module that filters' configurations name. All problems are told, not only the first. */
+  async prepare(configs: readonly TypedConfig[]): Promise<Result<undefined, readonly string[]>> {
     const problems: string[] = [];
-    for (const modulePath of new Set([...[...listeners].flatMap(modulePaths), ...alone.flatMap(modulePathOf)])) {
+    for (const modulePath of new Set(configs.flatMap(modulePathOf))) {
       const result = await this.load(modulePath);
       if (!result.ok) problems.push(result.error);
     }
@@ -139,18 +136,6 @@ export function readModuleConfig(config: Json): Result<ModuleConfig, readonly Co
   if (typeof modulePath === "string" && modulePath !== "") return ok({ modulePath, config: own });
   const found = modulePath === undefined ? "nothing" : JSON.stringify(modulePath);
   return err([{ path: "modulePath", message: `found ${found}, needed is the path of a module` }]);
-}
-
-function modulePaths(listener: ListenerConfig): string[] {
-  const chains = [...listener.filterChains, ...(listener.defaultFilterChain ? [listener.defaultFilterChain] : [])];
-  return chains
-    .flatMap((chain) => chain.filters)
-    .flatMap((filter) => (filter.type === "http-connection-manager" ? filter.config : []))
-    .flatMap(({ httpFilters, upgradeConfigs }) => [
-      ...httpFilters,
-      ...upgradeConfigs.flatMap(({ filters }) => filters ?? []),
-    ])
-    .flatMap(({ config }) => modulePathOf(config));
 }
 
 function modulePathOf({ type, config }: TypedConfig): string[] {

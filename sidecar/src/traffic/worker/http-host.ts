@@ -25,6 +25,7 @@ import { networkFilters } from "../build/network-filters.ts";
 import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
 import { Slices } from "../build/slices.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
+import { filterConfigsOf } from "../filter/filter-configs-of.ts";
 import { FilterModules } from "../filter/filter-modules.ts";
 import { DateHeader } from "../http/date-header.ts";
 import { RandomHex } from "../http/random-hex.ts";
@@ -114,7 +115,7 @@ export class HttpHost implements WorkerHost {
   }
 
   async prepare(update: DecodedUpdate): Promise<void> {
-    await this.#prepareModules(update);
+    await this.#loadFilters(update);
     const { changed } = update;
     const touched = new Set<string>();
     for (const { kind, name } of changed) if (kind === "cluster" || kind === "endpoints") touched.add(name);
@@ -127,14 +128,22 @@ export class HttpHost implements WorkerHost {
     this.#prepared = await prepareClusters(input, touched, this.#runtime.current, this.#build, slices, mayBuild);
   }
 
-  async #prepareModules({ changed }: DecodedUpdate): Promise<void> {
+  async #loadFilters({ changed }: DecodedUpdate): Promise<void> {
     const listeners = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
     const extensions = changed.flatMap((entry) => (entry.kind === "extension-config" ? [entry.value.config] : []));
-    if (listeners.length === 0 && extensions.length === 0) return;
-    const prepared = await this.#modules.prepare(listeners, extensions);
+    const named = [...listeners.flatMap(filterConfigsOf), ...extensions];
+    if (named.length === 0) return;
+    const loaded = await this.#modules.prepare(named);
+    const problems = loaded.ok ? [] : [...loaded.error];
+    for (const type of new Set(named.map(({ type }) => type))) {
+      try {
+        await this.#build.filters.get(type)?.load?.();
+      } catch (error) {
+        problems.push(`${type}: ${String(error)}`);
+      }
+    }
     // The listener that names it is refused when it is built; here is why.
-    if (!prepared.ok)
-      for (const problem of prepared.error) this.#env.log.error("a filter cannot be loaded", { problem });
+    for (const problem of problems) this.#env.log.error("a filter cannot be loaded", { problem });
   }
 
   apply(update: DecodedUpdate): readonly RefusedKey[] {
