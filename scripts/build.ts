@@ -1,10 +1,11 @@
 /**
  * Builds what is published and measured: every package to dist/ (JavaScript and declarations, by tsc), and the sidecar
- * as a bundle of two files, since loading some hundred modules costs start-up time and memory.
+ * as a bundle of a few files, since loading some hundred modules costs start-up time and memory.
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 
 const root = dirname(import.meta.dirname);
@@ -19,13 +20,19 @@ run("tsc", "-b", "packages/cli"); // refers to every package there is; tests and
 const folder = join(root, "sidecar/dist/bundle");
 rmSync(folder, { recursive: true, force: true });
 const bundle = await rolldown({
-  input: { main: join(root, "sidecar/src/main.ts"), "traffic-worker": join(root, "sidecar/src/traffic-worker.ts") },
+  input: {
+    main: join(root, "sidecar/src/main.ts"),
+    "traffic-worker": join(root, "sidecar/src/traffic-worker.ts"),
+    // Required by their names when they are first needed (`imports` of sidecar/package.json).
+    re2js: fileURLToPath(import.meta.resolve("re2js")),
+    yaml: fileURLToPath(import.meta.resolve("yaml/package.json")).replace("package.json", "browser/index.js"), // as a module
+  },
   platform: "node",
   transform: { define: { HEDDLE_BUILD: JSON.stringify(buildInfo()) } },
   // koffi finds its binary beside itself; filters of users import @heddle/filter from their own node_modules.
   // proto-loader (with a protobufjs of its own) is what gRPC would serve channelz with: nobody asks, 3 MB less when outside.
   // The worker's entry is looked up at run time; other names with # are those of packages, for themselves (OpenTelemetry's).
-  external: ["koffi", "@grpc/proto-loader", "#traffic-worker"],
+  external: ["koffi", "@grpc/proto-loader", "#traffic-worker", "#re2js", "#yaml"],
   resolve: { conditionNames: ["heddle-src", "node", "import", "default"] },
   logLevel: "warn",
 });

@@ -1,5 +1,6 @@
-import { type Document, isAlias, isMap, isPair, isScalar, isSeq, type Node } from "yaml";
+import type { Document, Node } from "yaml";
 import { comparable } from "./document-path.ts";
+import { yamlLibrary } from "./yaml-library.ts";
 
 /** Where the members of an object or a list stand. Plain data: it may come from another thread. */
 export interface Place {
@@ -13,6 +14,7 @@ export interface Place {
 
 /** The places of a document without errors. What aliases stand for has one place, however often it is named. */
 export function placesOf(document: Document): Place | null {
+  const { isAlias, isMap, isPair, isSeq } = yamlLibrary();
   const known = new Map<Node, Place>();
   const read = (node: Node | null, offset: number): Place | null => {
     if (isAlias(node)) return read(node.resolve(document) ?? null, offset);
@@ -38,7 +40,7 @@ export function placesOf(document: Document): Place | null {
 
 /** "a", "404" and "true" are keys; null, lists and maps are not. */
 export function keyName(key: unknown): string | undefined {
-  if (!isScalar(key) || key.value === null) return undefined;
+  if (!yamlLibrary().isScalar(key) || key.value === null) return undefined;
   return typeof key.value === "string" ? key.value : key.source; // a number or boolean as it was written
 }
 

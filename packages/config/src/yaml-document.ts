@@ -1,9 +1,10 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
+import type { Document, LineCounter, Node } from "yaml";
 import type { Diagnostic } from "./diagnostic.ts";
 import { type Position, positionAt, splitPath } from "./document-path.ts";
 import { MAX_JSON_DEPTH, parseJsonDocument } from "./json-document.ts";
 import { keyName, offsetIn, type Place, placesOf } from "./place-tree.ts";
+import { yamlLibrary } from "./yaml-library.ts";
 
 /** Bounds on one file, so that no file can stop the program that reads it. */
 export interface YamlLimits {
@@ -58,6 +59,7 @@ interface ParsedText {
 function parseText(file: string, text: string, limits: YamlLimits): Result<ParsedText, readonly Diagnostic[]> {
   if (Buffer.byteLength(text) > limits.maxBytes)
     return err([wholeFile(file, `found ${Buffer.byteLength(text)} bytes, allowed are ${limits.maxBytes}`)]);
+  const { LineCounter, parseAllDocuments } = yamlLibrary();
   const lines = new LineCounter();
   const parsed = parseAllDocuments(text, {
     lineCounter: lines,
@@ -100,6 +102,7 @@ function wholeFile(file: string, message: string): Diagnostic {
 
 function toJson(reader: Reader, document: Document, node: Node | null, depth: number): Json {
   if (node === null) return null;
+  const { isAlias, isMap, isScalar, isSeq } = yamlLibrary();
   const offset = node.range?.[0] ?? 0;
   const { maxDepth, maxValues } = reader.limits;
   if (depth > maxDepth) return report(reader, offset, `nested deeper than ${maxDepth} levels`);
