@@ -4,6 +4,7 @@ import { type BootstrapOptions, type BootstrapReading, type Diagnostic, readBoot
 import { type DataReader, httpFilterRegistry, makeResourceTypes, type ResourceTypes } from "@heddle/xds";
 import { builtInFilters } from "./traffic/filter/built-in-filters.ts";
 import { FilterModules } from "./traffic/filter/filter-modules.ts";
+import { builtInGates } from "./traffic/network/built-in-gates.ts";
 
 /* What a sidecar says of configuration, without running one: the door `@heddle/sidecar/check`. */
 
@@ -17,7 +18,8 @@ export function sidecarResourceTypes(
   data?: DataReader,
 ): ResourceTypes {
   const filters = allFilters(filterFolder).filter(({ name }) => !disabled.includes(name));
-  return makeResourceTypes({ httpFilters: httpFilterRegistry(filters), ...(data && { data }) });
+  const options = { httpFilters: httpFilterRegistry(filters), networkFilters: builtInGates() };
+  return makeResourceTypes({ ...options, ...(data && { data }) });
 }
 
 /** Those of the names that are no HTTP filter's: only these can be disabled. */

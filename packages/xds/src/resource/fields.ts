@@ -1,18 +1,62 @@
 import {
+  decodeMessage,
   describeMessage,
   durationToMs,
   type FieldDescription,
   fieldOf,
+  isKnownType,
   type Message,
   structToJson,
   toNumber,
+  typeNameOf,
 } from "@heddle/proto";
 import { type FieldClass, type FieldRule, HONOURED } from "./honoured.ts";
 import type { FieldReport } from "./resource-type.ts";
 
-/** Refuses and reports what is set in a message that somebody else reads, if the table knows its type. */
+/**
+ * Refuses and reports what a message holds, and all that lies in it, as the table says. For who reads it otherwise: out of
+ * JSON, where a field that nobody knows is not seen. A message that the table does not have is passed over.
+ */
 export function checkClasses(typeName: string, message: Message, path: string, findings: Findings): void {
-  if (HONOURED[typeName] !== undefined) new Fields(typeName, message, path, findings);
+  if (HONOURED[typeName] === undefined) return;
+  new Fields(typeName, message, path, findings);
+  for (const { name, label, messageType } of describeMessage(typeName).values()) {
+    const value = messageType === undefined ? undefined : fieldOf(message, name);
+    if (messageType === undefined || value === undefined) continue;
+    for (const [inner, at] of messagesIn(value, label, path === "" ? name : `${path}.${name}`)) {
+      if (messageType === ANY) checkAny(inner, at, findings);
+      else checkClasses(messageType, inner, at, findings);
+    }
+  }
+}
+
+const ANY = "google.protobuf.Any";
+
+/** What cannot be opened is for its reader to refuse. */
+function checkAny(any: Message, path: string, findings: Findings): void {
+  const type = typeNameOf((fieldOf(any, "type_url") ?? "") as string);
+  if (HONOURED[type] === undefined || !isKnownType(type)) return;
+  const decoded = decodeMessage(type, (fieldOf(any, "value") ?? new Uint8Array()) as Uint8Array);
+  if (decoded.ok) checkClasses(type, decoded.value, path, findings);
+}
+
+function messagesIn(
+  value: unknown,
+  label: FieldDescription["label"],
+  path: string,
+): readonly (readonly [message: Message, path: string])[] {
+  switch (label) {
+    case "single":
+      return [[value as Message, path]];
+    case "repeated":
+      return (value as readonly Message[]).map((item, index) => [item, `${path}[${index}]`] as const);
+    case "map":
+      return Object.entries(value as { readonly [key: string]: Message }).map(
+        ([key, item]) => [item, `${path}[${JSON.stringify(key)}]`] as const,
+      );
+    default:
+      throw new Error(`unknown label ${JSON.stringify(label satisfies never)}`);
+  }
 }
 
 /** What was found while one resource was read. */

@@ -1,8 +1,10 @@
+import type { Json, Result } from "@heddle/base";
+import type { ConfigIssue } from "@heddle/filter";
 import type { NetworkFilterConfig } from "@heddle/traffic";
 import type { DataReader } from "./data-source.ts";
 import type { LooseJsonObject } from "./encode.ts";
-import { Fields } from "./fields.ts";
-import type { HttpFilterRegistry } from "./filter-config.ts";
+import { checkClasses, Fields } from "./fields.ts";
+import { type HttpFilterRegistry, reportIssues } from "./filter-config.ts";
 import { HARMLESS_EXTENSIONS } from "./honoured.ts";
 import {
   decodeHttpConnectionManager,
@@ -12,11 +14,18 @@ import {
 import { decodeTcpProxy, encodeTcpProxy, TCP_PROXY } from "./tcp-proxy.ts";
 import { anyJson, openAny, toTypedConfig } from "./typed-config.ts";
 
+/** What decoding asks of a kind of network filter that stands before the one that serves. */
+export interface NetworkFilterReader {
+  /** Full message type of its configuration. */
+  readonly configType: string;
+  parse(config: Json): Result<unknown, readonly ConfigIssue[]>;
+}
+
 /** What exists where a listener will be used. */
 export interface ListenerOptions {
   readonly httpFilters: HttpFilterRegistry;
-  /** Types of network filters besides those that stand here. None where it is not given. */
-  readonly networkFilters?: ReadonlySet<string>;
+  /** Network filters besides those that stand here, none of which ends a chain. None where it is not given. */
+  readonly networkFilters?: ReadonlyMap<string, NetworkFilterReader>;
   /** Reads certificates and keys that are only named. Left out: the configuration is for another machine. */
   readonly data?: DataReader;
 }
@@ -39,9 +48,12 @@ export function decodeNetworkFilters(chain: Fields, options: ListenerOptions): r
   const allRead = chain.findings.errorCount === errorsBefore;
   if (filters.length === 0 && allRead) chain.fail("filters", "holds no filter; every connection would be closed");
   for (const [index, { type, name }] of filters.entries()) {
-    if (TERMINAL.has(type) && index < filters.length - 1) {
+    const isLast = index === filters.length - 1;
+    if (TERMINAL.has(type) && !isLast)
       chain.fail("filters", `"${name}" ends the chain, so it has to be the last filter`);
-    }
+    // Of what is handed on unread nobody here knows whether it serves.
+    if (!TERMINAL.has(type) && isLast && allRead && options.httpFilters !== "unchecked")
+      chain.fail("filters", `"${name}" serves no connection, so it cannot be the last filter`);
   }
   return filters;
 }
@@ -59,8 +71,14 @@ function decodeNetworkFilter(fields: Fields, options: ListenerOptions): NetworkF
   const { type, message } = extension;
   const known = message && decodeKnown(name, type, () => new Fields(type, message, path, fields.findings), options);
   if (known !== undefined) return [known];
-  if (options.httpFilters === "unchecked" || options.networkFilters?.has(type) === true) {
-    return [{ type: "extension", name, config: toTypedConfig(name, extension) }];
+  const config = toTypedConfig(name, extension);
+  if (options.httpFilters === "unchecked") return [{ type: "extension", name, config }];
+  const reader = options.networkFilters?.get(type);
+  if (reader !== undefined) {
+    if (message !== undefined) checkClasses(type, message, path, fields.findings);
+    const parsed = reader.parse(config.config);
+    if (!parsed.ok) reportIssues(parsed.error, path, fields.findings);
+    return [{ type: "extension", name, config }];
   }
   const harmless = HARMLESS_EXTENSIONS.get(type);
   if (harmless === undefined) fields.fail("typed_config", `there is no network filter ${type}`);

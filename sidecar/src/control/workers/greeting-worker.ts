@@ -61,7 +61,7 @@ function hoard(): void {
 const host = (worker: number): WorkerHost => ({
   prepare: async () => undefined,
   apply: () => [],
-  makeFilter: (_filter, chain, listener) => {
+  makeFilter: (chain, listener) => {
     if (chain.name === "broken") throw new Error("cannot be built");
     return {
       serve: (connection, _info, onClosed) => new Echo(connection, `${worker} ${listener} ${chain.name}\n`, onClosed),

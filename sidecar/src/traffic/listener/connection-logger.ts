@@ -13,6 +13,8 @@ export interface EndedConnection {
   readonly responseFlags: number;
   /** Why we ended it, if we did: "filter_chain_not_found". */
   readonly details: string;
+  /** Why a filter before the one that serves has ended it. Left out: none has. */
+  readonly terminationDetails?: string;
   /** Left out: it has ended. */
   readonly logType?: "TcpUpstreamConnected" | "TcpPeriodic" | "UdpSessionEnd";
   /** Where its bytes went, if a filter says so. */

@@ -66,7 +66,7 @@ beforeEach(() => {
     clock,
     log: createLog({ level: "off", format: "text", clock, write: () => undefined }),
     metrics,
-    makeFilter: (_filter, chain) => ({
+    makeFilter: (chain) => ({
       serve(_connection, info, close): ServedConnection {
         const one: Served = {
           chain: chain.name,
@@ -308,8 +308,8 @@ describe("a listener", () => {
       env = {
         ...env,
         drain: { strategy: "gradual", timeMs: 1000 },
-        makeFilter: (filter, config, listener) => ({
-          ...makeFilter(filter, config, listener),
+        makeFilter: (config, listener) => ({
+          ...makeFilter(config, listener),
           drainGradually: () => void gradually.push(config.name),
         }),
       };

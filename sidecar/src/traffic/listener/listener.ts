@@ -222,14 +222,15 @@ export class Listener {
     this.#log(connection, { ...info, tlsFailure: SECRET_NOT_SUPPLIED }, 0, ResponseFlag.DownstreamProtocolError);
   }
 
-  /** Gives a connection to the chain's filter. */
+  /** Gives a connection to the chain's filters. */
   #hand(connection: Connection, downstream: DownstreamInfo, chain: Chain, startedMs: number): void {
-    const served: ServedConnection = chain.filter.serve(connection, downstream, () => {
+    const served: ServedConnection = chain.filter.serve(connection, downstream, (end) => {
       chain.group.delete(unit);
       this.#release();
       const durationMs = this.#env.clock.now() - startedMs;
       this.#stats.closed(durationMs);
-      this.#log(connection, downstream, durationMs);
+      const terminationDetails = end?.terminationDetails;
+      this.#log(connection, end?.downstream ?? downstream, durationMs, end?.responseFlags, "", terminationDetails);
     });
     const unit = new Unit(served, chain);
     chain.group.add(unit);
@@ -305,7 +306,14 @@ export class Listener {
     return chain.ending;
   }
 
-  #log(connection: Connection, downstream: DownstreamInfo, durationMs: number, responseFlags = 0, details = ""): void {
+  #log(
+    connection: Connection,
+    downstream: DownstreamInfo,
+    durationMs: number,
+    responseFlags = 0,
+    details = "",
+    terminationDetails = "",
+  ): void {
     this.#logger?.log({
       downstream,
       startWallMs: this.#env.clock.wallNow() - durationMs,
@@ -314,20 +322,21 @@ export class Listener {
       bytesSent: connection.bytesWritten,
       responseFlags,
       details,
+      ...(terminationDetails !== "" && { terminationDetails }),
       upstream: undefined,
     });
   }
 
   #start(config: FilterChainConfig): Chain {
-    const last = config.filters.at(-1);
-    if (last === undefined) throw new TypeError(`listener ${this.config.name}: a filter chain without filters`);
+    if (config.filters.length === 0)
+      throw new TypeError(`listener ${this.config.name}: a filter chain without filters`);
     const { clock, onThrow } = this.#env;
     const options = { clock, onThrow, highWatermarkBytes: this.config.perConnectionBufferLimitBytes };
     // First, since it has nothing to be closed where the filter cannot be made.
     const tls = config.tls && this.#terminator(config, config.tls, options);
     return {
       name: config.name,
-      filter: this.#env.makeFilter(last, config, this.config.name),
+      filter: this.#env.makeFilter(config, this.config.name),
       tls,
       group: new DrainGroup(clock),
       manner: "ending",

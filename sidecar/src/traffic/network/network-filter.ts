@@ -1,7 +1,7 @@
 import type { Drainable } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { Connection } from "@heddle/net";
-import type { FilterChainConfig, NetworkFilterConfig } from "@heddle/traffic";
+import type { FilterChainConfig } from "@heddle/traffic";
 
 /**
  * The last network filter of a filter chain: what serves the connections that the listener gives to the chain. There is one
@@ -10,9 +10,10 @@ import type { FilterChainConfig, NetworkFilterConfig } from "@heddle/traffic";
 export interface NetworkFilter {
   /**
    * Takes the connection over: calls `start` before it returns, and from then on ends it. `onClosed` is to be called once,
-   * when the connection is gone (its `onClose`). What is returned lets the listener drain it.
+   * when the connection is gone (its `onClose`), with what the listener's log does not know yet. What is returned lets the
+   * listener drain it.
    */
-  serve(connection: Connection, info: DownstreamInfo, onClosed: () => void): ServedConnection;
+  serve(connection: Connection, info: DownstreamInfo, onClosed: (end?: ConnectionEnd) => void): ServedConnection;
   /**
    * The chain's listener is gone: connections end as it suits them within the drain time, and not all at once. Left out
    * where a filter cannot tell its clients; then they are drained as any.
@@ -20,6 +21,16 @@ export interface NetworkFilter {
   drainGradually?(): void;
   /** The chain is gone, and so is its last connection: lets timers and the like go. */
   close?(): void;
+}
+
+/** How a connection has ended, for the log of its listener. */
+export interface ConnectionEnd {
+  /** As the filters have left it. */
+  readonly downstream: DownstreamInfo;
+  /** `%CONNECTION_TERMINATION_DETAILS%`; "" where nobody of us has ended it. */
+  readonly terminationDetails: string;
+  /** Bits of `ResponseFlag`. */
+  readonly responseFlags: number;
 }
 
 /** A connection that a network filter serves. */
@@ -32,9 +43,8 @@ export interface ServedConnection extends Drainable {
   drainGently?(withinMs?: number): void;
 }
 
-/** Makes the filter of one chain. `listener` is the listener's name. Called while a configuration is built. */
-export type NetworkFilterFactory = (
-  filter: NetworkFilterConfig,
-  chain: FilterChainConfig,
-  listener: string,
-) => NetworkFilter;
+/**
+ * Makes what serves the connections of one chain, of all its filters. `listener` is the listener's name. Called while a
+ * configuration is built.
+ */
+export type NetworkFilterFactory = (chain: FilterChainConfig, listener: string) => NetworkFilter;

@@ -23,7 +23,6 @@ export class ConnectionLogSource implements AccessLogSource {
   readonly upstreamProtocol = "";
   readonly responseCode = 0;
   readonly localReplyBody = "";
-  readonly connectionTerminationDetails = "";
   readonly routeName = "";
   readonly virtualHost = "";
   readonly virtualCluster = "";
@@ -35,6 +34,10 @@ export class ConnectionLogSource implements AccessLogSource {
 
   constructor(environment: FormatEnvironment) {
     this.environment = environment;
+  }
+
+  get connectionTerminationDetails(): string {
+    return this.connection.terminationDetails ?? "";
   }
 
   get requestedServerName(): string {

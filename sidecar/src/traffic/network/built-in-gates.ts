@@ -1,0 +1,8 @@
+import type { NetworkGateType } from "./network-gate-type.ts";
+
+/** Every network filter that does not end a chain, by the type of its configuration. A new one is a line here. */
+export function builtInGates(): ReadonlyMap<string, NetworkGateType> {
+  return new Map(GATES.map((type) => [type.configType, type]));
+}
+
+const GATES: readonly NetworkGateType[] = [];
