@@ -18,7 +18,8 @@ export class StoredSource implements Source {
   readonly #known = new Map<string, KnownEntry>();
   #items: readonly SourceItem[] | undefined;
   #diagnostics: readonly Diagnostic[] = [];
-  #trouble: Diagnostic | undefined;
+  /** The store's, as it stands in the diagnostics. */
+  #shownTrouble: string | undefined;
   #unwatch: () => void = () => {};
 
   constructor(store: Store) {
@@ -36,6 +37,9 @@ export class StoredSource implements Source {
 
   start(onChange: () => void): void {
     this.#unwatch = this.#store.watch(({ changed, removed }) => {
+      const isNothing = changed.length === 0 && removed.length === 0;
+      // Others keep things in the store too: the world is not made anew for theirs.
+      if (isNothing && this.#items !== undefined && this.#store.trouble === this.#shownTrouble) return;
       // Of a first step nothing is known yet: then everything is read.
       if (this.#items === undefined) this.#readAll();
       else this.#readChanged(changed, removed);
@@ -86,9 +90,9 @@ export class StoredSource implements Source {
     const { entries, trouble } = this.#store;
     // A store that has not been read does not say what exists: `items` stays undefined.
     if (entries !== undefined) this.#items = [...this.#known.values()].flatMap(({ items }) => items);
-    this.#trouble = trouble === undefined ? undefined : faultOf(this.name, trouble);
+    this.#shownTrouble = trouble;
     const read = [...this.#known.values()].flatMap(({ diagnostics }) => diagnostics);
-    this.#diagnostics = this.#trouble === undefined ? read : [this.#trouble, ...read];
+    this.#diagnostics = trouble === undefined ? read : [faultOf(this.name, trouble), ...read];
   }
 }
 
