@@ -106,6 +106,7 @@ export type { UdpListenerConfig, UdpProxyConfig } from "./listener/udp-proxy-con
 export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
 export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
 export { readHeaderMatcher } from "./match/read-header-matcher.ts";
+export { readStringMatcher } from "./match/read-string-matcher.ts";
 export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
 export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
 export {
@@ -136,6 +137,7 @@ export {
   type PathNormalizationOptions,
   unescapeSlashes,
 } from "./route/path-normalization.ts";
+export { readRouteMatch } from "./route/read-route-match.ts";
 export type { Redirect } from "./route/redirect.ts";
 export { replaceAuthority } from "./route/rewrite.ts";
 export type {
@@ -158,6 +160,7 @@ export type {
   VirtualHost,
   WeightedCluster,
 } from "./route/route-config.ts";
+export { RequestToMatch, RouteMatcher } from "./route/route-matcher.ts";
 export { compileRouteConfiguration, RouteTable } from "./route/route-table.ts";
 export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
 export { fractionSource, LiveRuntime, NO_RUNTIME, type NumberSource, numberSource } from "./runtime/live-runtime.ts";

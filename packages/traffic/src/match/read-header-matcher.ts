@@ -1,7 +1,6 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
 import type { HeaderMatcherConfig } from "../route/route-config.ts";
-import { compileSafeRegex } from "./safe-regex.ts";
-import type { StringMatcherConfig } from "./string-matcher.ts";
+import { readStringMatcher } from "./read-string-matcher.ts";
 
 /**
  * An `envoy.config.route.v3.HeaderMatcher` out of a filter's configuration, which filters get as proto JSON. The error says
@@ -39,20 +38,8 @@ function readMatch(fields: JsonObject): Result<HeaderMatcherConfig["match"], str
   const string = stringMatch ?? (Object.keys(old).length > 0 ? old : undefined);
   // As in Envoy a matcher that says nothing wants the field to be there.
   if (string === undefined) return ok({ type: "present", present: presentMatch !== false });
-  const matcher = readStringMatcher(asObject(string));
+  const matcher = readStringMatcher(string);
   return matcher.ok ? ok({ type: "string", matcher: matcher.value }) : matcher;
-}
-
-function readStringMatcher(fields: JsonObject): Result<StringMatcherConfig, string> {
-  const ignoreCase = fields["ignoreCase"] === true;
-  for (const type of ["exact", "prefix", "suffix", "contains"] as const) {
-    const value = fields[type];
-    if (typeof value === "string") return ok({ type, value, ignoreCase });
-  }
-  const { regex } = asObject(fields["safeRegex"]);
-  if (typeof regex !== "string") return err("what the value has to be is missing");
-  const compiled = compileSafeRegex(regex);
-  return compiled.ok ? ok({ type: "safe-regex", regex }) : compiled;
 }
 
 type JsonObject = { readonly [name: string]: Json | undefined };
