@@ -2,6 +2,7 @@ export { formatResponseFlags, ResponseFlag } from "@heddle/telemetry";
 export type { Cancellable } from "./belonging.ts";
 export { ByteHold } from "./byte-hold.ts";
 export { ChainExchange, type ChainRoute } from "./chain-exchange.ts";
+export { DENIED_BY_HEADER, denial, EXPLAIN_HEADER } from "./denial.ts";
 export type {
   DownstreamInfo,
   Exchange,

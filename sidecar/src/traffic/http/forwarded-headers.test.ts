@@ -150,6 +150,14 @@ describe("internal requests", () => {
     return request.headers.fields.filter((name) => name.startsWith("x-envoy-") && name !== "x-envoy-external-address");
   }
 
+  test("alone may ask at the edge who denies them: others' word would be believed inside", () => {
+    const asks = { "x-heddle-explain": "denial" };
+    const asked = (options: Options): string | undefined => pass(options, asks).header("x-heddle-explain");
+    assert.equal(asked(EDGE), undefined);
+    assert.equal(asked({ ...EDGE, ...INTERNAL }), "denial");
+    assert.equal(asked({}), "denial");
+  });
+
   test("are none unless addresses are named; then headers that steer a proxy are taken from everybody", () => {
     assert.deepEqual(left(EDGE, {}), ["x-envoy-other"]);
     assert.deepEqual(left({}, { "x-forwarded-for": "10.0.0.1" }), [...Object.keys(CALLER), "x-envoy-other"]);

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { Cidr, parseIp } from "@heddle/base";
-import type { DownstreamInfo } from "@heddle/filter";
+import { type DownstreamInfo, EXPLAIN_HEADER } from "@heddle/filter";
 import type { HeaderMap, RequestHead } from "@heddle/http";
 import type { HttpConnectionManagerConfig, OriginalIpDetection } from "@heddle/traffic";
 import { ClientCertHeader } from "./client-cert-header.ts";
@@ -109,6 +109,8 @@ export class Forwarding {
       headers.append("x-envoy-internal", "true");
     } else {
       if (found.steers) removeSteering(headers.fields, atEdge);
+      // Inside it would be believed to come from us.
+      if (found.explain && atEdge && downstream.tls?.peerVerified !== true) headers.remove(EXPLAIN_HEADER);
       if (atEdge && client !== undefined && client !== "") headers.set("x-envoy-external-address", client);
     }
     if (this.#via !== "") appendVia(headers, this.#via);
@@ -127,6 +129,7 @@ export class Forwarding {
     let port: string | undefined;
     let requestId: string | undefined;
     let steers = false;
+    let explain = false;
     let kept = 0;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i]!; // names stand at even places
@@ -145,7 +148,7 @@ export class Forwarding {
           const kind = OF_ENVOY.get(name) ?? 0;
           if ((kind & drops) !== 0) continue;
           if (kind !== 0) steers = true;
-        }
+        } else if (letter === LETTER_H && name === EXPLAIN_HEADER) explain = true;
       }
       if (kept !== i) {
         fields[kept] = name;
@@ -159,6 +162,7 @@ export class Forwarding {
     found.port = port;
     found.requestId = requestId;
     found.steers = steers;
+    found.explain = explain;
   }
 
   #believePeer(headers: HeaderMap, { remoteAddress }: DownstreamInfo, scheme: "http" | "https"): void {
@@ -248,6 +252,8 @@ class Found {
   requestId: string | undefined = undefined;
   /** There are headers that steer the proxy or describe the caller. */
   steers = false;
+  /** Somebody wants to know why it is denied. */
+  explain = false;
   client: string | undefined = undefined;
   mayBeInternal = false;
 }
@@ -303,6 +309,7 @@ const OF_ENVOY: ReadonlyMap<string, number> = new Map<string, number>([
 const HYPHEN = 0x2d;
 const LETTER_E = 0x65;
 const LETTER_F = 0x66;
+const LETTER_H = 0x68;
 const LETTER_R = 0x72;
 const LETTER_X = 0x78;
 
