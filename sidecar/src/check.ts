@@ -10,14 +10,14 @@ import { builtInGates } from "./traffic/network/built-in-gates.ts";
 
 /**
  * The resource types as a sidecar reads them, with all its HTTP filters but those of these names. Modules are loaded when
- * they are named. `data` reads certificates and keys; left out, they are another machine's.
+ * they are named. `data` reads certificates, keys and what filters name; left out, they are another machine's.
  */
 export function sidecarResourceTypes(
   filterFolder: string,
   disabled: readonly string[] = [],
   data?: DataReader,
 ): ResourceTypes {
-  const filters = allFilters(filterFolder).filter(({ name }) => !disabled.includes(name));
+  const filters = allFilters(filterFolder, data).filter(({ name }) => !disabled.includes(name));
   const options = { httpFilters: httpFilterRegistry(filters), networkFilters: builtInGates() };
   return makeResourceTypes({ ...options, ...(data && { data }) });
 }
@@ -28,8 +28,8 @@ export function notDisabled(names: readonly string[]): string[] {
   return names.filter((name) => !known.has(name));
 }
 
-function allFilters(filterFolder: string) {
-  return [...builtInFilters(new FilterModules(filterFolder, { loadOnParse: true }))];
+function allFilters(filterFolder: string, data?: DataReader) {
+  return [...builtInFilters(new FilterModules(filterFolder, { loadOnParse: true }), data)];
 }
 
 /** Everything that is wrong with a bootstrap, and everything in it that has no effect, in the order of the file. */

@@ -68,6 +68,13 @@ const READ_BY_FILTERS = [
   "envoy.extensions.filters.http.on_demand.v3.OnDemand",
   "envoy.extensions.filters.http.on_demand.v3.OnDemandCds",
   "envoy.extensions.filters.http.on_demand.v3.PerRouteConfig",
+  "envoy.extensions.filters.http.basic_auth.v3.BasicAuth",
+  "envoy.extensions.filters.http.basic_auth.v3.BasicAuthPerRoute",
+  "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
+  "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute",
+  "envoy.extensions.filters.http.api_key_auth.v3.Credential",
+  "envoy.extensions.filters.http.api_key_auth.v3.KeySource",
+  "envoy.extensions.filters.http.api_key_auth.v3.Forwarding",
 ];
 
 /** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */

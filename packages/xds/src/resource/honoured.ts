@@ -624,6 +624,32 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.core.v3.GrpcMethodList.Service": { honoured: "name method_names" },
   "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": { honoured: "" },
 
+  "envoy.extensions.filters.http.basic_auth.v3.BasicAuth": {
+    honoured: `users forward_username_header authentication_header allow_missing emit_dynamic_metadata realm`,
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.basic_auth.v3.BasicAuthPerRoute": {
+    honoured: "users realm",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth": {
+    honoured: "credentials key_sources forwarding",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute": {
+    honoured: "credentials key_sources allowed_clients forwarding",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.api_key_auth.v3.Credential": { honoured: "key client", unknownFields: "refused" },
+  "envoy.extensions.filters.http.api_key_auth.v3.KeySource": {
+    honoured: "header query cookie",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.api_key_auth.v3.Forwarding": {
+    honoured: "header hide_credentials",
+    unknownFields: "refused",
+  },
+
   "envoy.config.core.v3.ExtensionConfigSource": {
     honoured: "config_source default_config apply_default_config_without_warming type_urls",
   },

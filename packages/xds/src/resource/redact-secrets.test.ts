@@ -49,3 +49,15 @@ test("what is sent to a control plane to be let in is hidden, whatever it is cal
   assert.doesNotMatch(shown, /hidden/);
   assert.match(shown, /x-mesh-pass/);
 });
+
+test("X10: API keys, users and the keys of tokens are hidden in the configuration of the filters that read them", () => {
+  const shown = JSON.stringify(
+    redactSecrets({
+      api: { credentials: [{ key: "hidden 1", client: "c" }], key_sources: [{ header: "x-api-key" }] },
+      basic: { users: { inlineString: "u:{SHA}hidden 2" } },
+      jwt: { providers: { p: { localJwks: { inlineString: "hidden 3" }, issuer: "shown" } } },
+    }),
+  );
+  assert.doesNotMatch(shown, /hidden/);
+  assert.match(shown, /x-api-key.*shown/);
+});

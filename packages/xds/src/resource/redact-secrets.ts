@@ -6,6 +6,7 @@ const SENSITIVE: ReadonlySet<string> = new Set([
   "hmac_secret", "token_secret", "client_secret", "auth_token", "auth_password", "auth_username", "access_token",
   "refresh_token", "key_file", "inline_key", "google_refresh_token", "json_key", "authorization_token", "secret_access_key",
   "session_token", "users",
+  "credentials", "local_jwks",
 ]); // biome-ignore format: a table
 
 /** Where a header or metadata may carry a credential. */

@@ -1,4 +1,7 @@
 import { HttpFilterRegistry } from "@heddle/filter";
+import { apiKeyAuthType } from "./api-key-auth-type.ts";
+import { basicAuthType } from "./basic-auth-type.ts";
+import type { FilterData } from "./filter-data.ts";
 import type { FilterModules } from "./filter-modules.ts";
 import { grpcHttp1BridgeType } from "./grpc-http1-bridge-type.ts";
 import { grpcStatsType } from "./grpc-stats-type.ts";
@@ -8,8 +11,11 @@ import { onDemandType } from "./on-demand-type.ts";
 import { routerType } from "./router-type.ts";
 import { serveTunnelType } from "./serve-tunnel-type.ts";
 
-/** Every HTTP filter that the sidecar knows. A new one is a file beside this one and a line here. */
-export function builtInFilters(modules: FilterModules): HttpFilterRegistry {
+/**
+ * Every HTTP filter that the sidecar knows. A new one is a file beside this one and a line here. `data` reads what configurations
+ * only name; left out, they are for another machine.
+ */
+export function builtInFilters(modules: FilterModules, data?: FilterData): HttpFilterRegistry {
   return new HttpFilterRegistry([
     routerType,
     healthCheckType,
@@ -18,6 +24,8 @@ export function builtInFilters(modules: FilterModules): HttpFilterRegistry {
     grpcHttp1BridgeType,
     serveTunnelType,
     onDemandType,
+    basicAuthType(data),
+    apiKeyAuthType,
     modules.type,
   ]);
 }

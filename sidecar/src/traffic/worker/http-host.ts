@@ -26,6 +26,7 @@ import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.
 import { Slices } from "../build/slices.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
 import { filterConfigsOf } from "../filter/filter-configs-of.ts";
+import { systemFilterData } from "../filter/filter-data.ts";
 import { FilterModules } from "../filter/filter-modules.ts";
 import { DateHeader } from "../http/date-header.ts";
 import { RandomHex } from "../http/random-hex.ts";
@@ -103,7 +104,10 @@ export class HttpHost implements WorkerHost {
       date: new DateHeader(clock),
       randomHex,
       format,
-      filters: builtInFilters(this.#modules),
+      filters: builtInFilters(
+        this.#modules,
+        systemFilterData((name) => environment[name]),
+      ),
       tracing: { ...env.tracing, environment },
       makeAccessLogger: (configs) => this.#accessLogs.logger(configs),
       makeConnectionLogger: (configs) => this.#accessLogs.connectionLogger(configs),
