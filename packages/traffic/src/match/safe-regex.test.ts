@@ -49,10 +49,18 @@ describe("safe regex", () => {
     assert.ok(!regex("(a|aa)*c").test("a".repeat(5000)));
   });
 
-  it("sees UTF-8 characters in the bytes of a head, and matches nothing in bytes that are not UTF-8", () => {
-    assert.ok(regex("/caf.").test(latin1("/café")));
+  it("CVE-2026-73552: sees bytes, so that one which is no UTF-8 hides nothing from it", () => {
+    assert.ok(regex(".*marker.*").test("a marker \xe9"));
+    assert.ok(regex(".*").test("/caf\xe9"));
+    assert.ok(regex("[^x]*").test("\xff\xc3"));
     assert.ok(regex("/café").test(latin1("/café")));
-    assert.ok(!regex(".*").test("/caf\xe9"));
+    assert.ok(regex("/caf..").test(latin1("/café")), "a dot is one byte");
+    assert.ok(regex("/caf\\xe9").test("/caf\xe9"));
+  });
+
+  it("finds groups in plain text", () => {
+    assert.deepEqual(regex("^é(.+)ü$").find("éaöü"), ["éaöü", "aö"]);
+    assert.equal(regex("b").find("a"), undefined);
   });
 
   it("agrees with V8 where both mean the same", () => {
@@ -80,7 +88,7 @@ describe("regex substitution", () => {
 
   it("keeps bytes as they are", () => {
     assert.equal(replace("b", "é", latin1("aéb")), latin1("aéé"));
-    assert.equal(replace("a", "b", "a\xff"), "a\xff", "not UTF-8, so not touched");
+    assert.equal(replace("a", "b", "a\xff"), "b\xff");
   });
 
   it("refuses groups that are not there and stray backslashes", () => {

@@ -1,11 +1,13 @@
-import { Buffer, isUtf8 } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { createRequire } from "node:module";
 import { err, ok, type Result } from "@heddle/base";
 import type * as Re2 from "re2js";
 import { asBytes, isAscii } from "./bytes.ts";
 
 /**
- * A regular expression in RE2 syntax (`envoy.type.matcher.v3.RegexMatcher`), run by a linear-time engine.
+ * A regular expression in RE2 syntax (`envoy.type.matcher.v3.RegexMatcher`), run by a linear-time engine on bytes, as RE2's
+ * Latin-1 mode does: `.` is one byte, and a character beyond ASCII in a pattern is the bytes of its UTF-8 form. Were values
+ * read as UTF-8, a client could add one byte that is none, and what a rule denies would match nothing (CVE-2026-73552).
  *
  * The user's string never reaches `new RegExp`: V8 backtracks, and it reads several RE2 patterns with another meaning
  * (`\A`, `[[:alpha:]]`, `\Q`, `\s`), which in an access rule is a bypass.
@@ -22,37 +24,31 @@ export class SafeRegex {
     this.#program = program;
   }
 
-  /**
-   * Whether the whole of `value` matches, as in Envoy. `value` holds bytes as latin1 (so heads carry them); the pattern
-   * speaks of UTF-8 characters. Bytes that are not UTF-8 match nothing, not even `.`: so RE2 decides.
-   */
+  /** Whether the whole of `value`, bytes as latin1 (so heads carry them), matches. */
   test(value: string): boolean {
-    const text = decodeBytes(value);
-    return text !== undefined && this.#program.testExact(text);
+    return this.#program.testExact(value);
   }
 
   /**
    * Replaces every match as RE2's GlobalReplace does; `\1` in the substitution is a group, `\0` the whole match. Both
-   * `value` and the result hold bytes as latin1. A value that is not UTF-8 comes back unchanged.
+   * `value` and the result hold bytes as latin1.
    */
   replaceAll(value: string, substitution: RegexSubstitution): string {
-    const text = decodeBytes(value);
-    if (text === undefined) return value;
-    const matcher = this.#program.matcher(text);
+    const matcher = this.#program.matcher(value);
     let result = "";
     let end = 0;
     while (matcher.find()) {
-      result += text.slice(end, matcher.start()) + substitution.expand((group) => matcher.group(group) ?? "");
+      result += value.slice(end, matcher.start()) + substitution.expand((group) => matcher.group(group) ?? "");
       end = matcher.end();
     }
-    return asBytes(result + text.slice(end));
+    return result + value.slice(end);
   }
 
   /** The groups of the first match anywhere in the text, the whole match as group 0. Not of bytes: plain text. */
   find(text: string): readonly (string | undefined)[] | undefined {
-    const matcher = this.#program.matcher(text);
+    const matcher = this.#program.matcher(asBytes(text));
     if (!matcher.find()) return undefined;
-    return Array.from({ length: this.groupCount + 1 }, (_, group) => matcher.group(group) ?? undefined);
+    return Array.from({ length: this.groupCount + 1 }, (_, group) => textOf(matcher.group(group) ?? undefined));
   }
 
   /** Number of capturing groups, for checking a substitution. */
@@ -73,14 +69,14 @@ export function compileSafeRegex(source: string): Result<SafeRegex, string> {
   library ??= createRequire(import.meta.url)("#re2js") as typeof Re2;
   const { RE2JS, RE2JSException } = library;
   try {
-    return ok(new SafeRegex(source, RE2JS.compile(source)));
+    return ok(new SafeRegex(source, RE2JS.compile(asBytes(source))));
   } catch (error) {
     if (error instanceof RE2JSException) return err(`"${source}" is not a regular expression of RE2: ${error.message}`);
     throw error;
   }
 }
 
-/** A substitution in RE2's form (`regex_rewrite.substitution`), read once: literal pieces and group numbers. */
+/** A substitution in RE2's form (`regex_rewrite.substitution`), read once: literal pieces, as bytes, and group numbers. */
 export class RegexSubstitution {
   readonly #parts: readonly (string | number)[];
 
@@ -110,19 +106,17 @@ export function compileSubstitution(text: string, groupCount: number): Result<Re
       literal += "\\";
     } else if (next !== undefined && next >= "0" && next <= "9") {
       if (Number(next) > groupCount) return err(`"\\${next}": the regex has only ${groupCount} groups`);
-      if (literal !== "") parts.push(literal);
+      if (literal !== "") parts.push(asBytes(literal));
       literal = "";
       parts.push(Number(next));
     } else {
       return err(`"\\${next ?? ""}" in the substitution: a backslash stands before a digit or another backslash`);
     }
   }
-  if (literal !== "") parts.push(literal);
+  if (literal !== "") parts.push(asBytes(literal));
   return ok(new RegexSubstitution(parts));
 }
 
-function decodeBytes(value: string): string | undefined {
-  if (isAscii(value)) return value;
-  const bytes = Buffer.from(value, "latin1");
-  return isUtf8(bytes) ? bytes.toString("utf8") : undefined;
+function textOf(bytes: string | undefined): string | undefined {
+  return bytes === undefined || isAscii(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
 }

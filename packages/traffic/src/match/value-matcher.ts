@@ -1,4 +1,5 @@
 import type { ValueMatcherConfig } from "../access-log/access-log-config.ts";
+import { asBytes } from "./bytes.ts";
 import { compileStringMatcher } from "./string-matcher.ts";
 
 /** Decides about one JSON value; undefined is one that is not there. */
@@ -15,7 +16,7 @@ export function compileValueMatcher(config: ValueMatcherConfig): ValueMatcher {
       return (value) => typeof value === "number" && value >= config.start && value < config.end;
     case "string": {
       const matcher = compileStringMatcher(config.matcher);
-      return (value) => typeof value === "string" && matcher.test(value);
+      return (value) => typeof value === "string" && matcher.test(asBytes(value)); // which is what matchers compare
     }
     case "boolean":
       return (value) => value === config.value;

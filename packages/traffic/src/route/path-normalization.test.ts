@@ -33,6 +33,13 @@ describe("path normalisation", () => {
     }
   });
 
+  it("CVE-2026-73551: takes dot segments with parameters for dot segments", () => {
+    for (const target of ["/x/..;/admin", "/x/..;a=b/admin", "/x/%2e%2E;/admin", "/.;x/admin", "/x/.;/..;;/admin"])
+      assert.deepEqual(normalizeTarget(target, ALL), { type: "changed", target: "/admin" }, target);
+    assert.equal(canonicalPath("/a/..;"), "/");
+    assert.equal(canonicalPath("/a/...;x/..b;/;"), "/a/...;x/..b;/;");
+  });
+
   it("leaves alone what is in order, without asking further", () => {
     for (const target of ["/", "/a/b.c/d", "/a?x=//..%2f", "*", ""]) {
       assert.equal(normalizeTarget(target, ALL).type, "unchanged", target);
@@ -57,12 +64,12 @@ describe("path normalisation", () => {
   });
 
   it("never leaves a dot segment, and what it gives is a fixed point unless an escape hid another", () => {
-    const piece = fc.constantFrom("a", "..", ".", "%2e", "%2E.", "/", "\\", "%41", "%2f", "b;c");
+    const piece = fc.constantFrom("a", "..", ".", "%2e", "%2E.", "/", "\\", "%41", "%2f", "b;c", ";");
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
         const path = canonicalPath(`/${pieces.join("")}`)!;
         assert.ok(path.startsWith("/"));
-        assert.ok(!path.split("/").some((segment) => segment === "." || segment === ".."), path);
+        assert.ok(!path.split("/").some((segment) => /^\.\.?(;|$)/.test(segment)), path);
         assert.equal(canonicalPath(path), path);
       }),
       { seed: 11, numRuns: 300 },

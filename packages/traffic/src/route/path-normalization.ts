@@ -54,7 +54,7 @@ export function normalizeTarget(target: string, options: PathNormalizationOption
 
 /**
  * Decodes escaped unreserved characters (RFC 3986 §6.2.2.2), turns backslashes into slashes, and removes dot segments
- * (§5.2.4). Other escapes stay as they are, their case too. Undefined: the path has an escaped NUL. Takes a path without
+ * (§5.2.4), those with parameters ("..;x") too. Other escapes stay as they are, their case too. Undefined: the path has an escaped NUL. Takes a path without
  * query; the result begins with a slash.
  */
 export function canonicalPath(path: string): string | undefined {
@@ -64,8 +64,10 @@ export function canonicalPath(path: string): string | undefined {
   const segments = (decoded.startsWith("/") ? decoded.slice(1) : decoded).split("/");
   for (const [i, segment] of segments.entries()) {
     const isLast = i === segments.length - 1;
-    if (segment === "..") kept.pop();
-    if (segment === "." || segment === "..") {
+    // With parameters it is a dot segment still, to servers that know parameters (CVE-2026-73551).
+    const isParent = segment === ".." || segment.startsWith("..;");
+    if (isParent) kept.pop();
+    if (isParent || segment === "." || segment.startsWith(".;")) {
       if (isLast) kept.push(""); // "/a/.." is the folder "/", not the file ""
     } else {
       kept.push(segment);
