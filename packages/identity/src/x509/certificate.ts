@@ -67,6 +67,16 @@ export class Certificate {
     return this.#read().validToMs;
   }
 
+  /** The algorithm of the issuer's signature, as an object identifier; "" where its two mentions differ (RFC 5280 §4.1.1.2). */
+  get signatureAlgorithm(): string {
+    return this.#read().signatureAlgorithm;
+  }
+
+  /** In their order; no two are of one kind. */
+  get extensions(): readonly CertificateExtension[] {
+    return this.#read().extensions;
+  }
+
   /** Of the SubjectPublicKeyInfo. */
   get spkiSha256(): string {
     return createHash("sha256").update(this.#read().spki).digest("base64");
@@ -95,6 +105,14 @@ export class Certificate {
   }
 }
 
+export interface CertificateExtension {
+  /** "2.5.29.17" */
+  readonly oid: string;
+  readonly critical: boolean;
+  /** DER, as it lies in the octet string. */
+  readonly value: Uint8Array;
+}
+
 export interface OtherName {
   readonly oid: string;
   /** "" where it is no string. */
@@ -115,6 +133,8 @@ interface Fields {
   validFromMs: number;
   validToMs: number;
   spki: Uint8Array;
+  signatureAlgorithm: string;
+  extensions: CertificateExtension[];
 }
 
 function readFields(der: Uint8Array): Fields {
@@ -132,6 +152,8 @@ function readFields(der: Uint8Array): Fields {
     validFromMs: Number.NaN, // before and after nothing: never valid
     validToMs: Number.NaN,
     spki: new Uint8Array(),
+    signatureAlgorithm: "",
+    extensions: [],
   };
   try {
     readCertificate(der, fields);
@@ -139,22 +161,22 @@ function readFields(der: Uint8Array): Fields {
     if (!(error instanceof DerError)) throw error;
     fields.malformed = true;
     // A list of names that ends in the middle is no list.
-    for (const names of [fields.uriSans, fields.dnsSans, fields.emailSans, fields.ipSans, fields.otherNames]) {
-      names.length = 0;
-    }
+    const { uriSans, dnsSans, emailSans, ipSans, otherNames, extensions } = fields;
+    for (const list of [uriSans, dnsSans, emailSans, ipSans, otherNames, extensions]) list.length = 0;
   }
   return fields;
 }
 
 /** TBSCertificate: version?, serial, algorithm, issuer, validity, subject, key, ids?, extensions?. */
 function readCertificate(der: Uint8Array, fields: Fields): void {
-  const [tbs] = derElements(derElement(der, DerTag.Sequence).content);
+  const [tbs, signedWith] = derElements(derElement(der, DerTag.Sequence).content);
   if (tbs === undefined || tbs.tag !== DerTag.Sequence) throw new DerError("no certificate");
   const parts = derElements(tbs.content);
   if (parts[0]?.tag === VERSION) parts.shift();
-  const [serial, , issuer, validity, subject, key, ...rest] = parts;
+  const [serial, algorithm, issuer, validity, subject, key, ...rest] = parts;
   if (
     serial === undefined ||
+    algorithm === undefined ||
     issuer === undefined ||
     validity === undefined ||
     subject === undefined ||
@@ -168,6 +190,8 @@ function readCertificate(der: Uint8Array, fields: Fields): void {
   fields.subject = text;
   fields.commonName = commonName;
   fields.spki = key.whole;
+  if (signedWith !== undefined && Buffer.compare(signedWith.whole, algorithm.whole) === 0)
+    fields.signatureAlgorithm = firstOid(algorithm.content);
   const [from, to] = derElements(validity.content);
   fields.validFromMs = timeMs(from);
   fields.validToMs = timeMs(to);
@@ -179,17 +203,29 @@ const VERSION = 0xa0;
 const EXTENSIONS = 0xa3;
 const SUBJECT_ALT_NAME = "2.5.29.17";
 
+/** Extension (RFC 5280 §4.2): kind, whether it is critical (left out for no), value. */
 function readExtensions(bytes: Uint8Array, fields: Fields): void {
-  let seen = false;
+  const seen = new Set<string>();
   for (const { content } of derElements(bytes)) {
-    const parts = derElements(content);
-    const value = parts.at(-1);
-    if (parts[0] === undefined || value === undefined || oidText(parts[0].content) !== SUBJECT_ALT_NAME) continue;
+    const [id, second, third] = derElements(content);
+    const value = third ?? second;
+    if (id === undefined || value === undefined) throw new DerError("half an extension");
+    const oid = oidText(id.content);
     // RFC 5280 §4.2: not more than one of a kind; which of two counted would be chance.
-    if (seen || value.tag !== DerTag.OctetString) throw new DerError("alternative names twice, or of no known form");
-    seen = true;
-    for (const name of derElements(derElement(value.content, DerTag.Sequence).content)) readName(name, fields);
+    if (seen.has(oid) || value.tag !== DerTag.OctetString)
+      throw new DerError("an extension twice, or of no known form");
+    seen.add(oid);
+    const critical = third !== undefined && second?.tag === DerTag.Boolean && second.content[0] !== 0;
+    fields.extensions.push({ oid, critical, value: value.content });
+    if (oid === SUBJECT_ALT_NAME)
+      for (const name of derElements(derElement(value.content, DerTag.Sequence).content)) readName(name, fields);
   }
+}
+
+function firstOid(sequence: Uint8Array): string {
+  const [first] = derElements(sequence);
+  if (first === undefined || first.tag !== DerTag.ObjectIdentifier) throw new DerError("an algorithm without a name");
+  return oidText(first.content);
 }
 
 /** GeneralName (RFC 5280 §4.2.1.6). */
