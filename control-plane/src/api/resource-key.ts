@@ -27,6 +27,7 @@ export const STORED_TYPES: readonly StoredType[] = [
   { ...OBJECT, type: "Service", shortNames: ["service", "services", "svc"] },
   { ...OBJECT, type: "gateway.networking.k8s.io/HTTPRoute", shortNames: ["httproute", "httproutes"] },
   { ...OBJECT, type: "heddle.dev/Workload", shortNames: ["workload", "workloads"] },
+  { ...OBJECT, type: "heddle.dev/PeerAuthentication", shortNames: ["peerauthentication", "peerauthentications", "pa"] },
   { ...XDS, type: "envoy.config.listener.v3.Listener", shortNames: ["listener", "listeners", "lds"] },
   {
     ...XDS,

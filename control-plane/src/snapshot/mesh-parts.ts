@@ -1,7 +1,6 @@
 import type { Mesh, Service } from "@heddle/mesh";
-import type { Computed } from "./computed.ts";
-import type { ResourceEncoder } from "./resource-encoder.ts";
-import { ServiceParts } from "./service-parts.ts";
+import { sameList } from "./resource-map.ts";
+import { type PartsMaker, ServiceParts } from "./service-parts.ts";
 
 /** The name of a service that is another one now, new or gone. */
 export interface ChangedService {
@@ -13,30 +12,34 @@ export interface ChangedService {
 
 /** What is made of the services of the newest world. */
 export class MeshParts {
-  readonly #encoder: ResourceEncoder;
-  readonly #computed: Computed;
+  readonly #maker: PartsMaker;
   #mesh: Mesh | undefined;
   #parts: Map<string, ServiceParts> = new Map();
 
-  constructor(encoder: ResourceEncoder, computed: Computed) {
-    this.#encoder = encoder;
-    this.#computed = computed;
+  constructor(maker: PartsMaker) {
+    this.#maker = maker;
   }
 
   /** Takes the next world. Returns the services of which anything is different. */
   update(mesh: Mesh): readonly ChangedService[] {
     const changed: ChangedService[] = [];
     const parts = new Map<string, ServiceParts>();
+    const policiesChanged = !sameList(this.#mesh?.policies ?? [], mesh.policies);
     for (const service of mesh.services) {
       const key = serviceKey(service);
       const before = this.#parts.get(key);
-      if (before?.stillHold(mesh, service) === true) {
+      if (before?.stillHold(mesh, service, policiesChanged) === true) {
         parts.set(key, before);
         continue;
       }
-      parts.set(key, new ServiceParts(mesh, service, this.#encoder, this.#computed, before));
+      const made = new ServiceParts(mesh, service, this.#maker, before);
+      parts.set(key, made);
       const { namespace, name } = service;
-      changed.push({ namespace, name, ...(before?.servesLike(mesh, service) && { newEndpointsOf: service }) });
+      changed.push({
+        namespace,
+        name,
+        ...(before !== undefined && made.servesLike(before) && { newEndpointsOf: service }),
+      });
     }
     for (const { namespace, name } of this.#mesh?.services ?? [])
       if (!parts.has(serviceKey({ namespace, name }))) changed.push({ namespace, name });

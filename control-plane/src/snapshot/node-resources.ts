@@ -1,4 +1,11 @@
-import { inboundCluster, inboundListener, outboundListener, type Workload } from "@heddle/mesh";
+import {
+  type InboundSecurity,
+  inboundCluster,
+  inboundListener,
+  outboundListener,
+  samePolicies,
+  type Workload,
+} from "@heddle/mesh";
 import type { EncodedResource } from "@heddle/xds";
 import type { RawResource } from "../source/raw-resource.ts";
 import type { Computed } from "./computed.ts";
@@ -9,7 +16,8 @@ import type { ResourceEncoder } from "./resource-encoder.ts";
 export class NodeResources {
   readonly #encoder: ResourceEncoder;
   readonly #computed: Computed;
-  readonly #inbound = new WeakMap<Workload, Inbound>();
+  /** Of the sidecars of a workload with an identity, and of those without: as it was asked for the last time. */
+  readonly #inbound = { secured: new WeakMap<Workload, MadeInbound>(), plain: new WeakMap<Workload, MadeInbound>() };
   readonly #raw = new WeakMap<RawResource, EncodedResource>();
 
   constructor(encoder: ResourceEncoder, computed: Computed) {
@@ -17,11 +25,14 @@ export class NodeResources {
     this.#computed = computed;
   }
 
-  inbound(workload: Workload | undefined): Inbound {
+  inbound({ workload, security }: Pick<NodeScope, "workload" | "security">): Inbound {
     if (workload === undefined) return NO_INBOUND;
-    let made = this.#inbound.get(workload);
-    if (made === undefined) this.#inbound.set(workload, (made = this.#makeInbound(workload)));
-    return made;
+    const made = this.#inbound[security.hasIdentity ? "secured" : "plain"];
+    const before = made.get(workload);
+    if (before !== undefined && samePolicies(before.security.policies, security.policies)) return before.inbound;
+    const inbound = this.#makeInbound(workload, security);
+    made.set(workload, { security, inbound });
+    return inbound;
   }
 
   outboundListeners({ outbound, dialledNames }: NodeScope): readonly EncodedResource[] {
@@ -41,18 +52,25 @@ export class NodeResources {
     return made;
   }
 
-  #makeInbound(workload: Workload): Inbound {
+  #makeInbound(workload: Workload, security: InboundSecurity): Inbound {
     this.#computed.add("inbound");
     const { listener, cluster } = this.#encoder.types;
     const listeners: EncodedResource[] = [];
     const clusters: EncodedResource[] = [];
     for (const port of workload.ports) {
-      if (port.applicationPort === undefined || port.protocol === "tcp") continue;
-      listeners.push(this.#encoder.encodeOnce(listener, inboundListener(workload, port)));
+      if (port.applicationPort === undefined) continue;
+      const config = inboundListener(workload, port, security);
+      if (config === undefined) continue;
+      listeners.push(this.#encoder.encodeOnce(listener, config));
       clusters.push(this.#encoder.encodeOnce(cluster, inboundCluster(port, port.applicationPort)));
     }
     return { listeners, clusters };
   }
+}
+
+interface MadeInbound {
+  readonly security: InboundSecurity;
+  readonly inbound: Inbound;
 }
 
 export interface Inbound {

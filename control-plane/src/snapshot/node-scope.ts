@@ -1,5 +1,15 @@
-import type { Mesh, OutboundOptions, ScopeRules, ServiceHost, Workload } from "@heddle/mesh";
-import { parseOutboundClusterName, parseServiceHost } from "@heddle/mesh";
+import {
+  type InboundSecurity,
+  type Mesh,
+  type MeshTrust,
+  NO_POLICIES,
+  type OutboundOptions,
+  parseOutboundClusterName,
+  parseServiceHost,
+  type ScopeRules,
+  type ServiceHost,
+  type Workload,
+} from "@heddle/mesh";
 import type { XdsNode } from "@heddle/xds";
 
 /** What of the mesh a node gets. */
@@ -7,6 +17,8 @@ export interface NodeScope {
   readonly rules: ScopeRules;
   /** The node's own; undefined for a client that the mesh does not know. */
   readonly workload: Workload | undefined;
+  /** How it takes what others send to its workload; with an identity it also calls others by mutual TLS. */
+  readonly security: InboundSecurity;
   /** Undefined: it takes no calls of an application (a gRPC client does its own, an Envoy has its own listeners). */
   readonly outbound: OutboundOptions | undefined;
   /** Names of services that the client dials by itself (gRPC): each gets a listener of just that name. */
@@ -27,7 +39,8 @@ const OUR_SIDECAR = "heddle";
 
 const DEFAULT_OUTBOUND_PORT = 15_001;
 
-export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand): NodeScope {
+/** @param trust undefined: the mesh has no authority of its own. */
+export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand, trust: MeshTrust | undefined): NodeScope {
   const identity = identityOf(node);
   const workload = workloadOf(identity, mesh);
   return {
@@ -39,10 +52,23 @@ export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand): NodeScope 
       onDemand: node.userAgentName === OUR_SIDECAR,
     },
     workload,
+    security: {
+      policies: workload === undefined ? NO_POLICIES : mesh.policiesOf(workload),
+      trust,
+      hasIdentity: trust !== undefined && hasIdentity(node),
+    },
     outbound: outboundOf(node, workload),
     dialledNames: demand.dialledNames,
     cluster: node.cluster,
   };
+}
+
+/**
+ * X1: what a node says of itself gives it no identity. gRPC has none here either: it refuses a cluster with
+ * `transport_socket_matches`, whoever it is.
+ */
+function hasIdentity({ identity, userAgentName }: XdsNode): boolean {
+  return identity !== undefined && !/^grpc/i.test(userAgentName);
 }
 
 /** The node's own workload, if the mesh knows it. */

@@ -1,6 +1,6 @@
 import type { ResourceTypes, Snapshot } from "@heddle/xds";
 import type { RawResource } from "../source/raw-resource.ts";
-import type { NodeResources } from "./node-resources.ts";
+import type { Inbound, NodeResources } from "./node-resources.ts";
 import type { NodeScope } from "./node-scope.ts";
 import type { OutboundScope } from "./outbound-scope.ts";
 import { JoinedMap, NO_RESOURCES, type Resources, resourceMap } from "./resource-map.ts";
@@ -13,7 +13,7 @@ export class NodeView {
   readonly #clusters = new JoinedMap();
   #listeners: Resources = NO_RESOURCES;
   /** What `#listeners` were made of. */
-  #listenersOf: NodeScope | undefined;
+  #inbound: Inbound | undefined;
   /** By type URL: what is generated, and what is raw beside it or in its place. */
   readonly #withRaw: Map<string, JoinedMap> = new Map();
   #snapshot: Snapshot = { resources: new Map() };
@@ -30,14 +30,15 @@ export class NodeView {
   /** Makes it anew, `outbound` being up to date. `scope` of any of its nodes. Returns whether anything is different. */
   rebuild(scope: NodeScope, rawResources: readonly RawResource[], types: ResourceTypes, made: NodeResources): boolean {
     const { clusters, endpoints, routes, virtualHosts } = this.outbound;
-    if (this.#listenersOf === undefined || this.#listenersOf.workload !== scope.workload) {
+    const inbound = made.inbound(scope);
+    if (this.#inbound !== inbound) {
       // All else that decides on them is what the view is shared by.
-      this.#listenersOf = scope;
-      const own = [...made.inbound(scope.workload).listeners, ...made.outboundListeners(scope)];
+      this.#inbound = inbound;
+      const own = [...inbound.listeners, ...made.outboundListeners(scope)];
       this.#listeners = resourceMap(this.#listeners, own);
     }
     const resources = new Map<string, Resources>([
-      [types.cluster.typeUrl, this.#clusters.join(clusters, made.inbound(scope.workload).clusters)],
+      [types.cluster.typeUrl, this.#clusters.join(clusters, inbound.clusters)],
       [types.endpoints.typeUrl, endpoints],
       [types.listener.typeUrl, this.#listeners],
       [types["route-configuration"].typeUrl, routes],

@@ -19,6 +19,8 @@ import { NO_RESOURCES, type Resources, resourceMap, sameList } from "./resource-
 /** What all nodes with the same rules get of the services that they call. */
 export class OutboundScope {
   readonly rules: ScopeRules;
+  /** They have an identity, and call by mutual TLS who takes it. */
+  readonly #secured: boolean;
   readonly #encoder: ResourceEncoder;
   readonly #computed: Computed;
   /** Services that routes lead to, whether they exist or not. */
@@ -29,8 +31,9 @@ export class OutboundScope {
   #routes: Resources = NO_RESOURCES;
   #demandedHosts: Resources = NO_RESOURCES;
 
-  constructor(rules: ScopeRules, encoder: ResourceEncoder, computed: Computed) {
+  constructor(rules: ScopeRules, secured: boolean, encoder: ResourceEncoder, computed: Computed) {
     this.rules = rules;
+    this.#secured = secured;
     this.#encoder = encoder;
     this.#computed = computed;
   }
@@ -90,7 +93,7 @@ export class OutboundScope {
     const endpoints: EncodedResource[] = [];
     for (const { service, port } of [...called, ...behind]) {
       const made = parts.of(service);
-      clusters.push(made.cluster(port));
+      clusters.push(made.cluster(port, this.#secured));
       endpoints.push(made.endpoints(port));
     }
     this.#clusters = resourceMap(this.#clusters, clusters);

@@ -1,18 +1,32 @@
 import {
   type HttpRoute,
+  identitiesOf,
   type Mesh,
+  type MeshTrust,
+  mtlsMode,
   outboundCluster,
   routesFor,
   type Service,
   type ServicePort,
+  securedOutboundCluster,
   serviceEndpoints,
   serviceVirtualHost,
+  spiffeIdOf,
   type Workload,
+  type WorkloadPort,
 } from "@heddle/mesh";
 import type { EncodedResource } from "@heddle/xds";
 import type { Computed } from "./computed.ts";
 import type { ResourceEncoder } from "./resource-encoder.ts";
 import { sameList } from "./resource-map.ts";
+
+/** What the parts of all services are made with. */
+export interface PartsMaker {
+  readonly encoder: ResourceEncoder;
+  readonly computed: Computed;
+  /** Undefined: nobody has an identity. */
+  readonly trust: MeshTrust | undefined;
+}
 
 /**
  * What is made of one service, once for all nodes that get it: when somebody first asks, and again only when something
@@ -21,64 +35,114 @@ import { sameList } from "./resource-map.ts";
 export class ServiceParts {
   readonly #service: Service;
   readonly #workloads: readonly Workload[];
+  /** At which of their ports the workloads take plaintext alone, one workload after the other. */
+  readonly #plaintext: readonly PortNumbers[];
+  /** Whom callers may find there. */
+  readonly #identities: readonly string[];
   readonly #routes: readonly HttpRoute[];
-  readonly #encoder: ResourceEncoder;
-  readonly #computed: Computed;
+  readonly #maker: PartsMaker;
   readonly #clusters: Map<ServicePort, EncodedResource>;
+  readonly #securedClusters: Map<ServicePort, EncodedResource>;
   readonly #endpoints: Map<ServicePort, EncodedResource>;
   /** By port and the namespace of the callers: each an element of whatever route configuration holds it, as bytes. */
   readonly #virtualHosts: Map<ServicePort, Map<string, Uint8Array>>;
 
   /** `before`: of the same service in an earlier world; what has stayed the same is taken over. */
-  constructor(mesh: Mesh, service: Service, encoder: ResourceEncoder, computed: Computed, before?: ServiceParts) {
+  constructor(mesh: Mesh, service: Service, maker: PartsMaker, before?: ServiceParts) {
+    const { trust } = maker;
     this.#service = service;
     this.#workloads = mesh.workloadsOf(service);
+    this.#plaintext = trust === undefined ? [] : this.#workloads.map((workload) => plaintextPorts(workload, mesh));
+    this.#identities = trust === undefined ? [] : identitiesOf(this.#workloads, trust);
     this.#routes = mesh.routesOf(service);
-    this.#encoder = encoder;
-    this.#computed = computed;
+    this.#maker = maker;
     this.#clusters = new Map();
+    this.#securedClusters = new Map();
     this.#endpoints = new Map();
     this.#virtualHosts = new Map();
     if (before === undefined || before.#service !== service) return;
     this.#clusters = before.#clusters;
-    if (sameList(before.#workloads, this.#workloads)) this.#endpoints = before.#endpoints;
+    if (sameList(before.#identities, this.#identities)) this.#securedClusters = before.#securedClusters;
+    const sameWorkloads = sameList(before.#workloads, this.#workloads) && samePorts(before.#plaintext, this.#plaintext);
+    if (sameWorkloads) this.#endpoints = before.#endpoints;
     if (sameList(before.#routes, this.#routes)) this.#virtualHosts = before.#virtualHosts;
   }
 
-  /** Whether the service, what is behind it and how it is routed are what they are here. */
-  stillHold(mesh: Mesh, service: Service): boolean {
-    return this.servesLike(mesh, service) && sameList(mesh.workloadsOf(service), this.#workloads);
+  /**
+   * Whether the service, what is behind it and how it is routed are what they are here.
+   *
+   * @param policiesChanged some policy of the mesh is another one.
+   */
+  stillHold(mesh: Mesh, service: Service, policiesChanged: boolean): boolean {
+    if (service !== this.#service || !sameList(mesh.routesOf(service), this.#routes)) return false;
+    if (!sameList(mesh.workloadsOf(service), this.#workloads)) return false;
+    if (!policiesChanged) return true;
+    return this.#plaintext.every((ports, index) => sameList(ports, plaintextPorts(this.#workloads[index]!, mesh))); // as many
   }
 
-  /** Whether the service and how it is routed are what they are here, whatever is behind it. */
-  servesLike(mesh: Mesh, service: Service): boolean {
-    return service === this.#service && sameList(mesh.routesOf(service), this.#routes);
+  /** Whether the service, how it is routed and whom one finds there are what they were, whatever else is behind it. */
+  servesLike(other: ServiceParts): boolean {
+    return (
+      other.#service === this.#service &&
+      sameList(other.#routes, this.#routes) &&
+      sameList(other.#identities, this.#identities)
+    );
   }
 
-  cluster(port: ServicePort): EncodedResource {
-    return getOrMake(this.#clusters, port, () => {
-      this.#computed.add("cluster");
-      return this.#encoder.encode(this.#encoder.types.cluster, outboundCluster(this.#service, port));
+  /** @param secured as callers with an identity see it. */
+  cluster(port: ServicePort, secured = false): EncodedResource {
+    const { encoder, computed, trust } = this.#maker;
+    const { cluster } = encoder.types;
+    if (!secured || trust === undefined) {
+      return getOrMake(this.#clusters, port, () => {
+        computed.add("cluster");
+        return encoder.encode(cluster, outboundCluster(this.#service, port));
+      });
+    }
+    return getOrMake(this.#securedClusters, port, () => {
+      computed.add("secured-cluster");
+      return encoder.encode(cluster, securedOutboundCluster(this.#service, port, this.#identities, trust));
     });
   }
 
   endpoints(port: ServicePort): EncodedResource {
+    const { encoder, computed, trust } = this.#maker;
     return getOrMake(this.#endpoints, port, () => {
-      this.#computed.add("endpoints");
-      const config = serviceEndpoints(this.#service, port, this.#workloads);
-      return this.#encoder.encode(this.#encoder.types.endpoints, config);
+      computed.add("endpoints");
+      const plaintext = new Map(this.#workloads.map((workload, index) => [workload, this.#plaintext[index]]));
+      const identityOf = (workload: Workload, at: WorkloadPort): string | undefined => {
+        if (trust === undefined || at.applicationPort === undefined) return undefined; // no sidecar stands there
+        return plaintext.get(workload)?.includes(at.port) === true ? undefined : spiffeIdOf(workload, trust);
+      };
+      const config = serviceEndpoints(this.#service, port, this.#workloads, identityOf);
+      return encoder.encode(encoder.types.endpoints, config);
     });
   }
 
   virtualHost(port: ServicePort, fromNamespace: string): Uint8Array {
     const byNamespace = getOrMake(this.#virtualHosts, port, () => new Map<string, Uint8Array>());
     return getOrMake(byNamespace, fromNamespace, () => {
-      this.#computed.add("virtual-host");
+      const { encoder, computed } = this.#maker;
+      computed.add("virtual-host");
       const routes = routesFor(this.#service, port, this.#routes, fromNamespace);
       const config = serviceVirtualHost(this.#service, port, routes, fromNamespace);
-      return this.#encoder.types["virtual-host"].encode(config);
+      return encoder.types["virtual-host"].encode(config);
     });
   }
+}
+
+type PortNumbers = readonly number[];
+
+const NO_PORTS: PortNumbers = [];
+
+function plaintextPorts(workload: Workload, mesh: Mesh): PortNumbers {
+  const policies = mesh.policiesOf(workload);
+  if (policies.peer.length === 0) return NO_PORTS;
+  return workload.ports.map(({ port }) => port).filter((port) => mtlsMode(policies, port) === "DISABLE");
+}
+
+function samePorts(a: readonly PortNumbers[], b: readonly PortNumbers[]): boolean {
+  return a.length === b.length && a.every((ports, index) => sameList(ports, b[index]!)); // as many
 }
 
 function getOrMake<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {

@@ -1,4 +1,11 @@
-import { hostOfVirtualHostName, type Mesh, parseServiceHost, type ScopeRules, type ServiceHost } from "@heddle/mesh";
+import {
+  hostOfVirtualHostName,
+  type Mesh,
+  type MeshTrust,
+  parseServiceHost,
+  type ServiceHost,
+  samePolicies,
+} from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import type { World } from "../source/merge.ts";
 import { Computed } from "./computed.ts";
@@ -36,11 +43,14 @@ export class Snapshots implements SnapshotSource {
   /** By everything that decides what a node gets. */
   readonly #views = new Shared<NodeView>();
   #world: World | undefined;
+  readonly #trust: MeshTrust | undefined;
 
-  constructor(types: ResourceTypes) {
+  /** @param trust what the mesh's own authority stands for; left out: there is none, and nothing is protected. */
+  constructor(types: ResourceTypes, trust?: MeshTrust) {
     this.#types = types;
+    this.#trust = trust;
     this.#encoder = new ResourceEncoder(types);
-    this.#parts = new MeshParts(this.#encoder, this.#computed);
+    this.#parts = new MeshParts({ encoder: this.#encoder, computed: this.#computed, trust });
     this.#made = new NodeResources(this.#encoder, this.#computed);
   }
 
@@ -59,9 +69,9 @@ export class Snapshots implements SnapshotSource {
     const rawChanged = before === undefined || !sameList(before.rawResources, world.rawResources);
     for (const watched of this.#watched) {
       const { view, scope } = watched;
-      if (view === undefined || scope?.workload !== workloadOf(watched.identity, world.mesh))
+      if (view === undefined || scope === undefined || !this.#isAs(scope, watched.identity, world.mesh))
         this.#place(watched, world);
-      else if (scope !== undefined && (rawChanged || touched.has(view.outbound))) this.#rebuild(view, scope, world);
+      else if (rawChanged || touched.has(view.outbound)) this.#rebuild(view, scope, world);
     }
     this.#encoder.sweep();
     // Told only when all are built, so that a caller who asks in return sees one world.
@@ -102,7 +112,7 @@ export class Snapshots implements SnapshotSource {
     if (this.#world === undefined || !this.#watched.has(watched)) return;
     const { listener, cluster, endpoints, "virtual-host": virtualHost } = this.#types;
     const { mesh } = this.#world;
-    const { rules } = nodeScope(watched.node, mesh, NO_DEMAND);
+    const { rules } = nodeScope(watched.node, mesh, NO_DEMAND, this.#trust);
     const demand = addDemand(watched.demand, rules.namespace, {
       clusters: typeUrl === cluster.typeUrl || typeUrl === endpoints.typeUrl ? names : [],
       listeners: typeUrl === listener.typeUrl ? names : [],
@@ -116,20 +126,26 @@ export class Snapshots implements SnapshotSource {
     queueMicrotask(() => this.#watched.has(watched) && this.#tell(watched));
   }
 
+  /** Whether the node's own workload, and the policies that are for it, are what they were. */
+  #isAs({ workload, security }: NodeScope, identity: NodeIdentity, mesh: Mesh): boolean {
+    if (workload !== workloadOf(identity, mesh)) return false;
+    return workload === undefined || samePolicies(security.policies, mesh.policiesOf(workload));
+  }
+
   #close(watched: WatchedNode): void {
     if (this.#watched.delete(watched)) this.#leave(watched);
   }
 
   /** Finds the view of the node in that world, and brings it up to date. */
   #place(watched: WatchedNode, world: World): void {
-    const scope = nodeScope(watched.node, world.mesh, watched.demand);
-    const { workload, outbound, dialledNames, cluster, rules } = scope;
-    const outboundKey = JSON.stringify(rules);
+    const scope = nodeScope(watched.node, world.mesh, watched.demand, this.#trust);
+    const { workload, outbound, dialledNames, cluster, rules, security } = scope;
+    const outboundKey = JSON.stringify([rules, security.hasIdentity]);
     const own = workload && `${workload.namespace}/${workload.name}`;
     const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey]);
     let { view } = watched;
     if (view === undefined || viewKey !== watched.viewKey) {
-      view = this.#views.take(viewKey, () => new NodeView(this.#takeOutbound(rules, outboundKey, world), outboundKey));
+      view = this.#views.take(viewKey, () => new NodeView(this.#takeOutbound(scope, outboundKey, world), outboundKey));
       this.#leave(watched);
       watched.view = view;
       watched.viewKey = viewKey;
@@ -142,9 +158,9 @@ export class Snapshots implements SnapshotSource {
     if (view.rebuild(scope, world.rawResources, this.#types, this.#made)) this.#computed.add("snapshot");
   }
 
-  #takeOutbound(rules: ScopeRules, key: string, world: World): OutboundScope {
+  #takeOutbound({ rules, security }: NodeScope, key: string, world: World): OutboundScope {
     return this.#scopes.take(key, () => {
-      const outbound = new OutboundScope(rules, this.#encoder, this.#computed);
+      const outbound = new OutboundScope(rules, security.hasIdentity, this.#encoder, this.#computed);
       outbound.rebuild(world.mesh, this.#parts);
       return outbound;
     });

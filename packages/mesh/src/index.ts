@@ -17,17 +17,21 @@ export type {
 } from "./model/http-route.ts";
 export { keyOf, Mesh, type MeshObject } from "./model/mesh.ts";
 export { diagnosticAt, formatOrigin, type Origin } from "./model/origin.ts";
+export type { MtlsMode, PeerAuthentication } from "./model/peer-authentication.ts";
+export { NO_POLICIES, type Policy, samePolicies, type WorkloadPolicies } from "./model/policy-index.ts";
 export type { AppProtocol, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
 export type { EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
-export { inboundCluster, outboundCluster } from "./translate/clusters.ts";
+export { inboundCluster, outboundCluster, securedOutboundCluster } from "./translate/clusters.ts";
 export { serviceEndpoints } from "./translate/endpoints.ts";
+export { type InboundSecurity, inboundListener } from "./translate/inbound-listener.ts";
 export {
   dialledListenerManager,
-  inboundListener,
   type OutboundOptions,
   outboundListener,
 } from "./translate/listeners.ts";
+export { identitiesOf, type MeshTrust, spiffeIdOf } from "./translate/mtls.ts";
+export { mtlsMode } from "./translate/mtls-mode.ts";
 export {
   isCarried,
   OUTBOUND_ROUTES,

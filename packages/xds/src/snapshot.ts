@@ -53,4 +53,9 @@ export interface XdsNode {
   readonly userAgentName: string;
   readonly userAgentVersion: string;
   readonly clientFeatures: readonly string[];
+  /**
+   * The SPIFFE ID that the stream's transport has verified: the server alone says it, and nothing that a node says of
+   * itself becomes one. Left out: nobody has verified anything.
+   */
+  readonly identity?: { readonly trustDomain: string; readonly path: string };
 }

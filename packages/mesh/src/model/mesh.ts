@@ -1,8 +1,9 @@
 import type { HttpRoute } from "./http-route.ts";
+import { type Policy, PolicyIndex, type WorkloadPolicies } from "./policy-index.ts";
 import type { Labels, Service } from "./service.ts";
 import type { Workload } from "./workload.ts";
 
-export type MeshObject = Service | Workload | HttpRoute;
+export type MeshObject = Service | Workload | HttpRoute | Policy;
 
 /** "service default/orders": what may exist once. */
 export function keyOf(object: MeshObject): string {
@@ -23,6 +24,9 @@ export class Mesh {
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
   readonly routes: readonly HttpRoute[];
+  /** Of all three kinds, ordered by kind, namespace and name. */
+  readonly policies: readonly Policy[];
+  readonly #policyIndex: PolicyIndex;
   readonly #servicesByName: ReadonlyMap<string, Service>;
   readonly #servicesByNamespace: ReadonlyMap<string, readonly Service[]>;
   readonly #places: ReadonlyMap<Service, number>;
@@ -42,6 +46,11 @@ export class Mesh {
     this.services = services;
     this.workloads = workloads;
     this.routes = routes;
+    this.policies = sortedByKey(all.filter(isPolicy));
+    this.#policyIndex = new PolicyIndex(this.policies, (namespace, name) => {
+      const service = this.service(namespace, name);
+      return service === undefined ? [] : this.workloadsOf(service);
+    });
     this.#servicesByName = new Map(services.map((service) => [nameOf(service.namespace, service.name), service]));
     this.#servicesByNamespace = grouped(services, ({ namespace }) => [namespace]);
     this.#places = new Map(services.map((service, index) => [service, index]));
@@ -85,6 +94,11 @@ export class Mesh {
     return this.#routesByService.get(nameOf(service.namespace, service.name)) ?? [];
   }
 
+  /** The policies that are for a workload. */
+  policiesOf(workload: Workload): WorkloadPolicies {
+    return this.#policyIndex.of(workload);
+  }
+
   #select(service: Service): readonly Workload[] {
     const wanted = Object.entries(service.selector ?? {});
     const first = wanted[0];
@@ -92,6 +106,10 @@ export class Mesh {
     const candidates = this.#workloadsByLabel.get(labelKey(service.namespace, first[0], first[1])) ?? [];
     return candidates.filter(({ labels }) => hasLabels(labels, wanted));
   }
+}
+
+function isPolicy(object: MeshObject): object is Policy {
+  return object.kind !== "service" && object.kind !== "workload" && object.kind !== "http-route";
 }
 
 function hasLabels(labels: Labels, wanted: readonly (readonly [string, string])[]): boolean {

@@ -75,6 +75,11 @@ export class Field {
     return fields;
   }
 
+  /** The fields of an object whose names are the user's own. */
+  entries(): readonly (readonly [name: string, field: Field])[] {
+    return Object.entries(this.#object()).map(([name, value]) => [name, this.#child(name, value)] as const);
+  }
+
   items(): readonly Field[] {
     if (this.value === undefined) return [];
     if (!Array.isArray(this.value)) {
@@ -118,10 +123,10 @@ export class Field {
     return undefined;
   }
 
-  oneOf<const Value extends string>(...allowed: readonly Value[]): Value | undefined {
+  oneOf<const Value extends string | boolean>(...allowed: readonly Value[]): Value | undefined {
     if (this.value === undefined) return undefined;
     const found = allowed.find((value) => value === this.value);
-    if (found === undefined) this.#wrongType(allowed.map((value) => `"${value}"`).join(", "));
+    if (found === undefined) this.#wrongType(allowed.map((value) => JSON.stringify(value)).join(", "));
     return found;
   }
 

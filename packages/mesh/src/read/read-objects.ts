@@ -3,6 +3,7 @@ import type { Diagnostic, YamlDocument } from "@heddle/config";
 import type { MeshObject } from "../model/mesh.ts";
 import { Field, type UnknownFields } from "./field.ts";
 import { readHttpRoute } from "./read-http-route.ts";
+import { readPeerAuthentication } from "./read-peer-authentication.ts";
 import { readService } from "./read-service.ts";
 import { readWorkload } from "./read-workload.ts";
 
@@ -21,10 +22,16 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["v1 Service", { unknownFields: "warning", read: readService }],
   ["gateway.networking.k8s.io/v1 HTTPRoute", { unknownFields: "warning", read: readHttpRoute }],
   ["heddle.dev/v1 Workload", { unknownFields: "error", read: readWorkload }],
+  ["heddle.dev/v1 PeerAuthentication", { unknownFields: "error", read: readPeerAuthentication }],
 ] satisfies [string, Kind][]);
 
 /** Read by others: `heddle up` runs Processes. */
 const KINDS_OF_OTHERS: ReadonlySet<string> = new Set(["heddle.dev/v1 Process"]);
+
+const OUR_KINDS = [...KINDS.keys(), ...KINDS_OF_OTHERS]
+  .filter((key) => key.startsWith("heddle.dev/"))
+  .map((key) => `"${key.split(" ", 2)[1]}"`)
+  .join(", ");
 
 /** These stand in the same files as Services all the time, and nobody expects a mesh to read them. */
 const EXPECTED_FOREIGN_KINDS: ReadonlySet<string> = new Set([
@@ -83,7 +90,7 @@ function reportUnreadKind(version: string, name: string, apiVersion: Field, kind
   const group = version.includes("/") ? version.slice(0, version.indexOf("/")) : "";
   const others = [...KINDS.keys()].filter((key) => key.endsWith(` ${name}`)).map((key) => key.split(" ", 1)[0]);
   if (others.length > 0) apiVersion.error(`found "${version}", allowed for ${name}: "${others.join('", "')}"`);
-  else if (group === "heddle.dev") kind.error(`found "${name}", allowed: "Workload", "Process"`);
+  else if (group === "heddle.dev") kind.error(`found "${name}", allowed: ${OUR_KINDS}`);
   else if (group === "gateway.networking.k8s.io") kind.warn(`${name} has no effect yet`);
   else if (!EXPECTED_FOREIGN_KINDS.has(name)) kind.warn(`${version} ${name} is not read`);
 }

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { EgressRule, Workload, WorkloadPort } from "../model/workload.ts";
 import type { Field } from "./field.ts";
-import { readMetadata } from "./metadata.ts";
+import { checkName, readMetadata } from "./metadata.ts";
 
 const DEFAULT_OUTBOUND_PORT = 15_001;
 
@@ -22,7 +22,7 @@ export function readWorkload(document: Field): Workload {
     labels,
     addresses: readAddresses(fields.addresses),
     ports,
-    serviceAccount: fields.serviceAccount.text() ?? "default",
+    serviceAccount: readServiceAccount(fields.serviceAccount),
     locality: {
       region: locality.region.text() ?? "",
       zone: locality.zone.text() ?? "",
@@ -33,6 +33,13 @@ export function readWorkload(document: Field): Workload {
     accessLog: fields.accessLog.oneOf("off", "json", "text") ?? "off",
     origin: document.origin,
   };
+}
+
+/** It becomes part of a SPIFFE ID. Names of Kubernetes' accounts are subdomains. */
+function readServiceAccount(field: Field): string {
+  const account = field.text() ?? "default";
+  checkName(field, account, "subdomain");
+  return account;
 }
 
 function readAddresses(field: Field): readonly string[] {
@@ -55,7 +62,8 @@ function readPorts(field: Field): readonly WorkloadPort[] {
     const name = fields.name.requiredText();
     if (name !== "" && ports.some((other) => other.name === name)) fields.name.error(`"${name}" names two ports`);
     const protocol = fields.protocol.oneOf("http", "http2", "grpc", "tcp") ?? "http";
-    if (protocol === "tcp") fields.protocol.warn("tcp is not carried yet: the port is left out");
+    if (protocol === "tcp")
+      fields.protocol.warn("tcp is carried to the application, but callers' sidecars do not carry it yet");
     if (!fields.port.present) fields.port.error("is missing");
     const port = fields.port.integer(1, 65_535);
     const applicationPort = fields.applicationPort.integer(1, 65_535);

@@ -1,12 +1,30 @@
 import type { CircuitBreakerThresholds, ClusterConfig } from "@heddle/traffic";
 import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
 import type { WorkloadPort } from "../model/workload.ts";
+import { type MeshTrust, mtlsMatches } from "./mtls.ts";
 import { inboundName, outboundClusterName } from "./names.ts";
 
-/** One port of a service, as callers see it; its endpoints come by EDS under the same name. */
+/** One port of a service, as callers without an identity see it; its endpoints come by EDS under the same name. */
 export function outboundCluster(service: Service, port: ServicePort): ClusterConfig {
   const name = outboundClusterName(service.namespace, service.name, port.port);
   return { ...cluster(name, port.protocol), discovery: { type: "EDS", serviceName: name } };
+}
+
+/**
+ * The same as callers with an identity see it. Its endpoints are the same resource.
+ *
+ * @param identities of the workloads behind the service: see `identitiesOf`.
+ */
+export function securedOutboundCluster(
+  service: Service,
+  port: ServicePort,
+  identities: readonly string[],
+  trust: MeshTrust,
+): ClusterConfig {
+  return {
+    ...outboundCluster(service, port),
+    transportSocketMatches: mtlsMatches(service, port, identities, trust),
+  };
 }
 
 /** The application behind one public port of its own workload. */

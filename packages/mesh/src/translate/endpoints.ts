@@ -1,10 +1,20 @@
 import type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { Locality, Workload, WorkloadPort } from "../model/workload.ts";
+import { mtlsMetadata } from "./mtls.ts";
 import { outboundClusterName } from "./names.ts";
 
-/** Who serves one port of a service: the public ports of the workloads that it selects, grouped by locality. */
-export function serviceEndpoints(service: Service, port: ServicePort, workloads: readonly Workload[]): EndpointsConfig {
+/**
+ * Who serves one port of a service: the public ports of the workloads that it selects, grouped by locality.
+ *
+ * @param identityOf whom the caller finds at a workload's port by mutual TLS; undefined: the port takes plaintext.
+ */
+export function serviceEndpoints(
+  service: Service,
+  port: ServicePort,
+  workloads: readonly Workload[],
+  identityOf: (workload: Workload, port: WorkloadPort) => string | undefined = () => undefined,
+): EndpointsConfig {
   const localities = new Map<string, { locality: Locality; endpoints: EndpointConfig[] }>();
   for (const workload of workloads) {
     const target = targetPort(service, port, workload);
@@ -13,7 +23,8 @@ export function serviceEndpoints(service: Service, port: ServicePort, workloads:
     const key = [region, zone, subZone].join("/");
     const group = localities.get(key) ?? { locality: workload.locality, endpoints: [] };
     localities.set(key, group);
-    group.endpoints.push(...workload.addresses.map((address) => endpoint(address, target)));
+    const identity = identityOf(workload, target);
+    group.endpoints.push(...workload.addresses.map((address) => endpoint(address, target, identity)));
   }
   return {
     clusterName: outboundClusterName(service.namespace, service.name, port.port),
@@ -59,18 +70,18 @@ function localityEndpoints({
   return { locality, loadBalancingWeight: endpoints.length, priority: 0, endpoints };
 }
 
-function endpoint(address: string, port: WorkloadPort): EndpointConfig {
+function endpoint(address: string, port: WorkloadPort, identity: string | undefined): EndpointConfig {
   return {
     address: { type: "socket", address, port: port.port },
     hostname: "",
     healthStatus: "UNKNOWN",
     loadBalancingWeight: 1,
-    metadata: hasSidecar(port) ? SIDECAR : {},
+    metadata: identity !== undefined ? mtlsMetadata(identity, takesHttp(port)) : takesHttp(port) ? SIDECAR : {},
   };
 }
 
 /** Whether a sidecar of ours takes HTTP there; what is carried as bytes goes to the application as it came. */
-function hasSidecar({ applicationPort, protocol }: WorkloadPort): boolean {
+function takesHttp({ applicationPort, protocol }: WorkloadPort): boolean {
   return applicationPort !== undefined && protocol !== "tcp";
 }
 

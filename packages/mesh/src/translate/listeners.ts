@@ -3,12 +3,12 @@ import {
   type Address,
   defaultHttp2Options,
   defaultManners,
+  type FilterChainConfig,
   type HttpConnectionManagerConfig,
   type ListenerConfig,
 } from "@heddle/traffic";
-import type { Workload, WorkloadPort } from "../model/workload.ts";
-import { inboundName, OUTBOUND_LISTENER, OUTBOUND_ROUTES, ROUTER_FILTER } from "./names.ts";
-import { inboundRouteConfiguration } from "./routes.ts";
+import type { Workload } from "../model/workload.ts";
+import { OUTBOUND_LISTENER, OUTBOUND_ROUTES, ROUTER_FILTER } from "./names.ts";
 
 /** What a node's outbound listener depends on. */
 export interface OutboundOptions {
@@ -19,12 +19,24 @@ export interface OutboundOptions {
 /** Takes the application's own calls, on loopback, and routes them by Host. */
 export function outboundListener({ port, accessLog }: OutboundOptions): ListenerConfig {
   const manager = connectionManager(OUTBOUND_LISTENER, accessLog);
-  return listener(OUTBOUND_LISTENER, [{ type: "socket", address: "127.0.0.1", port }], {
+  const config: HttpConnectionManagerConfig = {
     ...manager,
     routes: { type: "rds", routeConfigName: OUTBOUND_ROUTES },
     httpFilters: [ON_DEMAND, ...manager.httpFilters],
     upgradeConfigs: [...manager.upgradeConfigs, SERVED_TUNNEL],
-  });
+  };
+  return listener(
+    OUTBOUND_LISTENER,
+    [{ type: "socket", address: "127.0.0.1", port }],
+    [
+      {
+        name: "",
+        match: undefined,
+        filters: [{ type: "http-connection-manager", name: "envoy.filters.network.http_connection_manager", config }],
+        transportSocketConnectTimeoutMs: 0,
+      },
+    ],
+  );
 }
 
 /** A service outside the egress list comes with the first request to it, which waits for it no longer than that. */
@@ -67,36 +79,10 @@ export function dialledListenerManager(): HttpConnectionManagerConfig {
   };
 }
 
-/** Takes what others send to one public port of the workload, for the application behind it. */
-export function inboundListener(workload: Workload, port: WorkloadPort): ListenerConfig {
-  const name = inboundName(port.port);
-  return listener(name, bindAddresses(workload.addresses, port.port), {
-    ...connectionManager(name, workload.accessLog),
-    routes: { type: "inline", routeConfig: inboundRouteConfiguration(port.port) },
-  });
-}
-
-/**
- * Loopback addresses are bound as they are: on a laptop nobody else should get in. Any other address may be one that the
- * machine does not have itself (NAT), so there the wildcard is bound.
- */
-function bindAddresses(addresses: readonly string[], port: number): readonly Address[] {
-  const wildcard = (address: string): string => (address.includes(":") ? "::" : "0.0.0.0");
-  const bound = addresses.map((address) => (isLoopback(address) ? address : wildcard(address)));
-  const distinct = [...new Set(bound)].filter(
-    (address) => !(isLoopback(address) && bound.includes(wildcard(address))), // the wildcard has it
-  );
-  return distinct.map((address) => ({ type: "socket", address, port }));
-}
-
-function isLoopback(address: string): boolean {
-  return address === "::1" || address.startsWith("127.");
-}
-
-function listener(
+export function listener(
   name: string,
   [address, ...additionalAddresses]: readonly Address[],
-  config: HttpConnectionManagerConfig,
+  filterChains: readonly FilterChainConfig[],
 ): ListenerConfig {
   if (address === undefined) throw new Error(`the listener ${name} has no address`); // workloads have at least one
   return {
@@ -104,14 +90,7 @@ function listener(
     address,
     additionalAddresses,
     statPrefix: name,
-    filterChains: [
-      {
-        name: "",
-        match: undefined,
-        filters: [{ type: "http-connection-manager", name: "envoy.filters.network.http_connection_manager", config }],
-        transportSocketConnectTimeoutMs: 0,
-      },
-    ],
+    filterChains,
     defaultFilterChain: undefined,
     perConnectionBufferLimitBytes: 32 * 1024,
     listenerFiltersTimeoutMs: 15_000,
@@ -133,7 +112,7 @@ function listener(
  *   slashes are neither merged nor unescaped;
  * - it carries streams and long polls, so a whole request has no time limit, only its head and its silence have.
  */
-function connectionManager(
+export function connectionManager(
   statPrefix: string,
   accessLog: Workload["accessLog"],
 ): Omit<HttpConnectionManagerConfig, "routes"> {

@@ -16,6 +16,19 @@ export function inboundName(publicPort: number): string {
   return `inbound/${publicPort}`;
 }
 
+/**
+ * What callers of ours ask for by SNI where they call by mutual TLS. It tells the mesh's TLS from an application's own on the
+ * same port, without a word of ALPN; ".internal" is nobody's (ICANN keeps it for private use).
+ */
+export function meshServerName({ name, namespace }: Service, { port }: ServicePort): string {
+  return `${port}.${name}.${namespace}.${MESH_DOMAIN}`;
+}
+
+const MESH_DOMAIN = "heddle.internal";
+
+/** Every `meshServerName`, as a filter chain asks for them. */
+export const MESH_SERVER_NAMES = `*.${MESH_DOMAIN}`;
+
 const CLUSTER_DOMAIN = "svc.cluster.local";
 
 /**

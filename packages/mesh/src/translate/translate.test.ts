@@ -5,7 +5,8 @@ import { meshOf, objectsOf, routeYaml, serviceYaml } from "../model/testing.ts";
 import type { Workload } from "../model/workload.ts";
 import { inboundCluster, outboundCluster } from "./clusters.ts";
 import { serviceEndpoints } from "./endpoints.ts";
-import { inboundListener, outboundListener } from "./listeners.ts";
+import { inboundListener } from "./inbound-listener.ts";
+import { outboundListener } from "./listeners.ts";
 import { parseOutboundClusterName, parseServiceHost } from "./names.ts";
 import { reachable } from "./scope.ts";
 
@@ -142,10 +143,11 @@ describe("listeners", () => {
     it(`inbound: a workload at ${addresses} listens at ${expected.join(" and ")}`, () => {
       const [workload] = objectsOf(workloadYaml("w", "{}", addresses, 8001)) as readonly Workload[];
       assert.ok(workload?.ports[0] !== undefined);
-      const { name, address, additionalAddresses } = inboundListener(workload, workload.ports[0]);
-      assert.equal(name, "inbound/8001");
+      const listener = inboundListener(workload, workload.ports[0]);
+      assert.ok(listener !== undefined);
+      assert.equal(listener.name, "inbound/8001");
       assert.deepEqual(
-        [address, ...additionalAddresses].map((one) => one.type === "socket" && one.address),
+        [listener.address, ...listener.additionalAddresses].map((one) => one.type === "socket" && one.address),
         expected,
       );
     });

@@ -96,8 +96,11 @@ function decodeEndpointMetadata(endpoint: Fields): MetadataConfig {
   return metadata;
 }
 
-/** Namespaces that have an effect. heddle.h2: a sidecar of ours stands there, which takes HTTP/2. */
-const READ_METADATA: ReadonlySet<string> = new Set(["heddle"]);
+/**
+ * Namespaces that have an effect. heddle.h2: a sidecar of ours stands there, which takes HTTP/2. The other one chooses among
+ * the cluster's `transport_socket_matches`.
+ */
+const READ_METADATA: ReadonlySet<string> = new Set(["heddle", "envoy.transport_socket_match"]);
 
 /*
  * As a message and not by way of JSON like the other types: a cluster has thousands of endpoints, and this runs whenever

@@ -1,0 +1,187 @@
+import type {
+  Address,
+  DownstreamTlsConfig,
+  FilterChainConfig,
+  FilterChainMatch,
+  HttpConnectionManagerConfig,
+  ListenerConfig,
+  NetworkFilterConfig,
+} from "@heddle/traffic";
+import { NO_POLICIES, type WorkloadPolicies } from "../model/policy-index.ts";
+import type { Workload, WorkloadPort } from "../model/workload.ts";
+import { connectionManager, listener } from "./listeners.ts";
+import { type MeshTrust, mtlsTermination } from "./mtls.ts";
+import { mtlsMode } from "./mtls-mode.ts";
+import { inboundName, MESH_SERVER_NAMES } from "./names.ts";
+import { inboundRouteConfiguration } from "./routes.ts";
+
+/** What decides who gets through to a workload. */
+export interface InboundSecurity {
+  readonly policies: WorkloadPolicies;
+  /** Undefined: the mesh has no authority of its own, and nobody an identity. */
+  readonly trust: MeshTrust | undefined;
+  /** Its sidecar has proved who it is, so that it can speak mutual TLS. */
+  readonly hasIdentity: boolean;
+}
+
+const UNSECURED: InboundSecurity = { policies: NO_POLICIES, trust: undefined, hasIdentity: false };
+
+/**
+ * Takes what others send to one public port of the workload, for the application behind it. Undefined: a policy asks for
+ * mutual TLS alone, and this sidecar has no identity to speak it with, so nobody gets in.
+ */
+export function inboundListener(
+  workload: Workload,
+  port: WorkloadPort,
+  security: InboundSecurity = UNSECURED,
+): ListenerConfig | undefined {
+  const chains = port.protocol === "tcp" ? tcpChains(port, security) : httpChains(workload, port, security);
+  if (chains.length === 0) return undefined;
+  const name = inboundName(port.port);
+  const config = listener(name, bindAddresses(workload.addresses, port.port), chains);
+  const sniffs = chains.some(({ match }) => match !== undefined);
+  if (!sniffs) return config;
+  return {
+    ...config,
+    listenerFilters: [
+      { type: "tls-inspector", name: "envoy.filters.listener.tls_inspector", maxClientHelloBytes: 16 * 1024 },
+    ],
+    // Where the server speaks first its client waits: that cannot be the beginning of TLS, so it is plaintext.
+    ...(port.protocol === "tcp" && {
+      listenerFiltersTimeoutMs: SERVER_FIRST_WAIT_MS,
+      continueOnListenerFiltersTimeout: true,
+    }),
+  };
+}
+
+const SERVER_FIRST_WAIT_MS = 1000;
+
+/** An application behind HTTP ports speaks no TLS by itself, so that all TLS there is the mesh's. */
+function httpChains(workload: Workload, port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
+  const plaintext = [httpManager(workload, port, undefined)];
+  const secured = [httpManager(workload, port, XFCC)];
+  const tls = mtlsTermination(["h2", "http/1.1"]);
+  switch (chainsOf(port, security)) {
+    case "plaintext":
+      return [chain("", undefined, plaintext)];
+    case "mtls":
+      return [chain("mtls", undefined, secured, tls)];
+    case "both":
+      return [
+        chain("mtls", { ...ANY, transportProtocol: "tls" }, secured, tls),
+        chain("plaintext", { ...ANY, transportProtocol: "raw_buffer" }, plaintext),
+      ];
+    case "none":
+      return [];
+  }
+}
+
+/** TLS that does not ask for a name of the mesh is the application's own, and passes as any bytes do. */
+function tcpChains(port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
+  const filters = [tcpProxy(port)];
+  const tls = mtlsTermination([]);
+  switch (chainsOf(port, security)) {
+    case "plaintext":
+      return [chain("", undefined, filters)];
+    case "mtls":
+      return [chain("mtls", undefined, filters, tls)];
+    case "both":
+      return [
+        chain("mtls", { ...ANY, transportProtocol: "tls", serverNames: [MESH_SERVER_NAMES] }, filters, tls),
+        chain("plaintext", ANY, filters),
+      ];
+    case "none":
+      return [];
+  }
+}
+
+function chainsOf(
+  { port }: WorkloadPort,
+  { policies, hasIdentity }: InboundSecurity,
+): "plaintext" | "mtls" | "both" | "none" {
+  switch (mtlsMode(policies, port)) {
+    case "DISABLE":
+      return "plaintext";
+    case "STRICT":
+      return hasIdentity ? "mtls" : "none";
+    case "PERMISSIVE":
+      return hasIdentity ? "both" : "plaintext";
+  }
+}
+
+const ANY: FilterChainMatch = {
+  destinationPort: undefined,
+  prefixRanges: [],
+  directSourcePrefixRanges: [],
+  sourceType: "ANY",
+  sourcePrefixRanges: [],
+  sourcePorts: [],
+  serverNames: [],
+  transportProtocol: "",
+  applicationProtocols: [],
+};
+
+function chain(
+  name: string,
+  match: FilterChainMatch | undefined,
+  filters: readonly NetworkFilterConfig[],
+  tls?: DownstreamTlsConfig,
+): FilterChainConfig {
+  return { name, match, filters, ...(tls !== undefined && { tls }), transportSocketConnectTimeoutMs: 0 };
+}
+
+type Manners = Partial<HttpConnectionManagerConfig["manners"]>;
+
+/** The application learns who calls, and from nobody but us. */
+const XFCC: Manners = {
+  forwardClientCertDetails: "SANITIZE_SET",
+  currentClientCert: { subject: false, cert: false, chain: false, dns: false, uri: true },
+};
+
+function httpManager(workload: Workload, port: WorkloadPort, manners: Manners | undefined): NetworkFilterConfig {
+  const config = connectionManager(inboundName(port.port), workload.accessLog);
+  return {
+    type: "http-connection-manager",
+    name: "envoy.filters.network.http_connection_manager",
+    config: {
+      ...config,
+      manners: { ...config.manners, ...manners },
+      routes: { type: "inline", routeConfig: inboundRouteConfiguration(port.port) },
+    },
+  };
+}
+
+function tcpProxy({ port }: WorkloadPort): NetworkFilterConfig {
+  const name = inboundName(port);
+  return {
+    type: "tcp-proxy",
+    name: "envoy.filters.network.tcp_proxy",
+    config: {
+      statPrefix: name,
+      clusters: [{ name, weight: 1 }],
+      idleTimeoutMs: 3_600_000,
+      maxConnectAttempts: 1,
+      maxDownstreamConnectionDurationMs: 0,
+      accessLog: [],
+      accessLogFlushIntervalMs: 0,
+      flushAccessLogOnConnected: false,
+    },
+  };
+}
+
+/**
+ * Loopback addresses are bound as they are: on a laptop nobody else should get in. Any other address may be one that the
+ * machine does not have itself (NAT), so there the wildcard is bound.
+ */
+function bindAddresses(addresses: readonly string[], port: number): readonly Address[] {
+  const wildcard = (address: string): string => (address.includes(":") ? "::" : "0.0.0.0");
+  const bound = addresses.map((address) => (isLoopback(address) ? address : wildcard(address)));
+  const distinct = [...new Set(bound)].filter(
+    (address) => !(isLoopback(address) && bound.includes(wildcard(address))), // the wildcard has it
+  );
+  return distinct.map((address) => ({ type: "socket", address, port }));
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || address.startsWith("127.");
+}
