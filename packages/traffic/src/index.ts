@@ -43,7 +43,6 @@ export {
   EndpointSetBuilder,
   type LocalityMembers,
   type PriorityEndpoints,
-  removedEndpoints,
 } from "./endpoint/endpoint-set.ts";
 export type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoint/endpoints-config.ts";
 export {

@@ -1,15 +1,7 @@
 import type { Endpoint } from "../endpoint/endpoint.ts";
 import type { NumberSource } from "../runtime/live-runtime.ts";
 import { DeadlineHeap } from "./deadline-heap.ts";
-import {
-  type EndpointPick,
-  endpointPick,
-  type NonEmpty,
-  type Pick,
-  type Picker,
-  type Random,
-  randomFraction,
-} from "./picker.ts";
+import { type NonEmpty, type Pick, type Picker, type Random, randomFraction } from "./picker.ts";
 import { haveEqualWeights } from "./round-robin.ts";
 
 /** `choiceCount`: how many endpoints are drawn (2). `bias`: how much load lowers a weight (1; 0 is not at all). */
@@ -30,12 +22,12 @@ export function leastRequest(endpoints: NonEmpty<Endpoint>, random: Random, opti
 }
 
 class OfSome implements Picker {
-  readonly #picks: readonly EndpointPick[];
+  readonly #endpoints: readonly Endpoint[];
   readonly #random: Random;
   readonly #choiceCount: number;
 
   constructor(endpoints: NonEmpty<Endpoint>, random: Random, choiceCount: number) {
-    this.#picks = endpoints.map(endpointPick);
+    this.#endpoints = endpoints;
     this.#random = random;
     this.#choiceCount = choiceCount;
   }
@@ -44,23 +36,23 @@ class OfSome implements Picker {
     let best = this.#draw();
     for (let i = 1; i < this.#choiceCount; i++) {
       const other = this.#draw();
-      if (other.endpoint.activeRequests < best.endpoint.activeRequests) best = other;
+      if (other.activeRequests < best.activeRequests) best = other;
     }
-    return best;
+    return best.pick;
   }
 
-  #draw(): EndpointPick {
-    return this.#picks[this.#random() % this.#picks.length]!;
+  #draw(): Endpoint {
+    return this.#endpoints[this.#random() % this.#endpoints.length]!;
   }
 }
 
 class ByWeight implements Picker {
-  readonly #picks: readonly EndpointPick[];
+  readonly #endpoints: readonly Endpoint[];
   readonly #bias: NumberSource;
   readonly #heap: DeadlineHeap;
 
   constructor(endpoints: NonEmpty<Endpoint>, random: Random, bias: NumberSource) {
-    this.#picks = endpoints.map(endpointPick);
+    this.#endpoints = endpoints;
     this.#bias = bias;
     // A random part of the first interval has passed: proxies that start together should not all begin alike.
     const first = (endpoint: Endpoint): number => (1 - randomFraction(random)) * this.#interval(endpoint);
@@ -68,9 +60,9 @@ class ByWeight implements Picker {
   }
 
   pick(): Pick {
-    const pick = this.#picks[this.#heap.first]!; // places of the list
-    this.#heap.postponeFirst(this.#heap.firstDeadline + this.#interval(pick.endpoint));
-    return pick;
+    const endpoint = this.#endpoints[this.#heap.first]!; // places of the list
+    this.#heap.postponeFirst(this.#heap.firstDeadline + this.#interval(endpoint));
+    return endpoint.pick;
   }
 
   #interval({ weight, activeRequests }: Endpoint): number {

@@ -29,7 +29,8 @@ export function localityPicker(
     if (weighted.length > 1) return new ByLocality(weighted, random);
     return undefined; // a weight of 0, or none where others have one, gets no traffic
   }
-  const endpoints: readonly Endpoint[] = localities.flatMap((locality) => locality[members]);
+  const only = localities.length === 1 ? localities[0] : undefined;
+  const endpoints: readonly Endpoint[] = only?.[members] ?? localities.flatMap((locality) => locality[members]);
   return isNonEmpty(endpoints) ? policy(endpoints, random) : undefined;
 }
 

@@ -39,11 +39,6 @@ export function isNonEmpty<T>(list: readonly T[]): list is NonEmpty<T> {
   return list.length > 0;
 }
 
-/** An endpoint as a pick. */
-export function endpointPick(endpoint: Endpoint): EndpointPick {
-  return { type: "endpoint", endpoint };
-}
-
 export type EndpointPick = Pick & { readonly type: "endpoint" };
 
 /** Makes the picker of one locality of one priority, whose endpoints are fixed. */

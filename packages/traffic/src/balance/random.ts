@@ -1,5 +1,5 @@
 import type { Endpoint } from "../endpoint/endpoint.ts";
-import { type EndpointPick, endpointPick, type NonEmpty, type Pick, type Picker, type Random } from "./picker.ts";
+import type { NonEmpty, Pick, Picker, Random } from "./picker.ts";
 import { haveEqualWeights } from "./round-robin.ts";
 import { WeightedDraw } from "./weighted-draw.ts";
 
@@ -9,31 +9,31 @@ export function randomChoice(endpoints: NonEmpty<Endpoint>, random: Random): Pic
 }
 
 class Uniform implements Picker {
-  readonly #picks: readonly EndpointPick[];
+  readonly #endpoints: readonly Endpoint[];
   readonly #random: Random;
 
   constructor(endpoints: NonEmpty<Endpoint>, random: Random) {
-    this.#picks = endpoints.map(endpointPick);
+    this.#endpoints = endpoints;
     this.#random = random;
   }
 
   pick(): Pick {
-    return this.#picks[this.#random() % this.#picks.length]!;
+    return this.#endpoints[this.#random() % this.#endpoints.length]!.pick;
   }
 }
 
 class ByWeight implements Picker {
-  readonly #picks: readonly EndpointPick[];
+  readonly #endpoints: readonly Endpoint[];
   readonly #draw: WeightedDraw;
   readonly #random: Random;
 
   constructor(endpoints: NonEmpty<Endpoint>, random: Random) {
-    this.#picks = endpoints.map(endpointPick);
+    this.#endpoints = endpoints;
     this.#draw = new WeightedDraw(endpoints.map(({ weight }) => weight));
     this.#random = random;
   }
 
   pick(): Pick {
-    return this.#picks[this.#draw.place(this.#random())]!;
+    return this.#endpoints[this.#draw.place(this.#random())]!.pick;
   }
 }

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../endpoint/endpoint.ts";
-import { type EndpointPick, endpointPick, type NonEmpty, type Pick, type Picker, type Random } from "./picker.ts";
+import type { NonEmpty, Pick, Picker, Random } from "./picker.ts";
 import { WeightedSchedule } from "./weighted-schedule.ts";
 
 /**
@@ -20,27 +20,27 @@ export function haveEqualWeights(endpoints: NonEmpty<Endpoint>): boolean {
 }
 
 class InTurn implements Picker {
-  readonly #picks: readonly EndpointPick[];
+  readonly #endpoints: readonly Endpoint[];
   #next: number;
 
   constructor(endpoints: NonEmpty<Endpoint>, first: number) {
-    this.#picks = endpoints.map(endpointPick); // made once, handed out many times
+    this.#endpoints = endpoints;
     this.#next = first;
   }
 
   pick(): Pick {
-    const pick = this.#picks[this.#next]!; // #next is always below the length
-    this.#next = this.#next + 1 === this.#picks.length ? 0 : this.#next + 1;
+    const { pick } = this.#endpoints[this.#next]!; // #next is always below the length
+    this.#next = this.#next + 1 === this.#endpoints.length ? 0 : this.#next + 1;
     return pick;
   }
 }
 
 class ByWeight implements Picker {
-  readonly #picks: readonly EndpointPick[];
+  readonly #endpoints: readonly Endpoint[];
   readonly #schedule: WeightedSchedule;
 
   constructor(endpoints: NonEmpty<Endpoint>, random: Random) {
-    this.#picks = endpoints.map(endpointPick);
+    this.#endpoints = endpoints;
     this.#schedule = new WeightedSchedule(
       endpoints.map(({ weight }) => weight),
       random,
@@ -48,6 +48,6 @@ class ByWeight implements Picker {
   }
 
   pick(): Pick {
-    return this.#picks[this.#schedule.next()]!; // places of the list
+    return this.#endpoints[this.#schedule.next()]!.pick; // places of the list
   }
 }

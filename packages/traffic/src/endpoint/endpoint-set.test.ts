@@ -1,22 +1,25 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { ManualClock } from "@heddle/base";
 import { endpointConfig, endpointsConfig, locality } from "./endpoint-fixtures.ts";
-import { buildEndpointSet, removedEndpoints } from "./endpoint-set.ts";
+import { buildEndpointSet, EndpointSetBuilder } from "./endpoint-set.ts";
+import type { EndpointsConfig } from "./endpoints-config.ts";
 
 describe("endpoint set", () => {
   it("keeps the object of an address that stays, with its counters, and takes over what is said of it now", () => {
     const first = buildEndpointSet(endpointsConfig([locality([endpointConfig("a"), endpointConfig("b")])]));
     const a = first.byKey.get("a:80")!;
     a.activeRequests = 3;
-    const second = buildEndpointSet(
+    const builder = new EndpointSetBuilder(
       endpointsConfig([locality([endpointConfig("c"), endpointConfig("a", { loadBalancingWeight: 9 })])]),
       first,
     );
+    const second = builder.finish();
     assert.equal(second.byKey.get("a:80"), a);
     assert.equal(a.activeRequests, 3);
     assert.equal(a.weight, 9);
     assert.deepEqual(
-      removedEndpoints(first, second).map(({ key }) => key),
+      builder.removed.map(({ key }) => key),
       ["b:80"],
     );
   });
@@ -57,6 +60,33 @@ describe("endpoint set", () => {
     assert.deepEqual(
       [...buildEndpointSet(endpointsConfig([locality([pipe, v6])])).byKey.keys()],
       ["/run/x.sock", "[::1]:80"],
+    );
+  });
+
+  it("is the same when it is built in slices, and changes nothing of the one before until it is finished", () => {
+    const named = (from: number, to: number, weight: number): EndpointsConfig =>
+      endpointsConfig([
+        locality(
+          Array.from({ length: to - from }, (_, i) => endpointConfig(`e${from + i}`, { loadBalancingWeight: weight })),
+        ),
+      ]);
+    const before = buildEndpointSet(named(0, 300, 1));
+    const builder = new EndpointSetBuilder(named(100, 400, 2), before);
+    const clock = new ManualClock();
+    let slices = 1;
+    while (!builder.step(0, clock)) slices += 1;
+    assert.ok(slices > 5, `${slices} slices`);
+    assert.equal(before.byKey.get("e150:80")?.weight, 1);
+    const set = builder.finish();
+    assert.deepEqual(
+      [...set.byKey.keys()],
+      Array.from({ length: 300 }, (_, i) => `e${100 + i}:80`),
+    );
+    assert.equal(set.byKey.get("e150:80"), before.byKey.get("e150:80"));
+    assert.equal(before.byKey.get("e150:80")?.weight, 2);
+    assert.deepEqual(
+      builder.removed.map(({ key }) => key),
+      Array.from({ length: 100 }, (_, i) => `e${i}:80`),
     );
   });
 });

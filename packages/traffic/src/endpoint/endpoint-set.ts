@@ -31,8 +31,7 @@ export interface LocalityMembers {
 
 /**
  * Builds the next set. An address that `previous` knows keeps its `Endpoint`, whose `config` is brought up to date; the
- * others are made. Endpoints that went away are those of `previous.byKey` that the result does not have: their owner
- * drains them.
+ * others are made.
  */
 export function buildEndpointSet(config: EndpointsConfig, previous?: EndpointSet): EndpointSet {
   return new EndpointSetBuilder(config, previous).finish();
@@ -54,6 +53,10 @@ export class EndpointSetBuilder {
   /** Of `previous`, and what is said of them now. */
   readonly #kept: Endpoint[] = [];
   readonly #keptConfigs: EndpointConfig[] = [];
+  /** Of `previous`, and not in this set: their owner drains them. Known once only `finish` is left. */
+  readonly removed: Endpoint[] = [];
+  /** Where the search for those has come to. Undefined: it has not begun. */
+  #candidates: Iterator<Endpoint> | undefined = undefined;
   #locality = 0;
   #open = { all: [] as Endpoint[], healthy: [] as Endpoint[], degraded: [] as Endpoint[] };
   #row = 0;
@@ -79,18 +82,30 @@ export class EndpointSetBuilder {
     return { config: this.#config, byKey: this.#byKey, priorities };
   }
 
-  /** Takes at most that many endpoints. True when there are no more. */
+  /** Looks at no more than that many endpoints. True when there are no more. */
   #build(most: number): boolean {
     let left = most;
     for (;;) {
       const locality = this.#config.localities[this.#locality];
-      if (locality === undefined) return true;
+      if (locality === undefined) return this.#findRemoved(left);
       const { endpoints } = locality;
       for (; this.#row < endpoints.length && left > 0; left -= 1) this.#take(endpoints[this.#row++]!); // below the length
       if (this.#row < endpoints.length) return false;
       this.#close(locality);
       left -= 1; // a thousand localities without endpoints are work too
     }
+  }
+
+  #findRemoved(most: number): boolean {
+    const before = this.previous?.byKey;
+    if (before === undefined || this.#kept.length === before.size) return true; // mostly
+    this.#candidates ??= before.values();
+    for (let left = most; left > 0; left -= 1) {
+      const { done, value: endpoint } = this.#candidates.next();
+      if (done === true) return true;
+      if (!this.#byKey.has(endpoint.key)) this.removed.push(endpoint);
+    }
+    return false;
   }
 
   #close({ locality, loadBalancingWeight: weight, priority }: LocalityEndpoints): void {
@@ -120,13 +135,6 @@ export class EndpointSetBuilder {
 
 /** Between two looks at the clock. */
 const ENDPOINTS_PER_LOOK = 64;
-
-/** Endpoints of `previous` that are not in `next`, to be drained. */
-export function removedEndpoints(previous: EndpointSet, next: EndpointSet): readonly Endpoint[] {
-  const removed: Endpoint[] = [];
-  for (const endpoint of previous.byKey.values()) if (!next.byKey.has(endpoint.key)) removed.push(endpoint);
-  return removed;
-}
 
 /** UNKNOWN counts as healthy: nobody checks, so nobody has found fault (Envoy, `EdsHealth`). */
 function healthOf({ healthStatus }: EndpointConfig): "healthy" | "degraded" | "unhealthy" {

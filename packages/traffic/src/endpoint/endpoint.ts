@@ -1,3 +1,4 @@
+import type { EndpointPick } from "../balance/picker.ts";
 import type { Address } from "../listener/listener-config.ts";
 import type { EndpointConfig } from "./endpoints-config.ts";
 
@@ -10,6 +11,8 @@ export class Endpoint {
   /** "ip:port", "[ip]:port", or the path of a Unix socket. */
   readonly key: string;
   readonly address: Address;
+  /** Itself, as every picker hands it out: a picker of 10,000 endpoints is made without making anything for each. */
+  readonly pick: EndpointPick;
   /** A sidecar of ours stands there, which takes HTTP/2 whatever the application behind it speaks (metadata `heddle.h2`). */
   hasSidecar: boolean;
   #config: EndpointConfig;
@@ -27,6 +30,7 @@ export class Endpoint {
   constructor(config: EndpointConfig, key = addressKey(config.address)) {
     this.key = key;
     this.address = config.address;
+    this.pick = { type: "endpoint", endpoint: this };
     this.#config = config;
     this.hasSidecar = saysHttp2(config);
   }

@@ -61,6 +61,7 @@ function hoard(): void {
 const host = (worker: number): WorkerHost => ({
   prepare: async () => undefined,
   apply: () => [],
+  settle: async () => undefined,
   makeFilter: (chain, listener) => {
     if (chain.name === "broken") throw new Error("cannot be built");
     return {

@@ -83,17 +83,21 @@ export async function prepareClusters(
   return prepared;
 }
 
-/**
- * Brings the clusters of `next` up to its endpoints and lets those go that it does not have any more. Exchanges that began
- * under `previous` go on with the objects they have.
- */
-export function takeOver(next: Runtime, previous: Runtime, endpoints: RuntimeInput["endpoints"]): void {
+/** Brings the clusters of `next` up to its endpoints. */
+export function takeOver(next: Runtime, endpoints: RuntimeInput["endpoints"]): void {
   for (const [name, cluster] of next.clusters) {
     const entry = endpoints.get(name);
     if (entry === undefined) cluster.clearEndpoints();
     else cluster.setEndpoints(entry.value, entry.hash);
   }
-  for (const [name, cluster] of previous.clusters) if (next.clusters.get(name) !== cluster) cluster.drain();
+}
+
+/**
+ * The clusters of `previous` that `next` does not have any more, to be drained. Exchanges that began under `previous` go on
+ * with the objects they have.
+ */
+export function leavingClusters(next: Runtime, previous: Runtime): readonly Cluster[] {
+  return [...previous.clusters.values()].filter((cluster) => next.clusters.get(cluster.name) !== cluster);
 }
 
 function rebuild<Config, Thing>(

@@ -10,7 +10,7 @@ import {
   type RouteConfiguration,
 } from "@heddle/traffic";
 import { type BuildEnv, buildHttpConnectionManager } from "../build/build-http-connection-manager.ts";
-import { buildRuntime, takeOver } from "../build/build-runtime.ts";
+import { buildRuntime, leavingClusters, takeOver } from "../build/build-runtime.ts";
 import { emptyRuntime, type Runtime, type RuntimeInput } from "../build/runtime.ts";
 import { routerType } from "../filter/router-type.ts";
 import { serveTunnelType } from "../filter/serve-tunnel-type.ts";
@@ -181,7 +181,8 @@ export class Harness {
       throw error;
     });
     const previous = this.runtime.publish(next);
-    takeOver(next, previous, input.endpoints);
+    takeOver(next, input.endpoints);
+    for (const cluster of leavingClusters(next, previous)) cluster.drain();
   }
 
   connect(): MemoryConnection & { http: HttpConnection } {

@@ -15,7 +15,6 @@ import {
   makePicker,
   type Pick,
   type Picker,
-  removedEndpoints,
   waitingPicker,
 } from "@heddle/traffic";
 import { SslStats } from "../tls/ssl-stats.ts";
@@ -129,14 +128,15 @@ export class Cluster {
     const prepared = this.#prepared;
     this.#prepared = undefined;
     const isReady = prepared?.hash === hash && prepared.builder.previous === previous;
-    const next = (isReady ? prepared.builder : new EndpointSetBuilder(config, previous)).finish();
+    const builder = isReady ? prepared.builder : new EndpointSetBuilder(config, previous);
+    const next = builder.finish();
     if (previous !== undefined) this.#env.load?.settle(this.name, previous, next);
     this.#endpoints = next;
     this.#endpointsHash = hash;
     const { random, runtimeValues: runtime } = this.#env;
     const options = { ...this.config, clusterName: this.name, ...(runtime !== undefined && { runtime }) };
     this.#setPicker(makePicker(next, options, random));
-    for (const endpoint of previous === undefined ? [] : removedEndpoints(previous, next)) this.#drainPool(endpoint);
+    for (const endpoint of builder.removed) this.#drainPool(endpoint);
   }
 
   /** There are no endpoints any more, and none are awaited. */

@@ -14,6 +14,7 @@ import {
 import type { BuildEnv } from "../build/build-http-connection-manager.ts";
 import {
   buildRuntime,
+  leavingClusters,
   NOTHING_PREPARED,
   type PreparedClusters,
   prepareClusters,
@@ -33,6 +34,7 @@ import { RandomHex } from "../http/random-hex.ts";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
+import type { Cluster } from "../upstream/cluster.ts";
 import { dialUpstream } from "../upstream/dial-upstream.ts";
 import { LoadLedger } from "../upstream/load-ledger.ts";
 import { AccessLogs } from "./access-logs.ts";
@@ -55,6 +57,10 @@ export class HttpHost implements WorkerHost {
   readonly #load = new LoadLedger();
   readonly #runtime = new Live<Runtime>(emptyRuntime);
   readonly #runtimeValues = new LiveRuntime();
+  /** What the last step has let go, until `settle`. */
+  readonly #leaving: Cluster[] = [];
+  /** Names in statistics of clusters that are gone. */
+  readonly #retiring: string[] = [];
   /** For the step that is applied next. */
   #prepared: PreparedClusters | undefined;
   readonly #extensions = new Live<Extensions>(NO_EXTENSIONS);
@@ -160,16 +166,29 @@ export class HttpHost implements WorkerHost {
       refused.push({ key: laneKey(kind, name), reason: error instanceof Error ? error.message : String(error) });
       keepEntry(kind === "cluster" ? "clusters" : "routeConfigurations", name, config, this.#config);
     });
-    takeOver(next, previous, config.endpoints);
+    takeOver(next, config.endpoints);
     this.#runtime.publish(next);
+    this.#leaving.push(...leavingClusters(next, previous));
     for (const entry of update.changed) if (entry.kind === "runtime") this.#runtimeValues.publish(entry.value);
     this.#applyExtensions(update);
     for (const { kind, name } of update.removed) {
       const cluster = kind === "cluster" ? this.#config.clusters.get(name) : undefined;
-      if (cluster !== undefined) this.#env.retireMetrics({ envoy_cluster_name: cluster.value.statName });
+      if (cluster !== undefined) this.#retiring.push(cluster.value.statName);
     }
     this.#config = config;
     return refused;
+  }
+
+  async settle(): Promise<void> {
+    const slices = new Slices(this.#env.clock);
+    for (let cluster = this.#leaving.pop(); cluster !== undefined; cluster = this.#leaving.pop()) {
+      cluster.drain();
+      if (slices.leftMs <= 0) await slices.next();
+    }
+    for (let name = this.#retiring.pop(); name !== undefined; name = this.#retiring.pop()) {
+      this.#env.retireMetrics({ envoy_cluster_name: name });
+      if (slices.leftMs <= 0) await slices.next();
+    }
   }
 
   load(): Json {

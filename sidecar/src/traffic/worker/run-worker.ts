@@ -63,6 +63,8 @@ export interface WorkerHost {
    * previous one goes on.
    */
   apply(update: DecodedUpdate): readonly RefusedKey[];
+  /** What a step leaves to be done that nobody waits for, in slices; before the next step is prepared. */
+  settle(): Promise<void>;
   /** The filter of a chain of a listener; called after `apply` of the step that brought it. Throws if it cannot be built. */
   readonly makeFilter: NetworkFilterFactory;
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
@@ -139,6 +141,7 @@ export async function runWorker(
     const refused = [...host.apply(update), ...applyListeners(listeners, update)];
     tell({ type: "applied", generation: update.generation, refused });
     demands.applied(update.generation);
+    await host.settle();
   };
   const receiver = new ConfigReceiver(clock, apply, ({ generation, changed }, error) => {
     crashes.report("a step of the configuration", error);
