@@ -1,2 +1,2 @@
 /* For tests of those who use connections. */
-export { type CertificateWish, encryptedKey, TestAuthority, type TestCertificate } from "./testing-certificates.ts";
+export { type CertificateWish, encryptedKey, TestAuthority, type TestCertificate } from "@heddle/identity/testing";

@@ -6,7 +6,7 @@ import { afterEach, test } from "node:test";
 import type { ConnectionOptions } from "node:tls";
 import { ManualClock, systemClock } from "@heddle/base";
 import { Certificate } from "@heddle/identity";
-import { TestAuthority, type TestCertificate } from "../testing-certificates.ts";
+import { TestAuthority, type TestCertificate } from "@heddle/identity/testing";
 import { assertNothingLeft } from "../testing-sockets.ts";
 import { ANYBODY, type PeerRules } from "./peer-rules.ts";
 import { SERVER_DEFAULTS, TestTlsListener } from "./testing-tls.ts";

@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { systemClock } from "@heddle/base";
 
 /*
@@ -17,9 +17,19 @@ export interface CertificateWish {
   readonly validFrom?: Date;
   readonly validTo?: Date;
   readonly isAuthority?: boolean;
-  /** What its key may be used for; left out: both. */
-  readonly usage?: "server" | "client";
-  readonly keyType?: "ec" | "rsa";
+  /** What its key may be used for; left out: both, unsaid. */
+  readonly usage?: "server" | "client" | "both";
+  /** Bits of the key usage, the first the highest: 0x80 digitalSignature, 0x04 keyCertSign, 0x02 cRLSign. "none": left out. */
+  readonly keyUsageBits?: number | "none";
+  /** How many that sign may stand below it. */
+  readonly pathLength?: number;
+  /** Extensions besides, by object identifier, as they come. */
+  readonly extensions?: readonly { readonly oid: string; readonly critical: boolean; readonly value: Buffer }[];
+  /** Signed with SHA-1. */
+  readonly weakSignature?: boolean;
+  readonly keyType?: "ec" | "rsa" | "rsa-1024";
+  /** PEM, in place of a new one. */
+  readonly key?: string;
 }
 
 /** A certificate and its key, as PEM. */
@@ -39,8 +49,8 @@ export class TestAuthority {
   readonly #above: string;
 
   /** By itself where `issuer` is left out. */
-  constructor(commonName = "Test Authority", issuer?: TestAuthority) {
-    const wish = { commonName, isAuthority: true };
+  constructor(commonName = "Test Authority", issuer?: TestAuthority, more: CertificateWish = {}) {
+    const wish = { isAuthority: true, ...more, commonName };
     const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#name = nameOf(wish);
     this.#key = pair.privateKey;
@@ -51,10 +61,7 @@ export class TestAuthority {
   }
 
   issue(wish: CertificateWish): TestCertificate {
-    const pair =
-      wish.keyType === "rsa"
-        ? generateKeyPairSync("rsa", { modulusLength: 2048 })
-        : generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const pair = keyPair(wish);
     const serialNumber = serial();
     const certificate = pem("CERTIFICATE", certificateDer(wish, pair.publicKey, this.#name, this.#key, serialNumber));
     return {
@@ -83,6 +90,12 @@ export class TestAuthority {
   }
 }
 
+function keyPair({ keyType = "ec", key }: CertificateWish): { publicKey: KeyObject; privateKey: KeyObject } {
+  if (key !== undefined) return { publicKey: createPublicKey(key), privateKey: createPrivateKey(key) };
+  if (keyType === "ec") return generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return generateKeyPairSync("rsa", { modulusLength: keyType === "rsa" ? 2048 : 1024 });
+}
+
 /** The key of a certificate under a password. */
 export function encryptedKey({ key }: TestCertificate, passphrase: string): string {
   return createPrivateKey(key).export({
@@ -105,37 +118,48 @@ function certificateDer(
   const now = systemClock.wallNow();
   const from = wish.validFrom ?? new Date(now - DAY_MS);
   const to = wish.validTo ?? new Date(now + 365 * DAY_MS);
+  const algorithm = wish.weakSignature === true ? ECDSA_SHA1 : ECDSA_SHA256;
   const tbs = sequence(
     element(0xa0, integer(Buffer.from([2]))),
     integer(number),
-    ECDSA_SHA256,
+    algorithm,
     issuer,
     sequence(time(from), time(to)),
     nameOf(wish),
     key.export({ type: "spki", format: "der" }),
     element(0xa3, sequence(...extensions(wish))),
   );
-  return sequence(tbs, ECDSA_SHA256, bits(sign("sha256", tbs, signer)));
+  return sequence(tbs, algorithm, bits(sign(algorithm === ECDSA_SHA1 ? "sha1" : "sha256", tbs, signer)));
 }
 
 function extensions(wish: CertificateWish): Buffer[] {
-  const { isAuthority = false, usage, dns = [], uris = [], emails = [], ips = [] } = wish;
+  const { isAuthority = false, usage, dns = [], uris = [], emails = [], ips = [], pathLength } = wish;
   const names = [
     ...emails.map((name) => element(0x81, Buffer.from(name, "latin1"))),
     ...dns.map((name) => element(0x82, Buffer.from(name, "latin1"))),
     ...uris.map((name) => element(0x86, Buffer.from(name, "latin1"))),
     ...ips.map((ip) => element(0x87, Buffer.from(ip.split(".").map(Number)))),
   ];
+  const limit = pathLength === undefined ? [] : [integer(Buffer.from([pathLength]))];
+  const { keyUsageBits = isAuthority ? 0x06 : 0x80 } = wish;
   const found = [
-    extension("2.5.29.19", sequence(...(isAuthority ? [element(0x01, Buffer.from([0xff]))] : [])), true),
-    // digitalSignature, or keyCertSign and cRLSign
-    extension("2.5.29.15", element(0x03, Buffer.from(isAuthority ? [1, 0x06] : [7, 0x80])), true),
+    extension("2.5.29.19", sequence(...(isAuthority ? [element(0x01, Buffer.from([0xff]))] : []), ...limit), true),
   ];
+  if (keyUsageBits !== "none")
+    found.push(
+      extension(
+        "2.5.29.15",
+        element(0x03, Buffer.from([31 - Math.clz32(keyUsageBits & -keyUsageBits), keyUsageBits])),
+        true,
+      ),
+    );
   if (names.length > 0) found.push(extension("2.5.29.17", sequence(...names), false));
   if (usage !== undefined) {
-    const purpose = usage === "server" ? "1.3.6.1.5.5.7.3.1" : "1.3.6.1.5.5.7.3.2";
-    found.push(extension("2.5.29.37", sequence(oid(purpose)), false));
+    const server = usage === "client" ? [] : [oid("1.3.6.1.5.5.7.3.1")];
+    const client = usage === "server" ? [] : [oid("1.3.6.1.5.5.7.3.2")];
+    found.push(extension("2.5.29.37", sequence(...server, ...client), false));
   }
+  for (const { oid: id, critical, value } of wish.extensions ?? []) found.push(extension(id, value, critical));
   return found;
 }
 
@@ -195,3 +219,4 @@ function pem(label: string, der: Buffer): string {
 }
 
 const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
+const ECDSA_SHA1 = sequence(oid("1.2.840.10045.4.1"));

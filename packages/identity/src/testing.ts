@@ -1,0 +1,1 @@
+export { type CertificateWish, encryptedKey, TestAuthority, type TestCertificate } from "./testing-certificates.ts";
