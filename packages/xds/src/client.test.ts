@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { connectivityState, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, ManualClock, systemClock, type Timer } from "@heddle/base";
-import { CLIENT_FEATURES, XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
+import { CLIENT_FEATURES, type XdsChannel, XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
 import { typeUrlOfKind } from "./protocol/type-urls.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import { XdsServer, xdsServerOptions } from "./server.ts";
@@ -293,6 +293,92 @@ for (const variant of ["sotw", "delta"] as const) {
     client.xds.subscribe("cluster", new Set(["*", "c"]));
     await client.until(() => client.xds.status.server === 1 && client.xds.status.state === "connected");
   });
+}
+
+test("a client that waits dials at once when its credentials have changed", async () => {
+  const server = await serve({ cluster: { a: "1" } });
+  const clock = new ManualClock();
+  let certificate: string | undefined;
+  let dials = 0;
+  const client = connect(server, "delta", {
+    clock,
+    dial: () => {
+      dials += 1;
+      if (certificate === undefined) throw new Error("there is no certificate yet");
+      return xdsDial(`127.0.0.1:${server.port}`)();
+    },
+  });
+  client.xds.redial();
+  assert.equal(dials, 0, "nothing is subscribed");
+  client.xds.subscribe("cluster", new Set(["*"]));
+  assert.equal(client.xds.status.state, "waiting");
+  assert.match(client.xds.status.lastError, /no certificate yet/);
+  certificate = "one";
+  client.xds.redial();
+  await client.until(() => client.held.size === 1);
+  assert.equal(dials, 2);
+  client.xds.close();
+  client.xds.redial();
+  assert.equal(dials, 2);
+  assert.equal(clock.pending, 0);
+});
+
+test("a stream moves to a connection with new credentials before the old one ends, and nothing comes again", async () => {
+  const server = await serve({ cluster: { a: "1" } });
+  const channels: XdsChannel[] = [];
+  const wasReady: boolean[] = [];
+  const real = xdsDial(`127.0.0.1:${server.port}`);
+  const client = connect(server, "delta", {
+    clock: new HastyClock(),
+    dial: () => {
+      const channel = real();
+      channels.push(channel);
+      return channel;
+    },
+    onConnected: (channel) => wasReady.push(stateOf(channel) === connectivityState.READY),
+  });
+  client.xds.subscribe("cluster", new Set(["*"]));
+  await client.until(() => client.held.size === 1);
+  const changes = client.changes();
+  client.xds.redial();
+  client.xds.redial();
+  assert.equal(client.xds.status.state, "connected", "the old one serves meanwhile");
+  await client.until(() => channels.length > 1 && client.xds.status.state === "connected" && wasReady.length === 2);
+  assert.deepEqual(wasReady, [true, true]);
+  assert.deepEqual(
+    channels.slice(0, -1).map((channel) => stateOf(channel)),
+    channels.slice(0, -1).map(() => connectivityState.SHUTDOWN),
+  );
+  await server.until(() => server.acked(1));
+  server.source.set(textSnapshot({ cluster: { a: "1", b: "1" } }));
+  await client.until(() => client.held.has("cluster/b"));
+  assert.equal(client.changes(), changes + 1);
+});
+
+test("where no new connection can be made, the stream stays on the old one", async () => {
+  const server = await serve({ cluster: { a: "1" } });
+  let broken = false;
+  let refused = 0;
+  const client = connect(server, "delta", {
+    clock: new HastyClock(),
+    random: () => 0.1,
+    dial: () => {
+      if (!broken) return xdsDial(`127.0.0.1:${server.port}`)();
+      refused += 1;
+      throw new Error("the certificate has expired");
+    },
+  });
+  client.xds.subscribe("cluster", new Set(["*"]));
+  await client.until(() => client.held.size === 1);
+  broken = true;
+  client.xds.redial();
+  await client.until(() => refused > 2);
+  server.source.set(textSnapshot({ cluster: { a: "1", b: "1" } }));
+  await client.until(() => client.held.has("cluster/b"));
+});
+
+function stateOf(channel: XdsChannel): connectivityState {
+  return channel.getChannel().getConnectivityState(false);
 }
 
 test("calls carry the metadata of their server, and its authority", async () => {

@@ -110,6 +110,8 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   #pause: Timer | undefined;
   /** While a control plane is used that is not the first. */
   #primaryWatch: PrimaryWatch | undefined;
+  /** While a new connection is made that shall take the place of the one that is up. */
+  #successor: PrimaryWatch | undefined;
   /** The control plane whose versions are held. */
   #versionsOf = 0;
   /** Whether the stream has had a response, and when it last had one. */
@@ -150,6 +152,18 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#removals.drop(kind, drop);
     if (this.#status.state === "idle" && this.#wire.wantsAnything) this.#connect();
     else this.#flush();
+  }
+
+  /**
+   * What connections are made with has changed (the certificate that they show, say): where the client waits for its next
+   * attempt it makes it now, and a stream that is up moves to a new connection, which is there before the old one ends.
+   */
+  redial(): void {
+    const { state } = this.#status;
+    if (state === "waiting") {
+      this.#retry?.cancel();
+      this.#connect();
+    } else if (state === "connected") this.#moveToNewConnection();
   }
 
   /** Every resource that is wanted or held. */
@@ -260,6 +274,23 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
         this.#hangUp();
         this.#choice.choose(index);
         this.#options.log.info("a control plane that is preferred is back", { server: index });
+        this.#setStatus({ state: "connecting", attempts: 1, server: index });
+        this.#openStream(channel, index);
+      },
+    });
+  }
+
+  #moveToNewConnection(): void {
+    const { index } = this.#choice;
+    const { clock, random, log } = this.#options;
+    this.#successor?.close(); // it may have been dialled with what has changed since
+    this.#successor = new PrimaryWatch({
+      dials: [() => this.#dials[index]!(this.#pace.intervalMs)], // the choice is one of them
+      clock,
+      random,
+      onReachable: (channel) => {
+        this.#hangUp();
+        log.debug("the stream moves to a new connection", { server: index });
         this.#setStatus({ state: "connecting", attempts: 1, server: index });
         this.#openStream(channel, index);
       },
@@ -395,6 +426,8 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   #hangUp(): void {
     this.#primaryWatch?.close();
     this.#primaryWatch = undefined;
+    this.#successor?.close();
+    this.#successor = undefined;
     this.#pacer?.clear();
     this.#connectTimeout?.cancel();
     this.#connectTimeout = undefined;
