@@ -19,20 +19,23 @@ export interface SidecarStart {
 }
 
 const DEFAULT_CONTROL_PLANE = "127.0.0.1:15010";
+/** Over TLS. */
+const DEFAULT_SECURE_CONTROL_PLANE = "127.0.0.1:15012";
 const DEFAULT_ADMIN = { type: "socket", address: "127.0.0.1", port: 15_000 } as const;
 
 /**
  * What the sidecar starts from: the bootstrap that flags name, or the one that our own control plane needs (everything
  * by delta ADS). `controlPlane` is what the environment says, for where no flag does; of `environment`
- * OpenTelemetry's variables are read. On failure every reason, one line each.
+ * OpenTelemetry's variables are read. `hasIdentity`: our own control plane is shown it. On failure every reason, one line each.
  */
 export function sidecarBootstrap(
   flags: SidecarFlags,
   controlPlane: string | undefined,
   types: StaticResourceTypes,
   environment: Readonly<Record<string, string | undefined>> = {},
+  hasIdentity = false,
 ): Result<SidecarStart, readonly string[]> {
-  const reading = readConfig(flags, types) ?? ok(ownBootstrap(flags, controlPlane));
+  const reading = readConfig(flags, types) ?? ok(ownBootstrap(flags, controlPlane, hasIdentity));
   if (!reading.ok) return err(reading.error.map(formatDiagnostic));
   const { bootstrap: read, warnings } = reading.value;
   const telemetry = withOtelEnvironment(read.telemetry, environment, flags.nodeCluster ?? read.node.cluster);
@@ -79,15 +82,17 @@ export function readConfig(
 function ownBootstrap(
   { nodeId = "", controlPlane }: SidecarFlags,
   fromEnvironment: string | undefined,
+  hasIdentity: boolean,
 ): BootstrapReading {
-  const target = controlPlane ?? fromEnvironment ?? DEFAULT_CONTROL_PLANE;
+  const byDefault = hasIdentity ? DEFAULT_SECURE_CONTROL_PLANE : DEFAULT_CONTROL_PLANE;
+  const target = controlPlane ?? fromEnvironment ?? byDefault;
   return {
     bootstrap: {
       node: { id: nodeId, cluster: nodeId.split("/")[1] ?? "", metadata: {}, locality: NOWHERE },
       listeners: [],
       clusters: [],
       secrets: [],
-      discovery: ownDiscovery(target),
+      discovery: ownDiscovery(target, hasIdentity),
       admin: DEFAULT_ADMIN,
       runtimeLayers: [],
       document: {},
@@ -97,8 +102,9 @@ function ownBootstrap(
 }
 
 /** Everything by delta ADS. */
-function ownDiscovery(address: string): SidecarBootstrap["discovery"] {
-  const servers = [{ target: { type: "address", address } }] as const;
+function ownDiscovery(address: string, hasIdentity: boolean): SidecarBootstrap["discovery"] {
+  const target = { type: "address", address } as const;
+  const servers = [{ target, ...(hasIdentity && { byIdentity: true as const }) }];
   const all = { source: adsSource, names: ["*"] };
   return {
     ads: { type: "api", apiType: "DELTA_GRPC", servers, refreshDelayMs: 0, requestTimeoutMs: 1000 },

@@ -24,7 +24,42 @@ export const FLAGS = {
   controlPlane: {
     names: ["--control-plane"],
     value: "HOST:PORT",
-    help: "Heddle's control plane instead of a bootstrap (HEDDLE_CONTROL_PLANE, else 127.0.0.1:15010)",
+    help: "Heddle's control plane instead of a bootstrap (HEDDLE_CONTROL_PLANE, else 127.0.0.1:15010, :15012 with identity)",
+  },
+  caBundle: {
+    names: ["--ca-bundle"],
+    value: "FILE",
+    help: "PEM: by whom the control plane is known; its authority then gives this sidecar an identity (HEDDLE_CA_BUNDLE)",
+  },
+  joinTokenFile: {
+    names: ["--join-token-file"],
+    value: "FILE",
+    help: "the join token that proves who this sidecar is (HEDDLE_JOIN_TOKEN holds the token itself)",
+  },
+  serviceAccountToken: {
+    names: ["--service-account-token"],
+    value: "FILE",
+    help: "the token of a Kubernetes service account, instead of a join token",
+  },
+  caAddress: {
+    names: ["--ca-address"],
+    value: "HOST:PORT",
+    help: "where the authority is asked (the control plane; needed beside a bootstrap)",
+  },
+  identityDir: {
+    names: ["--identity-dir"],
+    value: "DIR",
+    help: "keep the key and the certificate there across restarts",
+  },
+  spiffeEndpointSocket: {
+    names: ["--spiffe-endpoint-socket"],
+    value: "PATH",
+    help: "take the identity from a SPIFFE agent (SPIRE) instead (SPIFFE_ENDPOINT_SOCKET)",
+  },
+  workloadApi: {
+    names: ["--workload-api"],
+    value: "PATH",
+    help: "serve the SPIFFE Workload API there, a Unix socket for applications of the same user",
   },
   mode: {
     names: ["--mode"],

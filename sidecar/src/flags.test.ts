@@ -40,6 +40,15 @@ test("no flags at all give the defaults", () => {
     disabledExtensions: [],
     statsTags: {},
     exitWithParent: false,
+    identity: {
+      caBundle: undefined,
+      caAddress: undefined,
+      joinTokenFile: undefined,
+      serviceAccountToken: undefined,
+      identityDir: undefined,
+      spiffeEndpointSocket: undefined,
+      workloadApi: undefined,
+    },
     withoutEffect: [],
   });
 });

@@ -4,6 +4,7 @@ import { DEFAULT_LOG_FLUSH, type Labels, type LogFlush, type LogLevel, parseLogL
 import type { Address } from "@heddle/traffic";
 import { type Logger, parseComponentLevels } from "./control/admin/logging-page.ts";
 import { FLAGS, type Flag, type FlagKey, WITHOUT_EFFECT } from "./flag-table.ts";
+import type { IdentityFlags } from "./identity-settings.ts";
 
 /** What the command line of a sidecar says. */
 export interface SidecarFlags {
@@ -42,6 +43,7 @@ export interface SidecarFlags {
   readonly statsTags: Labels;
   /** End when the parent process ends, however it ends. */
   readonly exitWithParent: boolean;
+  readonly identity: IdentityFlags;
   /** Flags that were given and have no effect, each with the reason. */
   readonly withoutEffect: readonly string[];
 }
@@ -74,6 +76,9 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
     if (parseHostPort(controlPlane) === undefined)
       faults.push(`--control-plane: found "${controlPlane}", allowed is HOST:PORT`);
   }
+  const caAddress = text("caAddress");
+  if (caAddress !== undefined && parseHostPort(caAddress) === undefined)
+    faults.push(`--ca-address: found "${caAddress}", allowed is HOST:PORT`);
   const admin = text("adminAddress");
   const adminAddress = admin === undefined ? undefined : parseHostPort(admin);
   if (admin !== undefined && adminAddress === undefined)
@@ -144,6 +149,15 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
       .filter((name) => name !== ""),
     statsTags: readStatsTags(given.get(FLAGS.statsTag) ?? [], faults),
     exitWithParent: has("exitWithParent"),
+    identity: {
+      caBundle: text("caBundle"),
+      caAddress: text("caAddress"),
+      joinTokenFile: text("joinTokenFile"),
+      serviceAccountToken: text("serviceAccountToken"),
+      identityDir: text("identityDir"),
+      spiffeEndpointSocket: text("spiffeEndpointSocket"),
+      workloadApi: text("workloadApi"),
+    },
     withoutEffect: [
       ...WITHOUT_EFFECT.filter((flag) => given.has(flag)).map(
         ({ names, help }) => `${names[0]} has no effect: ${help}`,

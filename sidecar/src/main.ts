@@ -9,10 +9,12 @@ import { sidecarBootstrap } from "./bootstrap.ts";
 import { notDisabled, sidecarResourceTypes } from "./check.ts";
 import { commandLineOptions } from "./command-line-options.ts";
 import { addressText } from "./control/admin/address-form.ts";
+import { OWN_SECRETS, type OwnIdentity } from "./control/identity/own-identity.ts";
 import { runtimeLimits } from "./control/overload/runtime-limits.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { sidecarHelp } from "./flag-table.ts";
 import { type FlagsReading, parseSidecarFlags, type SidecarFlags } from "./flags.ts";
+import { identitySettings } from "./identity-settings.ts";
 import { startSidecar } from "./sidecar.ts";
 import { validateConfig } from "./validate.ts";
 import { BUILD_VERSION } from "./version.ts";
@@ -81,7 +83,15 @@ async function run(flags: SidecarFlags): Promise<number> {
 
   const filterFolder = filterFolderOf(flags);
   const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, systemDataReader(process.env));
-  const start = sidecarBootstrap(flags, process.env["HEDDLE_CONTROL_PLANE"], types, process.env);
+  const hasBootstrap = flags.configPath !== undefined || flags.configYaml !== undefined;
+  const settings = identitySettings(flags.identity, process.env, hasBootstrap);
+  if (!settings.ok) {
+    complain(settings.error);
+    return 2;
+  }
+  if (settings.value !== undefined) types.secret.setOwn(OWN_SECRETS);
+  const controlPlane = process.env["HEDDLE_CONTROL_PLANE"];
+  const start = sidecarBootstrap(flags, controlPlane, types, process.env, settings.value !== undefined);
   if (!start.ok) {
     complain(start.error);
     return 2;
@@ -89,6 +99,26 @@ async function run(flags: SidecarFlags): Promise<number> {
   for (const note of flags.withoutEffect) log.warn("a flag without effect", { note });
   for (const name of notDisabled(flags.disabledExtensions))
     log.warn("a flag without effect", { note: `--disable-extensions: ${name} is no HTTP filter of this sidecar` });
+
+  let identity: OwnIdentity | undefined;
+  if (settings.value !== undefined) {
+    const server = start.value.bootstrap.discovery.ads?.servers[0];
+    // Loaded where it is configured: it costs memory and start-up time.
+    const { openIdentity } = await import("./control/identity/open-identity.ts");
+    const opened = openIdentity({
+      settings: settings.value,
+      controlPlane: server?.byIdentity === true && server.target.type === "address" ? server.target.address : undefined,
+      secretType: types.secret,
+      clock,
+      log: log.with({ part: "identity" }),
+      random,
+    });
+    if (!opened.ok) {
+      complain([opened.error]);
+      return 1;
+    }
+    identity = opened.value;
+  }
 
   const stop = Promise.withResolvers<string>();
   let askedToStop = (reason: string): void => stop.resolve(reason);
@@ -140,6 +170,7 @@ async function run(flags: SidecarFlags): Promise<number> {
       if (flags.mode === "init_only") stop.resolve("--mode init_only");
     },
     onQuit: () => stop.resolve("/quitquitquit"),
+    identity,
   });
   if (!sidecar.ok) {
     log.error(sidecar.error);

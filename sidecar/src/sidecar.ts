@@ -36,6 +36,8 @@ import { ConfigStats } from "./control/config-stats.ts";
 import { DnsClusters, type Resolve } from "./control/dns-clusters.ts";
 import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
+import { identityGauges } from "./control/identity/identity-gauges.ts";
+import type { OwnIdentity } from "./control/identity/own-identity.ts";
 import { sidecarReport } from "./control/report.ts";
 import { SecretStats } from "./control/secret-stats.ts";
 import { bootstrapSecrets } from "./control/source/bootstrap-secrets.ts";
@@ -72,6 +74,8 @@ export interface SidecarOptions {
   readonly onReady: () => void;
   /** Somebody asks the sidecar to end (`/quitquitquit`). */
   readonly onQuit: () => void;
+  /** Who it is, where anybody tells it. */
+  readonly identity?: OwnIdentity | undefined;
 }
 
 /** What the traffic workers get of the control thread. */
@@ -99,10 +103,11 @@ export interface Sidecar {
 
 /**
  * Joins a sidecar: control plane > assembler > lanes > traffic workers, with DNS beside the assembler and admin looking at
- * all of them. Resolves when everything runs (which is before it is ready), or with the reason why it cannot.
+ * all of them. The identity, without which the control plane cannot be dialled, and the control plane, without which there is no
+ * identity, know each other here alone. Resolves when everything runs (which is before it is ready), or with the reason why it cannot.
  */
 export async function startSidecar(options: SidecarOptions): Promise<Result<Sidecar, string>> {
-  const { clock, log } = options;
+  const { clock, log, identity } = options;
   const types = checkExtensionTypes(options.types, (name, type) => assembler.refusesExtension(name, type));
   const { bootstrap, warnings } = options.start;
   for (const warning of warnings) log.warn("configuration without effect", { field: warning });
@@ -129,8 +134,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const parts: SourceParts = {
     directory: {
       clusters: bootstrap.clusters,
-      secrets: bootstrapSecrets(bootstrap, types.secret),
+      secrets: bootstrapSecrets(bootstrap, types.secret, identity),
       wallNow: () => clock.wallNow(),
+      identity,
     },
     types,
     node: { ...bootstrap.node, userAgentName: "heddle", userAgentVersion: VERSION, clientFeatures: CLIENT_FEATURES },
@@ -203,8 +209,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     connections: () => registry.sum("listener.downstream_cx_active"),
     daysUntilFirstCertExpires: () => certificates.daysUntilFirstExpires(),
   });
+  const lookAtIdentity = identity && identityGauges(metrics, identity, clock);
   const collect = (): readonly SeriesValue[] => {
     gauges();
+    lookAtIdentity?.();
     configStats.look(assembler.current(), assembler.resources(), (name) => workers.breakerCounts?.(name) ?? []);
     return registry.collect();
   };
@@ -252,6 +260,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
     nextLook?.cancel();
     reports.close();
+    identity?.close();
     loads.value?.close();
     client.value?.close();
     sources.close();
@@ -265,6 +274,14 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   const started = workers.start();
   assembler.start(); // meanwhile: what it finds is there when the workers are
+  identity?.start({
+    onSecret: (secret, version) => assembler.ownSecret(secret, version),
+    onWithdrawn: (name) => assembler.withdrawSecret(name),
+    onRenewed: () => {
+      if (client.ok) client.value?.redial();
+      reports.changed();
+    },
+  });
   try {
     await started;
     workersRun = true;
@@ -292,6 +309,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   function onConnected(channel: XdsChannel): void {
     reports.attach(channel);
+    identity?.connected(channel);
   }
 
   function receive(update: ResourceUpdate): void {
@@ -327,6 +345,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     const { logLevels, statsTags: tags } = options;
     const parts: Inspectable[] = [workers, dns, sources];
     if (client.ok && client.value !== undefined) parts.push(client.value);
+    if (identity !== undefined) parts.push(identity);
     return [
       ...serverPages({
         version: BUILD_VERSION,

@@ -9,8 +9,11 @@ import {
 import { credentialsOfOneChannel } from "./credentials-of-one-channel.ts";
 import { KEEPALIVE_TIMEOUT_MS } from "./keepalive-pace.ts";
 
-/** A connection to a control plane, as far as xDS uses it. A `grpc.Client` is one. */
-export type XdsChannel = Pick<Client, "makeBidiStreamRequest" | "getChannel" | "close">;
+/** A connection to a control plane, as far as xDS and what else it offers use it. A `grpc.Client` is one. */
+export type XdsChannel = Pick<
+  Client,
+  "makeUnaryRequest" | "makeServerStreamRequest" | "makeBidiStreamRequest" | "getChannel" | "close"
+>;
 
 /** Makes a new connection, which asks that often whether anybody is still there. */
 export type XdsDial = (keepaliveMs?: number) => XdsChannel;
@@ -24,6 +27,8 @@ export interface XdsDialOptions {
   readonly serverName?: string;
   /** Sent with each call. */
   readonly metadata?: readonly (readonly [name: string, value: string])[];
+  /** The largest message that is taken. Left out: there is no limit. */
+  readonly maxMessageBytes?: number;
 }
 
 const OPTIONS: ChannelOptions = {
@@ -53,6 +58,9 @@ export function xdsDial(targets: string | readonly string[], options: XdsDialOpt
     return new Client(target, credentialsOfOneChannel(security()), {
       ...OPTIONS,
       "grpc.keepalive_time_ms": keepaliveMs,
+      ...(options.maxMessageBytes !== undefined && {
+        "grpc.max_receive_message_length": options.maxMessageBytes,
+      }),
       ...(authority !== undefined && { "grpc.default_authority": authority }),
       ...(serverName !== undefined && { "grpc.ssl_target_name_override": serverName }),
       interceptors,

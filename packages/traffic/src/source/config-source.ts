@@ -50,6 +50,8 @@ export interface DiscoveryServer {
   readonly authority?: string;
   /** Sent with each call, in this order. May hold tokens. */
   readonly metadata?: readonly (readonly [name: string, value: string])[];
+  /** Our own control plane, by mutual TLS with this process's own identity. */
+  readonly byIdentity?: true;
   /** `google_grpc` over TLS. Left out: plaintext, or what the cluster says. */
   readonly ssl?: {
     /** Left out: the authorities that the system trusts. */

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
-import { credentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { err, ok, type Result } from "@heddle/base";
 import { clientCredentials } from "@heddle/net";
 import {
@@ -10,11 +10,15 @@ import {
   type DataConfig,
   type DiscoveryServer,
   type SecretLookup,
+  type SecretReference,
+  secretsOf,
   type UpstreamTlsConfig,
   withSecrets,
 } from "@heddle/traffic";
 import { type RestEndpoint, type XdsDial, xdsDial } from "@heddle/xds/client";
 import { grpcTargets } from "../grpc-target.ts";
+import { OWN_SECRETS, type OwnIdentity } from "../identity/own-identity.ts";
+import { tlsNameOf } from "../identity/tls-name.ts";
 
 /** Where control planes are found. */
 export interface ServerDirectory {
@@ -23,6 +27,8 @@ export interface ServerDirectory {
   /** Of the bootstrap. */
   readonly secrets: SecretLookup;
   readonly wallNow: () => number;
+  /** Left out: this sidecar has none. */
+  readonly identity?: OwnIdentity | undefined;
 }
 
 /**
@@ -31,9 +37,15 @@ export interface ServerDirectory {
  * traffic workers know nothing of it.
  */
 export function dialOf(server: DiscoveryServer, directory: ServerDirectory): Result<XdsDial, string> {
-  const { target, authority, metadata, ssl } = server;
+  const { target, authority, metadata, ssl, byIdentity } = server;
   const common = { ...(authority !== undefined && { authority }), ...(metadata !== undefined && { metadata }) };
   if (target.type === "address") {
+    if (byIdentity === true) {
+      const { identity } = directory;
+      if (identity === undefined) return err("it is to be shown an identity, and there is none");
+      const security = (): ChannelCredentials => identity.security();
+      return ok(xdsDial(target.address, { ...common, security, serverName: tlsNameOf(target.address) }));
+    }
     if (ssl === undefined) return ok(xdsDial(target.address, common));
     const bytes = lastGood(() => sslBytes(ssl));
     return tested(
@@ -99,11 +111,12 @@ function clusterOf(name: string, { clusters }: ServerDirectory): Result<StaticCl
   return ok({ addresses, tls: cluster.tls, what });
 }
 
-/** Made once to see whether it works, and again for each connection. */
+/** Made once to see whether it works, and again for each connection. What is still to come may come until then. */
 function tested<Made, Use>(make: () => Made, use: (make: () => Made) => Use): Result<Use, string> {
   try {
     make();
   } catch (error) {
+    if (error instanceof IdentityToCome) return ok(use(make));
     return err(`its TLS cannot be used: ${error instanceof Error ? error.message : String(error)}`);
   }
   return ok(use(make));
@@ -125,9 +138,21 @@ function lastGood<Made>(make: () => Made): () => Made {
   };
 }
 
-function tlsOptions(config: UpstreamTlsConfig, { secrets, wallNow }: ServerDirectory) {
+/** Nobody has told this sidecar who it is so far. */
+class IdentityToCome extends Error {
+  constructor() {
+    super("there is no certificate to show yet");
+  }
+}
+
+function tlsOptions(config: UpstreamTlsConfig, { secrets, wallNow, identity }: ServerDirectory) {
   const complete = withSecrets(config, secrets);
-  if (complete === undefined) throw new Error("its secrets are none of the bootstrap's");
+  if (complete === undefined) {
+    const isOwn = ({ from, name }: SecretReference): boolean =>
+      from === "static" && OWN_SECRETS.some((own) => own.name === name);
+    if (identity !== undefined && secretsOf(config).some(isOwn)) throw new IdentityToCome();
+    throw new Error("its secrets are none of the bootstrap's");
+  }
   const { common } = complete;
   const { validation } = common;
   const fresh: UpstreamTlsConfig = {

@@ -1,0 +1,157 @@
+import { backoffMs, type Clock, type Timer } from "@heddle/base";
+
+/** Wall time. */
+export interface Validity {
+  readonly validFromMs: number;
+  readonly validToMs: number;
+}
+
+export interface SvidRenewalOptions {
+  readonly clock: Clock;
+  /** From 0 (included) to 1 (excluded). */
+  readonly random: () => number;
+  /** Begins an attempt to get one. It ends with `issued` or `failed`, never from within. */
+  readonly request: () => void;
+  /** What is held has just expired: nobody may be shown it any more. */
+  readonly onExpired: () => void;
+}
+
+export type RenewalState =
+  /** There has been none; it is asked for. */
+  | { readonly type: "none" }
+  /** It is asked for again at `renewAtMs`. */
+  | { readonly type: "valid"; readonly validity: Validity; readonly renewAtMs: number }
+  /** It is asked for, and what is held serves. */
+  | { readonly type: "renewing"; readonly validity: Validity }
+  /** It is asked for, and nothing serves. */
+  | { readonly type: "expired" };
+
+/** How far the renewal may be from half life, so that a mesh that began together does not renew together. */
+const JITTER = 0.1;
+
+/** Where nothing serves haste is needed, as when a control plane is away. */
+const BACKOFF_WITHOUT = { baseMs: 200, maxMs: 10_000 };
+
+/** Where something serves: never so slowly that fewer than some tens of attempts are left before it expires. */
+const BACKOFF_WITH = { baseMs: 1000, maxMs: 60_000 };
+const ATTEMPTS_PER_LIFE = 50;
+
+/** Timers stand still while a machine sleeps, and wall clocks are set: the time is looked at this often. */
+const LOOK_MS = 30_000;
+
+/**
+ * Decides when a certificate is asked for: at once where there is none, at half its life (± 10 %) where there is one, and after
+ * each failure again, ever less often. No input or output: who asks and what is done with the answer is the caller's.
+ */
+export class SvidRenewal {
+  readonly #options: SvidRenewalOptions;
+  #state: RenewalState = { type: "none" };
+  /** An attempt is under way. */
+  #asking = false;
+  /** Since something was issued. */
+  #failures = 0;
+  /** Not asked again before that, wall time. */
+  #notBeforeMs = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: SvidRenewalOptions) {
+    this.#options = options;
+  }
+
+  get state(): RenewalState {
+    return this.#state;
+  }
+
+  /** Attempts that have failed since something was issued. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /**
+   * Begins; `held` is what was kept from before. It serves, and is renewed at once all the same: nobody knows what has become
+   * of the authority that issued it.
+   */
+  start(held: Validity | undefined): void {
+    if (held !== undefined && held.validToMs > this.#options.clock.wallNow())
+      this.#state = { type: "renewing", validity: held };
+    this.#look();
+  }
+
+  issued(validity: Validity): void {
+    if (this.#closed) return;
+    const nowMs = this.#options.clock.wallNow();
+    this.#asking = false;
+    this.#failures = 0;
+    this.#notBeforeMs = 0;
+    // From now, and not from its beginning, which is put back for clocks that are behind; and never more than its whole life,
+    // which for a clock that is behind seems longer.
+    const lifeMs = Math.min(validity.validToMs - nowMs, validity.validToMs - validity.validFromMs);
+    const halfLifeMs = (lifeMs / 2) * (1 + JITTER * (2 * this.#options.random() - 1));
+    this.#state = { type: "valid", validity, renewAtMs: nowMs + halfLifeMs };
+    this.#look();
+  }
+
+  failed(): void {
+    if (this.#closed) return;
+    const { clock, random } = this.#options;
+    this.#asking = false;
+    const waitMs = backoffMs(this.#failures, this.#backoff(), random);
+    this.#failures += 1;
+    this.#notBeforeMs = clock.wallNow() + waitMs;
+    this.#look();
+  }
+
+  /** Asks at once, where it does not already: what attempts are made with has changed. */
+  hurry(): void {
+    if (this.#closed || this.#state.type === "valid") return;
+    this.#notBeforeMs = 0;
+    this.#look();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #look(): void {
+    this.#timer?.cancel();
+    if (this.#closed) return;
+    const { clock, onExpired, request } = this.#options;
+    const nowMs = clock.wallNow();
+    const before = this.#state;
+    if ((before.type === "valid" || before.type === "renewing") && nowMs >= before.validity.validToMs) {
+      this.#state = { type: "expired" };
+      onExpired();
+    } else if (before.type === "valid" && nowMs >= before.renewAtMs) {
+      this.#state = { type: "renewing", validity: before.validity };
+    }
+    const asksNow = this.#state.type !== "valid" && !this.#asking && nowMs >= this.#notBeforeMs;
+    if (asksNow) this.#asking = true;
+    this.#timer = clock.after(Math.min(LOOK_MS, Math.max(1, this.#nextMs() - nowMs)), () => this.#look(), true);
+    if (asksNow) request();
+  }
+
+  /** When something is due, wall time. */
+  #nextMs(): number {
+    const retryMs = this.#asking ? Number.POSITIVE_INFINITY : this.#notBeforeMs;
+    switch (this.#state.type) {
+      case "valid":
+        return Math.min(this.#state.renewAtMs, this.#state.validity.validToMs);
+      case "renewing":
+        return Math.min(retryMs, this.#state.validity.validToMs);
+      case "none":
+      case "expired":
+        return retryMs;
+      default:
+        throw new Error(`unknown state ${(this.#state satisfies never as { type: string }).type}`);
+    }
+  }
+
+  #backoff(): { readonly baseMs: number; readonly maxMs: number } {
+    if (this.#state.type !== "renewing") return BACKOFF_WITHOUT;
+    const { validFromMs, validToMs } = this.#state.validity;
+    const maxMs = Math.min(BACKOFF_WITH.maxMs, Math.max(100, (validToMs - validFromMs) / ATTEMPTS_PER_LIFE));
+    return { baseMs: Math.min(BACKOFF_WITH.baseMs, maxMs), maxMs };
+  }
+}
