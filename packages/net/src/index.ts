@@ -38,5 +38,5 @@ export { ANYBODY, type NameRule, type PeerFault, type PeerRules } from "./tls/pe
 export type { TlsCertificate, TlsSettings, TlsVersion } from "./tls/secure-context.ts";
 export { TlsClient, type TlsClientSettings, type TlsTarget } from "./tls/tls-client.ts";
 export type { CertificateFacts, TlsInfo } from "./tls/tls-info.ts";
-export { TlsServer, type TlsServerSettings } from "./tls/tls-server.ts";
+export { type TicketKeySource, TlsServer, type TlsServerSettings } from "./tls/tls-server.ts";
 export { TurnClock } from "./turn-clock.ts";

@@ -135,10 +135,13 @@ function addNewerFields(root: protobuf.Root, text: string): void {
   for (const line of text.split("\n").filter((each) => each !== "" && !each.startsWith("#"))) {
     const [message = "", name = "", number = "", type = "", rules] = line.split(/\s+/);
     const known = root.lookupType(message);
-    if (known.fields[name] !== undefined) throw new Error(`newer-fields.txt: ${message}.${name} is not newer any more`);
-    const field = new protobuf.Field(name, Number(number), type);
+    const older = known.fields[name];
+    if (older !== undefined && rules === undefined) {
+      throw new Error(`newer-fields.txt: ${message}.${name} is not newer any more`);
+    }
+    const field = older ?? new protobuf.Field(name, Number(number), type);
     if (rules !== undefined) field.parsedOptions = [{ "(validate.rules)": JSON.parse(rules) as JsonObject }];
-    known.add(field);
+    if (older === undefined) known.add(field);
   }
 }
 

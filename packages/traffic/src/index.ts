@@ -193,6 +193,7 @@ export {
   type StatsTag,
   type TelemetryConfig,
 } from "./telemetry-config.ts";
+export { type SpiffeTrustFault, spiffeTrust } from "./tls/spiffe-trust.ts";
 export type {
   CommonTlsConfig,
   DataConfig,
@@ -200,12 +201,21 @@ export type {
   SanMatcherConfig,
   SecretConfig,
   SecretReference,
+  SpiffeValidatorConfig,
   TlsCertificateConfig,
   TlsParamsConfig,
   TlsValidationConfig,
   TlsVersionName,
   UpstreamTlsConfig,
 } from "./tls/tls-config.ts";
-export { hasAuthorities, type SecretLookup, secretKey, secretsOf, withSecrets } from "./tls/tls-secrets.ts";
+export {
+  asksNoUri,
+  hasAuthorities,
+  type SecretLookup,
+  secretKey,
+  secretsOf,
+  validationDataOf,
+  withSecrets,
+} from "./tls/tls-secrets.ts";
 export { clientTlsSettings, serverTlsSettings } from "./tls/tls-settings.ts";
 export type { TypedConfig } from "./typed-config.ts";

@@ -1,7 +1,7 @@
-import type { ConnectionOptions, PeerCertificate, SecureContext } from "node:tls";
-import { Certificate } from "@heddle/identity";
+import type { ConnectionOptions, DetailedPeerCertificate, PeerCertificate, SecureContext } from "node:tls";
 import { judgePeer } from "./peer-rules.ts";
 import { secureContext } from "./secure-context.ts";
+import { shownToNode } from "./shown-peer.ts";
 import type { TlsClientSettings } from "./tls-client.ts";
 
 /** What `tls.connect`, and whoever calls it, needs to be a client of these settings. */
@@ -25,8 +25,9 @@ export function clientCredentials(settings: TlsClientSettings, wallNow: () => nu
   return {
     secureContext: secureContext(settings, settings.certificates),
     rejectUnauthorized,
-    checkServerIdentity(_host, { raw }) {
-      const verdict = judgePeer(new Certificate(raw), "", rules, wallNow());
+    checkServerIdentity(_host, shown) {
+      const peer = shownToNode(shown as DetailedPeerCertificate);
+      const verdict = judgePeer({ ...peer, chainError: "" }, rules, wallNow());
       return verdict.type === "accepted" ? undefined : new Error(verdict.detail);
     },
   };

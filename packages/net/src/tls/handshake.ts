@@ -1,12 +1,11 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Clock, Timer } from "@heddle/base";
-import { Certificate } from "@heddle/identity";
 import type { Connection } from "../connection.ts";
 import { type ConnectionSide, codeOf } from "../node-errors.ts";
 import { SocketConnection } from "../socket-connection.ts";
 import type { PeerFault, PeerVerdict } from "./peer-rules.ts";
-import { sessionPeer } from "./session-facts.ts";
+import { type ShownPeer, shownPeer } from "./shown-peer.ts";
 import { SocketTlsInfo } from "./socket-tls-info.ts";
 import { EndWatch } from "./tls-inside.ts";
 
@@ -51,7 +50,7 @@ export interface HandshakeRules {
   /** "secure" of a server's socket, "secureConnect" of a client's. */
   readonly event: "secure" | "secureConnect";
   /** The handshake is over; whether the peer is who it has to be. */
-  judge(socket: TLSSocket, certificate: Certificate | undefined, nowMs: number): PeerVerdict;
+  judge(socket: TLSSocket, peer: ShownPeer | undefined, nowMs: number): PeerVerdict;
   serverName(socket: TLSSocket): string;
   /** The peer has been accepted, and nobody has the socket yet. */
   accepted?(socket: TLSSocket): void;
@@ -101,14 +100,14 @@ export class Handshake implements Handshaking {
   };
 
   #settle(): void {
-    const certificate = peerOf(this.#socket);
-    const verdict = this.#rules.judge(this.#socket, certificate, this.#options.clock.wallNow());
+    const peer = shownPeer(this.#socket);
+    const verdict = this.#rules.judge(this.#socket, peer, this.#options.clock.wallNow());
     if (verdict.type === "refused") {
       this.#fail("peer", verdict.fault, verdict.detail);
       return;
     }
     this.#rules.accepted?.(this.#socket);
-    const info = new SocketTlsInfo(this.#socket, this.#rules.serverName(this.#socket), certificate, verdict.verified);
+    const info = new SocketTlsInfo(this.#socket, this.#rules.serverName(this.#socket), peer, verdict.verified);
     this.#end();
     const { highWatermarkBytes, onThrow } = this.#options;
     const alpn = this.#socket.alpnProtocol;
@@ -161,11 +160,6 @@ export class Handshake implements Handshaking {
       onThrow(error);
     }
   }
-}
-
-function peerOf(socket: TLSSocket): Certificate | undefined {
-  const der = socket.getPeerX509Certificate()?.raw ?? (socket.isSessionReused() ? sessionPeer(socket) : undefined);
-  return der && new Certificate(der);
 }
 
 const NETWORK: ReadonlySet<string> = new Set([

@@ -1,9 +1,14 @@
-import type { Certificate } from "@heddle/identity";
+import { type Certificate, readSvid, type TrustBundles, verifySvid } from "@heddle/identity";
 
 /** Whom a peer's certificate has to show (`CertificateValidationContext`), compiled. */
 export interface PeerRules {
   /** The certificate has to lead to one of the trusted authorities. */
   readonly checksChain: boolean;
+  /**
+   * Beside that it has to be an SVID, and to lead to an authority of the trust domain that it names: what OpenSSL trusts is the
+   * authorities of all of them. Undefined: it need not.
+   */
+  readonly trust: TrustBundles | undefined;
   /** One of them has to fit, if there are any. */
   readonly names: readonly NameRule[];
   /** SHA-256 of the certificate, lower-case hexadecimal; of the key, base64. One of either list has to fit, if there are any. */
@@ -25,6 +30,7 @@ export interface NameRule {
 /** Nobody is asked who they are. */
 export const ANYBODY: PeerRules = {
   checksChain: false,
+  trust: undefined,
   names: [],
   certificateHashes: [],
   keyHashes: [],
@@ -38,23 +44,26 @@ export type PeerVerdict =
   | { readonly type: "accepted"; readonly verified: boolean }
   | { readonly type: "refused"; readonly fault: PeerFault; readonly detail: string };
 
+/** What a handshake has shown of the peer. */
+export interface PeerEvidence {
+  readonly certificate: Certificate | undefined;
+  /** OpenSSL's, "" for none. It is remembered within a session, so a resumed one tells what the first found. */
+  readonly chainError: string;
+  /** What stood beside the certificate. Undefined: this very end has judged it, before the session was resumed. */
+  readonly issuers: readonly Certificate[] | undefined;
+}
+
 /**
  * Judges a peer after its handshake, whether it was a full one or has resumed a session: what OpenSSL found out about the
  * chain, and all that changes without it (time, names).
- *
- * `chainError` is OpenSSL's, "" for none. It is remembered within a session, so a resumed one tells what the first found.
  */
-export function judgePeer(
-  certificate: Certificate | undefined,
-  chainError: string,
-  rules: PeerRules,
-  nowMs: number,
-): PeerVerdict {
+export function judgePeer(evidence: PeerEvidence, rules: PeerRules, nowMs: number): PeerVerdict {
+  const { certificate } = evidence;
   if (certificate === undefined) {
     const wanted = asksAnything(rules);
     return { type: "refused", fault: "no-certificate", detail: wanted ? "no certificate was shown" : "no certificate" };
   }
-  const refusal = refusalOf(certificate, chainError, rules, nowMs);
+  const refusal = refusalOf(certificate, evidence, rules, nowMs);
   if (refusal === undefined) return { type: "accepted", verified: asksAnything(rules) };
   return rules.acceptsUntrusted ? { type: "accepted", verified: false } : refusal;
 }
@@ -66,7 +75,7 @@ function asksAnything({ checksChain, certificateHashes, keyHashes }: PeerRules):
 
 function refusalOf(
   certificate: Certificate,
-  chainError: string,
+  { chainError, issuers }: PeerEvidence,
   rules: PeerRules,
   nowMs: number,
 ): (PeerVerdict & { readonly type: "refused" }) | undefined {
@@ -77,6 +86,8 @@ function refusalOf(
     if (!(nowMs >= certificate.validFromMs)) return refused("chain", "CERT_NOT_YET_VALID");
     if (!(nowMs <= certificate.validToMs)) return refused("chain", "CERT_HAS_EXPIRED");
   }
+  const svidFault = rules.trust && faultOfSvid(certificate, issuers, rules.trust, nowMs);
+  if (svidFault !== undefined) return refused("chain", svidFault);
   const { names, certificateHashes, keyHashes } = rules;
   if (names.length > 0 && !names.some((rule) => fits(rule, certificate))) {
     return refused("name", "no name of the certificate is one that is asked for");
@@ -84,6 +95,27 @@ function refusalOf(
   if (certificateHashes.length + keyHashes.length === 0) return undefined;
   const known = certificateHashes.includes(certificate.fingerprintSha256) || keyHashes.includes(certificate.spkiSha256);
   return known ? undefined : refused("hash", "neither the certificate nor its key is one that is asked for");
+}
+
+/** Why it is no SVID of a trust domain that is trusted, or undefined. */
+function faultOfSvid(
+  certificate: Certificate,
+  issuers: PeerEvidence["issuers"],
+  trust: TrustBundles,
+  nowMs: number,
+): string | undefined {
+  const svid = readSvid(certificate);
+  if (!svid.ok) return `the certificate ${svid.error}`;
+  const authorities = trust.authoritiesOf(svid.value.trustDomain);
+  if (authorities.length === 0) return "the certificate is of a trust domain that is not trusted here";
+  // A bundle may say by mistake that a workload's own certificate is an authority, which OpenSSL then believes.
+  if (authorities.some((authority) => Buffer.compare(authority.der, certificate.der) === 0)) {
+    return "the certificate is an authority of its trust domain";
+  }
+  // With one trust domain, those whom OpenSSL trusts are its authorities.
+  if (trust.all.length < 2 || issuers === undefined) return undefined;
+  const verified = verifySvid([certificate.der, ...issuers.map(({ der }) => der)], trust, nowMs);
+  return verified.ok ? undefined : verified.error;
 }
 
 function refused(fault: PeerFault, detail: string): PeerVerdict & { readonly type: "refused" } {

@@ -1,6 +1,7 @@
-import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { Certificate } from "@heddle/identity";
 import { sessionId } from "./session-facts.ts";
+import type { ShownPeer } from "./shown-peer.ts";
 import type { CertificateFacts, TlsInfo } from "./tls-info.ts";
 
 /**
@@ -18,9 +19,9 @@ export class SocketTlsInfo implements TlsInfo {
   readonly #socket: TLSSocket;
   #local: Certificate | undefined = undefined;
   #sessionId: string | undefined = undefined;
-  #chain: readonly CertificateFacts[] | undefined = undefined;
+  readonly peerChain: readonly Certificate[];
 
-  constructor(socket: TLSSocket, serverName: string, peer: Certificate | undefined, peerVerified: boolean) {
+  constructor(socket: TLSSocket, serverName: string, peer: ShownPeer | undefined, peerVerified: boolean) {
     this.#socket = socket;
     this.version = socket.getProtocol() ?? "";
     this.cipher = socket.getCipher()?.name ?? "";
@@ -28,7 +29,8 @@ export class SocketTlsInfo implements TlsInfo {
     this.group = (key !== null && "name" in key && typeof key.name === "string" && key.name) || "";
     this.serverName = serverName;
     this.resumed = socket.isSessionReused();
-    this.peer = peer;
+    this.peer = peer?.certificate;
+    this.peerChain = peer === undefined ? [] : [peer.certificate, ...(peer.issuers ?? [])];
     this.peerVerified = peerVerified;
   }
 
@@ -37,29 +39,10 @@ export class SocketTlsInfo implements TlsInfo {
     return this.#sessionId;
   }
 
-  get peerChain(): readonly CertificateFacts[] {
-    this.#chain ??= this.peer === undefined ? [] : [this.peer, ...issuersOf(this.#socket)];
-    return this.#chain;
-  }
-
   get local(): CertificateFacts | undefined {
     this.#local ??= localCertificate(this.#socket);
     return this.#local;
   }
-}
-
-/** What the peer has sent beside its own certificate. */
-function issuersOf(socket: TLSSocket): Certificate[] {
-  const found: Certificate[] = [];
-  if (socket.destroyed) return found;
-  const seen = new Set<DetailedPeerCertificate>();
-  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-  while (next !== undefined && next.raw !== undefined && !seen.has(next)) {
-    seen.add(next);
-    if (seen.size > 1) found.push(new Certificate(next.raw));
-    next = next.issuerCertificate;
-  }
-  return found;
 }
 
 function localCertificate(socket: TLSSocket): Certificate | undefined {

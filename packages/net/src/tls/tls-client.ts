@@ -79,7 +79,13 @@ export class TlsClient {
       {
         side: "upstream",
         event: "secureConnect",
-        judge: (secured: TLSSocket, certificate, nowMs) => judgePeer(certificate, chainErrorOf(secured), rules, nowMs),
+        // A session that is kept is one of a server that has been accepted, by authorities that live as long as it does.
+        judge: (secured: TLSSocket, peer, nowMs) =>
+          judgePeer(
+            { certificate: peer?.certificate, issuers: peer?.issuers, chainError: chainErrorOf(secured) },
+            rules,
+            nowMs,
+          ),
         serverName: () => name,
         accepted: () => {
           accepted = true;

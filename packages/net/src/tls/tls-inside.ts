@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { constants } from "node:os";
-import type { TLSSocket } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 
 /*
  * Everything that touches the inside of Node's TLS sockets is in this file. The tests of tls-server.ts and tls-client.ts fail
@@ -28,6 +28,11 @@ export function chainErrorOf(socket: TLSSocket): string {
 /** The session as OpenSSL keeps it (SSL_SESSION in DER). */
 export function sessionOf(socket: TLSSocket): Buffer | undefined {
   return (socket as unknown as Inside).ssl?.getSession();
+}
+
+/** 48 bytes. Of the tickets that the context gives out from now on, and those that it takes. (Node has this for its own server.) */
+export function setTicketKey(context: SecureContext, key: Uint8Array): void {
+  (context.context as { setTicketKeys(keys: Buffer): void }).setTicketKeys(Buffer.from(key));
 }
 
 /** From now on errors of a server's socket come as `error` events; before, Node keeps them for its own server. */

@@ -120,7 +120,20 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
     assert.deepEqual(tls?.peer?.uriSans, [spiffe]);
     assert.equal(tls?.peer?.serialNumber, clients.good.serialNumber);
     assert.equal(tls?.peer?.pem, clients.good.certificate);
-    assert.equal(tls?.peerChain.length, 2);
+    assert.deepEqual(
+      tls?.peerChain.map(({ pem }) => pem),
+      [clients.good.certificate],
+    );
+  });
+
+  test(`${version}: what a client shows beside its own certificate is told, in its order`, async () => {
+    const between = new TestAuthority("Between", new TestAuthority("Above", authority));
+    const shownBy = between.issue({ uris: [spiffe], usage: "client" });
+    const listener = await TestTlsListener.open(asking(authority.certificate, onlyClient));
+    listener.connect({ ...only, ...shown(shownBy) });
+    const { connection } = await listener.firstSecured();
+    assert.equal(connection.tls?.peerChain.map(({ pem }) => pem).join(""), shownBy.chain);
+    assert.equal(connection.tls?.peerChain.length, 3);
   });
 
   for (const [who, why] of [

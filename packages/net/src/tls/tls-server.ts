@@ -1,6 +1,5 @@
 import { constants } from "node:crypto";
 import { type SecureContext, TLSSocket } from "node:tls";
-import type { Certificate } from "@heddle/identity";
 import type { SocketConnection } from "../socket-connection.ts";
 import { CertificateChoice } from "./certificate-choice.ts";
 import {
@@ -11,8 +10,17 @@ import {
   type Handshaking,
 } from "./handshake.ts";
 import { judgePeer, type PeerVerdict } from "./peer-rules.ts";
-import { secureContext, type TlsSettings } from "./secure-context.ts";
-import { chainErrorOf, releaseControl } from "./tls-inside.ts";
+import { hashOf, secureContext, type TlsSettings } from "./secure-context.ts";
+import type { ShownPeer } from "./shown-peer.ts";
+import { chainErrorOf, releaseControl, setTicketKey } from "./tls-inside.ts";
+
+/** Where the keys of session tickets come from that several servers share; see `TlsServerSettings.ticketKeys`. */
+export interface TicketKeySource {
+  /** Another number: the keys are others. */
+  readonly version: number;
+  /** 48 bytes, the same for the same context. Undefined: it is just changing, the next handshake may ask again. */
+  key(context: string): Uint8Array | undefined;
+}
 
 /** `DownstreamTlsContext`, with everything read. */
 export interface TlsServerSettings extends TlsSettings {
@@ -41,16 +49,26 @@ export class TlsServer {
   readonly #choice: CertificateChoice;
   readonly #rules: HandshakeRules;
 
-  /** Throws where OpenSSL does not take the settings. */
-  constructor(settings: TlsServerSettings) {
+  readonly #contexts: SecureContext[] = [];
+  readonly #tickets: TicketKeySource | undefined;
+  #ticketsVersion = -1;
+
+  /**
+   * `tickets`: where the keys of its tickets come from if its settings have none; left out: it makes its own. Throws where
+   * OpenSSL does not take the settings.
+   */
+  constructor(settings: TlsServerSettings, tickets?: TicketKeySource) {
     this.#settings = settings;
-    this.#choice = new CertificateChoice(settings.certificates, settings.fullScanOnMismatch, (certificates) =>
-      this.#makeContext(certificates),
-    );
+    this.#tickets = settings.ticketKeys === undefined ? tickets : undefined;
+    this.#choice = new CertificateChoice(settings.certificates, settings.fullScanOnMismatch, (certificates) => {
+      const context = this.#makeContext(certificates);
+      this.#contexts.push(context);
+      return context;
+    });
     this.#rules = {
       side: "downstream",
       event: "secure",
-      judge: (socket, certificate, nowMs) => this.#judge(socket, certificate, nowMs),
+      judge: (socket, peer, nowMs) => this.#judge(socket, peer, nowMs),
       serverName: serverNameOf,
       accepted: releaseControl,
     };
@@ -58,6 +76,8 @@ export class TlsServer {
 
   /** Begins the handshake. The connection has not been started, or has been released; it is not to be used any more. */
   accept(connection: SocketConnection, options: HandshakeOptions, callbacks: HandshakeCallbacks): Handshaking {
+    if (this.#tickets !== undefined && this.#tickets.version !== this.#ticketsVersion)
+      this.#renewTickets(this.#tickets);
     const { socket: beneath, unread } = connection.surrender();
     if (unread !== undefined) beneath.unshift(unread);
     const { alpnProtocols, asksClient, requireClientCertificate } = this.#settings;
@@ -76,18 +96,31 @@ export class TlsServer {
     return new Handshake(socket, beneath, connection.id, this.#rules, options, callbacks);
   }
 
-  #judge(socket: TLSSocket, certificate: Certificate | undefined, nowMs: number): PeerVerdict {
+  #renewTickets(tickets: TicketKeySource): void {
+    const { version } = tickets;
+    const { trustKey, certificates } = this.#settings;
+    const key = tickets.key(hashOf(JSON.stringify([trustKey, certificates.map(({ chain }) => chain)])));
+    if (key === undefined) return;
+    for (const context of this.#contexts) setTicketKey(context, key);
+    this.#ticketsVersion = version;
+  }
+
+  #judge(socket: TLSSocket, peer: ShownPeer | undefined, nowMs: number): PeerVerdict {
     const { asksClient, requireClientCertificate, requireServerName, rules } = this.#settings;
     if (requireServerName && serverNameOf(socket) === "") {
       return { type: "refused", fault: "name", detail: "the client has asked for no server name" };
     }
     if (!asksClient) return { type: "accepted", verified: false };
-    if (certificate === undefined && !requireClientCertificate) return { type: "accepted", verified: false };
-    return judgePeer(certificate, chainErrorOf(socket), rules, nowMs);
+    if (peer === undefined && !requireClientCertificate) return { type: "accepted", verified: false };
+    // Of a session that is resumed nothing is taken for judged: another server may have made it.
+    const evidence = { certificate: peer?.certificate, issuers: peer?.issuers ?? [] };
+    return judgePeer({ ...evidence, chainError: chainErrorOf(socket) }, rules, nowMs);
   }
 
   #makeContext(certificates: TlsServerSettings["certificates"]): SecureContext {
-    const { issuesTickets, sessionTimeoutSeconds, preferClientCiphers, ticketKeys } = this.#settings;
+    const { sessionTimeoutSeconds, preferClientCiphers, ticketKeys, rules } = this.#settings;
+    // A session remembers the client's certificate, and not what led from it to an authority, nor to whose.
+    const issuesTickets = this.#settings.issuesTickets && (rules.trust === undefined || rules.trust.all.length < 2);
     return secureContext(this.#settings, certificates, {
       honorCipherOrder: !preferClientCiphers,
       ...(!issuesTickets && { secureOptions: constants.SSL_OP_NO_TICKET }),

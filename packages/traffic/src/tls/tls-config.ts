@@ -79,8 +79,17 @@ export interface TlsValidationConfig {
   /** SHA-256 of the certificate, lower-case hexadecimal without colons. */
   readonly certificateHashes: readonly string[];
   readonly trustChainVerification: "VERIFY_TRUST_CHAIN" | "ACCEPT_UNTRUSTED";
+  /** Certificates have to be SVIDs; nothing else is asked who attests them (`custom_validator_config`). */
+  readonly spiffe?: SpiffeValidatorConfig;
   /** As that of a certificate. */
   readonly watchedDirectory?: string;
+}
+
+/** `SPIFFECertValidatorConfig`: the authorities of each trust domain, which speak for that one alone. */
+export interface SpiffeValidatorConfig {
+  readonly trustDomains: readonly { readonly name: string; readonly bundle: DataConfig }[];
+  /** `trust_bundles`: all of them in one, as JSON ({"trust_domains": {"example.org": {"keys": […]}}}); it counts instead. */
+  readonly bundleMap?: DataConfig;
 }
 
 /** `SubjectAltNameMatcher` */

@@ -45,7 +45,14 @@ export function withSecrets<Config extends DownstreamTlsConfig | UpstreamTlsConf
 
 /** Whether it says by whom certificates have to be attested. */
 export function hasAuthorities(config: TlsValidationConfig | undefined): boolean {
-  return config !== undefined && (config.trustedCa !== undefined || config.systemRoots);
+  return config !== undefined && (config.trustedCa !== undefined || config.systemRoots || config.spiffe !== undefined);
+}
+
+/** What it reads from elsewhere, or holds. */
+export function validationDataOf(config: TlsValidationConfig | undefined): readonly DataConfig[] {
+  const { trustedCa, crl, spiffe } = config ?? {};
+  const bundles = spiffe?.trustDomains.map(({ bundle }) => bundle) ?? [];
+  return [trustedCa, crl, ...bundles, spiffe?.bundleMap].filter((data) => data !== undefined);
 }
 
 function commonWithSecrets(
@@ -88,10 +95,17 @@ function merged(standard: TlsValidationConfig | undefined, dynamic: TlsValidatio
   if (!hasAuthorities(validation) && (validation.sanMatchers.length > 0 || validation.crl !== undefined)) {
     throw new TypeError("names and lists of revoked certificates need a trusted_ca, and the secret has none");
   }
+  if (asksNoUri(validation)) throw new TypeError("of an SVID the URI alone is matched, and no name to match is one");
   return validation;
 }
 
+/** There are names to match, and not one that an SVID could have: everybody would be let in, or nobody. */
+export function asksNoUri({ spiffe, sanMatchers }: TlsValidationConfig): boolean {
+  return spiffe !== undefined && sanMatchers.length > 0 && sanMatchers.every(({ type }) => type !== "URI");
+}
+
 function mergedValidations(standard: TlsValidationConfig, dynamic: TlsValidationConfig): TlsValidationConfig {
+  const spiffe = dynamic.spiffe ?? standard.spiffe; // in an Any, which is never merged
   return {
     trustedCa: dynamic.trustedCa ?? standard.trustedCa,
     systemRoots: dynamic.systemRoots || standard.systemRoots,
@@ -103,6 +117,7 @@ function mergedValidations(standard: TlsValidationConfig, dynamic: TlsValidation
       dynamic.trustChainVerification === "VERIFY_TRUST_CHAIN"
         ? standard.trustChainVerification
         : dynamic.trustChainVerification,
+    ...(spiffe && { spiffe }),
   };
 }
 

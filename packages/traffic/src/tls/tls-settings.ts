@@ -1,11 +1,14 @@
 import { hkdfSync } from "node:crypto";
+import { type TrustBundles, trustBundlePem } from "@heddle/identity";
 import type { NameRule, PeerRules, TlsClientSettings, TlsServerSettings, TlsSettings, TlsVersion } from "@heddle/net";
 import { compileStringMatcher } from "../match/string-matcher.ts";
+import { spiffeTrust } from "./spiffe-trust.ts";
 import type {
   CommonTlsConfig,
   DataConfig,
   DownstreamTlsConfig,
   SanMatcherConfig,
+  SpiffeValidatorConfig,
   TlsValidationConfig,
   TlsVersionName,
   UpstreamTlsConfig,
@@ -66,6 +69,7 @@ function commonSettings({
 }: CommonTlsConfig): TlsSettings {
   // Without what they hold everybody would be let in.
   if (certificateSecrets.length > 0 || validationSecret !== undefined) throw new TypeError("secrets are still to come");
+  const trust = validation?.spiffe && trustOf(validation.spiffe);
   return {
     certificates: certificates.map(({ certificateChain, privateKey, password }) => ({
       chain: contentOf(certificateChain),
@@ -80,11 +84,11 @@ function commonSettings({
     signatureAlgorithms: params.signatureAlgorithms,
     alpnProtocols,
     authorities: {
-      trusted: validation?.trustedCa && contentOf(validation.trustedCa),
-      trustsSystem: validation?.systemRoots === true,
+      trusted: trust === undefined ? validation?.trustedCa && contentOf(validation.trustedCa) : pemOf(trust),
+      trustsSystem: trust === undefined && validation?.systemRoots === true,
       revoked: validation?.crl && contentOf(validation.crl),
     },
-    rules: peerRules(validation),
+    rules: peerRules(validation, trust),
     trustKey: JSON.stringify(validation ?? null),
   };
 }
@@ -102,13 +106,30 @@ const VERSION: Readonly<Record<TlsVersionName, TlsVersion | undefined>> = {
   TLSv1_3: "TLSv1.3",
 };
 
-function peerRules(validation: TlsValidationConfig | undefined): PeerRules {
+/** A validator of trust domains alone says whom we believe; beside it `trusted_ca` says nothing, as in Envoy. */
+function trustOf(spiffe: SpiffeValidatorConfig): TrustBundles {
+  const { trustDomains, bundleMap } = spiffe;
+  for (const { bundle } of trustDomains) contentOf(bundle); // throws where it has not been read
+  if (bundleMap !== undefined) contentOf(bundleMap);
+  const trust = spiffeTrust(spiffe);
+  if (trust.ok) return trust.value;
+  throw new TypeError(trust.error.map(({ where, message }) => `${where}: ${message}`).join("; "));
+}
+
+function pemOf(trust: TrustBundles): string {
+  return trust.all.map(trustBundlePem).join("");
+}
+
+function peerRules(validation: TlsValidationConfig | undefined, trust: TrustBundles | undefined): PeerRules {
+  const matchers = validation?.sanMatchers ?? [];
   return {
     checksChain: hasAuthorities(validation),
-    names: validation?.sanMatchers.map(nameRule) ?? [],
+    trust,
+    // An SVID's name is its URI.
+    names: (trust === undefined ? matchers : matchers.filter(({ type }) => type === "URI")).map(nameRule),
     certificateHashes: validation?.certificateHashes ?? [],
     keyHashes: validation?.spkiHashes ?? [],
-    acceptsUntrusted: validation?.trustChainVerification === "ACCEPT_UNTRUSTED",
+    acceptsUntrusted: trust === undefined && validation?.trustChainVerification === "ACCEPT_UNTRUSTED",
   };
 }
 

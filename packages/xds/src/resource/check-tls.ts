@@ -10,6 +10,7 @@ import {
   type TlsCertificateConfig,
   type TlsValidationConfig,
   type UpstreamTlsConfig,
+  validationDataOf,
 } from "@heddle/traffic";
 import type { Fields } from "./fields.ts";
 
@@ -108,7 +109,7 @@ export function checkCredentials(
   validation: TlsValidationConfig | undefined,
   fields: Fields,
 ): void {
-  const contents = [...certificates.flatMap(dataOf), validation?.trustedCa, validation?.crl];
+  const contents = [...certificates.flatMap(dataOf), ...validationDataOf(validation)];
   if (contents.some((data) => data !== undefined && data.content === undefined)) return; // an error says so
   const common = { params: PARAMS, certificates, validation, alpnProtocols: [] };
   const config = { common, sni: "", autoHostSni: false, autoSniSanValidation: false, maxSessionKeys: 0 };

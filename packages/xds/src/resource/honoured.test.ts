@@ -46,6 +46,7 @@ const ROOTS = [
   "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
   "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
   "envoy.extensions.transport_sockets.tls.v3.Secret",
+  "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig",
   "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
   "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

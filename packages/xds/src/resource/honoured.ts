@@ -272,7 +272,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
     honoured: `trusted_ca system_root_certs verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names
-      match_subject_alt_names crl trust_chain_verification watched_directory`,
+      match_subject_alt_names crl trust_chain_verification watched_directory custom_validator_config`,
     refused: {
       ca_certificate_provider_instance: NO_PROVIDER,
       require_signed_certificate_timestamp: { note: LATER, unless: false },
@@ -282,11 +282,18 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       },
       only_verify_leaf_cert_crl: { note: "every certificate of a chain is looked for", unless: false },
       max_verify_depth: LATER,
-      custom_validator_config: "validators that are extensions are not supported yet",
     },
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts": { honoured: "" },
+  "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig": {
+    honoured: "trust_domains trust_bundles",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain": {
+    honoured: "name trust_bundle",
+    unknownFields: "refused",
+  },
   "envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher": {
     honoured: "san_type matcher oid",
     unknownFields: "refused",

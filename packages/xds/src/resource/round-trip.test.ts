@@ -38,6 +38,7 @@ import type {
   SanMatcherConfig,
   SecretConfig,
   SecretReference,
+  SpiffeValidatorConfig,
   StringMatcherConfig,
   TcpProxyConfig,
   TlsCertificateConfig,
@@ -692,7 +693,17 @@ const terminal: fc.Arbitrary<NetworkFilterConfig> = fc.oneof(
   }),
 );
 
-const tlsValidation = record<Omit<TlsValidationConfig, "watchedDirectory">>({
+const spiffe = fc.record({
+  trustDomains: fc.array(
+    record<SpiffeValidatorConfig["trustDomains"][number]>({ name: fc.constant("a.example"), bundle: file }),
+    {
+      minLength: 1,
+      maxLength: 1,
+    },
+  ),
+});
+
+const tlsValidation = record<Omit<TlsValidationConfig, "watchedDirectory" | "spiffe">>({
   trustedCa: file,
   systemRoots: fc.boolean(),
   crl: optional(file),
@@ -717,6 +728,7 @@ const tlsCertificate = record<Omit<TlsCertificateConfig, "watchedDirectory">>({
   password: optional(file),
 });
 const watched = fc.oneof(fc.constant({}), fc.record({ watchedDirectory: name }));
+const validator = fc.oneof(fc.constant({}), fc.record({ spiffe }));
 
 const secret: fc.Arbitrary<SecretConfig> = fc.oneof(
   fc.record({
@@ -727,7 +739,9 @@ const secret: fc.Arbitrary<SecretConfig> = fc.oneof(
   fc.record({
     type: fc.constant("validation" as const),
     name,
-    validation: fc.tuple(tlsValidation, watched).map(([one, two]): TlsValidationConfig => ({ ...one, ...two })),
+    validation: fc
+      .tuple(tlsValidation, watched, validator)
+      .map(([one, two, three]): TlsValidationConfig => ({ ...one, ...two, ...three })),
   }),
   fc.record({
     type: fc.constant("ticket-keys" as const),

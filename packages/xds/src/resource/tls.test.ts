@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { err, ok } from "@heddle/base";
 import { encryptedKey, TestAuthority } from "@heddle/net/testing";
-import type { SecretConfig } from "@heddle/traffic";
+import { type SecretConfig, spiffeTrust } from "@heddle/traffic";
 import { makeClusterType } from "./cluster.ts";
 import type { DataReader } from "./data-source.ts";
 import { makeListenerType } from "./listener.ts";
@@ -158,6 +158,66 @@ test("rules that nobody attests are refused, and hashes and versions that are no
   assert.match(params({ ecdh_curves: ["P-0"] }), /is not taken by OpenSSL/);
   const versions = { tls_minimum_protocol_version: "TLSv1_3", tls_maximum_protocol_version: "TLSv1_2" };
   assert.match(params(versions), /tls_maximum_protocol_version: found TLSv1_2, allowed is TLSv1_3 or later/);
+});
+
+const SPIFFE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
+
+/** Those validators, as a context has them. */
+function spiffe(config: object): { readonly custom_validator_config: object } {
+  const typed_config = { "@type": SPIFFE, ...config };
+  return { custom_validator_config: { name: "envoy.tls.cert_validator.spiffe", typed_config } };
+}
+
+/** What the `trust_bundles` of Envoy and SPIRE look like. */
+function bundleMap(keys: readonly object[]): { readonly inline_string: string } {
+  return { inline_string: JSON.stringify({ trust_domains: { "example.org": { spiffe_sequence: 1, keys } } }) };
+}
+
+test("trust domains come with authorities of their own, each by itself or all in one map", () => {
+  const x5c = [authority.certificate.replaceAll(/-----[A-Z ]+-----|\n/g, "")];
+  const key = { kty: "EC", crv: "P-256", x: "a", y: "b" };
+  const listed = { trust_domains: [{ name: "example.org", trust_bundle: file("ca.pem") }] };
+  const mapped = {
+    trust_bundles: bundleMap([
+      { ...key, use: "x509-svid", x5c },
+      { ...key, use: "jwt-svid", kid: "1" },
+    ]),
+  };
+  const match_typed_subject_alt_names = [{ san_type: "URI", matcher: { exact: "spiffe://example.org/a" } }];
+  for (const config of [listed, mapped, { ...listed, ...mapped }]) {
+    const { common } = chainTls({
+      tls_certificates: [certificate()],
+      validation_context: { ...spiffe(config), match_typed_subject_alt_names },
+    });
+    const trust = common.validation?.spiffe && spiffeTrust(common.validation.spiffe);
+    assert.ok(trust?.ok === true);
+    assert.equal(trust.value.authoritiesOf("example.org")[0]?.pem, authority.certificate);
+    assert.equal(trust.value.all.length, 1);
+  }
+});
+
+test("a validator that is none, or that would let in others than it says, is refused by path", () => {
+  const of = (config: object, more: object = {}): string =>
+    problem({ tls_certificates: [certificate()], validation_context: { ...spiffe(config), ...more } });
+  const at = `${VALIDATION}.custom_validator_config.typed_config`;
+  const domain = (name: string, trust_bundle: object | undefined = file("ca.pem")): object => ({ name, trust_bundle });
+  assert.equal(of({}), `${at}.trust_domains: is empty, so nobody could be let in`);
+  assert.match(
+    of({ trust_domains: [domain("Example.org")] }),
+    /trust_domains\[0\]: has a trust domain with other characters/,
+  );
+  assert.match(of({ trust_domains: [domain("spiffe://a")] }), /trust_domains\[0\]: has a trust domain with other/);
+  assert.match(of({ trust_domains: [domain("a"), domain("a")] }), /trust_domains\[1\]\.name: "a" stands here twice/);
+  assert.match(of({ trust_domains: [{ name: "a" }] }), /trust_domains\[0\]\.trust_bundle: must be set/);
+  assert.match(of({ trust_domains: [domain("a", file("cert.key"))] }), /trust_domains\[0\]: has no certificate/);
+  assert.equal(of({ trust_bundles: { inline_string: "{" } }), `${at}.trust_bundles: is no JSON`);
+  assert.match(of({ trust_bundles: { inline_string: "{}" } }), /trust_bundles: has no object "trust_domains"/);
+  assert.match(of({ trust_bundles: bundleMap([{ kty: "EC", use: "x509-svid", x5c: ["!"] }]) }), /keys\[0\]\.x5c\[0\]/);
+  const trust_domains = [domain("a")];
+  const match_typed_subject_alt_names = [{ san_type: "DNS", matcher: { exact: "a" } }];
+  assert.match(of({ trust_domains }, { match_typed_subject_alt_names }), /has no san_type URI/);
+  const other = "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
+  assert.match(of({ "@type": other }), /typed_config: found envoy.*RawBuffer, allowed is envoy.*SPIFFE/);
 });
 
 const ads = { ads: {}, resource_api_version: "V3" };

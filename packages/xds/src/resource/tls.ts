@@ -1,4 +1,5 @@
 import {
+  asksNoUri,
   type CommonTlsConfig,
   type DataConfig,
   type DownstreamTlsConfig,
@@ -16,6 +17,7 @@ import { type DataReader, decodeData, encodeData } from "./data-source.ts";
 import { duration, type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
 import { decodeSecretReference, encodeSecretReference } from "./secret-reference.ts";
+import { decodeCustomValidator, encodeCustomValidator } from "./spiffe-validator.ts";
 import { decodeStringMatcher, encodeStringMatcher } from "./string-matcher.ts";
 
 export const DOWNSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
@@ -253,6 +255,7 @@ export function decodeValidation(
     trustChainVerification: fields.enumName(
       "trust_chain_verification",
     ) as TlsValidationConfig["trustChainVerification"],
+    ...decodeCustomValidator(fields, reader),
     ...decodeWatched(fields),
   };
   if (extent !== "a default" && verifiesNothing(config)) {
@@ -265,6 +268,9 @@ export function decodeValidation(
     // As in Envoy: whoever makes up a certificate makes up its names.
     if (config.sanMatchers.length > 0) fields.fail("match_typed_subject_alt_names", "needs a trusted_ca");
     if (config.crl !== undefined) fields.fail("crl", "needs a trusted_ca");
+  }
+  if (extent === "the whole" && asksNoUri(config)) {
+    fields.fail("match_typed_subject_alt_names", "has no san_type URI, and of an SVID the URI alone is matched");
   }
   checkValidation(config, fields);
   return config;
@@ -380,6 +386,7 @@ export function encodeValidation(config: TlsValidationConfig): LooseJsonObject {
     verify_certificate_spki: list(config.spkiHashes),
     verify_certificate_hash: list(config.certificateHashes),
     trust_chain_verification: unless("VERIFY_TRUST_CHAIN", config.trustChainVerification),
+    custom_validator_config: encodeCustomValidator(config.spiffe),
     watched_directory: config.watchedDirectory === undefined ? undefined : { path: config.watchedDirectory },
   };
 }

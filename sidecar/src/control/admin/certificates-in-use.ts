@@ -74,7 +74,9 @@ export class CertificatesInUse {
   }
 
   #contextOf({ certificates, validation }: CommonTlsConfig): TlsContext {
-    const authorities = this.#certificatesOf(validation?.trustedCa);
+    const { trustedCa, spiffe } = validation ?? {};
+    const trusted = spiffe === undefined ? [trustedCa] : spiffe.trustDomains.map(({ bundle }) => bundle);
+    const authorities = trusted.flatMap((data) => this.#certificatesOf(data));
     const chain = certificates.flatMap(({ certificateChain }) => this.#certificatesOf(certificateChain));
     const expiries = [...authorities, ...chain].map(({ facts }) => facts.validToMs || 0); // no date that can be read: now
     return { authorities, chain, firstExpiryMs: Math.min(...expiries) };

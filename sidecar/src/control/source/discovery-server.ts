@@ -169,6 +169,15 @@ function tlsOptions(config: UpstreamTlsConfig, { secrets, wallNow, identity }: S
         ...validation,
         trustedCa: validation.trustedCa && readAgain(validation.trustedCa),
         crl: validation.crl && readAgain(validation.crl),
+        ...(validation.spiffe && {
+          spiffe: {
+            trustDomains: validation.spiffe.trustDomains.map(({ name, bundle }) => ({
+              name,
+              bundle: readAgain(bundle),
+            })),
+            ...(validation.spiffe.bundleMap && { bundleMap: readAgain(validation.spiffe.bundleMap) }),
+          },
+        }),
       },
     },
   };

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "@heddle/base";
 import type { AssembledResource } from "@heddle/config";
 import type { Log } from "@heddle/telemetry";
-import { type DataConfig, originKey, type ResourceOrigin, type SecretConfig } from "@heddle/traffic";
+import { type DataConfig, originKey, type ResourceOrigin, type SecretConfig, validationDataOf } from "@heddle/traffic";
 import type { ResourceType, ResourceUpdate } from "@heddle/xds";
 import { fingerprint } from "./resource-file.ts";
 
@@ -110,7 +110,7 @@ function dataOf(config: SecretConfig): readonly (DataConfig | undefined)[] {
       return [certificateChain, privateKey, password];
     }
     case "validation":
-      return [config.validation.trustedCa, config.validation.crl];
+      return validationDataOf(config.validation);
     case "ticket-keys":
       return config.keys;
     case "generic":

@@ -43,6 +43,7 @@ import { AcceptPauses } from "./accept-pauses.ts";
 import { ListenSockets } from "./listen-sockets.ts";
 import { type FailedListener, ListenerTrials } from "./listener-trials.ts";
 import { SharedCells } from "./shared-cells.ts";
+import { TicketSeedRotation } from "./ticket-seed-rotation.ts";
 import { Watchdog } from "./watchdog.ts";
 import { WorkerLinks } from "./worker-links.ts";
 import { WorkerSlot } from "./worker-slot.ts";
@@ -137,6 +138,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   readonly #accepting: AcceptPauses;
   readonly #overload: OverloadManager;
   readonly #heapMb: number | undefined;
+  readonly #ticketSeed: TicketSeedRotation;
   #state: "new" | "running" | "draining" | "stopped" = "new";
   #stopping: Promise<void> | undefined;
   #serving: ServingState = SERVING;
@@ -169,6 +171,7 @@ export class WorkerSupervisor implements TrafficWorkers {
       workers: () => this.#slots.flatMap(({ thread, watch }) => (thread && watch ? readingOf(thread, watch) : [])),
       apply: (worker, action, strength) => this.#applyAction(worker, action, strength),
     });
+    this.#ticketSeed = new TicketSeedRotation(clock);
     this.#watchdog = new Watchdog({
       config: options.watchdog ?? defaultWatchdog,
       clock,
@@ -225,6 +228,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     if (failed !== undefined) throw failed.lastError;
     this.#watchdog.start();
     this.#overload.start();
+    this.#ticketSeed.start();
   }
 
   /** Steps are taken in the order of the calls; sockets are opened first. */
@@ -351,6 +355,7 @@ export class WorkerSupervisor implements TrafficWorkers {
   async #end(): Promise<void> {
     this.#state = "stopped";
     this.#watchdog.close();
+    this.#ticketSeed.stop();
     this.#accepting.close();
     this.#overload.close();
     this.#retry?.cancel();
@@ -432,6 +437,7 @@ export class WorkerSupervisor implements TrafficWorkers {
       listenerLimits: this.#options.listenerLimits ?? {},
       vitals: watch.vitals,
       cells,
+      ticketSeed: this.#ticketSeed.memory,
       tracing: this.#options.tracing ?? NO_TRACING,
       ...(this.#links !== undefined && { sharing: this.#links.begin(place) }),
     };

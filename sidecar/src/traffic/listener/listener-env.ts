@@ -1,4 +1,5 @@
 import type { Clock } from "@heddle/base";
+import type { TicketKeySource } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { AccessLogConfig, ListenerConfig, UdpProxyConfig } from "@heddle/traffic";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
@@ -23,6 +24,8 @@ export interface ListenerEnv {
   readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;
   /** What TLS contexts name. */
   readonly secrets: LiveSecrets;
+  /** Keys of session tickets that all workers share. Left out: each TLS context makes its own. */
+  readonly tickets?: TicketKeySource;
   readonly shedder: LoadShedder;
   /** Of the connections of one listener, if it has a limit of its own. */
   readonly listenerLimit: (listener: string) => ConnectionLimit | undefined;

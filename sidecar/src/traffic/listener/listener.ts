@@ -349,11 +349,11 @@ export class Listener {
     tls: DownstreamTlsConfig,
     options: ConstructorParameters<typeof TlsTerminator>[2],
   ): TlsTerminator {
-    const { log, secrets } = this.#env;
+    const { log, secrets, tickets } = this.#env;
     const { name: listener } = this.config;
-    return new TlsTerminator(tls, transportSocketConnectTimeoutMs, options, secrets, (problem) =>
-      log.error("a secret cannot be used", { listener, filterChain, problem }),
-    );
+    const onProblem = (problem: string): void =>
+      log.error("a secret cannot be used", { listener, filterChain, problem });
+    return new TlsTerminator(tls, transportSocketConnectTimeoutMs, options, secrets, onProblem, tickets);
   }
 
   #choose(info: DownstreamInfo): Chain | undefined {

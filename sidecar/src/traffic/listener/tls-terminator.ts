@@ -4,6 +4,7 @@ import {
   type HandshakeOptions,
   type Handshaking,
   SocketConnection,
+  type TicketKeySource,
   TlsServer,
 } from "@heddle/net";
 import { type DownstreamTlsConfig, serverTlsSettings } from "@heddle/traffic";
@@ -23,7 +24,7 @@ export class TlsTerminator {
 
   /**
    * `timeoutMs`: 0 is our own limit. Throws if the configuration cannot work; `onProblem` hears of secrets that it cannot work
-   * with.
+   * with. `tickets`: keys of session tickets that all workers share.
    */
   constructor(
     config: DownstreamTlsConfig,
@@ -31,8 +32,9 @@ export class TlsTerminator {
     options: Omit<HandshakeOptions, "timeoutMs">,
     secrets: LiveSecrets,
     onProblem: (problem: string) => void,
+    tickets?: TicketKeySource,
   ) {
-    const make = (complete: DownstreamTlsConfig): TlsServer => new TlsServer(serverTlsSettings(complete));
+    const make = (complete: DownstreamTlsConfig): TlsServer => new TlsServer(serverTlsSettings(complete), tickets);
     this.#server = new LiveTls(config, secrets, make, onProblem);
     this.#options = { ...options, timeoutMs: timeoutMs === 0 ? HANDSHAKE_TIMEOUT_MS : timeoutMs };
   }

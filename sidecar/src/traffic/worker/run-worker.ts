@@ -15,6 +15,7 @@ import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import { LoadShedder } from "../overload/load-shedder.ts";
 import { Vital } from "../overload/vitals.ts";
 import { applySecrets, type LiveSecrets, NO_SECRETS } from "../tls/live-secrets.ts";
+import { TicketSeed } from "../tls/ticket-seed.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 import { CrashReports } from "./crash-reports.ts";
 import { type Demands, WorkerDemands } from "./demands.ts";
@@ -124,6 +125,7 @@ export async function runWorker(
       makeFilter: host.makeFilter,
       makeConnectionLogger: host.makeConnectionLogger,
       secrets,
+      tickets: new TicketSeed(start.ticketSeed),
       shedder,
       makeUdpProxy: host.makeUdpProxy,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),

@@ -52,6 +52,8 @@ export interface WorkerStart {
   /** See vitals.ts; this worker's own. */
   readonly vitals: SharedArrayBuffer;
   readonly cells: CellTable;
+  /** See ticket-seed.ts; of all workers. */
+  readonly ticketSeed: SharedArrayBuffer;
   readonly tracing: TracingStart;
   /** Left out where there is one worker. `board`: see `IdleBoard`; `answerWithinMs`: see `PeerLinkEnv`. */
   readonly sharing?: { readonly slot: number; readonly board: SharedArrayBuffer; readonly answerWithinMs: number };
