@@ -42,7 +42,7 @@ describe("a sidecar under attack by its clients", () => {
     assert.deepEqual(problems, []);
   });
 
-  test("whatever came, each line of the access log is JSON", async () => {
+  test("CVE-2024-45808: whatever came, each line of the access log is JSON", async () => {
     // Each of both tests' attacks was followed by an ordinary request, which is a line as well.
     const least = http1Attacks.length + MUTANTS;
     await eventually("the lines are there", () => readLog(log).length >= least); // which parses each of them

@@ -190,6 +190,15 @@ describe("a header of version 2", () => {
   }
 });
 
+test("CVE-2026-47692: what TLVs hold ends with the header, wherever their lengths point", () => {
+  const cut = v2(0x21, 0x11, [...IPV4, 0xea, 0, 4, 0x61]);
+  assert.equal(parse(Buffer.concat([cut, Buffer.from("bcd of the connection's own bytes")])).type, "bad");
+  const nested = v2(0x21, 0x11, [...IPV4, 0xea, 0, 1, 0x61, 0xeb, 0xff, 0xff, 0x62]);
+  assert.equal(parse(nested).type, "bad");
+  const whole = parse(Buffer.concat([v2(0x21, 0x11, [...IPV4, 0xea, 0, 1, 0x61]), Buffer.from("bcd")]));
+  assert.deepEqual(whole.type === "header" && whole.header.tlvs, [{ type: 0xea, value: Uint8Array.of(0x61) }]);
+});
+
 test("what begins otherwise is no header", () => {
   for (const text of ["GET / HTTP/1.1", "PROXX", "\r\n\r\n\0\r\nQUIX", "proxy TCP4", "\u0016\u0003\u0001"]) {
     assert.deepEqual(parse(text), { type: "none" }, text);

@@ -298,7 +298,12 @@ const STEERING = [
   "x-envoy-upstream-rq-timeout-ms",
 ];
 
-const CALLER = ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node"];
+const CALLER = [
+  "x-envoy-decorator-operation",
+  "x-envoy-downstream-service-cluster",
+  "x-envoy-downstream-service-node",
+  "x-envoy-original-path", // CVE-2023-27487: spans and logs believe it
+];
 
 const OF_ENVOY: ReadonlyMap<string, number> = new Map<string, number>([
   ...STEERING.map((name) => [name, Kind.Steers] as const),
