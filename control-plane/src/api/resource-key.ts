@@ -28,6 +28,16 @@ export const STORED_TYPES: readonly StoredType[] = [
   { ...OBJECT, type: "gateway.networking.k8s.io/HTTPRoute", shortNames: ["httproute", "httproutes"] },
   { ...OBJECT, type: "heddle.dev/Workload", shortNames: ["workload", "workloads"] },
   { ...OBJECT, type: "heddle.dev/PeerAuthentication", shortNames: ["peerauthentication", "peerauthentications", "pa"] },
+  {
+    ...OBJECT,
+    type: "heddle.dev/AuthorizationPolicy",
+    shortNames: ["authorizationpolicy", "authorizationpolicies", "ap"],
+  },
+  {
+    ...OBJECT,
+    type: "heddle.dev/RequestAuthentication",
+    shortNames: ["requestauthentication", "requestauthentications", "ra"],
+  },
   { ...XDS, type: "envoy.config.listener.v3.Listener", shortNames: ["listener", "listeners", "lds"] },
   {
     ...XDS,
@@ -80,7 +90,8 @@ export function completeKey(key: Partial<ResourceKey>): Result<ResourceKey, stri
   return ok({ type: found.type, namespace: found.namespaced ? namespace || "default" : "", name, nodeCluster });
 }
 
-export const NOT_FOR_SOME = "only xDS resources can be for some nodes; Services, routes and Workloads are the mesh's";
+export const NOT_FOR_SOME =
+  "only xDS resources can be for some nodes; Services, routes, Workloads and policies are the mesh's";
 
 const MAX_NAME_LENGTH = 1024;
 

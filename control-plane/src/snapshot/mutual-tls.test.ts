@@ -1,14 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { EndpointsConfig, ListenerConfig } from "@heddle/traffic";
-import { makeResourceTypes, type Snapshot, type SnapshotWatch, type XdsNode } from "@heddle/xds";
-import { mergeItems } from "../source/merge.ts";
-import { parseResource } from "../source/parse-resource.ts";
-import { readFileText } from "../source/read-file.ts";
-import type { SourceItem } from "../source/source.ts";
-import { Snapshots } from "./snapshots.ts";
+import type { ListenerConfig } from "@heddle/traffic";
+import type { SnapshotWatch } from "@heddle/xds";
+import {
+  changes,
+  cluster,
+  endpointMetadata,
+  find,
+  listener,
+  node,
+  policy,
+  service,
+  TestMesh,
+  workload,
+} from "./testing.ts";
 
-const TYPES = makeResourceTypes({ httpFilters: "unchecked" });
 const CLUSTER_NAME = "outbound/80/orders.default";
 
 describe("mutual TLS without anybody configuring it", () => {
@@ -107,7 +113,11 @@ describe("mutual TLS without anybody configuring it", () => {
     it(`${mode}: an HTTP port has the chains ${JSON.stringify(secured)}; without identity ${JSON.stringify(plain)}`, () => {
       for (const protocol of ["http", "tcp"]) {
         const mesh = new TestMesh();
-        mesh.put(service("orders"), workload("orders-1", { protocol }), peers("default", `mtls: { mode: ${mode} }`));
+        mesh.put(
+          service("orders"),
+          workload("orders-1", { protocol }),
+          policy("PeerAuthentication", "default/p", `mtls: { mode: ${mode} }`),
+        );
         const chains = (watch: SnapshotWatch): unknown =>
           find<ListenerConfig>(watch.current, "listener", "inbound/8001")?.filterChains.map(({ name }) => name);
         const watch = mesh.watch(node("orders-1", "default"));
@@ -142,7 +152,11 @@ describe("mutual TLS without anybody configuring it", () => {
     const ports = "[{ name: a, port: 8001, applicationPort: 9001 }, { name: b, port: 8002, applicationPort: 9002 }]";
     mesh.put(
       workload("orders-1", { ports }),
-      peers("default", "selector: { matchLabels: { app: orders } }\n  portLevelMtls: { 8002: { mode: STRICT } }"),
+      policy(
+        "PeerAuthentication",
+        "default/p",
+        "selector: { matchLabels: { app: orders } }\n  portLevelMtls: { 8002: { mode: STRICT } }",
+      ),
     );
     const { current } = mesh.watch(node("orders-1", "default"));
     assert.deepEqual(
@@ -182,134 +196,21 @@ describe("what a change costs where nodes have an identity", () => {
     const rest = [service("orders"), service("web"), workload("orders-1"), workload("web-1", { app: "web" })];
     mesh.put(...rest);
     const [orders, web] = [mesh.watch(node("orders-1", "default")), mesh.watch(node("web-1", "default"))];
-    const policy = (mode: string): string =>
-      peers("default", `selector: { matchLabels: { app: orders } }\n  mtls: { mode: ${mode} }`);
+    const mtls = (mode: string): string =>
+      policy(
+        "PeerAuthentication",
+        "default/p",
+        `selector: { matchLabels: { app: orders } }\n  mtls: { mode: ${mode} }`,
+      );
     for (const [mode, expected] of [
       ["STRICT", [[`listener inbound/8001`], []]],
       ["DISABLE", [[`endpoints ${CLUSTER_NAME}`, "listener inbound/8001"], [`endpoints ${CLUSTER_NAME}`]]],
     ] as const) {
       const before = [orders.current, web.current];
       const cost = mesh.cost();
-      mesh.put(...rest, policy(mode));
+      mesh.put(...rest, mtls(mode));
       assert.deepEqual([changes(before[0], orders.current), changes(before[1], web.current)], expected, mode);
       assert.deepEqual(cost(), { inbound: 1, ...(mode === "DISABLE" && { endpoints: 1 }) }, mode);
     }
   });
 });
-
-/** A world of YAML texts; a text that was put before is the same objects again. */
-class TestMesh {
-  readonly #snapshots: Snapshots;
-  readonly #read = new Map<string, readonly SourceItem[]>();
-
-  constructor(trustDomain: string | null = "mesh.test") {
-    this.#snapshots = new Snapshots(TYPES, trustDomain === null ? undefined : { trustDomain });
-  }
-
-  put(...texts: readonly string[]): void {
-    const items = texts.flatMap((text) => {
-      let read = this.#read.get(text);
-      if (read === undefined) this.#read.set(text, (read = itemsOf(text)));
-      return read;
-    });
-    this.#snapshots.publish(mergeItems(items, new Map()).world);
-  }
-
-  watch(who: XdsNode): SnapshotWatch {
-    const watch = this.#snapshots.watch(who, () => {});
-    for (const type of Object.values(TYPES))
-      for (const { name, bytes } of watch.current?.resources.get(type.typeUrl)?.values() ?? []) {
-        const decoded = type.decode(bytes);
-        assert.ok(decoded.ok, `${name}: ${JSON.stringify(decoded)}`);
-        assert.deepEqual(decoded.value.unhonoured, [], name);
-      }
-    return watch;
-  }
-
-  /** Counts what is computed from here on, without what only collects. */
-  cost(): () => Record<string, number> {
-    const before = new Map(this.#snapshots.computed);
-    return () => {
-      const since = [...this.#snapshots.computed].map(([kind, n]) => [kind, n - (before.get(kind) ?? 0)] as const);
-      return Object.fromEntries(since.filter(([kind, n]) => n > 0 && kind !== "snapshot" && kind !== "scope"));
-    };
-  }
-}
-
-function itemsOf(text: string): readonly SourceItem[] {
-  const { items, diagnostics } = readFileText("test.yaml", text, parseResource);
-  assert.deepEqual(
-    diagnostics.filter(({ severity }) => severity === "error"),
-    [],
-  );
-  return items;
-}
-
-function find<Config>(snapshot: Snapshot | undefined, kind: keyof typeof TYPES, name: string): Config | undefined {
-  const type = TYPES[kind];
-  const resource = snapshot?.resources.get(type.typeUrl)?.get(name);
-  if (resource === undefined) return undefined;
-  const decoded = type.decode(resource.bytes);
-  assert.ok(decoded.ok);
-  return decoded.value.config as unknown as Config; // of the kind that was asked for
-}
-
-function listener(snapshot: Snapshot | undefined, name: string): ListenerConfig {
-  const config = find<ListenerConfig>(snapshot, "listener", name);
-  assert.ok(config !== undefined, name);
-  return config;
-}
-
-function cluster(snapshot: Snapshot | undefined) {
-  const resource = snapshot?.resources.get(TYPES.cluster.typeUrl)?.get(CLUSTER_NAME);
-  assert.ok(resource !== undefined);
-  const decoded = TYPES.cluster.decode(resource.bytes);
-  assert.ok(decoded.ok);
-  return decoded.value.config;
-}
-
-function endpointMetadata(snapshot: Snapshot | undefined): readonly object[] {
-  const config = find<EndpointsConfig>(snapshot, "endpoints", CLUSTER_NAME);
-  return config?.localities.flatMap(({ endpoints }) => endpoints.map(({ metadata }) => metadata)) ?? [];
-}
-
-/** "endpoints outbound/80/orders.default", sorted: what is another resource now, new or gone. */
-function changes(before: Snapshot | undefined, after: Snapshot | undefined): readonly string[] {
-  return Object.values(TYPES)
-    .flatMap(({ typeUrl, kind }) => {
-      const [old, now] = [before?.resources.get(typeUrl), after?.resources.get(typeUrl)];
-      const names = new Set([...(old?.keys() ?? []), ...(now?.keys() ?? [])]);
-      return [...names].filter((name) => old?.get(name) !== now?.get(name)).map((name) => `${kind} ${name}`);
-    })
-    .sort();
-}
-
-function node(name: string, account?: string): XdsNode {
-  return {
-    id: `default/${name}/a`,
-    cluster: name,
-    metadata: {},
-    locality: { region: "", zone: "", subZone: "" },
-    userAgentName: "heddle",
-    userAgentVersion: "",
-    clientFeatures: [],
-    ...(account !== undefined && { identity: { trustDomain: "mesh.test", path: `/ns/default/sa/${account}` } }),
-  };
-}
-
-function service(name: string): string {
-  return `apiVersion: v1\nkind: Service\nmetadata: { name: ${name} }\nspec: { selector: { app: ${name} }, ports: [{ name: http, port: 80 }] }\n`;
-}
-
-function workload(
-  name: string,
-  more: { app?: string; account?: string; protocol?: string; ports?: string } = {},
-): string {
-  const { app = "orders", account = "default", protocol = "http" } = more;
-  const ports = more.ports ?? `[{ name: http, protocol: ${protocol}, port: 8001, applicationPort: 9001 }]`;
-  return `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${name}, labels: { app: ${app} } }\nspec:\n  addresses: [127.0.0.1]\n  ports: ${ports}\n  serviceAccount: ${account}\n`;
-}
-
-function peers(namespace: string, spec: string): string {
-  return `apiVersion: heddle.dev/v1\nkind: PeerAuthentication\nmetadata: { name: default, namespace: ${namespace} }\nspec:\n  ${spec}\n`;
-}

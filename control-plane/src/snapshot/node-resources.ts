@@ -2,6 +2,8 @@ import {
   type InboundSecurity,
   inboundCluster,
   inboundListener,
+  keysCluster,
+  keyUris,
   outboundListener,
   samePolicies,
   type Workload,
@@ -63,6 +65,10 @@ export class NodeResources {
       if (config === undefined) continue;
       listeners.push(this.#encoder.encodeOnce(listener, config));
       clusters.push(this.#encoder.encodeOnce(cluster, inboundCluster(port, port.applicationPort)));
+    }
+    if (listeners.length > 0) {
+      for (const uri of keyUris(security.policies.request))
+        clusters.push(this.#encoder.encodeOnce(cluster, keysCluster(uri)));
     }
     return { listeners, clusters };
   }

@@ -1,6 +1,7 @@
 export { checkReferences } from "./check/check-references.ts";
 export { checkServices } from "./check/check-services.ts";
 export { checkWorkloads } from "./check/check-workloads.ts";
+export type { Attribute, AuthorizationPolicy, AuthorizationRule, Criterion } from "./model/authorization-policy.ts";
 export type {
   Backend,
   HeaderChanges,
@@ -19,10 +20,11 @@ export { keyOf, Mesh, type MeshObject } from "./model/mesh.ts";
 export { diagnosticAt, formatOrigin, type Origin } from "./model/origin.ts";
 export type { MtlsMode, PeerAuthentication } from "./model/peer-authentication.ts";
 export { NO_POLICIES, type Policy, samePolicies, type WorkloadPolicies } from "./model/policy-index.ts";
+export type { JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
 export type { AppProtocol, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
 export type { EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
-export { inboundCluster, outboundCluster, securedOutboundCluster } from "./translate/clusters.ts";
+export { inboundCluster, keysCluster, outboundCluster, securedOutboundCluster } from "./translate/clusters.ts";
 export { serviceEndpoints } from "./translate/endpoints.ts";
 export { type InboundSecurity, inboundListener } from "./translate/inbound-listener.ts";
 export {
@@ -40,6 +42,7 @@ export {
   ROUTER_FILTER,
   type ServiceHost,
 } from "./translate/names.ts";
+export { keyUris } from "./translate/policy/request-authentication.ts";
 export { type OrderedMatch, orderMatches } from "./translate/route-order.ts";
 export {
   hostOfVirtualHostName,

@@ -2,8 +2,10 @@ import type { Json } from "@heddle/base";
 import type { Diagnostic, YamlDocument } from "@heddle/config";
 import type { MeshObject } from "../model/mesh.ts";
 import { Field, type UnknownFields } from "./field.ts";
+import { readAuthorizationPolicy } from "./read-authorization-policy.ts";
 import { readHttpRoute } from "./read-http-route.ts";
 import { readPeerAuthentication } from "./read-peer-authentication.ts";
+import { readRequestAuthentication } from "./read-request-authentication.ts";
 import { readService } from "./read-service.ts";
 import { readWorkload } from "./read-workload.ts";
 
@@ -23,6 +25,8 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["gateway.networking.k8s.io/v1 HTTPRoute", { unknownFields: "warning", read: readHttpRoute }],
   ["heddle.dev/v1 Workload", { unknownFields: "error", read: readWorkload }],
   ["heddle.dev/v1 PeerAuthentication", { unknownFields: "error", read: readPeerAuthentication }],
+  ["heddle.dev/v1 AuthorizationPolicy", { unknownFields: "error", read: readAuthorizationPolicy }],
+  ["heddle.dev/v1 RequestAuthentication", { unknownFields: "error", read: readRequestAuthentication }],
 ] satisfies [string, Kind][]);
 
 /** Read by others: `heddle up` runs Processes. */

@@ -1,8 +1,10 @@
-import type { CircuitBreakerThresholds, ClusterConfig } from "@heddle/traffic";
+import { isIP } from "node:net";
+import type { CircuitBreakerThresholds, ClusterConfig, LocalityEndpoints } from "@heddle/traffic";
+import type { JwksUri } from "../model/request-authentication.ts";
 import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
 import type { WorkloadPort } from "../model/workload.ts";
-import { type MeshTrust, mtlsMatches } from "./mtls.ts";
-import { inboundName, outboundClusterName } from "./names.ts";
+import { type MeshTrust, mtlsMatches, publicTls } from "./mtls.ts";
+import { inboundName, keysClusterName, outboundClusterName } from "./names.ts";
 
 /** One port of a service, as callers without an identity see it; its endpoints come by EDS under the same name. */
 export function outboundCluster(service: Service, port: ServicePort): ClusterConfig {
@@ -36,26 +38,51 @@ export function inboundCluster(port: WorkloadPort, applicationPort: number): Clu
       type: "STATIC",
       loadAssignment: {
         clusterName: name,
-        localities: [
-          {
-            locality: { region: "", zone: "", subZone: "" },
-            loadBalancingWeight: undefined,
-            priority: 0,
-            endpoints: [
-              {
-                address: { type: "socket", address: "127.0.0.1", port: applicationPort },
-                hostname: "",
-                healthStatus: "UNKNOWN",
-                loadBalancingWeight: 1,
-                metadata: {},
-              },
-            ],
-          },
-        ],
+        localities: [oneEndpoint("127.0.0.1", applicationPort)],
         overprovisioningFactorPercent: 140,
         dropOverloads: [],
       },
     },
+  };
+}
+
+/** Where an issuer's keys are fetched from: anywhere, and believed as browsers believe. */
+export function keysCluster(uri: JwksUri): ClusterConfig {
+  const name = keysClusterName(uri);
+  const loadAssignment = {
+    clusterName: name,
+    localities: [oneEndpoint(uri.host, uri.port)],
+    overprovisioningFactorPercent: 140,
+    dropOverloads: [],
+  };
+  return {
+    ...cluster(name, "http"),
+    ...(uri.tls && { tls: publicTls(uri.host) }),
+    discovery:
+      isIP(uri.host) === 0
+        ? {
+            type: "STRICT_DNS",
+            loadAssignment,
+            dns: { refreshRateMs: 5000, respectTtl: true, lookupFamily: "V4_PREFERRED" },
+          }
+        : { type: "STATIC", loadAssignment },
+  };
+}
+
+function oneEndpoint(address: string, port: number): LocalityEndpoints {
+  return {
+    locality: { region: "", zone: "", subZone: "" },
+    loadBalancingWeight: undefined,
+    priority: 0,
+    endpoints: [
+      {
+        address: { type: "socket", address, port },
+        hostname: "",
+        healthStatus: "UNKNOWN",
+        loadBalancingWeight: 1,
+        metadata: {},
+      },
+    ],
   };
 }
 

@@ -13,6 +13,8 @@ import { connectionManager, listener } from "./listeners.ts";
 import { type MeshTrust, mtlsTermination } from "./mtls.ts";
 import { mtlsMode } from "./mtls-mode.ts";
 import { inboundName, MESH_SERVER_NAMES } from "./names.ts";
+import { asksForPaths, httpAuthorization, tcpAuthorization } from "./policy/authorization.ts";
+import { requestAuthentication } from "./policy/request-authentication.ts";
 import { inboundRouteConfiguration } from "./routes.ts";
 
 /** What decides who gets through to a workload. */
@@ -58,8 +60,8 @@ const SERVER_FIRST_WAIT_MS = 1000;
 
 /** An application behind HTTP ports speaks no TLS by itself, so that all TLS there is the mesh's. */
 function httpChains(workload: Workload, port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
-  const plaintext = [httpManager(workload, port, undefined)];
-  const secured = [httpManager(workload, port, XFCC)];
+  const plaintext = [httpManager(workload, port, security, undefined)];
+  const secured = [httpManager(workload, port, security, XFCC)];
   const tls = mtlsTermination(["h2", "http/1.1"]);
   switch (chainsOf(port, security)) {
     case "plaintext":
@@ -78,7 +80,7 @@ function httpChains(workload: Workload, port: WorkloadPort, security: InboundSec
 
 /** TLS that does not ask for a name of the mesh is the application's own, and passes as any bytes do. */
 function tcpChains(port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
-  const filters = [tcpProxy(port)];
+  const filters = [...tcpAuthorization(security.policies.authorization, security.trust), tcpProxy(port)];
   const tls = mtlsTermination([]);
   switch (chainsOf(port, security)) {
     case "plaintext":
@@ -138,18 +140,38 @@ const XFCC: Manners = {
   currentClientCert: { subject: false, cert: false, chain: false, dns: false, uri: true },
 };
 
-function httpManager(workload: Workload, port: WorkloadPort, manners: Manners | undefined): NetworkFilterConfig {
+function httpManager(
+  workload: Workload,
+  port: WorkloadPort,
+  { policies, trust }: InboundSecurity,
+  manners: Manners | undefined,
+): NetworkFilterConfig {
   const config = connectionManager(inboundName(port.port), workload.accessLog);
   return {
     type: "http-connection-manager",
     name: "envoy.filters.network.http_connection_manager",
     config: {
       ...config,
+      ...(asksForPaths(policies.authorization) && ONE_READING),
       manners: { ...config.manners, ...manners },
+      httpFilters: [
+        ...requestAuthentication(policies.request), // first, since policies ask for what tokens say
+        ...httpAuthorization(policies.authorization, trust),
+        ...config.httpFilters,
+      ],
       routes: { type: "inline", routeConfig: inboundRouteConfiguration(port.port) },
     },
   };
 }
+
+/**
+ * Where paths decide who may do what, the application must not take one for another: "//a" would be no "/a" for a policy
+ * and may be one for the application, and so may "/a%2Fb".
+ */
+const ONE_READING: Pick<HttpConnectionManagerConfig, "mergeSlashes" | "pathWithEscapedSlashesAction"> = {
+  mergeSlashes: true,
+  pathWithEscapedSlashesAction: "REJECT_REQUEST",
+};
 
 function tcpProxy({ port }: WorkloadPort): NetworkFilterConfig {
   const name = inboundName(port);

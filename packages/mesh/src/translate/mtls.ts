@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { formatSpiffeId } from "@heddle/identity";
 import type {
   CommonTlsConfig,
@@ -89,15 +90,36 @@ export function mtlsTermination(alpnProtocols: readonly string[]): DownstreamTls
   };
 }
 
+/** TLS to somebody on the internet: whoever the system's authorities attest under that name. */
+export function publicTls(host: string): UpstreamTlsConfig {
+  const address = isIP(host) !== 0;
+  const type = address ? "IP_ADDRESS" : "DNS";
+  const sanMatchers = [{ type, oid: "", matcher: { type: "exact", value: host, ignoreCase: false } } as const];
+  return {
+    common: {
+      params: PARAMS,
+      certificates: [],
+      validation: { ...NO_VALIDATION, systemRoots: true, sanMatchers },
+      alpnProtocols: [],
+    },
+    sni: address ? "" : host, // RFC 6066 §3: no address is a server name
+    autoHostSni: false,
+    autoSniSanValidation: false,
+    maxSessionKeys: 1,
+  };
+}
+
+// Written out: an Envoy as a client goes no further than 1.2 by itself in older versions.
+const PARAMS: CommonTlsConfig["params"] = {
+  minimumVersion: "TLSv1_2",
+  maximumVersion: "TLSv1_3",
+  cipherSuites: [],
+  ecdhCurves: [],
+  signatureAlgorithms: [],
+};
+
 const COMMON: Omit<CommonTlsConfig, "alpnProtocols"> = {
-  // Written out: an Envoy as a client goes no further than 1.2 by itself in older versions.
-  params: {
-    minimumVersion: "TLSv1_2",
-    maximumVersion: "TLSv1_3",
-    cipherSuites: [],
-    ecdhCurves: [],
-    signatureAlgorithms: [],
-  },
+  params: PARAMS,
   certificates: [],
   certificateSecrets: [{ from: "static", name: OWN_CERTIFICATE }],
   validation: undefined,

@@ -1,3 +1,4 @@
+import type { JwksUri } from "../model/request-authentication.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 
 /* The names of generated resources. People see them in `heddle status`, in the access log and in metrics. */
@@ -28,6 +29,11 @@ const MESH_DOMAIN = "heddle.internal";
 
 /** Every `meshServerName`, as a filter chain asks for them. */
 export const MESH_SERVER_NAMES = `*.${MESH_DOMAIN}`;
+
+/** Of the cluster that an issuer's keys come from. */
+export function keysClusterName({ tls, host, port }: JwksUri): string {
+  return `jwks/${tls ? "https" : "http"}/${host}/${port}`;
+}
 
 const CLUSTER_DOMAIN = "svc.cluster.local";
 

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { changes, listener, node, policy, service, TestMesh, workload } from "./testing.ts";
+
+const REST = [
+  service("orders"),
+  service("web"),
+  workload("orders-1", { account: "orders" }),
+  workload("orders-2", { account: "orders" }),
+  workload("web-1", { app: "web" }),
+];
+const LISTENER = "inbound/8001";
+
+describe("what a policy costs", () => {
+  for (const [what, target] of [
+    ["labels", "selector: { matchLabels: { app: orders } }"],
+    ["a service", "targetRefs: [{ kind: Service, name: orders }]"],
+  ] as const) {
+    it(`one that selects by ${what}: the listeners of whom it selects, and nothing of anybody else`, () => {
+      const mesh = new TestMesh();
+      mesh.put(...REST);
+      const watches = ["orders-1", "orders-2", "web-1"].map((name) => mesh.watch(node(name, "default")));
+      const allow = (account: string): string =>
+        policy(
+          "AuthorizationPolicy",
+          "default/p",
+          `${target}\n  rules: [{ from: [{ source: { serviceAccounts: [${account}] } }] }]`,
+        );
+      for (const texts of [[...REST, allow("web")], [...REST, allow("other")], REST]) {
+        const before = watches.map(({ current }) => current);
+        const cost = mesh.cost();
+        mesh.put(...texts);
+        assert.deepEqual(cost(), { inbound: 2 });
+        assert.deepEqual(
+          watches.map(({ current }, index) => changes(before[index], current)),
+          [[`listener ${LISTENER}`], [`listener ${LISTENER}`], []],
+        );
+      }
+    });
+  }
+
+  it("a service that comes to have other workloads: the listeners of those who are selected by it now, or no more", () => {
+    const mesh = new TestMesh();
+    const named = policy("AuthorizationPolicy", "default/p", "targetRefs: [{ kind: Service, name: orders }]");
+    mesh.put(...REST, named);
+    const [orders, web] = [mesh.watch(node("orders-1", "orders")), mesh.watch(node("web-1", "web"))];
+    const before = [orders.current, web.current];
+    mesh.put(...REST.slice(1), service("orders").replace("app: orders", "app: web"), named);
+    for (const [index, { current }] of [orders, web].entries())
+      assert.ok(changes(before[index], current).includes(`listener ${LISTENER}`), `${index}`);
+    assert.equal(httpFilters(orders.current).includes("rbac_allow"), false);
+    assert.equal(httpFilters(web.current).includes("rbac_allow"), true);
+  });
+
+  it("keys to fetch: the cluster of whom they come from, once", () => {
+    const mesh = new TestMesh();
+    mesh.put(...REST);
+    const watch = mesh.watch(node("orders-1", "orders"));
+    const before = watch.current;
+    const tokens = policy(
+      "RequestAuthentication",
+      "default/t",
+      'jwtRules: [{ issuer: a, jwksUri: "https://i.example/a" }, { issuer: b, jwksUri: "https://i.example/b" }]',
+    );
+    mesh.put(...REST, tokens);
+    assert.deepEqual(changes(before, watch.current), ["cluster jwks/https/i.example/443", `listener ${LISTENER}`]);
+    mesh.watch(node("orders-1", "orders")); // looks at every resource
+  });
+});
+
+describe("policies where there is no identity", () => {
+  it("hold all the same: who has to be somebody is refused, and who has to come from somewhere is not", () => {
+    const mesh = new TestMesh(null);
+    mesh.put(
+      ...REST,
+      policy("AuthorizationPolicy", "default/p", 'rules: [{ from: [{ source: { principals: ["*"] } }] }]'),
+    );
+    assert.deepEqual(httpFilters(mesh.watch(node("orders-1")).current), ["rbac_allow", "envoy.filters.http.router"]);
+  });
+});
+
+function httpFilters(snapshot: Parameters<typeof listener>[0]): readonly string[] {
+  const [filter] = listener(snapshot, LISTENER).filterChains[0]?.filters ?? [];
+  assert.ok(filter?.type === "http-connection-manager");
+  return filter.config.httpFilters.map(({ name }) => name);
+}
