@@ -17,7 +17,7 @@ import { quietLog, quietMetrics, SettableSource, type TextWorld, testNode, textS
 const ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 const DELTA_ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
-test("one address may have only so many streams open", () => {
+test("X9: one address may have only so many streams open", () => {
   const s = server({ maxStreamsPerPeer: 2 });
   const [first, , third] = [s.open(ADS, "10.0.0.1:1"), s.open(ADS, "10.0.0.1:2"), s.open(ADS, "10.0.0.1:3")];
   assert.deepEqual([third.ended?.code, s.refused()], [status.RESOURCE_EXHAUSTED, { streams_per_peer: 1 }]);
@@ -26,14 +26,14 @@ test("one address may have only so many streams open", () => {
   assert.equal(s.open(ADS, "10.0.0.1:4").ended, undefined, "one that ended makes room");
 });
 
-test("all clients together may have only so many streams open", () => {
+test("X9: all clients together may have only so many streams open", () => {
   const s = server({ maxStreams: 1 });
   s.open(ADS, "10.0.0.1:1");
   assert.equal(s.open(ADS, "10.0.0.2:1").ended?.code, status.RESOURCE_EXHAUSTED);
   assert.deepEqual(s.refused(), { streams: 1 });
 });
 
-test("one node may have only so many streams, whatever addresses it comes from", () => {
+test("X9: one node may have only so many streams, whatever addresses it comes from", () => {
   const s = server({ maxStreamsPerNode: 1 });
   const [first, second] = [s.open(ADS, "10.0.0.1:1"), s.open(ADS, "10.0.0.2:1")];
   first.send(sotw({}));
@@ -58,7 +58,7 @@ test("a stream on which nobody says who it is ends", () => {
   assert.equal(s.clock.pending, 0);
 });
 
-test("a client that does not read has one response under way, however much changes, and is given up", () => {
+test("X9: a client that does not read has one response under way, however much changes, and is given up", () => {
   const s = server({});
   const call = s.open(ADS);
   call.reads = false;
@@ -81,7 +81,7 @@ for (const [what, node, reason] of [
   ["a long client feature", { clientFeatures: ["x".repeat(5000)] }, "node"],
   ["many client features", { clientFeatures: Array.from({ length: 5000 }, () => "x") }, "node"],
 ] as const) {
-  test(`a node with ${what} is refused`, () => {
+  test(`X8: a node with ${what} is refused`, () => {
     const s = server({});
     const call = s.open(ADS);
     call.send(sotw({ node: { ...testNode(), ...(node as Partial<XdsNode>) } }));
@@ -91,7 +91,7 @@ for (const [what, node, reason] of [
   });
 }
 
-test("metadata nested however deeply ends its stream and nothing else", () => {
+test("X8: metadata nested however deeply ends its stream and nothing else", () => {
   for (const depth of [50, 500, 5000, 50_000]) {
     const s = server({});
     const call = s.open(ADS);
