@@ -13,6 +13,7 @@ export interface RequestProblem {
 
 export type RefusalReason =
   | "malformed"
+  | "identity"
   | "node"
   | "node_metadata"
   | "names"

@@ -1,5 +1,5 @@
 import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
-import type { Clock, Timer } from "@heddle/base";
+import type { Clock, Result, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import type { NodeStreams } from "./node-streams.ts";
 import { takesTtl } from "./protocol/client-features.ts";
@@ -11,7 +11,7 @@ import type {
   ServerTypeStatus,
   ServerVariant,
 } from "./protocol/server-session.ts";
-import { shortTypeName } from "./protocol/type-urls.ts";
+import { shortTypeName, typeUrlOfKind } from "./protocol/type-urls.ts";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "./protocol/wire.ts";
 import {
   boundedError,
@@ -25,6 +25,7 @@ import type { ServerMetrics } from "./server-metrics.ts";
 import type { SnapshotSource, SnapshotWatch, XdsNode } from "./snapshot.ts";
 import { statusDetails } from "./status-details.ts";
 import type { StreamCounts } from "./stream-counts.ts";
+import { nodeKey, type TransportPeer } from "./transport-peer.ts";
 
 export type XdsRequest = DiscoveryRequest | DeltaDiscoveryRequest;
 
@@ -45,6 +46,8 @@ export interface StreamContext {
   readonly clock: Clock;
   readonly identifier: string;
   readonly limits: XdsServerLimits;
+  /** Secrets go over streams alone whose client has shown who it is. */
+  readonly secretsNeedIdentity: boolean;
   readonly counts: StreamCounts;
   readonly nodeStreams: NodeStreams<OpenStream>;
   /** The node became known, a verdict came, a response went out, or the stream ended. */
@@ -80,6 +83,8 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   /** The one type of a stream that is not aggregated; empty on an aggregated one. */
   readonly #onlyTypeUrl: string;
   readonly #context: StreamContext;
+  /** Undefined: the transport shows nobody. */
+  readonly #transportPeer: TransportPeer | undefined;
   #node: XdsNode | undefined;
   #watch: SnapshotWatch | undefined;
   /** A response is being made or written. */
@@ -88,11 +93,15 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   #hold: Timer | undefined;
   /** Until the first request has come, and then while a response is being written. */
   #patience: Timer | undefined;
+  /** Of what the client has shown. */
+  #expiry: Timer | undefined;
 
+  /** @param transportPeer undefined: a transport that shows nobody */
   constructor(
     call: ServerDuplexStream<Buffer, Buffer>,
     wire: WireVariant<Request>,
     onlyTypeUrl: string,
+    transportPeer: Result<TransportPeer, string> | undefined,
     context: StreamContext,
   ) {
     this.#call = call;
@@ -100,6 +109,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     this.#session = wire.makeSession();
     this.#onlyTypeUrl = onlyTypeUrl;
     this.#context = context;
+    this.#transportPeer = transportPeer?.ok === true ? transportPeer.value : undefined;
     this.variant = wire.variant.name;
     this.openedAtMs = context.clock.wallNow();
     this.peer = call.getPeer();
@@ -109,13 +119,14 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     call.on("end", () => this.close(status.OK, ""));
     call.on("cancelled", () => this.#end("cancelled"));
     call.on("error", (error) => this.#end(error.message));
-    const problem = context.counts.open(this.peer);
+    const problem = context.counts.open(this.peer) ?? this.#identityProblem(transportPeer);
     if (problem !== undefined) {
       this.#refuse(problem);
       return;
     }
     const { firstRequestTimeoutMs } = context.limits;
     this.#giveUpAfter(firstRequestTimeoutMs, "first_request", `no request came in ${firstRequestTimeoutMs} ms`);
+    this.#endAtExpiry();
   }
 
   get ended(): boolean {
@@ -140,6 +151,28 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     if (code === status.OK) this.#call.end();
     else this.#call.emit("error", { code, details: statusDetails(details) });
     this.#end(details);
+  }
+
+  #identityProblem(transportPeer: Result<TransportPeer, string> | undefined): RequestProblem | undefined {
+    if (transportPeer?.ok === false)
+      return { code: status.UNAUTHENTICATED, reason: "identity", details: transportPeer.error };
+    if (transportPeer !== undefined || !this.#context.secretsNeedIdentity || !this.#isOfSecrets) return undefined;
+    const details = "secrets are served over mutual TLS alone";
+    return { code: status.PERMISSION_DENIED, reason: "identity", details };
+  }
+
+  get #isOfSecrets(): boolean {
+    return this.#onlyTypeUrl === typeUrlOfKind("secret");
+  }
+
+  /** A client that has renewed what it shows comes back with that at once. */
+  #endAtExpiry(): void {
+    if (this.#transportPeer === undefined || this.#ended) return;
+    const { clock } = this.#context;
+    const leftMs = this.#transportPeer.notAfterMs - clock.wallNow();
+    if (leftMs <= 0) this.close(status.UNAVAILABLE, "the certificate of the connection has ended");
+    // A clock may have been set, and a timer be shorter than it was asked to be.
+    else this.#expiry = this.#context.clock.after(leftMs + 1, () => this.#endAtExpiry(), true);
   }
 
   #receive(bytes: Buffer): void {
@@ -170,16 +203,18 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   /** The first request says who the client is; whatever a later one says about it is not read. */
   #introduce(request: Request): RequestProblem | undefined {
     if (this.#node !== undefined) return undefined;
-    const { node } = request;
-    const problem = checkNode(node, this.#context.limits);
-    if (problem !== undefined || node === undefined) return problem;
+    const problem = checkNode(request.node, this.#context.limits);
+    if (problem !== undefined || request.node === undefined) return problem;
     this.#patience?.cancel();
+    const identity = this.#transportPeer?.identity;
+    const node = identity === undefined ? request.node : { ...request.node, identity };
     this.#node = node;
-    this.#context.nodeStreams.add(node.id, this);
-    const tooMany = this.#context.counts.introduce(node.id);
+    this.#context.nodeStreams.add(nodeKey(node), this);
+    const tooMany = this.#context.counts.introduce(nodeKey(node));
     if (tooMany !== undefined) return tooMany;
     this.#session.withTtl = takesTtl(node.clientFeatures, this.variant);
     this.#watch = this.#context.source.watch(node, () => this.#pump());
+    if (this.#watch.denied !== undefined) return denial(this.#watch.denied);
     this.#context.log.info("xDS client connected", { node: node.id, peer: this.peer, variant: this.variant });
     this.#context.onChange();
     return undefined;
@@ -204,7 +239,7 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
 
   #sendElsewhere(dependents: readonly Dependent[]): void {
     if (this.#node === undefined) return;
-    for (const stream of this.#context.nodeStreams.others(this.#node.id, this)) stream.sendAgain(dependents);
+    for (const stream of this.#context.nodeStreams.others(nodeKey(this.#node), this)) stream.sendAgain(dependents);
   }
 
   sendAgain(dependents: readonly Dependent[]): void {
@@ -214,6 +249,10 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
   /** Writes the next response, if one is due and the last one has left. */
   #pump(): void {
     if (this.#busy || this.#ended || this.#watch === undefined) return;
+    if (this.#watch.denied !== undefined) {
+      this.#refuse(denial(this.#watch.denied));
+      return;
+    }
     this.#hold?.cancel();
     this.#hold = undefined;
     // The source may call back from within; what it says then is read below.
@@ -268,14 +307,19 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
     this.#ended = true;
     this.#hold?.cancel();
     this.#patience?.cancel();
+    this.#expiry?.cancel();
     this.#watch?.close();
-    this.#context.counts.close(this.peer, this.#node?.id);
-    if (this.#node !== undefined) this.#context.nodeStreams.delete(this.#node.id, this);
+    this.#context.counts.close(this.peer, this.#node && nodeKey(this.#node));
+    if (this.#node !== undefined) this.#context.nodeStreams.delete(nodeKey(this.#node), this);
     if (this.#node !== undefined) {
       this.#context.log.info("xDS client disconnected", { node: this.#node.id, peer: this.peer, reason });
     }
     this.#context.onEnd(this);
   }
+}
+
+function denial(details: string): RequestProblem {
+  return { code: status.PERMISSION_DENIED, reason: "identity", details };
 }
 
 function invalid(reason: RefusalReason, details: string): RequestProblem {

@@ -27,6 +27,7 @@ import {
 } from "./server-stream.ts";
 import type { SnapshotSource, XdsNode } from "./snapshot.ts";
 import { StreamCounts } from "./stream-counts.ts";
+import { nodeKey, type PeerOf } from "./transport-peer.ts";
 
 export { byteMethod } from "./byte-method.ts";
 export { ClientStatusServer } from "./csds/client-status-server.ts";
@@ -37,6 +38,7 @@ export { ReportServer, type ReportServerOptions, type SidecarState } from "./rep
 export { DEFAULT_LIMITS, type XdsServerLimits } from "./request-limits.ts";
 export { RestDiscovery, type RestDiscoveryOptions, type RestRequest } from "./rest-discovery.ts";
 export { statusDetails } from "./status-details.ts";
+export type { CallOfPeer, PeerOf, TransportPeer } from "./transport-peer.ts";
 
 export interface XdsServerOptions {
   readonly source: SnapshotSource;
@@ -47,6 +49,11 @@ export interface XdsServerOptions {
   readonly identifier: string;
   /** Where they differ from `DEFAULT_LIMITS`. */
   readonly limits?: Partial<XdsServerLimits>;
+  /**
+   * A stream for secrets alone is refused where the client has not shown who it is (X3, X7); on one for all types it is the
+   * source that leaves them out. Left out: secrets are like all else.
+   */
+  readonly secretsNeedIdentity?: boolean;
 }
 
 /** A node that has at least one stream open. */
@@ -96,7 +103,8 @@ export class XdsServer implements Inspectable {
   readonly #watchers: Set<() => void> = new Set();
   #closed = false;
 
-  constructor({ source, log, metrics, clock, identifier, limits: stated }: XdsServerOptions) {
+  constructor(options: XdsServerOptions) {
+    const { source, log, metrics, clock, identifier, limits: stated, secretsNeedIdentity = false } = options;
     const counters = new ServerMetrics(metrics);
     const limits: XdsServerLimits = { ...DEFAULT_LIMITS, ...stated };
     this.#context = {
@@ -106,6 +114,7 @@ export class XdsServer implements Inspectable {
       clock,
       identifier,
       limits,
+      secretsNeedIdentity,
       counts: new StreamCounts(limits),
       nodeStreams: new NodeStreams(),
       onChange: () => this.#tell(),
@@ -117,12 +126,16 @@ export class XdsServer implements Inspectable {
     };
   }
 
-  /** Adds the discovery services to a gRPC server, which should have been made with `xdsServerOptions`. */
-  addTo(server: Server): void {
+  /**
+   * Adds the discovery services to a gRPC server, which should have been made with `xdsServerOptions`.
+   *
+   * @param peerOf where every client has to show who it is; what it says of itself makes it nobody (X1)
+   */
+  addTo(server: Server, peerOf?: PeerOf): void {
     for (const { service, method, typeUrl, deltaOnly } of SERVICES) {
       const path = `/envoy.service.${service}`;
       const open = <Request extends XdsRequest>(wire: WireVariant<Request>) => {
-        return (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, wire, typeUrl);
+        return (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, wire, typeUrl, peerOf);
       };
       server.addService({ delta: byteMethod(`${path}/Delta${method}`, true, true) }, { delta: open(DELTA) });
       if (deltaOnly !== true)
@@ -135,7 +148,8 @@ export class XdsServer implements Inspectable {
     const byId = new Map<string, NodeStatus>();
     // Newest last: where an old stream of a node is still open beside its successor, the successor's word counts.
     for (const stream of this.#streams) {
-      if (stream.node !== undefined) byId.set(stream.node.id, merge(byId.get(stream.node.id), stream.node, stream));
+      const { node } = stream;
+      if (node !== undefined) byId.set(nodeKey(node), merge(byId.get(nodeKey(node)), node, stream));
     }
     return [...byId.values()];
   }
@@ -146,12 +160,13 @@ export class XdsServer implements Inspectable {
     const nodes = new Map<string, XdsNode>();
     for (const stream of this.#streams) {
       if (stream.node === undefined) continue;
-      const resources = byId.get(stream.node.id) ?? new Map<string, ServerResourceStatus>();
+      const key = nodeKey(stream.node);
+      const resources = byId.get(key) ?? new Map<string, ServerResourceStatus>();
       for (const resource of stream.resources()) resources.set(`${resource.typeUrl}/${resource.name}`, resource);
-      byId.set(stream.node.id, resources);
-      nodes.set(stream.node.id, stream.node);
+      byId.set(key, resources);
+      nodes.set(key, stream.node);
     }
-    return [...nodes].map(([id, node]) => ({ node, resources: [...(byId.get(id)?.values() ?? [])] }));
+    return [...nodes].map(([key, node]) => ({ node, resources: [...(byId.get(key)?.values() ?? [])] }));
   }
 
   /** Calls back after any change of what `nodes()` would say, until the returned function is called. */
@@ -166,6 +181,7 @@ export class XdsServer implements Inspectable {
     return this.nodes().map((status) => ({
       id: status.node.id,
       cluster: status.node.cluster,
+      identity: status.node.identity === undefined ? null : spiffeId(status.node.identity),
       connectedAt: new Date(status.connectedAtMs).toISOString(),
       variant: status.variant,
       peer: status.peer,
@@ -191,8 +207,9 @@ export class XdsServer implements Inspectable {
     call: ServerDuplexStream<Buffer, Buffer>,
     wire: WireVariant<Request>,
     typeUrl: string,
+    peerOf: PeerOf | undefined,
   ): void {
-    const stream = new ServerStream(call, wire, typeUrl, this.#context);
+    const stream = new ServerStream(call, wire, typeUrl, peerOf?.(call), this.#context);
     if (stream.ended) return;
     this.#streams.add(stream);
     this.#context.metrics.streams.set(this.#streams.size);
@@ -203,6 +220,10 @@ export class XdsServer implements Inspectable {
     // A watcher may take itself off and put itself on again while it is called.
     for (const watcher of Array.from(this.#watchers)) watcher();
   }
+}
+
+function spiffeId({ trustDomain, path }: NonNullable<XdsNode["identity"]>): string {
+  return `spiffe://${trustDomain}${path}`;
 }
 
 function merge(before: NodeStatus | undefined, node: XdsNode, stream: OpenStream): NodeStatus {

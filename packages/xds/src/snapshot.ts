@@ -39,6 +39,8 @@ export interface SnapshotSource {
 
 export interface SnapshotWatch {
   readonly current: Snapshot | undefined;
+  /** Why this node may have nothing at all, being somebody else than it says; undefined: it may. May change with any call. */
+  readonly denied?: string | undefined;
   /** Asks for resources by name that the node's scope does not hold (egress on demand). May do nothing. */
   request(typeUrl: string, names: readonly string[]): void;
   close(): void;
