@@ -6,9 +6,11 @@ import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
 import { serveAdmin } from "./admin/serve-admin.ts";
 import { type ApiOptions, ResourceApi } from "./api/open-api.ts";
+import type { CaOptions } from "./ca/ca-options.ts";
+import type { CertificateAuthority } from "./ca/certificate-authority.ts";
 import type { HostPort } from "./serve/address.ts";
 import { serveRest } from "./serve/serve-rest.ts";
-import { serveXds } from "./serve/serve-xds.ts";
+import { type GrpcServices, type ServedXds, serveXds } from "./serve/serve-xds.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { DiagnosticLog } from "./source/diagnostic-log.ts";
 import { FileSource } from "./source/files.ts";
@@ -16,6 +18,7 @@ import { parseResource } from "./source/parse-resource.ts";
 import { Sources } from "./source/sources.ts";
 import { StoredSource } from "./source/stored.ts";
 import type { Store } from "./store/store.ts";
+import { splitStore } from "./store/store-part.ts";
 
 export interface ControlPlaneOptions {
   /** Folders of configuration files. */
@@ -24,12 +27,16 @@ export interface ControlPlaneOptions {
   readonly store?: Store;
   /** How they put it there. Left out, or without a store: they cannot. */
   readonly api?: ApiOptions;
+  /** Left out: there is no certificate authority, and nothing is served over TLS. */
+  readonly ca?: CaOptions | undefined;
   readonly xdsAddress: HostPort;
   /** Left out: nobody is served over REST. */
   readonly xdsRestAddress?: HostPort | undefined;
   readonly adminAddress: HostPort;
   /** Which replica this is; clients are told. */
   readonly identifier: string;
+  /** What this machine is called: a name in the control plane's own certificate. Left out: it has none. */
+  readonly hostName?: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
@@ -41,6 +48,8 @@ export interface ControlPlaneOptions {
 export interface ControlPlane {
   readonly xdsAddress: HostPort;
   readonly xdsRestAddress: HostPort | undefined;
+  /** Undefined: there is no certificate authority. */
+  readonly xdsTlsAddress: HostPort | undefined;
   readonly adminAddress: HostPort;
   /** Of the resource API's REST face; undefined where there is none. */
   readonly apiAddress: HostPort | undefined;
@@ -49,9 +58,12 @@ export interface ControlPlane {
 
 /** Joins the control plane: source > mesh > snapshot > serve. Rejects, with nothing left behind, if it cannot start so. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { folders, store, xdsAddress, xdsRestAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } =
+  const { folders, xdsAddress, xdsRestAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } =
     options;
 
+  // What the authority keeps is none of the resource API's.
+  const parts = options.store && splitStore(options.store, CA_PREFIX);
+  const store = parts?.rest;
   const files = folders.map((folder) => new FileSource({ folder, clock, parse: parseResource }));
   const stored = store && new StoredSource(store);
   const sources = new Sources(stored === undefined ? files : [...files, stored]);
@@ -70,14 +82,22 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     for (const end of ends.splice(0).reverse()) await end();
   };
   try {
+    ends.push(async () => {
+      await parts?.part.close();
+      await parts?.rest.close();
+    });
+    const ca = await openCa(options, parts?.part);
+    ends.push(async () => ca?.close());
     const api =
       store && stored && options.api
         ? await ResourceApi.open(options.api, { store, stored, sources, types, clock, log })
         : undefined;
     ends.push(async () => api?.close());
-    const services = [xds, reports, loads, statuses];
-    const served = await serveXds(api === undefined ? services : [...services, api.grpc], xdsAddress);
+    const services = [xds, reports, loads, statuses, ...(api === undefined ? [] : [api.grpc])];
+    const served = await serveXds([...services, ...(ca === undefined ? [] : [ca.grpc(false)])], xdsAddress);
     ends.push(() => served.close());
+    const secure = ca && (await serveSecurely(ca, services, options));
+    ends.push(async () => secure?.close());
     const rest =
       xdsRestAddress === undefined
         ? undefined
@@ -96,6 +116,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     return {
       xdsAddress: served.address,
       xdsRestAddress: rest?.address,
+      xdsTlsAddress: secure?.address,
       adminAddress: admin.address,
       apiAddress: api?.address,
       stop,
@@ -104,4 +125,38 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await stop();
     throw error;
   }
+}
+
+/** Of the authority's keys in the store: no key of a resource begins so (resource-key.ts). */
+const CA_PREFIX = "@ca/";
+
+/** Loaded where there is one: nobody else needs its cryptography. */
+async function openCa(
+  options: ControlPlaneOptions,
+  store: Store | undefined,
+): Promise<CertificateAuthority | undefined> {
+  const { ca, hostName = "", clock, log, metrics } = options;
+  if (ca === undefined) return undefined;
+  const { CertificateAuthority } = await import("./ca/certificate-authority.ts");
+  return CertificateAuthority.open(ca, { store, hostName, clock, log, metrics });
+}
+
+async function serveSecurely(
+  ca: CertificateAuthority,
+  services: readonly GrpcServices[],
+  { ca: caOptions, clock, log, metrics }: ControlPlaneOptions,
+): Promise<ServedXds | undefined> {
+  if (caOptions === undefined) return undefined;
+  const { serveTls } = await import("./serve/serve-tls.ts");
+  return serveTls({
+    services: [...services, ca.grpc(true)],
+    address: caOptions.tlsAddress,
+    identity: ca.ownSvid.current,
+    trustDomain: ca.authority.trustDomain,
+    bundles: ca.authority.bundles,
+    renewalGraceMs: caOptions.renewalGraceMs,
+    clock,
+    log,
+    metrics,
+  });
 }

@@ -2,6 +2,8 @@ import { parseArgs } from "node:util";
 import { err, ok, type Result } from "@heddle/base";
 import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { ApiOptions } from "./api/open-api.ts";
+import type { CaOptions } from "./ca/ca-options.ts";
+import { CA_HELP, CA_OPTIONS, readCaFlags } from "./ca-flags.ts";
 import { type HostPort, isLoopback, parseHostPort } from "./serve/address.ts";
 import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
@@ -17,6 +19,8 @@ export interface Flags {
   readonly xdsRestAddress: HostPort | undefined;
   readonly adminAddress: HostPort;
   readonly api: ApiOptions;
+  /** Undefined: there is no certificate authority, and nothing is served over TLS. */
+  readonly ca: CaOptions | undefined;
   readonly identifier: string | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
@@ -51,6 +55,7 @@ Options:
                              (127.0.0.1:15016; where that is taken, nowhere)
   --api-tokens FILE          who may use it (heddle token new makes entries); without it everybody on this machine
   --api-tls-certificate FILE and --api-tls-key FILE: PEM; needed, with tokens, where it is not on loopback
+${CA_HELP}
   --identifier NAME          which replica this is, for clients to tell (the machine's name)
   --log-level LEVEL          trace, debug, info, warn, error or off (info)
   --log-format FORMAT        text or json (text), on standard error
@@ -94,6 +99,8 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   if (storePlace.type === "none" && store.ok)
     for (const flag of API_FLAGS)
       if (values[flag] !== undefined) faults.push(`--${flag}: nothing can be put where nothing is stored`);
+  const ca = readCaFlags(values);
+  if (!ca.ok) faults.push(...ca.error);
   const logLevel = parseLogLevel(values["log-level"] ?? "info");
   if (logLevel === undefined)
     faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
@@ -114,6 +121,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
       tokensFile: values["api-tokens"],
       tls: certificateFile === undefined || keyFile === undefined ? undefined : { certificateFile, keyFile },
     },
+    ca: ca.ok ? ca.value : undefined,
     identifier: values.identifier,
     logLevel: logLevel ?? "info",
     logFormat: logFormat === "json" ? "json" : "text",
@@ -167,6 +175,7 @@ const OPTIONS = {
   "api-tokens": { type: "string" },
   "api-tls-certificate": { type: "string" },
   "api-tls-key": { type: "string" },
+  ...CA_OPTIONS,
   identifier: { type: "string" },
   "log-level": { type: "string" },
   "log-format": { type: "string" },

@@ -41,6 +41,7 @@ async function run(flags: Flags): Promise<void> {
       ...flags,
       ...(store === undefined ? {} : { store }),
       identifier: flags.identifier ?? hostname(),
+      hostName: hostname(),
       clock,
       log,
       metrics,
@@ -49,6 +50,10 @@ async function run(flags: Flags): Promise<void> {
     log.info("control plane is up", {
       xds: formatHostPort(controlPlane.xdsAddress),
       ...(controlPlane.xdsRestAddress !== undefined && { xdsRest: formatHostPort(controlPlane.xdsRestAddress) }),
+      ...(controlPlane.xdsTlsAddress !== undefined && {
+        xdsTls: formatHostPort(controlPlane.xdsTlsAddress),
+        trustDomain: flags.ca?.trustDomain,
+      }),
       admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
       config: flags.folders,
       store: store?.name ?? "none",

@@ -75,8 +75,11 @@ export class JoinTokens {
     return err(outcome.type === "conflict" ? "the store has changed meanwhile" : outcome.message);
   }
 
-  /** Whose a token is, if it could be used with that key now. Uses nothing. `keyHash`: of the public key, any text. */
-  look(token: string, keyHash: string): Result<SpiffeId, TokenRefusal> {
+  /**
+   * Whose a token is, if it could be used with that key now. Uses nothing. `keyHash`: of the public key, any text; undefined:
+   * whether it could be used with any.
+   */
+  look(token: string, keyHash: string | undefined): Result<SpiffeId, TokenRefusal> {
     const found = this.#find(token, keyHash);
     return found.ok ? ok(found.value.kept.spiffeId) : found;
   }
@@ -116,7 +119,7 @@ export class JoinTokens {
     this.#timer?.cancel();
   }
 
-  #find(token: string, keyHash: string): Result<FoundToken, TokenRefusal> {
+  #find(token: string, keyHash: string | undefined): Result<FoundToken, TokenRefusal> {
     const { store, clock, listed } = this.#options;
     const hash = hashJoinToken(token);
     if (hash === undefined) return err({ code: "UNAUTHENTICATED", reason: "malformed" });
@@ -128,7 +131,7 @@ export class JoinTokens {
     const now = clock.wallNow();
     if (kept.use !== undefined) {
       const { keyHash: first, atMs } = kept.use;
-      return first === keyHash && now < atMs + REPEAT_WINDOW_MS
+      return (keyHash ?? first) === first && now < atMs + REPEAT_WINDOW_MS
         ? ok({ key, revision: entry?.revision ?? 0, kept })
         : err({ code: "UNAUTHENTICATED", reason: "used" });
     }

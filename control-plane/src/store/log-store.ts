@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Log } from "@heddle/telemetry";
 import type { EntryTable } from "./entry-table.ts";
 import { encodeBatches } from "./log/batches.ts";
@@ -69,6 +70,10 @@ export class LogStore implements Store {
 
   get trouble(): string | undefined {
     return this.#trouble;
+  }
+
+  get keyFile(): (name: string) => string {
+    return (name) => join(this.#folder.path, name);
   }
 
   watch(watcher: StoreWatcher): () => void {

@@ -59,6 +59,10 @@ class StorePart implements Store {
     return this.#store.trouble;
   }
 
+  get keyFile(): ((name: string) => string) | undefined {
+    return this.#store.keyFile;
+  }
+
   async start(): Promise<void> {}
 
   watch(watcher: StoreWatcher): () => void {

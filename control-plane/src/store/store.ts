@@ -20,6 +20,8 @@ export interface Store {
    * have room again, and only the next commit finds out.
    */
   readonly trouble: string | undefined;
+  /** Where a secret that belongs to the store's content may lie in a file of that name. Left out: there is no such place. */
+  readonly keyFile?: ((name: string) => string) | undefined;
   /** Reads what is there and begins to follow it. Rejects if it can never be used; otherwise `trouble` says what is missing. */
   start(): Promise<void>;
   /**

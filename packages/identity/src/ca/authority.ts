@@ -31,6 +31,8 @@ export const DAY_MS = 86_400_000;
 export const DEFAULT_ROOT_VALIDITY_MS = 10 * 365 * DAY_MS;
 export const DEFAULT_SVID_VALIDITY_MS = DAY_MS;
 const DEFAULT_BACKDATE_MS = 60_000;
+/** A root is there for years: clocks that run behind shall not keep a new mesh from its first connection. */
+const ROOT_BACKDATE_MS = 3_600_000;
 
 /** Times in a certificate are whole seconds; less than this is over before anybody has it. */
 const MIN_VALIDITY_MS = 1000;
@@ -126,7 +128,7 @@ export class Authority {
       serialNumber,
       // The number tells roots of one domain apart, by whose names paths are found.
       name: [{ O: ["Heddle"] }, { CN: [`Heddle root ${serialNumber.slice(0, 8)}`] }],
-      notBefore: new Date(nowMs - DEFAULT_BACKDATE_MS),
+      notBefore: new Date(nowMs - ROOT_BACKDATE_MS),
       notAfter: new Date(nowMs + validityMs),
       signingAlgorithm: key.algorithm,
       keys: { privateKey: key.privateKey, publicKey: key.publicKey },

@@ -1,0 +1,23 @@
+import type { HostPort } from "../serve/address.ts";
+import type { AuthorityFileNames } from "./file-authority.ts";
+import type { TokenReviewOptions } from "./token-review.ts";
+
+/** The certificate authority, as the command line asks for it. */
+export interface CaOptions {
+  readonly trustDomain: string;
+  /** Where xDS and the authority are served over TLS. */
+  readonly tlsAddress: HostPort;
+  /** Further DNS names and addresses of the control plane's own certificate. */
+  readonly tlsNames: readonly string[];
+  /** The longest that a certificate is good. */
+  readonly svidTtlMs: number;
+  /** So long after its end a certificate may still be renewed. */
+  readonly renewalGraceMs: number;
+  /** What the root's key is sealed under; undefined: a key of its own, in the store's folder. */
+  readonly passphraseFile: string | undefined;
+  /** An operator's own authority; undefined: one is made, and kept in the store. */
+  readonly files: AuthorityFileNames | undefined;
+  readonly joinTokensFile: string | undefined;
+  /** Undefined: no service account's token is taken. */
+  readonly tokenReview: Pick<TokenReviewOptions, "url" | "caFile" | "tokenFile" | "audience"> | undefined;
+}
