@@ -114,7 +114,7 @@ export function workloadApiTarget(text: string): Result<string, string> {
   const ip = hostname.replace(/^\[(.*)\]$/, "$1");
   if (isIP(ip) === 0) return refused("has a host that is no IP address");
   if (port === "") return refused("has no port");
-  if (pathname !== "" && pathname !== "/") return refused("has a path beside a TCP address");
+  if (pathname !== "") return refused("has a path beside a TCP address");
   return ok(isIP(ip) === 6 ? `ipv6:[${ip}]:${port}` : `ipv4:${ip}:${port}`);
 }
 

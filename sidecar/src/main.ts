@@ -105,7 +105,7 @@ async function run(flags: SidecarFlags): Promise<number> {
     const server = start.value.bootstrap.discovery.ads?.servers[0];
     // Loaded where it is configured: it costs memory and start-up time.
     const { openIdentity } = await import("./control/identity/open-identity.ts");
-    const opened = openIdentity({
+    const opened = await openIdentity({
       settings: settings.value,
       controlPlane: server?.byIdentity === true && server.target.type === "address" ? server.target.address : undefined,
       secretType: types.secret,

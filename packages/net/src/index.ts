@@ -16,6 +16,7 @@ export {
   tlsFailureText,
   transportFailureReason,
 } from "./node-errors.ts";
+export { loadPeerProcess, type PeerProcess, type PeerProcessOf } from "./peer-process.ts";
 export { encodeProxyHeader } from "./proxy-protocol/encode-proxy-header.ts";
 export { type ProxyHeaderParse, parseProxyHeader } from "./proxy-protocol/parse-proxy-header.ts";
 export type { ProxyAddresses, ProxyHeader, ProxyTlv } from "./proxy-protocol/proxy-header.ts";

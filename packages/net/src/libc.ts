@@ -10,6 +10,7 @@ export interface Libc {
   connect(descriptor: number, address: Uint8Array, length: number): number;
   listen(descriptor: number, backlog: number): number;
   setsockopt(descriptor: number, level: number, option: number, value: Uint8Array, length: number): number;
+  getsockopt(descriptor: number, level: number, option: number, value: Uint8Array, length: Uint8Array): number;
   getsockname(descriptor: number, address: Uint8Array, length: Uint8Array): number;
   /** Of `length` bytes from the start of `bytes`. How many the kernel took, or -1. */
   send(descriptor: number, bytes: Uint8Array, length: number, flags: number): number;
@@ -34,6 +35,7 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_REUSEPORT = 15;
+export const SO_PEERCRED = 17;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 /** No SIGPIPE where the peer is gone. */
@@ -61,6 +63,7 @@ async function load(): Promise<Libc | undefined> {
       connect: lib.func("int connect(int descriptor, const void *address, uint32_t length)"),
       listen: lib.func("int listen(int descriptor, int backlog)"),
       setsockopt: lib.func("int setsockopt(int descriptor, int level, int option, const void *value, uint32_t length)"),
+      getsockopt: lib.func("int getsockopt(int descriptor, int level, int option, void *value, void *length)"),
       getsockname: lib.func("int getsockname(int descriptor, void *address, void *length)"),
       send: lib.func("long send(int descriptor, const void *bytes, size_t length, int flags)"),
       duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),

@@ -1,8 +1,8 @@
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
+import { chmodSync, unlinkSync } from "node:fs";
 import { err, isLoopback, ok, parseIp, type Result } from "@heddle/base";
 import type { AdminServer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
+import { isLeftBehind } from "../is-left-behind.ts";
 import { addressText } from "./address-form.ts";
 
 /**
@@ -39,19 +39,6 @@ async function listenOnPipe(
   if (!listening.ok) return refused(address, listening.error);
   if (mode !== undefined) chmodSync(path, mode);
   return ok(address);
-}
-
-/** Whether there is a socket at which nobody answers. Anything else at that path is somebody's. */
-async function isLeftBehind(path: string): Promise<boolean> {
-  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
-  return new Promise((resolve) => {
-    const socket = connect({ path });
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(false);
-    });
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
-  });
 }
 
 function refused(address: Address, { code, message }: NodeJS.ErrnoException): Result<Address, string> {

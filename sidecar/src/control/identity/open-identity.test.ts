@@ -149,15 +149,15 @@ interface Opened {
   readonly renewed: () => number;
 }
 
-function open(
+async function open(
   t: TestContext,
   port: number,
   { bundle, tokens = { joinToken: "hjt_one" }, keptIn }: { bundle: string; tokens?: CallerTokens; keptIn?: string },
-): Opened {
+): Promise<Opened> {
   const folder = temporaryFolder(t);
   const caBundle = join(folder, "ca.pem");
   writeFileSync(caBundle, bundle);
-  const opened = openIdentity({
+  const opened = await openIdentity({
     settings: { source: { type: "authority", caBundle, address: undefined, tokens, keptIn }, serveAt: undefined },
     controlPlane: `127.0.0.1:${port}`,
     secretType: makeSecretType(systemDataReader({})),
@@ -188,7 +188,7 @@ function temporaryFolder(t: TestContext): string {
 
 test("joins by a token over one-way TLS, and has the secrets default and ROOTCA", async (t) => {
   const authority = await ScriptedAuthority.start(t);
-  const { identity, secrets, renewed } = open(t, authority.port, { bundle: authority.rootsPem });
+  const { identity, secrets, renewed } = await open(t, authority.port, { bundle: authority.rootsPem });
   assert.throws(() => identity.security(), /no certificate to show/);
   await eventually(() => renewed() === 1);
   assert.equal(identity.current.svid?.id, WEB);
@@ -199,7 +199,13 @@ test("joins by a token over one-way TLS, and has the secrets default and ROOTCA"
     cert: certificate.certificate.certificateChain.content,
     key: certificate.certificate.privateKey.content,
   });
-  assert.equal(secrets.get("ROOTCA")?.type, "validation");
+  const validation = secrets.get("ROOTCA");
+  assert.ok(validation?.type === "validation");
+  const domains = validation.validation.spiffe?.trustDomains;
+  assert.deepEqual(
+    domains?.map(({ name, bundle }) => [name, bundle.content]),
+    [["cluster.local", authority.rootsPem]],
+  );
   assert.equal(identity.secret("default"), certificate);
   assert.doesNotMatch(JSON.stringify(identity.inspect()), /PRIVATE|hjt_/);
   assert.match(JSON.stringify(identity.inspect()), /spiffe:\/\/cluster\.local\/ns\/shop\/sa\/web/);
@@ -208,14 +214,14 @@ test("joins by a token over one-way TLS, and has the secrets default and ROOTCA"
 test("renews by the certificate that it has, before half of a short life is over", async (t) => {
   const authority = await ScriptedAuthority.start(t);
   authority.validityMs = 2000;
-  const { renewed } = open(t, authority.port, { bundle: authority.rootsPem });
+  const { renewed } = await open(t, authority.port, { bundle: authority.rootsPem });
   await eventually(() => renewed() >= 3);
   assert.deepEqual(authority.callers.slice(0, 3), ["Bearer hjt_one", "svid /ns/shop/sa/web", "svid /ns/shop/sa/web"]);
 });
 
 test("follows the bundles on the connection of the control plane, and takes up a root that is added", async (t) => {
   const authority = await ScriptedAuthority.start(t);
-  const { identity, secrets, renewed } = open(t, authority.port, { bundle: authority.rootsPem });
+  const { identity, secrets, renewed } = await open(t, authority.port, { bundle: authority.rootsPem });
   await eventually(() => renewed() === 1);
   const channel = xdsDial(`127.0.0.1:${authority.port}`, {
     security: () => identity.security(),
@@ -250,7 +256,7 @@ for (const [what, make] of [
 ] as const) {
   test(`a control plane with a certificate ${what} gets no token`, async (t) => {
     const authority = await ScriptedAuthority.start(t, await make());
-    const { identity } = open(t, authority.port, { bundle: authority.rootsPem });
+    const { identity } = await open(t, authority.port, { bundle: authority.rootsPem });
     await eventually(() => identity.state.failures > 1);
     assert.match(identity.state.lastError, /not our control plane/);
     assert.deepEqual(authority.callers, []);
@@ -263,7 +269,7 @@ test("a token file is read anew for each attempt, as Kubernetes rewrites it", as
   writeFileSync(file, "first.token\n");
   authority.refusal = status.UNAUTHENTICATED;
   const tokens = { serviceAccountTokenFile: file };
-  const { identity, renewed } = open(t, authority.port, { bundle: authority.rootsPem, tokens });
+  const { identity, renewed } = await open(t, authority.port, { bundle: authority.rootsPem, tokens });
   await eventually(() => identity.state.failures > 0);
   assert.match(identity.state.lastError, /as told \(UNAUTHENTICATED\)/);
   writeFileSync(file, "second.token\n");
@@ -273,11 +279,11 @@ test("a token file is read anew for each attempt, as Kubernetes rewrites it", as
   assert.equal(authority.callers.at(-1), "Bearer second.token");
 });
 
-test("what is no bundle, or lies nowhere, keeps a sidecar from starting, with the reason", (t) => {
+test("what is no bundle, or lies nowhere, keeps a sidecar from starting, with the reason", async (t) => {
   const folder = temporaryFolder(t);
-  const attempt = (caBundle: string): string => {
+  const attempt = async (caBundle: string): Promise<string> => {
     const source = { type: "authority", caBundle, address: undefined, tokens: {}, keptIn: undefined } as const;
-    const opened = openIdentity({
+    const opened = await openIdentity({
       settings: { source, serveAt: undefined },
       controlPlane: "127.0.0.1:1",
       secretType: makeSecretType(),
@@ -287,7 +293,7 @@ test("what is no bundle, or lies nowhere, keeps a sidecar from starting, with th
     });
     return opened.ok ? "" : opened.error;
   };
-  assert.match(attempt(join(folder, "none.pem")), /cannot be read \(ENOENT\)/);
+  assert.match(await attempt(join(folder, "none.pem")), /cannot be read \(ENOENT\)/);
   writeFileSync(join(folder, "empty.pem"), "");
-  assert.match(attempt(join(folder, "empty.pem")), /holds no certificate/);
+  assert.match(await attempt(join(folder, "empty.pem")), /holds no certificate/);
 });

@@ -12,9 +12,12 @@ import { readCallerToken } from "./caller-token.ts";
 import { type ControlPlaneTrust, controlPlaneCredentials } from "./control-plane-credentials.ts";
 import { joinTrust, readTrustFile } from "./control-plane-trust.ts";
 import { IdentityFile } from "./identity-file.ts";
-import { JoinedIdentity } from "./joined-identity.ts";
+import { JoinedIdentity, type JoinedIdentityOptions } from "./joined-identity.ts";
 import type { Identity, OwnIdentity, OwnSvid } from "./own-identity.ts";
 import { tlsNameOf } from "./tls-name.ts";
+import { WorkloadIdentity } from "./workload/workload-identity.ts";
+import { WorkloadServer } from "./workload/workload-server.ts";
+import { MAX_WORKLOAD_MESSAGE_BYTES } from "./workload/workload-wire.ts";
 
 export interface OpenIdentityOptions {
   readonly settings: IdentitySettings;
@@ -28,22 +31,53 @@ export interface OpenIdentityOptions {
 }
 
 /** The identity that the settings speak of; not begun yet. On failure: why there can be none. */
-export function openIdentity(options: OpenIdentityOptions): Result<OwnIdentity, string> {
+export async function openIdentity(options: OpenIdentityOptions): Promise<Result<OwnIdentity, string>> {
+  const opened = openSource(options);
+  if (!opened.ok) return opened;
+  const { serveAt } = options.settings;
+  const { secretType, clock, log } = options;
+  const { onClose, ...parts } = opened.value;
+  if (serveAt === undefined) return ok(new JoinedIdentity({ ...opened.value, secretType, clock }));
+  const server = new WorkloadServer({ live: parts.source.live, log });
+  const listening = await server.listen(serveAt);
+  if (!listening.ok) return listening;
+  const closeAll = (): void => {
+    server.close();
+    onClose?.();
+  };
+  return ok(new JoinedIdentity({ ...parts, secretType, clock, onClose: closeAll }));
+}
+
+type Opened = Omit<JoinedIdentityOptions, "secretType" | "clock">;
+
+function openSource(options: OpenIdentityOptions): Result<Opened, string> {
   const { source } = options.settings;
   switch (source.type) {
     case "authority":
       return openAuthority(source, options);
     case "workload-api":
-      return err("taking an identity from a SPIFFE agent is not there yet");
+      return ok(openAgent(source.target, options));
     default:
       throw new Error(`unknown source ${(source satisfies never as { type: string }).type}`);
   }
 }
 
+/** Of a SPIFFE agent, which tells whom to believe as well. */
+function openAgent(target: string, { clock, log, random }: OpenIdentityOptions): Opened {
+  const dial = xdsDial(target, { maxMessageBytes: MAX_WORKLOAD_MESSAGE_BYTES });
+  const source = new WorkloadIdentity({ clock, log, random, dial });
+  const trust = (): ControlPlaneTrust => {
+    const [own] = source.live.current.bundles;
+    if (own === undefined) throw new Error("the SPIFFE agent has not told whom to believe");
+    return { trustDomain: own.trustDomain, authorities: own.x509Authorities };
+  };
+  return { source, trust };
+}
+
 type AuthoritySource = Extract<IdentitySettings["source"], { type: "authority" }>;
 
-function openAuthority(settings: AuthoritySource, options: OpenIdentityOptions): Result<OwnIdentity, string> {
-  const { controlPlane, clock, log, random, secretType } = options;
+function openAuthority(settings: AuthoritySource, options: OpenIdentityOptions): Result<Opened, string> {
+  const { controlPlane, clock, log, random } = options;
   const address = settings.address ?? controlPlane;
   if (address === undefined) return err("nobody says where the authority is asked");
   const readFile = lastGood(() => readTrustFile(settings.caBundle));
@@ -78,8 +112,7 @@ function openAuthority(settings: AuthoritySource, options: OpenIdentityOptions):
   if (settings.address === undefined) {
     // The control plane is the authority: what is open to it serves for this as well.
     const onConnected = (channel: XdsChannel): void => bundles.attach(channel);
-    const identity = { source, trust, secretType, clock, onConnected, onClose: () => bundles.close() };
-    return ok(new JoinedIdentity(identity));
+    return ok({ source, trust, onConnected, onClose: () => bundles.close() });
   }
   let channel: XdsChannel | undefined;
   const unwatch = source.live.watch(({ svid }, before) => {
@@ -94,7 +127,7 @@ function openAuthority(settings: AuthoritySource, options: OpenIdentityOptions):
     bundles.close();
     channel?.close();
   };
-  return ok(new JoinedIdentity({ source, trust, secretType, clock, onClose }));
+  return ok({ source, trust, onClose });
 }
 
 function kept(store: IdentityFile, clock: Clock, log: Log): Identity | undefined {

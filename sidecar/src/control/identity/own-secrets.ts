@@ -19,12 +19,26 @@ export function certificateSecret(svid: OwnSvid, type: ResourceType<SecretConfig
   });
 }
 
-/** Whom to believe, as a secret. There has to be at least one authority of its own trust domain. */
+/**
+ * Whom to believe, as a secret: the authorities of each trust domain, which speak for that one alone. There has to be at least one
+ * authority.
+ */
 export function validationSecret(bundles: readonly TrustBundle[], type: ResourceType<SecretConfig>): SecretConfig {
-  const [own] = bundles;
+  // A trust domain without authorities has no X.509-SVIDs that could be believed.
+  const trusted = bundles.filter(({ x509Authorities }) => x509Authorities.length > 0);
   return decoded(type, {
     name: OWN_VALIDATION,
-    validation_context: { trusted_ca: { inline_string: certificatePem(own?.x509Authorities ?? []) } },
+    validation_context: {
+      custom_validator_config: {
+        name: "envoy.tls.cert_validator.spiffe",
+        typed_config: {
+          "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig",
+          trust_domains: trusted.map(({ trustDomain, x509Authorities }) => {
+            return { name: trustDomain, trust_bundle: { inline_string: certificatePem(x509Authorities) } };
+          }),
+        },
+      },
+    },
   });
 }
 
