@@ -1,5 +1,6 @@
 import type { Diagnostic } from "@heddle/config";
 import {
+  checkPolicies,
   checkReferences,
   checkServices,
   checkWorkloads,
@@ -61,7 +62,13 @@ export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyM
   return {
     world: { mesh, rawResources },
     get diagnostics() {
-      diagnostics ??= [...collisions, ...checkReferences(mesh), ...checkServices(mesh), ...checkWorkloads(mesh)];
+      diagnostics ??= [
+        ...collisions,
+        ...checkReferences(mesh),
+        ...checkServices(mesh),
+        ...checkWorkloads(mesh),
+        ...checkPolicies(mesh),
+      ];
       return diagnostics;
     },
     serving,

@@ -1,3 +1,4 @@
+export { checkPolicies } from "./check/check-policies.ts";
 export { checkReferences } from "./check/check-references.ts";
 export { checkServices } from "./check/check-services.ts";
 export { checkWorkloads } from "./check/check-workloads.ts";
