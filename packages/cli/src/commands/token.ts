@@ -13,7 +13,7 @@ heddle control-plane --api-tokens names, which has its hash alone.
 Options:
   --role ROLE           read, write (default) or admin, who also sees secrets
   --group NAME          may write the resources for the nodes of that node.cluster alone; may be given more than once
-  --namespace NAME      may write Services, HTTPRoutes and Workloads of that namespace alone; likewise
+  --namespace NAME      may write Services, HTTPRoutes, Workloads and policies of that namespace alone; likewise
   --json                both as JSON
   -h, --help            print this
 
