@@ -1,6 +1,7 @@
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { xdsServerOptions } from "@heddle/xds/server";
-import { formatHostPort, type HostPort, isLoopback, ListenError } from "./address.ts";
+import { type HostPort, isLoopback, ListenError } from "./address.ts";
 
 /** The gRPC server that carries xDS, listening. */
 export interface ServedXds {
@@ -21,23 +22,39 @@ export interface GrpcServices {
 export async function serveXds(services: readonly GrpcServices[], address: HostPort): Promise<ServedXds> {
   if (!isLoopback(address.host))
     throw new ListenError("xDS", address, "--xds-address", new Error("is not loopback, and this port has no TLS"));
-  const server = new Server(xdsServerOptions);
-  for (const service of services) service.addTo(server);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(formatHostPort(address), ServerCredentials.createInsecure(), (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(new ListenError("xDS", address, "--xds-address", error));
-    });
+  const grpc = new Server(xdsServerOptions);
+  for (const service of services) service.addTo(grpc);
+  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const sockets = new Set<Socket>();
+  const server = createServer({ noDelay: true }, (socket) => {
+    socket.on("error", () => undefined); // it is gone; gRPC hears of it by itself
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    injector.injectConnection(socket);
   });
+  const port = await listen(server, address);
   return {
     address: { host: address.host, port },
     close: () => {
       for (const service of services) service.close();
       return new Promise((resolve) => {
+        server.close(() => resolve());
         // Streams have been ended; a connection that does not end by itself is cut.
-        server.tryShutdown(() => resolve());
-        server.forceShutdown();
+        grpc.forceShutdown();
+        for (const socket of sockets) socket.destroy();
       });
     },
   };
+}
+
+/** gRPC's own listening would let 511 wait, and after a restart all sidecars of a mesh come within a second. */
+const BACKLOG = 4096;
+
+function listen(server: NetServer, address: HostPort): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => reject(new ListenError("xDS", address, "--xds-address", error)));
+    server.listen({ ...address, backlog: BACKLOG, exclusive: true }, () =>
+      resolve((server.address() as AddressInfo).port),
+    );
+  });
 }
