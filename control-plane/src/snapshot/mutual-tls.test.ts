@@ -83,8 +83,8 @@ describe("mutual TLS without anybody configuring it", () => {
     };
     for (const [who, trustDomain] of [
       [boasting, "mesh.test"],
-      [node("orders-1", "orders"), null],
-      [{ ...node("orders-1", "orders"), userAgentName: "gRPC C-core" }, "mesh.test"], // it would refuse the clusters
+      [node("orders-1", "default"), null],
+      [{ ...node("orders-1", "default"), userAgentName: "gRPC C-core" }, "mesh.test"], // it would refuse the clusters
     ] as const) {
       const mesh = new TestMesh(trustDomain);
       mesh.put(service("orders"), workload("orders-1"));
@@ -100,7 +100,7 @@ describe("mutual TLS without anybody configuring it", () => {
   it("a service with nobody behind it is believed to be nobody", () => {
     const mesh = new TestMesh();
     mesh.put(service("orders"), workload("web-1", { app: "web" }));
-    const [mtls] = cluster(mesh.watch(node("web-1", "web")).current).transportSocketMatches ?? [];
+    const [mtls] = cluster(mesh.watch(node("web-1", "default")).current).transportSocketMatches ?? [];
     const [matcher] = mtls?.tls?.common.validation?.sanMatchers ?? [];
     assert.deepEqual(matcher?.matcher, { type: "exact", value: "spiffe://mesh.test", ignoreCase: false });
   });
@@ -170,7 +170,7 @@ describe("what a change costs where nodes have an identity", () => {
   it("an endpoint: its endpoints alone, once for callers with and without an identity", () => {
     const mesh = new TestMesh();
     mesh.put(service("orders"), workload("orders-1"), workload("web-1", { app: "web" }));
-    const watches = [mesh.watch(node("web-1", "web")), mesh.watch(node("web-1"))];
+    const watches = [mesh.watch(node("web-1", "default")), mesh.watch(node("web-1"))];
     const before = watches.map(({ current }) => current);
     const cost = mesh.cost();
     mesh.put(service("orders"), workload("orders-1"), workload("web-1", { app: "web" }), workload("orders-2"));
@@ -182,7 +182,7 @@ describe("what a change costs where nodes have an identity", () => {
   it("an account: the cluster and the endpoints, of callers with an identity; the endpoints of the others", () => {
     const mesh = new TestMesh();
     mesh.put(service("orders"), workload("orders-1"), workload("web-1", { app: "web" }));
-    const watches = [mesh.watch(node("web-1", "web")), mesh.watch(node("web-1"))];
+    const watches = [mesh.watch(node("web-1", "default")), mesh.watch(node("web-1"))];
     const before = watches.map(({ current }) => current);
     const cost = mesh.cost();
     mesh.put(service("orders"), workload("orders-1", { account: "new" }), workload("web-1", { app: "web" }));

@@ -11,6 +11,7 @@ import {
   type Workload,
 } from "@heddle/mesh";
 import type { XdsNode } from "@heddle/xds";
+import { accountOf, type SecretRights } from "./node-rights.ts";
 
 /** What of the mesh a node gets. */
 export interface NodeScope {
@@ -19,6 +20,7 @@ export interface NodeScope {
   readonly workload: Workload | undefined;
   /** How it takes what others send to its workload; with an identity it also calls others by mutual TLS. */
   readonly security: InboundSecurity;
+  readonly secrets: SecretRights;
   /** Undefined: it takes no calls of an application (a gRPC client does its own, an Envoy has its own listeners). */
   readonly outbound: OutboundOptions | undefined;
   /** Names of services that the client dials by itself (gRPC): each gets a listener of just that name. */
@@ -57,6 +59,7 @@ export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand, trust: Mesh
       trust,
       hasIdentity: trust !== undefined && hasIdentity(node),
     },
+    secrets: trust === undefined ? "all" : node.identity === undefined ? "none" : "own",
     outbound: outboundOf(node, workload),
     dialledNames: demand.dialledNames,
     cluster: node.cluster,
@@ -91,12 +94,16 @@ export interface NodeIdentity {
   readonly workload: string | undefined;
 }
 
-/** A sidecar of ours says `<namespace>/<workload>/<instance>`; others are in the namespace that their metadata names. */
+/**
+ * A sidecar of ours says `<namespace>/<workload>/<instance>`; others are in the namespace that their metadata names, or in
+ * that of their certificate.
+ */
 export function identityOf(node: XdsNode): NodeIdentity {
   const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/[^/]+$/.exec(node.id);
   if (match !== null) return { namespace: match[1] ?? "default", workload: match[2] };
   const namespace = ourMetadata(node)?.["namespace"] ?? node.metadata["NAMESPACE"]; // the latter is Istio's
-  return { namespace: typeof namespace === "string" ? namespace : "default", workload: undefined };
+  if (typeof namespace === "string") return { namespace, workload: undefined };
+  return { namespace: (node.identity && accountOf(node.identity)?.namespace) ?? "default", workload: undefined };
 }
 
 function ourMetadata(node: XdsNode): { readonly [key: string]: unknown } | undefined {

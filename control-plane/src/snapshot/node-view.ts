@@ -1,6 +1,7 @@
 import type { ResourceTypes, Snapshot } from "@heddle/xds";
 import type { RawResource } from "../source/raw-resource.ts";
 import type { Inbound, NodeResources } from "./node-resources.ts";
+import { rawResourcesFor } from "./node-rights.ts";
 import type { NodeScope } from "./node-scope.ts";
 import type { OutboundScope } from "./outbound-scope.ts";
 import { JoinedMap, NO_RESOURCES, type Resources, resourceMap } from "./resource-map.ts";
@@ -44,7 +45,7 @@ export class NodeView {
       [types["route-configuration"].typeUrl, routes],
       [types["virtual-host"].typeUrl, virtualHosts],
     ]);
-    const raw = Map.groupBy(rawFor(rawResources, scope.cluster), ({ typeUrl }) => typeUrl);
+    const raw = Map.groupBy(rawResourcesFor(rawResources, scope, types.secret.typeUrl), ({ typeUrl }) => typeUrl);
     for (const [typeUrl, some] of raw) {
       const generated = resources.get(typeUrl) ?? NO_RESOURCES;
       // It stands beside the generated ones; in place of one of the same name only if it says so.
@@ -64,18 +65,6 @@ export class NodeView {
     this.#snapshot = { resources };
     return true;
   }
-}
-
-/** Of one type and name the resource for just these nodes is taken, else the one for all. */
-function rawFor(resources: readonly RawResource[], cluster: string): readonly RawResource[] {
-  const meant = resources.filter(({ nodes }) => nodes.cluster === undefined || nodes.cluster === cluster);
-  const special = new Set(meant.filter(({ nodes }) => nodes.cluster !== undefined).map(nameInType));
-  if (special.size === 0) return meant;
-  return meant.filter((one) => one.nodes.cluster !== undefined || !special.has(nameInType(one)));
-}
-
-function nameInType({ typeUrl, name }: RawResource): string {
-  return `${typeUrl} ${name}`;
 }
 
 function sameMaps(a: ReadonlyMap<string, Resources>, b: ReadonlyMap<string, Resources>): boolean {

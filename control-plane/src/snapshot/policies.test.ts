@@ -5,8 +5,8 @@ import { changes, listener, node, policy, service, TestMesh, workload } from "./
 const REST = [
   service("orders"),
   service("web"),
-  workload("orders-1", { account: "orders" }),
-  workload("orders-2", { account: "orders" }),
+  workload("orders-1"),
+  workload("orders-2"),
   workload("web-1", { app: "web" }),
 ];
 const LISTENER = "inbound/8001";
@@ -43,7 +43,7 @@ describe("what a policy costs", () => {
     const mesh = new TestMesh();
     const named = policy("AuthorizationPolicy", "default/p", "targetRefs: [{ kind: Service, name: orders }]");
     mesh.put(...REST, named);
-    const [orders, web] = [mesh.watch(node("orders-1", "orders")), mesh.watch(node("web-1", "web"))];
+    const [orders, web] = [mesh.watch(node("orders-1", "default")), mesh.watch(node("web-1", "default"))];
     const before = [orders.current, web.current];
     mesh.put(...REST.slice(1), service("orders").replace("app: orders", "app: web"), named);
     for (const [index, { current }] of [orders, web].entries())
@@ -55,7 +55,7 @@ describe("what a policy costs", () => {
   it("keys to fetch: the cluster of whom they come from, once", () => {
     const mesh = new TestMesh();
     mesh.put(...REST);
-    const watch = mesh.watch(node("orders-1", "orders"));
+    const watch = mesh.watch(node("orders-1", "default"));
     const before = watch.current;
     const tokens = policy(
       "RequestAuthentication",
@@ -64,7 +64,7 @@ describe("what a policy costs", () => {
     );
     mesh.put(...REST, tokens);
     assert.deepEqual(changes(before, watch.current), ["cluster jwks/https/i.example/443", `listener ${LISTENER}`]);
-    mesh.watch(node("orders-1", "orders")); // looks at every resource
+    mesh.watch(node("orders-1", "default")); // looks at every resource
   });
 });
 

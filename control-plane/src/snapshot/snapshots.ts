@@ -5,12 +5,14 @@ import {
   parseServiceHost,
   type ServiceHost,
   samePolicies,
+  type Workload,
 } from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import type { World } from "../source/merge.ts";
 import { Computed } from "./computed.ts";
 import { MeshParts } from "./mesh-parts.ts";
 import { NodeResources } from "./node-resources.ts";
+import { denialOf } from "./node-rights.ts";
 import {
   addDemand,
   type Demand,
@@ -94,14 +96,20 @@ export class Snapshots implements SnapshotSource {
       scope: undefined,
       view: undefined,
       viewKey: "",
+      denied: this.#denialOf(node, undefined),
       known: undefined,
+      knownDenied: undefined,
     };
     this.#watched.add(watched);
     if (this.#world !== undefined) this.#place(watched, this.#world);
     watched.known = watched.view?.snapshot;
+    watched.knownDenied = watched.denied;
     return {
       get current() {
-        return watched.view?.snapshot;
+        return watched.denied === undefined ? watched.view?.snapshot : undefined;
+      },
+      get denied() {
+        return watched.denied;
       },
       request: (typeUrl, names) => this.#request(watched, typeUrl, names),
       close: () => this.#close(watched),
@@ -132,6 +140,11 @@ export class Snapshots implements SnapshotSource {
     return workload === undefined || samePolicies(security.policies, mesh.policiesOf(workload));
   }
 
+  /** Without an authority of our own nobody has shown anything. */
+  #denialOf(node: XdsNode, workload: Workload | undefined): string | undefined {
+    return this.#trust === undefined ? undefined : denialOf(node, identityOf(node), workload);
+  }
+
   #close(watched: WatchedNode): void {
     if (this.#watched.delete(watched)) this.#leave(watched);
   }
@@ -139,10 +152,11 @@ export class Snapshots implements SnapshotSource {
   /** Finds the view of the node in that world, and brings it up to date. */
   #place(watched: WatchedNode, world: World): void {
     const scope = nodeScope(watched.node, world.mesh, watched.demand, this.#trust);
-    const { workload, outbound, dialledNames, cluster, rules, security } = scope;
+    const { workload, outbound, dialledNames, cluster, rules, security, secrets } = scope;
+    watched.denied = this.#denialOf(watched.node, workload);
     const outboundKey = JSON.stringify([rules, security.hasIdentity]);
     const own = workload && `${workload.namespace}/${workload.name}`;
-    const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey]);
+    const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey, secrets]);
     let { view } = watched;
     if (view === undefined || viewKey !== watched.viewKey) {
       view = this.#views.take(viewKey, () => new NodeView(this.#takeOutbound(scope, outboundKey, world), outboundKey));
@@ -172,8 +186,9 @@ export class Snapshots implements SnapshotSource {
 
   #tell(watched: WatchedNode): void {
     const snapshot = watched.view?.snapshot;
-    if (snapshot === watched.known) return;
+    if (snapshot === watched.known && watched.denied === watched.knownDenied) return;
     watched.known = snapshot;
+    watched.knownDenied = watched.denied;
     watched.onChange();
   }
 }
@@ -187,8 +202,11 @@ interface WatchedNode {
   /** Undefined as long as there is no world. */
   view: NodeView | undefined;
   viewKey: string;
+  /** Why it may have nothing of that. */
+  denied: string | undefined;
   /** What its stream has been told of. */
   known: Snapshot | undefined;
+  knownDenied: string | undefined;
 }
 
 function servicesOfHosts(names: readonly string[], namespace: string, mesh: Mesh): readonly ServiceHost[] {

@@ -30,8 +30,8 @@ export class TestMesh {
     this.#snapshots.publish(mergeItems(items, new Map()).world);
   }
 
-  watch(who: XdsNode): SnapshotWatch {
-    const watch = this.#snapshots.watch(who, () => {});
+  watch(who: XdsNode, onChange: () => void = () => {}): SnapshotWatch {
+    const watch = this.#snapshots.watch(who, onChange);
     for (const type of Object.values(TYPES))
       for (const { name, bytes } of watch.current?.resources.get(type.typeUrl)?.values() ?? []) {
         const decoded = type.decode(bytes);
