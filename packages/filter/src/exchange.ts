@@ -33,6 +33,8 @@ export interface Exchange {
 
   /** For what filters tell each other and the access log: `%DYNAMIC_METADATA(namespace:key)%`. Made on first use. */
   readonly metadata: Map<string, Map<string, unknown>>;
+  /** Whether anybody has left something in it, which a mere look must not make it for. */
+  readonly hasMetadata: boolean;
 
   /** The matched route; looked up on first use. Undefined: no route. */
   readonly route: MatchedRoute | undefined;

@@ -133,7 +133,9 @@ function readRoots(text: string): { descriptor: string; what: string }[] {
 /** What the .proto files are too old to have; see proto/newer-fields.txt. */
 function addNewerFields(root: protobuf.Root, text: string): void {
   for (const line of text.split("\n").filter((each) => each !== "" && !each.startsWith("#"))) {
-    const [message = "", name = "", number = "", type = "", rules] = line.split(/\s+/);
+    const [message = "", name = "", number = "", type = "", ...more] = line.split(/\s+/);
+    const oneof = more[0]?.startsWith("oneof:") === true ? more.shift()?.slice("oneof:".length) : undefined;
+    const [rules] = more;
     const known = root.lookupType(message);
     const older = known.fields[name];
     if (older !== undefined && rules === undefined) {
@@ -142,6 +144,7 @@ function addNewerFields(root: protobuf.Root, text: string): void {
     const field = older ?? new protobuf.Field(name, Number(number), type);
     if (rules !== undefined) field.parsedOptions = [{ "(validate.rules)": JSON.parse(rules) as JsonObject }];
     if (older === undefined) known.add(field);
+    if (oneof !== undefined) known.oneofs[oneof]!.add(field); // a name that it does not have is a mistake of ours
   }
 }
 

@@ -18,6 +18,8 @@ const LABELS_OF_PART: Readonly<Record<string, readonly string[]>> = {
   http: ["envoy_http_conn_manager_prefix"],
   http_filter: ["envoy_extension_config"],
   listener: ["envoy_listener_address"],
+  policy: ["envoy_rbac_policy_name"],
+  rbac: ["envoy_rbac_http_prefix"],
   rds: ["envoy_rds_route_config"],
   sds: ["envoy_sds_secret"],
   tcp: ["envoy_tcp_prefix"],
@@ -27,13 +29,20 @@ const LABELS_OF_PART: Readonly<Record<string, readonly string[]>> = {
   route: ["envoy_route"],
 };
 
-const KNOWN: ReadonlySet<string> = new Set(Object.values(LABELS_OF_PART).flat());
+/** The label whose value stands before that part: what a network filter's configuration calls its `stat_prefix`. */
+const LABEL_BEFORE_PART: Readonly<Record<string, string>> = { __proto__: null as never, rbac: "envoy_rbac_prefix" };
+
+const KNOWN: ReadonlySet<string> = new Set(
+  [LABELS_OF_PART, LABEL_BEFORE_PART].flatMap((of) => Object.values(of).flat()),
+);
 const NONE: readonly string[] = [];
 
 /** "cluster.orders.upstream_rq_2xx". Labels that Envoy does not know follow at the end: "xds_server.requests.type.Cluster". */
 export function statName(name: string, labels: Labels): string {
   let text = "";
   for (const part of name.split(".")) {
+    const before = labels[LABEL_BEFORE_PART[part] ?? ""];
+    if (before !== undefined) text += text === "" ? sanitize(before) : `.${sanitize(before)}`;
     text += text === "" ? part : `.${part}`;
     for (const label of LABELS_OF_PART[part] ?? NONE) {
       const value = labels[label];
@@ -87,6 +96,8 @@ export function prometheusName(tagged: string): string {
 export function statPattern(name: string, labels: Labels): string {
   let text = "";
   for (const part of name.split(".")) {
+    const before = LABEL_BEFORE_PART[part];
+    if (before !== undefined && before in labels) text += `${text === "" ? "" : "."}<${before.replace("envoy_", "")}>`;
     text += text === "" ? part : `.${part}`;
     for (const label of LABELS_OF_PART[part] ?? NONE) {
       if (label in labels) text += `.<${label.replace("envoy_", "")}>`;

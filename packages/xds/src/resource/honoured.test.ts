@@ -57,6 +57,45 @@ const ROOTS = [
 
 /** HTTP filters read their configuration themselves, from JSON. */
 const READ_BY_FILTERS = [
+  "envoy.extensions.filters.http.rbac.v3.RBAC",
+  "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
+  "envoy.extensions.filters.network.rbac.v3.RBAC",
+  "envoy.config.rbac.v3.RBAC",
+  "envoy.config.rbac.v3.Policy",
+  "envoy.config.rbac.v3.Permission",
+  "envoy.config.rbac.v3.Permission.Set",
+  "envoy.config.rbac.v3.Principal",
+  "envoy.config.rbac.v3.Principal.Set",
+  "envoy.config.rbac.v3.Principal.Authenticated",
+  "envoy.config.rbac.v3.SourcedMetadata",
+  "envoy.config.rbac.v3.Action",
+  "envoy.extensions.rbac.principals.mtls_authenticated.v3.Config",
+  "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
+  "envoy.type.matcher.v3.PathMatcher",
+  "envoy.type.v3.Int32Range",
+  "xds.type.matcher.v3.Matcher",
+  "xds.type.matcher.v3.Matcher.OnMatch",
+  "xds.type.matcher.v3.Matcher.MatcherList",
+  "xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher",
+  "xds.type.matcher.v3.Matcher.MatcherList.Predicate",
+  "xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList",
+  "xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate",
+  "xds.type.matcher.v3.Matcher.MatcherTree",
+  "xds.type.matcher.v3.Matcher.MatcherTree.MatchMap",
+  "xds.type.matcher.v3.StringMatcher",
+  "xds.type.matcher.v3.RegexMatcher",
+  "xds.type.matcher.v3.RegexMatcher.GoogleRE2",
+  "xds.core.v3.TypedExtensionConfig",
+  "xds.type.matcher.v3.IPMatcher",
+  "xds.type.matcher.v3.IPMatcher.IPRangeMatcher",
+  "xds.core.v3.CidrRange",
+  "xds.type.matcher.v3.ServerNameMatcher",
+  "xds.type.matcher.v3.ServerNameMatcher.DomainMatcher",
+  "xds.type.matcher.v3.CelMatcher",
+  "xds.type.v3.CelExpression",
+  "envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+  "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput",
+  "envoy.extensions.matching.input_matchers.ip.v3.Ip",
   "envoy.extensions.filters.http.router.v3.Router",
   "heddle.filters.http.v1.Module",
   "heddle.filters.http.v1.ServeTunnel",
@@ -106,7 +145,7 @@ function reached(): Set<string> {
     const rules = HONOURED[type];
     for (const name of rules === undefined ? [] : [...honoured(rules), ...kept(rules)]) {
       const message = describeMessage(type).get(name)?.messageType;
-      if (message !== undefined && !message.startsWith("google.protobuf.")) visit(message);
+      if (message !== undefined && !message.startsWith("google.")) visit(message); // CEL's are read as a whole
     }
   };
   for (const root of [...ROOTS, ...READ_BY_FILTERS]) visit(root);

@@ -335,17 +335,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.extensions.filters.udp.udp_proxy.v3.Route": { honoured: "cluster", unknownFields: "refused" },
-  "xds.type.matcher.v3.Matcher": {
-    honoured: "on_no_match",
-    refused: { matcher_list: "only on_no_match is supported yet", matcher_tree: "only on_no_match is supported yet" },
-    unknownFields: "refused",
-  },
-  "xds.type.matcher.v3.Matcher.OnMatch": {
-    honoured: "action",
-    refused: { matcher: "only an action is supported yet" },
-    unknownFields: "refused",
-  },
-  "xds.core.v3.TypedExtensionConfig": { honoured: "name typed_config" },
+  "xds.core.v3.TypedExtensionConfig": { honoured: "name typed_config", unknownFields: "refused" },
 
   // TCP
 
@@ -612,6 +602,107 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "heddle.filters.http.v1.Module": { honoured: "module_path config" },
   "heddle.filters.http.v1.ServeTunnel": { honoured: "" },
+  "envoy.extensions.filters.http.rbac.v3.RBAC": {
+    honoured: `rules rules_stat_prefix matcher shadow_rules shadow_matcher shadow_rules_stat_prefix
+      track_per_rule_stats`,
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.rbac.v3.RBACPerRoute": { honoured: "rbac", unknownFields: "refused" },
+  "envoy.extensions.filters.network.rbac.v3.RBAC": {
+    honoured: `rules matcher shadow_rules shadow_matcher shadow_rules_stat_prefix stat_prefix enforcement_type
+      delay_deny`,
+    unknownFields: "refused",
+  },
+  "envoy.config.rbac.v3.RBAC": {
+    honoured: "action policies",
+    reported: { audit_logging_options: "there are no audit loggers; denials stand in the access log" },
+    unknownFields: "refused",
+  },
+  "envoy.config.rbac.v3.Policy": {
+    honoured: "permissions principals condition checked_condition",
+    unknownFields: "refused",
+  },
+  "envoy.config.rbac.v3.Permission": {
+    honoured: `and_rules or_rules any header url_path destination_ip destination_port destination_port_range metadata
+      not_rule requested_server_name uri_template sourced_metadata`,
+    refused: { matcher: "there are no matchers that are extensions" },
+    unknownFields: "refused",
+  },
+  "envoy.config.rbac.v3.Permission.Set": { honoured: "rules", unknownFields: "refused" },
+  "envoy.config.rbac.v3.Principal": {
+    honoured: `and_ids or_ids any authenticated source_ip direct_remote_ip remote_ip header url_path metadata not_id
+      sourced_metadata custom`,
+    refused: { filter_state: "there is no filter state" },
+    unknownFields: "refused",
+  },
+  "envoy.config.rbac.v3.Principal.Set": { honoured: "ids", unknownFields: "refused" },
+  "envoy.config.rbac.v3.Principal.Authenticated": { honoured: "principal_name", unknownFields: "refused" },
+  "envoy.config.rbac.v3.SourcedMetadata": {
+    honoured: "metadata_matcher metadata_source", // of sources DYNAMIC
+    unknownFields: "refused",
+  },
+  "envoy.config.rbac.v3.Action": { honoured: "name action", unknownFields: "refused" },
+  "envoy.extensions.rbac.principals.mtls_authenticated.v3.Config": {
+    honoured: "san_matcher any_validated_client_certificate",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig": {
+    honoured: "path_template",
+    unknownFields: "refused",
+  },
+  "envoy.type.matcher.v3.PathMatcher": { honoured: "path", unknownFields: "refused" },
+  "envoy.type.v3.Int32Range": { honoured: "start end", unknownFields: "refused" },
+
+  // The unified matcher
+
+  "xds.type.matcher.v3.Matcher": { honoured: "matcher_list matcher_tree on_no_match", unknownFields: "refused" },
+  "xds.type.matcher.v3.Matcher.OnMatch": { honoured: "matcher action keep_matching", unknownFields: "refused" },
+  "xds.type.matcher.v3.Matcher.MatcherList": { honoured: "matchers", unknownFields: "refused" },
+  "xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher": { honoured: "predicate on_match", unknownFields: "refused" },
+  "xds.type.matcher.v3.Matcher.MatcherList.Predicate": {
+    honoured: "single_predicate or_matcher and_matcher not_matcher",
+    unknownFields: "refused",
+  },
+  "xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList": {
+    honoured: "predicate",
+    unknownFields: "refused",
+  },
+  "xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate": {
+    honoured: "input value_match custom_match",
+    unknownFields: "refused",
+  },
+  "xds.type.matcher.v3.Matcher.MatcherTree": {
+    honoured: "input exact_match_map prefix_match_map custom_match",
+    unknownFields: "refused",
+  },
+  "xds.type.matcher.v3.Matcher.MatcherTree.MatchMap": { honoured: "map", unknownFields: "refused" },
+  "xds.type.matcher.v3.StringMatcher": {
+    honoured: "exact prefix suffix safe_regex contains ignore_case",
+    unknownFields: "refused",
+  },
+  "xds.type.matcher.v3.RegexMatcher": { honoured: "google_re2 regex", unknownFields: "refused" },
+  "xds.type.matcher.v3.RegexMatcher.GoogleRE2": { honoured: "", unknownFields: "refused" },
+  "xds.type.matcher.v3.IPMatcher": { honoured: "range_matchers", unknownFields: "refused" },
+  "xds.type.matcher.v3.IPMatcher.IPRangeMatcher": { honoured: "ranges on_match exclusive", unknownFields: "refused" },
+  "xds.core.v3.CidrRange": { honoured: "address_prefix prefix_len", unknownFields: "refused" },
+  "xds.type.matcher.v3.ServerNameMatcher": { honoured: "domain_matchers", unknownFields: "refused" },
+  "xds.type.matcher.v3.ServerNameMatcher.DomainMatcher": { honoured: "domains on_match", unknownFields: "refused" },
+  "xds.type.matcher.v3.CelMatcher": {
+    honoured: "expr_match",
+    reported: { description: "is not shown" },
+    unknownFields: "refused",
+  },
+  "xds.type.v3.CelExpression": {
+    honoured: "parsed_expr checked_expr cel_expr_parsed cel_expr_checked cel_expr_string",
+    unknownFields: "refused",
+  },
+  "envoy.type.matcher.v3.HttpRequestHeaderMatchInput": { honoured: "header_name", unknownFields: "refused" },
+  "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput": { honoured: "query_param", unknownFields: "refused" },
+  "envoy.extensions.matching.input_matchers.ip.v3.Ip": {
+    honoured: "cidr_ranges",
+    reported: { stat_prefix: "it has no counters" },
+    unknownFields: "refused",
+  },
   "envoy.extensions.filters.http.health_check.v3.HealthCheck": {
     honoured: "pass_through_mode headers cluster_min_healthy_percentages",
     reported: { cache_time: "each check goes to the upstream" },

@@ -62,8 +62,14 @@ function decodeProxy(filter: Fields): UdpProxyConfig[] {
 
 /** Of a matcher only the action for everything is known (`on_no_match`). */
 function decodeCluster(fields: Fields): string {
-  const action = fields.message("matcher")?.message("on_no_match")?.message("action");
-  if (!fields.has("matcher")) return fields.text("cluster");
+  const matcher = fields.message("matcher");
+  if (matcher === undefined) return fields.text("cluster");
+  for (const name of ["matcher_list", "matcher_tree"])
+    if (matcher.has(name)) matcher.fail(name, "only on_no_match is supported here");
+  const onNoMatch = matcher.message("on_no_match");
+  if (onNoMatch?.has("matcher")) onNoMatch.fail("matcher", "only an action is supported here");
+  if (onNoMatch?.flag("keep_matching")) onNoMatch.fail("keep_matching", "there is nothing else to match");
+  const action = onNoMatch?.message("action");
   const any = action?.raw("typed_config");
   const path = action?.at("typed_config") ?? "";
   const extension = any && openAny(any, path, fields.findings);

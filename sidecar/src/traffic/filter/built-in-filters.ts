@@ -1,4 +1,5 @@
 import { HttpFilterRegistry } from "@heddle/filter";
+import { rbacType } from "../rbac/rbac-types.ts";
 import { apiKeyAuthType } from "./api-key-auth-type.ts";
 import { basicAuthType } from "./basic-auth-type.ts";
 import type { FilterData } from "./filter-data.ts";
@@ -26,6 +27,7 @@ export function builtInFilters(modules: FilterModules, data?: FilterData): HttpF
     onDemandType,
     basicAuthType(data),
     apiKeyAuthType,
+    rbacType,
     modules.type,
   ]);
 }

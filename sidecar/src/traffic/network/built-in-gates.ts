@@ -1,3 +1,4 @@
+import { networkRbacType } from "../rbac/rbac-types.ts";
 import type { NetworkGateType } from "./network-gate-type.ts";
 
 /** Every network filter that does not end a chain, by the type of its configuration. A new one is a line here. */
@@ -5,4 +6,4 @@ export function builtInGates(): ReadonlyMap<string, NetworkGateType> {
   return new Map(GATES.map((type) => [type.configType, type]));
 }
 
-const GATES: readonly NetworkGateType[] = [];
+const GATES: readonly NetworkGateType[] = [networkRbacType];

@@ -1,0 +1,185 @@
+import { Cidr, type IpWords, isJsonObject, type Json, type JsonObject } from "@heddle/base";
+import type { RequestHead } from "@heddle/http";
+import type { CertificateFacts } from "@heddle/net";
+import { asBytes } from "../match/bytes.ts";
+import { compileHeaderMatcher, headerValue } from "../match/header-matcher.ts";
+import { readHeaderMatcher } from "../match/read-header-matcher.ts";
+import { readStringMatcher } from "../match/read-string-matcher.ts";
+import { compileStringMatcher, type StringMatcher } from "../match/string-matcher.ts";
+import { compileValueMatcher } from "../match/value-matcher.ts";
+import { pathOnly } from "../route/path.ts";
+import type { AccessSubject } from "./access-subject.ts";
+import { readValueMatcher } from "./read-value-matcher.ts";
+import { below, found, plain, type RuleReader } from "./rule-reader.ts";
+
+/** One condition of a rule. Allocates nothing, save what splits a path or joins bytes. */
+export type AccessTest = (subject: AccessSubject) => boolean;
+
+/** What could not be read, and so is refused as a whole. */
+export const NEVER: AccessTest = () => false;
+export const ALWAYS: AccessTest = () => true;
+
+export function allOf(tests: readonly AccessTest[]): AccessTest {
+  if (tests.length === 1) return tests[0]!;
+  return (subject) => {
+    for (const test of tests) if (!test(subject)) return false;
+    return true;
+  };
+}
+
+export function anyOf(tests: readonly AccessTest[]): AccessTest {
+  if (tests.length === 1) return tests[0]!;
+  return (subject) => {
+    for (const test of tests) if (test(subject)) return true;
+    return false;
+  };
+}
+
+export function not(test: AccessTest): AccessTest {
+  return (subject) => !test(subject);
+}
+
+/**
+ * `envoy.config.route.v3.HeaderMatcher`. The values of a repeated field are matched one by one, and one is enough: joined they would be
+ * a value that no rule names (CVE-2026-26308). An inverted matcher finds no forbidden value among them where it gives access
+ * (`grants`), and where it takes access away it is enough that one of them is another.
+ */
+export function headerTest(json: Json | undefined, path: string, grants: boolean, reader: RuleReader): AccessTest {
+  if (reader.scope === "network") return reader.fail(path, "a connection has no headers", NEVER);
+  const config = readHeaderMatcher(json ?? {});
+  if (!config.ok) return reader.fail(path, config.error, NEVER);
+  const { name } = config.value;
+  const matcher = compileHeaderMatcher(config.value);
+  if (name.startsWith(":") || name === "host") return ({ head }) => head !== undefined && matcher.matches(head);
+  const needsAll = config.value.invert && config.value.match.type !== "present" && grants;
+  return ({ head }) => {
+    if (head === undefined) return false;
+    const { fields } = head.headers;
+    let found = false;
+    for (let i = 0; i < fields.length; i += 2) {
+      if (fields[i] !== name) continue;
+      found = true;
+      if (matcher.test(fields[i + 1]) !== needsAll) return !needsAll;
+    }
+    return found ? needsAll : matcher.test(undefined);
+  };
+}
+
+/** `envoy.type.matcher.v3.PathMatcher`: of the path without query and fragment (CVE-2021-32779). CONNECT has none. */
+export function urlPathTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
+  if (reader.scope === "network") return reader.fail(path, "a connection has no path", NEVER);
+  const matcher = stringMatcher(reader.object(json, path)["path"], below(path, "path"), reader);
+  return ({ head }) => head !== undefined && head.path !== "" && matcher.test(pathOnly(head.path));
+}
+
+/** `envoy.config.core.v3.CidrRange` (xds.core.v3 has the same fields). As in Envoy a prefix without length is everything. */
+export function readCidr(json: Json | undefined, path: string, reader: RuleReader): Cidr | undefined {
+  const { addressPrefix, prefixLen = 0 } = reader.object(json, path);
+  const cidr = Cidr.parse(`${plain(addressPrefix)}/${plain(prefixLen)}`);
+  return cidr.ok ? cidr.value : reader.fail(path, cidr.error, undefined);
+}
+
+export function ipTest(
+  json: Json | undefined,
+  path: string,
+  reader: RuleReader,
+  addressOf: (subject: AccessSubject) => IpWords | undefined,
+): AccessTest {
+  const range = readCidr(json, path, reader);
+  if (range === undefined) return NEVER;
+  return (subject) => {
+    const address = addressOf(subject);
+    return address !== undefined && range.contains(address);
+  };
+}
+
+export function serverNameTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
+  const matcher = stringMatcher(json, path, reader);
+  return ({ connection }) => matcher.test(connection.serverName ?? "");
+}
+
+/** `envoy.type.matcher.v3.MetadataMatcher`, of what filters have left. */
+export function metadataTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
+  const { filter, path: segments, value, invert } = reader.object(json, path);
+  const namespace = reader.text(filter, below(path, "filter"));
+  const at = below(path, "path");
+  const keys = reader
+    .list(segments, at, 1)
+    .map((segment, index) =>
+      reader.text(reader.object(segment, `${at}[${index}]`)["key"], below(`${at}[${index}]`, "key")),
+    );
+  const config = readValueMatcher(value, below(path, "value"), reader);
+  if (config === undefined) return NEVER;
+  const matches = compileValueMatcher(config);
+  const inverted = invert === true;
+  return ({ metadata }) => matches(valueAt(metadata?.get(namespace), keys)) !== inverted;
+}
+
+function valueAt(map: ReadonlyMap<string, unknown> | undefined, keys: readonly string[]): unknown {
+  let value: unknown = map?.get(keys[0]!); // one key at least
+  for (let i = 1; i < keys.length; i++) {
+    const inner = value as Json | undefined;
+    if (!isJsonObject(inner) || !Object.hasOwn(inner, keys[i]!)) return undefined;
+    value = inner[keys[i]!];
+  }
+  return value;
+}
+
+/**
+ * `Principal.Authenticated`: the verified peer's URI SANs, then its DNS SANs, then its subject. A peer whom nobody vouches for is
+ * nobody, also where no name is asked for; there Envoy takes every TLS client.
+ */
+export function authenticatedTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
+  const { principalName } = reader.object(json, path);
+  if (principalName === undefined) return (subject) => subject.verifiedPeer !== undefined;
+  const matcher = stringMatcher(principalName, below(path, "principalName"), reader);
+  return (subject) => {
+    const peer = subject.verifiedPeer;
+    return peer !== undefined && hasName(peer, matcher);
+  };
+}
+
+function hasName({ uriSans, dnsSans, subject }: CertificateFacts, matcher: StringMatcher): boolean {
+  return anyName(uriSans, matcher) || anyName(dnsSans, matcher) || isName(subject, matcher);
+}
+
+export function anyName(names: readonly string[], matcher: StringMatcher): boolean {
+  for (const name of names) if (isName(name, matcher)) return true;
+  return false;
+}
+
+/** A name with a NUL is not what it seems to be (CVE-2025-66220). */
+function isName(name: string, matcher: StringMatcher): boolean {
+  return !name.includes("\0") && matcher.test(asBytes(name));
+}
+
+const NO_MATCHER: StringMatcher = { test: () => false };
+
+export function stringMatcher(json: Json | undefined, path: string, reader: RuleReader): StringMatcher {
+  const config = readStringMatcher(json);
+  return config.ok ? compileStringMatcher(config.value) : reader.fail(path, config.error, NO_MATCHER);
+}
+
+/** All values that a request has for that name; the whole of the head, as `headerValue` has it, for what is no field. */
+export function headerValues(head: RequestHead, name: string): readonly string[] {
+  if (name.startsWith(":") || name === "host") {
+    const value = headerValue(head, name);
+    return value === undefined ? [] : [value];
+  }
+  return head.headers.getAll(name);
+}
+
+/** A port of `start <= port < end` (`envoy.type.v3.Int32Range`). */
+export function portRangeTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
+  const { start = 0, end = 0 } = reader.object(json, path) as JsonObject & { start?: Json; end?: Json };
+  if (typeof start !== "number" || typeof end !== "number" || start < 0 || end > 65_536 || start >= end) {
+    const message = `found [${found(start)}, ${found(end)}), allowed is 0 <= start < end <= 65536`;
+    return reader.fail(path, message, NEVER);
+  }
+  return ({ connection: { localPort } }) => start <= localPort && localPort < end;
+}
+
+export function portTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
+  if (typeof json !== "number" || json > 65_535) return reader.fail(path, "is no port", NEVER);
+  return ({ connection }) => connection.localPort === json && connection.localAddress !== "";
+}

@@ -1,0 +1,96 @@
+import type { Json } from "@heddle/base";
+import {
+  type AccessTest,
+  ALWAYS,
+  allOf,
+  anyOf,
+  headerTest,
+  ipTest,
+  metadataTest,
+  NEVER,
+  not,
+  portRangeTest,
+  portTest,
+  serverNameTest,
+  urlPathTest,
+} from "./access-tests.ts";
+import { below, openJsonAny, type RuleReader } from "./rule-reader.ts";
+import { sourcedMetadataTest } from "./sourced-metadata.ts";
+import { URI_TEMPLATE, uriTemplateTest } from "./uri-template.ts";
+
+/** `envoy.config.rbac.v3.Permission`: what somebody wants to do. `grants`: that it matches gives access. */
+export function readPermission(json: Json | undefined, path: string, grants: boolean, reader: RuleReader): AccessTest {
+  const fields = reader.object(json, path);
+  const kind = reader.choice(fields, path, KINDS);
+  if (kind === undefined) return NEVER;
+  const value = fields[kind];
+  const at = below(path, kind);
+  switch (kind) {
+    case "andRules":
+      return allOf(readSet(value, at, grants, reader));
+    case "orRules":
+      return anyOf(readSet(value, at, grants, reader));
+    case "notRule":
+      return not(reader.deeper(at, NEVER, () => readPermission(value, at, !grants, reader)));
+    case "any":
+      return value === true ? ALWAYS : reader.fail(at, "has to be true", NEVER);
+    case "header":
+      return headerTest(value, at, grants, reader);
+    case "urlPath":
+      return urlPathTest(value, at, reader);
+    case "uriTemplate": {
+      const { type, fields: template } = openExtension(value, at, reader);
+      if (type === URI_TEMPLATE) return uriTemplateTest(template, below(at, "typedConfig"), reader);
+      return reader.fail(at, `there is no path matcher ${type}`, NEVER);
+    }
+    case "destinationIp":
+      return ipTest(value, at, reader, (subject) => subject.destinationIp);
+    case "destinationPort":
+      return portTest(value, at, reader);
+    case "destinationPortRange":
+      return portRangeTest(value, at, reader);
+    case "metadata":
+      return metadataTest(value, at, reader);
+    case "sourcedMetadata":
+      return sourcedMetadataTest(value, at, reader);
+    case "requestedServerName":
+      return serverNameTest(value, at, reader);
+    default:
+      return reader.fail(at, `there is no matcher ${openExtension(value, at, reader).type}`, NEVER);
+  }
+}
+
+/** `envoy.config.core.v3.TypedExtensionConfig` */
+export function openExtension(
+  json: Json | undefined,
+  path: string,
+  reader: RuleReader,
+): ReturnType<typeof openJsonAny> {
+  return openJsonAny(reader.object(json, path)["typedConfig"], below(path, "typedConfig"), reader);
+}
+
+function readSet(json: Json | undefined, path: string, grants: boolean, reader: RuleReader): readonly AccessTest[] {
+  const at = below(path, "rules");
+  return reader.deeper(at, [], () =>
+    reader
+      .list(reader.object(json, path)["rules"], at, 1)
+      .map((rule, index) => readPermission(rule, `${at}[${index}]`, grants, reader)),
+  );
+}
+
+const KINDS = [
+  "andRules",
+  "orRules",
+  "any",
+  "header",
+  "urlPath",
+  "destinationIp",
+  "destinationPort",
+  "destinationPortRange",
+  "metadata",
+  "notRule",
+  "requestedServerName",
+  "matcher",
+  "uriTemplate",
+  "sourcedMetadata",
+] as const;
