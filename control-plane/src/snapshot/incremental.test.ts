@@ -9,21 +9,28 @@ import type { SourceItem } from "../source/source.ts";
 import { Snapshots } from "./snapshots.ts";
 
 const TYPES = makeResourceTypes({ httpFilters: "unchecked" });
-const NODES = ["default/a-1/x", "default/b-1/x", "other/c-1/x", "foreign"].map(node);
+const NODES: readonly XdsNode[] = [
+  ...["default/a-1/x", "default/b-1/x", "other/c-1/x", "foreign"].map(node),
+  ...["default/a-1/y", "default/b-1/y"].map((id) => ({
+    ...node(id),
+    identity: { trustDomain: "mesh.test", path: "/ns/default/sa/default" },
+  })),
+];
+const TRUST = { trustDomain: "mesh.test" };
 
 describe("snapshots that follow changes", () => {
   it("are what they would be if they had been made anew, and change only where their content does", () => {
     fc.assert(
       fc.property(fc.array(CHANGES, { minLength: 1, maxLength: 15 }), (changes) => {
         const files = new Map<string, readonly SourceItem[]>();
-        const followed = new Snapshots(TYPES);
+        const followed = new Snapshots(TYPES, TRUST);
         const watches = NODES.map((one) => followed.watch(one, () => {}));
         for (const { name, yaml } of changes) {
           if (yaml === undefined) files.delete(name);
           else files.set(name, itemsOf(name, yaml));
           const before = watches.map(({ current }) => current);
           publish(followed, files);
-          const anew = new Snapshots(TYPES);
+          const anew = new Snapshots(TYPES, TRUST);
           publish(anew, files);
           for (const [index, watch] of watches.entries()) {
             const expected = contentOf(anew.watch(NODES[index] ?? node("none"), () => {}).current);
@@ -54,10 +61,11 @@ const YAML = fc.oneof(
       app: SERVICES,
       port: fc.integer({ min: 1000, max: 1003 }),
       egress: fc.constantFrom("", "egress: ['*']", "egress: [a, c.other]"),
+      account: fc.constantFrom("default", "other"),
     })
-    .map(({ app, port, egress }) => ({
+    .map(({ app, port, egress, account }) => ({
       name: `workload-${app}`,
-      yaml: `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${app}-1, labels: { app: ${app} } }\nspec:\n  addresses: [10.0.0.1]\n  ports: [{ name: http, port: ${port}, applicationPort: 9 }]\n  ${egress}`,
+      yaml: `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${app}-1, labels: { app: ${app} } }\nspec:\n  addresses: [10.0.0.1]\n  ports: [{ name: http, port: ${port}, applicationPort: 9 }]\n  serviceAccount: ${account}\n  ${egress}`,
     })),
   fc
     .record({
@@ -71,6 +79,32 @@ const YAML = fc.oneof(
     .map(({ name, namespace, parent, parentNamespace, to, weight }) => ({
       name: `route-${name}-${namespace}`,
       yaml: `apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: ${name}, namespace: ${namespace} }\nspec:\n  parentRefs: [{ group: "", kind: Service, name: ${parent}, namespace: ${parentNamespace} }]\n  rules: [{ backendRefs: [{ name: ${to}, port: 80, weight: ${weight} }] }]`,
+    })),
+  fc
+    .record({
+      name: fc.constantFrom("p", "q"),
+      namespace: fc.constantFrom("default", "heddle-system"),
+      target: fc.constantFrom("", "selector: { matchLabels: { app: a } }", "selector: { matchLabels: { app: b } }"),
+      mode: fc.constantFrom("STRICT", "PERMISSIVE", "DISABLE", "UNSET"),
+    })
+    .map(({ name, namespace, target, mode }) => ({
+      name: `peer-${name}-${namespace}`,
+      yaml: `apiVersion: heddle.dev/v1\nkind: PeerAuthentication\nmetadata: { name: ${name}, namespace: ${namespace} }\nspec:\n  mtls: { mode: ${mode} }\n  ${target}`,
+    })),
+  fc
+    .record({
+      name: fc.constantFrom("p", "q"),
+      target: fc.constantFrom(
+        "",
+        "selector: { matchLabels: { app: a } }",
+        "targetRefs: [{ kind: Service, name: a }]",
+        "targetRefs: [{ kind: Service, name: b }]",
+      ),
+      action: fc.constantFrom("ALLOW", "DENY", "AUDIT"),
+    })
+    .map(({ name, target, action }) => ({
+      name: `rules-${name}`,
+      yaml: `apiVersion: heddle.dev/v1\nkind: AuthorizationPolicy\nmetadata: { name: ${name} }\nspec:\n  action: ${action}\n  rules: [{}]\n  ${target}`,
     })),
   fc
     .record({

@@ -17,11 +17,13 @@ export class NodeView {
   #inbound: Inbound | undefined;
   /** By type URL: what is generated, and what is raw beside it or in its place. */
   readonly #withRaw: Map<string, JoinedMap> = new Map();
-  #snapshot: Snapshot = { resources: new Map() };
+  #snapshot: Snapshot;
 
-  constructor(outbound: OutboundScope, outboundKey: string) {
+  /** @param before what the first of its nodes had until now: it stays that object if there is nothing else in it. */
+  constructor(outbound: OutboundScope, outboundKey: string, before: Snapshot | undefined) {
     this.outbound = outbound;
     this.outboundKey = outboundKey;
+    this.#snapshot = before ?? { resources: new Map() };
   }
 
   get snapshot(): Snapshot {
@@ -69,6 +71,14 @@ export class NodeView {
 
 function sameMaps(a: ReadonlyMap<string, Resources>, b: ReadonlyMap<string, Resources>): boolean {
   if (a.size !== b.size) return false;
-  for (const [typeUrl, resources] of a) if (b.get(typeUrl) !== resources) return false;
+  for (const [typeUrl, resources] of a) if (!sameResources(b.get(typeUrl), resources)) return false;
+  return true;
+}
+
+/** Resources of equal content are the same objects. */
+function sameResources(a: Resources | undefined, b: Resources): boolean {
+  if (a === b) return true;
+  if (a === undefined || a.size !== b.size) return false;
+  for (const [name, resource] of a) if (b.get(name) !== resource) return false;
   return true;
 }

@@ -159,7 +159,11 @@ export class Snapshots implements SnapshotSource {
     const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey, secrets]);
     let { view } = watched;
     if (view === undefined || viewKey !== watched.viewKey) {
-      view = this.#views.take(viewKey, () => new NodeView(this.#takeOutbound(scope, outboundKey, world), outboundKey));
+      const before = view?.snapshot;
+      view = this.#views.take(
+        viewKey,
+        () => new NodeView(this.#takeOutbound(scope, outboundKey, world), outboundKey, before),
+      );
       this.#leave(watched);
       watched.view = view;
       watched.viewKey = viewKey;
