@@ -69,7 +69,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const sources = new Sources(stored === undefined ? files : [...files, stored]);
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const types = makeResourceTypes({ httpFilters: "unchecked" });
-  const snapshots = new Snapshots(types);
+  const snapshots = new Snapshots(types, options.ca && { trustDomain: options.ca.trustDomain });
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });
   const reports = new ReportServer({ clock, log });
   const loads = new LoadReportServer({ clock, log });
