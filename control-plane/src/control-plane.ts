@@ -90,7 +90,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ends.push(async () => ca?.close());
     const api =
       store && stored && options.api
-        ? await ResourceApi.open(options.api, { store, stored, sources, types, clock, log })
+        ? await ResourceApi.open(options.api, { store, stored, sources, types, ca: ca?.administration, clock, log })
         : undefined;
     ends.push(async () => api?.close());
     const services = [xds, reports, loads, statuses, ...(api === undefined ? [] : [api.grpc])];
@@ -103,7 +103,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         ? undefined
         : await serveRest(new RestDiscovery({ source: snapshots, log, metrics, identifier }), xdsRestAddress);
     ends.push(async () => rest?.close());
-    const pages = adminPages({ identifier, sources, snapshots, nodes, loads, stored: api, collectMetrics });
+    const pages = adminPages({ identifier, sources, snapshots, nodes, loads, stored: api, ca, collectMetrics });
     const admin = await serveAdmin(pages, adminAddress, log);
     ends.push(() => admin.close());
 

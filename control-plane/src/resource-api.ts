@@ -1,6 +1,7 @@
 /* What a client of the resource API needs of it: the door `@heddle/control-plane/resource-api`. It loads neither gRPC nor protobuf. */
 
 export { ROLES, type Role } from "./api/access.ts";
+export type { JoinTokenAnswer, JoinTokenRequest } from "./api/ca-routes.ts";
 export { findStoredType, formatKey, knownTypes, type ResourceKey, type StoredType } from "./api/resource-key.ts";
 export {
   type ApiDiagnostic,
@@ -17,3 +18,4 @@ export {
   type StoredResource,
   type WatchEvent,
 } from "./api/wire.ts";
+export { hashJoinToken, makeJoinToken } from "./ca/join-token.ts";

@@ -18,7 +18,15 @@ export interface AdminSubjects {
   readonly loads: Inspectable;
   /** What people have put by the resource API; undefined where there is none. */
   readonly stored: Inspectable | undefined;
+  /** The certificate authority; undefined where there is none. */
+  readonly ca: CaPages | undefined;
   readonly collectMetrics: () => readonly SeriesValue[];
+}
+
+/** What is shown of a certificate authority. */
+export interface CaPages extends Inspectable {
+  /** Of its own trust domain; undefined: there is none yet. */
+  bundleText(format: "pem" | "spiffe"): string | undefined;
 }
 
 export function adminPages(subjects: AdminSubjects): readonly AdminPage[] {
@@ -55,6 +63,30 @@ export function adminPages(subjects: AdminSubjects): readonly AdminPage[] {
       method: "GET",
       help: "the resources of each connected node by version; ?node=ID shows those of one in full",
       answer: (query) => config(subjects, query.get("node")),
+    },
+    ...(subjects.ca === undefined ? [] : caPages(subjects.ca)),
+  ];
+}
+
+function caPages(ca: CaPages): readonly AdminPage[] {
+  return [
+    {
+      path: "/ca",
+      method: "GET",
+      help: "the certificate authority: its roots, the state of a rotation, whom it trusts",
+      answer: () => jsonAnswer(ca.inspect()),
+    },
+    {
+      path: "/ca/bundle",
+      method: "GET",
+      help: "what clients are to trust, for their --ca-bundle; ?format=spiffe is the SPIFFE bundle format",
+      params: [{ name: "format", help: "pem unless said", values: ["pem", "spiffe"] }],
+      answer: (query) => {
+        const format = query.get("format") === "spiffe" ? "spiffe" : "pem";
+        const body = ca.bundleText(format);
+        if (body === undefined) return { status: 503, body: "there is no authority yet\n" };
+        return { contentType: format === "pem" ? "application/x-pem-file" : "application/json", body };
+      },
     },
   ];
 }

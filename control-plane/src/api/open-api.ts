@@ -8,6 +8,7 @@ import type { GrpcServices } from "../serve/serve-xds.ts";
 import type { Sources } from "../source/sources.ts";
 import type { StoredSource } from "../source/stored.ts";
 import type { Store } from "../store/store.ts";
+import type { CaAdministration } from "./ca-routes.ts";
 import { GrpcResourceService } from "./grpc-service.ts";
 import { ResourceService } from "./resource-service.ts";
 import { RestServer, type TlsFiles } from "./rest-server.ts";
@@ -28,6 +29,8 @@ export interface ApiSubjects {
   readonly stored: StoredSource;
   readonly sources: Sources;
   readonly types: ResourceTypes;
+  /** Undefined: there is none. */
+  readonly ca?: CaAdministration | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -65,7 +68,7 @@ export class ResourceApi implements Inspectable {
     if (typeof pair === "string") throw new StartError(`resource API: ${pair}`);
     const access = await openAccess(tokensFile, clock, log);
     const service = new ResourceService(subjects);
-    const rest = new RestServer({ service, access, clock, log, ...(pair && { tls: pair }) });
+    const rest = new RestServer({ service, access, ca: subjects.ca, clock, log, ...(pair && { tls: pair }) });
     const listening = await rest.listen(address);
     if (!listening.ok && !isAsked)
       log.warn("the resource API is on the xDS port alone, since its own is taken; --api-address names another", {

@@ -5,6 +5,7 @@ import { type Clock, err, ok, type Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import type { HostPort } from "../serve/address.ts";
 import type { Caller } from "./access.ts";
+import { answerCa, type CaAdministration } from "./ca-routes.ts";
 import type { ResourceService } from "./resource-service.ts";
 import { BodyRoom, HTTP_STATUS, type RestError, restError } from "./rest-request.ts";
 import { answerRest, type RestAnswer } from "./rest-routes.ts";
@@ -14,6 +15,8 @@ import { WatchPump } from "./watch-pump.ts";
 export interface RestServerOptions {
   readonly service: ResourceService;
   readonly access: Access;
+  /** Undefined: there is none. */
+  readonly ca?: CaAdministration | undefined;
   readonly clock: Clock;
   readonly log: Log;
   /** Left out: plaintext, for loopback. */
@@ -93,7 +96,9 @@ export class RestServer {
     if (!caller.ok) return sendError(request, response, caller.error);
     let answer: Result<RestAnswer, RestError>;
     try {
-      answer = await answerRest(this.#options.service, caller.value, request, this.#bodies);
+      answer =
+        (await answerCa(this.#options.ca, caller.value, request, this.#bodies)) ??
+        (await answerRest(this.#options.service, caller.value, request, this.#bodies));
     } catch (error) {
       this.#options.log.error("a call of the resource API failed", {
         method: request.method,

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { type Clock, type Inspectable, type Json, Live } from "@heddle/base";
+import { formatTrustBundle, trustBundlePem } from "@heddle/identity";
 import type { SealSecret } from "@heddle/identity/ca";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { StartError } from "../serve/address.ts";
@@ -7,6 +8,7 @@ import { type CallWithPeer, peerSvidOf } from "../serve/peer-svid.ts";
 import type { GrpcServices } from "../serve/serve-xds.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
+import { Administration } from "./administration.ts";
 import type { AuthoritySource } from "./authority-source.ts";
 import type { CaOptions } from "./ca-options.ts";
 import { CertificateService } from "./certificate-service.ts";
@@ -40,6 +42,7 @@ export class CertificateAuthority implements Inspectable {
   readonly authority: MeshAuthority;
   readonly ownSvid: OwnSvid;
   readonly joinTokens: JoinTokens;
+  readonly administration: Administration;
   readonly source: AuthoritySource;
   /** Where a root can be replaced: it was made here. */
   readonly stored: StoredAuthority | undefined;
@@ -60,6 +63,13 @@ export class CertificateAuthority implements Inspectable {
     this.#options = options;
     this.#subjects = subjects;
     this.#ends = parts.ends;
+    this.administration = new Administration({
+      trustDomain: options.trustDomain,
+      joinTokens,
+      stored: this.stored,
+      inspect: () => this.inspect(),
+      log,
+    });
   }
 
   /** Rejects with a `StartError`, with nothing left behind. */
@@ -118,6 +128,13 @@ export class CertificateAuthority implements Inspectable {
       },
       log,
     });
+  }
+
+  /** The own trust domain's bundle: PEM, or the SPIFFE bundle format. Undefined: there is none yet. */
+  bundleText(format: "pem" | "spiffe"): string | undefined {
+    const [own] = this.authority.bundles.current.all;
+    if (own === undefined || own.x509Authorities.length === 0) return undefined;
+    return format === "pem" ? trustBundlePem(own) : formatTrustBundle(own);
   }
 
   inspect(): Json {

@@ -1,5 +1,6 @@
 import { type Command, UsageError } from "./command.ts";
 import { apply } from "./commands/apply.ts";
+import { ca } from "./commands/ca.ts";
 import { check } from "./commands/check.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diff } from "./commands/diff.ts";
@@ -21,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   deleteCommand,
   watch,
   token,
+  ca,
   runProgram(
     "control-plane",
     "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",

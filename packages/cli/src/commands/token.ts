@@ -1,60 +1,45 @@
-import { createHash, randomBytes } from "node:crypto";
-import type { Json } from "@heddle/base";
-import { formatYaml } from "@heddle/config/yaml";
-import { ROLES, type Role } from "@heddle/control-plane/resource-api";
 import { type Command, UsageError } from "../command.ts";
-import { parseCommandLine } from "../parse-command-line.ts";
+import { joinToken } from "../tokens/join-token.ts";
+import { newToken } from "../tokens/new-token.ts";
 
 const help = `Usage: heddle token new NAME [OPTIONS]
+       heddle token join [OPTIONS]
 
-Makes a token for the resource API. Prints the token, which is kept nowhere, and the entry for the file that
+new: makes a token for the resource API. Prints the token, which is kept nowhere, and the entry for the file that
 heddle control-plane --api-tokens names, which has its hash alone.
 
 Options:
-  --role ROLE           read, write (default) or admin, who also sees secrets
+  --role ROLE           read, write (default) or admin, who also sees secrets, makes join tokens and replaces the root
   --group NAME          may write the resources for the nodes of that node.cluster alone; may be given more than once
   --namespace NAME      may write Services, HTTPRoutes, Workloads and policies of that namespace alone; likewise
   --json                both as JSON
+
+join: makes a token with which one workload gets its first certificate, once (heddle sidecar --join-token-file). Prints the
+token, which is kept nowhere. The control plane makes it, for a token of the role admin; with --local nobody is asked, and the
+entry for the file that heddle control-plane --join-tokens names is printed too.
+
+Options:
+  --namespace NAME      the workload's namespace (default)
+  --account NAME        its service account (default)
+  --ttl DURATION        how long the token may wait to be used (1h), at most seven days
+  --local               make it here
+  --trust-domain NAME   with --local: the mesh's (cluster.local)
+  --server URL, --token-file FILE, --ca-file FILE
+                        the resource API, as for heddle apply
+  --json                as JSON
   -h, --help            print this
 
-Example:
-  heddle token new ci --role write --group web`;
-
-const WORDS = {
-  allowPositionals: true,
-  options: {
-    role: { type: "string" },
-    group: { type: "string", multiple: true },
-    namespace: { type: "string", multiple: true },
-    json: { type: "boolean" },
-  },
-} as const;
+Examples:
+  heddle token new ci --role write --group web
+  heddle token join --namespace shop --account web > web.token`;
 
 export const token: Command = {
   name: "token",
-  summary: "make a token for the resource API",
+  summary: "make a token for the resource API, or one to join the mesh with",
   help,
-  async run(args) {
-    const { values, positionals } = parseCommandLine(args, WORDS);
-    const [verb, name, ...more] = positionals;
-    if (verb !== "new" || name === undefined || more.length > 0) throw new UsageError("allowed: heddle token new NAME");
-    if (!/^[\w.@/-]{1,100}$/.test(name))
-      throw new UsageError(`found "${name}", allowed: letters, digits and . _ - @ /, at most 100`);
-    const role = values.role ?? "write";
-    if (!ROLES.includes(role as Role)) throw new UsageError(`--role: found "${role}", allowed: ${ROLES.join(", ")}`);
-    const secret = `heddle_${randomBytes(32).toString("base64url")}`;
-    const entry: Json = {
-      name,
-      sha256: createHash("sha256").update(secret).digest("hex"),
-      role,
-      ...(values.group && { groups: values.group }),
-      ...(values.namespace && { namespaces: values.namespace }),
-    };
-    if (values.json === true) console.log(JSON.stringify({ token: secret, entry }, null, 2));
-    else
-      console.log(
-        `# the token, for whoever uses it; it is shown this once\n${secret}\n\n# its entry in the file of --api-tokens\n${formatYaml([entry]).trimEnd()}`,
-      );
-    return 0;
+  run([verb, ...args]) {
+    if (verb === "new") return newToken(args);
+    if (verb === "join") return joinToken(args);
+    throw new UsageError("allowed: heddle token new NAME, heddle token join");
   },
 };

@@ -6,6 +6,8 @@ import type {
   ApplyRequest,
   BatchResponse,
   DeleteRequest,
+  JoinTokenAnswer,
+  JoinTokenRequest,
   ListResponse,
   ResourceKey,
   Selector,
@@ -68,6 +70,15 @@ export class ResourceClient {
       pageToken = page.value.nextPageToken;
     } while (pageToken !== "");
     return ok(resources);
+  }
+
+  createJoinToken(request: JoinTokenRequest): Answer<JoinTokenAnswer> {
+    return this.#call("POST", "/v1/ca/join-tokens", request);
+  }
+
+  /** Of the certificate authority's root; the answer is for people. */
+  rotateRoot(step: "begin" | "next"): Answer<unknown> {
+    return this.#call("POST", "/v1/ca/rotate", { step });
   }
 
   /** Calls back for each event, until the connection ends. */
