@@ -19,6 +19,7 @@ export const SYSTEM_PACKAGES = [
   "libnginx-mod-stream",
   "etcd-server",
   "etcd-client",
+  "testssl.sh",
 ] as const;
 
 /**

@@ -207,21 +207,10 @@ http {
 
   test("curl is served with an SVID, over HTTP/2 as well, and not without one", async () => {
     const port = await sidecar.port("inbound");
+    const always = ["-sS", "--max-time", "10", "--cacert", `${folder}/mesh.pem`];
+    always.push("--resolve", `server.example:${port}:127.0.0.1`);
     const curl = async (...flags: string[]): Promise<string> =>
-      (
-        await run("curl", [
-          ...[
-            "-sS",
-            "--max-time",
-            "10",
-            "--cacert",
-            `${folder}/mesh.pem`,
-            "--resolve",
-            `server.example:${port}:127.0.0.1`,
-          ],
-          ...[...flags, `https://server.example:${port}/curl`],
-        ])
-      ).stdout;
+      (await run("curl", [...always, ...flags, `https://server.example:${port}/curl`])).stdout;
     const certificate = ["--cert", `${folder}/good.pem`, "--key", `${folder}/good.key`];
     assert.match(await curl(...certificate), new RegExp(`URI=${id("client")}$`));
     assert.match(

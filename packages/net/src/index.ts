@@ -35,8 +35,10 @@ export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts
 export { type ClientCredentials, clientCredentials } from "./tls/client-credentials.ts";
 export { type ClientHelloParse, parseClientHello } from "./tls/client-hello.ts";
 export type { HandshakeCallbacks, HandshakeFailure, HandshakeOptions, Handshaking } from "./tls/handshake.ts";
+export { isAbout, type OcspResponse, parseOcspResponse } from "./tls/ocsp-response.ts";
 export { ANYBODY, type NameRule, type PeerFault, type PeerRules } from "./tls/peer-rules.ts";
 export type { TlsCertificate, TlsSettings, TlsVersion } from "./tls/secure-context.ts";
+export { mustStaple, type StaplePolicy } from "./tls/stapling.ts";
 export { TlsClient, type TlsClientSettings, type TlsTarget } from "./tls/tls-client.ts";
 export type { CertificateFacts, TlsInfo } from "./tls/tls-info.ts";
 export { type TicketKeySource, TlsServer, type TlsServerSettings } from "./tls/tls-server.ts";

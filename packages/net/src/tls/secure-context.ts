@@ -13,7 +13,7 @@ export interface TlsSettings {
   readonly certificates: readonly TlsCertificate[];
   readonly minVersion: TlsVersion;
   readonly maxVersion: TlsVersion;
-  /** OpenSSL's names, for TLS 1.2 and older. Empty: Node's. */
+  /** OpenSSL's names, for TLS 1.2 and older. Empty: `TLS12_SUITES`. */
   readonly cipherSuites: readonly string[];
   /** Empty: OpenSSL's. */
   readonly curves: readonly string[];
@@ -32,6 +32,8 @@ export interface TlsCertificate {
   readonly chain: string;
   readonly key: string;
   readonly password: string | undefined;
+  /** DER of what its authority has said of it (OCSP), for clients that ask. */
+  readonly ocspStaple?: Uint8Array;
 }
 
 export interface TrustedAuthorities {
@@ -66,13 +68,23 @@ export function secureContext(
     // As in Envoy an authority that is trusted need not be a root.
     allowPartialTrustChain: true,
     ...(authorities.revoked !== undefined && { crl: authorities.revoked }),
-    ...(cipherSuites.length > 0 && { ciphers: [...cipherSuites, ...TLS13_SUITES].join(":") }),
+    ciphers: [...(cipherSuites.length > 0 ? cipherSuites : TLS12_SUITES), ...TLS13_SUITES].join(":"),
     ...(curves.length > 0 && { ecdhCurve: curves.join(":") }),
     ...(signatureAlgorithms.length > 0 && { sigalgs: signatureAlgorithms.join(":") }),
     sessionIdContext: hashOf(settings.trustKey).slice(0, 32), // OpenSSL takes at most 32 bytes
     ...more,
   });
 }
+
+/** Envoy's defaults (`TlsParameters.cipher_suites`): forward secret and AEAD. Node's have CBC (Lucky 13) and RSA key exchange. */
+const TLS12_SUITES = [
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+];
 
 /** A list of ciphers is only of TLS 1.2's; Node takes one without any of TLS 1.3's for a wish to do without that. */
 const TLS13_SUITES = DEFAULT_CIPHERS.split(":").filter((name) => name.startsWith("TLS_"));

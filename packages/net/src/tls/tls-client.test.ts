@@ -100,6 +100,7 @@ test("a server that is trusted is spoken to, by name and by protocol", async () 
   assert.equal(connection.alpnProtocol, "h2");
   assert.equal(connection.tls?.peerVerified, true);
   assert.equal(connection.tls?.peer?.subject, "CN=back");
+  assert.equal(connection.tls?.group, "X25519MLKEM768"); // what it settles on where nothing is configured
   const socket = await accepted();
   assert.equal((socket as { readonly servername?: unknown }).servername, "back.example");
   const recorder = new Recorder(connection);

@@ -35,6 +35,45 @@ export function setTicketKey(context: SecureContext, key: Uint8Array): void {
   (context.context as { setTicketKeys(keys: Buffer): void }).setTicketKeys(Buffer.from(key));
 }
 
+interface HelloInside {
+  readonly ssl: {
+    enableCertCb(): void;
+    certCbDone(): void;
+    setOCSPResponse(response: Buffer): void;
+    oncertcb: (info: { readonly servername: string | false; readonly OCSPRequest: boolean }) => void;
+    sni_context?: object;
+  };
+}
+
+/** What a server shows to one client. */
+export interface Shown {
+  readonly context: SecureContext;
+  /** DER of an OCSP response. */
+  readonly staple?: Buffer;
+}
+
+/**
+ * Asks, once the ClientHello has come, what its client is shown; undefined ends the handshake. It stands for `SNICallback` and
+ * for the event `OCSPRequest`, which Node has for its own server alone.
+ */
+export function onHello(
+  socket: TLSSocket,
+  decide: (serverName: string, asksForStaple: boolean) => Shown | undefined,
+): void {
+  const { ssl } = socket as unknown as HelloInside;
+  ssl.oncertcb = ({ servername, OCSPRequest }): void => {
+    const shown = decide(servername === false || servername === null ? "" : servername, OCSPRequest);
+    if (shown === undefined) {
+      socket.destroy(Object.assign(new Error("no OCSP response"), { reason: "no_ocsp_response" }));
+      return;
+    }
+    ssl.sni_context = shown.context.context;
+    if (shown.staple !== undefined) ssl.setOCSPResponse(shown.staple);
+    ssl.certCbDone();
+  };
+  ssl.enableCertCb();
+}
+
 /** From now on errors of a server's socket come as `error` events; before, Node keeps them for its own server. */
 export function releaseControl(socket: TLSSocket): void {
   (socket as unknown as Inside)._releaseControl();

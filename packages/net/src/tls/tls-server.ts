@@ -12,7 +12,8 @@ import {
 import { judgePeer, type PeerVerdict } from "./peer-rules.ts";
 import { hashOf, secureContext, type TlsSettings } from "./secure-context.ts";
 import type { ShownPeer } from "./shown-peer.ts";
-import { chainErrorOf, releaseControl, setTicketKey } from "./tls-inside.ts";
+import { type StaplePolicy, Stapling } from "./stapling.ts";
+import { chainErrorOf, onHello, releaseControl, setTicketKey } from "./tls-inside.ts";
 
 /** Where the keys of session tickets come from that several servers share; see `TlsServerSettings.ticketKeys`. */
 export interface TicketKeySource {
@@ -34,6 +35,8 @@ export interface TlsServerSettings extends TlsSettings {
   /** Who asks for a name that no certificate stands for gets the first for each type of key, not the first one. */
   readonly fullScanOnMismatch: boolean;
   readonly preferClientCiphers: boolean;
+  /** Left out: LENIENT_STAPLING. */
+  readonly staplePolicy?: StaplePolicy;
   /** 48 bytes, so that servers that are the same resume each other's sessions. Left out: each its own. */
   readonly ticketKeys?: Uint8Array;
 }
@@ -52,6 +55,8 @@ export class TlsServer {
   readonly #contexts: SecureContext[] = [];
   readonly #tickets: TicketKeySource | undefined;
   #ticketsVersion = -1;
+  readonly #stapling: Stapling;
+  readonly #staples: boolean;
 
   /**
    * `tickets`: where the keys of its tickets come from if its settings have none; left out: it makes its own. Throws where
@@ -59,12 +64,15 @@ export class TlsServer {
    */
   constructor(settings: TlsServerSettings, tickets?: TicketKeySource) {
     this.#settings = settings;
+    this.#stapling = new Stapling(settings.staplePolicy ?? "LENIENT_STAPLING");
     this.#tickets = settings.ticketKeys === undefined ? tickets : undefined;
     this.#choice = new CertificateChoice(settings.certificates, settings.fullScanOnMismatch, (certificates) => {
       const context = this.#makeContext(certificates);
       this.#contexts.push(context);
+      this.#stapling.add(context, certificates);
       return context;
     });
+    this.#staples = this.#stapling.isNeeded;
     this.#rules = {
       side: "downstream",
       event: "secure",
@@ -88,11 +96,19 @@ export class TlsServer {
       // OpenSSL then refuses who shows none; who shows one is judged below.
       rejectUnauthorized: requireClientCertificate,
       ...(alpnProtocols.length > 0 && { ALPNProtocols: [...alpnProtocols] }),
-      ...(this.#choice.asksForName && {
-        SNICallback: (name: string, done: (error: null, context: SecureContext) => void) =>
-          done(null, this.#choice.of(name)),
-      }),
+      ...(this.#choice.asksForName &&
+        !this.#staples && {
+          SNICallback: (name: string, done: (error: null, context: SecureContext) => void) =>
+            done(null, this.#choice.of(name)),
+        }),
     });
+    if (this.#staples) {
+      onHello(socket, (name, asksForStaple) => {
+        const context = this.#choice.of(name);
+        const staple = asksForStaple ? this.#stapling.answer(context, options.clock.wallNow()) : "none";
+        return staple === "refuse" ? undefined : { context, ...(staple !== "none" && { staple }) };
+      });
+    }
     return new Handshake(socket, beneath, connection.id, this.#rules, options, callbacks);
   }
 

@@ -63,6 +63,8 @@ export interface TlsCertificateConfig {
   readonly certificateChain: DataConfig;
   readonly privateKey: DataConfig;
   readonly password: DataConfig | undefined;
+  /** DER of an OCSP response. */
+  readonly ocspStaple?: DataConfig;
   /** Of a secret by SDS: where a change of its files shows. Left out: in the folders of the files themselves. */
   readonly watchedDirectory?: string;
 }
@@ -110,6 +112,8 @@ export interface DownstreamTlsConfig {
   readonly sessionTimeoutSeconds: number | undefined;
   readonly fullScanCertsOnSniMismatch: boolean;
   readonly preferClientCiphers: boolean;
+  /** Left out: LENIENT_STAPLING. */
+  readonly ocspStaplePolicy?: "STRICT_STAPLING" | "MUST_STAPLE";
   /** What session tickets are encrypted with. Left out: each worker makes its own keys. */
   readonly ticketKeys?: readonly DataConfig[] | SecretReference;
 }

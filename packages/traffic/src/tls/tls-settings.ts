@@ -37,6 +37,7 @@ export function serverTlsSettings(config: DownstreamTlsConfig): TlsServerSetting
     sessionTimeoutSeconds: config.sessionTimeoutSeconds,
     fullScanOnMismatch: config.fullScanCertsOnSniMismatch,
     preferClientCiphers: config.preferClientCiphers,
+    ...(config.ocspStaplePolicy && { staplePolicy: config.ocspStaplePolicy }),
     ...(ticketKeys !== undefined && { ticketKeys: firstTicketKey(ticketKeys) }),
   };
 }
@@ -71,11 +72,12 @@ function commonSettings({
   if (certificateSecrets.length > 0 || validationSecret !== undefined) throw new TypeError("secrets are still to come");
   const trust = validation?.spiffe && trustOf(validation.spiffe);
   return {
-    certificates: certificates.map(({ certificateChain, privateKey, password }) => ({
+    certificates: certificates.map(({ certificateChain, privateKey, password, ocspStaple }) => ({
       chain: contentOf(certificateChain),
       key: contentOf(privateKey),
       // As in Envoy a file's last line break is no part of the password.
       password: password && contentOf(password).replace(/\r?\n$/, ""),
+      ...(ocspStaple && { ocspStaple: Buffer.from(contentOf(ocspStaple), "latin1") }),
     })),
     minVersion: VERSION[params.minimumVersion] ?? "TLSv1.2",
     maxVersion: VERSION[params.maximumVersion] ?? "TLSv1.3",

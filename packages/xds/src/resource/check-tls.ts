@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { getCiphers } from "node:tls";
-import { TlsClient, TlsServer } from "@heddle/net";
+import { systemClock } from "@heddle/base";
+import { isAbout, mustStaple, parseOcspResponse, type StaplePolicy, TlsClient, TlsServer } from "@heddle/net";
 import {
   clientTlsSettings,
   compileSafeRegex,
@@ -21,7 +22,7 @@ import type { Fields } from "./fields.ts";
 
 /** Expired certificates are taken, as in Envoy: who serves one is told by its clients. */
 export function checkCertificate(
-  { certificateChain, privateKey, password }: TlsCertificateConfig,
+  { certificateChain, privateKey, password, ocspStaple }: TlsCertificateConfig,
   fields: Fields,
 ): void {
   const certificates =
@@ -31,6 +32,8 @@ export function checkCertificate(
     return;
   }
   const parsed = certificates?.map((pem) => parse(() => new X509Certificate(pem)));
+  const [first] = parsed ?? [];
+  if (first !== undefined && ocspStaple !== undefined) checkStaple(first, ocspStaple, fields);
   const bad = parsed?.indexOf(undefined) ?? -1;
   if (bad >= 0)
     fails(fields, "certificate_chain", certificateChain, `holds a certificate that cannot be read (number ${bad + 1})`);
@@ -44,6 +47,35 @@ export function checkCertificate(
   if (leaf !== undefined && !leaf.checkPrivateKey(key)) {
     fails(fields, "private_key", privateKey, "does not belong to the certificate");
   }
+}
+
+function checkStaple(leaf: X509Certificate, ocspStaple: DataConfig, fields: Fields): void {
+  if (ocspStaple.content === undefined) return;
+  const response = parseOcspResponse(Buffer.from(ocspStaple.content, "latin1"));
+  if ("error" in response) fails(fields, "ocsp_staple", ocspStaple, response.error);
+  else if (!isAbout(response, leaf)) fails(fields, "ocsp_staple", ocspStaple, "is about another certificate");
+}
+
+/** What the policy of a server asks of a certificate and its OCSP response. `path`: of the certificate, below the fields. */
+export function checkStaplePolicy(
+  { certificateChain, ocspStaple }: TlsCertificateConfig,
+  policy: StaplePolicy,
+  fields: Fields,
+  path: string,
+): void {
+  const at = `${path}.ocsp_staple`;
+  if (ocspStaple === undefined) {
+    const [chain] = certificateChain.content === undefined ? [] : blocks(certificateChain.content, CERTIFICATE);
+    const asks = chain !== undefined && parse(() => mustStaple({ chain, key: "", password: undefined })) === true;
+    if (policy === "MUST_STAPLE") fields.fail(at, "must be set, since ocsp_staple_policy is MUST_STAPLE");
+    else if (asks) fields.fail(at, "must be set: the certificate asks its servers for it (RFC 7633)");
+    return;
+  }
+  if (ocspStaple.content === undefined) return;
+  const response = parseOcspResponse(Buffer.from(ocspStaple.content, "latin1"));
+  if ("error" in response || response.nextUpdateMs > systemClock.wallNow()) return;
+  if (policy === "LENIENT_STAPLING") fields.report(at, "has expired, and is not stapled");
+  else fails(fields, at, ocspStaple, `has expired, and ocsp_staple_policy is ${policy}`);
 }
 
 export function checkValidation(config: TlsValidationConfig, fields: Fields): void {

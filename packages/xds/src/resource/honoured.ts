@@ -232,8 +232,9 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       validation_context_certificate_provider: NO_PROVIDER,
       validation_context_certificate_provider_instance: NO_PROVIDER,
       custom_handshaker: LATER,
+      custom_tls_certificate_selector: LATER,
+      key_log: "keys of connections are written nowhere",
     },
-    reported: { key_log: "keys are written nowhere" },
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext": {
@@ -259,13 +260,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.TlsCertificate": {
-    honoured: "certificate_chain private_key password watched_directory",
+    honoured: "certificate_chain private_key password watched_directory ocsp_staple",
     refused: {
       pkcs12: "give certificate_chain and private_key in PEM",
       private_key_provider: "a key has to be given as it is",
     },
     reported: {
-      ocsp_staple: "OCSP responses are not stapled",
       signed_certificate_timestamp: NO_EFFECT,
     },
     unknownFields: "refused",

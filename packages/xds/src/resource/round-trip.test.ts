@@ -722,11 +722,12 @@ const tlsValidation = record<Omit<TlsValidationConfig, "watchedDirectory" | "spi
   trustChainVerification: fc.constantFrom("VERIFY_TRUST_CHAIN", "ACCEPT_UNTRUSTED"),
 });
 
-const tlsCertificate = record<Omit<TlsCertificateConfig, "watchedDirectory">>({
+const tlsCertificate = record<Omit<TlsCertificateConfig, "watchedDirectory" | "ocspStaple">>({
   certificateChain: file,
   privateKey: file,
   password: optional(file),
 });
+const staple = fc.oneof(fc.constant({}), fc.record({ ocspStaple: file }));
 const watched = fc.oneof(fc.constant({}), fc.record({ watchedDirectory: name }));
 const validator = fc.oneof(fc.constant({}), fc.record({ spiffe }));
 
@@ -734,7 +735,9 @@ const secret: fc.Arbitrary<SecretConfig> = fc.oneof(
   fc.record({
     type: fc.constant("certificate" as const),
     name,
-    certificate: fc.tuple(tlsCertificate, watched).map(([one, two]): TlsCertificateConfig => ({ ...one, ...two })),
+    certificate: fc
+      .tuple(tlsCertificate, watched, staple)
+      .map(([one, two, three]): TlsCertificateConfig => ({ ...one, ...two, ...three })),
   }),
   fc.record({
     type: fc.constant("validation" as const),

@@ -105,9 +105,13 @@ test("a control plane that keeps secrets for others leaves their files alone", (
   const others = makeSecretType();
   const tls_certificate = { certificate_chain: file("elsewhere.pem"), private_key: file("elsewhere.key") };
   accept(others, { name: "s", tls_certificate });
-  assert.deepEqual(reportsOf(others, { name: "s", tls_certificate: { ...tls_certificate, ocsp_staple: file("x") } }), [
-    "tls_certificate.ocsp_staple",
-  ]);
+  assert.deepEqual(
+    reportsOf(others, {
+      name: "s",
+      tls_certificate: { ...tls_certificate, signed_certificate_timestamp: [file("x")] },
+    }),
+    ["tls_certificate.signed_certificate_timestamp"],
+  );
 });
 
 test("who names a secret without a source means one of the process's own before one of the bootstrap's", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { err, ok } from "@heddle/base";
-import { encryptedKey, TestAuthority } from "@heddle/net/testing";
+import { encryptedKey, ocspResponse, TestAuthority } from "@heddle/net/testing";
 import { type SecretConfig, spiffeTrust } from "@heddle/traffic";
 import { makeClusterType } from "./cluster.ts";
 import type { DataReader } from "./data-source.ts";
@@ -167,6 +167,27 @@ function spiffe(config: object): { readonly custom_validator_config: object } {
   const typed_config = { "@type": SPIFFE, ...config };
   return { custom_validator_config: { name: "envoy.tls.cert_validator.spiffe", typed_config } };
 }
+
+test("what is stapled has to be about the certificate, and to hold where the policy wants that", () => {
+  const bytes = (response: Buffer): object => ({ inline_bytes: response.toString("base64") });
+  const [later, earlier] = [new Date(Date.now() + 3_600_000), new Date(Date.now() - 3_600_000)];
+  const good = bytes(ocspResponse(leaf, later));
+  const tls = chainTls(
+    { tls_certificates: [certificate({ ocsp_staple: good })] },
+    { ocsp_staple_policy: "MUST_STAPLE" },
+  );
+  assert.equal(tls.ocspStaplePolicy, "MUST_STAPLE");
+  const of = (ocsp_staple: object | undefined, ocsp_staple_policy: string): string =>
+    problem({ tls_certificates: [certificate({ ocsp_staple })] }, { ocsp_staple_policy });
+  const at = `${CERTIFICATE}.ocsp_staple`;
+  assert.equal(of(undefined, "MUST_STAPLE"), `${at}: must be set, since ocsp_staple_policy is MUST_STAPLE`);
+  assert.equal(of(bytes(ocspResponse(other, later)), "LENIENT_STAPLING"), `${at}: is about another certificate`);
+  assert.match(of(bytes(Buffer.from("none")), "LENIENT_STAPLING"), /ocsp_staple: is no OCSP response in DER/);
+  const old = bytes(ocspResponse(leaf, earlier));
+  assert.match(of(old, "STRICT_STAPLING"), /ocsp_staple: has expired, and ocsp_staple_policy is STRICT_STAPLING/);
+  const reports = reportsOf(listenerType, listener({ tls_certificates: [certificate({ ocsp_staple: old })] }));
+  assert.deepEqual(reports, [at]);
+});
 
 /** What the `trust_bundles` of Envoy and SPIRE look like. */
 function bundleMap(keys: readonly object[]): { readonly inline_string: string } {

@@ -1,3 +1,4 @@
+import type { StaplePolicy } from "@heddle/net";
 import {
   asksNoUri,
   type CommonTlsConfig,
@@ -12,7 +13,7 @@ import {
   type TlsVersionName,
   type UpstreamTlsConfig,
 } from "@heddle/traffic";
-import { checkCertificate, checkServerOrClient, checkValidation } from "./check-tls.ts";
+import { checkCertificate, checkServerOrClient, checkStaplePolicy, checkValidation } from "./check-tls.ts";
 import { type DataReader, decodeData, encodeData } from "./data-source.ts";
 import { duration, type LooseJsonObject, list, unless } from "./encode.ts";
 import type { Fields } from "./fields.ts";
@@ -34,13 +35,7 @@ export function decodeDownstreamTls(fields: Fields, reader: DataReader | undefin
       "holds no certificate; a server needs one in tls_certificates or tls_certificate_sds_secret_configs",
     );
   }
-  const staple = fields.enumName("ocsp_staple_policy");
-  if (staple !== "LENIENT_STAPLING") {
-    fields.fail(
-      "ocsp_staple_policy",
-      `found ${staple}; OCSP responses are not stapled, so allowed is LENIENT_STAPLING`,
-    );
-  }
+  const policy = fields.enumName("ocsp_staple_policy") as StaplePolicy;
   const timeoutMs = fields.durationMs("session_timeout", undefined);
   fields.flag("disable_stateful_session_resumption"); // there is no such store
   const required = fields.wrappedFlag("require_client_certificate", false);
@@ -55,8 +50,12 @@ export function decodeDownstreamTls(fields: Fields, reader: DataReader | undefin
     sessionTimeoutSeconds: timeoutMs === undefined ? undefined : Math.floor(timeoutMs / 1000),
     fullScanCertsOnSniMismatch: fields.wrappedFlag("full_scan_certs_on_sni_mismatch", false),
     preferClientCiphers: fields.flag("prefer_client_ciphers"),
+    ...(policy !== "LENIENT_STAPLING" && { ocspStaplePolicy: policy }),
     ...decodeTicketKeySource(fields, reader),
   };
+  for (const [index, certificate] of common.certificates.entries()) {
+    checkStaplePolicy(certificate, policy, fields, `common_tls_context.tls_certificates[${index}]`);
+  }
   if (reader !== undefined && isWhole(config) && fields.findings.errorCount === errorsBefore) {
     checkServerOrClient({ type: "server", config }, fields);
   }
@@ -212,10 +211,13 @@ export function decodeCertificate(fields: Fields, reader: DataReader | undefined
   const certificateChain = chain && decodeData(chain, reader);
   const privateKey = key && decodeData(key, reader);
   if (certificateChain === undefined || privateKey === undefined) return [];
+  const response = fields.message("ocsp_staple");
+  const ocspStaple = response && decodeData(response, reader);
   const config = {
     certificateChain,
     privateKey,
     password: password && decodeData(password, reader),
+    ...(ocspStaple && { ocspStaple }),
     ...decodeWatched(fields),
   };
   checkCertificate(config, fields);
@@ -307,6 +309,7 @@ export function encodeDownstreamTls(config: DownstreamTlsConfig): LooseJsonObjec
     session_timeout: sessionTimeoutSeconds === undefined ? undefined : duration(sessionTimeoutSeconds * 1000),
     full_scan_certs_on_sni_mismatch: unless(false, config.fullScanCertsOnSniMismatch),
     prefer_client_ciphers: unless(false, config.preferClientCiphers),
+    ocsp_staple_policy: config.ocspStaplePolicy,
     ...encodeTicketKeySource(config.ticketKeys),
   };
 }
@@ -362,11 +365,12 @@ function encodeWho({ validation, validationSecret }: CommonTlsConfig): LooseJson
 }
 
 export function encodeCertificate(certificate: TlsCertificateConfig): LooseJsonObject {
-  const { certificateChain, privateKey, password, watchedDirectory } = certificate;
+  const { certificateChain, privateKey, password, ocspStaple, watchedDirectory } = certificate;
   return {
     certificate_chain: encodeData(certificateChain),
     private_key: encodeData(privateKey),
     password: encodeData(password),
+    ocsp_staple: encodeData(ocspStaple),
     watched_directory: watchedDirectory === undefined ? undefined : { path: watchedDirectory },
   };
 }

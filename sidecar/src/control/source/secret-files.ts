@@ -106,8 +106,8 @@ function folderOf(config: SecretConfig): string | undefined {
 function dataOf(config: SecretConfig): readonly (DataConfig | undefined)[] {
   switch (config.type) {
     case "certificate": {
-      const { certificateChain, privateKey, password } = config.certificate;
-      return [certificateChain, privateKey, password];
+      const { certificateChain, privateKey, password, ocspStaple } = config.certificate;
+      return [certificateChain, privateKey, password, ocspStaple];
     }
     case "validation":
       return validationDataOf(config.validation);
