@@ -23,11 +23,14 @@ export {
   healthCheckResponse,
   isGrpcRequest,
   isGrpcResponse,
+  ProtobufReader,
+  ProtobufWriter,
   parseGrpcTimeoutMs,
   readHealthCheckRequest,
   ServingStatus,
   WebTextReader,
   WebTextWriter,
+  WireType,
 } from "./grpc/index.ts";
 export { H1ClientConnection, type H1ClientOptions } from "./h1/client-connection.ts";
 export type { HeaderNameFormat } from "./h1/header-names.ts";

@@ -5,4 +5,6 @@ export { formatGrpcTimeout, parseGrpcTimeoutMs } from "./grpc-timeout.ts";
 export { healthCheckResponse, readHealthCheckRequest, ServingStatus } from "./health-messages.ts";
 export { GrpcMessageCounter } from "./message-counter.ts";
 export { GrpcFrameFlag, type GrpcFrameSink, GrpcMessageReader, grpcMessageBytes } from "./message-framing.ts";
+export { ProtobufReader, WireType } from "./protobuf-reader.ts";
+export { ProtobufWriter } from "./protobuf-writer.ts";
 export { WebTextReader, WebTextWriter } from "./web-text.ts";
