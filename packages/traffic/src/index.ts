@@ -103,6 +103,13 @@ export type {
 } from "./listener/tracing-config.ts";
 export type { UdpListenerConfig, UdpProxyConfig } from "./listener/udp-proxy-config.ts";
 export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
+export {
+  compileMetadataMatcher,
+  type DynamicMetadata,
+  type MetadataMatcherConfig,
+  readMetadataMatcher,
+  readValueMatcher,
+} from "./match/metadata-matcher.ts";
 export { parseQuery, QueryMatcher, type QueryParameters } from "./match/query-matcher.ts";
 export { readHeaderMatcher } from "./match/read-header-matcher.ts";
 export { readStringMatcher } from "./match/read-string-matcher.ts";
@@ -162,7 +169,15 @@ export type {
 export { RequestToMatch, RouteMatcher } from "./route/route-matcher.ts";
 export { compileRouteConfiguration, RouteTable } from "./route/route-table.ts";
 export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
-export { fractionSource, LiveRuntime, NO_RUNTIME, type NumberSource, numberSource } from "./runtime/live-runtime.ts";
+export {
+  type FlagSource,
+  flagSource,
+  fractionSource,
+  LiveRuntime,
+  NO_RUNTIME,
+  type NumberSource,
+  numberSource,
+} from "./runtime/live-runtime.ts";
 export { mergedRuntime, type RuntimeLayer, type RuntimeLayerContent } from "./runtime/runtime-layers.ts";
 export {
   DENOMINATORS,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fractionOf, fractionSource, LiveRuntime, numberOf, numberSource } from "./live-runtime.ts";
+import { flagSource, fractionOf, fractionSource, LiveRuntime, numberOf, numberSource } from "./live-runtime.ts";
 
 test("a fraction without a key is itself", () => {
   const fraction = { numerator: 1, denominator: 100 };
@@ -44,4 +44,15 @@ test("numbers are whole and not negative, unless whoever reads them takes others
 
 test("a key that every object has is none of the runtime", () => {
   assert.equal(new LiveRuntime().get("constructor"), undefined);
+});
+
+test("a flag is what the runtime says under its key, where that is a flag", () => {
+  const runtime = new LiveRuntime();
+  const flag = flagSource(true, "deny", runtime);
+  assert.equal(flag.value, true);
+  runtime.publish({ deny: false });
+  assert.equal(flag.value, false);
+  runtime.publish({ deny: "maybe" });
+  assert.equal(flag.value, true);
+  assert.equal(flagSource(false, undefined, runtime).value, false);
 });

@@ -46,6 +46,22 @@ export function numberSource(
   return runtimeKey === undefined ? { value } : new KeyedNumber(runtimeKey, value, runtime, read);
 }
 
+/** A flag that may be another one at the next look. */
+export interface FlagSource {
+  readonly value: boolean;
+}
+
+/** `RuntimeFeatureFlag` */
+export function flagSource(value: boolean, runtimeKey: string | undefined, runtime: LiveRuntime): FlagSource {
+  if (runtimeKey === undefined || runtimeKey === "") return { value };
+  return {
+    get value() {
+      const now = runtime.get(runtimeKey);
+      return now === true || now === "true" ? true : now === false || now === "false" ? false : value;
+    },
+  };
+}
+
 class KeyedFraction implements Fraction {
   readonly #key: string;
   readonly #unset: Fraction;
