@@ -12,6 +12,7 @@ const DEPS = join(projectRoot, "node_modules/@grpc/grpc-js-xds/deps");
 
 const definitions = loadSync(
   [
+    "envoy/service/auth/v3/external_auth.proto",
     "envoy/service/discovery/v3/ads.proto",
     "envoy/config/listener/v3/listener.proto",
     "envoy/config/route/v3/route.proto",
@@ -48,6 +49,7 @@ function foreignValue(value: unknown): Json {
   if (value === null) return { nullValue: 0 };
   if (typeof value === "number") return { numberValue: value };
   if (typeof value === "string") return { stringValue: value };
+  if (typeof value === "boolean") return { boolValue: value };
   if (Array.isArray(value)) return { listValue: { values: value.map(foreignValue) } };
   return { structValue: foreignStruct(value as Json) };
 }
