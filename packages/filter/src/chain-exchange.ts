@@ -257,6 +257,10 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     this.#continue(this.#responseFlow);
   }
 
+  limitRequestBuffer(bytes: number): void {
+    if (this.#requestFlow !== undefined) this.#requestFlow.limitBytes = bytes;
+  }
+
   get bufferedRequest(): Uint8Array {
     return this.#held(this.#requestFlow);
   }
@@ -573,6 +577,15 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     return { head, body };
   }
 
+  #makeReply(given: LocalReply): { readonly head: ResponseHead; readonly body: string | Uint8Array } {
+    const made = this.makeLocalHead(given);
+    const { bytes, body = "" } = given;
+    // What `local_reply_config` has written anew is text, and a gRPC status has no body.
+    if (bytes === undefined || made.body !== body || body === "") return made;
+    if (made.head.headers.has("content-length")) made.head.headers.set("content-length", String(bytes.length));
+    return { head: made.head, body: bytes };
+  }
+
   /** The message of a call that succeeds, and the head before it; the trailers follow. */
   #makeMessage(given: LocalReply, message: Uint8Array): { readonly head: ResponseHead; readonly body: Uint8Array } {
     this.responseFlags |= given.flags ?? 0;
@@ -585,8 +598,7 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
   #answer(given: LocalReply, throughFilters: boolean): void {
     const message = this.isGrpc ? given.grpcMessage : undefined;
     const trailers = message === undefined ? undefined : new HeaderMap(["grpc-status", "0"]);
-    const { head, body: content } =
-      message === undefined ? this.makeLocalHead(given) : this.#makeMessage(given, message);
+    const { head, body: content } = message === undefined ? this.#makeReply(given) : this.#makeMessage(given, message);
     this.#requestClosed = true;
     this.#requestFlow?.close();
     this.#cancelTerminal(ANSWERED_LOCALLY);

@@ -54,6 +54,8 @@ export interface Exchange {
   reply(reply: LocalReply): void;
   /** Ends the exchange with the answer that belongs to the failure. */
   fail(failure: Failure): void;
+  /** How much of the request each filter may hold back from now on, in place of the listener's limit. */
+  limitRequestBuffer(bytes: number): void;
   /** What a filter has held back with "buffer" so far; a view, valid until the next call into the exchange. */
   readonly bufferedRequest: Uint8Array;
   readonly bufferedResponse: Uint8Array;
@@ -150,6 +152,8 @@ export interface MatchedRoute {
 export interface LocalReply {
   readonly status: number;
   readonly body?: string;
+  /** The same as it goes over the wire, where it may be no text. */
+  readonly bytes?: Uint8Array;
   readonly contentType?: string;
   readonly headers?: HeaderMap;
   readonly details: string;

@@ -30,7 +30,8 @@ export const StopReason = { SinkFull: 1, HeldByFilter: 2 } as const;
 export class Flow {
   readonly #owner: FlowOwner;
   readonly #filters: readonly ActiveFilter[];
-  readonly #limitBytes: number;
+  /** Soft limit for what one filter holds. */
+  limitBytes: number;
   readonly #step: 1 | -1;
   readonly #end: number;
   /** No filter looks at bodies of this direction. */
@@ -48,7 +49,7 @@ export class Flow {
   constructor(owner: FlowOwner, filters: readonly ActiveFilter[], limitBytes: number, start: number, step: 1 | -1) {
     this.#owner = owner;
     this.#filters = filters;
-    this.#limitBytes = limitBytes;
+    this.limitBytes = limitBytes;
     this.#step = step;
     this.#end = step === 1 ? filters.length : -1;
     this.reached = start;
@@ -169,7 +170,7 @@ export class Flow {
       this.release(index);
       return;
     }
-    if (slot.bytes.length <= this.#limitBytes || slot.full) return;
+    if (slot.bytes.length <= this.limitBytes || slot.full) return;
     if (result === "buffer") {
       this.#owner.overLimit(this);
       return;
