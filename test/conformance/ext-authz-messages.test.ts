@@ -267,7 +267,11 @@ function sanitized(bytes: Uint8Array): string {
   for (let at = 0; at < bytes.length; ) {
     const length = [1, 2, 3, 4].find((size) => {
       const piece = Buffer.from(bytes.subarray(at, at + size));
-      return piece.length === size && Array.from(piece.toString()).length === 1 && Buffer.from(piece.toString()).equals(piece);
+      return (
+        piece.length === size &&
+        Array.from(piece.toString()).length === 1 &&
+        Buffer.from(piece.toString()).equals(piece)
+      );
     });
     result += length === undefined ? "!" : Buffer.from(bytes.subarray(at, at + length)).toString();
     at += length ?? 1;

@@ -141,7 +141,8 @@ function addNewerFields(root: protobuf.Root, text: string): void {
     if (older !== undefined && rules === undefined) {
       throw new Error(`newer-fields.txt: ${message}.${name} is not newer any more`);
     }
-    const field = older ?? new protobuf.Field(name, Number(number), type);
+    const [single = type] = type.split("[]");
+    const field = older ?? new protobuf.Field(name, Number(number), single, single === type ? undefined : "repeated");
     if (rules !== undefined) field.parsedOptions = [{ "(validate.rules)": JSON.parse(rules) as JsonObject }];
     if (older === undefined) known.add(field);
     if (oneof !== undefined) known.oneofs[oneof]!.add(field); // a name that it does not have is a mistake of ours

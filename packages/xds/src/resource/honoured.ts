@@ -721,6 +721,63 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.core.v3.GrpcMethodList": { honoured: "services" },
   "envoy.config.core.v3.GrpcMethodList.Service": { honoured: "name method_names" },
   "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": { honoured: "" },
+  "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz": {
+    honoured: `grpc_service http_service transport_api_version failure_mode_allow failure_mode_allow_header_add
+      with_request_body clear_route_cache clear_route_cache_headers status_on_error validate_mutations
+      metadata_context_namespaces filter_enabled filter_enabled_metadata deny_at_disable include_peer_certificate
+      stat_prefix allowed_headers disallowed_headers include_tls_session charge_cluster_response_stats
+      encode_raw_headers decoder_header_mutation_rules enable_dynamic_metadata_ingestion
+      max_denied_response_body_bytes shadow_mode`,
+    refused: {
+      route_metadata_context_namespaces: `${LATER}; the service would decide without it`,
+      bootstrap_metadata_labels_key: `${LATER}; the service would decide without them`,
+    },
+    reported: {
+      typed_metadata_context_namespaces: "there is no typed metadata",
+      route_typed_metadata_context_namespaces: "there is no typed metadata",
+      filter_metadata: "there is no filter state",
+      emit_filter_state_stats: { note: "there is no filter state", unless: false },
+      emit_client_span: { note: "the service's part has no span of its own", unless: false },
+      enforce_response_header_limits: {
+        note: "what a service adds is bounded by the size of its answer",
+        unless: false,
+      },
+    },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.ext_authz.v3.BufferSettings": {
+    honoured: "max_request_bytes allow_partial_message pack_as_bytes",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.ext_authz.v3.HttpService": {
+    honoured: "server_uri path_prefix path_override authorization_request authorization_response",
+    reported: { retry_policy: "a service is asked once" },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.ext_authz.v3.AuthorizationRequest": {
+    honoured: "allowed_headers headers_to_add",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.ext_authz.v3.AuthorizationResponse": {
+    honoured: `allowed_upstream_headers allowed_upstream_headers_to_append allowed_client_headers
+      allowed_client_headers_on_success dynamic_metadata_from_headers`,
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": {
+    honoured: "disabled check_settings",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.ext_authz.v3.CheckSettings": {
+    honoured: "context_extensions disable_request_body_buffering with_request_body grpc_service http_service",
+    reported: { emit_client_span: { note: "the service's part has no span of its own", unless: false } },
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.RuntimeFeatureFlag": { honoured: "default_value runtime_key" },
+  "envoy.config.common.mutation_rules.v3.HeaderMutationRules": {
+    honoured: `allow_all_routing allow_envoy disallow_system disallow_all allow_expression disallow_expression
+      disallow_is_error`,
+    unknownFields: "refused",
+  },
 
   "envoy.extensions.filters.http.basic_auth.v3.BasicAuth": {
     honoured: `users forward_username_header authentication_header allow_missing emit_dynamic_metadata realm`,

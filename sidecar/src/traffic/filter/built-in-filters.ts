@@ -2,6 +2,7 @@ import { HttpFilterRegistry } from "@heddle/filter";
 import { rbacType } from "../rbac/rbac-types.ts";
 import { apiKeyAuthType } from "./api-key-auth-type.ts";
 import { basicAuthType } from "./basic-auth-type.ts";
+import { extAuthzType } from "./ext-authz-type.ts";
 import type { FilterData } from "./filter-data.ts";
 import type { FilterModules } from "./filter-modules.ts";
 import { grpcHttp1BridgeType } from "./grpc-http1-bridge-type.ts";
@@ -28,6 +29,7 @@ export function builtInFilters(modules: FilterModules, data?: FilterData): HttpF
     basicAuthType(data),
     apiKeyAuthType,
     rbacType,
+    extAuthzType,
     modules.type,
   ]);
 }

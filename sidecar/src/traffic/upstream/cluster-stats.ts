@@ -63,6 +63,8 @@ export class ClusterStats {
   readonly #rqByClass: readonly Counter[];
   /** Made when a code first comes. */
   readonly #rqByCode = new Map<number, Counter>();
+  /** Made when a filter first asks, since most clusters have none. */
+  #named: Map<string, Counter> | undefined = undefined;
   readonly #scope: MetricScope;
   readonly #makeHttp2: () => Http2Stats;
   #http2: Http2Stats | undefined = undefined;
@@ -132,6 +134,17 @@ export class ClusterStats {
   get grpc(): GrpcClusterStats {
     this.#grpc ??= new GrpcClusterStats(this.#scope);
     return this.#grpc;
+  }
+
+  /** A counter of what a filter does with requests to the cluster: "ext_authz.ok". Its names are configured, not a client's. */
+  named(name: string): Counter {
+    this.#named ??= new Map();
+    let counter = this.#named.get(name);
+    if (counter === undefined) {
+      counter = this.#scope.counter(name);
+      this.#named.set(name, counter);
+    }
+    return counter;
   }
 
   /** Counts the end of a connection: who ended it, and whether a request was under way. */
