@@ -12,7 +12,7 @@ const ORDER = [
 
 /** The traffic worker carries requests; it must stay small and must not share fate with these. */
 const NEVER_IN_A_WORKER =
-  /^(@grpc\/|protobufjs|@opentelemetry\/|@peculiar\/|yaml$|@kubernetes\/|etcd3|ioredis|@heddle\/(proto|xds|mesh|control-plane)$)/;
+  /^(@grpc\/|protobufjs|@opentelemetry\/|@peculiar\/|yaml$|@kubernetes\/|etcd3|ioredis|undici|@heddle\/(proto|xds|mesh|control-plane)$)/;
 
 /** Where a habit of the design has an exception, with the reason. */
 const EXCEPTIONS: readonly { readonly rule: string; readonly file: RegExp; readonly reason: string }[] = [

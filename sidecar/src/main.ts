@@ -139,7 +139,7 @@ async function run(flags: SidecarFlags): Promise<number> {
     logLevels,
     random,
     resolve: (name, family) => resolver.resolve(name, family),
-    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans, onDemand }) => {
+    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans, onDemand, onJwks, onWorkerGone }) => {
       programsLog.countIn(metrics.counter("log.dropped"));
       return new WorkerSupervisor({
         entry: new URL(import.meta.resolve("#traffic-worker")),
@@ -156,6 +156,8 @@ async function run(flags: SidecarFlags): Promise<number> {
         tracing,
         onSpans,
         onDemand,
+        onJwks,
+        onWorkerGone,
         filterFolder,
         accessLogFlush: flags.accessLogFlush,
         drain,

@@ -38,6 +38,7 @@ import { statsPresentation } from "./control/export/stats-presentation.ts";
 import { TelemetryExports, tracingStart } from "./control/export/telemetry-exports.ts";
 import { identityGauges } from "./control/identity/identity-gauges.ts";
 import type { OwnIdentity } from "./control/identity/own-identity.ts";
+import { JwksFetches } from "./control/jwks/jwks-fetches.ts";
 import { sidecarReport } from "./control/report.ts";
 import { SecretStats } from "./control/secret-stats.ts";
 import { bootstrapSecrets } from "./control/source/bootstrap-secrets.ts";
@@ -47,6 +48,7 @@ import { SecretFiles } from "./control/source/secret-files.ts";
 import type { TrafficWorkers } from "./control/traffic-workers.ts";
 import type { TracingStart } from "./traffic/http/tracing/tracing-env.ts";
 import type { SpanBatch } from "./traffic/worker/span-sender.ts";
+import type { JwksQuestion } from "./traffic/worker/worker-remote-keys.ts";
 import { BUILD_VERSION, VERSION } from "./version.ts";
 
 /** Between the assembler's word that all is there and the workers' that they serve it. */
@@ -88,6 +90,8 @@ export interface WorkerNeighbours {
   readonly tracing: TracingStart;
   readonly onSpans: (batches: readonly SpanBatch[]) => void;
   readonly onDemand: (demand: Demand) => void;
+  readonly onJwks: (worker: number, question: JwksQuestion) => void;
+  readonly onWorkerGone: (worker: number) => void;
 }
 
 /** A sidecar that runs. */
@@ -127,6 +131,18 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     tracing: tracingStart(telemetry, bootstrap.node),
     onSpans: (batches) => exports.receiveSpans(batches),
     onDemand: (demand) => assembler.demand(demand),
+    onJwks: (worker, question) => jwks.asked(worker, question),
+    onWorkerGone: (worker) => jwks.workerGone(worker),
+  });
+  const jwks = new JwksFetches({
+    clock,
+    log: log.with({ part: "jwks" }),
+    random: options.random,
+    async fetch(source) {
+      const { fetchJwks } = await import("./control/jwks/fetch-jwks.ts");
+      return fetchJwks(source, { config: () => assembler.current(), clock, random: options.random });
+    },
+    tell: (worker, news) => workers.tellJwks?.(worker, news),
   });
 
   // Configuration. They know each other only through these callbacks, and nobody calls before `assembler.start`.
@@ -267,6 +283,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     secretFiles.close();
     assembler.close();
     dns.close();
+    jwks.close();
     await workers.stop(drainTimeMs);
     await exports.close();
     await admin.close();
@@ -343,7 +360,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
   function adminPages(): AdminPage[] {
     const resources = (): readonly AssembledResource[] => assembler.resources();
     const { logLevels, statsTags: tags } = options;
-    const parts: Inspectable[] = [workers, dns, sources];
+    const parts: Inspectable[] = [workers, dns, sources, jwks];
     if (client.ok && client.value !== undefined) parts.push(client.value);
     if (identity !== undefined) parts.push(identity);
     return [

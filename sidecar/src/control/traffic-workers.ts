@@ -2,6 +2,7 @@ import type { Inspectable, Json } from "@heddle/base";
 import type { ConfigLaneUpdate } from "@heddle/config";
 import type { LogLevel } from "@heddle/telemetry";
 import type { Address, Demand } from "@heddle/traffic";
+import type { JwksNews } from "../traffic/filter/jwt/remote-jwks.ts";
 import type { InspectedPart } from "../traffic/worker/worker-messages.ts";
 
 /** What one worker says of itself. A worker that takes another's place has a number of its own. */
@@ -40,6 +41,8 @@ export interface TrafficWorkers extends Inspectable {
   drainListeners(how: { readonly inboundOnly: boolean; readonly graceful: boolean; readonly skipExit: boolean }): void;
   /** What was asked for has come or does not exist: true with the configuration of that generation. */
   answerDemands(demands: readonly Demand[], generation: number): void;
+  /** Tells a worker of keys that it wants. Left out: none ever asks. */
+  tellJwks?(worker: number, news: JwksNews): void;
   /** Opens the files of access logs anew: somebody has moved them away. */
   reopenLogs(): void;
   /** What the workers write to the program's log from now on. */

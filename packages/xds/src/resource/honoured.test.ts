@@ -124,6 +124,13 @@ const READ_BY_FILTERS = [
   "envoy.extensions.filters.http.api_key_auth.v3.Credential",
   "envoy.extensions.filters.http.api_key_auth.v3.KeySource",
   "envoy.extensions.filters.http.api_key_auth.v3.Forwarding",
+  ...[
+    "JwtAuthentication", "PerRouteConfig", "JwtProvider", "JwtProvider.NormalizePayload", "JwtCacheConfig", "RemoteJwks",
+    "JwksAsyncFetch", "JwtHeader", "JwtClaimToHeader", "ProviderWithAudiences", "JwtRequirement", "JwtRequirementOrList",
+    "JwtRequirementAndList", "RequirementRule",
+  ].map((name) => `envoy.extensions.filters.http.jwt_authn.v3.${name}`), // biome-ignore format: a list
+  "envoy.config.core.v3.RetryPolicy",
+  "envoy.config.core.v3.BackoffStrategy",
 ];
 
 /** What was read is built from these. An honoured field that no decoder mentions would be ignored in silence. */

@@ -805,6 +805,68 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
 
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": {
+    honoured: "providers rules bypass_cors_preflight requirement_map strip_failure_response stat_prefix",
+    refused: { filter_state_rules: "there is no filter state" },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig": {
+    honoured: "disabled requirement_name",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtProvider": {
+    honoured: `issuer audiences subjects require_expiration max_lifetime remote_jwks local_jwks forward from_headers from_params
+      from_cookies forward_payload_header pad_forward_payload_header payload_in_metadata normalize_payload_in_metadata
+      header_in_metadata failed_status_in_metadata clock_skew_seconds jwt_cache_config claim_to_headers clear_route_cache`,
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtProvider.NormalizePayload": { honoured: "space_delimited_claims" },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtCacheConfig": { honoured: "jwt_cache_size jwt_max_token_size" },
+  "envoy.extensions.filters.http.jwt_authn.v3.RemoteJwks": {
+    honoured: "http_uri cache_duration async_fetch retry_policy",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch": {
+    honoured: "failed_refetch_duration",
+    reported: {
+      fast_listener: { note: "the listener serves at once; requests wait for the first fetch", unless: true },
+    },
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtHeader": { honoured: "name value_prefix", unknownFields: "refused" },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader": {
+    honoured: "header_name claim_name",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.ProviderWithAudiences": {
+    honoured: "provider_name audiences",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement": {
+    honoured: "provider_name provider_and_audiences requires_any requires_all allow_missing_or_failed allow_missing",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementOrList": {
+    honoured: "requirements",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementAndList": {
+    honoured: "requirements",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.http.jwt_authn.v3.RequirementRule": {
+    honoured: "match requires requirement_name",
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.RetryPolicy": {
+    honoured: "retry_back_off num_retries",
+    reported: {
+      retry_on: "whatever is no answer with 200 is tried again",
+      retry_priority: "an endpoint is chosen anew",
+      retry_host_predicate: "an endpoint is chosen anew",
+      host_selection_retry_max_attempts: NO_EFFECT,
+    },
+  },
+  "envoy.config.core.v3.BackoffStrategy": { honoured: "base_interval max_interval" },
+
   "envoy.config.core.v3.ExtensionConfigSource": {
     honoured: "config_source default_config apply_default_config_without_warming type_urls",
   },

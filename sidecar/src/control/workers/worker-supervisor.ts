@@ -21,6 +21,7 @@ import {
   type OverloadConfig,
   type WatchdogConfig,
 } from "@heddle/traffic";
+import type { JwksNews } from "../../traffic/filter/jwt/remote-jwks.ts";
 import type { TracingStart } from "../../traffic/http/tracing/tracing-env.ts";
 import { takesDatagrams } from "../../traffic/listener/listen-key.ts";
 import { type DrainOptions, SERVING, type ServingState } from "../../traffic/listener/serving-state.ts";
@@ -33,6 +34,7 @@ import {
   listenerConnectionsKey,
   type RefusedKey,
 } from "../../traffic/worker/worker-messages.ts";
+import type { JwksQuestion } from "../../traffic/worker/worker-remote-keys.ts";
 import type { DescriptorUse } from "../overload/accept-ceiling.ts";
 import { OverloadManager } from "../overload/overload-manager.ts";
 import type { WorkerReading } from "../overload/resource-monitor.ts";
@@ -81,6 +83,10 @@ export interface WorkerSupervisorOptions {
   readonly onSpans?: (batches: readonly SpanBatch[]) => void;
   /** A request of a worker needs it; `answerDemands` has to follow. Left out: then nobody answers. */
   readonly onDemand?: (demand: Demand) => void;
+  /** A worker asks for keys of tokens; `tellJwks` follows. Left out: then nobody answers. */
+  readonly onJwks?: (worker: number, question: JwksQuestion) => void;
+  /** That worker asks for nothing any more. */
+  readonly onWorkerGone?: (worker: number) => void;
   /** 0 to below 1; spreads restarts. */
   readonly random: () => number;
   /** How long a worker that asks another one for an idle upstream connection waits before it makes one. Default 5. */
@@ -297,6 +303,10 @@ export class WorkerSupervisor implements TrafficWorkers {
     });
   }
 
+  tellJwks(worker: number, news: JwksNews): void {
+    this.#slots.find(({ thread }) => thread?.id === worker)?.thread?.post({ type: "jwks", news });
+  }
+
   reopenLogs(): void {
     for (const { thread } of this.#slots) thread?.post({ type: "reopen-logs" });
   }
@@ -496,6 +506,9 @@ export class WorkerSupervisor implements TrafficWorkers {
       case "demand":
         this.#options.onDemand?.(message.demand);
         break;
+      case "jwks":
+        this.#options.onJwks?.(thread.id, message.question);
+        break;
       case "spans":
         this.#options.onSpans?.(message.batches);
         thread.post({ type: "spans-taken", count: message.batches.reduce((sum, { spans }) => sum + spans.length, 0) });
@@ -546,6 +559,7 @@ export class WorkerSupervisor implements TrafficWorkers {
     slot.drained.resolve();
     registry.remove(thread.id);
     this.#cells.removeWorker(thread.id);
+    this.#options.onWorkerGone?.(thread.id);
     this.#stats.active.add(-1);
     if (error === undefined || this.#state !== "running") return;
     this.#stats.died.add();

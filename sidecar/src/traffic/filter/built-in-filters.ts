@@ -9,15 +9,17 @@ import { grpcHttp1BridgeType } from "./grpc-http1-bridge-type.ts";
 import { grpcStatsType } from "./grpc-stats-type.ts";
 import { grpcWebType } from "./grpc-web-type.ts";
 import { healthCheckType } from "./health-check-type.ts";
+import type { RemoteKeys } from "./jwt/remote-jwks.ts";
+import { jwtAuthnType } from "./jwt-authn-type.ts";
 import { onDemandType } from "./on-demand-type.ts";
 import { routerType } from "./router-type.ts";
 import { serveTunnelType } from "./serve-tunnel-type.ts";
 
 /**
  * Every HTTP filter that the sidecar knows. A new one is a file beside this one and a line here. `data` reads what configurations
- * only name; left out, they are for another machine.
+ * only name; left out, they are for another machine. `remoteKeys` has keys that are fetched; left out, nothing is served.
  */
-export function builtInFilters(modules: FilterModules, data?: FilterData): HttpFilterRegistry {
+export function builtInFilters(modules: FilterModules, data?: FilterData, remoteKeys?: RemoteKeys): HttpFilterRegistry {
   return new HttpFilterRegistry([
     routerType,
     healthCheckType,
@@ -30,6 +32,7 @@ export function builtInFilters(modules: FilterModules, data?: FilterData): HttpF
     apiKeyAuthType,
     rbacType,
     extAuthzType,
+    jwtAuthnType(data, remoteKeys),
     modules.type,
   ]);
 }

@@ -113,6 +113,7 @@ export class HttpHost implements WorkerHost {
       filters: builtInFilters(
         this.#modules,
         systemFilterData((name) => environment[name]),
+        env.remoteKeys,
       ),
       tracing: { ...env.tracing, environment },
       makeAccessLogger: (configs) => this.#accessLogs.logger(configs),

@@ -6,6 +6,7 @@ import { watchRunningCode } from "@heddle/filter";
 import { connectionMover, loadSend, testRewrap } from "@heddle/net";
 import { type Log, type LogFlush, LogLevels, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import { systemRandom } from "@heddle/traffic";
+import type { RemoteKeys } from "../filter/jwt/remote-jwks.ts";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
@@ -32,6 +33,7 @@ import {
   type WorkerStart,
 } from "./worker-messages.ts";
 import { WorkerPeers } from "./worker-peers.ts";
+import { WorkerRemoteKeys } from "./worker-remote-keys.ts";
 
 /** What a worker's parts get from it. */
 export interface WorkerEnv {
@@ -51,6 +53,7 @@ export interface WorkerEnv {
   readonly drain: DrainOptions;
   readonly accessLogFlush: LogFlush;
   readonly demands: Demands;
+  readonly remoteKeys: RemoteKeys;
   /** Undefined: there are none, or connections cannot move. */
   readonly peers: WorkerPeers | undefined;
 }
@@ -111,7 +114,8 @@ export async function runWorker(
   const answerPing = pulse(vitals, clock);
   watchRunningCode(vitals, Vital.running, (id, name) => tell({ type: "code-named", id, name }));
   const demands = new WorkerDemands(metrics, (demand) => tell({ type: "demand", demand }));
-  const shared = { clock, log, metrics, crashes, cells, retireMetrics, shedder, secrets, demands };
+  const remoteKeys = new WorkerRemoteKeys((question) => tell({ type: "jwks", question }));
+  const shared = { clock, log, metrics, crashes, cells, retireMetrics, shedder, secrets, demands, remoteKeys };
   const env = { ...shared, worker, peers, tracing, serving, drain, accessLogFlush };
   const host = makeHost(env);
 
@@ -184,6 +188,9 @@ export async function runWorker(
         break;
       case "demand-answered":
         demands.answered(message.demand, message.generation);
+        break;
+      case "jwks":
+        remoteKeys.heard(message.news);
         break;
       case "spans-taken":
         spans.taken(message.count);

@@ -4,9 +4,11 @@ import type { ConfigLaneUpdate } from "@heddle/config";
 import type { ListenTarget } from "@heddle/net";
 import type { LogFlush, LogLevel, MetricsMessage } from "@heddle/telemetry";
 import type { Demand } from "@heddle/traffic";
+import type { JwksNews } from "../filter/jwt/remote-jwks.ts";
 import type { TracingStart } from "../http/tracing/tracing-env.ts";
 import type { DrainOptions, ServingState } from "../listener/serving-state.ts";
 import type { SpanBatch } from "./span-sender.ts";
+import type { JwksQuestion } from "./worker-remote-keys.ts";
 
 /* What the control thread and a traffic worker say to each other. Everything is plain data or shared memory. */
 
@@ -73,6 +75,8 @@ export type ToWorker =
   | { readonly type: "stop-listeners"; readonly inboundOnly: boolean }
   /** What it asked for has come, or does not exist: true with the configuration of that generation. */
   | { readonly type: "demand-answered"; readonly demand: Demand; readonly generation: number }
+  /** Of a set of keys that it wants. */
+  | { readonly type: "jwks"; readonly news: JwksNews }
   /** So many spans have been taken. */
   | { readonly type: "spans-taken"; readonly count: number }
   /** Accept no more, let what runs end, answer "drained" at the latest at the deadline. */
@@ -98,6 +102,7 @@ export type FromWorker =
   | { readonly type: "accept-stopped"; readonly key: string; readonly reason: string; readonly exhausted: boolean }
   /** A request needs it. */
   | { readonly type: "demand"; readonly demand: Demand }
+  | { readonly type: "jwks"; readonly question: JwksQuestion }
   | { readonly type: "drained" }
   /** Connections wait in the kernel, since the process has as many as it may; targets are welcome when it has fewer. */
   | { readonly type: "accept-paused" }
