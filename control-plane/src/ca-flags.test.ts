@@ -13,12 +13,14 @@ test("a trust domain alone makes an authority with what is usual", () => {
     files: undefined,
     joinTokensFile: undefined,
     tokenReview: undefined,
+    bundleEndpoint: undefined,
+    federated: [],
   });
 });
 
 test("everything about the authority is read", () => {
   const words =
-    "--trust-domain example.org --xds-tls-address 0.0.0.0:1 --tls-san CP.example.org --tls-san 10.0.0.1 --svid-ttl 10s --renewal-grace 0s --ca-certificate c --ca-key k --ca-root r --join-tokens j --token-review in-cluster --token-audience mesh";
+    "--trust-domain example.org --xds-tls-address 0.0.0.0:1 --tls-san CP.example.org --tls-san 10.0.0.1 --svid-ttl 10s --renewal-grace 0s --ca-certificate c --ca-key k --ca-root r --join-tokens j --token-review in-cluster --token-audience mesh --bundle-endpoint-address 0.0.0.0:2 --bundle-endpoint-certificate bc --bundle-endpoint-key bk --federate b.org=https://b.org/x,ca=bca --federate c.org=https://10.0.0.3:8443,bundle=cb";
   assert.deepEqual(read(words), {
     trustDomain: "example.org",
     tlsAddress: { host: "0.0.0.0", port: 1 },
@@ -34,6 +36,19 @@ test("everything about the authority is read", () => {
       tokenFile: "/var/run/secrets/kubernetes.io/serviceaccount/token",
       audience: "mesh",
     },
+    bundleEndpoint: {
+      address: { host: "0.0.0.0", port: 2 },
+      certificate: { certificateFile: "bc", keyFile: "bk" },
+    },
+    federated: [
+      { trustDomain: "b.org", url: "https://b.org/x", caFile: "bca", spiffe: undefined },
+      {
+        trustDomain: "c.org",
+        url: "https://10.0.0.3:8443/",
+        caFile: undefined,
+        spiffe: { id: { trustDomain: "c.org", path: "/ns/heddle-system/sa/control-plane" }, bundleFile: "cb" },
+      },
+    ],
   });
 });
 
@@ -55,6 +70,11 @@ for (const [words, fault] of [
     '--token-review: found "http://a", allowed: in-cluster, https://HOST:PORT',
   ],
   ["--trust-domain a --token-audience x", "--token-audience: needs --token-review"],
+  ["--trust-domain a --federate a=https://b", "--federate: a is the own trust domain, for which nobody else speaks"],
+  ["--trust-domain a --federate b=http://b", /^--federate: found "b=http:\/\/b", allowed: NAME=https:/],
+  ["--trust-domain a --federate b=https://b,id=spiffe://b/x", "--federate: id goes with bundle"],
+  ["--trust-domain a --federate b=https://b,bundle=f,id=spiffe://c/x", "--federate: id: allowed is one of b"],
+  ["--trust-domain a --bundle-endpoint-key k", /^--bundle-endpoint-certificate and/],
 ] as const)
   test(`refused: ${words}`, () => {
     const parsed = parseFlags(["--config", "c", ...words.split(" ")]);

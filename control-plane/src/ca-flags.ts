@@ -1,7 +1,9 @@
 import { isIP } from "node:net";
 import { err, ok, parseDurationMs, type Result } from "@heddle/base";
-import { trustDomainFault } from "@heddle/identity";
+import { formatSpiffeId, parseSpiffeId, trustDomainFault } from "@heddle/identity";
 import type { CaOptions } from "./ca/ca-options.ts";
+import type { FederatedDomain } from "./ca/federation.ts";
+import { controlPlaneId } from "./ca/workload-id.ts";
 import { type HostPort, parseHostPort } from "./serve/address.ts";
 
 /* The part of the command line that is about the certificate authority. */
@@ -21,6 +23,10 @@ export const CA_OPTIONS = {
   "token-review-ca": { type: "string" },
   "token-review-token": { type: "string" },
   "token-audience": { type: "string" },
+  "bundle-endpoint-address": { type: "string" },
+  "bundle-endpoint-certificate": { type: "string" },
+  "bundle-endpoint-key": { type: "string" },
+  federate: { type: "string", multiple: true },
 } as const;
 
 export const CA_HELP = `  --trust-domain NAME        be the certificate authority of that trust domain ("cluster.local"): sidecars get X.509-SVIDs, and
@@ -41,7 +47,16 @@ export const CA_HELP = `  --trust-domain NAME        be the certificate authorit
                              pod's
   --token-review-ca FILE and --token-review-token FILE
                              its authority, and our own token (of this pod's service account)
-  --token-audience NAME      what service account tokens have to be made for (heddle)`;
+  --token-audience NAME      what service account tokens have to be made for (heddle)
+  --bundle-endpoint-address HOST:PORT
+                             where other trust domains fetch our bundle, over HTTPS (nowhere)
+  --bundle-endpoint-certificate FILE and --bundle-endpoint-key FILE
+                             PEM, for the profile https_web; without them https_spiffe, with the control plane's own SVID
+  --federate NAME=URL[,ca=FILE][,bundle=FILE[,id=SPIFFE-ID]]
+                             know the workloads of that trust domain by the bundle at URL; may be given more than once. With
+                             bundle, its first one, the endpoint is known by its SPIFFE ID (https_spiffe;
+                             spiffe://NAME/ns/heddle-system/sa/control-plane), else by its name and the system's authorities
+                             or those in ca (https_web)`;
 
 type Values = { readonly [name in keyof typeof CA_OPTIONS]?: string | readonly string[] | undefined };
 
@@ -90,6 +105,8 @@ export function readCaFlags(values: Values): Result<CaOptions | undefined, reado
     files: readFiles(text, faults),
     joinTokensFile: text("join-tokens"),
     tokenReview: readTokenReview(text, faults),
+    bundleEndpoint: readBundleEndpoint(text, faults),
+    federated: readFederated((values.federate ?? []) as readonly string[], trustDomain, faults), // many
   };
   return faults.length > 0 ? err(faults) : ok(options);
 }
@@ -125,4 +142,62 @@ function readTokenReview(text: Text, faults: string[]): CaOptions["tokenReview"]
     tokenFile: text("token-review-token") ?? `${POD}/token`,
     audience: text("token-audience") ?? "heddle",
   };
+}
+
+function readBundleEndpoint(text: Text, faults: string[]): CaOptions["bundleEndpoint"] {
+  const where = text("bundle-endpoint-address");
+  const [certificateFile, keyFile] = [text("bundle-endpoint-certificate"), text("bundle-endpoint-key")];
+  if ((certificateFile === undefined) !== (keyFile === undefined))
+    faults.push("--bundle-endpoint-certificate and --bundle-endpoint-key go together");
+  if (where === undefined) {
+    if (certificateFile !== undefined) faults.push("--bundle-endpoint-certificate: needs --bundle-endpoint-address");
+    return undefined;
+  }
+  const address = parseHostPort(where);
+  if (!address.ok) faults.push(`--bundle-endpoint-address: ${address.error}`);
+  const certificate = certificateFile === undefined || keyFile === undefined ? undefined : { certificateFile, keyFile };
+  return address.ok ? { address: address.value, certificate } : undefined;
+}
+
+function readFederated(words: readonly string[], own: string, faults: string[]): FederatedDomain[] {
+  const domains: FederatedDomain[] = [];
+  for (const word of words) {
+    const read = readFederatedDomain(word, own);
+    if (!read.ok) faults.push(`--federate: ${read.error}`);
+    else if (domains.some(({ trustDomain }) => trustDomain === read.value.trustDomain))
+      faults.push(`--federate: found ${read.value.trustDomain} a second time`);
+    else domains.push(read.value);
+  }
+  return domains;
+}
+
+const FEDERATE_FORM = "NAME=https://HOST[:PORT][/PATH][,ca=FILE][,bundle=FILE[,id=SPIFFE-ID]]";
+
+function readFederatedDomain(word: string, own: string): Result<FederatedDomain, string> {
+  const [, trustDomain = "", address = "", rest = ""] = /^([^=]*)=([^,]*)(.*)$/.exec(word) ?? [];
+  const fault = trustDomainFault(trustDomain);
+  const url = URL.parse(address);
+  if (fault !== undefined || url?.protocol !== "https:" || url.username !== "" || url.password !== "")
+    return err(`found "${word.slice(0, 100)}", allowed: ${FEDERATE_FORM}`);
+  // Whoever has that address would speak for our own workloads.
+  if (trustDomain === own) return err(`${own} is the own trust domain, for which nobody else speaks`);
+  const options = new Map<string, string>();
+  for (const part of rest.split(",").slice(1)) {
+    const [, name = "", value = ""] = /^(ca|bundle|id)=(.+)$/.exec(part) ?? [];
+    if (name === "" || options.has(name)) return err(`found "${part.slice(0, 100)}", allowed: ${FEDERATE_FORM}`);
+    options.set(name, value);
+  }
+  const [caFile, bundleFile, idText] = [options.get("ca"), options.get("bundle"), options.get("id")];
+  if (bundleFile === undefined && idText !== undefined) return err("id goes with bundle");
+  if (bundleFile !== undefined && caFile !== undefined) return err("ca and bundle exclude each other");
+  const id = parseSpiffeId(idText ?? formatSpiffeId(controlPlaneId(trustDomain)));
+  if (!id.ok) return err(`id: ${id.error}`);
+  // Its keys are those of the bundle that is fetched there, which is this trust domain's.
+  if (id.value.trustDomain !== trustDomain) return err(`id: allowed is one of ${trustDomain}`);
+  return ok({
+    trustDomain,
+    url: url.href,
+    caFile,
+    spiffe: bundleFile === undefined ? undefined : { id: id.value, bundleFile },
+  });
 }

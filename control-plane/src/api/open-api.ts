@@ -1,17 +1,16 @@
-import { readFile } from "node:fs/promises";
-import { createSecureContext } from "node:tls";
 import type { Clock, Inspectable, Json } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import type { ResourceTypes } from "@heddle/xds";
 import { formatHostPort, type HostPort, isLoopback, ListenError, StartError } from "../serve/address.ts";
 import type { GrpcServices } from "../serve/serve-xds.ts";
+import { followPair, readPair } from "../serve/tls-pair.ts";
 import type { Sources } from "../source/sources.ts";
 import type { StoredSource } from "../source/stored.ts";
 import type { Store } from "../store/store.ts";
 import type { CaAdministration } from "./ca-routes.ts";
 import { GrpcResourceService } from "./grpc-service.ts";
 import { ResourceService } from "./resource-service.ts";
-import { RestServer, type TlsFiles } from "./rest-server.ts";
+import { RestServer } from "./rest-server.ts";
 import { type Access, OPEN_ACCESS, TokenFile } from "./token-file.ts";
 
 /** Where the resource API is, and who may use it. */
@@ -79,7 +78,7 @@ export class ResourceApi implements Inspectable {
       service.close();
       throw new ListenError("resource API", address, "--api-address", listening.error);
     }
-    const renewal = tls && pair && followPair(tls, pair, rest, clock, log);
+    const renewal = tls && pair && followPair(tls, pair, (next) => rest.renew(next), "the API's", clock, log);
     const grpc = new GrpcResourceService({ service, access, clock, log });
     return new ResourceApi(listening.ok ? listening.value : undefined, service, grpc, [
       () => renewal?.close(),
@@ -103,53 +102,4 @@ async function openAccess(file: string | undefined, clock: Clock, log: Log): Pro
   const tokens = await TokenFile.open(file, clock, log);
   if (!tokens.ok) throw new StartError(`resource API: ${tokens.error.join("\n")}`);
   return tokens.value;
-}
-
-const LOOK_MS = 10_000;
-
-/** Takes a renewed certificate without a restart; one that is wrong changes nothing. */
-function followPair(
-  files: NonNullable<ApiOptions["tls"]>,
-  first: TlsFiles,
-  rest: RestServer,
-  clock: Clock,
-  log: Log,
-): { close(): void } {
-  let current = first;
-  let timer = clock.after(LOOK_MS, () => void look(), true);
-  let isClosed = false;
-  const look = async (): Promise<void> => {
-    const pair = await readPair(files);
-    if (isClosed) return;
-    timer = clock.after(LOOK_MS, () => void look(), true);
-    if (typeof pair === "string") {
-      log.debug("the API's certificate stays as it was", { why: pair });
-      return;
-    }
-    if (pair.certificate === current.certificate && pair.key === current.key) return;
-    current = pair;
-    rest.renew(pair);
-    log.info("the API's certificate has been read anew", { file: files.certificateFile });
-  };
-  return {
-    close: () => {
-      isClosed = true;
-      timer.cancel();
-    },
-  };
-}
-
-/** Both files, if they can be used together; else why not, in words that hold nothing of a key. */
-async function readPair({ certificateFile, keyFile }: NonNullable<ApiOptions["tls"]>): Promise<TlsFiles | string> {
-  let reading = certificateFile;
-  try {
-    const certificate = await readFile(certificateFile, "utf8");
-    reading = keyFile;
-    const key = await readFile(keyFile, "utf8");
-    reading = `${certificateFile} with ${keyFile}`;
-    createSecureContext({ cert: certificate, key });
-    return { certificate, key };
-  } catch (error) {
-    return `${reading} cannot be used: ${(error as NodeJS.ErrnoException).code ?? "it is no PEM that fits"}`;
-  }
 }

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { type Clock, err, ok, type Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import type { HostPort } from "../serve/address.ts";
+import type { TlsFiles } from "../serve/tls-pair.ts";
 import type { Caller } from "./access.ts";
 import { answerCa, type CaAdministration } from "./ca-routes.ts";
 import type { ResourceService } from "./resource-service.ts";
@@ -21,12 +22,6 @@ export interface RestServerOptions {
   readonly log: Log;
   /** Left out: plaintext, for loopback. */
   readonly tls?: TlsFiles;
-}
-
-/** PEM. */
-export interface TlsFiles {
-  readonly certificate: string;
-  readonly key: string;
 }
 
 const MAX_CONNECTIONS = 512;

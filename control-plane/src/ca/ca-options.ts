@@ -1,4 +1,6 @@
 import type { HostPort } from "../serve/address.ts";
+import type { PairFiles } from "../serve/tls-pair.ts";
+import type { FederatedDomain } from "./federation.ts";
 import type { AuthorityFileNames } from "./file-authority.ts";
 import type { TokenReviewOptions } from "./token-review.ts";
 
@@ -20,4 +22,7 @@ export interface CaOptions {
   readonly joinTokensFile: string | undefined;
   /** Undefined: no service account's token is taken. */
   readonly tokenReview: Pick<TokenReviewOptions, "url" | "caFile" | "tokenFile" | "audience"> | undefined;
+  /** Undefined: no bundle endpoint. */
+  readonly bundleEndpoint: { readonly address: HostPort; readonly certificate: PairFiles | undefined } | undefined;
+  readonly federated: readonly FederatedDomain[];
 }

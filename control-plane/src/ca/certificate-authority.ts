@@ -1,17 +1,19 @@
 import { isIP } from "node:net";
-import { type Clock, type Inspectable, type Json, Live } from "@heddle/base";
+import type { Clock, Inspectable, Json } from "@heddle/base";
 import { formatTrustBundle, trustBundlePem } from "@heddle/identity";
 import type { SealSecret } from "@heddle/identity/ca";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import { StartError } from "../serve/address.ts";
+import { type HostPort, StartError } from "../serve/address.ts";
 import { type CallWithPeer, peerSvidOf } from "../serve/peer-svid.ts";
 import type { GrpcServices } from "../serve/serve-xds.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
 import { Administration } from "./administration.ts";
 import type { AuthoritySource } from "./authority-source.ts";
+import { type BundleEndpoint, serveBundle } from "./bundle-endpoint.ts";
 import type { CaOptions } from "./ca-options.ts";
 import { CertificateService } from "./certificate-service.ts";
+import { Federation } from "./federation.ts";
 import { FileAuthority } from "./file-authority.ts";
 import { IdentityGrpc } from "./identity-grpc.ts";
 import { JoinTokenFile } from "./join-token-file.ts";
@@ -44,9 +46,12 @@ export class CertificateAuthority implements Inspectable {
   readonly joinTokens: JoinTokens;
   readonly administration: Administration;
   readonly source: AuthoritySource;
+  /** Of the bundle endpoint; undefined: there is none. */
+  readonly bundleEndpointAddress: HostPort | undefined;
   /** Where a root can be replaced: it was made here. */
   readonly stored: StoredAuthority | undefined;
   readonly #service: CertificateService;
+  readonly #federation: Federation;
   readonly #options: CaOptions;
   readonly #subjects: CaSubjects;
   readonly #ends: (() => unknown)[];
@@ -58,6 +63,8 @@ export class CertificateAuthority implements Inspectable {
     this.ownSvid = parts.ownSvid;
     this.joinTokens = joinTokens;
     this.source = parts.source;
+    this.#federation = parts.federation;
+    this.bundleEndpointAddress = parts.endpoint?.address;
     this.stored = parts.source instanceof StoredAuthority ? parts.source : undefined;
     this.#service = new CertificateService({ signer: authority, joinTokens, reviewer, clock, log, metrics });
     this.#options = options;
@@ -91,7 +98,10 @@ export class CertificateAuthority implements Inspectable {
       ends.push(() => joinTokens.close());
       const reviewer = tokenReview && new TokenReviewer({ ...tokenReview, trustDomain, clock });
       ends.push(() => reviewer?.close());
-      const authority = new MeshAuthority({ trustDomain, source, federated: new Live([]), svidTtlMs, clock, log });
+      const federation = await Federation.open({ domains: options.federated, store, clock, log, metrics });
+      ends.push(() => federation.close());
+      const federated = federation.bundles;
+      const authority = new MeshAuthority({ trustDomain, source, federated, svidTtlMs, clock, log });
       ends.push(() => authority.close());
       const ownSvid = new OwnSvid({
         authority,
@@ -103,10 +113,13 @@ export class CertificateAuthority implements Inspectable {
       });
       ends.push(() => ownSvid.close());
       await ownSvid.start();
-      return new CertificateAuthority({ authority, ownSvid, joinTokens, reviewer, source, ends }, options, {
-        ...subjects,
-        log,
-      });
+      const identity = ownSvid.current;
+      const endpoint =
+        options.bundleEndpoint &&
+        (await serveBundle({ ...options.bundleEndpoint, identity, bundles: authority.bundles, clock, log }));
+      ends.push(() => endpoint?.close());
+      const parts = { authority, ownSvid, joinTokens, reviewer, source, federation, endpoint, ends };
+      return new CertificateAuthority(parts, options, { ...subjects, log });
     } catch (error) {
       for (const end of ends.reverse()) await end();
       throw error;
@@ -143,6 +156,7 @@ export class CertificateAuthority implements Inspectable {
       trustDomain,
       svidTtlSeconds: svidTtlMs / 1000,
       authority: this.source.status(),
+      federation: this.#federation.inspect(),
       bundles: bundles.current.all.map((bundle) => ({
         trustDomain: bundle.trustDomain,
         x509Authorities: bundle.x509Authorities.length,
@@ -162,6 +176,8 @@ interface CaParts {
   readonly joinTokens: JoinTokens;
   readonly reviewer: TokenReviewer | undefined;
   readonly source: AuthoritySource;
+  readonly federation: Federation;
+  readonly endpoint: BundleEndpoint | undefined;
   readonly ends: (() => unknown)[];
 }
 

@@ -25,6 +25,8 @@ export const CA_OPTIONS: CaOptions = {
   files: undefined,
   joinTokensFile: undefined,
   tokenReview: undefined,
+  bundleEndpoint: undefined,
+  federated: [],
 };
 
 export interface TestCa {

@@ -1,6 +1,6 @@
 import { constants } from "node:crypto";
 import type { AddressInfo } from "node:net";
-import { createServer, type DetailedPeerCertificate, type TLSSocket, type Server as TlsServer } from "node:tls";
+import { createServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { type Clock, err, type Live, ok, type Result } from "@heddle/base";
 import { Certificate, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
@@ -8,6 +8,7 @@ import type { Log, MetricScope } from "@heddle/telemetry";
 import { xdsServerOptions } from "@heddle/xds/server";
 import type { TlsIdentity } from "../ca/own-svid.ts";
 import { type HostPort, ListenError } from "./address.ts";
+import { certificateChainOf } from "./certificate-chain.ts";
 import type { GrpcServices, ServedXds } from "./serve-xds.ts";
 
 export interface TlsServingOptions {
@@ -108,7 +109,7 @@ function contextOf({ identity, bundles, trustDomain }: TlsServingOptions) {
 /** Undefined: a client without a certificate. */
 function admit(socket: TLSSocket, options: TlsServingOptions): Result<VerifiedSvid | undefined, string> {
   if (socket.alpnProtocol !== "h2") return err("it does not speak HTTP/2 (ALPN)");
-  const chain = chainOf(socket.getPeerCertificate(true));
+  const chain = certificateChainOf(socket.getPeerCertificate(true));
   if (chain.length === 0) return ok(undefined);
   const { bundles, trustDomain, renewalGraceMs, clock } = options;
   const own = new Certificate(chain[0]!); // it is not empty
@@ -123,19 +124,6 @@ function admit(socket: TLSSocket, options: TlsServingOptions): Result<VerifiedSv
   // gRPC shows services the certificate of an authorized connection alone. peer-svid.ts knows that it may have ended.
   socket.authorized = true;
   return verified;
-}
-
-/** DER, as the client sent it and as far as it fits together, its own first. */
-function chainOf(peer: DetailedPeerCertificate): Uint8Array[] {
-  const chain: Uint8Array[] = [];
-  const seen = new Set<DetailedPeerCertificate>();
-  // Node answers an empty object where there is no certificate, and a root as its own issuer.
-  for (let at: DetailedPeerCertificate | undefined = peer; at?.raw !== undefined && !seen.has(at); ) {
-    seen.add(at);
-    chain.push(at.raw);
-    at = at.issuerCertificate;
-  }
-  return chain;
 }
 
 function listen(server: TlsServer, address: HostPort): Promise<number> {
