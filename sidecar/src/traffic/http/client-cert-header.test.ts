@@ -66,7 +66,7 @@ test("what we have seen of a client is told in Envoy's order, and as much of it 
   );
 });
 
-test("a certificate cannot make up another element, header or line", () => {
+test("CVE-2023-27493: a certificate cannot make up another element, header or line", () => {
   const evil = { subject: 'CN=\\"\u00e4\r\n', uriSans: ['spiffe://td/x;URI=spiffe://td/admin,By="y"\\'] };
   const header = headerIn({ ...set, currentClientCert: { ...ALL, cert: false, chain: false } }, tls(evil));
   assert.equal(
