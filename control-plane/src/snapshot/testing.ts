@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { EndpointsConfig, ListenerConfig } from "@heddle/traffic";
 import { makeResourceTypes, type Snapshot, type SnapshotWatch, type XdsNode } from "@heddle/xds";
-import { mergeItems } from "../source/merge.ts";
+import { mergeItems, type World } from "../source/merge.ts";
 import { parseResource } from "../source/parse-resource.ts";
 import { readFileText } from "../source/read-file.ts";
 import type { SourceItem } from "../source/source.ts";
@@ -49,6 +49,11 @@ export class TestMesh {
       return Object.fromEntries(since.filter(([kind, n]) => n > 0 && kind !== "snapshot" && kind !== "scope"));
     };
   }
+}
+
+/** A world of YAML texts. Throws on errors in them. */
+export function worldOf(...texts: readonly string[]): World {
+  return mergeItems(texts.flatMap(itemsOf), new Map()).world;
 }
 
 function itemsOf(text: string): readonly SourceItem[] {

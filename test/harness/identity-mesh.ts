@@ -1,0 +1,156 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { systemClock } from "@heddle/base";
+import { Snapshots, worldOf } from "@heddle/control-plane/testing";
+import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
+import { makeResourceTypes } from "@heddle/xds";
+import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
+import { quietLog, quietMetrics } from "@heddle/xds/testing";
+import { freePort } from "../../bench/path/peer.ts";
+import { adsBootstrap } from "./control-plane.ts";
+import type { Json } from "./envoy-config.ts";
+import type { Owner } from "./owner.ts";
+import { type SidecarOptions, type SidecarProcess, startSidecar } from "./sidecar.ts";
+
+const TRUST_DOMAIN = "mesh.test";
+const SPIFFE_VALIDATOR = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
+
+/** One application and its sidecar. */
+export interface IdentityWorkload {
+  readonly name: string;
+  /** Where others call it. */
+  readonly port: number;
+  /** Where it calls others. */
+  readonly outboundPort: number;
+  readonly applicationPort: number;
+}
+
+/**
+ * A mesh whose sidecars have identities, and what the control plane generates of it: with certificates out of their bootstraps, and
+ * a control plane that takes each node's word for who it is, which none but a test may.
+ */
+export class IdentityMesh {
+  readonly authority = new TestAuthority("Mesh");
+  readonly #owner: Owner;
+  readonly #snapshots = new Snapshots(makeResourceTypes({ httpFilters: "unchecked" }), { trustDomain: TRUST_DOMAIN });
+  readonly #xds: XdsServer;
+  readonly #workloads: string[] = [];
+  #policies: readonly string[] = [];
+  #port = 0;
+
+  private constructor(owner: Owner) {
+    this.#owner = owner;
+    this.#xds = new XdsServer({
+      source: {
+        watch: (node, onChange) => {
+          const account = node.id.split("/")[1] ?? "";
+          const identity = { trustDomain: TRUST_DOMAIN, path: `/ns/default/sa/${account}` };
+          return this.#snapshots.watch(account.startsWith("nobody") ? node : { ...node, identity }, onChange);
+        },
+      },
+      log: quietLog,
+      metrics: quietMetrics,
+      clock: systemClock,
+      identifier: "test",
+    });
+  }
+
+  static async start(owner: Owner): Promise<IdentityMesh> {
+    const mesh = new IdentityMesh(owner);
+    const server = new Server(xdsServerOptions);
+    mesh.#xds.addTo(server);
+    mesh.#port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
+    });
+    owner.after(() => {
+      mesh.#xds.close();
+      server.forceShutdown();
+    });
+    return mesh;
+  }
+
+  certificate(account: string): TestCertificate {
+    return this.authority.issue({ uris: [`spiffe://${TRUST_DOMAIN}/ns/default/sa/${account}`] });
+  }
+
+  /** A service of that name, its account, and its application, which answers with the header that says who calls. */
+  async add(name: string): Promise<IdentityWorkload> {
+    const application = createServer((request, response) => {
+      response.end(JSON.stringify({ name, client: request.headers["x-forwarded-client-cert"] ?? null }));
+    }).listen(0, "127.0.0.1");
+    await once(application, "listening");
+    this.#owner.after(() => application.close().closeAllConnections());
+    const { port: applicationPort } = application.address() as AddressInfo;
+    const [port, outboundPort] = [await freePort(), await freePort()];
+    this.#workloads.push(`
+apiVersion: v1
+kind: Service
+metadata: { name: ${name} }
+spec: { selector: { app: ${name} }, ports: [{ port: 80 }] }
+---
+apiVersion: heddle.dev/v1
+kind: Workload
+metadata: { name: ${name}, labels: { app: ${name} } }
+spec:
+  addresses: [127.0.0.1]
+  ports: [{ name: http, port: ${port}, applicationPort: ${applicationPort} }]
+  outboundPort: ${outboundPort}
+  serviceAccount: ${name}
+`);
+    this.#publish();
+    return { name, port, outboundPort, applicationPort };
+  }
+
+  /** Replaces all policies. */
+  setPolicies(...policies: readonly string[]): void {
+    this.#policies = policies;
+    this.#publish();
+  }
+
+  /** @param shown its certificate; by default the one that it should have. */
+  async run(
+    { name }: IdentityWorkload,
+    shown: TestCertificate = this.certificate(name),
+    options: SidecarOptions = {},
+  ): Promise<SidecarProcess> {
+    const bootstrap = adsBootstrap(this.#port, "delta") as { readonly static_resources: object };
+    const inline = (inline_string: string): Json => ({ inline_string });
+    const bundle = { name: TRUST_DOMAIN, trust_bundle: inline(this.authority.certificate) };
+    const validator = { "@type": SPIFFE_VALIDATOR, trust_domains: [bundle] };
+    const secrets = [
+      { name: "default", tls_certificate: { certificate_chain: inline(shown.chain), private_key: inline(shown.key) } },
+      {
+        name: "ROOTCA",
+        validation_context: {
+          custom_validator_config: { name: "envoy.tls.cert_validator.spiffe", typed_config: validator },
+        },
+      },
+    ];
+    return startSidecar(
+      {
+        ...bootstrap,
+        node: { id: `default/${name}/1`, cluster: name },
+        static_resources: { ...bootstrap.static_resources, secrets },
+      },
+      this.#owner,
+      options,
+    );
+  }
+
+  /** Who has rejected something, and why. */
+  get rejections(): readonly string[] {
+    return this.#xds
+      .nodes()
+      .flatMap(({ node, types }) =>
+        types.flatMap(({ rejected }) => (rejected === undefined ? [] : [`${node.id}: ${rejected.message}`])),
+      );
+  }
+
+  #publish(): void {
+    this.#snapshots.publish(worldOf(...this.#workloads, ...this.#policies));
+  }
+}
