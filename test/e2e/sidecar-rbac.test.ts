@@ -98,8 +98,18 @@ describe("rules of access in a whole sidecar", () => {
         },
       },
     });
+    const userAgent = { select_expr: { operand: { ident_expr: { name: "request" } }, field: "useragent" } };
+    const robots = {
+      call_expr: { target: userAgent, function: "contains", args: [{ const_expr: { string_value: "robot" } }] },
+    };
     const rules = rbac({
-      rules: { action: "DENY", policies: { "no admin": policy(path({ prefix: "/admin" })) } },
+      rules: {
+        action: "DENY",
+        policies: {
+          "no admin": policy(path({ prefix: "/admin" })),
+          "no robots": { ...policy(ANY), condition: robots },
+        },
+      },
       shadow_matcher: {
         matcher_tree: inRange("DENY", "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"),
       },
@@ -195,6 +205,14 @@ describe("rules of access in a whole sidecar", () => {
       assert.equal(await get(target), 403, target);
     }
     assert.ok([400, 403].includes(await get("/admin#x")));
+  });
+
+  test("a condition in CEL decides", async () => {
+    const asker = http1Asker(httpPort, suite);
+    const as = async (agent: string): Promise<number> =>
+      (await asker.ask({ path: "/", headers: { "user-agent": agent } })).status;
+    assert.deepEqual([await as("a robot"), await as("a browser")], [403, 200]);
+    assert.match(await sidecar.page("/stats?filter=robots"), /^http\.http\.rbac\.policy\.no robots\.denied: 1$/m);
   });
 
   test("a denial stands in the log and in counters of its own; shadow rules have theirs; a route is free", async () => {
