@@ -1,4 +1,5 @@
 import { ProtobufWriter } from "@heddle/http";
+import type { DynamicMetadata } from "../match/metadata-matcher.ts";
 import { writeStruct } from "./struct-messages.ts";
 import { validUtf8, validUtf8Bytes } from "./valid-utf8.ts";
 
@@ -53,6 +54,22 @@ export interface CheckedRequest {
   /** The body goes as bytes, not as text. */
   readonly rawBody: boolean;
 }
+
+/** What of dynamic metadata a service is told: those namespaces, each from the first that has it. */
+export function chosenMetadata(
+  namespaces: readonly string[],
+  ...sources: readonly (DynamicMetadata | undefined)[]
+): MetadataContext {
+  if (namespaces.length === 0) return NO_METADATA;
+  return new Map(
+    namespaces.flatMap((namespace) => {
+      const entries = sources.find((source) => source?.has(namespace) === true)?.get(namespace);
+      return entries === undefined ? [] : [[namespace, entries] as const];
+    }),
+  );
+}
+
+const NO_METADATA: MetadataContext = new Map();
 
 /** The bytes of an `envoy.service.auth.v3.CheckRequest { AttributeContext attributes = 1; }`. */
 export function checkRequestBytes(attributes: CheckAttributes): Uint8Array {

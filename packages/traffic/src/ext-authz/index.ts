@@ -4,6 +4,7 @@ export {
   type CheckedPeer,
   type CheckedRequest,
   checkRequestBytes,
+  chosenMetadata,
   type MetadataContext,
 } from "./check-request.ts";
 export { type CheckResponse, type HeaderOption, readCheckResponse } from "./check-response.ts";

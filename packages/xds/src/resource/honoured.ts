@@ -772,6 +772,16 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { emit_client_span: { note: "the service's part has no span of its own", unless: false } },
     unknownFields: "refused",
   },
+  "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": {
+    honoured: `stat_prefix grpc_service failure_mode_allow include_peer_certificate transport_api_version
+      filter_enabled_metadata include_tls_session metadata_context_namespaces shadow_mode`,
+    refused: { bootstrap_metadata_labels_key: `${LATER}; the service would decide without them` },
+    reported: {
+      typed_metadata_context_namespaces: "there is no typed metadata",
+      send_tls_alert_on_denial: { note: "the connection is closed without an alert", unless: false },
+    },
+    unknownFields: "refused",
+  },
   "envoy.config.core.v3.RuntimeFeatureFlag": { honoured: "default_value runtime_key" },
   "envoy.config.common.mutation_rules.v3.HeaderMutationRules": {
     honoured: `allow_all_routing allow_envoy disallow_system disallow_all allow_expression disallow_expression

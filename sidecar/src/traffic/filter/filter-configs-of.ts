@@ -11,3 +11,10 @@ export function filterConfigsOf(listener: ListenerConfig): readonly TypedConfig[
     ])
     .map(({ config }) => config);
 }
+
+/** The configurations of network filters that stand before the one that serves. */
+export function gateConfigsOf(listener: ListenerConfig): readonly TypedConfig[] {
+  return filterChainsOf(listener)
+    .flatMap((chain) => chain.filters)
+    .flatMap((filter) => (filter.type === "extension" ? [filter.config] : []));
+}

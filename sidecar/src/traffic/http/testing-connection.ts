@@ -41,6 +41,7 @@ export class MemoryConnection implements Connection {
 
   start(handler: ConnectionHandler): void {
     this.#handler = handler;
+    this.paused = false;
   }
 
   release(unread: Uint8Array): void {

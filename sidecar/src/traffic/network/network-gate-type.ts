@@ -21,5 +21,7 @@ export interface NetworkGateType<Config = unknown> {
   /** Full message type of its configuration. */
   readonly configType: string;
   parse(config: Json): Result<Config, readonly ConfigIssue[]>;
+  /** Loads what `create` needs, where that is too much for those who do not use it. Awaited before `create`, each time. */
+  load?(): Promise<void>;
   create(config: Config, context: GateContext): NetworkGate;
 }

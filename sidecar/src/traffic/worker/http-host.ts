@@ -26,13 +26,14 @@ import { networkFilters } from "../build/network-filters.ts";
 import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
 import { Slices } from "../build/slices.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
-import { filterConfigsOf } from "../filter/filter-configs-of.ts";
+import { filterConfigsOf, gateConfigsOf } from "../filter/filter-configs-of.ts";
 import { systemFilterData } from "../filter/filter-data.ts";
 import { FilterModules } from "../filter/filter-modules.ts";
 import { DateHeader } from "../http/date-header.ts";
 import { RandomHex } from "../http/random-hex.ts";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import type { ListenerEnv } from "../listener/listener-env.ts";
+import { builtInGates } from "../network/built-in-gates.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import { dialUpstream } from "../upstream/dial-upstream.ts";
@@ -143,12 +144,14 @@ export class HttpHost implements WorkerHost {
     const listeners = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
     const extensions = changed.flatMap((entry) => (entry.kind === "extension-config" ? [entry.value.config] : []));
     const named = [...listeners.flatMap(filterConfigsOf), ...extensions];
-    if (named.length === 0) return;
+    const gates = listeners.flatMap(gateConfigsOf);
+    if (named.length + gates.length === 0) return;
     const loaded = await this.#modules.prepare(named);
     const problems = loaded.ok ? [] : [...loaded.error];
-    for (const type of new Set(named.map(({ type }) => type))) {
+    const gateTypes = builtInGates();
+    for (const type of new Set([...named, ...gates].map(({ type }) => type))) {
       try {
-        await this.#build.filters.get(type)?.load?.();
+        await (this.#build.filters.get(type) ?? gateTypes.get(type))?.load?.();
       } catch (error) {
         problems.push(`${type}: ${String(error)}`);
       }

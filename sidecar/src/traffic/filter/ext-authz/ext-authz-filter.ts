@@ -14,7 +14,6 @@ import {
 import { HeaderMap, type RequestHead } from "@heddle/http";
 import {
   compileMetadataMatcher,
-  type DynamicMetadata,
   flagSource,
   fractionSource,
   type HeaderFormatContext,
@@ -24,6 +23,7 @@ import {
   applyRequestChanges,
   applyResponseChanges,
   type CheckAttributes,
+  chosenMetadata,
   compileMutationRules,
   fieldIsValid,
   type HeaderChange,
@@ -408,21 +408,6 @@ const NO_METADATA: MetadataContext = new Map();
 /** A field that no message may have; what belongs to framing is passed over elsewhere. */
 function isInvalid({ name, value }: HeaderChange): boolean {
   return name.startsWith(":") ? !isToken(name.slice(1)) : !fieldIsValid(name, value);
-}
-
-/** The request's own come before those of its connection. */
-function chosenMetadata(
-  namespaces: readonly string[],
-  request: DynamicMetadata,
-  connection: DynamicMetadata | undefined,
-): MetadataContext {
-  if (namespaces.length === 0) return NO_METADATA;
-  return new Map(
-    namespaces.flatMap((namespace) => {
-      const entries = request.get(namespace) ?? connection?.get(namespace);
-      return entries === undefined ? [] : [[namespace, entries] as const];
-    }),
-  );
 }
 
 function addMetadata({ metadata }: Exchange, namespace: string, entries: Metadata): void {
