@@ -1,7 +1,14 @@
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
 import { makeResourceTypes } from "@heddle/xds";
-import { ClientStatusServer, LoadReportServer, ReportServer, RestDiscovery, XdsServer } from "@heddle/xds/server";
+import {
+  ClientStatusServer,
+  LoadReportServer,
+  type NodeClaim,
+  ReportServer,
+  RestDiscovery,
+  XdsServer,
+} from "@heddle/xds/server";
 import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
 import { serveAdmin } from "./admin/serve-admin.ts";
@@ -69,10 +76,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const sources = new Sources(stored === undefined ? files : [...files, stored]);
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const types = makeResourceTypes({ httpFilters: "unchecked" });
-  const snapshots = new Snapshots(types, options.ca && { trustDomain: options.ca.trustDomain });
-  const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier });
-  const reports = new ReportServer({ clock, log });
-  const loads = new LoadReportServer({ clock, log });
+  const trust = options.ca && { trustDomain: options.ca.trustDomain };
+  const snapshots = new Snapshots(types, trust);
+  const secretsNeedIdentity = trust !== undefined;
+  const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier, secretsNeedIdentity });
+  const denialOf = (node: NodeClaim): string | undefined => snapshots.denialOf(node);
+  const reports = new ReportServer({ clock, log, denialOf });
+  const loads = new LoadReportServer({ clock, log, denialOf });
   const statuses = new ClientStatusServer(() => xds.clients());
   const nodes = new NodeStatuses(xds, reports);
 

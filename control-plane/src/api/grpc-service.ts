@@ -10,7 +10,7 @@ import {
 import { type Clock, err, ok, type Result } from "@heddle/base";
 import { decodeMessage, encodeMessage, type Message } from "@heddle/proto";
 import type { Log } from "@heddle/telemetry";
-import { byteMethod, statusDetails } from "@heddle/xds/server";
+import { byteMethod, type PeerOf, statusDetails } from "@heddle/xds/server";
 import type { Caller } from "./access.ts";
 import { MAX_REQUEST_BYTES } from "./resource-limits.ts";
 import {
@@ -52,8 +52,10 @@ export class GrpcResourceService {
     this.#options = options;
   }
 
-  addTo(server: Server): void {
-    const { service } = this.#options;
+  /** An API that is open to everybody on this machine is not open to those who come over a network. */
+  addTo(server: Server, peerOf?: PeerOf): void {
+    const { service, access } = this.#options;
+    if (peerOf !== undefined && access.isOpen) return;
     const unary = [
       [
         "Apply",

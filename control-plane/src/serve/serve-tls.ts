@@ -2,13 +2,15 @@ import { constants } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { type Clock, err, type Live, ok, type Result } from "@heddle/base";
+import { type Clock, err, type Live, ok, type Result, type Timer } from "@heddle/base";
 import { Certificate, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import { xdsServerOptions } from "@heddle/xds/server";
+import { type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import type { TlsIdentity } from "../ca/own-svid.ts";
 import { type HostPort, ListenError } from "./address.ts";
 import { certificateChainOf } from "./certificate-chain.ts";
+import { connectionEndMs, isStillTrusted } from "./connection-trust.ts";
+import { currentPeerOf } from "./peer-svid.ts";
 import type { GrpcServices, ServedXds } from "./serve-xds.ts";
 
 export interface TlsServingOptions {
@@ -34,6 +36,7 @@ const MAX_CONNECTIONS = 50_000;
  * Serves xDS and what belongs to it over TLS, with the control plane's own SVID. A client is asked for a certificate. It may
  * show none: then it is nobody, and what it may do is for each service to say. One that it shows has to be an SVID of this
  * trust domain that our bundle vouches for, by OpenSSL's judgement and by our own; else the connection ends before any call.
+ * It ends too when the certificate does, and when the bundle vouches for it no more.
  *
  * The handshake is ours rather than gRPC's, which can ask only whether OpenSSL is content. Nothing is resumed: a session
  * would outlive the authority that vouched for it.
@@ -43,12 +46,16 @@ const MAX_CONNECTIONS = 50_000;
 export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   const { services, address, log, metrics } = options;
   const grpc = new Server(xdsServerOptions);
-  for (const service of services) service.addTo(grpc);
+  const peerOf: PeerOf = (call) => {
+    const peer = currentPeerOf(call, options.clock.wallNow());
+    return peer.ok ? ok({ identity: peer.value.spiffeId, notAfterMs: peer.value.notAfterMs }) : peer;
+  };
+  for (const service of services) service.addTo(grpc, peerOf);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const counters = metrics.scope("tls_server");
   const refused = counters.counter("handshakes_refused");
   const accepted = counters.counter("handshakes");
-  const sockets = new Set<TLSSocket>();
+  const sockets = new Map<TLSSocket, VerifiedSvid | undefined>();
 
   const server = createServer(
     { ...contextOf(options), ...HANDSHAKE, requestCert: true, rejectUnauthorized: false },
@@ -62,8 +69,9 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
         return;
       }
       accepted.add();
-      sockets.add(socket);
+      sockets.set(socket, admitted.value);
       socket.on("close", () => sockets.delete(socket));
+      if (admitted.value !== undefined) endWithCertificate(socket, admitted.value, options);
       injector.injectConnection(socket);
     },
   );
@@ -74,7 +82,14 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   });
   const unwatch = [
     options.identity.watch(() => server.setSecureContext(contextOf(options))),
-    options.bundles.watch(() => server.setSecureContext(contextOf(options))),
+    options.bundles.watch((bundles) => {
+      server.setSecureContext(contextOf(options));
+      for (const [socket, svid] of sockets)
+        if (svid !== undefined && !isStillTrusted(svid, bundles, options.clock.wallNow())) {
+          log.info("TLS client's authority is trusted no more", { peer: socket.remoteAddress });
+          socket.destroy();
+        }
+    }),
   ];
   const port = await listen(server, address);
   return {
@@ -85,13 +100,31 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         grpc.forceShutdown();
-        for (const socket of sockets) socket.destroy();
+        for (const socket of sockets.keys()) socket.destroy();
       });
     },
   };
 }
 
 const HANDSHAKE = { ALPNProtocols: ["h2"], handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+
+/** Streams have been told before, by whoever serves them; what is left then is cut. */
+function endWithCertificate(
+  socket: TLSSocket,
+  svid: VerifiedSvid,
+  { clock, renewalGraceMs }: Pick<TlsServingOptions, "clock" | "renewalGraceMs">,
+): void {
+  const endMs = connectionEndMs(svid, renewalGraceMs, clock.wallNow());
+  let timer: Timer;
+  const wait = (): void => {
+    const leftMs = endMs - clock.wallNow();
+    if (leftMs <= 0) socket.destroy();
+    // The clock may be set meanwhile, and no timer is longer than some weeks.
+    else timer = clock.after(leftMs, wait, true);
+  };
+  wait();
+  socket.on("close", () => timer?.cancel());
+}
 
 /** Without an identity there is no certificate to show, and every handshake fails. */
 function contextOf({ identity, bundles, trustDomain }: TlsServingOptions) {

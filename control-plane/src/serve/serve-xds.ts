@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { xdsServerOptions } from "@heddle/xds/server";
+import { type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import { type HostPort, isLoopback, ListenError } from "./address.ts";
 
 /** The gRPC server that carries xDS, listening. */
@@ -13,7 +13,8 @@ export interface ServedXds {
 
 /** Services that one gRPC server carries. */
 export interface GrpcServices {
-  addTo(server: Server): void;
+  /** @param peerOf on a port that knows callers by certificate: who calls */
+  addTo(server: Server, peerOf?: PeerOf): void;
   /** Ends every stream with a reason that makes clients try again. */
   close(): void;
 }

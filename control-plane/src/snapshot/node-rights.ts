@@ -1,5 +1,6 @@
 import type { Workload } from "@heddle/mesh";
 import type { XdsNode } from "@heddle/xds";
+import type { NodeClaim } from "@heddle/xds/server";
 import type { RawResource } from "../source/raw-resource.ts";
 import type { NodeIdentity, NodeScope } from "./node-scope.ts";
 
@@ -14,7 +15,7 @@ export type SecretRights = "all" | "own" | "none";
  * says. One that has shown nothing is denied nothing here, and has no rights either.
  */
 export function denialOf(
-  { identity }: XdsNode,
+  { identity }: NodeClaim,
   place: NodeIdentity,
   workload: Workload | undefined,
 ): string | undefined {

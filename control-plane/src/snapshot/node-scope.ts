@@ -11,6 +11,7 @@ import {
   type Workload,
 } from "@heddle/mesh";
 import type { XdsNode } from "@heddle/xds";
+import type { NodeClaim } from "@heddle/xds/server";
 import { accountOf, type SecretRights } from "./node-rights.ts";
 
 /** What of the mesh a node gets. */
@@ -98,7 +99,7 @@ export interface NodeIdentity {
  * A sidecar of ours says `<namespace>/<workload>/<instance>`; others are in the namespace that their metadata names, or in
  * that of their certificate.
  */
-export function identityOf(node: XdsNode): NodeIdentity {
+export function identityOf(node: NodeClaim): NodeIdentity {
   const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/[^/]+$/.exec(node.id);
   if (match !== null) return { namespace: match[1] ?? "default", workload: match[2] };
   const namespace = ourMetadata(node)?.["namespace"] ?? node.metadata["NAMESPACE"]; // the latter is Istio's
@@ -106,7 +107,7 @@ export function identityOf(node: XdsNode): NodeIdentity {
   return { namespace: (node.identity && accountOf(node.identity)?.namespace) ?? "default", workload: undefined };
 }
 
-function ourMetadata(node: XdsNode): { readonly [key: string]: unknown } | undefined {
+function ourMetadata(node: NodeClaim): { readonly [key: string]: unknown } | undefined {
   const ours = node.metadata["heddle"];
   return typeof ours === "object" && ours !== null ? (ours as { readonly [key: string]: unknown }) : undefined;
 }

@@ -5,9 +5,9 @@ import {
   parseServiceHost,
   type ServiceHost,
   samePolicies,
-  type Workload,
 } from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
+import type { NodeClaim } from "@heddle/xds/server";
 import type { World } from "../source/merge.ts";
 import { Computed } from "./computed.ts";
 import { MeshParts } from "./mesh-parts.ts";
@@ -87,6 +87,14 @@ export class Snapshots implements SnapshotSource {
     return current;
   }
 
+  /** X2: why that node is not who it says; undefined: nothing is known against it. */
+  denialOf(node: NodeClaim): string | undefined {
+    // Without an authority of our own nobody has shown anything.
+    if (this.#trust === undefined) return undefined;
+    const place = identityOf(node);
+    return denialOf(node, place, this.#world && workloadOf(place, this.#world.mesh));
+  }
+
   watch(node: XdsNode, onChange: () => void): SnapshotWatch {
     const watched: WatchedNode = {
       node,
@@ -96,7 +104,7 @@ export class Snapshots implements SnapshotSource {
       scope: undefined,
       view: undefined,
       viewKey: "",
-      denied: this.#denialOf(node, undefined),
+      denied: this.denialOf(node),
       known: undefined,
       knownDenied: undefined,
     };
@@ -140,11 +148,6 @@ export class Snapshots implements SnapshotSource {
     return workload === undefined || samePolicies(security.policies, mesh.policiesOf(workload));
   }
 
-  /** Without an authority of our own nobody has shown anything. */
-  #denialOf(node: XdsNode, workload: Workload | undefined): string | undefined {
-    return this.#trust === undefined ? undefined : denialOf(node, identityOf(node), workload);
-  }
-
   #close(watched: WatchedNode): void {
     if (this.#watched.delete(watched)) this.#leave(watched);
   }
@@ -153,7 +156,7 @@ export class Snapshots implements SnapshotSource {
   #place(watched: WatchedNode, world: World): void {
     const scope = nodeScope(watched.node, world.mesh, watched.demand, this.#trust);
     const { workload, outbound, dialledNames, cluster, rules, security, secrets } = scope;
-    watched.denied = this.#denialOf(watched.node, workload);
+    watched.denied = this.denialOf(watched.node);
     const outboundKey = JSON.stringify([rules, security.hasIdentity]);
     const own = workload && `${workload.namespace}/${workload.name}`;
     const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey, secrets]);

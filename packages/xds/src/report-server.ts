@@ -1,16 +1,19 @@
 import { type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
-import type { Clock, Inspectable, Json } from "@heddle/base";
+import type { Clock, Inspectable, Json, Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import { byteMethod } from "./byte-method.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import { decodeSidecarReport, encodeReportResponse, REPORT_PATH, type SidecarReport } from "./report.ts";
 import { statusDetails } from "./status-details.ts";
+import type { NodeClaim, PeerOf, TransportPeer } from "./transport-peer.ts";
 
 export interface ReportServerOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** How often a sidecar reports when nothing changes; 30 s unless said. */
   readonly reportIntervalMs?: number;
+  /** X2: why that node is not who it says. */
+  readonly denialOf?: (node: NodeClaim) => string | undefined;
 }
 
 /** The latest word of a sidecar whose report stream is open. */
@@ -42,11 +45,15 @@ export class ReportServer implements Inspectable {
     this.#options = options;
   }
 
-  /** Adds the report service to a gRPC server. */
-  addTo(server: Server): void {
+  /**
+   * Adds the report service to a gRPC server.
+   *
+   * @param peerOf where every sidecar has to show who it is
+   */
+  addTo(server: Server, peerOf?: PeerOf): void {
     server.addService(
       { reports: byteMethod(REPORT_PATH, true, true) },
-      { reports: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call) },
+      { reports: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, peerOf?.(call)) },
     );
   }
 
@@ -90,20 +97,26 @@ export class ReportServer implements Inspectable {
     for (const call of this.#calls.keys()) this.#refuse(call, status.UNAVAILABLE, "the control plane is shutting down");
   }
 
-  #open(call: ServerDuplexStream<Buffer, Buffer>): void {
+  #open(call: ServerDuplexStream<Buffer, Buffer>, transportPeer: Result<TransportPeer, string> | undefined): void {
+    const identity = transportPeer?.ok === true ? transportPeer.value.identity : undefined;
     this.#calls.set(call, "");
-    call.on("data", (bytes: Buffer) => this.#receive(call, bytes));
+    call.on("data", (bytes: Buffer) => this.#receive(call, bytes, identity));
     call.on("end", () => {
       call.end();
       this.#forget(call);
     });
     call.on("cancelled", () => this.#forget(call));
     call.on("error", () => this.#forget(call));
-    if (this.#calls.size > MAX_SIDECARS) this.#refuse(call, status.RESOURCE_EXHAUSTED, "too many report streams");
+    if (transportPeer?.ok === false) this.#refuse(call, status.UNAUTHENTICATED, transportPeer.error);
+    else if (this.#calls.size > MAX_SIDECARS) this.#refuse(call, status.RESOURCE_EXHAUSTED, "too many report streams");
     else call.write(Buffer.from(encodeReportResponse(this.#options.reportIntervalMs ?? 30_000)));
   }
 
-  #receive(call: ServerDuplexStream<Buffer, Buffer>, bytes: Buffer): void {
+  #receive(
+    call: ServerDuplexStream<Buffer, Buffer>,
+    bytes: Buffer,
+    identity: TransportPeer["identity"] | undefined,
+  ): void {
     const knownAs = this.#calls.get(call);
     if (knownAs === undefined) return;
     const decoded = decodeSidecarReport(bytes);
@@ -116,6 +129,11 @@ export class ReportServer implements Inspectable {
     const state = { report, receivedAtMs: this.#options.clock.wallNow(), peer: call.getPeer() };
     if (knownAs !== "" && knownAs !== report.nodeId) {
       this.#refuse(call, status.INVALID_ARGUMENT, `node_id was ${knownAs} before`);
+      return;
+    }
+    const denied = this.#options.denialOf?.({ id: report.nodeId, metadata: {}, ...(identity && { identity }) });
+    if (denied !== undefined) {
+      this.#refuse(call, status.PERMISSION_DENIED, denied);
       return;
     }
     this.#calls.set(call, report.nodeId);

@@ -4,9 +4,18 @@ import { test } from "node:test";
 import { type Server, status } from "@grpc/grpc-js";
 import { err, ManualClock, ok } from "@heddle/base";
 import { encodeDiscoveryRequest } from "@heddle/proto";
+import { encodeLoadStatsRequest, LOAD_REPORT_PATH } from "./load/load-report.ts";
 import { CLUSTER_TYPE_URL } from "./protocol/type-urls.ts";
 import type { DiscoveryRequest } from "./protocol/wire.ts";
-import { type PeerOf, type TransportPeer, XdsServer } from "./server.ts";
+import { encodeSidecarReport, REPORT_PATH } from "./report.ts";
+import {
+  LoadReportServer,
+  type NodeClaim,
+  type PeerOf,
+  ReportServer,
+  type TransportPeer,
+  XdsServer,
+} from "./server.ts";
 import type { SnapshotSource, XdsNode } from "./snapshot.ts";
 import { quietLog, quietMetrics, SettableSource, testNode, textSnapshot } from "./testing.ts";
 
@@ -15,6 +24,16 @@ import { quietLog, quietMetrics, SettableSource, testNode, textSnapshot } from "
 const ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 const SDS = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
 const DELTA_SDS = "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets";
+const HEALTH = {
+  ready: true,
+  workers: 1,
+  downstreamConnections: 0,
+  upstreamConnections: 0,
+  requests: 0,
+  requests5xx: 0,
+  workerRestarts: 0,
+  residentBytes: 0,
+};
 const WEB = { trustDomain: "cluster.local", path: "/ns/shop/sa/web" };
 
 test("X1: a node is who its transport has shown, whatever it says of itself", () => {
@@ -91,6 +110,39 @@ test("X6: two that say one node id and have shown to be different ones are two n
   assert.equal(s.xds.clients().length, 2);
 });
 
+test("X2: a sidecar reports for itself alone, and only where it has shown who it is", () => {
+  const denialOf = ({ id, identity }: NodeClaim): string | undefined =>
+    id === "shop/web/1" && identity === WEB ? undefined : "it is somebody else";
+  for (const [peerOf, nodeId, code] of [
+    [() => ok(peer()), "shop/web/1", undefined],
+    [() => ok(peer()), "shop/orders/1", status.PERMISSION_DENIED],
+    [() => err("the connection has no certificate"), "shop/web/1", status.UNAUTHENTICATED],
+  ] as const) {
+    const clock = new ManualClock();
+    const reports = new ReportServer({ clock, log: quietLog, denialOf });
+    const loads = new LoadReportServer({ clock, log: quietLog, denialOf });
+    const open = opener((grpc) => {
+      reports.addTo(grpc, peerOf);
+      loads.addTo(grpc, peerOf);
+    });
+    const [report, load] = [open(REPORT_PATH), open(LOAD_REPORT_PATH)];
+    report.send(
+      encodeSidecarReport({
+        nodeId,
+        nodeCluster: "",
+        timeMs: 0,
+        version: "",
+        uptimeMs: 0,
+        resources: [],
+        health: HEALTH,
+      }),
+    );
+    load.send(encodeLoadStatsRequest({ node: testNode(nodeId), clusters: [] }));
+    assert.deepEqual([report.ended?.code, load.ended?.code], [code, code]);
+    assert.deepEqual([reports.states().length, loads.loads().length], code === undefined ? [1, 1] : [0, 0]);
+  }
+});
+
 function peer(): TransportPeer {
   return { identity: WEB, notAfterMs: Number.MAX_SAFE_INTEGER };
 }
@@ -118,21 +170,23 @@ function server(peerOf?: PeerOf, secretsNeedIdentity = false) {
   };
   const options = { log: quietLog, metrics: quietMetrics, clock, identifier: "", secretsNeedIdentity };
   const xds = new XdsServer({ ...options, source: asked });
+  return Object.assign(scripted, { xds, open: opener((grpc) => xds.addTo(grpc, peerOf)) });
+}
+
+/** Opens calls of the services that are added to a server of gRPC's. */
+function opener(add: (grpc: Server) => void): (path: string) => ScriptedCall {
   const handlers = new Map<string, (call: unknown) => void>();
   const grpc = {
     addService(methods: Record<string, { path: string }>, handle: Record<string, (call: unknown) => void>) {
       for (const [name, { path }] of Object.entries(methods)) handlers.set(path, handle[name] ?? (() => undefined));
     },
   };
-  xds.addTo(grpc as unknown as Server, peerOf);
-  return Object.assign(scripted, {
-    xds,
-    open(path: string): ScriptedCall {
-      const call = new ScriptedCall();
-      handlers.get(path)?.(call);
-      return call;
-    },
-  });
+  add(grpc as unknown as Server);
+  return (path) => {
+    const call = new ScriptedCall();
+    handlers.get(path)?.(call);
+    return call;
+  };
 }
 
 /** A call as gRPC would hand it over. */
@@ -157,9 +211,9 @@ class ScriptedCall extends EventEmitter {
     // Nobody looks at it.
   }
 
-  write(_bytes: Buffer, done: () => void): void {
+  write(_bytes: Buffer, done?: () => void): void {
     this.written += 1;
-    done();
+    done?.();
   }
 
   end(): void {

@@ -19,6 +19,9 @@ export interface CallOfPeer {
  */
 export type PeerOf = (call: CallOfPeer) => Result<TransportPeer, string>;
 
+/** What a node says of itself, and what its transport has shown. */
+export type NodeClaim = Pick<XdsNode, "id" | "metadata" | "identity">;
+
 /** By what a node is told from others: two that say one id and have shown to be different ones are two. */
 export function nodeKey({ id, identity }: Pick<XdsNode, "id" | "identity">): string {
   return identity === undefined ? id : `${identity.trustDomain}${identity.path} ${id}`;

@@ -1,6 +1,7 @@
 import { type Server, type ServerDuplexStream, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { byteMethod } from "../byte-method.ts";
 import { statusDetails } from "../status-details.ts";
+import type { PeerOf } from "../transport-peer.ts";
 import { type ClientStatus, decodeClientStatusRequest, encodeClientStatusResponse } from "./client-status.ts";
 
 const SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService";
@@ -14,7 +15,9 @@ export class ClientStatusServer {
     this.#clients = clients;
   }
 
-  addTo(server: Server): void {
+  /** Behind certificates there are nodes, and what other nodes have is none of theirs: there it is not offered. */
+  addTo(server: Server, peerOf?: PeerOf): void {
+    if (peerOf !== undefined) return;
     server.addService(
       {
         stream: byteMethod(`/${SERVICE}/StreamClientStatus`, true, true),

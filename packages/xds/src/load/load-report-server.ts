@@ -1,9 +1,10 @@
 import { type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
-import type { Clock, Inspectable, Json } from "@heddle/base";
+import type { Clock, Inspectable, Json, Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import { byteMethod } from "../byte-method.ts";
 import { checkNode } from "../request-limits.ts";
 import { statusDetails } from "../status-details.ts";
+import type { NodeClaim, PeerOf, TransportPeer } from "../transport-peer.ts";
 import {
   type ClusterLoadReport,
   decodeLoadStatsRequest,
@@ -17,6 +18,8 @@ export interface LoadReportServerOptions {
   readonly log: Log;
   /** How often clients report; 10 s unless said. */
   readonly intervalMs?: number;
+  /** X2: why that node is not who it says. */
+  readonly denialOf?: (node: NodeClaim) => string | undefined;
 }
 
 /** What a client has told since it connected. */
@@ -45,10 +48,11 @@ export class LoadReportServer implements Inspectable {
     this.#options = options;
   }
 
-  addTo(server: Server): void {
+  /** @param peerOf where every client has to show who it is */
+  addTo(server: Server, peerOf?: PeerOf): void {
     server.addService(
       { load: byteMethod(LOAD_REPORT_PATH, true, true) },
-      { load: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call) },
+      { load: (call: ServerDuplexStream<Buffer, Buffer>) => this.#open(call, peerOf?.(call)) },
     );
   }
 
@@ -73,19 +77,26 @@ export class LoadReportServer implements Inspectable {
     for (const call of this.#calls.keys()) this.#refuse(call, status.UNAVAILABLE, "the control plane is shutting down");
   }
 
-  #open(call: ServerDuplexStream<Buffer, Buffer>): void {
+  #open(call: ServerDuplexStream<Buffer, Buffer>, transportPeer: Result<TransportPeer, string> | undefined): void {
+    const identity = transportPeer?.ok === true ? transportPeer.value.identity : undefined;
     this.#calls.set(call, undefined);
-    call.on("data", (bytes: Buffer) => this.#receive(call, bytes));
+    call.on("data", (bytes: Buffer) => this.#receive(call, bytes, identity));
     call.on("end", () => {
       call.end();
       this.#calls.delete(call);
     });
     call.on("cancelled", () => this.#calls.delete(call));
     call.on("error", () => this.#calls.delete(call));
-    if (this.#calls.size > MAX_STREAMS) this.#refuse(call, status.RESOURCE_EXHAUSTED, "too many load report streams");
+    if (transportPeer?.ok === false) this.#refuse(call, status.UNAUTHENTICATED, transportPeer.error);
+    else if (this.#calls.size > MAX_STREAMS)
+      this.#refuse(call, status.RESOURCE_EXHAUSTED, "too many load report streams");
   }
 
-  #receive(call: ServerDuplexStream<Buffer, Buffer>, bytes: Buffer): void {
+  #receive(
+    call: ServerDuplexStream<Buffer, Buffer>,
+    bytes: Buffer,
+    identity: TransportPeer["identity"] | undefined,
+  ): void {
     if (!this.#calls.has(call)) return;
     const decoded = decodeLoadStatsRequest(bytes);
     if (!decoded.ok) {
@@ -94,13 +105,22 @@ export class LoadReportServer implements Inspectable {
     }
     const known = this.#calls.get(call);
     if (known !== undefined) known.add(decoded.value, this.#options.clock.wallNow());
-    else this.#introduce(call, decoded.value);
+    else this.#introduce(call, decoded.value, identity);
   }
 
-  #introduce(call: ServerDuplexStream<Buffer, Buffer>, { node }: LoadStatsRequest): void {
+  #introduce(
+    call: ServerDuplexStream<Buffer, Buffer>,
+    { node }: LoadStatsRequest,
+    identity: TransportPeer["identity"] | undefined,
+  ): void {
     const problem = checkNode(node);
     if (problem !== undefined || node === undefined) {
       this.#refuse(call, problem?.code ?? status.INVALID_ARGUMENT, problem?.details ?? "the first request has no node");
+      return;
+    }
+    const denied = this.#options.denialOf?.(identity === undefined ? node : { ...node, identity });
+    if (denied !== undefined) {
+      this.#refuse(call, status.PERMISSION_DENIED, denied);
       return;
     }
     this.#calls.set(call, new LoadOfNode(node.id, this.#options.clock.wallNow()));
