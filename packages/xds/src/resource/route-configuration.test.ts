@@ -392,6 +392,13 @@ test("a longer direct response is allowed where the configuration says so", () =
   assert.equal(config.virtualHosts.length, 1);
 });
 
+test("CVE-2026-73511, CVE-2026-73553: routes cannot be told to see another path than rules of access do", () => {
+  const routes = withRoutes({ match: { prefix: "/" }, route: { cluster: "a" } });
+  accept(type, routes);
+  const [error = ""] = errorsOf(type, { ...routes, ignore_path_parameters_in_path_matching: true });
+  assert.match(error, /^ignore_path_parameters_in_path_matching: /);
+});
+
 test("an unknown criterion of a match is refused, not ignored", () => {
   // RouteMatch.cookies (16) is newer than the protos: {prefix: "/", 16: ""}
   const match = Buffer.from([0x0a, 0x01, 0x2f, 0x82, 0x01, 0x00]);
