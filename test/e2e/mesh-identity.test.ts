@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { request } from "node:http";
+import { generateKeyPairSync, sign } from "node:crypto";
+import { once } from "node:events";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { connect } from "node:tls";
 import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
@@ -71,6 +74,45 @@ describe("sidecars with identities, configured by nobody", () => {
       }
     });
 
+    await t.test("tokens: a wrong one is answered 401, and none 403 where a policy asks for one", async () => {
+      const issuer = new Issuer("https://issuer.example");
+      const keys = createServer((_request, response) => response.end(issuer.jwks)).listen(0, "127.0.0.1");
+      await once(keys, "listening");
+      owner.after(() => keys.close().closeAllConnections());
+      const { port } = keys.address() as AddressInfo;
+      const target = "selector: { matchLabels: { app: orders } }";
+      mesh.setPolicies(
+        policy(
+          "RequestAuthentication",
+          "issuer",
+          `${target}\n  jwtRules: [{ issuer: "${issuer.name}", audiences: [orders], jwksUri: "http://127.0.0.1:${port}/keys" }]`,
+        ),
+        policy(
+          "AuthorizationPolicy",
+          "users",
+          `${target}\n  rules: [{ from: [{ source: { requestPrincipals: ["${issuer.name}/ann"] } }], when: [{ key: "request.auth.claims[realm][roles]", values: [buyer] }] }]`,
+        ),
+      );
+      const claims = { iss: issuer.name, sub: "ann", aud: "orders", realm: { roles: ["buyer", "seller"] } };
+      const status = async (token: string | undefined): Promise<number> => {
+        const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+        return (await ask(web.outboundPort, "/", "orders", headers)).status;
+      };
+      await eventually("a token is asked for", async () => (await status(undefined)) === 403);
+      assert.deepEqual(mesh.rejections, []);
+      await eventually("keys have come", async () => (await status(issuer.sign(claims))) === 200);
+      for (const [what, token, expected] of [
+        ["another audience", issuer.sign({ ...claims, aud: "cart" }), 403], // Envoy's JwtAudienceNotAllowed
+        ["another subject", issuer.sign({ ...claims, sub: "bob" }), 403],
+        ["another role", issuer.sign({ ...claims, realm: { roles: ["seller"] } }), 403],
+        ["somebody else's key", new Issuer(issuer.name).sign(claims), 401],
+        ["no signature", unsigned(claims), 401],
+        ["no token", "nonsense", 401],
+      ] as const) {
+        assert.equal(await status(token), expected, what);
+      }
+    });
+
     await t.test("DISABLE: callers follow, to plaintext", async () => {
       mesh.setPolicies(policy("PeerAuthentication", "all", "mtls: { mode: DISABLE }"));
       await eventually("web calls in plaintext", async () => clientOf(await call(web)) === "null"); // it is told a moment before or after orders
@@ -104,6 +146,34 @@ function ask(port: number, path: string, host: string, headers: Record<string, s
 function clientOf({ status, body }: Answer): string {
   if (status !== 200) return "";
   return String((JSON.parse(body) as { readonly client: string | null }).client);
+}
+
+/** Signs tokens with ES256 (RFC 7518 §3.4). */
+class Issuer {
+  readonly name: string;
+  readonly #pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get jwks(): string {
+    return JSON.stringify({ keys: [{ ...this.#pair.publicKey.export({ format: "jwk" }), kid: "1", alg: "ES256" }] });
+  }
+
+  sign(claims: object): string {
+    const signed = `${part({ alg: "ES256", kid: "1" })}.${part(claims)}`;
+    const key = { key: this.#pair.privateKey, dsaEncoding: "ieee-p1363" } as const;
+    return `${signed}.${sign("sha256", Buffer.from(signed), key).toString("base64url")}`;
+  }
+}
+
+function unsigned(claims: object): string {
+  return `${part({ alg: "none" })}.${part(claims)}.`;
+}
+
+function part(json: object): string {
+  return Buffer.from(JSON.stringify(json)).toString("base64url");
 }
 
 /** The status of an answer over TLS, or "closed". */
