@@ -84,7 +84,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const reports = new ReportServer({ clock, log, denialOf });
   const loads = new LoadReportServer({ clock, log, denialOf });
   const statuses = new ClientStatusServer(() => xds.clients());
-  const nodes = new NodeStatuses(xds, reports);
+  const nodes = new NodeStatuses(xds, reports, snapshots);
 
   /** Of what has been opened so far; run last first. */
   const ends: (() => Promise<void>)[] = [];

@@ -1,23 +1,28 @@
 import type { Inspectable, Json } from "@heddle/base";
 import type { ReportServer, SidecarState, XdsServer } from "@heddle/xds/server";
+import type { Snapshots } from "../snapshot/snapshots.ts";
 
 /**
  * Who is connected: what each node accepted or rejected, as the server saw it, and, of a sidecar of ours, what it says
- * about itself.
+ * about itself; and what policies close for want of an identity.
  */
 export class NodeStatuses implements Inspectable {
   readonly name = "nodes";
   readonly #xds: XdsServer;
   readonly #reports: ReportServer;
+  readonly #snapshots: Pick<Snapshots, "closed">;
 
-  constructor(xds: XdsServer, reports: ReportServer) {
+  constructor(xds: XdsServer, reports: ReportServer, snapshots: Pick<Snapshots, "closed">) {
     this.#xds = xds;
     this.#reports = reports;
+    this.#snapshots = snapshots;
   }
 
   inspect(): Json {
+    const closed = this.#snapshots.closed();
     return (this.#xds.inspect() as readonly { readonly id: string }[]).map((node) => ({
       ...node,
+      closed: [...(closed.get(node.id) ?? [])],
       ...reported(this.#reports.stateOf(node.id)),
     }));
   }

@@ -79,6 +79,25 @@ describe("policies where there is no identity", () => {
   });
 });
 
+describe("what policies close for want of an identity", () => {
+  it("is said of each node, and nothing of one that has one", () => {
+    const mesh = new TestMesh();
+    const strict = "selector: { matchLabels: { app: orders } }\n  mtls: { mode: STRICT }";
+    mesh.put(...REST, policy("PeerAuthentication", "default/p", strict));
+    for (const who of [node("orders-1"), node("web-1"), { ...node("orders-2", "orders"), id: "default/orders-2/b" }])
+      mesh.watch(who);
+    const called = "orders.default:80 has STRICT endpoints, and it has no identity: they refuse its calls";
+    assert.deepEqual(
+      [...mesh.closed()],
+      [
+        ["default/orders-1/a", ["its port 8001 is STRICT, and it has no identity: nobody gets in", called]],
+        ["default/web-1/a", [called]],
+        ["default/orders-2/b", []],
+      ],
+    );
+  });
+});
+
 function httpFilters(snapshot: Parameters<typeof listener>[0]): readonly string[] {
   const [filter] = listener(snapshot, LISTENER).filterChains[0]?.filters ?? [];
   assert.ok(filter?.type === "http-connection-manager");

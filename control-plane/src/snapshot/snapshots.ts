@@ -9,6 +9,7 @@ import {
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import type { NodeClaim } from "@heddle/xds/server";
 import type { World } from "../source/merge.ts";
+import { closedPorts } from "./closed-ports.ts";
 import { Computed } from "./computed.ts";
 import { MeshParts } from "./mesh-parts.ts";
 import { NodeResources } from "./node-resources.ts";
@@ -93,6 +94,15 @@ export class Snapshots implements SnapshotSource {
     if (this.#trust === undefined) return undefined;
     const place = identityOf(node);
     return denialOf(node, place, this.#world && workloadOf(place, this.#world.mesh));
+  }
+
+  /** By node id: what is closed to it, or at it, for want of an identity (see `closedPorts`). */
+  closed(): ReadonlyMap<string, readonly string[]> {
+    const mesh = this.#world?.mesh;
+    const closed = new Map<string, readonly string[]>();
+    if (mesh === undefined) return closed;
+    for (const { node, scope } of this.#watched) if (scope !== undefined) closed.set(node.id, closedPorts(scope, mesh));
+    return closed;
   }
 
   watch(node: XdsNode, onChange: () => void): SnapshotWatch {

@@ -41,6 +41,10 @@ export class TestMesh {
     return watch;
   }
 
+  closed(): ReadonlyMap<string, readonly string[]> {
+    return this.#snapshots.closed();
+  }
+
   /** Counts what is computed from here on, without what only collects. */
   cost(): () => Record<string, number> {
     const before = new Map(this.#snapshots.computed);

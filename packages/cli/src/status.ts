@@ -34,6 +34,8 @@ export interface NodeReport {
   /** ISO 8601. */
   readonly connectedAt: string;
   readonly types: readonly TypeReport[];
+  /** What policies close to it, or at it, for want of an identity; absent of an older control plane. */
+  readonly closed?: readonly string[];
   /** What the node accepted and does not honour; absent where the node cannot say (a foreign client). */
   readonly unhonoured?: readonly { readonly resource: string; readonly path: string; readonly note: string }[];
 }
@@ -69,6 +71,7 @@ export async function connectedNodes(adminUrl: string): Promise<ReadonlySet<stri
 export function troubles(status: StatusReport): string[] {
   return [
     ...status.diagnostics.map((diagnostic) => `${diagnostic.severity}: ${formatDiagnostic(diagnostic)}`),
+    ...status.nodes.flatMap(({ id, closed = [] }) => closed.map((what) => `warning: ${id}: ${what}`)),
     ...status.nodes.flatMap(({ id, types }) =>
       types.flatMap(({ type, rejected }) =>
         rejected === null ? [] : [`error: ${id} refused ${type}: ${rejected.message}`],

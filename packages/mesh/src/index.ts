@@ -26,7 +26,7 @@ export type { AppProtocol, Labels, Service, ServicePort, TargetPort } from "./mo
 export type { EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
 export { inboundCluster, keysCluster, outboundCluster, securedOutboundCluster } from "./translate/clusters.ts";
-export { serviceEndpoints } from "./translate/endpoints.ts";
+export { serviceEndpoints, targetPort } from "./translate/endpoints.ts";
 export { type InboundSecurity, inboundListener } from "./translate/inbound-listener.ts";
 export {
   dialledListenerManager,
