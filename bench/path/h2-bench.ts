@@ -11,11 +11,13 @@ import {
   startNghttpx,
   startNodeHttp2Proxy,
 } from "./h2-peers.ts";
+import { makeIdentities } from "./identities.ts";
 import { median, memory, type PathOptions, ratio, round } from "./measure.ts";
+import { startHaproxies, startSidecars } from "./mtls-peers.ts";
 import { type Peer, stop } from "./peer.ts";
 import { type Legs, startSidecar } from "./sidecar-config.ts";
 
-export const H2_TABLES = ["h2", "h2-tls", "grpc", "stream", "bulk", "bulk-tls"] as const;
+export const H2_TABLES = ["h2", "h2-tls", "mtls", "grpc", "stream", "bulk", "bulk-tls"] as const;
 
 type H2Table = (typeof H2_TABLES)[number];
 
@@ -37,12 +39,21 @@ export async function printHttp2(folder: string, table: H2Table, options: PathOp
   const peers: Peer[] = [];
   const { legs, upstream, nodeHttp2, loads } = await setUp(folder, table);
   try {
-    peers.push(await startH2Haproxy(folder, upstream.port, legs));
-    peers.push(await startNghttpx(folder, upstream.port, legs));
-    if (nodeHttp2) peers.push(await startNodeHttp2Proxy(upstream.port));
     const { entry, against, workers } = options;
-    if (entry !== undefined) peers.push(await startSidecar(folder, upstream.port, entry, "heddle", workers, legs));
-    if (against !== undefined) peers.push(await startSidecar(folder, upstream.port, against, "against", workers, legs));
+    if (table === "mtls") {
+      const identities = makeIdentities(folder);
+      const { port } = upstream;
+      peers.push(await startHaproxies(folder, port, identities));
+      if (entry !== undefined) peers.push(await startSidecars(folder, port, entry, "heddle", workers, identities));
+      if (against !== undefined) peers.push(await startSidecars(folder, port, against, "against", workers, identities));
+    } else {
+      peers.push(await startH2Haproxy(folder, upstream.port, legs));
+      peers.push(await startNghttpx(folder, upstream.port, legs));
+      if (nodeHttp2) peers.push(await startNodeHttp2Proxy(upstream.port));
+      if (entry !== undefined) peers.push(await startSidecar(folder, upstream.port, entry, "heddle", workers, legs));
+      if (against !== undefined)
+        peers.push(await startSidecar(folder, upstream.port, against, "against", workers, legs));
+    }
     for (const load of loads) {
       const samples = new Map<Peer, H2Sample[]>(peers.map((peer) => [peer, []]));
       const run = (peer: Peer, seconds: number): Promise<H2Sample> =>
@@ -65,11 +76,13 @@ async function setUp(folder: string, table: H2Table): Promise<H2Setup> {
   const files = await makeH2Files(folder);
   const tls = table.endsWith("-tls") ? makeCertificate(folder) : undefined;
   const legs: Legs = { http2: true, tls };
-  const suffix = tls === undefined ? "" : " over TLS, both sides";
+  const between = table === "mtls" ? ", mutual TLS between two in a row" : "";
+  const suffix = tls === undefined ? between : " over TLS, both sides";
   const nodeHttp2 = table === "grpc" || table === "stream";
   switch (table) {
     case "h2":
     case "h2-tls":
+    case "mtls":
       return { legs, nodeHttp2, upstream: await startNghttpd(folder, files, legs), loads: smallLoads(suffix) };
     case "bulk":
     case "bulk-tls":

@@ -29,7 +29,7 @@ export interface H2Load {
 export interface H2Sample {
   readonly errors: number;
   readonly unitsPerSecond: number;
-  /** Of the proxy's process and its children, user and system. */
+  /** Of the proxy's process (both of two in a row) and its children, user and system. */
   readonly cpuMicrosPerUnit: number;
   /** Of whole requests. */
   readonly p50Ms: number;
@@ -48,13 +48,15 @@ export async function measureH2(
   tls: CertificateFiles | undefined,
 ): Promise<H2Sample> {
   const pid = peer.process.pid!;
+  const last = peer.behind?.process.pid ?? pid;
+  const cpuOfAll = (): number => cpuSeconds(pid) + (last === pid ? 0 : cpuSeconds(last));
   const log = join(folder, `h2load-${peer.port}.log`);
-  const before = cpuSeconds(pid);
+  const before = cpuOfAll();
   const began = performance.now();
   const output = await h2load(`${tls === undefined ? "http" : "https"}://127.0.0.1:${peer.port}`, load, seconds, log);
   const took = (performance.now() - began) / 1000;
-  const cpu = cpuSeconds(pid) - before;
-  const upstreamConnections = connectionsTo(upstreamPort, pid);
+  const cpu = cpuOfAll() - before;
+  const upstreamConnections = connectionsTo(upstreamPort, last);
   const done = readFileSync(log, "latin1")
     .trimEnd()
     .split("\n")

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { H2_TABLES, printHttp2 } from "./h2-bench.ts";
+import { printHandshakes } from "./handshake-bench.ts";
 import { type Memory, measure, median, memory, type PathOptions, ratio, round, type Sample } from "./measure.ts";
 import { freePort, type Peer, stop } from "./peer.ts";
 import { startAdsSidecar, startControlPlane, startHaproxy, startNginx, startUpstream } from "./peers.ts";
@@ -28,7 +29,7 @@ const IDLE_GOAL = { readyMs: 700, rssMb: 115, privateDirtyMb: 55 };
 /** Until what starting has left is given back. */
 const SETTLE_MS = 3000;
 
-const TABLES = ["idle", "h1", ...H2_TABLES] as const;
+const TABLES = ["idle", "h1", ...H2_TABLES, "handshakes"] as const;
 
 /**
  * The built sidecar beside its peers in front of the same upstream, alternating in one run: on a noisy machine only
@@ -62,6 +63,7 @@ export async function pathBench(args: readonly string[]): Promise<void> {
     if (tables.includes("idle")) await printIdleWithAds(folder, options);
     if (tables.includes("h1")) await printHttp1(folder, options);
     for (const table of H2_TABLES) if (tables.includes(table)) await printHttp2(folder, table, options);
+    if (tables.includes("handshakes")) await printHandshakes(folder, options);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -10,6 +10,8 @@ export interface Peer {
   readonly process: ChildProcess;
   /** From start to the first accepted connection. */
   readonly readyMs: number;
+  /** The second of two in a row, whose CPU counts as well. */
+  readonly behind?: Peer;
 }
 
 export async function start(name: string, port: number, [command, ...args]: readonly string[]): Promise<Peer> {
@@ -30,6 +32,7 @@ export async function start(name: string, port: number, [command, ...args]: read
 }
 
 export async function stop(peer: Peer): Promise<void> {
+  if (peer.behind !== undefined) await stop(peer.behind);
   if (peer.process.exitCode !== null || peer.process.signalCode !== null) return;
   const ended = new Promise((resolve) => peer.process.once("exit", resolve));
   peer.process.kill("SIGTERM");
