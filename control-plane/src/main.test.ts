@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -32,6 +33,17 @@ describe("the control plane's program", { timeout: 60_000 }, () => {
     return new Program(child);
   };
   const anyPorts = ["--xds-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"];
+
+  it("statement 80: leaves no core dump, which would hold keys", async (t) => {
+    const limits = `/proc/self/limits`;
+    if (!existsSync(limits)) return t.skip("this system has no /proc");
+    const program = run("--config", folder, ...anyPorts);
+    await program.says(/control plane is up/);
+    const text = readFileSync(limits.replace("self", String(program.child.pid)), "utf8");
+    assert.match(text, /^Max core file size +0 +0 /m);
+    program.child.kill("SIGTERM");
+    await program.exitCode();
+  });
 
   it("runs until it is told to stop, and ends with 0", async () => {
     const program = run("--config", folder, ...anyPorts);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
+import { forbidCoreDumps } from "@heddle/net";
 import { MetricsRegistry, programLog, SharedMetrics, unblockStandardStreams } from "@heddle/telemetry";
 import { startControlPlane } from "./control-plane.ts";
 import { type Flags, HELP, parseFlags } from "./flags.ts";
@@ -29,6 +30,7 @@ async function run(flags: Flags): Promise<void> {
   const clock = systemClock;
   unblockStandardStreams();
   const { log, close: closeLog } = programLog(STDERR, { level: flags.logLevel, format: flags.logFormat, clock });
+  if (!(await forbidCoreDumps())) log.debug("core dumps are as the system has them");
   const registry = new MetricsRegistry();
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
 

@@ -2,7 +2,7 @@ import { openSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
-import { NameResolver, socketOpener } from "@heddle/net";
+import { forbidCoreDumps, NameResolver, socketOpener } from "@heddle/net";
 import { LogLevels, programLog, unblockStandardStreams } from "@heddle/telemetry";
 import { systemDataReader } from "@heddle/xds";
 import { sidecarBootstrap } from "./bootstrap.ts";
@@ -81,6 +81,7 @@ async function run(flags: SidecarFlags): Promise<number> {
   const programsLog = programLog(logDescriptor, { level: logLevels, format: logFormat, clock });
   const { log, close: closeLog } = programsLog;
 
+  if (!(await forbidCoreDumps())) log.debug("core dumps are as the system has them");
   const filterFolder = filterFolderOf(flags);
   const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, systemDataReader(process.env));
   const hasBootstrap = flags.configPath !== undefined || flags.configYaml !== undefined;

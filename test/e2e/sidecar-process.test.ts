@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -128,6 +128,12 @@ test("admin shows that it is ready, what is configured, how the cluster fares an
   assert.match(prometheus, /^envoy_http_downstream_rq_total\{envoy_http_conn_manager_prefix="in"\} 5$/m);
   const unknown = await fetch(`http://${sidecar.admin}/nothing`);
   assert.equal(unknown.status, 404);
+});
+
+test("a crash leaves no core dump, which would hold keys", async (t) => {
+  if (!existsSync("/proc/self/limits")) return t.skip("this system has no /proc");
+  const { sidecar } = await startProxy(t, {});
+  assert.match(readFileSync(`/proc/${sidecar.pid}/limits`, "utf8"), /^Max core file size +0 +0 /m);
 });
 
 test("request ids and trace context are made where there are none, and passed on where there are", async (t) => {

@@ -65,7 +65,7 @@ describe("who gets which secret", () => {
     secret("of-nobody", undefined),
   ];
 
-  it("X4: a secret goes to the workload, or to the namespace, that it is for; X5: all else goes to the node as ever", () => {
+  it("X4, X5: a secret goes to the workload, or to the namespace, that it is for, and all else to the node as ever", () => {
     const watch = start(...world).watch(node("web-1", "web"));
     assert.deepEqual(secretsOf(watch), ["mine", "mine-too", "of-the-namespace"]);
     assert.ok((watch.current?.resources.size ?? 0) > 1);

@@ -1,6 +1,7 @@
 export { Acceptor, type AcceptorEvents, type AcceptorOptions } from "./acceptor.ts";
 export type { Connection, ConnectionHandler } from "./connection.ts";
 export { type ConnectionMover, connectionMover } from "./connection-mover.ts";
+export { forbidCoreDumps } from "./core-dumps.ts";
 export { DatagramConnection, type DatagramEvents, DatagramListener } from "./datagram-socket.ts";
 export { type DialCallbacks, type Dialling, type DialOptions, dial } from "./dial.ts";
 export { type LockOutcome, lockFile } from "./file-lock.ts";

@@ -17,6 +17,7 @@ export interface Libc {
   /** A copy of the descriptor that child processes do not inherit, or -1. */
   duplicate(descriptor: number): number;
   flock(descriptor: number, operation: number): number;
+  setrlimit(resource: number, limits: Uint8Array): number;
   /** `fs.closeSync` in a worker warns of a descriptor that `fs` has not opened there. */
   close(descriptor: number): number;
   /** "EADDRINUSE": of the call just made on this thread. */
@@ -40,6 +41,7 @@ export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 /** No SIGPIPE where the peer is gone. */
 export const MSG_NOSIGNAL = 0x4000;
+export const RLIMIT_CORE = 4;
 const F_DUPFD_CLOEXEC = 1030;
 
 let loaded: Promise<Libc | undefined> | undefined;
@@ -68,6 +70,7 @@ async function load(): Promise<Libc | undefined> {
       send: lib.func("long send(int descriptor, const void *bytes, size_t length, int flags)"),
       duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),
       flock: lib.func("int flock(int descriptor, int operation)"),
+      setrlimit: lib.func("int setrlimit(int resource, const void *limits)"),
       close: lib.func("int close(int descriptor)"),
       wouldBlock: () => koffi.errno() === koffi.os.errno["EAGAIN"],
       lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
