@@ -12,6 +12,8 @@ export class ControlPlaneProcess {
   xdsPort = 0;
   adminPort = 0;
   apiPort = 0;
+  /** Of xDS over TLS, where the flags have a trust domain; else 0. */
+  tlsPort = 0;
 
   /** @param flags beyond the addresses. */
   constructor(owner: Owner, flags: readonly string[]) {
@@ -27,6 +29,7 @@ export class ControlPlaneProcess {
   async start(): Promise<void> {
     const at = (flag: string, port: number): string[] => [`--${flag}-address`, `127.0.0.1:${port}`];
     const addresses = [...at("xds", this.xdsPort), ...at("admin", this.adminPort), ...at("api", this.apiPort)];
+    if (this.#flags.includes("--trust-domain")) addresses.push(...at("xds-tls", this.tlsPort));
     const program = ["--conditions=heddle-src", "--disable-warning=ExperimentalWarning", "control-plane/src/main.ts"];
     const child = spawn(process.execPath, [...program, ...addresses, ...this.#flags], {
       cwd: projectRoot,
@@ -42,9 +45,15 @@ export class ControlPlaneProcess {
       "the control plane is up",
       () => {
         if (child.exitCode !== null) throw new Error(`the control plane ended:\n${own}`);
-        const ports = /control plane is up xds=\S+:(\d+) admin=http:\/\/\S+:(\d+)\/.* api=\S+:(\d+)/.exec(own);
+        const ports = UP.exec(own);
         if (ports === null) return false;
-        [this.xdsPort = 0, this.adminPort = 0, this.apiPort = 0] = ports.slice(1).map(Number);
+        const [xds, tls, admin, api] = ports.slice(1).map((port) => Number(port ?? 0)) as [
+          number,
+          number,
+          number,
+          number,
+        ];
+        [this.xdsPort, this.tlsPort, this.adminPort, this.apiPort] = [xds, tls, admin, api];
         return true;
       },
       60_000,
@@ -78,3 +87,6 @@ export class ControlPlaneProcess {
     return { status: response.status, body: await response.text() };
   }
 }
+
+const UP =
+  /control plane is up xds=\S+:(\d+)(?: xdsTls=\S+:(\d+) trustDomain=\S+)? admin=http:\/\/\S+:(\d+)\/.* api=\S+:(\d+)/;
