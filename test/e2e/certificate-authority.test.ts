@@ -24,10 +24,12 @@ test("an authority that is killed comes back as the same one, and everybody goes
   const tokens = join(folder, "tokens.yaml");
   const sha256 = createHash("sha256").update(ADMIN).digest("hex");
   writeFileSync(tokens, JSON.stringify([{ name: "admin", role: "admin", sha256 }]));
-  const controlPlane = new ControlPlaneProcess(owner, [
-    ...["--store", join(folder, "store"), "--api-tokens", tokens],
-    ...["--trust-domain", "cluster.local", "--svid-ttl", "2s", "--renewal-grace", "10m"],
-  ]);
+  const store = join(folder, "store");
+  const life = ["--svid-ttl", "2s", "--renewal-grace", "10m"];
+  const controlPlane = new ControlPlaneProcess(
+    owner,
+    ["--store", store, "--api-tokens", tokens, "--trust-domain", "cluster.local"].concat(life),
+  );
   await controlPlane.start();
   const bundle = await controlPlane.page("/ca/bundle");
   const ask = (request: ReturnType<typeof newSvidRequest>, proof: { token?: string; svid?: HeldSvid }) =>
