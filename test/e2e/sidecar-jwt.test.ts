@@ -1,51 +1,32 @@
 import assert from "node:assert/strict";
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
-import { cluster, inlineRoutes, type Json, listener, staticBootstrap } from "../harness/envoy-config.ts";
+import { cluster, inlineRoutes, listener, staticBootstrap } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
 import { RawPeer, RawUpstream } from "../harness/raw-peer.ts";
 import { startSidecar } from "../harness/sidecar.ts";
+import { TokenIssuer } from "../harness/token-issuer.ts";
 
 const JWT_AUTHN = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
 
 /** Gives its keys by HTTP, and counts who asks. */
-class Issuer {
+class Issuer extends TokenIssuer {
   fetches = 0;
   port = 0;
-  #keys: { readonly id: string; readonly pair: { readonly publicKey: KeyObject; readonly privateKey: KeyObject } }[] =
-    [];
   up = true;
 
   static async start(owner: Owner): Promise<Issuer> {
-    const issuer = new Issuer();
-    issuer.rotate("first");
+    const issuer = new Issuer("issuer");
     const server = createServer((_, response) => {
       issuer.fetches++;
-      const keys = issuer.#keys.map(({ id, pair }) => ({ ...pair.publicKey.export({ format: "jwk" }), kid: id }));
-      response.writeHead(issuer.up ? 200 : 503).end(JSON.stringify({ keys }));
+      response.writeHead(issuer.up ? 200 : 503).end(issuer.jwks());
     });
     await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
     issuer.port = (server.address() as AddressInfo).port;
     owner.after(() => void server.close());
     return issuer;
-  }
-
-  /** From now on it has that key alone. */
-  rotate(id: string): void {
-    this.#keys = [{ id, pair: generateKeyPairSync("ec", { namedCurve: "P-256" }) }];
-  }
-
-  token(claims: Json): string {
-    const [current] = this.#keys;
-    assert.ok(current !== undefined);
-    const { id, pair } = current;
-    const part = (json: Json): string => Buffer.from(JSON.stringify(json)).toString("base64url");
-    const signed = `${part({ alg: "ES256", kid: id })}.${part({ iss: "issuer", ...claims })}`;
-    const key = { key: pair.privateKey, dsaEncoding: "ieee-p1363" as const };
-    return `${signed}.${sign("sha256", Buffer.from(signed), key).toString("base64url")}`;
   }
 }
 

@@ -147,7 +147,7 @@ class Source {
     const { retries } = this.#source;
     void fetch(this.#source).then((text) => {
       if (this.#closed) return;
-      const read = text.ok ? readJwks(text.value, false) : text;
+      const read = text.ok ? readJwks(text.value, "fetched") : text;
       if (read.ok) this.#succeeded(read.value);
       else if (attempt < retries.count)
         this.#next = clock.after(backoffMs(attempt, retries, random), () => this.#try(attempt + 1), true);

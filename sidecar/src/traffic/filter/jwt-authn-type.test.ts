@@ -532,6 +532,11 @@ describe("an attack with tokens", () => {
   });
 });
 
+test("a local set without a key that counts lets nobody in", async () => {
+  const json = config({ localJwks: { inlineString: '{"keys":[{"kty":"none"}]}' } });
+  assert.equal(await outcome(json, bearer(EC.token(CLAIMS))), denied("Jwks doesn't have any valid public key"));
+});
+
 describe("tokens that have been seen", () => {
   test("are verified once, by those who bring them at the same time too, and never again while they count", async () => {
     const metrics = new MemoryMetrics();

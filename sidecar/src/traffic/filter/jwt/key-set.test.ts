@@ -10,7 +10,7 @@ import { readJwks } from "./read-jwks.ts";
 const CLAIMS = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
 function verify(key: JsonObject, jwt: Jwt): Promise<JwtStatus> {
-  const read = readJwks(JSON.stringify({ keys: [key] }), true);
+  const read = readJwks(JSON.stringify({ keys: [key] }), "local");
   assert.ok(read.ok);
   return new KeySet(read.value).verify(jwt);
 }

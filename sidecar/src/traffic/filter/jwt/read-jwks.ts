@@ -15,10 +15,10 @@ export const MAX_JWKS_BYTES = 1024 * 1024;
 const MAX_KEYS = 1000;
 
 /**
- * Reads a set of keys. Those that verify nothing that is known are left out; one at least has to be left. `secrets`: symmetric
- * keys count. Whoever can fetch such a set can sign with them, so they are for sets that are not fetched.
+ * Reads a set of keys. Those that verify nothing that is known are left out. Of a set that is fetched one at least has to be left, and
+ * symmetric keys do not count, since whoever can fetch it could sign with them. A local one may be empty: then no token is good.
  */
-export function readJwks(text: string, secrets: boolean): Result<readonly VerificationKey[], string> {
+export function readJwks(text: string, from: "local" | "fetched"): Result<readonly VerificationKey[], string> {
   if (text.length > MAX_JWKS_BYTES) return err(`has ${text.length} characters, allowed are ${MAX_JWKS_BYTES}`);
   let json: unknown;
   try {
@@ -31,8 +31,8 @@ export function readJwks(text: string, secrets: boolean): Result<readonly Verifi
   const candidates = keys === undefined ? certificateKeys(json) : keys;
   if (!Array.isArray(candidates)) return err(keys === undefined ? "does not have [keys]" : "[keys] is not an array");
   if (candidates.length > MAX_KEYS) return err(`has ${candidates.length} keys, allowed are ${MAX_KEYS}`);
-  const read = candidates.flatMap((key: Json) => (isJsonObject(key) ? (readKey(key, secrets) ?? []) : []));
-  return read.length === 0 ? err("doesn't have any valid public key") : ok(read);
+  const read = candidates.flatMap((key: Json) => (isJsonObject(key) ? (readKey(key, from === "local") ?? []) : []));
+  return read.length === 0 && from === "fetched" ? err("doesn't have any valid public key") : ok(read);
 }
 
 /** What of a key is needed to import it, by its type. Private parts are left where they are. */

@@ -137,7 +137,7 @@ function readKeys(
     return { from: "local", keys: undefined };
   }
   if (text.value === undefined) return { from: "local", keys: undefined };
-  const keys = readJwks(text.value, true);
+  const keys = readJwks(text.value, "local");
   if (!keys.ok) at.fail("localJwks", `is no set of keys: it ${keys.error}`);
   return { from: "local", keys: keys.ok ? keys.value : undefined };
 }
