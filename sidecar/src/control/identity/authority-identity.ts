@@ -10,7 +10,7 @@ import type { Log } from "@heddle/telemetry";
 import type { CallerProof } from "./authority-client.ts";
 import type { Issued } from "./authority-wire.ts";
 import { checkOwnSvid } from "./check-svid.ts";
-import { type Identity, type IdentitySource, type IdentityState, NO_IDENTITY } from "./own-identity.ts";
+import { type Identity, type IdentitySource, type IdentityState, NO_IDENTITY, type OwnSvid } from "./own-identity.ts";
 import { SvidRenewal } from "./svid-renewal.ts";
 
 export interface AuthorityIdentityOptions {
@@ -22,8 +22,8 @@ export interface AuthorityIdentityOptions {
   readonly issue: (csr: Uint8Array, proof: CallerProof) => Promise<Result<Issued, string>>;
   /** The token of this moment; undefined where none is configured. */
   readonly token: () => Result<string | undefined, string>;
-  /** What was kept from before. */
-  readonly kept: Identity | undefined;
+  /** What was kept from before; its certificate may have expired. */
+  readonly kept: (Identity & { readonly svid: OwnSvid }) | undefined;
   /** Keeps what has been issued. Left out: it ends with the process. */
   readonly keep?: (identity: Identity) => Result<void, string>;
 }
@@ -34,7 +34,8 @@ const WARN_EVERY_MS = 5 * 60_000;
 /**
  * An identity from the mesh's own authority: a key that never leaves this process (but for the file that may keep it), signed for
  * a token at first and for the certificate that it has from then on. Each renewal makes a new key. Where a renewal by the
- * certificate fails, the token is tried as well, in turn: the authority may have forgotten who we are.
+ * certificate fails, the token is tried as well, in turn: the authority may have forgotten who we are. A certificate that has
+ * expired is shown to nobody but the authority, which may take it for a while (its `--renewal-grace`).
  */
 export class AuthorityIdentity implements IdentitySource {
   readonly live: Live<Identity>;
@@ -47,13 +48,15 @@ export class AuthorityIdentity implements IdentitySource {
   #warnedMs = Number.NEGATIVE_INFINITY;
   #renewals = 0;
   #failures = 0;
-  /** Who we have been. */
-  #id: string | undefined;
+  /** The last that was issued, expired or not. */
+  #last: OwnSvid | undefined;
 
   constructor(options: AuthorityIdentityOptions) {
     this.#options = options;
-    this.live = new Live(options.kept ?? NO_IDENTITY);
-    this.#id = options.kept?.svid?.id;
+    const { kept = NO_IDENTITY } = options;
+    this.#last = kept.svid;
+    const isGood = kept.svid !== undefined && kept.svid.validToMs > options.clock.wallNow();
+    this.live = new Live<Identity>(isGood ? kept : { svid: undefined, bundles: kept.bundles });
     this.#renewal = new SvidRenewal({
       clock: options.clock,
       random: options.random,
@@ -106,7 +109,7 @@ export class AuthorityIdentity implements IdentitySource {
     this.#lastProof = proof.value.type;
     this.#key ??= newWorkloadKey();
     const key = this.#key;
-    const id = this.#id === undefined ? undefined : parseSpiffeId(this.#id);
+    const id = this.#last && parseSpiffeId(this.#last.id);
     const issued = await this.#options.issue(
       certificateRequest(key, id?.ok === true ? id.value : undefined),
       proof.value,
@@ -119,7 +122,7 @@ export class AuthorityIdentity implements IdentitySource {
     const svid = checkOwnSvid(
       { chain, key: key.privateKey, bundles: bundles.slice(0, 1) },
       this.#options.clock.wallNow(),
-      this.#id,
+      this.#last?.id,
     );
     if (!svid.ok) {
       this.#key = undefined;
@@ -127,7 +130,7 @@ export class AuthorityIdentity implements IdentitySource {
       return;
     }
     this.#key = undefined;
-    this.#id = svid.value.id;
+    this.#last = svid.value;
     this.#lastError = "";
     this.#lastProof = undefined;
     this.#renewals += 1;
@@ -141,7 +144,7 @@ export class AuthorityIdentity implements IdentitySource {
   }
 
   #nextProof(): Result<CallerProof, string> {
-    const { svid } = this.live.current;
+    const svid = this.#last;
     const bySvid: Result<CallerProof, string> | undefined =
       svid === undefined ? undefined : { ok: true, value: { type: "svid", svid } };
     if (bySvid !== undefined && this.#lastProof !== "svid") return bySvid;

@@ -13,9 +13,15 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { err, isJsonObject, type Json, ok, type Result } from "@heddle/base";
-import { certificatesInPem, formatTrustBundle, parseTrustBundle, type TrustBundle } from "@heddle/identity";
+import {
+  Certificate,
+  certificatesInPem,
+  formatTrustBundle,
+  parseTrustBundle,
+  type TrustBundle,
+} from "@heddle/identity";
 import { checkOwnSvid } from "./check-svid.ts";
-import type { Identity } from "./own-identity.ts";
+import type { Identity, OwnSvid } from "./own-identity.ts";
 import { certificatePem } from "./own-secrets.ts";
 
 /** One file, so that a key never lies beside another's certificate. */
@@ -25,9 +31,12 @@ const VERSION = 1;
 /** A key, a chain and the bundles of some hundred domains. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
+/** What was kept: an identity that has a certificate, which may have expired. */
+export type KeptIdentity = Identity & { readonly svid: OwnSvid };
+
 /**
  * Keeps an identity across restarts, key included: a file of mode 0600 in a folder of this sidecar's own, written whole or not
- * at all. What has expired, or cannot be read, is as if it were not there; `load` then says why.
+ * at all. What cannot be read is as if it were not there; `load` then says why.
  */
 export class IdentityFile {
   readonly #folder: string;
@@ -39,7 +48,7 @@ export class IdentityFile {
   }
 
   /** Undefined: nothing has been kept. */
-  load(nowMs: number): Result<Identity | undefined, string> {
+  load(nowMs: number): Result<KeptIdentity | undefined, string> {
     let text: string;
     try {
       const { size, mode } = statSync(this.#path);
@@ -85,7 +94,7 @@ export class IdentityFile {
   }
 }
 
-function read(text: string, nowMs: number): Result<Identity, string> {
+function read(text: string, nowMs: number): Result<KeptIdentity, string> {
   let document: Json;
   try {
     document = JSON.parse(text);
@@ -105,7 +114,9 @@ function read(text: string, nowMs: number): Result<Identity, string> {
   }
   try {
     const chain = certificatesInPem(certificates).map(({ der }) => der);
-    const svid = checkOwnSvid({ chain, key: createPrivateKey(key), bundles }, nowMs);
+    // One that has expired may still be good for getting the next.
+    const atMs = Math.min(nowMs, ...chain.map((der) => new Certificate(der).validToMs));
+    const svid = checkOwnSvid({ chain, key: createPrivateKey(key), bundles: bundles.slice(0, 1) }, atMs);
     return svid.ok ? ok({ svid: svid.value, bundles }) : svid;
   } catch {
     return err("has a key that cannot be read"); // the error itself might show it

@@ -11,7 +11,7 @@ import { BundleFollower } from "./bundle-follower.ts";
 import { readCallerToken } from "./caller-token.ts";
 import { type ControlPlaneTrust, controlPlaneCredentials } from "./control-plane-credentials.ts";
 import { joinTrust, readTrustFile } from "./control-plane-trust.ts";
-import { IdentityFile } from "./identity-file.ts";
+import { IdentityFile, type KeptIdentity } from "./identity-file.ts";
 import { JoinedIdentity, type JoinedIdentityOptions } from "./joined-identity.ts";
 import type { Identity, OwnIdentity, OwnSvid } from "./own-identity.ts";
 import { tlsNameOf } from "./tls-name.ts";
@@ -130,7 +130,7 @@ function openAuthority(settings: AuthoritySource, options: OpenIdentityOptions):
   return ok({ source, trust, onClose });
 }
 
-function kept(store: IdentityFile, clock: Clock, log: Log): Identity | undefined {
+function kept(store: IdentityFile, clock: Clock, log: Log): KeptIdentity | undefined {
   const loaded = store.load(clock.wallNow());
   if (loaded.ok) return loaded.value;
   log.warn("the certificate that was kept cannot be used; another one is asked for", { reason: loaded.error });
