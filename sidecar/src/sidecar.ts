@@ -344,6 +344,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
       statuses: statuses(),
       resources: assembler.resources(),
       registry,
+      identity,
       health: {
         ready: state() === "LIVE",
         workers: workers.running,

@@ -1,5 +1,5 @@
 import type { Inspectable, Json } from "@heddle/base";
-import type { ReportServer, SidecarState, XdsServer } from "@heddle/xds/server";
+import type { ReportServer, SidecarReport, SidecarState, XdsServer } from "@heddle/xds/server";
 import type { Snapshots } from "../snapshot/snapshots.ts";
 
 /**
@@ -28,6 +28,12 @@ export class NodeStatuses implements Inspectable {
   }
 }
 
+/** What the sidecar says of itself. */
+function identityOf({ spiffeId, expiresMs, state, lastError }: NonNullable<SidecarReport["identity"]>): Json {
+  const expires = expiresMs === undefined ? null : new Date(expiresMs).toISOString();
+  return { spiffeId, state, expires, lastError };
+}
+
 /** Nothing of a client that does not report: an Envoy, a gRPC client. */
 function reported(state: SidecarState | undefined): { readonly [key: string]: Json } {
   if (state === undefined) return {};
@@ -38,6 +44,7 @@ function reported(state: SidecarState | undefined): { readonly [key: string]: Js
     version: report.version,
     uptimeMs: report.uptimeMs,
     health: { ...report.health },
+    identity: report.identity === undefined ? null : identityOf(report.identity),
     // What the sidecar accepted and does not do.
     unhonoured: report.resources.flatMap(({ name, unhonoured }) =>
       unhonoured.map(({ path, note }) => ({ resource: name, path, note })),

@@ -36,8 +36,19 @@ export interface NodeReport {
   readonly types: readonly TypeReport[];
   /** What policies close to it, or at it, for want of an identity; absent of an older control plane. */
   readonly closed?: readonly string[];
+  /** What a sidecar of ours says of its certificate; null without one, absent of a foreign client. */
+  readonly identity?: IdentityReport | null;
   /** What the node accepted and does not honour; absent where the node cannot say (a foreign client). */
   readonly unhonoured?: readonly { readonly resource: string; readonly path: string; readonly note: string }[];
+}
+
+export interface IdentityReport {
+  /** "": none yet, or it has expired. */
+  readonly spiffeId: string;
+  readonly state: "none" | "valid" | "renewing" | "expired";
+  /** ISO 8601. */
+  readonly expires: string | null;
+  readonly lastError: string;
 }
 
 export interface TypeReport {
@@ -72,10 +83,18 @@ export function troubles(status: StatusReport): string[] {
   return [
     ...status.diagnostics.map((diagnostic) => `${diagnostic.severity}: ${formatDiagnostic(diagnostic)}`),
     ...status.nodes.flatMap(({ id, closed = [] }) => closed.map((what) => `warning: ${id}: ${what}`)),
+    ...status.nodes.flatMap(({ id, identity }) => (identity ? troubleOf(id, identity) : [])),
     ...status.nodes.flatMap(({ id, types }) =>
       types.flatMap(({ type, rejected }) =>
         rejected === null ? [] : [`error: ${id} refused ${type}: ${rejected.message}`],
       ),
     ),
   ];
+}
+
+function troubleOf(id: string, { state, expires, lastError }: IdentityReport): string[] {
+  if (lastError === "" || state === "valid") return [];
+  if (state === "renewing")
+    return [`warning: ${id} cannot renew its certificate, which expires ${expires}: ${lastError}`];
+  return [`error: ${id} has no certificate: ${lastError}`];
 }

@@ -25,7 +25,7 @@ export { type XdsChannel, type XdsDial, type XdsDialOptions, xdsDial } from "./d
 export { type LoadReading, LoadReportClient, type LoadReportClientOptions } from "./load/load-report-client.ts";
 export { CLIENT_FEATURES } from "./protocol/client-features.ts";
 export type { ClientResourceType, ResourceStatus } from "./protocol/client-resources.ts";
-export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
+export type { ReportedIdentity, ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
 export { ReportClient, type ReportClientOptions } from "./report-client.ts";
 export { RestClient, type RestClientOptions, type RestEndpoint } from "./rest-client.ts";
 

@@ -52,6 +52,14 @@ const REPORT: SidecarReport = {
 
 test("a report comes back as it was", () => {
   assert.deepEqual(decodeSidecarReport(encodeSidecarReport(REPORT)), { ok: true, value: REPORT });
+  const spiffeId = "spiffe://cluster.local/ns/default/sa/web";
+  for (const identity of [
+    { spiffeId, expiresMs: 1_795_000_086_400, state: "renewing", lastError: "no answer" },
+    { spiffeId: "", expiresMs: undefined, state: "none", lastError: "" },
+  ]) {
+    const value = { ...REPORT, identity };
+    assert.deepEqual(decodeSidecarReport(encodeSidecarReport(value)), { ok: true, value });
+  }
 });
 
 test("a sidecar reports when it connects, after changes gathered to one a second, and every interval", async () => {

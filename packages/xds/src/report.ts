@@ -30,6 +30,17 @@ export interface SidecarReport {
   readonly uptimeMs: number;
   readonly resources: readonly ResourceReport[];
   readonly health: SidecarHealth;
+  /** Undefined: it has none. What it says of itself: nobody decides by it. */
+  readonly identity?: ReportedIdentity | undefined;
+}
+
+export interface ReportedIdentity {
+  /** "": none yet, or it has expired. */
+  readonly spiffeId: string;
+  readonly expiresMs: number | undefined;
+  /** "none", "valid", "renewing" or "expired". */
+  readonly state: string;
+  readonly lastError: string;
 }
 
 /** One resource as it stands in one sidecar. */
@@ -91,6 +102,7 @@ export function encodeSidecarReport(report: SidecarReport): Uint8Array {
       worker_restarts: health.workerRestarts,
       resident_bytes: health.residentBytes,
     },
+    ...(report.identity && { identity: identityMessage(report.identity) }),
   });
 }
 
@@ -99,6 +111,7 @@ export function decodeSidecarReport(bytes: Uint8Array): Result<SidecarReport, st
   if (!decoded.ok) return decoded;
   const message = decoded.value;
   const health = messageOf(message, "health") ?? {};
+  const identity = messageOf(message, "identity");
   return {
     ok: true,
     value: {
@@ -118,6 +131,7 @@ export function decodeSidecarReport(bytes: Uint8Array): Result<SidecarReport, st
         workerRestarts: numberOf(health, "worker_restarts"),
         residentBytes: numberOf(health, "resident_bytes"),
       },
+      ...(identity && { identity: identityFrom(identity) }),
     },
   };
 }
@@ -132,6 +146,21 @@ export function decodeReportInterval(bytes: Uint8Array): number | undefined {
   const decoded = decodeMessage(RESPONSE, bytes);
   const interval = decoded.ok ? durationToMs(messageOf(decoded.value, "report_interval") ?? {}) : 0;
   return interval > 0 ? interval : undefined;
+}
+
+function identityMessage({ spiffeId, expiresMs, state, lastError }: ReportedIdentity): Message {
+  const expires = expiresMs === undefined ? {} : { expires: timestampFromMs(expiresMs) };
+  return { spiffe_id: spiffeId, state, last_error: lastError, ...expires };
+}
+
+function identityFrom(message: Message): ReportedIdentity {
+  const expires = messageOf(message, "expires");
+  return {
+    spiffeId: textOf(message, "spiffe_id"),
+    expiresMs: expires && timestampToMs(expires),
+    state: textOf(message, "state"),
+    lastError: textOf(message, "last_error"),
+  };
 }
 
 function resourceMessage(resource: ResourceReport): Message {

@@ -1,6 +1,13 @@
 import type { AssembledResource, NodeIdentity } from "@heddle/config";
 import type { MetricsRegistry } from "@heddle/telemetry";
-import type { ResourceReport, ResourceStatus, SidecarHealth, SidecarReport } from "@heddle/xds/client";
+import type {
+  ReportedIdentity,
+  ResourceReport,
+  ResourceStatus,
+  SidecarHealth,
+  SidecarReport,
+} from "@heddle/xds/client";
+import type { OwnIdentity } from "./identity/own-identity.ts";
 
 /** What a report tells of. */
 export interface ReportSubjects {
@@ -11,6 +18,7 @@ export interface ReportSubjects {
   readonly statuses: readonly ResourceStatus[];
   readonly resources: readonly AssembledResource[];
   readonly registry: MetricsRegistry;
+  readonly identity: OwnIdentity | undefined;
   readonly health: Pick<SidecarHealth, "ready" | "workers" | "workerRestarts" | "residentBytes">;
 }
 
@@ -24,7 +32,12 @@ export function sidecarReport(subjects: ReportSubjects): SidecarReport {
     uptimeMs: subjects.uptimeMs,
     resources: resourceReports(subjects.statuses, subjects.resources),
     health: { ...subjects.health, ...trafficFigures(subjects.registry) },
+    identity: subjects.identity && reportedIdentity(subjects.identity),
   };
+}
+
+function reportedIdentity({ current: { svid }, state }: OwnIdentity): ReportedIdentity {
+  return { spiffeId: svid?.id ?? "", expiresMs: svid?.validToMs, state: state.state, lastError: state.lastError };
 }
 
 /**

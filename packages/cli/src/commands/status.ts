@@ -39,15 +39,21 @@ export const status: Command = {
   },
 };
 
+const HEADINGS = ["NODE", "CLUSTER", "SINCE", "XDS", "ACCEPTED", "REFUSED"];
+
 export function formatStatus(report: StatusReport, paint: Paint = (_, text) => text): string {
   const wrong = troubles(report);
+  const hasIdentities = report.nodes.some(({ identity }) => identity);
   const unhonoured = report.nodes.flatMap((node) =>
     (node.unhonoured ?? []).map(({ resource, path, note }) => `  ${node.id}: ${resource}: ${path}: ${note}`),
   );
   return [
     report.nodes.length === 0
       ? "no node is connected"
-      : formatTable(report.nodes.map(rowOf), ["NODE", "CLUSTER", "SINCE", "XDS", "ACCEPTED", "REFUSED"]),
+      : formatTable(
+          report.nodes.map((node) => rowOf(node, hasIdentities)),
+          hasIdentities ? [...HEADINGS, "SPIFFE ID", "EXPIRES"] : HEADINGS,
+        ),
     ...(report.resources ? ["", formatResources(report.resources)] : []),
     ...(unhonoured.length === 0 ? [] : ["", "accepted, and without effect there:", ...unhonoured]),
     "",
@@ -68,8 +74,10 @@ function painted(line: string, paint: Paint): string {
   return line.replace(/^(error|warning)/, (word) => paint(word === "error" ? "red" : "yellow", word));
 }
 
-function rowOf(node: NodeReport): readonly string[] {
+function rowOf(node: NodeReport, hasIdentities: boolean): readonly string[] {
   const accepted = node.types.map(({ type, resources }) => `${resources} ${type}`);
   const refused = node.types.filter(({ rejected }) => rejected !== null).map(({ type }) => type);
-  return [node.id, node.cluster, node.connectedAt, node.variant, accepted.join(", ") || "-", refused.join(", ") || "-"];
+  const columns = [node.id, node.cluster, node.connectedAt, node.variant, accepted.join(", ") || "-"];
+  columns.push(refused.join(", ") || "-");
+  return hasIdentities ? [...columns, node.identity?.spiffeId || "-", node.identity?.expires ?? "-"] : columns;
 }
