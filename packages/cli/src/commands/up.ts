@@ -16,6 +16,8 @@ Options:
   --xds-port N         where the control plane serves xDS on loopback (15010; another free port where that is taken)
   --admin-port N       the control plane's admin on loopback (15014; likewise)
   --api-port N         where resources can be put (heddle apply) on loopback (15016; likewise)
+  --tls-port N         where it serves xDS over TLS, with certificates (15012; likewise)
+  --no-identity        no certificates: plaintext between the sidecars
   --any-port           take free ports for everything, also where the configuration wishes one
   --json               print the table as one line of JSON
   -h, --help           print this
@@ -33,6 +35,8 @@ const WORDS = {
     "xds-port": { type: "string" },
     "admin-port": { type: "string" },
     "api-port": { type: "string" },
+    "tls-port": { type: "string" },
+    "no-identity": { type: "boolean" },
     inner: { type: "boolean" }, // not for people: this is the inner process
   },
 } as const;
@@ -60,6 +64,8 @@ export const up: Command = {
       anyPort: values["any-port"] === true,
       xdsPort: portOf(values["xds-port"], "--xds-port") ?? 15_010,
       adminPort: portOf(values["admin-port"], "--admin-port") ?? 15_014,
+      identity: values["no-identity"] !== true,
+      tlsPort: portOf(values["tls-port"], "--tls-port") ?? 15_012,
       apiPort: portOf(values["api-port"], "--api-port") ?? 15_016,
       print: (line) => console.log(line),
       clock: systemClock,

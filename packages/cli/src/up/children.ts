@@ -8,6 +8,11 @@ const MAX_ENDS = 5;
 const ENDS_WITHIN_MS = 20_000;
 const REMEMBERED_LINES = 40;
 
+export interface ChildOptions extends Pick<ProcessToRun, "cwd"> {
+  /** Asked for at each start where it is a function. */
+  readonly env?: ProcessToRun["env"] | (() => NonNullable<ProcessToRun["env"]>);
+}
+
 /**
  * The mesh's processes, by name. One that ends unasked is started again, so that a control plane that is killed comes
  * back; one that keeps ending makes the mesh fail.
@@ -34,13 +39,15 @@ export class Children {
   }
 
   /** Starts it and returns its process id; 0 where it could not be started. */
-  start(name: string, argv: readonly [string, ...string[]], more: Pick<ProcessToRun, "cwd" | "env"> = {}): number {
+  start(name: string, argv: readonly [string, ...string[]], more: ChildOptions = {}): number {
     const onUnexpectedExit = (how: string): void => this.#ended(name, how, () => this.start(name, argv, more));
+    const { cwd, env } = more;
     return (
       this.#supervisor.start({
         name,
         argv,
-        ...more,
+        ...(cwd !== undefined && { cwd }),
+        ...(env !== undefined && { env: typeof env === "function" ? env() : env }),
         onLine: (line) => this.#heard(`${name} | ${line}`),
         onUnexpectedExit,
       }).pid ?? 0

@@ -45,6 +45,7 @@ export function workloadsFile(workloads: readonly PlannedWorkload[]): string {
           metadata: { name: spec.name, namespace: spec.namespace, labels: spec.labels },
           spec: {
             addresses: ["127.0.0.1"],
+            serviceAccount: spec.serviceAccount,
             ports: [{ name: spec.port.name, protocol: spec.port.protocol, port: publicPort, applicationPort }],
             outboundPort,
           },

@@ -19,6 +19,7 @@ test("reads every process of a folder, and only processes", (t) => {
       namespace: "default",
       name: "web",
       labels: { app: "web" },
+      serviceAccount: "web",
       command: ["node", "web.mjs"],
       env: { A: "b" },
       port: { name: "http", protocol: "http", wished: 8080 },
@@ -44,7 +45,7 @@ spec:
     'a.yaml:1:1: apiVersion: found "heddle.dev/v2", allowed is "heddle.dev/v1"',
     'a.yaml:3:13: metadata.name: found "Web Site", allowed are lower-case letters, digits and "-", at most 63',
     "a.yaml:5:3: spec.command: the command and its arguments are missing",
-    "a.yaml:6:3: spec.colour: is not a field of a Process here; allowed are command, env, ports, check",
+    "a.yaml:6:3: spec.colour: is not a field of a Process here; allowed are command, env, ports, check, serviceAccount",
     "a.yaml:7:10: spec.env.N: found 1, allowed is text: put it in quotes",
     "a.yaml:8:13: spec.ports[0].port: found 70000, allowed are 1 to 65535",
   ]);

@@ -8,6 +8,8 @@ export interface ProcessSpec {
   readonly namespace: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Who it is in the mesh: the last part of its SPIFFE ID. Its own name where the file does not say. */
+  readonly serviceAccount: string;
   /** Started in the folder of the example; `node` is the Node that runs Heddle. */
   readonly command: readonly [string, ...string[]];
   readonly env: Readonly<Record<string, string>>;
@@ -58,12 +60,15 @@ export function readProcesses(folder: string): Result<readonly ProcessSpec[], re
 function readProcess(at: Reader): ProcessSpec {
   at.onlyFields("", ["apiVersion", "kind", "metadata", "spec"]);
   at.onlyFields("metadata", ["name", "namespace", "labels"]);
-  at.onlyFields("spec", ["command", "env", "ports", "check"]);
+  at.onlyFields("spec", ["command", "env", "ports", "check", "serviceAccount"]);
   const version = at.text("apiVersion", "heddle.dev/v1");
   if (version !== "heddle.dev/v1") at.fault("apiVersion", `found "${version}", allowed is "heddle.dev/v1"`);
   const name = at.text("metadata.name");
   if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name))
     at.fault("metadata.name", `found "${name}", allowed are lower-case letters, digits and "-", at most 63`);
+  const serviceAccount = at.text("spec.serviceAccount", name);
+  if (serviceAccount !== name && !ACCOUNT.test(serviceAccount))
+    at.fault("spec.serviceAccount", `found "${serviceAccount}", allowed are letters, digits, ".", "_" and "-"`);
   const command = at.list("spec.command").map(String);
   if (command.length === 0) at.fault("spec.command", "the command and its arguments are missing");
   const ports = at.list("spec.ports");
@@ -76,6 +81,7 @@ function readProcess(at: Reader): ProcessSpec {
     namespace: at.text("metadata.namespace", "default"),
     name,
     labels: at.texts("metadata.labels"),
+    serviceAccount,
     command: command as [string, ...string[]],
     env: at.texts("spec.env"),
     port: {
@@ -86,6 +92,9 @@ function readProcess(at: Reader): ProcessSpec {
     checkPath: at.text("spec.check.path", "/"),
   };
 }
+
+/** A segment of a SPIFFE ID (SPIFFE-ID §2.2). */
+const ACCOUNT = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,253}$/;
 
 /** Takes values out of a document by path and collects what is wrong with them. */
 class Reader {

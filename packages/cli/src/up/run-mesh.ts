@@ -8,6 +8,7 @@ import { connectedNodes } from "../status.ts";
 import { checkMesh } from "./check-mesh.ts";
 import { Children } from "./children.ts";
 import { followStatus } from "./follow-status.ts";
+import { MeshIdentity } from "./mesh-identity.ts";
 import { type PlannedWorkload, planWorkloads, workloadsFile } from "./plan.ts";
 import { Ports } from "./ports.ts";
 import { readProcesses } from "./process-file.ts";
@@ -21,9 +22,12 @@ export interface MeshOptions {
   /** Print the addresses as one line of JSON instead of a table. */
   readonly json: boolean;
   readonly anyPort: boolean;
+  /** Sidecars get certificates, and speak mutual TLS with each other and with the control plane. */
+  readonly identity: boolean;
   readonly xdsPort: number;
   readonly adminPort: number;
   readonly apiPort: number;
+  readonly tlsPort: number;
   readonly print: (line: string) => void;
   readonly clock: Clock;
   /** Resolves with the reason when the mesh has to stop. */
@@ -50,6 +54,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
   const xdsPort = await ports.wish(options.xdsPort, "the control plane's xDS port");
   const adminPort = await ports.wish(options.adminPort, "the control plane's admin port");
   const apiPort = await ports.wish(options.apiPort, "the port of its resource API");
+  const tlsPort = options.identity ? await ports.wish(options.tlsPort, "the control plane's port for TLS") : undefined;
   const workloads = await planWorkloads(processes.value, ports);
   for (const { wished, given, what } of ports.taken) print(`port ${wished} is taken: ${what} is ${given} instead`);
   const adminUrl = `http://127.0.0.1:${adminPort}`;
@@ -57,23 +62,34 @@ export async function runMesh(options: MeshOptions): Promise<number> {
   const generated = mkdtempSync(join(tmpdir(), "heddle-up-"));
   writeFileSync(join(generated, "workloads.yaml"), workloadsFile(workloads));
   const children = new Children(options);
+  const identity = options.identity ? new MeshIdentity() : undefined;
   let follower: { close(): void } | undefined;
   try {
     const controlPlane = children.start(
       "control-plane",
-      controlPlaneArgv([folder, generated], { xdsPort, adminPort, apiPort }, options.check),
+      controlPlaneArgv(
+        [folder, generated],
+        { xdsPort, adminPort, apiPort },
+        options.check,
+        tlsPort === undefined ? [] : (identity?.controlPlaneFlags(tlsPort) ?? []),
+      ),
     );
-    const pids = workloads.map((workload) => ({
-      applicationPid: startApplication(children, folder, workload),
-      sidecarPid: children.start(`${workload.spec.name} sidecar`, sidecarArgv(workload, xdsPort), {
-        env: programEnvironment("sidecar"),
-      }),
+    const applicationPids = workloads.map((workload) => startApplication(children, folder, workload));
+    let failed = false;
+    const failure = Promise.race([children.failed, options.stop]).then((reason) => {
+      failed = true;
+      return reason;
+    });
+    // Meanwhile the applications start; sidecars would only wait.
+    await identity?.fetchBundle(adminUrl, clock, () => failed);
+    const pids = workloads.map((workload, index) => ({
+      applicationPid: applicationPids[index]!, // one for each
+      sidecarPid: failed ? 0 : startSidecar(children, workload, tlsPort ?? xdsPort, identity),
     }));
 
     const ready = await Promise.race([
       waitUntilReady(workloads, clock, READY_WITHIN_MS),
-      children.failed.then((reason) => ({ ready: false as const, reason })),
-      options.stop.then((reason) => ({ ready: false as const, reason })),
+      failure.then((reason) => ({ ready: false as const, reason })),
     ]);
     if (!ready.ready) {
       print(`the mesh did not start: ${ready.reason}`);
@@ -115,6 +131,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
     follower?.close();
     await children.stop();
     rmSync(generated, { recursive: true, force: true });
+    identity?.close();
   }
 }
 
@@ -122,6 +139,7 @@ function controlPlaneArgv(
   folders: readonly string[],
   { xdsPort, adminPort, apiPort }: { readonly xdsPort: number; readonly adminPort: number; readonly apiPort: number },
   check: boolean,
+  more: readonly string[],
 ): readonly [string, ...string[]] {
   return [
     process.execPath,
@@ -134,15 +152,21 @@ function controlPlaneArgv(
     "--admin-address",
     `127.0.0.1:${adminPort}`,
     "--exit-with-parent",
+    ...more,
   ];
 }
 
-function sidecarArgv({ nodeId, spec, adminPort }: PlannedWorkload, xdsPort: number): readonly [string, ...string[]] {
-  return [
+function startSidecar(
+  children: Children,
+  { nodeId, spec, adminPort }: PlannedWorkload,
+  port: number,
+  identity: MeshIdentity | undefined,
+): number {
+  const argv = [
     process.execPath,
     ...programArgv("sidecar"),
     "--control-plane",
-    `127.0.0.1:${xdsPort}`,
+    `127.0.0.1:${port}`,
     "--node-id",
     nodeId,
     "--node-cluster",
@@ -150,8 +174,22 @@ function sidecarArgv({ nodeId, spec, adminPort }: PlannedWorkload, xdsPort: numb
     "--admin-address",
     `127.0.0.1:${adminPort}`,
     "--exit-with-parent",
-  ];
+    ...(identity?.sidecarFlags ?? []),
+  ] as const;
+  const env = (): Readonly<Record<string, string | undefined>> => ({
+    ...programEnvironment("sidecar"),
+    ...NO_FOREIGN_IDENTITY,
+    ...identity?.sidecarEnvironment(spec.namespace, spec.serviceAccount),
+  });
+  return children.start(`${spec.name} sidecar`, argv, { env });
 }
+
+/** What this terminal may say of other meshes is not said of this one. */
+const NO_FOREIGN_IDENTITY = {
+  HEDDLE_CA_BUNDLE: undefined,
+  HEDDLE_JOIN_TOKEN: undefined,
+  SPIFFE_ENDPOINT_SOCKET: undefined,
+};
 
 function startApplication(
   children: Children,
