@@ -12,6 +12,7 @@ import { decodeMessage, encodeMessage } from "@heddle/proto";
 import type { Log } from "@heddle/telemetry";
 import { byteMethod, statusDetails } from "@heddle/xds/server";
 import type { GrpcServices } from "../serve/serve-xds.ts";
+import { callSource } from "./call-source.ts";
 import type { CallerProof, CertificateRefusal, CertificateService } from "./certificate-service.ts";
 import { bundlesMessage, issueRequestFrom, issueResponse, MESSAGES, SERVICE } from "./identity-messages.ts";
 import type { Signer } from "./signer.ts";
@@ -42,7 +43,9 @@ const MAX_WATCHES_PER_SOURCE = 2000;
  */
 export class IdentityGrpc implements GrpcServices {
   readonly #options: IdentityGrpcOptions;
+  /** With the address that each came from. */
   readonly #watches = new Map<WatchCall, string>();
+  readonly #watchesOf = new Map<string, number>();
   #unwatch: () => void;
 
   constructor(options: IdentityGrpcOptions) {
@@ -93,18 +96,24 @@ export class IdentityGrpc implements GrpcServices {
 
   #proofOf(call: UnaryCall): CallerProof {
     const { svidOf, isSecure } = this.#options;
-    return { svid: svidOf(call), bearer: bearerOf(call.metadata), isSecure, source: sourceOf(call) };
+    return { svid: svidOf(call), bearer: bearerOf(call.metadata), isSecure, source: callSource(call.getPeer()) };
   }
 
   #watch(call: WatchCall): void {
-    const source = sourceOf(call);
-    const ofSource = [...this.#watches.values()].filter((other) => other === source).length;
+    const source = callSource(call.getPeer());
+    const ofSource = this.#watchesOf.get(source) ?? 0;
     if (this.#watches.size >= MAX_WATCHES || ofSource >= MAX_WATCHES_PER_SOURCE) {
       call.emit("error", statusOf({ code: "RESOURCE_EXHAUSTED", message: "too many watches", retryAfterS: 60 }));
       return;
     }
-    const forget = (): void => void this.#watches.delete(call);
+    const forget = (): void => {
+      if (!this.#watches.delete(call)) return;
+      const left = (this.#watchesOf.get(source) ?? 0) - 1;
+      if (left > 0) this.#watchesOf.set(source, left);
+      else this.#watchesOf.delete(source);
+    };
     this.#watches.set(call, source);
+    this.#watchesOf.set(source, ofSource + 1);
     call.on("cancelled", forget);
     call.on("close", forget);
     call.on("error", forget);
@@ -142,11 +151,6 @@ function bearerOf(metadata: Metadata): string | undefined {
   const values = metadata.get("authorization");
   if (values.length !== 1) return undefined;
   return /^Bearer +([^\s]+)$/i.exec(String(values[0]))?.[1];
-}
-
-/** "127.0.0.1" of "127.0.0.1:54321". */
-function sourceOf(call: { getPeer(): string }): string {
-  return call.getPeer().replace(/:\d+$/, "");
 }
 
 function statusOf({ code, message, retryAfterS }: Refusal): { code: status; details: string; metadata: Metadata } {

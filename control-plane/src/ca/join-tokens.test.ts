@@ -117,6 +117,17 @@ test("a used token is remembered for an hour past its end, and then forgotten", 
   assert.equal(store.entries?.size, 0);
 });
 
+test("a used token of a file stays used for as long as it stands there, whatever end it is given later", async () => {
+  const token = makeJoinToken();
+  const listed = new Map([[hashJoinToken(token)!, { spiffeId: WEB, expiresAtMs: Date.UTC(2026, 0, 2) }]]);
+  const { tokens, clock } = await open(undefined, listed);
+  await tokens.use(token, "key");
+  listed.set(hashJoinToken(token)!, { spiffeId: WEB, expiresAtMs: Date.UTC(2027, 0, 1) });
+  clock.advance(7 * 24 * HOUR_S * 1000);
+  await tokens.sweep();
+  assert.deepEqual(await tokens.use(token, "another"), refused("used"));
+});
+
 test("there is an end to how many tokens are kept", async () => {
   const { tokens, store } = await open();
   store.put(

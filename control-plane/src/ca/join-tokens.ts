@@ -103,9 +103,13 @@ export class JoinTokens {
 
   /** Forgets what has long been of no use. */
   async sweep(): Promise<void> {
-    const { store, clock, log } = this.#options;
+    const { store, clock, log, listed } = this.#options;
     const now = clock.wallNow();
-    const old = this.#entries().filter(({ value }) => (decode(value)?.expiresAtMs ?? 0) + KEEP_MS < now);
+    const tokens = listed?.();
+    // One that stands in the file yet may have been given a later end there; it stays used.
+    const old = this.#entries().filter(
+      ({ key, value }) => (decode(value)?.expiresAtMs ?? 0) + KEEP_MS < now && !tokens?.has(key.slice(PREFIX.length)),
+    );
     if (old.length === 0) return;
     // Where another replica was faster, the rest waits for the next time.
     const outcome = await store.commit(
