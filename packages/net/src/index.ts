@@ -33,6 +33,7 @@ export { testRewrap } from "./rewrap.ts";
 export { loadSend } from "./send-now.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
+export { type DepthLimit, depthLimit } from "./tls/chain-depth.ts";
 export { type ClientCredentials, clientCredentials } from "./tls/client-credentials.ts";
 export { type ClientHelloParse, parseClientHello } from "./tls/client-hello.ts";
 export type { HandshakeCallbacks, HandshakeFailure, HandshakeOptions, Handshaking } from "./tls/handshake.ts";

@@ -1,4 +1,6 @@
-import { type Certificate, readSvid, type TrustBundles, verifySvid } from "@heddle/identity";
+import { X509Certificate } from "node:crypto";
+import { type Certificate, certificateUses, readSvid, type TrustBundles, verifySvid } from "@heddle/identity";
+import { type DepthLimit, isWithin } from "./chain-depth.ts";
 
 /** Whom a peer's certificate has to show (`CertificateValidationContext`), compiled. */
 export interface PeerRules {
@@ -9,6 +11,10 @@ export interface PeerRules {
    * authorities of all of them. Undefined: it need not.
    */
   readonly trust: TrustBundles | undefined;
+  /** Undefined: its authority may be as far as OpenSSL lets it be. */
+  readonly depth?: DepthLimit;
+  /** Of a server with an RSA key: its certificate, where it says what the key is for, has to say signatures. */
+  readonly enforcesRsaKeyUsage?: boolean;
   /** One of them has to fit, if there are any. */
   readonly names: readonly NameRule[];
   /** SHA-256 of the certificate, lower-case hexadecimal; of the key, base64. One of either list has to fit, if there are any. */
@@ -86,6 +92,10 @@ function refusalOf(
     if (!(nowMs >= certificate.validFromMs)) return refused("chain", "CERT_NOT_YET_VALID");
     if (!(nowMs <= certificate.validToMs)) return refused("chain", "CERT_HAS_EXPIRED");
   }
+  if (rules.depth !== undefined && issuers !== undefined && !isWithin(rules.depth, certificate, issuers)) {
+    return refused("chain", "CERT_CHAIN_TOO_LONG");
+  }
+  if (rules.enforcesRsaKeyUsage === true && !maySign(certificate)) return refused("chain", "KEY_USAGE_BIT_INCORRECT");
   const svidFault = rules.trust && faultOfSvid(certificate, issuers, rules.trust, nowMs);
   if (svidFault !== undefined) return refused("chain", svidFault);
   const { names, certificateHashes, keyHashes } = rules;
@@ -95,6 +105,16 @@ function refusalOf(
   if (certificateHashes.length + keyHashes.length === 0) return undefined;
   const known = certificateHashes.includes(certificate.fingerprintSha256) || keyHashes.includes(certificate.spkiSha256);
   return known ? undefined : refused("hash", "neither the certificate nor its key is one that is asked for");
+}
+
+/**
+ * `enforce_rsa_key_usage`: in TLS 1.3, and in TLS 1.2 with a key exchange that is forward secret, an RSA key signs. (Of its other use,
+ * decryption, RFC 5246 §7.4.2, there is none with the ciphers that are on by default.)
+ */
+function maySign(certificate: Certificate): boolean {
+  if (new X509Certificate(certificate.der).publicKey.asymmetricKeyType !== "rsa") return true;
+  const uses = certificateUses(certificate);
+  return uses.ok && uses.value.keyUsage?.digitalSignature !== false;
 }
 
 /** Why it is no SVID of a trust domain that is trusted, or undefined. */

@@ -5,11 +5,13 @@ import { createServer as createPlainServer } from "node:net";
 import { afterEach, test } from "node:test";
 import { createServer, type TLSSocket, type TlsOptions } from "node:tls";
 import { systemClock } from "@heddle/base";
+import { TrustBundles, trustBundleFromPem } from "@heddle/identity";
 import { TestAuthority } from "@heddle/identity/testing";
 import type { Connection } from "../connection.ts";
 import { dial } from "../dial.ts";
 import { SocketConnection } from "../socket-connection.ts";
 import { assertNothingLeft, Recorder } from "../testing-sockets.ts";
+import { depthLimit } from "./chain-depth.ts";
 import type { HandshakeFailure } from "./handshake.ts";
 import { ANYBODY } from "./peer-rules.ts";
 import { SERVER_DEFAULTS } from "./testing-tls.ts";
@@ -197,4 +199,75 @@ test("an upstream that closes without close_notify has not ended in order", asyn
   assert.equal(recorder.bytes.toString(), "half of a body");
   assert.equal(recorder.ended, 0);
   assert.match(recorder.closed[0]?.failure?.detail ?? "", /close_notify/);
+});
+
+test("an upstream has to show an SVID of the trust domain that its authority speaks for, resumed or not", async () => {
+  const partners = new TestAuthority("Partners");
+  const between = new TestAuthority("Between", partners);
+  const bundles = [
+    trustBundleFromPem("own.example", authority.certificate),
+    trustBundleFromPem("partner.example", partners.certificate),
+  ].flatMap((bundle) => (bundle.ok ? [bundle.value] : []));
+  const authorities = {
+    trusted: authority.certificate + partners.certificate,
+    trustsSystem: false,
+    revoked: undefined,
+  };
+  const rules = { ...ANYBODY, checksChain: true, trust: new TrustBundles(bundles) };
+  const [own, partner] = ["spiffe://own.example/ns/a/sa/b", "spiffe://partner.example/ns/a/sa/b"];
+  for (const wrong of [
+    between.issue({ uris: [own] }),
+    intermediate.issue({ uris: [partner] }),
+    authority.issue({ dns: ["own.example"] }),
+    authority.issue({ uris: [own], isAuthority: true }),
+    authority.issue({ uris: [own], usage: "client" }),
+  ]) {
+    const { port } = await serve({ cert: wrong.chain, key: wrong.key });
+    assert.equal((await refused(client({ authorities, rules }), port)).fault, "chain");
+  }
+  const good = between.issue({ uris: [partner] });
+  const { port, accepted } = await serve({ cert: good.chain, key: good.key });
+  const tls = client({ authorities, rules, maxSessionKeys: 2 });
+  const recorder = new Recorder(await secured(tls, port));
+  (await accepted()).write("x"); // with it come the tickets
+  await recorder.until(() => recorder.bytes.length === 1);
+  // What led to its authority the session has forgotten; it has been judged here, by the same authorities.
+  assert.equal((await secured(tls, port)).tls?.resumed, true);
+});
+
+test("enforce_rsa_key_usage: an RSA key that is not for signatures is refused, where that is asked for", async () => {
+  const wrong = authority.issue({ keyType: "rsa", keyUsageBits: 0x20 }); // keyEncipherment
+  const right = authority.issue({ keyType: "rsa" });
+  const unsaid = authority.issue({ keyType: "rsa", keyUsageBits: "none" });
+  const elliptic = authority.issue({ keyUsageBits: 0x08 }); // keyAgreement
+  for (const [shown, isRight] of [
+    [wrong, false],
+    [right, true],
+    [unsaid, true],
+    [elliptic, true],
+  ] as const) {
+    const { port } = await serve({ cert: shown.chain, key: shown.key });
+    const rules = { ...ANYBODY, checksChain: true };
+    const enforcing = client({ ...TRUSTING, rules: { ...rules, enforcesRsaKeyUsage: true } });
+    if (isRight) await secured(enforcing, port);
+    else assert.equal((await refused(enforcing, port)).reason, "KEY_USAGE_BIT_INCORRECT");
+    await secured(client(TRUSTING), port);
+  }
+});
+
+test("max_verify_depth counts what is above the certificate, its authority included", async () => {
+  const lower = new TestAuthority("Lower", intermediate).issue({});
+  const { port } = await serve({ cert: lower.chain, key: lower.key });
+  for (const [trusted, needed] of [
+    [authority.certificate, 3],
+    [intermediate.certificate, 2],
+    [lower.certificate, 0],
+  ] as const) {
+    const authorities = { trusted, trustsSystem: false, revoked: undefined };
+    for (let most = 0; most <= 4; most++) {
+      const rules = { ...ANYBODY, checksChain: true, depth: depthLimit(most, [trusted]) };
+      if (most >= needed) await secured(client({ authorities, rules }), port);
+      else assert.equal((await refused(client({ authorities, rules }), port)).reason, "CERT_CHAIN_TOO_LONG");
+    }
+  }
 });

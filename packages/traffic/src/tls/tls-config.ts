@@ -81,6 +81,8 @@ export interface TlsValidationConfig {
   /** SHA-256 of the certificate, lower-case hexadecimal without colons. */
   readonly certificateHashes: readonly string[];
   readonly trustChainVerification: "VERIFY_TRUST_CHAIN" | "ACCEPT_UNTRUSTED";
+  /** How many certificates above the peer's there may be, its authority included. Left out: any number. */
+  readonly maxVerifyDepth?: number;
   /** Certificates have to be SVIDs; nothing else is asked who attests them (`custom_validator_config`). */
   readonly spiffe?: SpiffeValidatorConfig;
   /** As that of a certificate. */
@@ -127,4 +129,6 @@ export interface UpstreamTlsConfig {
   /** The certificate has to stand for the name that was asked for. */
   readonly autoSniSanValidation: boolean;
   readonly maxSessionKeys: number; // 1
+  /** Left out: false. */
+  readonly enforceRsaKeyUsage?: boolean;
 }

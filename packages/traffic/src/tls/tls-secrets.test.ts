@@ -138,3 +138,12 @@ test("equal names from the bootstrap, from the aggregated stream and from a file
   const references: SecretReference[] = [{ from: "static", name: "a" }, sds("a"), { ...sds("a"), source: file }];
   assert.equal(new Set(references.map(secretKey)).size, 3);
 });
+
+test("lists of revoked certificates may stand beside the authorities, and count with those of crl", () => {
+  const list = (content: string): string => `-----BEGIN X509 CRL-----\n${content}\n-----END X509 CRL-----`;
+  const revoked = (fields: Partial<TlsValidationConfig>): string | undefined =>
+    serverTlsSettings(server({ validation: { ...NO_RULES, ...fields } })).authorities.revoked;
+  assert.equal(revoked({ trustedCa: data("ca") }), undefined);
+  assert.equal(revoked({ trustedCa: data(`ca\n${list("a")}\nca\n${list("b")}\n`) }), `${list("a")}\n${list("b")}`);
+  assert.equal(revoked({ trustedCa: data(`ca\n${list("a")}`), crl: data(list("c")) }), `${list("c")}\n${list("a")}`);
+});

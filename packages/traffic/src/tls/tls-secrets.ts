@@ -105,6 +105,7 @@ export function asksNoUri({ spiffe, sanMatchers }: TlsValidationConfig): boolean
 }
 
 function mergedValidations(standard: TlsValidationConfig, dynamic: TlsValidationConfig): TlsValidationConfig {
+  const maxVerifyDepth = dynamic.maxVerifyDepth ?? standard.maxVerifyDepth;
   const spiffe = dynamic.spiffe ?? standard.spiffe; // in an Any, which is never merged
   return {
     trustedCa: dynamic.trustedCa ?? standard.trustedCa,
@@ -117,6 +118,7 @@ function mergedValidations(standard: TlsValidationConfig, dynamic: TlsValidation
       dynamic.trustChainVerification === "VERIFY_TRUST_CHAIN"
         ? standard.trustChainVerification
         : dynamic.trustChainVerification,
+    ...(maxVerifyDepth !== undefined && { maxVerifyDepth }),
     ...(spiffe && { spiffe }),
   };
 }

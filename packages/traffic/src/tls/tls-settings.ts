@@ -1,6 +1,16 @@
 import { hkdfSync } from "node:crypto";
+import { getCACertificates } from "node:tls";
 import { type TrustBundles, trustBundlePem } from "@heddle/identity";
-import type { NameRule, PeerRules, TlsClientSettings, TlsServerSettings, TlsSettings, TlsVersion } from "@heddle/net";
+import {
+  type DepthLimit,
+  depthLimit,
+  type NameRule,
+  type PeerRules,
+  type TlsClientSettings,
+  type TlsServerSettings,
+  type TlsSettings,
+  type TlsVersion,
+} from "@heddle/net";
 import { compileStringMatcher } from "../match/string-matcher.ts";
 import { spiffeTrust } from "./spiffe-trust.ts";
 import type {
@@ -43,8 +53,11 @@ export function serverTlsSettings(config: DownstreamTlsConfig): TlsServerSetting
 }
 
 export function clientTlsSettings(config: UpstreamTlsConfig): TlsClientSettings {
+  const settings = commonSettings(config.common);
+  const { enforceRsaKeyUsage } = config;
   return {
-    ...commonSettings(config.common),
+    ...settings,
+    ...(enforceRsaKeyUsage === true && { rules: { ...settings.rules, enforcesRsaKeyUsage: true } }),
     maxSessionKeys: config.maxSessionKeys,
   };
 }
@@ -88,7 +101,7 @@ function commonSettings({
     authorities: {
       trusted: trust === undefined ? validation?.trustedCa && contentOf(validation.trustedCa) : pemOf(trust),
       trustsSystem: trust === undefined && validation?.systemRoots === true,
-      revoked: validation?.crl && contentOf(validation.crl),
+      revoked: revokedIn(validation, trust),
     },
     rules: peerRules(validation, trust),
     trustKey: JSON.stringify(validation ?? null),
@@ -118,14 +131,39 @@ function trustOf(spiffe: SpiffeValidatorConfig): TrustBundles {
   throw new TypeError(trust.error.map(({ where, message }) => `${where}: ${message}`).join("; "));
 }
 
+/** As in Envoy, lists may stand beside the authorities as well (`trusted_ca`). */
+function revokedIn(validation: TlsValidationConfig | undefined, trust: TrustBundles | undefined): string | undefined {
+  if (validation === undefined) return undefined;
+  const { crl, trustedCa } = validation;
+  const beside = trust === undefined && trustedCa !== undefined ? (contentOf(trustedCa).match(REVOCATIONS) ?? []) : [];
+  const all = [...(crl === undefined ? [] : [contentOf(crl)]), ...beside];
+  return all.length === 0 ? undefined : all.join("\n");
+}
+
+const REVOCATIONS = /-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g;
+
+function depthOf(
+  { maxVerifyDepth, trustedCa, systemRoots }: TlsValidationConfig,
+  trust: TrustBundles | undefined,
+): DepthLimit | undefined {
+  if (maxVerifyDepth === undefined) return undefined;
+  if (trust !== undefined) return depthLimit(maxVerifyDepth, [pemOf(trust)]);
+  return depthLimit(
+    maxVerifyDepth,
+    systemRoots ? getCACertificates("system") : [trustedCa ? contentOf(trustedCa) : ""],
+  );
+}
+
 function pemOf(trust: TrustBundles): string {
   return trust.all.map(trustBundlePem).join("");
 }
 
 function peerRules(validation: TlsValidationConfig | undefined, trust: TrustBundles | undefined): PeerRules {
   const matchers = validation?.sanMatchers ?? [];
+  const depth = validation && hasAuthorities(validation) ? depthOf(validation, trust) : undefined;
   return {
     checksChain: hasAuthorities(validation),
+    ...(depth && { depth }),
     trust,
     // An SVID's name is its URI.
     names: (trust === undefined ? matchers : matchers.filter(({ type }) => type === "URI")).map(nameRule),

@@ -215,10 +215,9 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": {
-    honoured: "common_tls_context sni auto_host_sni auto_sni_san_validation max_session_keys",
+    honoured: "common_tls_context sni auto_host_sni auto_sni_san_validation max_session_keys enforce_rsa_key_usage",
     reported: {
       allow_renegotiation: { note: "TLS is never negotiated anew", unless: false },
-      enforce_rsa_key_usage: { note: "OpenSSL's rules hold" },
     },
     unknownFields: "refused",
   },
@@ -272,7 +271,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
     honoured: `trusted_ca system_root_certs verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names
-      match_subject_alt_names crl trust_chain_verification watched_directory custom_validator_config`,
+      match_subject_alt_names crl trust_chain_verification watched_directory custom_validator_config max_verify_depth`,
     refused: {
       ca_certificate_provider_instance: NO_PROVIDER,
       require_signed_certificate_timestamp: { note: LATER, unless: false },
@@ -281,7 +280,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
         unless: false,
       },
       only_verify_leaf_cert_crl: { note: "every certificate of a chain is looked for", unless: false },
-      max_verify_depth: LATER,
     },
     unknownFields: "refused",
   },

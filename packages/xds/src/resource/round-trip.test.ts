@@ -703,7 +703,7 @@ const spiffe = fc.record({
   ),
 });
 
-const tlsValidation = record<Omit<TlsValidationConfig, "watchedDirectory" | "spiffe">>({
+const tlsValidation = record<Omit<TlsValidationConfig, "watchedDirectory" | "spiffe" | "maxVerifyDepth">>({
   trustedCa: file,
   systemRoots: fc.boolean(),
   crl: optional(file),
@@ -729,7 +729,11 @@ const tlsCertificate = record<Omit<TlsCertificateConfig, "watchedDirectory" | "o
 });
 const staple = fc.oneof(fc.constant({}), fc.record({ ocspStaple: file }));
 const watched = fc.oneof(fc.constant({}), fc.record({ watchedDirectory: name }));
-const validator = fc.oneof(fc.constant({}), fc.record({ spiffe }));
+const validator = fc.oneof(
+  fc.constant({}),
+  fc.record({ spiffe }),
+  fc.record({ maxVerifyDepth: fc.integer({ min: 0, max: 100 }) }),
+);
 
 const secret: fc.Arbitrary<SecretConfig> = fc.oneof(
   fc.record({

@@ -145,7 +145,6 @@ test("rules that nobody attests are refused, and hashes and versions that are no
   for (const refused of [
     { allow_expired_certificate: true },
     { only_verify_leaf_cert_crl: true },
-    { max_verify_depth: 1 },
     { require_signed_certificate_timestamp: true },
   ]) {
     assert.match(

@@ -78,6 +78,7 @@ export function decodeUpstreamTls(fields: Fields, reader: DataReader | undefined
     autoHostSni: fields.flag("auto_host_sni"),
     autoSniSanValidation: fields.flag("auto_sni_san_validation"),
     maxSessionKeys: fields.wrappedNumber("max_session_keys", 1),
+    ...(fields.wrappedFlag("enforce_rsa_key_usage", false) && { enforceRsaKeyUsage: true }),
   };
   // What a secret holds is looked at when it has come.
   const mayHaveAuthorities = hasAuthorities(common.validation) || common.validationSecret !== undefined;
@@ -240,6 +241,7 @@ export function decodeValidation(
     const source = fields.message(name);
     return source && decodeData(source, reader);
   };
+  const maxVerifyDepth = fields.wrappedNumber("max_verify_depth", undefined);
   const config: TlsValidationConfig = {
     trustedCa: data("trusted_ca"),
     systemRoots: fields.message("system_root_certs") !== undefined,
@@ -257,6 +259,7 @@ export function decodeValidation(
     trustChainVerification: fields.enumName(
       "trust_chain_verification",
     ) as TlsValidationConfig["trustChainVerification"],
+    ...(maxVerifyDepth !== undefined && { maxVerifyDepth }),
     ...decodeCustomValidator(fields, reader),
     ...decodeWatched(fields),
   };
@@ -322,6 +325,7 @@ export function encodeUpstreamTls(config: UpstreamTlsConfig): LooseJsonObject {
     auto_host_sni: unless(false, config.autoHostSni),
     auto_sni_san_validation: unless(false, config.autoSniSanValidation),
     max_session_keys: unless(1, config.maxSessionKeys),
+    enforce_rsa_key_usage: config.enforceRsaKeyUsage,
   };
 }
 
@@ -390,6 +394,7 @@ export function encodeValidation(config: TlsValidationConfig): LooseJsonObject {
     verify_certificate_spki: list(config.spkiHashes),
     verify_certificate_hash: list(config.certificateHashes),
     trust_chain_verification: unless("VERIFY_TRUST_CHAIN", config.trustChainVerification),
+    max_verify_depth: config.maxVerifyDepth,
     custom_validator_config: encodeCustomValidator(config.spiffe),
     watched_directory: config.watchedDirectory === undefined ? undefined : { path: config.watchedDirectory },
   };
