@@ -661,6 +661,24 @@ describe("keys that are fetched", () => {
     assert.equal(await decided(asking(EC.token({ ...CLAIMS, sub: "c" }))), "passed");
   });
 
+  test("CVE-2025-64527: several tokens, none of which has to be good, and a fetch that fails under them", async () => {
+    const keys = new ScriptedKeys();
+    const remote = jwtAuthnType(undefined, keys);
+    await remote.load?.();
+    const optional = { ...json, rules: [{ ...ANY_PATH, requires: { allowMissingOrFailed: {} } }] };
+    const exchange = new ScriptedExchange({ filters: [{ filter: remote, config: optional }] });
+    for (const sub of ["a", "b", "c"])
+      exchange.request.headers.append("authorization", `Bearer ${EC.token({ ...CLAIMS, sub })}`);
+    exchange.receiveHead(true);
+    for (let i = 0; i < 3; i++) {
+      keys.tell("failed");
+      await Promise.resolve();
+    }
+    assert.equal(await decided(exchange), "passed");
+    assert.deepEqual(exchange.exceptions, []);
+    assert.equal(exchange.clock.pending, 0);
+  });
+
   test("of an id that is not known are asked for once more, and what the old keys have verified is forgotten with them", async () => {
     const { keys, asking } = await place();
     keys.sources.length = 0;
