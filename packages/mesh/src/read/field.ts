@@ -103,8 +103,11 @@ export class Field {
   }
 
   text(): string | undefined {
-    if (this.value === undefined || typeof this.value === "string") return this.value;
-    this.#wrongType("text");
+    if (this.value === undefined) return undefined;
+    if (typeof this.value !== "string") this.#wrongType("text");
+    // Half a pair of surrogates ("\ud83d"): no message can carry it.
+    else if (!this.value.isWellFormed()) this.error("is no Unicode text");
+    else return this.value;
     return undefined;
   }
 

@@ -49,7 +49,7 @@ function readRule(rule: Field): JwtRule {
     keys: readKeys(fields.jwksUri, fields.jwks),
     fromHeaders: fields.fromHeaders.items().map((item) => {
       const { name, prefix } = item.object("name", "prefix");
-      return { name: readHeader(name), prefix: prefix.text() ?? "" };
+      return { name: readHeader(name), prefix: readPrefix(prefix) };
     }),
     fromParams: readTexts(fields.fromParams),
     fromCookies: readTexts(fields.fromCookies),
@@ -72,6 +72,13 @@ function readHeader(field: Field): string {
   const name = field.requiredText();
   if (name !== "" && !TOKEN.test(name)) field.error(`found ${JSON.stringify(name)}, allowed: the name of a header`);
   return name.toLowerCase();
+}
+
+/** Part of a header's value. RFC 9110 §5.5: no control characters. */
+function readPrefix(field: Field): string {
+  const prefix = field.text() ?? "";
+  if (/\p{Cc}/u.test(prefix)) field.error("holds control characters");
+  return prefix;
 }
 
 function readTimeout(field: Field): number {
