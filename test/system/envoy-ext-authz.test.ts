@@ -63,7 +63,7 @@ const body = (bytes: number, more: Json = {}): Json => ({ with_request_body: { m
 const only = (...names: readonly string[]): Json => ({ patterns: names.map((exact) => ({ exact })) });
 
 const FILTERS: Readonly<Record<string, Json>> = {
-  plain: extAuthz(grpc),
+  plain: extAuthz({ ...grpc, route_metadata_context_namespaces: ["told", "nobody"] }),
   told: extAuthz({ ...grpc, include_peer_certificate: true, include_tls_session: true }),
   raw: extAuthz({ ...grpc, encode_raw_headers: true }),
   chosen: extAuthz({ ...grpc, allowed_headers: only("x-a", ":path"), disallowed_headers: only("x-b") }),
@@ -85,10 +85,14 @@ const routes = inlineRoutes([
   {
     name: "any",
     domains: ["*"],
+    typed_per_filter_config: {
+      [FILTER]: { "@type": `${TYPE}.ExtAuthzPerRoute`, check_settings: { context_extensions: { a: "host", c: "3" } } },
+    },
     routes: [
       {
         match: { prefix: "/tier" },
         ...to,
+        metadata: { filter_metadata: { told: { a: [1, { b: null }], c: "é" }, kept: { secret: true } } },
         typed_per_filter_config: {
           [FILTER]: { "@type": `${TYPE}.ExtAuthzPerRoute`, check_settings: { context_extensions: { a: "1", b: "é" } } },
         },

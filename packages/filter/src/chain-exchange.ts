@@ -249,6 +249,10 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     return this.chain.routeConfig(filterName, this.#lookUpRoute());
   }
 
+  routeConfigs(filterName: string): readonly unknown[] {
+    return this.chain.routeConfigs(filterName, this.#lookUpRoute());
+  }
+
   continueRequest(): void {
     this.#continue(this.#requestFlow);
   }

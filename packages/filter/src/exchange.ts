@@ -42,6 +42,8 @@ export interface Exchange {
   clearRoute(): void;
   /** The parsed per-route configuration of that filter: the most specific of cluster weight, route, host, configuration. */
   routeConfig(filterName: string): unknown;
+  /** Those of every level that has one, the least specific first: for what is joined over levels. */
+  routeConfigs(filterName: string): readonly unknown[];
 
   /** Goes on after a filter paused the request. Does nothing if it is not paused. */
   continueRequest(): void;

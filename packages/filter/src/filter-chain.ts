@@ -32,9 +32,14 @@ export interface ChainPlace {
 
 /** Per-route configuration, as `SelectedRoute` of traffic gives it. */
 export interface FilterOverrides {
-  filterOverride(
-    name: string,
-  ): { readonly disabled: boolean; readonly config: { readonly config: Json } | undefined } | undefined;
+  filterOverride(name: string): FilterOverride | undefined;
+  /** Those of every level, the least specific first. Left out: there is one. */
+  filterOverrides?(name: string): readonly FilterOverride[];
+}
+
+interface FilterOverride {
+  readonly disabled: boolean;
+  readonly config: { readonly config: Json } | undefined;
 }
 
 /** The filters of one connection manager, made when configuration changes and shared by all its exchanges. */
@@ -68,7 +73,16 @@ export class FilterChain {
 
   /** The parsed configuration that a route has for a filter. Parsed once for each piece of configuration. */
   routeConfig(filterName: string, route: FilterOverrides | undefined): unknown {
-    const typed = route?.filterOverride(filterName)?.config;
+    return this.#parsed(filterName, route?.filterOverride(filterName)?.config);
+  }
+
+  /** The same of every level that has one, the least specific first. */
+  routeConfigs(filterName: string, route: FilterOverrides | undefined): readonly unknown[] {
+    const levels = route?.filterOverrides?.(filterName) ?? [route?.filterOverride(filterName)];
+    return levels.flatMap((level) => (level?.config === undefined ? [] : [this.#parsed(filterName, level.config)]));
+  }
+
+  #parsed(filterName: string, typed: { readonly config: Json } | undefined): unknown {
     if (typed === undefined) return undefined;
     if (this.#routeConfigs.has(typed)) return this.#routeConfigs.get(typed);
     const parsed = this.places.find((place) => place.name === filterName)?.type.parseRoute?.(typed.config);

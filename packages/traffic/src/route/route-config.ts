@@ -47,6 +47,8 @@ export interface RouteEntry extends HeaderMutations {
   readonly action: RouteAction;
   readonly typedPerFilterConfig: PerFilterConfig;
   readonly statPrefix: string;
+  /** By namespace and key. Left out: none. */
+  readonly metadata?: { readonly [namespace: string]: { readonly [key: string]: unknown } };
   readonly decorator?: DecoratorConfig;
   readonly tracing?: RouteTracingConfig;
 }

@@ -133,6 +133,7 @@ interface SelectedParts {
   readonly requestMutations: readonly HeaderMutation[];
   readonly responseMutations: readonly HeaderMutation[];
   readonly filters: ReadonlyMap<string, FilterOverride>;
+  readonly filterLevels: readonly PerFilterConfig[];
   readonly pathRewrite: PathRewrite | undefined;
   readonly redirect: Redirect | undefined;
   readonly retry: RetryDecision | undefined;
@@ -197,6 +198,11 @@ export class SelectedRoute {
     return this.parts.filters.get(filterName);
   }
 
+  /** All that there are for a filter, the least specific first. */
+  filterOverrides(filterName: string): readonly FilterOverride[] {
+    return this.parts.filterLevels.flatMap((level) => (Object.hasOwn(level, filterName) ? level[filterName]! : [])); // it has it
+  }
+
   /**
    * Makes the request what the upstream shall see: headers, host, path, in Envoy's order. With `keepOriginal` the old host
    * and target go to `x-envoy-original-host` and `x-envoy-original-path` when they change.
@@ -251,6 +257,9 @@ function compileParts(
   const levels: HeaderMutations[] = weighted === undefined ? [entry, host, config] : [weighted, entry, host, config];
   // From the most to the least specific, so that the least specific has the last word, unless told otherwise.
   if (config.mostSpecificHeaderMutationsWins) levels.reverse();
+  const filterLevels = [config, host, entry, ...(weighted === undefined ? [] : [weighted])].map(
+    ({ typedPerFilterConfig }) => typedPerFilterConfig,
+  );
   const { action } = entry;
   const retryPolicy = (action.type === "forward" ? action.forward.retryPolicy : undefined) ?? host.retryPolicy;
   return {
@@ -260,11 +269,8 @@ function compileParts(
     responseMutations: compileHeaderMutations(
       levels.map((level) => ({ add: level.responseHeadersToAdd, remove: level.responseHeadersToRemove })),
     ),
-    filters: new Map(
-      [config, host, entry, ...(weighted === undefined ? [] : [weighted])].flatMap((level) =>
-        Object.entries(level.typedPerFilterConfig),
-      ),
-    ),
+    filters: new Map(filterLevels.flatMap((level) => Object.entries(level))),
+    filterLevels,
     pathRewrite: action.type === "forward" ? compilePathRewrite(action.forward) : undefined,
     redirect: action.type === "redirect" ? new Redirect(action.redirect) : undefined,
     retry: retryPolicy === undefined ? undefined : new RetryDecision(retryPolicy),

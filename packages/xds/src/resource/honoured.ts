@@ -722,12 +722,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz": {
     honoured: `grpc_service http_service transport_api_version failure_mode_allow failure_mode_allow_header_add
       with_request_body clear_route_cache clear_route_cache_headers status_on_error validate_mutations
-      metadata_context_namespaces filter_enabled filter_enabled_metadata deny_at_disable include_peer_certificate
+      metadata_context_namespaces route_metadata_context_namespaces filter_enabled filter_enabled_metadata deny_at_disable include_peer_certificate
       stat_prefix allowed_headers disallowed_headers include_tls_session charge_cluster_response_stats
       encode_raw_headers decoder_header_mutation_rules enable_dynamic_metadata_ingestion
       max_denied_response_body_bytes shadow_mode`,
     refused: {
-      route_metadata_context_namespaces: `${LATER}; the service would decide without it`,
       bootstrap_metadata_labels_key: `${LATER}; the service would decide without them`,
     },
     reported: {
@@ -941,7 +940,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove`,
     refused: { filter_action: LATER },
     reported: {
-      metadata: NOT_COPIED,
+      metadata: { note: "is told to services of ext_authz, and not copied to logs", kept: true },
       stat_prefix: { note: "routes have no statistics of their own", kept: true },
       per_request_buffer_limit_bytes: "the listener's limit holds",
     },

@@ -7,6 +7,7 @@ import { encodeJson, type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields, Findings } from "./fields.ts";
 import type { HttpFilterRegistry } from "./filter-config.ts";
 import { decodeHeaderMutations, encodeHeaderMutations } from "./header-mutations.ts";
+import { decodeMetadata, encodeMetadata } from "./metadata.ts";
 import { decodePerFilterConfig, encodePerFilterConfig } from "./per-filter-config.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { decodeRetryPolicy, encodeRetryPolicy } from "./retry-policy.ts";
@@ -128,12 +129,14 @@ export function decodeVirtualHost(fields: Fields, context: RouteContext): Virtua
 }
 
 function decodeRoute(fields: Fields, context: RouteContext): RouteEntry {
+  const metadata = fields.message("metadata");
   return {
     name: fields.text("name"),
     match: decodeRouteMatch(fields.message("match")),
     action: decodeRouteAction(fields, context),
     typedPerFilterConfig: decodePerFilterConfig(fields, context.httpFilters),
     statPrefix: fields.text("stat_prefix"),
+    ...(metadata !== undefined && { metadata: decodeMetadata(metadata) }),
     ...decodeDecorator(fields.message("decorator")),
     ...decodeRouteTracing(fields.message("tracing")),
     ...decodeHeaderMutations(fields),
@@ -187,6 +190,7 @@ function encodeRoute(route: RouteEntry): LooseJsonObject {
     ...encodeRouteAction(route.action),
     typed_per_filter_config: encodePerFilterConfig(route.typedPerFilterConfig),
     stat_prefix: unless("", route.statPrefix),
+    metadata: route.metadata && encodeMetadata(route.metadata),
     decorator: encodeDecorator(route.decorator),
     tracing: encodeRouteTracing(route.tracing),
     ...encodeHeaderMutations(route),

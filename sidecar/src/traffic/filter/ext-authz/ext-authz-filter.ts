@@ -247,7 +247,8 @@ class ExtAuthzFilter implements HttpFilter {
   #attributes(exchange: Exchange, headers: readonly string[], body: Uint8Array | undefined): CheckAttributes {
     const { config } = this.#place;
     const { request, downstream } = exchange;
-    const { includePeerCertificate, includeTlsSession, encodeRawHeaders, metadataContextNamespaces } = config;
+    const { includePeerCertificate, includeTlsSession, encodeRawHeaders } = config;
+    const { metadataContextNamespaces, routeMetadataContextNamespaces } = config;
     const sourceService = request.headers.get("x-envoy-downstream-service-cluster") ?? "";
     const peers = { sourceService, destinationService: "", certificates: includePeerCertificate };
     return {
@@ -266,11 +267,17 @@ class ExtAuthzFilter implements HttpFilter {
         ...(body !== undefined && { body }),
         rawBody: this.#body?.packAsBytes === true,
       },
-      contextExtensions: this.#route?.contextExtensions ?? NO_EXTENSIONS,
+      contextExtensions: this.#route === undefined ? NO_EXTENSIONS : this.#contextExtensions(exchange),
       metadata: chosenMetadata(metadataContextNamespaces, exchange.metadata, downstream.metadata),
-      routeMetadata: NO_METADATA,
+      routeMetadata: routeMetadataOf(exchange, routeMetadataContextNamespaces),
       ...(includeTlsSession && { sni: serverNameOf(downstream) }),
     };
+  }
+
+  /** Of all levels together; what is more specific comes before what is less. */
+  #contextExtensions(exchange: Exchange): Readonly<Record<string, string>> {
+    const levels = exchange.routeConfigs(this.#place.name) as readonly ExtAuthzRouteConfig[];
+    return Object.assign({}, ...levels.map(({ contextExtensions }) => contextExtensions)) as Record<string, string>;
   }
 
   // === the answer
@@ -408,6 +415,16 @@ const NO_METADATA: MetadataContext = new Map();
 /** A field that no message may have; what belongs to framing is passed over elsewhere. */
 function isInvalid({ name, value }: HeaderChange): boolean {
   return name.startsWith(":") ? !isToken(name.slice(1)) : !fieldIsValid(name, value);
+}
+
+function routeMetadataOf({ route }: Exchange, namespaces: readonly string[]): MetadataContext {
+  const metadata = route?.entry.metadata;
+  if (metadata === undefined || namespaces.length === 0) return NO_METADATA;
+  return new Map(
+    namespaces.flatMap((namespace) =>
+      Object.hasOwn(metadata, namespace) ? [[namespace, Object.entries(metadata[namespace] ?? {})] as const] : [],
+    ),
+  );
 }
 
 function addMetadata({ metadata }: Exchange, namespace: string, entries: Metadata): void {
