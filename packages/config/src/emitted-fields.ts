@@ -162,13 +162,9 @@ export const PLANNED_EXTENSIONS: { readonly [type: string]: Planned } = {
   "extensions.access_loggers.filters.cel.v3.ExpressionFilter": "identity",
   "extensions.filters.http.cors.v3.Cors": "routing",
   "extensions.filters.http.cors.v3.CorsPolicy": "routing",
-  "extensions.filters.http.ext_authz.v3.ExtAuthz": "identity",
   "extensions.filters.http.fault.v3.HTTPFault": "resilience",
-  "extensions.filters.http.jwt_authn.v3.JwtAuthentication": "identity",
   "extensions.filters.http.local_ratelimit.v3.LocalRateLimit": "resilience",
-  "extensions.filters.http.rbac.v3.RBAC": "identity",
   "extensions.filters.listener.original_dst.v3.OriginalDst": "pods",
-  "extensions.filters.network.rbac.v3.RBAC": "identity",
   "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": "resilience",
   "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": "resilience",
 };
