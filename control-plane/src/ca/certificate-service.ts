@@ -24,8 +24,16 @@ export interface CertificateAnswer {
   readonly spiffeId: SpiffeId;
 }
 
+const CODES = [
+  "UNAUTHENTICATED",
+  "PERMISSION_DENIED",
+  "INVALID_ARGUMENT",
+  "RESOURCE_EXHAUSTED",
+  "UNAVAILABLE",
+] as const;
+
 export interface CertificateRefusal {
-  readonly code: "UNAUTHENTICATED" | "PERMISSION_DENIED" | "INVALID_ARGUMENT" | "RESOURCE_EXHAUSTED" | "UNAVAILABLE";
+  readonly code: (typeof CODES)[number];
   /** For the caller. */
   readonly message: string;
   readonly retryAfterS?: number;
@@ -60,7 +68,8 @@ export const MAX_CSR_BYTES = 16 * 1024;
 /** Refusals that go to the log in a second; whoever is refused more often is counted. */
 const AUDIT_LIMIT: RateLimit = { burst: 100, perSecond: 10 };
 
-type Proof = "join_token" | "service_account_token" | "svid";
+const PROOFS = ["join_token", "service_account_token", "svid"] as const;
+type Proof = (typeof PROOFS)[number];
 
 /**
  * Decides who gets a certificate. A caller is who its proof says, whatever its request says: that may name the same identity
@@ -83,6 +92,9 @@ export class CertificateService {
     this.#perSource = new CallRate(options.clock, perSource);
     this.#audit = new CallRate(options.clock, AUDIT_LIMIT);
     this.#metrics = options.metrics.scope("ca");
+    // At 0 from the start, so that an alarm on a rise has something to rise from.
+    for (const proof of PROOFS) this.#counter("issued", { proof });
+    for (const code of CODES) this.#counter("refused", { code });
   }
 
   /** `ttlS` 0: as long as the authority gives. */
@@ -166,7 +178,7 @@ export class CertificateService {
     spiffeId: SpiffeId,
     { serialNumber, notAfterMs }: IssuedSvid,
   ): void {
-    this.#count("issued", { proof });
+    this.#counter("issued", { proof }).add();
     this.#options.log.info("certificate issued", {
       identity: formatSpiffeId(spiffeId),
       proof,
@@ -178,7 +190,7 @@ export class CertificateService {
   }
 
   #tellRefused({ source }: CallerProof, { code, reason, spiffeId }: Refused): void {
-    this.#count("refused", { code });
+    this.#counter("refused", { code }).add();
     if (this.#audit.take("") > 0) return;
     this.#options.log.warn("certificate refused", {
       code,
@@ -188,11 +200,11 @@ export class CertificateService {
     });
   }
 
-  #count(name: string, labels: Readonly<Record<string, string>>): void {
+  #counter(name: string, labels: Readonly<Record<string, string>>): Counter {
     const key = `${name} ${Object.values(labels).join()}`;
     const counter = this.#counters.get(key) ?? this.#metrics.counter(name, labels);
     this.#counters.set(key, counter);
-    counter.add();
+    return counter;
   }
 }
 
