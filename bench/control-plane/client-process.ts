@@ -1,8 +1,14 @@
 /** `client-process.ts`: many simulated sidecars in one process, told by its parent what to do (see sidecars.ts). */
+import type { Credentials } from "./credentials.ts";
 import { SimulatedSidecar } from "./simulated-sidecar.ts";
 
 export type Order =
-  | { readonly type: "connect"; readonly port: number; readonly nodes: readonly { id: string; cluster: string }[] }
+  | {
+      readonly type: "connect";
+      readonly port: number;
+      readonly credentials: Credentials | undefined;
+      readonly nodes: readonly { id: string; cluster: string }[];
+    }
   /** All are cut off at once, and come back at once. */
   | { readonly type: "reconnect" }
   /** The resource `name` is about to change for those who hold the cluster `holding`. */
@@ -47,7 +53,7 @@ const events = {
 process.on("message", (order: Order) => {
   switch (order.type) {
     case "connect":
-      sidecars = order.nodes.map((node) => new SimulatedSidecar(node, order.port, events));
+      sidecars = order.nodes.map((node) => new SimulatedSidecar(node, order.port, order.credentials, events));
       expect(undefined, sidecars.length);
       for (const sidecar of sidecars) sidecar.connect(false);
       break;

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { median, round } from "../path/measure.ts";
 import { ControlPlaneProcess } from "./control-plane-process.ts";
+import { type BenchAuthority, makeAuthority } from "./credentials.ts";
 import { clusterName, GeneratedMesh, type MeshSize } from "./generated-mesh.ts";
 import { cpuMs, forgetPeak, peakMb, rssMb } from "./process-cost.ts";
 import { type Outcome, Sidecars } from "./sidecars.ts";
@@ -26,6 +27,8 @@ interface Options extends MeshSize {
   readonly rounds: number;
   readonly processes: number;
   readonly nodeOptions: readonly string[];
+  /** Sidecars come by mutual TLS. */
+  readonly tls: boolean;
 }
 
 /**
@@ -44,6 +47,7 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
       processes: { type: "string", default: "2" },
       entry: { type: "string", default: existsSync(BUILT) ? BUILT : SOURCE },
       "node-options": { type: "string", default: "" },
+      tls: { type: "boolean", default: false },
     },
   });
   for (const egress of values.egress.split(",")) {
@@ -57,6 +61,7 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
       processes: Number(values.processes),
       entry: values.entry,
       nodeOptions: values["node-options"].split(" ").filter((word) => word !== ""),
+      tls: values.tls,
     });
   }
 }
@@ -68,9 +73,10 @@ async function benchScope(options: Options): Promise<void> {
     const mesh = new GeneratedMesh(join(folder, "mesh"), options);
     const memory: Record<string, object> = {};
     const work: Record<string, object> = {};
-    for (const nodes of options.nodes) await benchNodes(mesh, nodes, options, memory, work);
+    const authority = options.tls ? makeAuthority(folder) : undefined;
+    for (const nodes of options.nodes) await benchNodes(mesh, nodes, options, authority, memory, work);
     console.log(
-      `\n${services} services x ${endpoints} endpoints, egress ${egress}: ${options.entry.endsWith(".ts") ? "from source" : "built"}`,
+      `\n${services} services x ${endpoints} endpoints, egress ${egress}${options.tls ? ", mutual TLS" : ""}: ${options.entry.endsWith(".ts") ? "from source" : "built"}`,
     );
     console.table(memory);
     console.table(work);
@@ -84,10 +90,11 @@ async function benchNodes(
   mesh: GeneratedMesh,
   nodes: number,
   { entry, rounds, processes, nodeOptions }: Options,
+  authority: BenchAuthority | undefined,
   memory: Record<string, object>,
   work: Record<string, object>,
 ): Promise<void> {
-  const controlPlane = await ControlPlaneProcess.start(entry, mesh.folder, nodeOptions);
+  const controlPlane = await ControlPlaneProcess.start(entry, mesh.folder, nodeOptions, authority?.flags ?? []);
   const sidecars = new Sidecars(processes);
   const { pid } = controlPlane;
   try {
@@ -96,7 +103,7 @@ async function benchNodes(
     const idleMb = rssMb(pid);
     forgetPeak(pid);
     const all = Array.from({ length: nodes }, (_, index) => mesh.node(index));
-    const connected = await cost(pid, sidecars, () => sidecars.connect(controlPlane.port, all));
+    const connected = await cost(pid, sidecars, () => sidecars.connect(controlPlane.port, authority?.credentials, all));
     const connectedMb = rssMb(pid);
     await controlPlane.quiet();
     await sleep(SETTLE_MS);

@@ -10,6 +10,7 @@ const READY_MS = 120_000;
 
 /** A control plane of its own process. */
 export class ControlPlaneProcess {
+  /** Where sidecars connect: by TLS, where it has an authority. */
   readonly port: number;
   readonly #adminPort: number;
   readonly #process: ChildProcess;
@@ -20,14 +21,33 @@ export class ControlPlaneProcess {
     this.#adminPort = adminPort;
   }
 
-  /** Resolves when it serves what is in the folder. `nodeOptions` go before the entry. */
-  static async start(entry: string, folder: string, nodeOptions: readonly string[]): Promise<ControlPlaneProcess> {
-    const [port, adminPort] = [await freePort(), await freePort()];
+  /** Resolves when it serves what is in the folder. `nodeOptions` go before the entry, `flags` behind it. */
+  static async start(
+    entry: string,
+    folder: string,
+    nodeOptions: readonly string[],
+    flags: readonly string[],
+  ): Promise<ControlPlaneProcess> {
+    const [port, plainPort, adminPort] = [await freePort(), await freePort(), await freePort()];
     const conditions = entry.endsWith(".ts") ? ["--conditions=heddle-src"] : [];
-    const addresses = ["--xds-address", `127.0.0.1:${port}`, "--admin-address", `127.0.0.1:${adminPort}`];
+    const isTls = flags.includes("--trust-domain");
+    const plain = `127.0.0.1:${isTls ? plainPort : port}`;
+    const addresses = ["--xds-address", plain, "--admin-address", `127.0.0.1:${adminPort}`];
+    if (isTls) addresses.push("--xds-tls-address", `127.0.0.1:${port}`);
     const child = spawn(
       process.execPath,
-      [...conditions, ...NODE_FLAGS, ...nodeOptions, entry, "--config", folder, "--log-level", "error", ...addresses],
+      [
+        ...conditions,
+        ...NODE_FLAGS,
+        ...nodeOptions,
+        entry,
+        "--config",
+        folder,
+        "--log-level",
+        "error",
+        ...addresses,
+        ...flags,
+      ],
       { stdio: ["pipe", "ignore", "inherit"] },
     );
     const started = new ControlPlaneProcess(child, port, adminPort);

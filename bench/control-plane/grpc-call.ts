@@ -1,4 +1,6 @@
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { Credentials } from "./credentials.ts";
 
 /*
  * One gRPC call with streams both ways on a connection of its own, as raw HTTP/2 frames on a socket: hundreds of them fit
@@ -41,9 +43,14 @@ export class GrpcCall {
   #unacknowledged = 0;
   #over = false;
 
-  constructor(port: number, path: string, handlers: GrpcCallHandlers) {
+  /** @param credentials undefined: in plaintext */
+  constructor(port: number, path: string, credentials: Credentials | undefined, handlers: GrpcCallHandlers) {
     this.#handlers = handlers;
-    this.#socket = connect({ host: "127.0.0.1", port, noDelay: true });
+    const address = { host: "127.0.0.1", port, noDelay: true };
+    this.#socket =
+      credentials === undefined
+        ? connect(address)
+        : connectTls({ ...address, ...credentials, servername: "localhost", ALPNProtocols: ["h2"] });
     const settings = Buffer.from([0, ENABLE_PUSH, 0, 0, 0, 0]);
     this.#socket.write(
       Buffer.concat([
@@ -145,7 +152,7 @@ function prefix(length: number): Buffer {
 /** Literals without indexing beside entries of the static table (RFC 7541 §6.2.2, appendix A). */
 function requestHead(authority: string, path: string): Buffer {
   return Buffer.concat([
-    Buffer.from([0x83, 0x86, 0x04]), // :method POST, :scheme http, :path
+    Buffer.from([0x83, 0x86, 0x04]), // :method POST, :scheme http (nobody looks at it), :path
     hpackString(path),
     Buffer.from([0x01]), // :authority
     hpackString(authority),

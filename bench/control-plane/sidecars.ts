@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
 import type { Order, Report } from "./client-process.ts";
+import type { Credentials } from "./credentials.ts";
 
 const ENTRY = join(import.meta.dirname, "client-process.ts");
 /** A control plane that has not served everybody by then will not. */
@@ -36,10 +37,18 @@ export class Sidecars {
   }
 
   /** Connects all, and waits until each has everything. */
-  async connect(port: number, nodes: readonly { id: string; cluster: string }[]): Promise<Outcome> {
+  async connect(
+    port: number,
+    credentials: Credentials | undefined,
+    nodes: readonly { id: string; cluster: string }[],
+  ): Promise<Outcome> {
     const share = Math.ceil(nodes.length / this.#clients.length);
     const reports = this.#clients.map((client, index) =>
-      order(client, { type: "connect", port, nodes: nodes.slice(index * share, (index + 1) * share) }, "done"),
+      order(
+        client,
+        { type: "connect", port, credentials, nodes: nodes.slice(index * share, (index + 1) * share) },
+        "done",
+      ),
     );
     return joined(await Promise.all(reports));
   }

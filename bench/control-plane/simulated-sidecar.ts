@@ -1,3 +1,4 @@
+import type { Credentials } from "./credentials.ts";
 import { type DeltaRequest, encodeDeltaRequest, readDeltaResponse } from "./delta-messages.ts";
 import { GrpcCall } from "./grpc-call.ts";
 
@@ -9,7 +10,7 @@ const ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 /** Holds nothing. That a name of it does not exist is answered once all that was asked before has been read. */
 const BARRIER = "type.googleapis.com/heddle.bench.Barrier";
 
-/** Thousands that connect at once overflow the queue of a listening socket (511 connections in Node): the kernel resets some. */
+/** Thousands that connect at once may overflow the queue of a listening socket: the kernel resets some. */
 const RETRY_MS = 500;
 const MAX_LOSSES = 20;
 
@@ -29,6 +30,7 @@ export interface SidecarEvents {
 export class SimulatedSidecar {
   readonly #node: { readonly id: string; readonly cluster: string };
   readonly #port: number;
+  readonly #credentials: Credentials | undefined;
   readonly #events: SidecarEvents;
   readonly #held = new Map<string, Map<string, string>>(
     [CLUSTERS, ENDPOINTS, LISTENERS, ROUTES].map((typeUrl) => [typeUrl, new Map()]),
@@ -38,9 +40,15 @@ export class SimulatedSidecar {
   #settled = false;
   #losses = 0;
 
-  constructor(node: { readonly id: string; readonly cluster: string }, port: number, events: SidecarEvents) {
+  constructor(
+    node: { readonly id: string; readonly cluster: string },
+    port: number,
+    credentials: Credentials | undefined,
+    events: SidecarEvents,
+  ) {
     this.#node = node;
     this.#port = port;
+    this.#credentials = credentials;
     this.#events = events;
   }
 
@@ -52,7 +60,7 @@ export class SimulatedSidecar {
   connect(returning: boolean): void {
     this.#settled = false;
     this.#answered = new Set();
-    this.#call = new GrpcCall(this.#port, PATH, {
+    this.#call = new GrpcCall(this.#port, PATH, this.#credentials, {
       onMessage: (message) => this.#receive(message),
       onEnd: (reason) => this.#lost(reason),
     });

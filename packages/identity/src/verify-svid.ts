@@ -161,11 +161,18 @@ function dateFault({ validFromMs, validToMs }: Certificate, nowMs: number): stri
   return undefined;
 }
 
+/** Of authorities, which bundles keep: to read one again takes OpenSSL 0.1 ms, and a thousand peers come at once. */
+const LINKS = new WeakMap<Certificate, Link>();
+
 function linkOf(certificate: Certificate): Link | undefined {
+  const known = LINKS.get(certificate);
+  if (known !== undefined) return known;
   try {
     const x509 = new X509Certificate(certificate.der);
-    // Asked for here, since a key of an unknown kind throws.
-    return x509.publicKey === undefined ? undefined : { certificate, x509 };
+    if (x509.publicKey === undefined) return undefined; // asked for here, since a key of an unknown kind throws
+    const link = { certificate, x509 };
+    LINKS.set(certificate, link);
+    return link;
   } catch {
     return undefined;
   }
