@@ -116,6 +116,7 @@ const READ_BY_FILTERS = [
   "envoy.extensions.filters.http.ext_authz.v3.AuthorizationResponse",
   "envoy.extensions.filters.http.ext_authz.v3.CheckSettings",
   "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz",
+  "envoy.extensions.filters.network.sni_cluster.v3.SniCluster",
   "envoy.config.core.v3.RuntimeFeatureFlag",
   "envoy.config.common.mutation_rules.v3.HeaderMutationRules",
   "envoy.extensions.filters.http.basic_auth.v3.BasicAuth",

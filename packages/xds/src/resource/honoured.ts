@@ -769,6 +769,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { emit_client_span: { note: "the service's part has no span of its own", unless: false } },
     unknownFields: "refused",
   },
+  "envoy.extensions.filters.network.sni_cluster.v3.SniCluster": { honoured: "" },
   "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": {
     honoured: `stat_prefix grpc_service failure_mode_allow include_peer_certificate transport_api_version
       filter_enabled_metadata include_tls_session metadata_context_namespaces shadow_mode`,

@@ -4,6 +4,7 @@ import type { Connection, ConnectionHandler } from "@heddle/net";
 import type { Cluster } from "../upstream/cluster.ts";
 import { ConnectAttempt, type ConnectAttemptOwner } from "../upstream/connect-attempt.ts";
 import type { ServedConnection } from "./network-filter.ts";
+import { chosenCluster } from "./sni-cluster.ts";
 import type { TcpProxy } from "./tcp-proxy.ts";
 
 /**
@@ -78,7 +79,7 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
 
   #connect(): void {
     const { env, stats } = this.#proxy;
-    const name = this.#proxy.drawCluster();
+    const name = chosenCluster(this.#info) ?? this.#proxy.drawCluster();
     const cluster = this.#proxy.cluster(name);
     this.#upstreamInfo.cluster = name;
     if (cluster === undefined) {
