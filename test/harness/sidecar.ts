@@ -141,12 +141,19 @@ export class SidecarProcess {
 
 const ERROR_LINE = /^\S+ error /;
 
-/** Starts the program from source; it ends, and is checked, when its owner does. Does not wait until it is ready. */
-export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOptions = {}): SidecarProcess {
+/**
+ * Starts the program from source; it ends, and is checked, when its owner does. Does not wait until it is ready. Without a
+ * bootstrap flags say everything.
+ */
+export function spawnSidecar(
+  bootstrap: object | undefined,
+  owner: Owner,
+  options: SidecarOptions = {},
+): SidecarProcess {
   const { concurrency = 1, drainTimeS = 1, folder = scratchFolder(owner), expectedErrors } = options;
   const { nodeFlags = [] } = options;
   const file = join(folder, "bootstrap.json");
-  writeFileSync(file, JSON.stringify(bootstrap, null, 2));
+  if (bootstrap !== undefined) writeFileSync(file, JSON.stringify(bootstrap, null, 2));
   const flags = ["--concurrency", concurrency, "--drain-time-s", drainTimeS, "--admin-address", "127.0.0.1:0"];
   const { wrap: [program, ...before] = [] } = options;
   const child = spawn(
@@ -156,8 +163,7 @@ export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOp
       ...(program === undefined ? [] : [process.execPath]),
       ...nodeFlags,
       ...PROGRAM,
-      "-c",
-      file,
+      ...(bootstrap === undefined ? [] : ["-c", file]),
       ...flags.map(String),
       ...(options.flags ?? []),
     ],
@@ -173,7 +179,7 @@ export function spawnSidecar(bootstrap: object, owner: Owner, options: SidecarOp
 }
 
 export async function startSidecar(
-  bootstrap: object,
+  bootstrap: object | undefined,
   owner: Owner,
   options: SidecarOptions = {},
 ): Promise<SidecarProcess> {
