@@ -19,6 +19,8 @@ export interface JoinedMeshOptions {
   /** `--svid-ttl` */
   readonly svidTtl: string;
   readonly flags?: readonly string[];
+  /** More flags of the sidecar of web. */
+  readonly webFlags?: readonly string[];
   /** Lines of level error that the sidecars may log. */
   readonly expectedErrors?: RegExp;
 }
@@ -72,7 +74,7 @@ export class JoinedMesh {
       NAMES.map(async (name) => {
         const flags = ["--control-plane", `127.0.0.1:${controlPlane.tlsPort}`, "--node-id", `default/${name}/1`];
         const sidecar = await startSidecar(undefined, owner, {
-          flags: [...flags, "--ca-bundle", bundle],
+          flags: [...flags, "--ca-bundle", bundle, ...(name === "web" ? (options.webFlags ?? []) : [])],
           environment: { HEDDLE_JOIN_TOKEN: tokens.get(name) ?? "" },
           ...(options.expectedErrors && { expectedErrors: options.expectedErrors }),
         });
