@@ -61,11 +61,9 @@ export class JoinedMesh {
     writeFileSync(joinTokens, JSON.stringify(entries));
     const apiTokens = join(folder, "tokens.yaml");
     writeFileSync(apiTokens, JSON.stringify([{ name: "admin", role: "admin", sha256: sha256(ADMIN) }]));
-    const controlPlane = new ControlPlaneProcess(owner, [
-      ...["--config", config, "--store", join(folder, "store"), "--api-tokens", apiTokens],
-      ...["--trust-domain", TRUST_DOMAIN, "--svid-ttl", options.svidTtl, "--join-tokens", joinTokens],
-      ...(options.flags ?? []),
-    ]);
+    const files = ["--config", config, "--store", join(folder, "store"), "--api-tokens", apiTokens];
+    const authority = ["--trust-domain", TRUST_DOMAIN, "--svid-ttl", options.svidTtl, "--join-tokens", joinTokens];
+    const controlPlane = new ControlPlaneProcess(owner, files.concat(authority, options.flags ?? []));
     await controlPlane.start();
     const mesh = new JoinedMesh(controlPlane);
     const bundle = join(folder, "ca.pem");
