@@ -45,7 +45,7 @@ export async function requestSvid(
         asIs,
         Buffer.from(encodeMessage("heddle.identity.v1.IssueCertificateRequest", { csr })),
         metadata,
-        { deadline: systemClock.wallNow() + 10_000 },
+        { deadline: systemClock.wallNow() + 60_000 },
         (error: ServiceError | null, bytes) =>
           error === null && bytes ? resolve(bytes) : reject(error as ServiceError),
       );

@@ -207,7 +207,7 @@ class CaClient {
     if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
     const request = Buffer.from(encodeMessage(MESSAGES.issueRequest, { csr }));
     return new Promise((resolve, reject) => {
-      const deadline = systemClock.wallNow() + 10_000;
+      const deadline = systemClock.wallNow() + 60_000;
       this.#client.makeUnaryRequest(
         `/${SERVICE}/IssueCertificate`,
         (bytes: Buffer) => bytes,
