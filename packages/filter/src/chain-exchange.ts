@@ -261,8 +261,9 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     this.#continue(this.#responseFlow);
   }
 
-  limitRequestBuffer(bytes: number): void {
-    if (this.#requestFlow !== undefined) this.#requestFlow.limitBytes = bytes;
+  raiseRequestBufferLimit(bytes: number): void {
+    const flow = this.#requestFlow;
+    if (flow !== undefined && flow.limitBytes < bytes) flow.limitBytes = bytes;
   }
 
   get bufferedRequest(): Uint8Array {

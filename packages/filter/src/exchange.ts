@@ -56,8 +56,8 @@ export interface Exchange {
   reply(reply: LocalReply): void;
   /** Ends the exchange with the answer that belongs to the failure. */
   fail(failure: Failure): void;
-  /** How much of the request each filter may hold back from now on, in place of the listener's limit. */
-  limitRequestBuffer(bytes: number): void;
+  /** Each filter may hold back that much of the request from now on, where the listener's limit is less. */
+  raiseRequestBufferLimit(bytes: number): void;
   /** What a filter has held back with "buffer" so far; a view, valid until the next call into the exchange. */
   readonly bufferedRequest: Uint8Array;
   readonly bufferedResponse: Uint8Array;

@@ -31,7 +31,7 @@ export interface ExtAuthzConfig {
   readonly dynamicMetadata: boolean;
   /** Of a denial; 0: as it is. */
   readonly maxDeniedBodyBytes: number;
-  /** Nobody is denied; what would have been is counted and left in the metadata. */
+  /** Nobody is denied, and nothing changed; what would have been is counted and left in the metadata. */
   readonly shadowMode: boolean;
 }
 

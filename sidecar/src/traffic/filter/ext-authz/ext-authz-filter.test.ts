@@ -385,6 +385,42 @@ test("in shadow mode a denial and a failure are counted and noted, and the reque
   }
 });
 
+test("in shadow mode a request that is allowed is not changed either", () => {
+  for (const [name, value] of [
+    ["x-new", "1"],
+    ["bad name", "1"],
+  ] as const) {
+    const { exchange } = exchangeWith({ config: { shadowMode: true }, answers: answer(setsHeader(name, value)) });
+    exchange.sendRequest("GET", "/");
+    exchange.advance(1);
+    assert.deepEqual(exchange.atUpstream.head?.headers.fields, []);
+  }
+});
+
+test("filters behind may hold back what they could without this one", () => {
+  const holds = defineFilter({
+    parse: () => ok(undefined),
+    create: () => ({
+      create: () => ({ requestData: (_: Exchange, _chunk: Uint8Array, end: boolean) => (end ? "continue" : "buffer") }),
+    }),
+  });
+  const asked: SideRequest[] = [];
+  const config = { ...GRPC, withRequestBody: { maxRequestBytes: 4, allowPartialMessage: true } };
+  const exchange = new ScriptedExchange({
+    side: (_cluster, request) => {
+      asked.push(request);
+      return answer();
+    },
+    filters: [{ filter: extAuthzType, config }, { filter: holds }],
+  });
+  exchange.sendHead("POST", "/");
+  exchange.sendData("0123456789");
+  exchange.advance(1);
+  exchange.sendData("abcdefghij", true);
+  assert.equal(asked.length, 1);
+  assert.equal(exchange.atUpstream.body, "0123456789abcdefghij");
+});
+
 test("CVE-2021-32777: every value of a header goes to either service, and what a client says of partial bodies to none", () => {
   const fields = ["x-role", "user", "authorization", "a", "x-role", "admin", "x-envoy-auth-partial-body", "true"];
   const askedWith = (config: Json): SideRequest => {

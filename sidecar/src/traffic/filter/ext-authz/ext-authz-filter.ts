@@ -150,7 +150,7 @@ class ExtAuthzFilter implements HttpFilter {
     if (this.#body === undefined) this.#ask(exchange, undefined);
     else {
       this.#state = "gathering";
-      exchange.limitRequestBuffer(this.#body.maxBytes);
+      exchange.raiseRequestBufferLimit(this.#body.maxBytes);
     }
     return "pause";
   }
@@ -255,7 +255,7 @@ class ExtAuthzFilter implements HttpFilter {
       ...checkedPeers(downstream, peers),
       request: {
         timeMs: exchange.startWallMs,
-        id: exchange.requestId,
+        id: exchange.requestId || exchange.trace.spanId,
         method: request.method,
         path: request.path,
         host: request.authority,
@@ -314,6 +314,11 @@ class ExtAuthzFilter implements HttpFilter {
 
   #allow(exchange: Exchange, verdict: Allowed): void {
     const { config, stats, rules } = this.#place;
+    if (config.shadowMode) {
+      stats.count("ok", exchange);
+      exchange.continueRequest();
+      return;
+    }
     if (config.validateMutations && verdict.responseHeaders.some(isInvalid)) {
       this.#reject(exchange);
       return;
