@@ -20,9 +20,10 @@ test("a trust domain alone makes an authority with what is usual", () => {
 
 test("everything about the authority is read", () => {
   const words =
-    "--trust-domain example.org --xds-tls-address 0.0.0.0:1 --tls-san CP.example.org --tls-san 10.0.0.1 --svid-ttl 10s --renewal-grace 0s --ca-certificate c --ca-key k --ca-root r --join-tokens j --token-review in-cluster --token-audience mesh --bundle-endpoint-address 0.0.0.0:2 --bundle-endpoint-certificate bc --bundle-endpoint-key bk --federate b.org=https://b.org/x,ca=bca --federate c.org=https://10.0.0.3:8443,bundle=cb";
+    "--trust-domain example.org --trust-domain-alias old.org --xds-tls-address 0.0.0.0:1 --tls-san CP.example.org --tls-san 10.0.0.1 --svid-ttl 10s --renewal-grace 0s --ca-certificate c --ca-key k --ca-root r --join-tokens j --token-review in-cluster --token-audience mesh --bundle-endpoint-address 0.0.0.0:2 --bundle-endpoint-certificate bc --bundle-endpoint-key bk --federate b.org=https://b.org/x,ca=bca --federate c.org=https://10.0.0.3:8443,bundle=cb";
   assert.deepEqual(read(words), {
     trustDomain: "example.org",
+    trustDomainAliases: ["old.org"],
     tlsAddress: { host: "0.0.0.0", port: 1 },
     tlsNames: ["cp.example.org", "10.0.0.1"],
     svidTtlMs: 10_000,

@@ -10,6 +10,7 @@ import { type HostPort, parseHostPort } from "./serve/address.ts";
 
 export const CA_OPTIONS = {
   "trust-domain": { type: "string" },
+  "trust-domain-alias": { type: "string", multiple: true },
   "xds-tls-address": { type: "string" },
   "tls-san": { type: "string", multiple: true },
   "svid-ttl": { type: "string" },
@@ -31,6 +32,8 @@ export const CA_OPTIONS = {
 
 export const CA_HELP = `  --trust-domain NAME        be the certificate authority of that trust domain ("cluster.local"): sidecars get X.509-SVIDs, and
                              xDS is served over TLS too
+  --trust-domain-alias NAME  policies mean workloads of that trust domain as well where they mean the mesh's own (one that it had
+                             before); may be given more than once. Who believes its certificates is for --federate to say
   --xds-tls-address HOST:PORT
                              where xDS and the authority are served over TLS (127.0.0.1:15012)
   --tls-san NAME             a further DNS name or IP address of the control plane's own certificate; may be given more than
@@ -81,6 +84,11 @@ export function readCaFlags(values: Values): Result<CaOptions | undefined, reado
   }
   const fault = trustDomainFault(trustDomain);
   if (fault !== undefined) faults.push(`--trust-domain: found "${trustDomain.slice(0, 80)}", which ${fault}`);
+  const aliases = (values["trust-domain-alias"] ?? []) as readonly string[]; // many
+  for (const name of aliases) {
+    const wrong = trustDomainFault(name);
+    if (wrong !== undefined) faults.push(`--trust-domain-alias: found "${name.slice(0, 80)}", which ${wrong}`);
+  }
   const address = parseHostPort(text("xds-tls-address") ?? "127.0.0.1:15012");
   if (!address.ok) faults.push(`--xds-tls-address: ${address.error}`);
   const tlsNames = (values["tls-san"] ?? []) as readonly string[]; // many
@@ -97,6 +105,7 @@ export function readCaFlags(values: Values): Result<CaOptions | undefined, reado
   const svidTtlMs = duration("svid-ttl", DEFAULT_TTL, MIN_TTL_MS);
   const options: CaOptions = {
     trustDomain,
+    ...(aliases.length > 0 && { trustDomainAliases: aliases }),
     tlsAddress: address.ok ? address.value : NOWHERE,
     tlsNames: tlsNames.map((name) => name.toLowerCase()),
     svidTtlMs,

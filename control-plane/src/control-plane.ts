@@ -76,7 +76,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const sources = new Sources(stored === undefined ? files : [...files, stored]);
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const types = makeResourceTypes({ httpFilters: "unchecked" });
-  const trust = options.ca && { trustDomain: options.ca.trustDomain };
+  const trust = options.ca && { trustDomain: options.ca.trustDomain, aliases: options.ca.trustDomainAliases ?? [] };
   const snapshots = new Snapshots(types, trust);
   const secretsNeedIdentity = trust !== undefined;
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier, secretsNeedIdentity });

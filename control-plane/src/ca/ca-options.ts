@@ -7,6 +7,8 @@ import type { TokenReviewOptions } from "./token-review.ts";
 /** The certificate authority, as the command line asks for it. */
 export interface CaOptions {
   readonly trustDomain: string;
+  /** Others that policies mean as well where they mean this one. Left out: none. */
+  readonly trustDomainAliases?: readonly string[];
   /** Where xDS and the authority are served over TLS. */
   readonly tlsAddress: HostPort;
   /** Further DNS names and addresses of the control plane's own certificate. */
