@@ -90,11 +90,12 @@ test("no files import each other in a circle", () => {
 });
 
 test("the traffic worker loads neither gRPC nor protobuf nor YAML, all the way down", () => {
-  const entry = "sidecar/src/traffic-worker.ts";
-  assert.ok(existsSync(join(projectRoot, entry)), `${entry} is the worker's entry`);
+  // The second is required by its name (`#rbac`), which is no import.
+  const entries = ["sidecar/src/traffic-worker.ts", "sidecar/src/traffic/rbac/index.ts"];
+  for (const entry of entries) assert.ok(existsSync(join(projectRoot, entry)), `${entry} is an entry of the worker`);
   const seen = new Set<string>();
   const wrong: string[] = [];
-  const queue: { file: string; trail: string }[] = [{ file: entry, trail: entry }];
+  const queue = entries.map((entry) => ({ file: entry, trail: entry }));
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     if (seen.has(next.file)) continue;
     seen.add(next.file);

@@ -48,6 +48,11 @@ export class Cidr {
     return this.#length;
   }
 
+  /** Its first address. */
+  get network(): IpWords {
+    return this.#network;
+  }
+
   /** The first bits of the address are those of the block. */
   contains(address: IpWords): boolean {
     const whole = this.#length >>> 5;

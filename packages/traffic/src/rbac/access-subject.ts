@@ -1,6 +1,7 @@
 import { type IpWords, parseIp } from "@heddle/base";
 import type { RequestHead } from "@heddle/http";
 import type { CertificateFacts, TlsInfo } from "@heddle/net";
+import { pathOnly } from "../route/path.ts";
 
 /** Of a downstream connection, what rules look at. The `DownstreamInfo` of filters is one. */
 export interface ConnectionFacts {
@@ -38,6 +39,7 @@ export class AccessSubject {
   head: RequestHead | undefined = undefined;
   metadata: DynamicMetadata | undefined = undefined;
   request: RequestFacts | undefined = undefined;
+  #urlPath: string | undefined = undefined;
   readonly #local = new KnownAddress();
   readonly #source = new KnownAddress();
   readonly #direct = new KnownAddress();
@@ -53,6 +55,7 @@ export class AccessSubject {
     this.metadata = metadata;
     this.head = head;
     this.request = request;
+    this.#urlPath = undefined;
     return this;
   }
 
@@ -61,6 +64,13 @@ export class AccessSubject {
     this.head = undefined;
     this.metadata = undefined;
     this.request = undefined;
+    this.#urlPath = undefined;
+  }
+
+  /** The path without query and fragment; "" where there is none (CONNECT, a connection). */
+  get urlPath(): string {
+    this.#urlPath ??= this.head === undefined ? "" : pathOnly(this.head.path);
+    return this.#urlPath;
   }
 
   /** Where the client wanted to go. Undefined: a Unix socket, which has no address. */

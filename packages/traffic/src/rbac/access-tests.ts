@@ -7,8 +7,8 @@ import { readHeaderMatcher } from "../match/read-header-matcher.ts";
 import { readStringMatcher } from "../match/read-string-matcher.ts";
 import { compileStringMatcher, type StringMatcher } from "../match/string-matcher.ts";
 import { compileValueMatcher } from "../match/value-matcher.ts";
-import { pathOnly } from "../route/path.ts";
 import type { AccessSubject } from "./access-subject.ts";
+import { IpIndex } from "./ip-index.ts";
 import { readValueMatcher } from "./read-value-matcher.ts";
 import { below, found, plain, type RuleReader } from "./rule-reader.ts";
 
@@ -27,7 +27,8 @@ export function allOf(tests: readonly AccessTest[]): AccessTest {
   };
 }
 
-export function anyOf(tests: readonly AccessTest[]): AccessTest {
+export function anyOf(all: readonly AccessTest[]): AccessTest {
+  const tests = withIndexes(all);
   if (tests.length === 1) return tests[0]!;
   return (subject) => {
     for (const test of tests) if (test(subject)) return true;
@@ -69,7 +70,10 @@ export function headerTest(json: Json | undefined, path: string, grants: boolean
 export function urlPathTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
   if (reader.scope === "network") return reader.fail(path, "a connection has no path", NEVER);
   const matcher = stringMatcher(reader.object(json, path)["path"], below(path, "path"), reader);
-  return ({ head }) => head !== undefined && head.path !== "" && matcher.test(pathOnly(head.path));
+  return (subject) => {
+    const { urlPath } = subject;
+    return urlPath !== "" && matcher.test(urlPath);
+  };
 }
 
 /** `envoy.config.core.v3.CidrRange` (xds.core.v3 has the same fields). As in Envoy a prefix without length is everything. */
@@ -79,18 +83,44 @@ export function readCidr(json: Json | undefined, path: string, reader: RuleReade
   return cidr.ok ? cidr.value : reader.fail(path, cidr.error, undefined);
 }
 
-export function ipTest(
-  json: Json | undefined,
-  path: string,
-  reader: RuleReader,
-  addressOf: (subject: AccessSubject) => IpWords | undefined,
-): AccessTest {
+type AddressOf = (subject: AccessSubject) => IpWords | undefined;
+
+/** A test of an address, which may become one of many together. */
+interface RangeTest extends AccessTest {
+  readonly range?: Cidr;
+  readonly addressOf?: AddressOf;
+}
+
+/** `addressOf`: the same function wherever the same address is meant. */
+export function ipTest(json: Json | undefined, path: string, reader: RuleReader, addressOf: AddressOf): AccessTest {
   const range = readCidr(json, path, reader);
-  if (range === undefined) return NEVER;
+  return range === undefined ? NEVER : Object.assign(inRanges([range], addressOf), { range, addressOf });
+}
+
+/** Whether an address lies in one of the ranges. */
+export function inRanges(ranges: readonly Cidr[], addressOf: AddressOf): AccessTest {
+  const index = new IpIndex(ranges.map((range) => ({ range, value: true })));
   return (subject) => {
     const address = addressOf(subject);
-    return address !== undefined && range.contains(address);
+    return address !== undefined && index.has(address);
   };
+}
+
+/** Alternatives with those that ask for ranges of the same address made one: lists of addresses are long. */
+function withIndexes(tests: readonly RangeTest[]): readonly AccessTest[] {
+  const others: AccessTest[] = [];
+  const ranges = new Map<AddressOf, Cidr[]>();
+  for (const test of tests) {
+    const { range, addressOf } = test;
+    if (range === undefined || addressOf === undefined) {
+      others.push(test);
+      continue;
+    }
+    const known = ranges.get(addressOf);
+    if (known === undefined) ranges.set(addressOf, [range]);
+    else known.push(range);
+  }
+  return [...others, ...[...ranges].map(([addressOf, of]) => inRanges(of, addressOf))];
 }
 
 export function serverNameTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Json } from "@heddle/base";
+import fc from "fast-check";
 import { readRbacRules } from "./read-rbac.ts";
 import { RuleReader } from "./rule-reader.ts";
 import { type TestRequest, testSubject } from "./testing-subject.ts";
@@ -80,9 +81,11 @@ const asked: Condition = {
 };
 
 function both(...of: readonly Condition[]): Condition {
+  const permissions = of.flatMap(({ permission }) => permission ?? []);
+  const principals = of.flatMap(({ principal }) => principal ?? []);
   return {
-    permission: { andRules: { rules: of.map(({ permission }) => permission ?? ANY) } },
-    principal: { andIds: { ids: of.map(({ principal }) => principal ?? ANY) } },
+    ...(permissions.length > 0 && { permission: { andRules: { rules: permissions } } }),
+    ...(principals.length > 0 && { principal: { andIds: { ids: principals } } }),
     predicate: { andMatcher: { predicate: of.map(({ predicate }) => predicate) } },
   };
 }
@@ -99,6 +102,23 @@ function none({ permission, principal, predicate }: Condition): Condition {
     ...(permission !== undefined && { permission: { notRule: permission } }),
     ...(principal !== undefined && { principal: { notId: principal } }),
     predicate: { notMatcher: predicate },
+  };
+}
+
+/**
+ * Any conditions, joined. Permissions and principals of one policy are all asked, so only one side of it can hold an "or" or a
+ * "not" of both kinds: a condition is moved to where the other language has it as one.
+ */
+function whole(of: readonly Condition[], how: "and" | "or" | "not"): Condition {
+  if (how === "and") return both(...of);
+  const isPermission = of.every(({ principal }) => principal === undefined);
+  const isPrincipal = of.every(({ permission }) => permission === undefined);
+  if (!isPermission && !isPrincipal) return of[0]!;
+  if (how === "not") return none(of[0]!);
+  if (isPermission) return either(...of);
+  return {
+    principal: { orIds: { ids: of.map(({ principal }) => principal ?? ANY) } },
+    predicate: { orMatcher: { predicate: of.map(({ predicate }) => predicate) } },
   };
 }
 
@@ -238,4 +258,41 @@ describe("both languages of RBAC decide the same table alike", () => {
       }
     });
   }
+
+  test("and so do policies that are made of their conditions", () => {
+    const atom = fc.constantFrom(
+      isMethod("POST"),
+      role,
+      underAdmin,
+      alice,
+      dns,
+      fromTen,
+      fromSix,
+      toHere,
+      onPort,
+      asked,
+    );
+    const { condition } = fc.letrec<{ condition: Condition }>((tie) => ({
+      condition: fc.oneof(
+        { maxDepth: 4 },
+        atom,
+        fc.array(tie("condition"), { minLength: 2, maxLength: 3 }).map((of) => whole(of, "and")),
+        fc.array(tie("condition"), { minLength: 2, maxLength: 3 }).map((of) => whole(of, "or")),
+        tie("condition").map((of) => whole([of], "not")),
+      ),
+    }));
+    const policies = fc.record({
+      action: fc.constantFrom("ALLOW" as const, "DENY" as const),
+      policies: fc.array(condition, { maxLength: 3 }).map((of) => of.map((one, i) => [`p${i}`, one] as const)),
+    });
+    fc.assert(
+      fc.property(policies, (made) => {
+        const rules = readRbacRules({ rules: asRules(made) }, new RuleReader("http")).enforced!;
+        const matcher = readRbacRules({ matcher: asMatcher(made) }, new RuleReader("http")).enforced!;
+        for (const [name, request] of Object.entries(REQUESTS))
+          assert.deepEqual(matcher.decide(testSubject(request)), rules.decide(testSubject(request)), name);
+      }),
+      { seed: 3, numRuns: 200 },
+    );
+  });
 });

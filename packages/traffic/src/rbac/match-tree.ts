@@ -1,7 +1,8 @@
 import type { Cidr, IpWords, Json } from "@heddle/base";
 import { asBytes } from "../match/bytes.ts";
 import type { AccessSubject } from "./access-subject.ts";
-import { type AccessTest, allOf, anyOf, NEVER, not, readCidr, stringMatcher } from "./access-tests.ts";
+import { type AccessTest, allOf, anyOf, inRanges, NEVER, not, readCidr, stringMatcher } from "./access-tests.ts";
+import { IpIndex } from "./ip-index.ts";
 import { type MatchInput, readInput } from "./match-inputs.ts";
 import { readCelMatcher } from "./read-condition.ts";
 import { openExtension } from "./read-permission.ts";
@@ -132,10 +133,7 @@ function readRanges(
 ): AccessTest {
   const at = below(path, "cidrRanges");
   const ranges = reader.list(json, at, 1).flatMap((range, index) => readCidr(range, `${at}[${index}]`, reader) ?? []);
-  return (subject) => {
-    const address = addressOf(subject);
-    return address !== undefined && ranges.some((range) => range.contains(address));
-  };
+  return inRanges(ranges, addressOf);
 }
 
 const IP_TREE = "xds.type.matcher.v3.IPMatcher";
@@ -199,7 +197,6 @@ function byPrefix<Action>(map: Nodes<Action>): Find<Action> {
 }
 
 interface RangeNode<Action> {
-  readonly range: Cidr;
   readonly node: MatchNode<Action>;
   /** Where it comes to nothing, wider ranges are not asked. */
   readonly exclusive: boolean;
@@ -214,21 +211,20 @@ function readIpTree<Action>(
 ): MatchNode<Action> {
   const { reader } = parts;
   const at = below(path, "rangeMatchers");
-  const nodes = reader.list(json, at, 1).flatMap((item, index): RangeNode<Action>[] => {
+  const entries = reader.list(json, at, 1).flatMap((item, index): { range: Cidr; value: RangeNode<Action> }[] => {
     const { ranges, onMatch, exclusive } = reader.object(item, `${at}[${index}]`);
     const inner = below(`${at}[${index}]`, "ranges");
     const node = readOnMatch(onMatch, below(`${at}[${index}]`, "onMatch"), parts);
     return reader
       .list(ranges, inner, 1)
       .flatMap((range, i) => readCidr(range, `${inner}[${i}]`, reader) ?? [])
-      .map((range) => ({ range, node, exclusive: exclusive === true }));
+      .map((range) => ({ range, value: { node, exclusive: exclusive === true } }));
   });
-  nodes.sort((a, b) => b.range.prefixLength - a.range.prefixLength); // stable: of equal ones the first
+  const ranges = new IpIndex(entries);
   return (subject) => {
     const found = addressOf(subject);
     if (found === undefined) return undefined;
-    for (const { range, node, exclusive } of nodes) {
-      if (!range.contains(found)) continue;
+    for (const { node, exclusive } of ranges.find(found)) {
       const action = node(subject);
       if (action !== undefined || exclusive) return action;
     }

@@ -1,4 +1,5 @@
-import type { Json } from "@heddle/base";
+import type { IpWords, Json } from "@heddle/base";
+import type { AccessSubject } from "./access-subject.ts";
 import {
   type AccessTest,
   ALWAYS,
@@ -44,7 +45,7 @@ export function readPermission(json: Json | undefined, path: string, grants: boo
       return reader.fail(at, `there is no path matcher ${type}`, NEVER);
     }
     case "destinationIp":
-      return ipTest(value, at, reader, (subject) => subject.destinationIp);
+      return ipTest(value, at, reader, destinationIp);
     case "destinationPort":
       return portTest(value, at, reader);
     case "destinationPortRange":
@@ -77,6 +78,8 @@ function readSet(json: Json | undefined, path: string, grants: boolean, reader: 
       .map((rule, index) => readPermission(rule, `${at}[${index}]`, grants, reader)),
   );
 }
+
+const destinationIp = (subject: AccessSubject): IpWords | undefined => subject.destinationIp;
 
 const KINDS = [
   "andRules",

@@ -1,4 +1,5 @@
-import type { Json, JsonObject } from "@heddle/base";
+import type { IpWords, Json, JsonObject } from "@heddle/base";
+import type { AccessSubject } from "./access-subject.ts";
 import {
   type AccessTest,
   ALWAYS,
@@ -37,11 +38,11 @@ export function readPrincipal(json: Json | undefined, path: string, grants: bool
     case "authenticated":
       return authenticatedTest(value, at, reader);
     case "sourceIp":
-      return ipTest(value, at, reader, (subject) => subject.sourceIp);
+      return ipTest(value, at, reader, sourceIp);
     case "directRemoteIp":
-      return ipTest(value, at, reader, (subject) => subject.directRemoteIp);
+      return ipTest(value, at, reader, directRemoteIp);
     case "remoteIp":
-      return ipTest(value, at, reader, (subject) => subject.remoteIp);
+      return ipTest(value, at, reader, remoteIp);
     case "header":
       return headerTest(value, at, grants, reader);
     case "urlPath":
@@ -102,6 +103,10 @@ const SANS: Readonly<Record<string, "uriSans" | "dnsSans" | "emailSans" | "ipSan
   EMAIL: "emailSans",
   IP_ADDRESS: "ipSans",
 };
+
+const sourceIp = (subject: AccessSubject): IpWords | undefined => subject.sourceIp;
+const directRemoteIp = (subject: AccessSubject): IpWords | undefined => subject.directRemoteIp;
+const remoteIp = (subject: AccessSubject): IpWords | undefined => subject.remoteIp;
 
 const KINDS = [
   "andIds",

@@ -1,6 +1,5 @@
 import { err, type JsonObject, ok, type Result } from "@heddle/base";
 import { compileSafeRegex } from "../match/safe-regex.ts";
-import { pathOnly } from "../route/path.ts";
 import { type AccessTest, NEVER } from "./access-tests.ts";
 import { below, type RuleReader } from "./rule-reader.ts";
 
@@ -14,7 +13,7 @@ export function uriTemplateTest(fields: JsonObject, path: string, reader: RuleRe
   if (!pattern.ok) return reader.fail(at, pattern.error, NEVER);
   const regex = compileSafeRegex(pattern.value);
   if (!regex.ok) return reader.fail(at, regex.error, NEVER);
-  return ({ head }) => head !== undefined && head.path !== "" && regex.value.test(pathOnly(head.path));
+  return ({ urlPath }) => urlPath !== "" && regex.value.test(urlPath);
 }
 
 /**
