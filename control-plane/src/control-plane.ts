@@ -18,6 +18,7 @@ import type { CertificateAuthority } from "./ca/certificate-authority.ts";
 import type { HostPort } from "./serve/address.ts";
 import { serveRest } from "./serve/serve-rest.ts";
 import { type GrpcServices, type ServedXds, serveXds } from "./serve/serve-xds.ts";
+import { ownerlessSecrets } from "./snapshot/ownerless-secrets.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { DiagnosticLog } from "./source/diagnostic-log.ts";
 import { FileSource } from "./source/files.ts";
@@ -121,7 +122,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ends.push(() => sources.close());
     sources.start(() => {
       if (sources.world !== undefined) snapshots.publish(sources.world);
-      diagnosticLog.show(sources.diagnostics); // after: what is wrong between objects takes looking at all of them
+      // After: what is wrong between objects takes looking at all of them.
+      const ownerless =
+        trust === undefined ? [] : ownerlessSecrets(sources.world?.rawResources ?? [], types.secret.typeUrl);
+      diagnosticLog.show([...sources.diagnostics, ...ownerless]);
     });
     return {
       xdsAddress: served.address,

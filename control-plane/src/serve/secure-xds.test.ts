@@ -15,8 +15,8 @@ import {
   encodeDeltaDiscoveryRequest,
   encodeDiscoveryRequest,
 } from "@heddle/proto";
-import { quietLog, quietMetrics, testNode } from "@heddle/xds/testing";
-import { CA_OPTIONS } from "../ca/testing.ts";
+import { quietMetrics, testNode } from "@heddle/xds/testing";
+import { CA_OPTIONS, TestLog } from "../ca/testing.ts";
 import { type ControlPlane, startControlPlane } from "../control-plane.ts";
 import { formatHostPort } from "./address.ts";
 
@@ -33,6 +33,7 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
   let folder: string;
   let controlPlane: ControlPlane;
   const clients: Client[] = [];
+  const log = new TestLog();
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "heddle-secure-xds-"));
@@ -61,7 +62,7 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
       },
       identifier: "test",
       clock: systemClock,
-      log: quietLog,
+      log: log.log,
       metrics: quietMetrics,
       collectMetrics: () => [],
     });
@@ -188,6 +189,12 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
     held.cancel();
   });
 
+  it("X4: a secret that is for nobody in particular is for nobody, and the log says so with its place", () => {
+    const [line, ...more] = log.with("is for nobody");
+    assert.match(line ?? "", /mesh\.yaml:\d+:\d+: .*the secret "of-nobody" is for nobody/);
+    assert.deepEqual(more, []);
+  });
+
   it("what other nodes have is not told to nodes", async () => {
     const client = secure({ uris: [ID] });
     const call = client.makeBidiStreamRequest(
@@ -311,4 +318,9 @@ resources:
   - "@type": ${SECRET}
     name: of-orders
     generic_secret: { secret: { inline_string: o } }
+---
+resources:
+  - "@type": ${SECRET}
+    name: of-nobody
+    generic_secret: { secret: { inline_string: n } }
 `;

@@ -201,7 +201,9 @@ test("a list of revoked certificates is signed by their issuer", async () => {
   const authority = await root();
   const { serialNumber } = await issued(authority);
   const times = { nowMs: NOW, nextUpdateMs: NOW + DAY_MS, number: 300 };
-  const crl = new X509Crl(await authority.issueCrl([{ serialNumber, revokedAtMs: NOW - 1000 }], times));
+  const pem = await authority.issueCrl([{ serialNumber, revokedAtMs: NOW - 1000 }], times);
+  assert.match(pem, /^-----BEGIN X509 CRL-----\n[^-]+-----END X509 CRL-----\n$/);
+  const crl = new X509Crl(pem);
   const issuer = new PeculiarCertificate(Uint8Array.from(authority.certificate.der));
   assert.equal(await crl.verify({ publicKey: issuer.publicKey }), true);
   assert.equal(crl.issuer, issuer.subject);

@@ -19,7 +19,7 @@ import {
   X509CrlReason,
 } from "@peculiar/x509";
 import { formatSpiffeId, parseSpiffeId, type SpiffeId, trustDomainFault } from "../spiffe-id.ts";
-import { Certificate } from "../x509/certificate.ts";
+import { Certificate, pemOf } from "../x509/certificate.ts";
 import { certificatesInPem } from "../x509/certificates-in-pem.ts";
 import { DerTag } from "../x509/der.ts";
 import { derOf } from "../x509/der-writer.ts";
@@ -255,7 +255,8 @@ export class Authority {
       })),
       extensions: [await AuthorityKeyIdentifierExtension.create(this.#issuer.publicKey), crlNumber(number)],
     });
-    return `${crl.toString("pem")}\n`;
+    // The library's own label, "CRL", is known to no other one.
+    return pemOf("X509 CRL", new Uint8Array(crl.rawData));
   }
 
   /** Between the leaf and the bundle. A root that signs is in the bundle itself. */

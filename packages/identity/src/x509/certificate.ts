@@ -92,17 +92,22 @@ export class Certificate {
   }
 
   get pem(): string {
-    const lines =
-      Buffer.from(this.der)
-        .toString("base64")
-        .match(/.{1,64}/g) ?? [];
-    return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+    return pemOf("CERTIFICATE", this.der);
   }
 
   #read(): Fields {
     this.#fields ??= readFields(this.der);
     return this.#fields;
   }
+}
+
+/** RFC 7468. */
+export function pemOf(label: string, der: Uint8Array): string {
+  const lines =
+    Buffer.from(der)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
+  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
 
 export interface CertificateExtension {
