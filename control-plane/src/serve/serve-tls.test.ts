@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -100,6 +101,41 @@ test("who does not speak HTTP/2 is sent away", async (t) => {
     socket.on("close", resolve);
     socket.on("end", resolve);
   });
+  socket.destroy();
+});
+
+for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const)
+  test(`CVE-2022-21654: no session of ${maxVersion} is resumed, so none outlives who vouched for it`, async (t) => {
+    const { served } = await open(t);
+    const dial = (session?: Buffer) =>
+      connect({ ...served.address, rejectUnauthorized: false, ALPNProtocols: ["h2"], maxVersion, session });
+    const first = dial();
+    const sessions: Buffer[] = [];
+    first.on("session", (session) => sessions.push(session));
+    await once(first, "data"); // HTTP/2's settings: what TLS has to say of sessions came before
+    const held = sessions.at(-1) ?? first.getSession();
+    first.destroy();
+    const second = dial(held);
+    await once(second, "data");
+    assert.equal(second.isSessionReused(), false);
+    second.destroy();
+  });
+
+test("a renegotiation, which could bring another certificate, is refused", async (t) => {
+  const { served } = await open(t);
+  const socket = connect({
+    ...served.address,
+    rejectUnauthorized: false,
+    ALPNProtocols: ["h2"],
+    maxVersion: "TLSv1.2",
+  });
+  await once(socket, "data");
+  socket.on("error", () => undefined); // the alert
+  const outcome = await new Promise((resolve) => {
+    socket.on("close", () => resolve("closed"));
+    socket.renegotiate({ rejectUnauthorized: false }, (error) => resolve(error === null ? "renegotiated" : "refused"));
+  });
+  assert.notEqual(outcome, "renegotiated");
   socket.destroy();
 });
 
