@@ -106,3 +106,13 @@ test("a file that cannot be read and a bootstrap that is wrong are told by name 
   assert.match((start(["-c", "/nowhere/b.yaml"]) as string[])[0]!, /^\/nowhere\/b\.yaml: cannot be read: ENOENT/);
   assert.match((start(["--config-yaml", "nod: {}"]) as string[])[0]!, /^--config-yaml:1:1: nod: is no field/);
 });
+
+test("with an identity our control plane is asked over TLS alone, at its own port", () => {
+  const flags = parseSidecarFlags(["--node-id", "shop/orders/1"]);
+  assert.ok(flags.ok && flags.value.type === "run");
+  const result = sidecarBootstrap(flags.value.flags, undefined, types, {}, true);
+  assert.ok(result.ok);
+  assert.deepEqual(result.value.bootstrap.discovery.ads?.servers, [
+    { target: { type: "address", address: "127.0.0.1:15012" }, byIdentity: true },
+  ]);
+});

@@ -1,8 +1,10 @@
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
-import { type DataReader, systemDataReader } from "@heddle/xds";
+import { systemDataReader } from "@heddle/xds";
 import { readConfig, sidecarBootstrap } from "./bootstrap.ts";
 import { diagnosticsOf, sidecarResourceTypes } from "./check.ts";
+import { OWN_SECRETS } from "./control/identity/own-identity.ts";
 import type { SidecarFlags } from "./flags.ts";
+import { identitySettings } from "./identity-settings.ts";
 
 /** What `--mode validate` prints, and the exit code: 0, or 1 where something is wrong. */
 export interface Validation {
@@ -17,7 +19,7 @@ export function validateConfig(
   filterFolder: string,
   environment: { readonly [name: string]: string | undefined },
 ): Validation {
-  const diagnostics = findings(flags, filterFolder, systemDataReader(environment));
+  const diagnostics = findings(flags, filterFolder, environment);
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   const warnings = diagnostics.filter(({ severity }) => severity === "warning");
   const exitCode = errors.length === 0 ? 0 : 1;
@@ -34,14 +36,19 @@ export function validateConfig(
   };
 }
 
-function findings(flags: SidecarFlags, filterFolder: string, data: DataReader): readonly Diagnostic[] {
-  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, data);
+function findings(
+  flags: SidecarFlags,
+  filterFolder: string,
+  environment: { readonly [name: string]: string | undefined },
+): readonly Diagnostic[] {
+  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, systemDataReader(environment));
+  const identity = identitySettings(flags.identity, environment, true);
+  if (identity.ok && identity.value !== undefined) types.secret.setOwn(OWN_SECRETS);
   const reading = readConfig(flags, types);
   if (reading === undefined) return []; // the flags are asked for a bootstrap
-  if (!reading.ok) return reading.error;
-  const start = sidecarBootstrap(flags, undefined, types);
+  const start = reading.ok ? sidecarBootstrap(flags, undefined, types) : undefined;
   const file = flags.configPath ?? "--config-yaml";
-  const missing = start.ok ? [] : start.error;
+  const missing = [...(identity.ok ? [] : identity.error), ...(start?.ok === false ? start.error : [])];
   return [
     ...missing.map((message) => ({ severity: "error", file, line: 0, column: 0, path: "", message }) as const),
     ...diagnosticsOf(reading),

@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
+import { connect } from "node:tls";
+import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
 import { eventually } from "../harness/eventually.ts";
 import { JoinedMesh } from "../harness/joined-mesh.ts";
 import { lastFirst } from "../harness/owner.ts";
-import { scratchFolder, spawnSidecar } from "../harness/sidecar.ts";
+import { scratchFolder, spawnSidecar, startSidecar } from "../harness/sidecar.ts";
 
+const ECHO = "type.googleapis.com/envoy.extensions.filters.network.echo.v3";
 const WEB = "spiffe://cluster.local/ns/default/sa/web";
 const hasGo = spawnSync("go", ["version"]).status === 0;
 
@@ -35,6 +38,30 @@ test("go-spiffe and a second sidecar take their identity from a sidecar's Worklo
     assert.ok(second.log.includes(`the SPIFFE agent has told who this sidecar is part=identity id=${WEB}`));
   });
 
+  await t.test("a sidecar with a bootstrap, whose listener names the secrets", async () => {
+    const secret = (name: string): object => ({ name });
+    const context = {
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+      require_client_certificate: true,
+      common_tls_context: {
+        tls_certificate_sds_secret_configs: [secret("default")],
+        validation_context_sds_secret_config: secret("ROOTCA"),
+      },
+    };
+    const echo = { name: "echo", typed_config: { "@type": `${ECHO}.Echo` } };
+    const chain = { transport_socket: { name: "tls", typed_config: context }, filters: [echo] };
+    const address = { socket_address: { address: "127.0.0.1", port_value: 0 } };
+    const listener = { name: "in", address, filter_chains: [chain] };
+    const third = await startSidecar({ static_resources: { listeners: [listener] } }, owner, {
+      flags: ["--spiffe-endpoint-socket", socket],
+    });
+    const port = await third.port("in");
+    assert.equal(await echoed(port, undefined), "refused", "nobody without a certificate");
+    const stranger = new TestAuthority().issue({ uris: [WEB] });
+    assert.equal(await echoed(port, stranger), "refused", "nor with a stranger's");
+    assert.match(await third.page("/certs"), new RegExp(WEB));
+  });
+
   await t.test("go-spiffe", { skip: !hasGo && "not installed: Go" }, (st) => {
     const program = join(folder, "spiffe_peer");
     const built = spawnSync("go", ["build", "-mod=readonly", "-o", program, "."], {
@@ -53,3 +80,22 @@ test("go-spiffe and a second sidecar take their identity from a sidecar's Worklo
     assert.deepEqual(stdout.trim().split("\n"), [`${WEB} 1 1`, `${WEB} 1 1`]);
   });
 });
+
+/** What comes back of a word, or that nothing does. */
+function echoed(port: number, shown: TestCertificate | undefined): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({
+      port,
+      host: "127.0.0.1",
+      rejectUnauthorized: false,
+      ...(shown && { cert: shown.chain, key: shown.key }),
+    });
+    socket.on("secureConnect", () => socket.write("word"));
+    socket.on("data", (bytes: Buffer) => {
+      socket.destroy();
+      resolve(bytes.toString());
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => resolve("refused"));
+  });
+}

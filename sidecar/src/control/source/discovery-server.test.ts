@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { TestAuthority } from "@heddle/net/testing";
 import type { Address, ClusterConfig, DataConfig, DiscoveryServer, UpstreamTlsConfig } from "@heddle/traffic";
 import { grpcTargets } from "../grpc-target.ts";
+import type { OwnIdentity } from "../identity/own-identity.ts";
 import { dialOf, restEndpointsOf } from "./discovery-server.ts";
 
 const XDS: DiscoveryServer = { target: { type: "cluster", name: "xds" } };
@@ -55,6 +56,30 @@ test("nothing that protects a connection is left out in silence", () => {
   );
   const secret = { validationSecret: { from: "sds", name: "ca" } };
   assert.match(reason(dial(tls(undefined, secret))), /its secrets are none of the bootstrap's/);
+});
+
+test("a control plane that is shown this sidecar's own certificate may be named before there is one", () => {
+  const reference = (name: string): object => ({ from: "static", name });
+  const common = { params: PARAMS, certificates: [], alpnProtocols: [], validation: undefined };
+  const own = { certificateSecrets: [reference("default")], validationSecret: reference("ROOTCA") };
+  const tls = { common: { ...common, ...own }, sni: "" } as unknown as UpstreamTlsConfig;
+  const clusters = [{ ...cluster(ip("10.0.0.1")), tls }];
+  const identity = {
+    security: () => {
+      throw new Error("there is no certificate to show to the control plane");
+    },
+  } as unknown as OwnIdentity;
+  const directory = { clusters, secrets: () => undefined, wallNow: () => 0 };
+  assert.match(reason(dialOf(XDS, directory)), /its secrets are none of the bootstrap's/);
+  const dialled = dialOf(XDS, { ...directory, identity });
+  assert.ok(dialled.ok);
+  assert.throws(() => dialled.value(), /no certificate to show yet/, "and is not dialled without it");
+
+  const ours: DiscoveryServer = { target: { type: "address", address: "127.0.0.1:15012" }, byIdentity: true };
+  assert.match(reason(dialOf(ours, directory)), /there is none/, "never in plaintext");
+  const secured = dialOf(ours, { ...directory, identity });
+  assert.ok(secured.ok);
+  assert.throws(() => secured.value(), /no certificate to show/);
 });
 
 test("certificates of google_grpc lie in files that have to be there", () => {
