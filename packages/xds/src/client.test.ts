@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { connectivityState, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, ManualClock, systemClock, type Timer } from "@heddle/base";
+import type { MetricScope } from "@heddle/telemetry";
 import { CLIENT_FEATURES, type XdsChannel, XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
 import { typeUrlOfKind } from "./protocol/type-urls.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
@@ -122,6 +123,31 @@ for (const variant of ["sotw", "delta"] as const) {
     await client.until(() => client.updates.some(({ absent }) => absent.includes("late")));
     server.source.set(textSnapshot({ endpoints: { late: "1" } }));
     await client.until(() => client.held.get("endpoints/late") === "1");
+  });
+}
+
+for (const variant of ["sotw", "delta"] as const) {
+  test(`${variant}: under a rate limit what is wanted is gathered, and not the requests for it`, async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `e${i}`);
+    const server = await serve({ endpoints: Object.fromEntries(names.map((name) => [name, "1"])) });
+    const clock = new ManualClock();
+    let mostWaiting = 0;
+    const gauge = (name: string) => ({
+      add: () => undefined,
+      set: (value: number) =>
+        void (mostWaiting = name === "pending_requests" ? Math.max(mostWaiting, value) : mostWaiting),
+    });
+    const metrics: MetricScope = { ...quietMetrics, gauge, scope: () => metrics, group: () => metrics };
+    const client = connect(server, variant, { clock, metrics, rateLimit: { maxTokens: 1, fillRatePerSecond: 0.1 } });
+    client.xds.subscribe("endpoints", new Set(["e0"]));
+    await client.until(() => client.held.size === 1);
+    for (let i = 1; i <= names.length; i++) client.xds.subscribe("endpoints", new Set(names.slice(0, i)));
+    assert.ok(mostWaiting <= KINDS.length, `${mostWaiting} requests wait`);
+    await client.until(() => {
+      clock.advance(10_000);
+      return client.held.size === names.length;
+    });
+    assert.ok(mostWaiting <= KINDS.length, `${mostWaiting} requests have waited`);
   });
 }
 

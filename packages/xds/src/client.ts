@@ -374,7 +374,8 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
   }
 
   #flush(): void {
-    if (this.#stream === undefined) return;
+    // What may not go yet is not taken: a session gathers what is wanted, and asks for all of it with its next request.
+    if (this.#stream === undefined || this.#pacer?.isWaiting === true) return;
     const requests = this.#wire.takeRequests();
     if (this.#pacer !== undefined) this.#pacer.push(requests);
     else for (const request of requests) this.#stream.write(request);
@@ -386,7 +387,10 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     return new RequestPacer(rateLimit, this.#options.clock, send, (count) => {
       this.#metrics.waiting(count);
       if (count > 0) this.#stream?.pause();
-      else this.#stream?.resume();
+      else {
+        this.#stream?.resume();
+        this.#flush();
+      }
     });
   }
 
@@ -428,13 +432,13 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     this.#primaryWatch = undefined;
     this.#successor?.close();
     this.#successor = undefined;
-    this.#pacer?.clear();
     this.#connectTimeout?.cancel();
     this.#connectTimeout = undefined;
     this.#pause?.cancel();
     this.#removals.closeStream();
     const stream = this.#stream;
     this.#stream = undefined;
+    this.#pacer?.clear(); // nothing is taken any more in its place
     if (stream !== undefined) this.#wire.closeStream();
     stream?.cancel();
     this.#channel?.close();

@@ -6,7 +6,10 @@ export interface RateLimit {
   readonly fillRatePerSecond: number;
 }
 
-/** Spaces the requests of a stream by a bucket of tokens: one each. What has to wait is kept in its order. */
+/**
+ * Spaces the requests of a stream by a bucket of tokens: one each. What has to wait is kept in its order; whoever pushes while
+ * something waits has to bound it.
+ */
 export class RequestPacer {
   readonly #limit: RateLimit;
   readonly #clock: Clock;
@@ -25,6 +28,10 @@ export class RequestPacer {
     this.#onWaiting = onWaiting;
     this.#tokens = limit.maxTokens;
     this.#filledAtMs = clock.now();
+  }
+
+  get isWaiting(): boolean {
+    return this.#queue.length > 0;
   }
 
   push(requests: readonly Buffer[]): void {
