@@ -37,6 +37,7 @@ export { type DepthLimit, depthLimit } from "./tls/chain-depth.ts";
 export { type ClientCredentials, clientCredentials } from "./tls/client-credentials.ts";
 export { type ClientHelloParse, parseClientHello } from "./tls/client-hello.ts";
 export type { HandshakeCallbacks, HandshakeFailure, HandshakeOptions, Handshaking } from "./tls/handshake.ts";
+export { LeafRevocation } from "./tls/leaf-revocation.ts";
 export { isAbout, type OcspResponse, parseOcspResponse } from "./tls/ocsp-response.ts";
 export { ANYBODY, type NameRule, type PeerFault, type PeerRules } from "./tls/peer-rules.ts";
 export type { TlsCertificate, TlsSettings, TlsVersion } from "./tls/secure-context.ts";

@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { type Certificate, certificateUses, readSvid, type TrustBundles, verifySvid } from "@heddle/identity";
 import { type DepthLimit, isWithin } from "./chain-depth.ts";
+import type { LeafRevocation } from "./leaf-revocation.ts";
 
 /** Whom a peer's certificate has to show (`CertificateValidationContext`), compiled. */
 export interface PeerRules {
@@ -13,6 +14,8 @@ export interface PeerRules {
   readonly trust: TrustBundles | undefined;
   /** Undefined: its authority may be as far as OpenSSL lets it be. */
   readonly depth?: DepthLimit;
+  /** Of the certificate alone, where OpenSSL is not asked about revocation. */
+  readonly revocation?: LeafRevocation;
   /** Of a server with an RSA key: its certificate, where it says what the key is for, has to say signatures. */
   readonly enforcesRsaKeyUsage?: boolean;
   /** One of them has to fit, if there are any. */
@@ -95,6 +98,8 @@ function refusalOf(
   if (rules.depth !== undefined && issuers !== undefined && !isWithin(rules.depth, certificate, issuers)) {
     return refused("chain", "CERT_CHAIN_TOO_LONG");
   }
+  const revoked = issuers && rules.revocation?.fault(certificate, issuers, nowMs);
+  if (revoked !== undefined) return refused("chain", revoked);
   if (rules.enforcesRsaKeyUsage === true && !maySign(certificate)) return refused("chain", "KEY_USAGE_BIT_INCORRECT");
   const svidFault = rules.trust && faultOfSvid(certificate, issuers, rules.trust, nowMs);
   if (svidFault !== undefined) return refused("chain", svidFault);

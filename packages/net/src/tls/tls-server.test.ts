@@ -8,6 +8,7 @@ import { ManualClock, systemClock } from "@heddle/base";
 import { Certificate } from "@heddle/identity";
 import { TestAuthority, type TestCertificate } from "@heddle/identity/testing";
 import { assertNothingLeft } from "../testing-sockets.ts";
+import { LeafRevocation } from "./leaf-revocation.ts";
 import { ANYBODY, type PeerRules } from "./peer-rules.ts";
 import { SERVER_DEFAULTS, TestTlsListener } from "./testing-tls.ts";
 import { TlsServer, type TlsServerSettings } from "./tls-server.ts";
@@ -416,4 +417,15 @@ test("hundreds of handshakes leave nothing behind", async () => {
   }
   assert.equal(listener.failures.length, 60);
   await Promise.all(listener.secured.map((recorder) => recorder.untilClosed()));
+});
+
+test("only_verify_leaf_cert_crl: who was revoked by the authority right above is refused, and those above it need no list", async () => {
+  const between = new TestAuthority("Between", authority);
+  const [good, bad] = [between.issue({}), between.issue({})];
+  const revocation = new LeafRevocation(between.revoke([bad]), [authority.certificate]);
+  const listener = await TestTlsListener.open(asking(authority.certificate, { revocation }));
+  listener.connect(shown(bad));
+  assert.equal((await listener.firstFailure()).reason, "CERT_REVOKED");
+  listener.connect(shown(good));
+  assert.equal((await listener.firstSecured()).connection.tls?.peerVerified, true);
 });

@@ -136,7 +136,10 @@ export class TlsServer {
   #makeContext(certificates: TlsServerSettings["certificates"]): SecureContext {
     const { sessionTimeoutSeconds, preferClientCiphers, ticketKeys, rules } = this.#settings;
     // A session remembers the client's certificate, and not what led from it to an authority, nor to whose.
-    const judgesChains = rules.depth !== undefined || (rules.trust !== undefined && rules.trust.all.length > 1);
+    const judgesChains =
+      rules.depth !== undefined ||
+      rules.revocation !== undefined ||
+      (rules.trust !== undefined && rules.trust.all.length > 1);
     const issuesTickets = this.#settings.issuesTickets && !judgesChains;
     return secureContext(this.#settings, certificates, {
       honorCipherOrder: !preferClientCiphers,

@@ -75,6 +75,8 @@ export interface TlsValidationConfig {
   /** The authorities that the system trusts (`system_root_certs`). */
   readonly systemRoots: boolean;
   readonly crl: DataConfig | undefined;
+  /** Lists of revoked certificates are about the peer's own alone. Left out: about each of its chain. */
+  readonly onlyLeafCrl?: boolean;
   readonly sanMatchers: readonly SanMatcherConfig[];
   /** SHA-256 of the key, base64. */
   readonly spkiHashes: readonly string[];

@@ -118,6 +118,7 @@ function mergedValidations(standard: TlsValidationConfig, dynamic: TlsValidation
       dynamic.trustChainVerification === "VERIFY_TRUST_CHAIN"
         ? standard.trustChainVerification
         : dynamic.trustChainVerification,
+    ...((dynamic.onlyLeafCrl === true || standard.onlyLeafCrl === true) && { onlyLeafCrl: true }),
     ...(maxVerifyDepth !== undefined && { maxVerifyDepth }),
     ...(spiffe && { spiffe }),
   };

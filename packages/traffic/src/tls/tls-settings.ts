@@ -4,6 +4,7 @@ import { type TrustBundles, trustBundlePem } from "@heddle/identity";
 import {
   type DepthLimit,
   depthLimit,
+  LeafRevocation,
   type NameRule,
   type PeerRules,
   type TlsClientSettings,
@@ -101,7 +102,7 @@ function commonSettings({
     authorities: {
       trusted: trust === undefined ? validation?.trustedCa && contentOf(validation.trustedCa) : pemOf(trust),
       trustsSystem: trust === undefined && validation?.systemRoots === true,
-      revoked: revokedIn(validation, trust),
+      revoked: validation?.onlyLeafCrl === true ? undefined : revokedIn(validation, trust),
     },
     rules: peerRules(validation, trust),
     trustKey: JSON.stringify(validation ?? null),
@@ -142,16 +143,17 @@ function revokedIn(validation: TlsValidationConfig | undefined, trust: TrustBund
 
 const REVOCATIONS = /-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g;
 
-function depthOf(
-  { maxVerifyDepth, trustedCa, systemRoots }: TlsValidationConfig,
+function depthOf(validation: TlsValidationConfig, trust: TrustBundles | undefined): DepthLimit | undefined {
+  const { maxVerifyDepth } = validation;
+  return maxVerifyDepth === undefined ? undefined : depthLimit(maxVerifyDepth, authoritiesOf(validation, trust));
+}
+
+function authoritiesOf(
+  { trustedCa, systemRoots }: TlsValidationConfig,
   trust: TrustBundles | undefined,
-): DepthLimit | undefined {
-  if (maxVerifyDepth === undefined) return undefined;
-  if (trust !== undefined) return depthLimit(maxVerifyDepth, [pemOf(trust)]);
-  return depthLimit(
-    maxVerifyDepth,
-    systemRoots ? getCACertificates("system") : [trustedCa ? contentOf(trustedCa) : ""],
-  );
+): readonly string[] {
+  if (trust !== undefined) return [pemOf(trust)];
+  return systemRoots ? getCACertificates("system") : [trustedCa ? contentOf(trustedCa) : ""];
 }
 
 function pemOf(trust: TrustBundles): string {
@@ -161,9 +163,12 @@ function pemOf(trust: TrustBundles): string {
 function peerRules(validation: TlsValidationConfig | undefined, trust: TrustBundles | undefined): PeerRules {
   const matchers = validation?.sanMatchers ?? [];
   const depth = validation && hasAuthorities(validation) ? depthOf(validation, trust) : undefined;
+  const lists = validation?.onlyLeafCrl === true ? revokedIn(validation, trust) : undefined;
   return {
     checksChain: hasAuthorities(validation),
     ...(depth && { depth }),
+    ...(lists !== undefined &&
+      validation && { revocation: new LeafRevocation(lists, authoritiesOf(validation, trust)) }),
     trust,
     // An SVID's name is its URI.
     names: (trust === undefined ? matchers : matchers.filter(({ type }) => type === "URI")).map(nameRule),

@@ -1,7 +1,15 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { getCiphers } from "node:tls";
 import { systemClock } from "@heddle/base";
-import { isAbout, mustStaple, parseOcspResponse, type StaplePolicy, TlsClient, TlsServer } from "@heddle/net";
+import {
+  isAbout,
+  LeafRevocation,
+  mustStaple,
+  parseOcspResponse,
+  type StaplePolicy,
+  TlsClient,
+  TlsServer,
+} from "@heddle/net";
 import {
   clientTlsSettings,
   compileSafeRegex,
@@ -79,7 +87,7 @@ export function checkStaplePolicy(
 }
 
 export function checkValidation(config: TlsValidationConfig, fields: Fields): void {
-  const { trustedCa, crl, sanMatchers, certificateHashes, spkiHashes } = config;
+  const { trustedCa, crl, onlyLeafCrl, sanMatchers, certificateHashes, spkiHashes } = config;
   if (trustedCa?.content !== undefined) {
     const found = blocks(trustedCa.content, CERTIFICATE);
     if (found.length === 0) fails(fields, "trusted_ca", trustedCa, "holds no certificate in PEM");
@@ -89,6 +97,13 @@ export function checkValidation(config: TlsValidationConfig, fields: Fields): vo
   }
   if (crl?.content !== undefined && blocks(crl.content, REVOCATIONS).length === 0) {
     fails(fields, "crl", crl, "holds no list of revoked certificates in PEM");
+  }
+  if (onlyLeafCrl === true && crl?.content !== undefined) {
+    try {
+      new LeafRevocation(crl.content, []);
+    } catch (error) {
+      fails(fields, "crl", crl, (error as Error).message);
+    }
   }
   for (const { matcher } of sanMatchers) {
     const regex = matcher.type === "safe-regex" ? compileSafeRegex(matcher.regex) : undefined;

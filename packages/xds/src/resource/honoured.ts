@@ -271,7 +271,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext": {
     honoured: `trusted_ca system_root_certs verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names
-      match_subject_alt_names crl trust_chain_verification watched_directory custom_validator_config max_verify_depth`,
+      match_subject_alt_names crl trust_chain_verification watched_directory custom_validator_config max_verify_depth only_verify_leaf_cert_crl`,
     refused: {
       ca_certificate_provider_instance: NO_PROVIDER,
       require_signed_certificate_timestamp: { note: LATER, unless: false },
@@ -279,7 +279,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
         note: "an expired certificate is not told from one that fails otherwise",
         unless: false,
       },
-      only_verify_leaf_cert_crl: { note: "every certificate of a chain is looked for", unless: false },
     },
     unknownFields: "refused",
   },

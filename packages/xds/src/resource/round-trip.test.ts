@@ -703,7 +703,9 @@ const spiffe = fc.record({
   ),
 });
 
-const tlsValidation = record<Omit<TlsValidationConfig, "watchedDirectory" | "spiffe" | "maxVerifyDepth">>({
+const tlsValidation = record<
+  Omit<TlsValidationConfig, "watchedDirectory" | "spiffe" | "maxVerifyDepth" | "onlyLeafCrl">
+>({
   trustedCa: file,
   systemRoots: fc.boolean(),
   crl: optional(file),
@@ -732,6 +734,7 @@ const watched = fc.oneof(fc.constant({}), fc.record({ watchedDirectory: name }))
 const validator = fc.oneof(
   fc.constant({}),
   fc.record({ spiffe }),
+  fc.constant({ onlyLeafCrl: true }),
   fc.record({ maxVerifyDepth: fc.integer({ min: 0, max: 100 }) }),
 );
 

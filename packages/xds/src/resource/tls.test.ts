@@ -140,13 +140,14 @@ test("rules that nobody attests are refused, and hashes and versions that are no
     `${VALIDATION}.trusted_ca: "cert.key" holds no certificate in PEM`,
   );
   assert.match(of({ trusted_ca: file("ca.pem"), crl: file("ca.pem") }), /crl: "ca.pem" holds no list/);
+  const crl = { inline_string: "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----" };
+  assert.match(
+    of({ trusted_ca: file("ca.pem"), crl, only_verify_leaf_cert_crl: true }),
+    /crl: holds a list.* that is none/,
+  );
   assert.match(of({ verify_certificate_hash: ["z".repeat(64)] }), /verify_certificate_hash/);
   assert.match(of({ verify_certificate_spki: ["A".repeat(44)] }), /verify_certificate_spki/);
-  for (const refused of [
-    { allow_expired_certificate: true },
-    { only_verify_leaf_cert_crl: true },
-    { require_signed_certificate_timestamp: true },
-  ]) {
+  for (const refused of [{ allow_expired_certificate: true }, { require_signed_certificate_timestamp: true }]) {
     assert.match(
       of({ trusted_ca: file("ca.pem"), ...refused }),
       new RegExp(`validation_context\\.${Object.keys(refused)[0]}: `),

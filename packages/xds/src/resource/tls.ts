@@ -259,6 +259,7 @@ export function decodeValidation(
     trustChainVerification: fields.enumName(
       "trust_chain_verification",
     ) as TlsValidationConfig["trustChainVerification"],
+    ...(fields.flag("only_verify_leaf_cert_crl") && { onlyLeafCrl: true }),
     ...(maxVerifyDepth !== undefined && { maxVerifyDepth }),
     ...decodeCustomValidator(fields, reader),
     ...decodeWatched(fields),
@@ -394,6 +395,7 @@ export function encodeValidation(config: TlsValidationConfig): LooseJsonObject {
     verify_certificate_spki: list(config.spkiHashes),
     verify_certificate_hash: list(config.certificateHashes),
     trust_chain_verification: unless("VERIFY_TRUST_CHAIN", config.trustChainVerification),
+    only_verify_leaf_cert_crl: config.onlyLeafCrl,
     max_verify_depth: config.maxVerifyDepth,
     custom_validator_config: encodeCustomValidator(config.spiffe),
     watched_directory: config.watchedDirectory === undefined ? undefined : { path: config.watchedDirectory },
