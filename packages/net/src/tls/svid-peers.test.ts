@@ -109,7 +109,7 @@ test("X509-SVID §5: an SVID is let in, whatever else its certificate is named",
   assert.equal(await outcome(believing(BOTH), shown), undefined);
 });
 
-test("SPIFFE Trust Domain and Bundle §5: an authority speaks for its own trust domain alone", async () => {
+test("SPIFFE-TDB §5: an authority speaks for its own trust domain alone", async () => {
   const partner = "spiffe://partner.example/ns/default/sa/client";
   assert.equal(await outcome(believing(BOTH), partners.issue({ uris: [partner] })), undefined);
   // OpenSSL trusts both authorities, so it has nothing against these.
