@@ -5,7 +5,7 @@ import { JoinedMesh } from "../harness/joined-mesh.ts";
 import { startLoad } from "../harness/load.ts";
 import { lastFirst } from "../harness/owner.ts";
 
-/* Whole programs with the mesh's own authority. What takes a minute is in test/system/identity-rotation.test.ts. */
+/* Whole programs with the mesh's own authority. What takes a minute is in test/system/identity-under-load.test.ts. */
 
 test("certificates are renewed and the control plane is killed under load, and no request fails", async (t) => {
   const owner = lastFirst(t);

@@ -8,6 +8,7 @@ import { freePort } from "../../bench/path/peer.ts";
 import { ControlPlaneProcess } from "./control-plane-process.ts";
 import type { Owner } from "./owner.ts";
 import { type SidecarProcess, scratchFolder, startSidecar } from "./sidecar.ts";
+import { type IssuedSvid, issueSvid } from "./svid-client.ts";
 
 const TRUST_DOMAIN = "cluster.local";
 const NAMES = ["web", "orders"] as const;
@@ -21,6 +22,8 @@ export interface JoinedMeshOptions {
   readonly flags?: readonly string[];
   /** More flags of the sidecar of web. */
   readonly webFlags?: readonly string[];
+  /** A program and its arguments that run the sidecar of web. */
+  readonly webWrap?: readonly string[];
   /** Lines of level error that the sidecars may log. */
   readonly expectedErrors?: RegExp;
 }
@@ -34,6 +37,8 @@ export class JoinedMesh {
   readonly sidecars = new Map<string, SidecarProcess>();
   /** Where web calls others. */
   webOutbound = 0;
+  /** Where others call orders. */
+  ordersPort = 0;
 
   private constructor(controlPlane: ControlPlaneProcess) {
     this.controlPlane = controlPlane;
@@ -44,12 +49,12 @@ export class JoinedMesh {
     const config = join(folder, "config");
     mkdirSync(config);
     const tokens = new Map<string, string>();
-    const ports = new Map<string, { readonly outbound: number; readonly application: number }>();
+    const ports = new Map<string, { readonly port: number; readonly outbound: number }>();
     for (const name of NAMES) {
       tokens.set(name, `hjt_${randomBytes(32).toString("base64url")}`);
       const application = await startApplication(name, owner);
       const [port, outbound] = [await freePort(), await freePort()];
-      ports.set(name, { outbound, application });
+      ports.set(name, { port, outbound });
       writeFileSync(join(config, `${name}.yaml`), workloadOf(name, port, outbound, application));
     }
     const joinTokens = join(folder, "join-tokens.yaml");
@@ -74,12 +79,14 @@ export class JoinedMesh {
         const sidecar = await startSidecar(undefined, owner, {
           flags: [...flags, "--ca-bundle", bundle, ...(name === "web" ? (options.webFlags ?? []) : [])],
           environment: { HEDDLE_JOIN_TOKEN: tokens.get(name) ?? "" },
+          ...(name === "web" && options.webWrap && { wrap: options.webWrap }),
           ...(options.expectedErrors && { expectedErrors: options.expectedErrors }),
         });
         mesh.sidecars.set(name, sidecar);
       }),
     );
     mesh.webOutbound = ports.get("web")?.outbound ?? 0;
+    mesh.ordersPort = ports.get("orders")?.port ?? 0;
     return mesh;
   }
 
@@ -90,13 +97,24 @@ export class JoinedMesh {
 
   /** `begin`, or `next`: the step of a root rotation that is waited for. */
   async rotateRoot(step: "begin" | "next"): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.controlPlane.apiPort}/v1/ca/rotate`, {
+    return (await this.#administer("rotate", { step })).status;
+  }
+
+  /** A certificate for an account, got as a sidecar gets it, with a join token of its own. */
+  async newSvid(account: string): Promise<IssuedSvid> {
+    const answer = await this.#administer("join-tokens", { namespace: "default", account });
+    const { token } = JSON.parse(answer.body) as { readonly token: string };
+    const id = { trustDomain: TRUST_DOMAIN, path: `/ns/default/sa/${account}` };
+    return issueSvid(this.controlPlane.xdsPort, id, token);
+  }
+
+  async #administer(what: string, body: object): Promise<{ readonly status: number; readonly body: string }> {
+    const response = await fetch(`http://127.0.0.1:${this.controlPlane.apiPort}/v1/ca/${what}`, {
       method: "POST",
       headers: { authorization: `Bearer ${ADMIN}`, "content-type": "application/json", connection: "close" },
-      body: JSON.stringify({ step }),
+      body: JSON.stringify(body),
     });
-    await response.text();
-    return response.status;
+    return { status: response.status, body: await response.text() };
   }
 }
 

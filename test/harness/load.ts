@@ -1,4 +1,5 @@
 import { Agent, request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Owner } from "./owner.ts";
 
 export interface LoadResult {
@@ -15,12 +16,16 @@ export interface RunningLoad {
   stop(): Promise<LoadResult>;
 }
 
-/** Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped or the test ends. */
+/**
+ * Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped or the test ends.
+ * @param pauseMs of each client between an answer and its next request
+ */
 export function startLoad(
   url: string,
   clients: number,
   owner: Owner,
   headers: Readonly<Record<string, string>> = {},
+  pauseMs = 0,
 ): RunningLoad {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
   const failures = new Map<string, number>();
@@ -40,6 +45,7 @@ export function startLoad(
       );
       requests += 1;
       if (failure !== undefined) failures.set(failure, (failures.get(failure) ?? 0) + 1);
+      if (pauseMs > 0) await sleep(pauseMs);
     }
   }
 
