@@ -15,6 +15,7 @@ export const SYSTEM_PACKAGES = [
   "python3-grpcio",
   "python3-pip",
   "prometheus",
+  "libfaketime",
   "socat",
   "libnginx-mod-stream",
   "etcd-server",

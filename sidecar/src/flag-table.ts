@@ -51,6 +51,12 @@ export const FLAGS = {
     value: "DIR",
     help: "keep the key and the certificate there across restarts",
   },
+  svidRenewAtPercent: {
+    names: ["--svid-renew-at-percent"],
+    value: "PERCENT",
+    number: true,
+    help: "get the next certificate after that much of the life of the last (50)",
+  },
   spiffeEndpointSocket: {
     names: ["--spiffe-endpoint-socket"],
     value: "PATH",

@@ -48,6 +48,7 @@ test("no flags at all give the defaults", () => {
       identityDir: undefined,
       spiffeEndpointSocket: undefined,
       workloadApi: undefined,
+      svidRenewAtPercent: undefined,
     },
     withoutEffect: [],
   });

@@ -157,6 +157,11 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
       identityDir: text("identityDir"),
       spiffeEndpointSocket: text("spiffeEndpointSocket"),
       workloadApi: text("workloadApi"),
+      svidRenewAtPercent:
+        text("svidRenewAtPercent") === undefined
+          ? undefined
+          : // With its jitter before the end, and with time for more than one attempt.
+            wholeNumber("--svid-renew-at-percent", text("svidRenewAtPercent"), 50, 1, 80, faults),
     },
     withoutEffect: [
       ...WITHOUT_EFFECT.filter((flag) => given.has(flag)).map(

@@ -10,6 +10,7 @@ const NONE: IdentityFlags = {
   identityDir: undefined,
   spiffeEndpointSocket: undefined,
   workloadApi: undefined,
+  svidRenewAtPercent: undefined,
 };
 
 function settings(
@@ -34,6 +35,7 @@ test("an identity of the authority: who it is known by, and what we prove oursel
       address: undefined,
       tokens: { serviceAccountTokenFile: undefined, joinTokenFile: "token", joinToken: undefined },
       keptIn: "/var/lib/x",
+      renewAtPercent: undefined,
     },
     serveAt: undefined,
   });

@@ -11,6 +11,7 @@ export interface IdentityFlags {
   readonly identityDir: string | undefined;
   readonly spiffeEndpointSocket: string | undefined;
   readonly workloadApi: string | undefined;
+  readonly svidRenewAtPercent: number | undefined;
 }
 
 /** Where this sidecar takes its identity from, and to whom else it gives it. */
@@ -26,6 +27,8 @@ export interface IdentitySettings {
         readonly tokens: CallerTokens;
         /** A folder. */
         readonly keptIn: string | undefined;
+        /** After how much of its life a certificate is renewed. */
+        readonly renewAtPercent: number | undefined;
       }
     /** A SPIFFE agent; gRPC's name of its socket. */
     | { readonly type: "workload-api"; readonly target: string };
@@ -48,6 +51,7 @@ export function identitySettings(
     ["--join-token-file", flags.joinTokenFile],
     ["--service-account-token", flags.serviceAccountToken],
     ["--identity-dir", flags.identityDir],
+    ["--svid-renew-at-percent", flags.svidRenewAtPercent],
   ] as const;
   const given = ofAuthority.flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (flags.spiffeEndpointSocket !== undefined && given.length > 0)
@@ -85,8 +89,8 @@ export function identitySettings(
   if (hasBootstrap && flags.caAddress === undefined)
     faults.push("with a bootstrap --ca-bundle needs --ca-address: where the authority is asked");
   if (faults.length > 0) return err(faults);
-  const source = { type: "authority", caBundle, address: flags.caAddress, tokens, keptIn: flags.identityDir } as const;
-  return ok({ source, serveAt });
+  const { caAddress: address, identityDir: keptIn, svidRenewAtPercent: renewAtPercent } = flags;
+  return ok({ source: { type: "authority", caBundle, address, tokens, keptIn, renewAtPercent }, serveAt });
 }
 
 /**

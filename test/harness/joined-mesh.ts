@@ -20,6 +20,8 @@ export interface JoinedMeshOptions {
   /** `--svid-ttl` */
   readonly svidTtl: string;
   readonly flags?: readonly string[];
+  /** More flags of the sidecars. */
+  readonly sidecarFlags?: readonly string[];
   /** More flags of the sidecar of web. */
   readonly webFlags?: readonly string[];
   /** A program and its arguments that run the sidecar of web. */
@@ -77,7 +79,13 @@ export class JoinedMesh {
       NAMES.map(async (name) => {
         const flags = ["--control-plane", `127.0.0.1:${controlPlane.tlsPort}`, "--node-id", `default/${name}/1`];
         const sidecar = await startSidecar(undefined, owner, {
-          flags: [...flags, "--ca-bundle", bundle, ...(name === "web" ? (options.webFlags ?? []) : [])],
+          flags: [
+            ...flags,
+            "--ca-bundle",
+            bundle,
+            ...(options.sidecarFlags ?? []),
+            ...(name === "web" ? (options.webFlags ?? []) : []),
+          ],
           environment: { HEDDLE_JOIN_TOKEN: tokens.get(name) ?? "" },
           ...(name === "web" && options.webWrap && { wrap: options.webWrap }),
           ...(options.expectedErrors && { expectedErrors: options.expectedErrors }),

@@ -12,10 +12,10 @@ import { lastFirst } from "../harness/owner.ts";
 
 const WITHOUT_AUTHORITY = /no certificate is to be had|certificate has expired|there is no certificate/;
 const CONNECTIONS = 200;
-/** A thousand requests a second leave a machine of two cores room for certificates of four seconds. */
+/** A thousand requests a second leave a machine of two cores room. */
 const PAUSE_MS = 200;
-/** Renewed at half of it, so every two seconds. */
-const SHORT_TTL = "4s";
+/** Every two seconds or so; a busy machine that takes ten times as long has certificates still. */
+const RENEWED_OFTEN = { svidTtl: "60s", sidecarFlags: ["--svid-renew-at-percent", "3"] };
 const ROTATING_MS = 60_000;
 const ORDERS = "spiffe://cluster.local/ns/default/sa/orders";
 
@@ -37,7 +37,6 @@ function startProber(mesh: JoinedMesh, t: TestContext): Prober {
     let svid = await mesh.newSvid("probe");
     let since = performance.now();
     while (!stopping) {
-      // A certificate of four seconds: like a sidecar, it gets the next one in time.
       if (performance.now() - since > 1000) {
         svid = await mesh.newSvid("probe").catch(() => svid);
         since = performance.now();
@@ -142,11 +141,11 @@ async function underLoad(
 }
 
 test("certificates that are renewed every two seconds for a minute fail no request", async (t) => {
-  const mesh = await JoinedMesh.start(lastFirst(t), { svidTtl: SHORT_TTL });
+  const mesh = await JoinedMesh.start(lastFirst(t), RENEWED_OFTEN);
   await underLoad(mesh, t, async (prober) => {
     const before = prober.serials.size;
     await sleep(ROTATING_MS);
-    assert.ok(prober.serials.size - before > 15, `${prober.serials.size - before} certificates in a minute`);
+    assert.ok(prober.serials.size - before > 20, `${prober.serials.size - before} certificates in a minute`);
   });
 });
 

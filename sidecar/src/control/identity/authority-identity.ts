@@ -26,6 +26,8 @@ export interface AuthorityIdentityOptions {
   readonly kept: (Identity & { readonly svid: OwnSvid }) | undefined;
   /** Keeps what has been issued. Left out: it ends with the process. */
   readonly keep?: (identity: Identity) => Result<void, string>;
+  /** `SvidRenewalOptions` */
+  readonly renewAtPercent?: number;
 }
 
 /** While renewing fails, how often the log says so. */
@@ -62,6 +64,7 @@ export class AuthorityIdentity implements IdentitySource {
       random: options.random,
       request: () => void this.#request(),
       onExpired: () => this.#expired(),
+      ...(options.renewAtPercent !== undefined && { renewAtPercent: options.renewAtPercent }),
     });
   }
 

@@ -158,7 +158,10 @@ async function open(
   const caBundle = join(folder, "ca.pem");
   writeFileSync(caBundle, bundle);
   const opened = await openIdentity({
-    settings: { source: { type: "authority", caBundle, address: undefined, tokens, keptIn }, serveAt: undefined },
+    settings: {
+      source: { type: "authority", caBundle, address: undefined, tokens, keptIn, renewAtPercent: undefined },
+      serveAt: undefined,
+    },
     controlPlane: `127.0.0.1:${port}`,
     secretType: makeSecretType(systemDataReader({})),
     clock: systemClock,
@@ -282,7 +285,14 @@ test("a token file is read anew for each attempt, as Kubernetes rewrites it", as
 test("what is no bundle, or lies nowhere, keeps a sidecar from starting, with the reason", async (t) => {
   const folder = temporaryFolder(t);
   const attempt = async (caBundle: string): Promise<string> => {
-    const source = { type: "authority", caBundle, address: undefined, tokens: {}, keptIn: undefined } as const;
+    const source = {
+      type: "authority",
+      caBundle,
+      address: undefined,
+      tokens: {},
+      keptIn: undefined,
+      renewAtPercent: undefined,
+    } as const;
     const opened = await openIdentity({
       settings: { source, serveAt: undefined },
       controlPlane: "127.0.0.1:1",

@@ -96,6 +96,7 @@ function openAuthority(settings: AuthoritySource, options: OpenIdentityOptions):
     token: () => readCallerToken(settings.tokens),
     kept: store && kept(store, clock, log),
     ...(store && { keep: (identity: Identity) => store.save(identity) }),
+    ...(settings.renewAtPercent !== undefined && { renewAtPercent: settings.renewAtPercent }),
   });
   const trust = (): ControlPlaneTrust => {
     const now = readFile();

@@ -24,6 +24,25 @@ function world(random = 0.5) {
   return { clock, renewal, asked, expired, issue };
 }
 
+test("the next one is asked for after as much of its life as is told", () => {
+  const clock = new ManualClock();
+  const asked: number[] = [];
+  const renewal = new SvidRenewal({
+    clock,
+    random: () => 0.5,
+    request: () => asked.push(clock.now()),
+    onExpired: () => assert.fail("expired"),
+    renewAtPercent: 3,
+  });
+  renewal.start(undefined);
+  renewal.issued({ validFromMs: clock.wallNow(), validToMs: clock.wallNow() + MINUTE });
+  clock.advance(1799);
+  assert.equal(asked.length, 1);
+  clock.advance(1);
+  assert.equal(asked.length, 2);
+  renewal.close();
+});
+
 test("it is asked for at once, and again at half life, within a tenth of it", () => {
   for (const [random, atHours] of [
     [0, 10.8],

@@ -14,6 +14,8 @@ export interface SvidRenewalOptions {
   readonly request: () => void;
   /** What is held has just expired: nobody may be shown it any more. */
   readonly onExpired: () => void;
+  /** After how much of a certificate's life the next one is asked for, in percent (50). */
+  readonly renewAtPercent?: number;
 }
 
 export type RenewalState =
@@ -26,8 +28,9 @@ export type RenewalState =
   /** It is asked for, and nothing serves. */
   | { readonly type: "expired" };
 
-/** How far the renewal may be from half life, so that a mesh that began together does not renew together. */
+/** How far the renewal may be from its time, so that a mesh that began together does not renew together. */
 const JITTER = 0.1;
+const HALF_LIFE_PERCENT = 50;
 
 /** Where nothing serves haste is needed, as when a control plane is away. */
 const BACKOFF_WITHOUT = { baseMs: 200, maxMs: 10_000 };
@@ -40,7 +43,7 @@ const ATTEMPTS_PER_LIFE = 50;
 const LOOK_MS = 30_000;
 
 /**
- * Decides when a certificate is asked for: at once where there is none, at half its life (± 10 %) where there is one, and after
+ * Decides when a certificate is asked for: at once where there is none, at half its life, or as told (± 10 %), where there is one, and after
  * each failure again, ever less often. No input or output: who asks and what is done with the answer is the caller's.
  */
 export class SvidRenewal {
@@ -87,8 +90,9 @@ export class SvidRenewal {
     // From now, and not from its beginning, which is put back for clocks that are behind; and never more than its whole life,
     // which for a clock that is behind seems longer.
     const lifeMs = Math.min(validity.validToMs - nowMs, validity.validToMs - validity.validFromMs);
-    const halfLifeMs = (lifeMs / 2) * (1 + JITTER * (2 * this.#options.random() - 1));
-    this.#state = { type: "valid", validity, renewAtMs: nowMs + halfLifeMs };
+    const { random, renewAtPercent = HALF_LIFE_PERCENT } = this.#options;
+    const waitMs = lifeMs * (renewAtPercent / 100) * (1 + JITTER * (2 * random() - 1));
+    this.#state = { type: "valid", validity, renewAtMs: nowMs + waitMs };
     this.#look();
   }
 
