@@ -6,6 +6,7 @@ export {
   parseTrustBundle,
   type TrustBundle,
   TrustBundles,
+  trustBundleFromDer,
   trustBundleFromPem,
   trustBundlePem,
 } from "./trust-bundle.ts";

@@ -93,6 +93,12 @@ export function trustBundleFromPem(trustDomain: string, text: string): Result<Tr
   return ok({ trustDomain, x509Authorities, jwtAuthorities: [], sequenceNumber: 0, refreshHintSeconds: 0 });
 }
 
+/** The same of certificates in DER, by the same rules. */
+export function trustBundleFromDer(trustDomain: string, certificates: readonly Uint8Array[]): Result<TrustBundle, string> {
+  if (certificates.length > MAX_KEYS) return err(`has more than ${MAX_KEYS} certificates`);
+  return trustBundleFromPem(trustDomain, certificates.map((der) => new Certificate(der).pem).join(""));
+}
+
 export function trustBundlePem({ x509Authorities }: TrustBundle): string {
   return x509Authorities.map((der) => new Certificate(der).pem).join("");
 }

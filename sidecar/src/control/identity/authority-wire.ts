@@ -1,5 +1,5 @@
 import { err, ok, type Result } from "@heddle/base";
-import { Certificate, type TrustBundle, trustDomainFault } from "@heddle/identity";
+import { type TrustBundle, trustBundleFromDer, trustDomainFault } from "@heddle/identity";
 import {
   decodeMessage,
   encodeMessage,
@@ -55,11 +55,12 @@ function bundlesOf(message: Message): Result<readonly TrustBundle[], string> {
     if (fault !== undefined) return err(`a trust bundle ${fault}`);
     if (bundles.some((other) => other.trustDomain === trustDomain)) return err(`${trustDomain}: has two trust bundles`);
     const x509Authorities = bytesList(one, "x509_authorities");
-    if (x509Authorities.some((der) => new Certificate(der).malformed))
-      return err(`${trustDomain}: its trust bundle has a certificate that cannot be read`);
+    // None at all: a domain without X.509-SVIDs.
+    const read = x509Authorities.length === 0 ? undefined : trustBundleFromDer(trustDomain, x509Authorities);
+    if (read?.ok === false) return err(`${trustDomain}: its trust bundle ${read.error}`);
     bundles.push({
       trustDomain,
-      x509Authorities,
+      x509Authorities: read?.value.x509Authorities ?? [],
       jwtAuthorities: [],
       sequenceNumber: numberOf(one, "sequence_number"),
       refreshHintSeconds: numberOf(one, "refresh_hint_seconds"),

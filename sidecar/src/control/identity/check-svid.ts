@@ -13,6 +13,9 @@ import type { OwnSvid } from "./own-identity.ts";
 /** How far clocks may be apart: what begins within it has begun. */
 const CLOCK_SKEW_MS = 5 * 60_000;
 
+/** As peers take them. */
+const MAX_CHAIN = 10;
+
 /** As `verifySvid`, by a clock that may be behind that of whoever has issued it. */
 export function verifyWithSkew(
   chain: readonly Uint8Array[],
@@ -37,6 +40,9 @@ export function checkOwnSvid(
   before?: string,
 ): Result<OwnSvid, string> {
   const { chain, key, bundles } = issued;
+  if (chain.length > MAX_CHAIN) return err(`it has more than ${MAX_CHAIN} certificates`);
+  // What leads nowhere is passed over when a peer shows it; but all of this is what we show.
+  if (chain.some((der) => !isReadable(der))) return err("it has a certificate that cannot be read");
   const verified = verifyWithSkew(chain, new TrustBundles(bundles), nowMs);
   if (!verified.ok) return verified;
   const { spiffeId, leaf, validToMs } = verified.value;
@@ -51,4 +57,13 @@ export function checkOwnSvid(
     validFromMs: leaf.validFromMs,
     validToMs,
   });
+}
+
+/** By OpenSSL, which has to show it, and by us. */
+function isReadable(der: Uint8Array): boolean {
+  try {
+    return Buffer.compare(new X509Certificate(der).raw, der) === 0 && !new Certificate(der).malformed;
+  } catch {
+    return false;
+  }
 }

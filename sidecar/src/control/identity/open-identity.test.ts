@@ -53,6 +53,8 @@ class ScriptedAuthority {
   /** Refuses everybody with it. */
   refusal: number | undefined;
   validityMs = 3_600_000;
+  /** Behind what it issues. */
+  chainEnd: readonly Uint8Array[] = [];
   port = 0;
   roots: readonly Uint8Array[];
 
@@ -131,7 +133,7 @@ class ScriptedAuthority {
     const options = { nowMs: Date.now(), validityMs: this.validityMs };
     const issued = await this.#authority.issue(bytesOf(request.value, "csr"), id.value, options);
     assert.ok(issued.ok, issued.ok ? "" : issued.error);
-    const response = { certificates: issued.value.certificates, bundles: this.#bundles() };
+    const response = { certificates: [...issued.value.certificates, ...this.chainEnd], bundles: this.#bundles() };
     answer(null, Buffer.from(encodeMessage("heddle.identity.v1.IssueCertificateResponse", response)));
   }
 
@@ -242,6 +244,50 @@ test("follows the bundles on the connection of the control plane, and takes up a
   identity.close();
   await eventually(() => authority.watches === 0);
 });
+
+test("an authority whose answers OpenSSL could not show is not believed, and harms nothing", async (t) => {
+  const authority = await ScriptedAuthority.start(t);
+  authority.chainEnd = [Buffer.from("no certificate")];
+  const { identity, renewed } = await open(t, authority.port, { bundle: authority.rootsPem });
+  await eventually(() => identity.state.failures > 0);
+  assert.match(identity.state.lastError, /of no use: it has a certificate that cannot be read/);
+  authority.chainEnd = Array.from({ length: 10 }, () => authority.roots[0]!);
+  await eventually(() => /more than 10 certificates/.test(identity.state.lastError));
+  authority.chainEnd = [];
+  await eventually(() => renewed() === 1);
+});
+
+test("a trust bundle of too many certificates, or of one that OpenSSL cannot read, leaves those from before", async (t) => {
+  const authority = await ScriptedAuthority.start(t);
+  const { identity, renewed } = await open(t, authority.port, { bundle: authority.rootsPem });
+  await eventually(() => renewed() === 1);
+  const channel = xdsDial(`127.0.0.1:${authority.port}`, {
+    security: () => identity.security(),
+    serverName: "control-plane",
+  })();
+  t.after(() => channel.close());
+  identity.connected(channel);
+  await eventually(() => authority.watches === 1);
+  const [good] = authority.roots;
+  const { bundles } = identity.current;
+  authority.roots = Array.from({ length: 257 }, () => good!);
+  authority.tellBundles();
+  authority.roots = [good!, unreadableByOpenSsl(good!)];
+  authority.tellBundles();
+  const next = await Authority.createRoot("cluster.local", { nowMs: Date.now() });
+  authority.roots = [good!, ...next.roots.map(({ der }) => der)];
+  assert.equal(identity.current.bundles, bundles);
+  authority.tellBundles();
+  await eventually(() => identity.current.bundles[0]?.x509Authorities.length === 2);
+});
+
+/** Its key is on no curve that there is. */
+function unreadableByOpenSsl(der: Uint8Array): Uint8Array {
+  const curve = Buffer.from("2a8648ce3d030107", "hex"); // prime256v1
+  const bytes = Buffer.from(der);
+  bytes[bytes.indexOf(curve) - 1] = 0x07; // the length of its name
+  return bytes;
+}
 
 for (const [what, make] of [
   [

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { err, ok, type Result } from "@heddle/base";
-import { Certificate, DerTag, derElements, formatSpiffeId, parseSpiffeId, type TrustBundle } from "@heddle/identity";
+import { Certificate, DerTag, derElements, formatSpiffeId, parseSpiffeId, type TrustBundle, trustBundleFromDer } from "@heddle/identity";
 import { bytesOf, decodeMessage, encodeMessage, fieldOf, messagesOf, textOf } from "@heddle/proto";
 import type { Identity } from "../own-identity.ts";
 
@@ -49,19 +49,18 @@ export function decodeX509SvidResponse(bytes: Uint8Array): Result<WorkloadSvid, 
   if (chain === undefined) return err("svids[0].x509_svid: is empty, or no certificates");
   const key = privateKeyOf(bytesOf(svid, "x509_svid_key"));
   if (key === undefined) return err("svids[0].x509_svid_key: is empty, or no private key");
-  const own = certificatesOf(bytesOf(svid, "bundle"));
-  if (own === undefined) return err("svids[0].bundle: is empty, or no certificates");
-  const bundles = [bundleOf(id.value.trustDomain, own)];
+  const own = bundleOf(id.value.trustDomain, bytesOf(svid, "bundle"));
+  if (!own.ok) return err(`svids[0].bundle: ${own.error}`);
+  const bundles = [own.value];
   const federated = (fieldOf(message.value, "federated_bundles") ?? {}) as Readonly<Record<string, Uint8Array>>;
   for (const [name, der] of Object.entries(federated)) {
     const domain = parseSpiffeId(name);
     if (!domain.ok) return err(`federated_bundles: a name ${domain.error}`);
     if (domain.value.path !== "") return err("federated_bundles: a name is of a workload");
-    const authorities = certificatesOf(der);
-    if (authorities === undefined) return err(`federated_bundles["${name}"]: is empty, or no certificates`);
+    const bundle = bundleOf(domain.value.trustDomain, der);
+    if (!bundle.ok) return err(`federated_bundles["${name}"]: ${bundle.error}`);
     // Nobody else speaks for our own trust domain.
-    if (domain.value.trustDomain !== id.value.trustDomain)
-      bundles.push(bundleOf(domain.value.trustDomain, authorities));
+    if (domain.value.trustDomain !== id.value.trustDomain) bundles.push(bundle.value);
   }
   return ok({ id: formatSpiffeId(id.value), chain, key, bundles });
 }
@@ -117,6 +116,9 @@ function privateKeyOf(bytes: Uint8Array): KeyObject | undefined {
   }
 }
 
-function bundleOf(trustDomain: string, x509Authorities: readonly Uint8Array[]): TrustBundle {
-  return { trustDomain, x509Authorities, jwtAuthorities: [], sequenceNumber: 0, refreshHintSeconds: 0 };
+function bundleOf(trustDomain: string, bytes: Uint8Array): Result<TrustBundle, string> {
+  const authorities = certificatesOf(bytes);
+  return authorities === undefined
+    ? err("is empty, or no certificates")
+    : trustBundleFromDer(trustDomain, authorities);
 }
