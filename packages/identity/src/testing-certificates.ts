@@ -27,7 +27,7 @@ export interface CertificateWish {
   readonly extensions?: readonly { readonly oid: string; readonly critical: boolean; readonly value: Buffer }[];
   /** Signed with SHA-1. */
   readonly weakSignature?: boolean;
-  readonly keyType?: "ec" | "rsa" | "rsa-1024";
+  readonly keyType?: "ec" | "ed25519" | "rsa" | "rsa-1024";
   /** PEM, in place of a new one. */
   readonly key?: string;
 }
@@ -51,7 +51,7 @@ export class TestAuthority {
   /** By itself where `issuer` is left out. */
   constructor(commonName = "Test Authority", issuer?: TestAuthority, more: CertificateWish = {}) {
     const wish = { isAuthority: true, ...more, commonName };
-    const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const pair = keyPair(wish);
     this.#name = nameOf(wish);
     this.#key = pair.privateKey;
     const signer = issuer ?? this;
@@ -93,6 +93,7 @@ export class TestAuthority {
 function keyPair({ keyType = "ec", key }: CertificateWish): { publicKey: KeyObject; privateKey: KeyObject } {
   if (key !== undefined) return { publicKey: createPublicKey(key), privateKey: createPrivateKey(key) };
   if (keyType === "ec") return generateKeyPairSync("ec", { namedCurve: "P-256" });
+  if (keyType === "ed25519") return generateKeyPairSync("ed25519");
   return generateKeyPairSync("rsa", { modulusLength: keyType === "rsa" ? 2048 : 1024 });
 }
 
@@ -118,7 +119,10 @@ function certificateDer(
   const now = systemClock.wallNow();
   const from = wish.validFrom ?? new Date(now - DAY_MS);
   const to = wish.validTo ?? new Date(now + 365 * DAY_MS);
-  const algorithm = wish.weakSignature === true ? ECDSA_SHA1 : ECDSA_SHA256;
+  const isEd25519 = signer.asymmetricKeyType === "ed25519";
+  const ecdsa = wish.weakSignature === true ? ECDSA_SHA1 : ECDSA_SHA256;
+  const algorithm = isEd25519 ? ED25519 : ecdsa;
+  const digest = wish.weakSignature === true ? "sha1" : "sha256";
   const tbs = sequence(
     element(0xa0, integer(Buffer.from([2]))),
     integer(number),
@@ -129,7 +133,7 @@ function certificateDer(
     key.export({ type: "spki", format: "der" }),
     element(0xa3, sequence(...extensions(wish))),
   );
-  return sequence(tbs, algorithm, bits(sign(algorithm === ECDSA_SHA1 ? "sha1" : "sha256", tbs, signer)));
+  return sequence(tbs, algorithm, bits(sign(isEd25519 ? null : digest, tbs, signer)));
 }
 
 function extensions(wish: CertificateWish): Buffer[] {
@@ -219,4 +223,5 @@ function pem(label: string, der: Buffer): string {
 }
 
 const ECDSA_SHA256 = sequence(oid("1.2.840.10045.4.3.2"));
+const ED25519 = sequence(oid("1.3.101.112"));
 const ECDSA_SHA1 = sequence(oid("1.2.840.10045.4.1"));

@@ -94,7 +94,10 @@ export function trustBundleFromPem(trustDomain: string, text: string): Result<Tr
 }
 
 /** The same of certificates in DER, by the same rules. */
-export function trustBundleFromDer(trustDomain: string, certificates: readonly Uint8Array[]): Result<TrustBundle, string> {
+export function trustBundleFromDer(
+  trustDomain: string,
+  certificates: readonly Uint8Array[],
+): Result<TrustBundle, string> {
   if (certificates.length > MAX_KEYS) return err(`has more than ${MAX_KEYS} certificates`);
   return trustBundleFromPem(trustDomain, certificates.map((der) => new Certificate(der).pem).join(""));
 }

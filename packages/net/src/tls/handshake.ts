@@ -100,8 +100,16 @@ export class Handshake implements Handshaking {
   };
 
   #settle(): void {
-    const peer = shownPeer(this.#socket);
-    const verdict = this.#rules.judge(this.#socket, peer, this.#options.clock.wallNow());
+    let peer: ShownPeer | undefined;
+    let verdict: PeerVerdict;
+    try {
+      peer = shownPeer(this.#socket);
+      verdict = this.#rules.judge(this.#socket, peer, this.#options.clock.wallNow());
+    } catch (error) {
+      // Our mistake, which lets nobody in; and the owner has to hear of the end as of any other.
+      this.#fail("peer", "chain", "NOT_JUDGED");
+      throw error;
+    }
     if (verdict.type === "refused") {
       this.#fail("peer", verdict.fault, verdict.detail);
       return;

@@ -37,6 +37,16 @@ test("a list that another authority of that name has signed says nothing", () =>
   assert.equal(fault(`${stranger.revoke([good])}${between.revoke([])}`, good), undefined);
 });
 
+test("a list signed with another kind of key than the authority's says nothing, and breaks nothing", () => {
+  const other = new TestAuthority("Other", undefined, { keyType: "ed25519" });
+  const leaf = other.issue({});
+  const [certificate] = certificates(leaf);
+  assert.ok(certificate !== undefined);
+  const lists = `${between.revoke([])}${root.revoke([])}`;
+  const revocation = new LeafRevocation(lists, [other.certificate, root.certificate]);
+  assert.equal(revocation.fault(certificate, [], now), "UNABLE_TO_GET_CRL");
+});
+
 test("without a list of its authority, or once that has expired, nobody is believed", () => {
   assert.equal(fault(between.revoke([]), direct), "UNABLE_TO_GET_CRL");
   assert.equal(fault(between.revoke([]), good, now + 29 * DAY_MS), undefined);

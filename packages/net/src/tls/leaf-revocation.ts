@@ -57,12 +57,18 @@ export class LeafRevocation {
   #of(issuer: X509Certificate): readonly RevocationList[] {
     const known = this.#signedBy.get(issuer.fingerprint256);
     if (known !== undefined) return known;
-    const found = this.#lists.filter(({ digest, signed, signature }) =>
-      verify(digest ?? null, signed, issuer.publicKey, signature),
-    );
+    const found = this.#lists.filter((list) => isSignedBy(list, issuer));
     // What strangers show is not remembered: they may show as many as they like.
     if (found.length > 0) this.#signedBy.set(issuer.fingerprint256, found);
     return found;
+  }
+}
+
+function isSignedBy({ digest, signed, signature }: RevocationList, issuer: X509Certificate): boolean {
+  try {
+    return verify(digest ?? null, signed, issuer.publicKey, signature);
+  } catch {
+    return false; // a key of another kind than the signature's: OpenSSL takes no SHA-256 with Ed25519
   }
 }
 

@@ -39,6 +39,8 @@ export class TestTlsListener {
   readonly failures: HandshakeFailure[] = [];
   /** Called for each before it is recorded. */
   onSecured: ((connection: Connection) => void) | undefined;
+  /** Left out: what is thrown in a handshake ends the test. */
+  onThrow: ((error: unknown) => void) | undefined;
   clock: Clock = systemClock;
   /** Looks at the first bytes and puts them back, as listener filters do. */
   peek = false;
@@ -139,7 +141,8 @@ export class TestTlsListener {
   }
 
   #secure(connection: SocketConnection): void {
-    const options = { clock: this.clock, timeoutMs: 10_000, highWatermarkBytes: 64 * 1024 };
+    const { clock, onThrow } = this;
+    const options = { clock, timeoutMs: 10_000, highWatermarkBytes: 64 * 1024, ...(onThrow && { onThrow }) };
     this.server.accept(connection, options, {
       onSecured: (secured) => {
         this.onSecured?.(secured);

@@ -27,6 +27,27 @@ function closed(socket: Socket): Promise<void> {
   return new Promise((resolve) => socket.once("close", () => resolve()));
 }
 
+test("a rule that breaks lets nobody in, and whoever has the connection hears of its end", async () => {
+  const broken = {
+    type: "URI",
+    oid: "",
+    host: undefined,
+    matches: () => {
+      throw new Error("a mistake of ours");
+    },
+  } as const;
+  const listener = await TestTlsListener.open(asking(authority.certificate, { names: [broken] }));
+  const thrown: unknown[] = [];
+  listener.onThrow = (error) => thrown.push(error);
+  const own = authority.issue({ uris: ["spiffe://cluster.local/ns/a/sa/b"] });
+  const client = listener.connect({ cert: own.chain, key: own.key });
+  const failure = await listener.firstFailure();
+  assert.deepEqual([failure.kind, failure.fault, failure.reason], ["peer", "chain", "NOT_JUDGED"]);
+  assert.match(String(thrown[0]), /a mistake of ours/);
+  assert.equal(listener.secured.length, 0);
+  await closed(client);
+});
+
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   test(`${version}: bytes go both ways, and both ends close in order`, async () => {
     const listener = await TestTlsListener.open({ certificates: [shop], alpnProtocols: ["h2", "http/1.1"] });
