@@ -7,6 +7,7 @@ import { err, ManualClock, ok, type Result } from "@heddle/base";
 import { parseSpiffeId } from "@heddle/identity";
 import { Authority } from "@heddle/identity/ca";
 import type { Log } from "@heddle/telemetry";
+import { eventually } from "@heddle/xds/testing";
 import type { CallerProof } from "./authority-client.ts";
 import { AuthorityIdentity, type AuthorityIdentityOptions } from "./authority-identity.ts";
 import type { Issued } from "./authority-wire.ts";
@@ -74,9 +75,8 @@ function recordingLog(lines: string[]): Log {
 }
 
 /** Until what was asked has been answered: signing goes through the thread pool. */
-async function answered(met: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !met(); i++) await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(met());
+function answered(met: () => boolean): Promise<void> {
+  return eventually(met);
 }
 
 test("the first certificate is had by a token, those after it by the one before, each for a new key", async () => {
