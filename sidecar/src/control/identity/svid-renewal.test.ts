@@ -181,6 +181,42 @@ test("of a certificate of two seconds the attempts are not slower than its life"
   assert.equal(asked.length, 7);
 });
 
+test("certificates that end at once are asked for once a second, and not as fast as they come", () => {
+  const { clock, renewal, asked, expired } = world();
+  renewal.start(undefined);
+  for (let i = 0; i < 100; i++) {
+    if (asked.length > renewal.failures + expired.length)
+      renewal.issued({ validFromMs: clock.wallNow() - MINUTE, validToMs: clock.wallNow() + 20 });
+    clock.advance(100);
+  }
+  assert.ok(asked.length >= 9 && asked.length <= 11, `${asked.length} in 10 s`);
+  renewal.close();
+});
+
+test("a clock that is put back by years after a failure keeps nobody from asking again", () => {
+  let aheadMs = 4 * 365 * 24 * HOUR;
+  const clock = new (class extends ManualClock {
+    override wallNow(): number {
+      return super.wallNow() + aheadMs;
+    }
+  })();
+  let asked = 0;
+  const renewal = new SvidRenewal({
+    clock,
+    random: () => 0.5,
+    request: () => {
+      asked += 1;
+    },
+    onExpired: () => undefined,
+  });
+  renewal.start(undefined);
+  renewal.failed(); // of a clock that is ahead: everything has expired
+  aheadMs = 0;
+  clock.advance(30_000);
+  assert.equal(asked, 2);
+  renewal.close();
+});
+
 test("who hurries asks at once, where there is need", () => {
   const { clock, renewal, asked, issue } = world(0.999);
   renewal.start(undefined);

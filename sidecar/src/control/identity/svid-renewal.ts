@@ -39,6 +39,9 @@ const BACKOFF_WITHOUT = { baseMs: 200, maxMs: 10_000 };
 const BACKOFF_WITH = { baseMs: 1000, maxMs: 60_000 };
 const ATTEMPTS_PER_LIFE = 50;
 
+/** From one certificate to the asking for the next, however soon that one ends: an authority whose root is ending gives ever shorter ones. */
+const LEAST_MS = 1000;
+
 /** Timers stand still while a machine sleeps, and wall clocks are set: the time is looked at this often. */
 const LOOK_MS = 30_000;
 
@@ -53,8 +56,8 @@ export class SvidRenewal {
   #asking = false;
   /** Since something was issued. */
   #failures = 0;
-  /** Not asked again before that, wall time. */
-  #notBeforeMs = 0;
+  /** Not asked again before that: monotonic, since a wall clock that is put right may go back by years. */
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -86,7 +89,7 @@ export class SvidRenewal {
     const nowMs = this.#options.clock.wallNow();
     this.#asking = false;
     this.#failures = 0;
-    this.#notBeforeMs = 0;
+    this.#notBeforeMs = this.#options.clock.now() + LEAST_MS;
     // From now, and not from its beginning, which is put back for clocks that are behind; and never more than its whole life,
     // which for a clock that is behind seems longer.
     const lifeMs = Math.min(validity.validToMs - nowMs, validity.validToMs - validity.validFromMs);
@@ -102,14 +105,14 @@ export class SvidRenewal {
     this.#asking = false;
     const waitMs = backoffMs(this.#failures, this.#backoff(), random);
     this.#failures += 1;
-    this.#notBeforeMs = clock.wallNow() + waitMs;
+    this.#notBeforeMs = clock.now() + waitMs;
     this.#look();
   }
 
   /** Asks at once, where it does not already: what attempts are made with has changed. */
   hurry(): void {
     if (this.#closed || this.#state.type === "valid") return;
-    this.#notBeforeMs = 0;
+    this.#notBeforeMs = Number.NEGATIVE_INFINITY;
     this.#look();
   }
 
@@ -130,20 +133,22 @@ export class SvidRenewal {
     } else if (before.type === "valid" && nowMs >= before.renewAtMs) {
       this.#state = { type: "renewing", validity: before.validity };
     }
-    const asksNow = this.#state.type !== "valid" && !this.#asking && nowMs >= this.#notBeforeMs;
+    const waitMs = this.#notBeforeMs - clock.now();
+    const asksNow = this.#state.type !== "valid" && !this.#asking && waitMs <= 0;
     if (asksNow) this.#asking = true;
-    this.#timer = clock.after(Math.min(LOOK_MS, Math.max(1, this.#nextMs() - nowMs)), () => this.#look(), true);
+    const nextMs = Math.max(1, this.#nextMs(nowMs, waitMs));
+    this.#timer = clock.after(Math.min(LOOK_MS, nextMs), () => this.#look(), true);
     if (asksNow) request();
   }
 
-  /** When something is due, wall time. */
-  #nextMs(): number {
-    const retryMs = this.#asking ? Number.POSITIVE_INFINITY : this.#notBeforeMs;
+  /** Until something is due. */
+  #nextMs(nowMs: number, waitMs: number): number {
+    const retryMs = this.#asking ? Number.POSITIVE_INFINITY : waitMs;
     switch (this.#state.type) {
       case "valid":
-        return Math.min(this.#state.renewAtMs, this.#state.validity.validToMs);
+        return Math.min(this.#state.renewAtMs, this.#state.validity.validToMs) - nowMs;
       case "renewing":
-        return Math.min(retryMs, this.#state.validity.validToMs);
+        return Math.min(retryMs, this.#state.validity.validToMs - nowMs);
       case "none":
       case "expired":
         return retryMs;

@@ -1,6 +1,14 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { err, ok, type Result } from "@heddle/base";
-import { Certificate, DerTag, derElements, formatSpiffeId, parseSpiffeId, type TrustBundle, trustBundleFromDer } from "@heddle/identity";
+import {
+  Certificate,
+  DerTag,
+  derElements,
+  formatSpiffeId,
+  parseSpiffeId,
+  type TrustBundle,
+  trustBundleFromDer,
+} from "@heddle/identity";
 import { bytesOf, decodeMessage, encodeMessage, fieldOf, messagesOf, textOf } from "@heddle/proto";
 import type { Identity } from "../own-identity.ts";
 
@@ -118,7 +126,5 @@ function privateKeyOf(bytes: Uint8Array): KeyObject | undefined {
 
 function bundleOf(trustDomain: string, bytes: Uint8Array): Result<TrustBundle, string> {
   const authorities = certificatesOf(bytes);
-  return authorities === undefined
-    ? err("is empty, or no certificates")
-    : trustBundleFromDer(trustDomain, authorities);
+  return authorities === undefined ? err("is empty, or no certificates") : trustBundleFromDer(trustDomain, authorities);
 }
