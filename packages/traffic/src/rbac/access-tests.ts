@@ -157,7 +157,8 @@ function valueAt(map: ReadonlyMap<string, unknown> | undefined, keys: readonly s
 
 /**
  * `Principal.Authenticated`: the verified peer's URI SANs, then its DNS SANs, then its subject. A peer whom nobody vouches for is
- * nobody, also where no name is asked for; there Envoy takes every TLS client.
+ * nobody, also where no name is asked for; there Envoy takes every TLS client. What is no DNS name is no DNS SAN: a trust domain that
+ * is federated may be asked for its URIs alone (X.509-SVID §3), and could write another domain's SPIFFE ID there.
  */
 export function authenticatedTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
   const { principalName } = reader.object(json, path);
@@ -170,7 +171,12 @@ export function authenticatedTest(json: Json | undefined, path: string, reader: 
 }
 
 function hasName({ uriSans, dnsSans, subject }: CertificateFacts, matcher: StringMatcher): boolean {
-  return anyName(uriSans, matcher) || anyName(dnsSans, matcher) || isName(subject, matcher);
+  return anyName(uriSans, matcher) || anyDnsName(dnsSans, matcher) || isName(subject, matcher);
+}
+
+function anyDnsName(names: readonly string[], matcher: StringMatcher): boolean {
+  for (const name of names) if (!/[:/]/.test(name) && isName(name, matcher)) return true;
+  return false;
 }
 
 export function anyName(names: readonly string[], matcher: StringMatcher): boolean {

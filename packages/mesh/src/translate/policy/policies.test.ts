@@ -22,7 +22,7 @@ describe("what rules ask for", () => {
     },
   });
   const both = (iss: Json, sub: Json): Json => ({ andIds: { ids: [claim("iss", iss), claim("sub", sub)] } });
-  const any = { safeRegex: { regex: ".+" } };
+  const any = { safeRegex: { regex: "(?s).+" } };
 
   for (const [source, expected] of [
     ["principals: [other.test/ns/a/sa/b]", name({ exact: "spiffe://other.test/ns/a/sa/b" })],

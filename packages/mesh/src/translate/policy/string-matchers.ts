@@ -4,7 +4,7 @@ import { isPathTemplate, parsePathTemplate } from "../../model/path-template.ts"
 /* `envoy.type.matcher.v3.StringMatcher` for the texts of policies: "text", "begin*", "*end", "*" for anything but nothing. */
 
 export function globMatcher(value: string, options: { readonly ignoreCase?: true } = {}): JsonObject {
-  if (value === "*") return regexMatcher(".+");
+  if (value === "*") return regexMatcher("(?s).+"); // a claim may hold a line break: "." alone would let it pass a DENY
   if (value.startsWith("*")) return { suffix: value.slice(1), ...options };
   if (value.endsWith("*")) return { prefix: value.slice(0, -1), ...options };
   return { exact: value, ...options };
