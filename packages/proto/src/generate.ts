@@ -15,7 +15,7 @@ import protobuf from "protobufjs";
 
 const PROTO_FOLDER = fileURLToPath(new URL("../../../proto", import.meta.url));
 const GEN_FOLDER = fileURLToPath(new URL("./gen", import.meta.url));
-const DESCRIPTORS = ["core", "extensions", "etcd"] as const;
+const DESCRIPTORS = ["core", "honoured", "extensions", "etcd"] as const;
 
 /** Where Envoy's .proto files lie, or undefined where the development dependency is not installed. */
 export function envoyApiFolder(): string | undefined {

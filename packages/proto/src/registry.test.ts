@@ -4,11 +4,13 @@ import protobuf from "protobufjs/light.js";
 import { describeMessage, isKnownType } from "./describe.ts";
 import { coreDescriptor } from "./gen/core.ts";
 import { extensionsDescriptor } from "./gen/extensions.ts";
+import { honouredDescriptor } from "./gen/honoured.ts";
 import { decodeMessage, encodeMessage, fieldOf, toNumber } from "./message.ts";
 import { findType, typeNameOf, typeOf, typeUrlOf } from "./registry.ts";
 
-test("types of both descriptors are found by their full name", () => {
+test("types of all descriptors are found by their full name", () => {
   assert.ok(findType("envoy.config.cluster.v3.Cluster"));
+  assert.ok(findType("envoy.extensions.filters.http.rbac.v3.RBAC"));
   assert.ok(findType("envoy.extensions.filters.http.fault.v3.HTTPFault"));
   assert.ok(findType("heddle.report.v1.SidecarReport"));
 });
@@ -28,8 +30,9 @@ test("a name that is not the full name finds nothing", () => {
   assert.throws(() => typeOf("v3.Cluster"), /not compiled/);
 });
 
-test("the extensions are of the packages that the registry looks for there", () => {
-  assert.deepEqual(Object.keys(JSON.parse(extensionsDescriptor).nested), ["envoy", "google", "xds"]);
+test("what is loaded later is of the packages that the registry looks for there", () => {
+  assert.deepEqual(Object.keys(JSON.parse(honouredDescriptor).nested), ["envoy", "google", "xds"]);
+  assert.deepEqual(Object.keys(JSON.parse(extensionsDescriptor).nested), ["envoy", "xds"]);
 });
 
 test("extensions refer to the same types as core", () => {
@@ -45,9 +48,10 @@ test("type URLs and names are each other's inverse", () => {
   assert.equal(typeNameOf("a.b.C"), "a.b.C");
 });
 
-test("every field of both descriptors resolves", () => {
+test("every field of the descriptors resolves, each loaded after those before it", () => {
   const root = protobuf.Root.fromJSON(JSON.parse(coreDescriptor));
-  root.addJSON(JSON.parse(extensionsDescriptor).nested).resolveAll();
+  for (const descriptor of [honouredDescriptor, extensionsDescriptor])
+    root.addJSON(JSON.parse(descriptor).nested).resolveAll();
   let fields = 0;
   const visit = (namespace: protobuf.NamespaceBase): void => {
     for (const object of namespace.nestedArray) {

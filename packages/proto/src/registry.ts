@@ -2,16 +2,20 @@ import protobuf from "protobufjs/light.js";
 import { coreDescriptor } from "./gen/core.ts";
 import { etcdDescriptor } from "./gen/etcd.ts";
 import { extensionsDescriptor } from "./gen/extensions.ts";
+import { honouredDescriptor } from "./gen/honoured.ts";
 
 /*
- * The message types of this process. Descriptors feed one root: core when the first type is asked for, another one
- * when a type of its packages is asked for that core does not have. Until then a descriptor is a string and costs its length. protobufjs
+ * The message types of this process. Descriptors feed one root: core when the first type is asked for, the others, in their order,
+ * when a type of their packages is asked for that is not there yet. Until then a descriptor is a string and costs its length. protobufjs
  * makes a type's coder when it is first used. README.md beside this folder says what that costs.
  */
 
-/** A name from elsewhere (Istio's `stats.PluginConfig`) is not worth loading any of them. */
+const ENVOYS = /^(envoy|xds|udpa|google)\./;
+
+/** A name from elsewhere (Istio's `stats.PluginConfig`) is not worth loading any of them. Each needs those of its packages before it. */
 const LATER = [
-  { packages: /^(envoy|xds|udpa|google)\./, descriptor: extensionsDescriptor, loaded: false },
+  { packages: ENVOYS, descriptor: honouredDescriptor, loaded: false },
+  { packages: ENVOYS, descriptor: extensionsDescriptor, loaded: false },
   { packages: /^etcdserverpb\./, descriptor: etcdDescriptor, loaded: false },
 ];
 
@@ -20,12 +24,15 @@ let root: protobuf.Root | undefined;
 /** The type of that full name ("envoy.config.cluster.v3.Cluster"), or undefined if it has not been compiled. */
 export function findType(fullName: string): protobuf.Type | undefined {
   root ??= protobuf.Root.fromJSON(JSON.parse(coreDescriptor));
-  const found = exactType(root, fullName);
-  const later = LATER.find(({ packages }) => packages.test(fullName));
-  if (found !== undefined || later === undefined || later.loaded) return found;
-  later.loaded = true;
-  root.addJSON(JSON.parse(later.descriptor).nested).resolveAll();
-  return exactType(root, fullName);
+  let found = exactType(root, fullName);
+  for (const later of LATER) {
+    if (found !== undefined) break;
+    if (later.loaded || !later.packages.test(fullName)) continue;
+    later.loaded = true;
+    root.addJSON(JSON.parse(later.descriptor).nested).resolveAll();
+    found = exactType(root, fullName);
+  }
+  return found;
 }
 
 /** The type of that full name; one that must be there. */
