@@ -11,7 +11,7 @@ test("certificates are renewed and the control plane is killed under load, and n
   const owner = lastFirst(t);
   // Renewed every 12 s, and good for as long again where the machine is busy: a control plane may take its time to start.
   const mesh = await JoinedMesh.start(owner, { svidTtl: "24s" });
-  const load = startLoad(`http://127.0.0.1:${mesh.webOutbound}/`, 20, owner, { host: "orders" });
+  const load = startLoad(`http://127.0.0.1:${mesh.webOutbound}/`, 20, owner, { headers: { host: "orders" } });
   await eventually("orders knows who calls", () => /URI=spiffe:.*\/sa\/web/.test(load.recent.at(-1) ?? ""));
   await mesh.controlPlane.kill();
   await mesh.controlPlane.start();

@@ -234,6 +234,38 @@ describe("secrets by SDS", { concurrency: 2 }, () => {
     first.destroy();
   });
 
+  test("a list of the revoked that changes under load fails no request and cuts nobody, and refuses whom it names", async (t) => {
+    const { owner, controlPlane, sidecar, upstream } = await start(t, 2);
+    const withList = (...revoked: readonly TestCertificate[]): World =>
+      world(upstream, [
+        ...all().filter((secret) => secret["name"] !== "clients"),
+        {
+          name: "clients",
+          validation_context: { trusted_ca: inline(ours.certificate), crl: inline(ours.revoke(revoked)) },
+        },
+      ]);
+    controlPlane.set(withList());
+    await sidecar.untilReady();
+    const port = await sidecar.port("tls");
+    const { chain: cert, key } = certificates.other;
+    const held = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, cert, key });
+    await once(held, "secureConnect");
+    const { chain, key: own } = certificates.client;
+    const agent = new Agent({ keepAlive: true, maxSockets: 20, rejectUnauthorized: false, cert: chain, key: own });
+    const load = startLoad(`https://127.0.0.1:${port}/`, 20, owner, { agent });
+    await eventually("the load runs", () => load.count > 100);
+    for (let round = 0; round < 3; round += 1) {
+      controlPlane.set(withList(certificates.other));
+      await eventually("who is revoked is refused", async () => (await shake(port, { cert, key })) !== "front");
+      assert.equal(await shake(port), "front");
+      controlPlane.set(withList());
+      await eventually("who is not any more is let in", async () => (await shake(port, { cert, key })) === "front");
+    }
+    assert.equal(held.destroyed, false, "who was let in before stays");
+    held.destroy();
+    assert.deepEqual([...(await load.stop()).failures], []);
+  });
+
   test("without its secrets a listener refuses, and a cluster's connections fail, until they come", async (t) => {
     const { controlPlane, sidecar, upstream } = await start(t, 1);
     const patience = { initial_fetch_timeout: "0.2s" };

@@ -1,4 +1,5 @@
-import { Agent, request } from "node:http";
+import { Agent, request as requestPlain } from "node:http";
+import { request as requestTls } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Owner } from "./owner.ts";
 
@@ -16,18 +17,18 @@ export interface RunningLoad {
   stop(): Promise<LoadResult>;
 }
 
-/**
- * Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped or the test ends.
- * @param pauseMs of each client between an answer and its next request
- */
-export function startLoad(
-  url: string,
-  clients: number,
-  owner: Owner,
-  headers: Readonly<Record<string, string>> = {},
-  pauseMs = 0,
-): RunningLoad {
-  const agent = new Agent({ keepAlive: true, maxSockets: clients });
+export interface LoadOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Of each client between an answer and its next request. */
+  readonly pauseMs?: number;
+  /** Of https where the URL says so; it is destroyed with the load. */
+  readonly agent?: Agent;
+}
+
+/** Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped or the test ends. */
+export function startLoad(url: string, clients: number, owner: Owner, options: LoadOptions = {}): RunningLoad {
+  const { headers = {}, pauseMs = 0, agent = new Agent({ keepAlive: true, maxSockets: clients }) } = options;
+  const request = url.startsWith("https:") ? requestTls : requestPlain;
   const failures = new Map<string, number>();
   const recent: string[] = [];
   let requests = 0;

@@ -33,7 +33,7 @@ for (const variant of ["sotw", "delta"] as const) {
       assert.equal(await call(outboundPort, "orders"), "stable");
       assert.equal(await call(outboundPort, "orders.default.svc.cluster.local:80"), "stable");
 
-      const load = startLoad(`http://127.0.0.1:${outboundPort}/`, 4, t, { host: "orders" });
+      const load = startLoad(`http://127.0.0.1:${outboundPort}/`, 4, t, { headers: { host: "orders" } });
       owner.after(() => load.stop()); // or a failed test would never end
       await answersAre(load, "stable");
       await mesh.write("route.yaml", routeTo("orders", "canary"));

@@ -125,7 +125,10 @@ async function underLoad(
   happening: (prober: Prober) => Promise<void>,
 ): Promise<void> {
   await untilEncrypted(mesh);
-  const load = startLoad(`http://127.0.0.1:${mesh.webOutbound}/`, CONNECTIONS, t, { host: "orders" }, PAUSE_MS);
+  const load = startLoad(`http://127.0.0.1:${mesh.webOutbound}/`, CONNECTIONS, t, {
+    headers: { host: "orders" },
+    pauseMs: PAUSE_MS,
+  });
   const prober = startProber(mesh, t);
   await eventually("the load runs", () => load.count > 2 * CONNECTIONS && prober.handshakes > 2, 60_000);
   await happening(prober);
