@@ -105,6 +105,27 @@ test("a store that comes late brings the authority, and what it cannot read take
   assert.equal(signs(authority), before);
 });
 
+test("a store that loses the authority, or falls back to an old state of it, brings no other root", async (t) => {
+  const store = await started(new ScriptedStore());
+  const { authority, clock, log } = await open(t, store);
+  const first = store.entries!.get("state")!.value;
+  valueOfResult(await authority.beginRotation());
+  clock.advance(DAY_MS);
+  await eventually(() => shape(authority) === "retiring 2 #2", "the new root's turn");
+  const signer = signs(authority);
+  store.put({ key: "state", value: first });
+  await eventually(() => log.with("old state of it: sequence number 1, and 2 is known").length === 1, "the complaint");
+  store.put({ key: "state", value: undefined });
+  await eventually(() => log.with("has lost it").length === 1, "the other complaint");
+  // Whatever is written later: nothing has been made meanwhile.
+  store.put({ key: "join/other", value: Buffer.from("{}") });
+  assert.equal(store.entries!.has("state"), false);
+  assert.deepEqual([shape(authority), signs(authority)], ["retiring 2 #2", signer]);
+  // Nor is a step of the rotation taken on top of what is not there.
+  assert.equal((await authority.hurryRotation()).ok, false);
+  assert.equal(store.entries!.has("state"), false);
+});
+
 async function open(t: TestContext, store?: Store, clock = new ManualClock()) {
   const log = new TestLog();
   const authority = await StoredAuthority.open({

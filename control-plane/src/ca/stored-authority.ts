@@ -61,8 +61,9 @@ export class StoredAuthority implements AuthoritySource {
   static async open(options: StoredAuthorityOptions): Promise<StoredAuthority> {
     const authority = new StoredAuthority(options);
     if (options.store.entries !== undefined) await authority.#load();
-    authority.#unwatch = options.store.watch(({ changed }) => {
-      if (authority.#state === undefined || changed.some(({ key }) => key === KEY)) authority.#loadLater();
+    authority.#unwatch = options.store.watch(({ changed, removed }) => {
+      if (authority.#state === undefined || changed.some(({ key }) => key === KEY) || removed.includes(KEY))
+        authority.#loadLater();
     });
     return authority;
   }
@@ -138,13 +139,23 @@ export class StoredAuthority implements AuthoritySource {
   async #load(): Promise<void> {
     const { store, trustDomain } = this.#options;
     if (store.entries === undefined) return;
-    const entry = store.entries.get(KEY) ?? (await this.#create());
-    if (entry === undefined || entry.revision === this.#state?.revision) return;
+    const known = this.#state;
+    const found = store.entries.get(KEY);
+    // Everybody trusts the one that is known: another, made because somebody emptied the store, would cut the mesh in two.
+    if (found === undefined && known !== undefined)
+      throw new StartError(`certificate authority: ${store.name} has lost it`);
+    const entry = found ?? (await this.#create());
+    if (entry === undefined || entry.revision === known?.revision) return;
     const state = decodeRootState(entry.value);
     if (!state.ok) throw new StartError(`certificate authority: what ${store.name} holds of it ${state.error}`);
     if (state.value.trustDomain !== trustDomain)
       throw new StartError(
         `certificate authority: ${store.name} has that of the trust domain "${state.value.trustDomain}", and --trust-domain says "${trustDomain}"`,
+      );
+    // An old state would bring roots back that have been replaced, and whoever has their keys; it only ever grows.
+    if (known !== undefined && state.value.sequenceNumber < known.value.sequenceNumber)
+      throw new StartError(
+        `certificate authority: ${store.name} has an old state of it: sequence number ${state.value.sequenceNumber}, and ${known.value.sequenceNumber} is known`,
       );
     const authority = await this.#open(state.value);
     this.#state = { revision: entry.revision, value: state.value };
