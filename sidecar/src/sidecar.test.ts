@@ -249,7 +249,7 @@ for (const variant of ["GRPC", "DELTA_GRPC"] as const) {
 
     // What the control plane sees, and what admin shows.
     await eventually(() => xds.nodes()[0]?.types.length === 4, "the control plane's view");
-    const reported = () => reports.stateOf("shop/web/1")?.report;
+    const reported = () => reports.stateOf({ id: "shop/web/1" })?.report;
     await eventually(() => reported()?.health.ready === true && reported()?.resources.length === 4, "the report");
     assert.match((await admin(started, "/clusters")).body, /orders::10\.0\.0\.1:2::health_flags::healthy/);
     assert.match((await admin(started, "/config_dump")).body, /"route_config_name": "routes"/);

@@ -1,5 +1,5 @@
 import type { Inspectable, Json } from "@heddle/base";
-import type { ReportServer, SidecarReport, SidecarState, XdsServer } from "@heddle/xds/server";
+import { nodeKey, type ReportServer, type SidecarReport, type SidecarState, type XdsServer } from "@heddle/xds/server";
 import type { Snapshots } from "../snapshot/snapshots.ts";
 
 /**
@@ -20,10 +20,12 @@ export class NodeStatuses implements Inspectable {
 
   inspect(): Json {
     const closed = this.#snapshots.closed();
-    return (this.#xds.inspect() as readonly { readonly id: string }[]).map((node) => ({
-      ...node,
-      closed: [...(closed.get(node.id) ?? [])],
-      ...reported(this.#reports.stateOf(node.id)),
+    const shown = this.#xds.inspect() as readonly { readonly id: string }[];
+    // Both at one moment, so in one order. By what they have shown: two may say one id.
+    return this.#xds.nodes().map(({ node }, index) => ({
+      ...shown[index],
+      closed: [...(closed.get(nodeKey(node)) ?? [])],
+      ...reported(this.#reports.stateOf(node)),
     }));
   }
 }

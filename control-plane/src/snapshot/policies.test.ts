@@ -90,9 +90,9 @@ describe("what policies close for want of an identity", () => {
     assert.deepEqual(
       [...mesh.closed()],
       [
-        ["default/orders-1/a", ["its port 8001 is STRICT, and it has no identity: nobody gets in", called]],
-        ["default/web-1/a", [called]],
-        ["default/orders-2/b", []],
+        [" default/orders-1/a", ["its port 8001 is STRICT, and it has no identity: nobody gets in", called]],
+        [" default/web-1/a", [called]],
+        ["mesh.test/ns/default/sa/orders default/orders-2/b", []],
       ],
     );
   });

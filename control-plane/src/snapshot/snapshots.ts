@@ -7,7 +7,7 @@ import {
   samePolicies,
 } from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
-import type { NodeClaim } from "@heddle/xds/server";
+import { type NodeClaim, nodeKey } from "@heddle/xds/server";
 import type { World } from "../source/merge.ts";
 import { closedPorts } from "./closed-ports.ts";
 import { Computed } from "./computed.ts";
@@ -96,12 +96,13 @@ export class Snapshots implements SnapshotSource {
     return denialOf(node, place, this.#world && workloadOf(place, this.#world.mesh));
   }
 
-  /** By node id: what is closed to it, or at it, for want of an identity (see `closedPorts`). */
+  /** By `nodeKey`: what is closed to it, or at it, for want of an identity (see `closedPorts`). */
   closed(): ReadonlyMap<string, readonly string[]> {
     const mesh = this.#world?.mesh;
     const closed = new Map<string, readonly string[]>();
     if (mesh === undefined) return closed;
-    for (const { node, scope } of this.#watched) if (scope !== undefined) closed.set(node.id, closedPorts(scope, mesh));
+    for (const { node, scope } of this.#watched)
+      if (scope !== undefined) closed.set(nodeKey(node), closedPorts(scope, mesh));
     return closed;
   }
 

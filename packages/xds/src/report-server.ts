@@ -5,7 +5,7 @@ import { byteMethod } from "./byte-method.ts";
 import { shortTypeName } from "./protocol/type-urls.ts";
 import { decodeSidecarReport, encodeReportResponse, REPORT_PATH, type SidecarReport } from "./report.ts";
 import { statusDetails } from "./status-details.ts";
-import type { NodeClaim, PeerOf, TransportPeer } from "./transport-peer.ts";
+import { type NodeClaim, nodeKey, type PeerOf, type ShownNode, type TransportPeer } from "./transport-peer.ts";
 
 export interface ReportServerOptions {
   readonly clock: Clock;
@@ -34,9 +34,12 @@ const MAX_SIDECARS = 20_000;
 export class ReportServer implements Inspectable {
   readonly name = "sidecar-reports";
   readonly #options: ReportServerOptions;
-  /** Each open stream with the node id that it speaks for; empty until its first report. */
-  readonly #calls: Map<ServerDuplexStream<Buffer, Buffer>, string> = new Map();
-  /** By node id; with the stream that said it, since a reconnecting sidecar has two for a moment. */
+  /** Each open stream with the node that it speaks for; its id is empty until its first report. */
+  readonly #calls: Map<ServerDuplexStream<Buffer, Buffer>, ShownNode> = new Map();
+  /**
+   * By `nodeKey`, so that nobody who has shown nothing speaks for one who has; with the stream that said it, since a
+   * reconnecting sidecar has two for a moment.
+   */
   readonly #latest: Map<string, { readonly call: ServerDuplexStream<Buffer, Buffer>; readonly state: SidecarState }> =
     new Map();
   readonly #watchers: Set<() => void> = new Set();
@@ -57,9 +60,9 @@ export class ReportServer implements Inspectable {
     );
   }
 
-  /** The latest report of the sidecar with that node id; undefined while it has none open. */
-  stateOf(nodeId: string): SidecarState | undefined {
-    return this.#latest.get(nodeId)?.state;
+  /** The latest report of that sidecar; undefined while it has none open. */
+  stateOf(node: ShownNode): SidecarState | undefined {
+    return this.#latest.get(nodeKey(node))?.state;
   }
 
   states(): SidecarState[] {
@@ -99,8 +102,8 @@ export class ReportServer implements Inspectable {
 
   #open(call: ServerDuplexStream<Buffer, Buffer>, transportPeer: Result<TransportPeer, string> | undefined): void {
     const identity = transportPeer?.ok === true ? transportPeer.value.identity : undefined;
-    this.#calls.set(call, "");
-    call.on("data", (bytes: Buffer) => this.#receive(call, bytes, identity));
+    this.#calls.set(call, { id: "", identity });
+    call.on("data", (bytes: Buffer) => this.#receive(call, bytes));
     call.on("end", () => {
       call.end();
       this.#forget(call);
@@ -112,13 +115,10 @@ export class ReportServer implements Inspectable {
     else call.write(Buffer.from(encodeReportResponse(this.#options.reportIntervalMs ?? 30_000)));
   }
 
-  #receive(
-    call: ServerDuplexStream<Buffer, Buffer>,
-    bytes: Buffer,
-    identity: TransportPeer["identity"] | undefined,
-  ): void {
-    const knownAs = this.#calls.get(call);
-    if (knownAs === undefined) return;
+  #receive(call: ServerDuplexStream<Buffer, Buffer>, bytes: Buffer): void {
+    const known = this.#calls.get(call);
+    if (known === undefined) return;
+    const { id: knownAs, identity } = known;
     const decoded = decodeSidecarReport(bytes);
     if (!decoded.ok || decoded.value.nodeId === "") {
       this.#refuse(call, status.INVALID_ARGUMENT, decoded.ok ? "node_id is empty" : decoded.error);
@@ -136,8 +136,9 @@ export class ReportServer implements Inspectable {
       this.#refuse(call, status.PERMISSION_DENIED, denied);
       return;
     }
-    this.#calls.set(call, report.nodeId);
-    this.#latest.set(report.nodeId, { call, state });
+    const reporter: ShownNode = { id: report.nodeId, identity };
+    this.#calls.set(call, reporter);
+    this.#latest.set(nodeKey(reporter), { call, state });
     this.#tell();
   }
 
@@ -148,10 +149,10 @@ export class ReportServer implements Inspectable {
   }
 
   #forget(call: ServerDuplexStream<Buffer, Buffer>): void {
-    const nodeId = this.#calls.get(call);
-    if (nodeId === undefined) return;
+    const reporter = this.#calls.get(call);
+    if (reporter === undefined) return;
     this.#calls.delete(call);
-    if (this.#latest.get(nodeId)?.call === call) this.#latest.delete(nodeId);
+    if (this.#latest.get(nodeKey(reporter))?.call === call) this.#latest.delete(nodeKey(reporter));
     this.#tell();
   }
 

@@ -145,7 +145,7 @@ test("a stream that speaks for another node than before is refused", async () =>
   cleanups.push(() => channel.close());
   cleanups.push(() => client.close());
   client.attach(channel);
-  await server.until(() => server.reports.stateOf("default/web/1") !== undefined);
+  await server.until(() => server.reports.stateOf({ id: "default/web/1" }) !== undefined);
   nodeId = "default/web/2";
   client.changed();
   clock.advance(1000);
@@ -175,6 +175,6 @@ async function serve(offered = true) {
     reports,
     port,
     until: eventually,
-    heard: (version: string) => eventually(() => reports.stateOf("default/web/1")?.report.version === version),
+    heard: (version: string) => eventually(() => reports.stateOf({ id: "default/web/1" })?.report.version === version),
   };
 }

@@ -11,6 +11,7 @@ import { encodeSidecarReport, REPORT_PATH } from "./report.ts";
 import {
   LoadReportServer,
   type NodeClaim,
+  nodeKey,
   type PeerOf,
   ReportServer,
   type TransportPeer,
@@ -110,6 +111,25 @@ test("X6: two that say one node id and have shown to be different ones are two n
   assert.equal(s.xds.clients().length, 2);
 });
 
+test("X6: who has shown nothing is no node that has, whatever it calls itself", () => {
+  const forged = `${WEB.trustDomain}${WEB.path} shop/web/1`;
+  assert.notEqual(nodeKey({ id: forged }), nodeKey({ id: "shop/web/1", identity: WEB }));
+});
+
+test("X6: a report of one who has shown nothing takes the place of none of one who has", () => {
+  const reports = new ReportServer({ clock: new ManualClock(), log: quietLog });
+  const open = (peerOf?: PeerOf) => opener((grpc) => reports.addTo(grpc, peerOf))(REPORT_PATH);
+  const known = open(() => ok(peer()));
+  known.send(sidecarReport("shop/web/1", "mine"));
+  const stranger = open();
+  stranger.send(sidecarReport("shop/web/1", "forged"));
+  const versionOf = (identity?: TransportPeer["identity"]) =>
+    reports.stateOf({ id: "shop/web/1", identity })?.report.version;
+  assert.deepEqual([versionOf(WEB), versionOf()], ["mine", "forged"]);
+  stranger.emit("cancelled");
+  assert.deepEqual([versionOf(WEB), versionOf()], ["mine", undefined]);
+});
+
 test("X2: a sidecar reports for itself alone, and only where it has shown who it is", () => {
   const denialOf = ({ id, identity }: NodeClaim): string | undefined =>
     id === "shop/web/1" && identity === WEB ? undefined : "it is somebody else";
@@ -126,22 +146,24 @@ test("X2: a sidecar reports for itself alone, and only where it has shown who it
       loads.addTo(grpc, peerOf);
     });
     const [report, load] = [open(REPORT_PATH), open(LOAD_REPORT_PATH)];
-    report.send(
-      encodeSidecarReport({
-        nodeId,
-        nodeCluster: "",
-        timeMs: 0,
-        version: "",
-        uptimeMs: 0,
-        resources: [],
-        health: HEALTH,
-      }),
-    );
+    report.send(sidecarReport(nodeId));
     load.send(encodeLoadStatsRequest({ node: testNode(nodeId), clusters: [] }));
     assert.deepEqual([report.ended?.code, load.ended?.code], [code, code]);
     assert.deepEqual([reports.states().length, loads.loads().length], code === undefined ? [1, 1] : [0, 0]);
   }
 });
+
+function sidecarReport(nodeId: string, version = ""): Uint8Array {
+  return encodeSidecarReport({
+    nodeId,
+    nodeCluster: "",
+    timeMs: 0,
+    version,
+    uptimeMs: 0,
+    resources: [],
+    health: HEALTH,
+  });
+}
 
 function peer(): TransportPeer {
   return { identity: WEB, notAfterMs: Number.MAX_SAFE_INTEGER };

@@ -38,7 +38,7 @@ export { ReportServer, type ReportServerOptions, type SidecarState } from "./rep
 export { DEFAULT_LIMITS, type XdsServerLimits } from "./request-limits.ts";
 export { RestDiscovery, type RestDiscoveryOptions, type RestRequest } from "./rest-discovery.ts";
 export { statusDetails } from "./status-details.ts";
-export type { CallOfPeer, NodeClaim, PeerOf, TransportPeer } from "./transport-peer.ts";
+export { type CallOfPeer, type NodeClaim, nodeKey, type PeerOf, type TransportPeer } from "./transport-peer.ts";
 
 export interface XdsServerOptions {
   readonly source: SnapshotSource;

@@ -22,7 +22,16 @@ export type PeerOf = (call: CallOfPeer) => Result<TransportPeer, string>;
 /** What a node says of itself, and what its transport has shown. */
 export type NodeClaim = Pick<XdsNode, "id" | "metadata" | "identity">;
 
-/** By what a node is told from others: two that say one id and have shown to be different ones are two. */
-export function nodeKey({ id, identity }: Pick<XdsNode, "id" | "identity">): string {
-  return identity === undefined ? id : `${identity.trustDomain}${identity.path} ${id}`;
+/** What a node calls itself, and who its transport has shown it to be; undefined: nobody. */
+export interface ShownNode {
+  readonly id: string;
+  readonly identity?: TransportPeer["identity"] | undefined;
+}
+
+/**
+ * By what a node is told from others: two that say one id and have shown to be different ones are two. Whatever id is said by
+ * one who has shown nothing, it is not that of one who has: no trust domain begins with a space.
+ */
+export function nodeKey({ id, identity }: ShownNode): string {
+  return identity === undefined ? ` ${id}` : `${identity.trustDomain}${identity.path} ${id}`;
 }
