@@ -15,6 +15,7 @@ export {
 export { guarded, guardedClock, type OnThrow, placeOfThrow, ThrowPlaces } from "./guard.ts";
 export { type Inspectable, isJsonObject, type Json, type JsonObject } from "./json.ts";
 export { Live } from "./live.ts";
+export { readSmallFile } from "./read-small-file.ts";
 export { err, ok, type Result } from "./result.ts";
 export { StopReason, type StopSignals } from "./stop-reason.ts";
 export { callbackTimer, TimerWheel, WheelTimer } from "./timer-wheel.ts";

@@ -1,5 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
-import { err, ok, type Result } from "@heddle/base";
+import { type Result, readSmallFile } from "@heddle/base";
 import type { DataConfig, SecretConfig } from "@heddle/traffic";
 import type { LooseJsonObject } from "./encode.ts";
 import type { Fields } from "./fields.ts";
@@ -19,15 +18,7 @@ const MAX_FILE_BYTES = 4 * 1024 * 1024;
 /** Of this machine. */
 export function systemDataReader(environment: { readonly [name: string]: string | undefined }): DataReader {
   return {
-    file(path) {
-      try {
-        const { size } = statSync(path);
-        if (size > MAX_FILE_BYTES) return err(`has ${size} bytes, allowed are ${MAX_FILE_BYTES}`);
-        return ok(readFileSync(path));
-      } catch (error) {
-        return err(`cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
-      }
-    },
+    file: (path) => readSmallFile(path, MAX_FILE_BYTES),
     variable: (name) => environment[name],
   };
 }

@@ -1,5 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
-import { err, isJsonObject, type Json, ok, type Result } from "@heddle/base";
+import { err, isJsonObject, type Json, ok, type Result, readSmallFile } from "@heddle/base";
 
 /** Reads what a filter's configuration only names. */
 export interface FilterData {
@@ -14,15 +13,7 @@ const MAX_FILE_BYTES = 1024 * 1024;
 /** Of this machine. */
 export function systemFilterData(variable: FilterData["variable"]): FilterData {
   return {
-    file(path) {
-      try {
-        const { size } = statSync(path);
-        if (size > MAX_FILE_BYTES) return err(`has ${size} bytes, allowed are ${MAX_FILE_BYTES}`);
-        return ok(readFileSync(path));
-      } catch (error) {
-        return err(`cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
-      }
-    },
+    file: (path) => readSmallFile(path, MAX_FILE_BYTES),
     variable,
   };
 }
