@@ -7,7 +7,8 @@ import { describe, test } from "node:test";
 import { connect } from "node:tls";
 import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
 import { eventually } from "../harness/eventually.ts";
-import { IdentityMesh, type IdentityWorkload } from "../harness/identity-mesh.ts";
+import { IdentityMesh } from "../harness/identity-mesh.ts";
+import type { MeshWorkload } from "../harness/mesh-workload.ts";
 import { lastFirst } from "../harness/owner.ts";
 
 const STRICT = policy("PeerAuthentication", "all", "mtls: { mode: STRICT }");
@@ -18,7 +19,7 @@ describe("sidecars with identities, configured by nobody", () => {
     const mesh = await IdentityMesh.start(owner);
     const [web, cart, orders] = [await mesh.add("web"), await mesh.add("cart"), await mesh.add("orders")];
     await Promise.all([mesh.run(web), mesh.run(cart, mesh.certificate("clerk")), mesh.run(orders)]);
-    const call = (from: IdentityWorkload, path = "/"): Promise<Answer> => ask(from.outboundPort, path, "orders");
+    const call = (from: MeshWorkload, path = "/"): Promise<Answer> => ask(from.outboundPort, path, "orders");
 
     await t.test("the application learns who calls, and from nobody else", async () => {
       await eventually("web reaches orders", async () => (await call(web)).status === 200);

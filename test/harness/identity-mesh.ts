@@ -1,6 +1,3 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { systemClock } from "@heddle/base";
 import { Snapshots, worldOf } from "@heddle/control-plane/testing";
@@ -8,24 +5,14 @@ import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
 import { makeResourceTypes } from "@heddle/xds";
 import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
 import { quietLog, quietMetrics } from "@heddle/xds/testing";
-import { freePort } from "../../bench/path/peer.ts";
 import { adsBootstrap } from "./control-plane.ts";
 import type { Json } from "./envoy-config.ts";
+import { type MeshWorkload, startMeshWorkload } from "./mesh-workload.ts";
 import type { Owner } from "./owner.ts";
 import { type SidecarOptions, type SidecarProcess, startSidecar } from "./sidecar.ts";
 
 const TRUST_DOMAIN = "mesh.test";
 const SPIFFE_VALIDATOR = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
-
-/** One application and its sidecar. */
-export interface IdentityWorkload {
-  readonly name: string;
-  /** Where others call it. */
-  readonly port: number;
-  /** Where it calls others. */
-  readonly outboundPort: number;
-  readonly applicationPort: number;
-}
 
 /**
  * A mesh whose sidecars have identities, and what the control plane generates of it: with certificates out of their bootstraps, and
@@ -77,32 +64,11 @@ export class IdentityMesh {
     return this.authority.issue({ uris: [`spiffe://${TRUST_DOMAIN}/ns/default/sa/${account}`] });
   }
 
-  /** A service of that name, its account, and its application, which answers with the header that says who calls. */
-  async add(name: string): Promise<IdentityWorkload> {
-    const application = createServer((request, response) => {
-      response.end(JSON.stringify({ name, client: request.headers["x-forwarded-client-cert"] ?? null }));
-    }).listen(0, "127.0.0.1");
-    await once(application, "listening");
-    this.#owner.after(() => application.close().closeAllConnections());
-    const { port: applicationPort } = application.address() as AddressInfo;
-    const [port, outboundPort] = [await freePort(), await freePort()];
-    this.#workloads.push(`
-apiVersion: v1
-kind: Service
-metadata: { name: ${name} }
-spec: { selector: { app: ${name} }, ports: [{ port: 80 }] }
----
-apiVersion: heddle.dev/v1
-kind: Workload
-metadata: { name: ${name}, labels: { app: ${name} } }
-spec:
-  addresses: [127.0.0.1]
-  ports: [{ name: http, port: ${port}, applicationPort: ${applicationPort} }]
-  outboundPort: ${outboundPort}
-  serviceAccount: ${name}
-`);
+  async add(name: string): Promise<MeshWorkload> {
+    const workload = await startMeshWorkload(name, this.#owner);
+    this.#workloads.push(workload.yaml);
     this.#publish();
-    return { name, port, outboundPort, applicationPort };
+    return workload;
   }
 
   /** Replaces all policies. */
@@ -113,7 +79,7 @@ spec:
 
   /** @param shown its certificate; by default the one that it should have. */
   async run(
-    { name }: IdentityWorkload,
+    { name }: MeshWorkload,
     shown: TestCertificate = this.certificate(name),
     options: SidecarOptions = {},
   ): Promise<SidecarProcess> {

@@ -1,11 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { freePort } from "../../bench/path/peer.ts";
 import { ControlPlaneProcess } from "./control-plane-process.ts";
+import { type MeshWorkload, startMeshWorkload } from "./mesh-workload.ts";
 import type { Owner } from "./owner.ts";
 import { type SidecarProcess, scratchFolder, startSidecar } from "./sidecar.ts";
 import { type IssuedSvid, issueSvid } from "./svid-client.ts";
@@ -38,12 +35,14 @@ export class JoinedMesh {
   readonly controlPlane: ControlPlaneProcess;
   readonly sidecars = new Map<string, SidecarProcess>();
   /** Where web calls others. */
-  webOutbound = 0;
+  readonly webOutbound: number;
   /** Where others call orders. */
-  ordersPort = 0;
+  readonly ordersPort: number;
 
-  private constructor(controlPlane: ControlPlaneProcess) {
+  private constructor(controlPlane: ControlPlaneProcess, workloads: ReadonlyMap<string, MeshWorkload>) {
     this.controlPlane = controlPlane;
+    this.webOutbound = workloads.get("web")?.outboundPort ?? 0;
+    this.ordersPort = workloads.get("orders")?.port ?? 0;
   }
 
   static async start(owner: Owner, options: JoinedMeshOptions): Promise<JoinedMesh> {
@@ -51,13 +50,12 @@ export class JoinedMesh {
     const config = join(folder, "config");
     mkdirSync(config);
     const tokens = new Map<string, string>();
-    const ports = new Map<string, { readonly port: number; readonly outbound: number }>();
+    const workloads = new Map<string, MeshWorkload>();
     for (const name of NAMES) {
       tokens.set(name, `hjt_${randomBytes(32).toString("base64url")}`);
-      const application = await startApplication(name, owner);
-      const [port, outbound] = [await freePort(), await freePort()];
-      ports.set(name, { port, outbound });
-      writeFileSync(join(config, `${name}.yaml`), workloadOf(name, port, outbound, application));
+      const workload = await startMeshWorkload(name, owner);
+      workloads.set(name, workload);
+      writeFileSync(join(config, `${name}.yaml`), workload.yaml);
     }
     const joinTokens = join(folder, "join-tokens.yaml");
     const entries = [...tokens].map(([name, token]) => ({
@@ -72,7 +70,7 @@ export class JoinedMesh {
     const authority = ["--trust-domain", TRUST_DOMAIN, "--svid-ttl", options.svidTtl, "--join-tokens", joinTokens];
     const controlPlane = new ControlPlaneProcess(owner, files.concat(authority, options.flags ?? []));
     await controlPlane.start();
-    const mesh = new JoinedMesh(controlPlane);
+    const mesh = new JoinedMesh(controlPlane, workloads);
     const bundle = join(folder, "ca.pem");
     writeFileSync(bundle, await controlPlane.page("/ca/bundle"));
     await Promise.all(
@@ -93,8 +91,6 @@ export class JoinedMesh {
         mesh.sidecars.set(name, sidecar);
       }),
     );
-    mesh.webOutbound = ports.get("web")?.outbound ?? 0;
-    mesh.ordersPort = ports.get("orders")?.port ?? 0;
     return mesh;
   }
 
@@ -124,33 +120,6 @@ export class JoinedMesh {
     });
     return { status: response.status, body: await response.text() };
   }
-}
-
-async function startApplication(name: string, owner: Owner): Promise<number> {
-  const application = createServer((request, response) => {
-    response.end(JSON.stringify({ name, client: request.headers["x-forwarded-client-cert"] ?? null }));
-  }).listen(0, "127.0.0.1");
-  await once(application, "listening");
-  owner.after(() => application.close().closeAllConnections());
-  return (application.address() as AddressInfo).port;
-}
-
-function workloadOf(name: string, port: number, outboundPort: number, applicationPort: number): string {
-  return `
-apiVersion: v1
-kind: Service
-metadata: { name: ${name} }
-spec: { selector: { app: ${name} }, ports: [{ port: 80 }] }
----
-apiVersion: heddle.dev/v1
-kind: Workload
-metadata: { name: ${name}, labels: { app: ${name} } }
-spec:
-  addresses: [127.0.0.1]
-  ports: [{ name: http, port: ${port}, applicationPort: ${applicationPort} }]
-  outboundPort: ${outboundPort}
-  serviceAccount: ${name}
-`;
 }
 
 function sha256(text: string): string {
