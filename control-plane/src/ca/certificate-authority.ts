@@ -87,6 +87,9 @@ export class CertificateAuthority implements Inspectable {
     const ends: (() => unknown)[] = [];
     try {
       const store = subjects.store ?? (await memoryStore(log, options));
+      // With a root made here the next process has another one, which nobody trusts: there is nothing to use a token for.
+      if (subjects.store === undefined && options.files !== undefined && joinTokensFile !== undefined)
+        log.warn("a join token of the file is good again after a restart, until it ends, since nothing is stored");
       const source = await openSource(options, store, subjects, log);
       ends.push(() => source.close());
       const file =

@@ -44,6 +44,17 @@ test("a CSR for another identity is refused, whatever the proof, and uses no tok
   );
 });
 
+test("nobody gets the control plane's own identity, whatever the proof", async (t) => {
+  const own: SpiffeId = { ...WEB, path: "/ns/heddle-system/sa/control-plane" };
+  const { service, test: made } = await open(t, { own });
+  const token = await joinToken(made, own);
+  for (const proof of [{ svid: own }, { bearer: token }, { bearer: "own" }])
+    for (const named of [own, undefined]) {
+      const refused = await service.issue({ ...NOBODY, ...proof }, newRequest(named).csr, 0);
+      assert.equal(codeOf(refused), "PERMISSION_DENIED");
+    }
+});
+
 test("a stolen join token replayed gets nothing, and the log says so", async (t) => {
   const { service, test: made } = await open(t);
   const token = await joinToken(made, WEB);

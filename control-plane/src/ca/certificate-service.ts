@@ -6,6 +6,7 @@ import { isJoinToken } from "./join-token.ts";
 import type { JoinTokens } from "./join-tokens.ts";
 import type { IssuedSvid, Signer, SigningRequest } from "./signer.ts";
 import type { TokenReviewer } from "./token-review.ts";
+import { controlPlaneId } from "./workload-id.ts";
 
 /** What a caller has shown of who it is, and where it called from. */
 export interface CallerProof {
@@ -124,6 +125,9 @@ export class CertificateService {
     const spiffeId = known.value;
     if (spiffeId.trustDomain !== signer.trustDomain)
       return err(forbidden("the caller is of another trust domain", "other_domain", spiffeId));
+    // By it everybody knows whom to ask, and believe; it has its own certificate without asking anybody.
+    if (isSame(controlPlaneId(signer.trustDomain), spiffeId))
+      return err(forbidden("nobody but the control plane has its identity", "control_plane", spiffeId));
     if (!isSame(request.value.spiffeId, spiffeId))
       return err(forbidden("the request names another identity than the caller's", "other_identity", spiffeId));
     const pause = this.#perIdentity.take(formatSpiffeId(spiffeId));
