@@ -13,10 +13,12 @@ import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
 import { serveAdmin } from "./admin/serve-admin.ts";
 import { type ApiOptions, ResourceApi } from "./api/open-api.ts";
+import { MAX_REQUEST_BYTES } from "./api/resource-limits.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
 import type { CertificateAuthority } from "./ca/certificate-authority.ts";
 import type { HostPort } from "./serve/address.ts";
 import { serveRest } from "./serve/serve-rest.ts";
+import type { StrangerLimits } from "./serve/serve-tls.ts";
 import { type GrpcServices, type ServedXds, serveXds } from "./serve/serve-xds.ts";
 import { ownerlessSecrets } from "./snapshot/ownerless-secrets.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
@@ -107,7 +109,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const services = [xds, reports, loads, statuses, ...(api === undefined ? [] : [api.grpc])];
     const served = await serveXds([...services, ...(ca === undefined ? [] : [ca.grpc(false)])], xdsAddress);
     ends.push(() => served.close());
-    const secure = ca && (await serveSecurely(ca, services, options));
+    const apiBytes =
+      api !== undefined && options.api?.tokensFile !== undefined ? { messageBytes: MAX_API_MESSAGE_BYTES } : {};
+    const secure = ca && (await serveSecurely(ca, services, apiBytes, options));
     ends.push(async () => secure?.close());
     const rest =
       xdsRestAddress === undefined
@@ -158,6 +162,7 @@ async function openCa(
 async function serveSecurely(
   ca: CertificateAuthority,
   services: readonly GrpcServices[],
+  strangers: Partial<StrangerLimits>,
   { ca: caOptions, clock, log, metrics }: ControlPlaneOptions,
 ): Promise<ServedXds | undefined> {
   if (caOptions === undefined) return undefined;
@@ -172,5 +177,9 @@ async function serveSecurely(
     clock,
     log,
     metrics,
+    strangers,
   });
 }
+
+/** Its clients have tokens, and no certificates. What is around a request's resources has room. */
+const MAX_API_MESSAGE_BYTES = MAX_REQUEST_BYTES + 64 * 1024;

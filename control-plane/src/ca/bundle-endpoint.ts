@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Clock, Live } from "@heddle/base";
 import { formatTrustBundle, type TrustBundles } from "@heddle/identity";
 import type { Log } from "@heddle/telemetry";
@@ -53,6 +53,11 @@ export async function serveBundle(options: BundleEndpointOptions): Promise<Bundl
     (request, response) => answer(bundles.current, request, response),
   );
   server.maxConnections = MAX_CONNECTIONS;
+  const connections = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    connections.add(socket);
+    socket.on("close", () => connections.delete(socket));
+  });
   server.on("tlsClientError", (error) => log.debug("bundle endpoint: no handshake", { error: error.message }));
   const renew = (context: object): void => server.setSecureContext({ ...context, minVersion: "TLSv1.2" });
   const follower =
@@ -86,7 +91,8 @@ export async function serveBundle(options: BundleEndpointOptions): Promise<Bundl
       unwatch();
       return new Promise((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
+        // Also those that have not come to the end of their handshake, of which HTTP knows nothing.
+        for (const socket of connections) socket.destroy();
       });
     },
   };

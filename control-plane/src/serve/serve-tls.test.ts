@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -15,7 +16,7 @@ import { valueOfResult } from "../api/testing.ts";
 import { MESSAGES, SERVICE } from "../ca/identity-messages.ts";
 import { CA_OPTIONS, HOUR_MS, newRequest, ORDERS, openTestCa, type TestCa, TRUST_DOMAIN, WEB } from "../ca/testing.ts";
 import { formatHostPort } from "./address.ts";
-import { serveTls } from "./serve-tls.ts";
+import { type StrangerLimits, serveTls } from "./serve-tls.ts";
 import type { ServedXds } from "./serve-xds.ts";
 
 test("a workload joins over one-way TLS, and renews with what it got", async (t) => {
@@ -104,6 +105,53 @@ test("who does not speak HTTP/2 is sent away", async (t) => {
   socket.destroy();
 });
 
+test("who has shown no certificate has few connections, and who has shown one is not kept out by them", {
+  timeout: 60_000,
+}, async (t) => {
+  const { served, ca, client, credentialsOf, log } = await open(t, systemClock, { connectionsPerSource: 2 });
+  const dial = () => connect({ ...served.address, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+  const strangers = [dial(), dial()];
+  for (const socket of strangers) await once(socket, "data");
+  const third = dial();
+  third.on("error", () => undefined); // it is cut
+  await new Promise((resolve) => third.on("close", resolve).resume());
+  assert.equal(log.with("2 connections without a certificate from its address are open").length, 1);
+  const svid = await issueBy({ authority: signer(ca) });
+  const known = client(credentialsOf(svid.chain, svid.key));
+  assert.equal(messageChain(await known.issue(newRequest(WEB).csr)).length, 1);
+  strangers[0]!.destroy();
+  // There is room when the port has heard of it.
+  let code: status | undefined;
+  for (let tries = 0; code !== status.UNAUTHENTICATED && tries < 1000; tries++)
+    ({ code } = await failure(client().issue(newRequest(WEB).csr)));
+  assert.equal(code, status.UNAUTHENTICATED);
+  strangers[1]!.destroy();
+});
+
+test("who has shown no certificate sends no large messages, and keeps no connection for nothing", {
+  timeout: 60_000,
+}, async (t) => {
+  const { served, client } = await open(t, systemClock, { idleMs: 50 });
+  const { code } = await failure(client().issue(Buffer.alloc(200 * 1024)));
+  assert.equal(code, status.RESOURCE_EXHAUSTED);
+  const idle = connect({ ...served.address, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+  idle.on("error", () => undefined); // it is cut
+  await new Promise((resolve) => idle.on("close", resolve).resume());
+});
+
+test("a client that does not come to the end of its handshake does not keep the port from closing", async (t) => {
+  const { served } = await open(t);
+  const socket = connectTcp(served.address);
+  await once(socket, "connect");
+  socket.on("error", () => undefined); // it is cut
+  const cut = new Promise((resolve) => socket.on("close", () => resolve("cut")).resume());
+  const closed = served.close();
+  // By itself it would be cut when the time for a handshake is over, which is ten seconds.
+  const late = new Promise((resolve) => setTimeout(resolve, 8000, "late").unref());
+  assert.equal(await Promise.race([cut, late]), "cut");
+  await closed;
+});
+
 for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const)
   test(`CVE-2022-21654: no session of ${maxVersion} is resumed, so none outlives who vouched for it`, async (t) => {
     const { served } = await open(t);
@@ -190,7 +238,11 @@ interface Opened extends TestCa {
   readonly credentialsOf: (chain: readonly Uint8Array[], key: string) => ChannelCredentials;
 }
 
-async function open(t: TestContext, clock: Clock = systemClock): Promise<Opened> {
+async function open(
+  t: TestContext,
+  clock: Clock = systemClock,
+  strangers: Partial<StrangerLimits> = {},
+): Promise<Opened> {
   // Its root is a week old, so that there can be certificates that have ended.
   const folder = mkdtempSync(join(tmpdir(), "heddle-tls-"));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -211,6 +263,7 @@ async function open(t: TestContext, clock: Clock = systemClock): Promise<Opened>
     clock,
     log: log.log,
     metrics: counters.scope(),
+    strangers,
   });
   t.after(() => served.close());
   const roots = (): Buffer => Buffer.from(trustBundlePem(ca.authority.bundles.current.all[0]!));

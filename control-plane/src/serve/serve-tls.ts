@@ -1,11 +1,12 @@
 import { constants } from "node:crypto";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { createServer, type TLSSocket, type Server as TlsServer } from "node:tls";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { type Clock, err, type Live, ok, type Result, type Timer } from "@heddle/base";
 import { Certificate, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { type PeerOf, xdsServerOptions } from "@heddle/xds/server";
+import { callSource } from "../ca/call-source.ts";
 import type { TlsIdentity } from "../ca/own-svid.ts";
 import { type HostPort, ListenError } from "./address.ts";
 import { certificateChainOf } from "./certificate-chain.ts";
@@ -25,7 +26,32 @@ export interface TlsServingOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
+  readonly strangers?: Partial<StrangerLimits>;
 }
+
+/**
+ * For clients without a certificate, who may be anybody that reaches the port. They have come for their first certificate;
+ * what is for nodes, messages of 64 MiB on 2000 streams at a time, would be all of this machine's memory.
+ */
+export interface StrangerLimits {
+  readonly connections: number;
+  /** Of one address (see `callSource`). */
+  readonly connectionsPerSource: number;
+  /** Of one connection. */
+  readonly streams: number;
+  /** A longer one ends its call. */
+  readonly messageBytes: number;
+  /** A connection without a call is ended. */
+  readonly idleMs: number;
+}
+
+const STRANGERS: StrangerLimits = {
+  connections: 2000,
+  connectionsPerSource: 500,
+  streams: 8,
+  messageBytes: 128 * 1024,
+  idleMs: 10_000,
+};
 
 /** Between sidecars of a large mesh and a control plane that was away, all of them dial within seconds. */
 const BACKLOG = 4096;
@@ -45,36 +71,49 @@ const MAX_CONNECTIONS = 50_000;
  */
 export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   const { services, address, log, metrics } = options;
-  const grpc = new Server(xdsServerOptions);
+  const limits: StrangerLimits = { ...STRANGERS, ...options.strangers };
+  const [grpc, grpcOfStrangers] = [new Server(xdsServerOptions), new Server(optionsOf(limits))];
   const peerOf: PeerOf = (call) => {
     const peer = currentPeerOf(call, options.clock.wallNow());
     return peer.ok ? ok({ identity: peer.value.spiffeId, notAfterMs: peer.value.notAfterMs }) : peer;
   };
-  for (const service of services) service.addTo(grpc, peerOf);
+  for (const service of services) for (const each of [grpc, grpcOfStrangers]) service.addTo(each, peerOf);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const strangers = grpcOfStrangers.createConnectionInjector(ServerCredentials.createInsecure());
+  const strangersOf = new Map<string, number>();
   const counters = metrics.scope("tls_server");
   const refused = counters.counter("handshakes_refused");
   const accepted = counters.counter("handshakes");
   const sockets = new Map<TLSSocket, VerifiedSvid | undefined>();
+  /** Also those that have not come to the end of their handshake. */
+  const connections = new Set<Socket>();
 
   const server = createServer(
     { ...contextOf(options), ...HANDSHAKE, requestCert: true, rejectUnauthorized: false },
     (socket) => {
       socket.on("error", () => undefined); // it is gone; gRPC hears of it by itself
       const admitted = admit(socket, options);
-      if (!admitted.ok) {
+      const source = callSource(`${socket.remoteAddress}:${socket.remotePort}`);
+      const isStranger = admitted.ok && admitted.value === undefined;
+      const fault = admitted.ok ? (isStranger ? tooMany(strangersOf, source, limits) : undefined) : admitted.error;
+      if (!admitted.ok || fault !== undefined) {
         refused.add();
-        log.warn("TLS client refused", { peer: socket.remoteAddress, why: admitted.error });
+        log.warn("TLS client refused", { peer: socket.remoteAddress, why: fault });
         socket.destroy();
         return;
       }
       accepted.add();
+      if (isStranger) count(strangersOf, source, socket);
       sockets.set(socket, admitted.value);
       socket.on("close", () => sockets.delete(socket));
       if (admitted.value !== undefined) endWithCertificate(socket, admitted.value, options);
-      injector.injectConnection(socket);
+      (isStranger ? strangers : injector).injectConnection(socket);
     },
   );
+  server.on("connection", (socket: Socket) => {
+    connections.add(socket);
+    socket.on("close", () => connections.delete(socket));
+  });
   server.maxConnections = MAX_CONNECTIONS;
   server.on("tlsClientError", (error, socket) => {
     refused.add();
@@ -99,14 +138,43 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
       for (const service of services) service.close();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
-        grpc.forceShutdown();
-        for (const socket of sockets.keys()) socket.destroy();
+        for (const each of [grpc, grpcOfStrangers]) each.forceShutdown();
+        for (const socket of [...sockets.keys(), ...connections]) socket.destroy();
       });
     },
   };
 }
 
 const HANDSHAKE = { ALPNProtocols: ["h2"], handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+
+function optionsOf({ streams, messageBytes, idleMs }: StrangerLimits): ServerOptions {
+  return {
+    ...xdsServerOptions,
+    "grpc.max_concurrent_streams": streams,
+    "grpc.max_receive_message_length": messageBytes,
+    "grpc.max_connection_idle_ms": idleMs,
+  };
+}
+
+function tooMany(
+  strangersOf: ReadonlyMap<string, number>,
+  source: string,
+  { connections, connectionsPerSource }: StrangerLimits,
+): string | undefined {
+  const all = strangersOf.values().reduce((sum, some) => sum + some, 0);
+  if (all >= connections) return `${connections} connections without a certificate are open`;
+  if ((strangersOf.get(source) ?? 0) < connectionsPerSource) return undefined;
+  return `${connectionsPerSource} connections without a certificate from its address are open`;
+}
+
+function count(strangersOf: Map<string, number>, source: string, socket: TLSSocket): void {
+  strangersOf.set(source, (strangersOf.get(source) ?? 0) + 1);
+  socket.on("close", () => {
+    const left = (strangersOf.get(source) ?? 0) - 1;
+    if (left > 0) strangersOf.set(source, left);
+    else strangersOf.delete(source);
+  });
+}
 
 /** Streams have been told before, by whoever serves them; what is left then is cut. */
 function endWithCertificate(
