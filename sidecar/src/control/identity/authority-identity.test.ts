@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -292,6 +293,30 @@ test("a kept identity that others could read, that is not whole or not of its ke
   const secret = error('{"version":1,"certificates":"","key":"-----BEGIN PRIVATE KEY-----\\nSECRET","bundles":[]}');
   assert.match(secret, /a key that cannot be read/);
   assert.doesNotMatch(secret, /SECRET/);
+});
+
+test("a kept identity that is a link, a pipe or another user's is as if it were not there", async (t) => {
+  const folder = temporaryFolder(t);
+  const file = new IdentityFile(folder);
+  const path = join(folder, "identity.json");
+  const reason = (): string => {
+    const loaded = file.load(0);
+    return loaded.ok ? "" : loaded.error;
+  };
+  writeFileSync(join(folder, "elsewhere.json"), "{}", { mode: 0o600 });
+  symlinkSync("elsewhere.json", path);
+  assert.match(reason(), /is a link/);
+  rmSync(path);
+  mkdirSync(path, { mode: 0o700 });
+  assert.match(reason(), /is no file/);
+  rmSync(path, { recursive: true });
+  execFileSync("mkfifo", ["-m", "600", path]);
+  assert.match(reason(), /is no file/);
+  rmSync(path);
+  if (process.getuid?.() !== 0) return; // only root gives files away
+  writeFileSync(path, "{}", { mode: 0o600 });
+  chownSync(path, 65_534, 65_534);
+  assert.match(reason(), /belongs to another user/);
 });
 
 function temporaryFolder(t: TestContext): string {

@@ -2,13 +2,14 @@ import { createPrivateKey } from "node:crypto";
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
+  type Stats,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -50,15 +51,20 @@ export class IdentityFile {
   /** Undefined: nothing has been kept. */
   load(nowMs: number): Result<KeptIdentity | undefined, string> {
     let text: string;
+    let descriptor: number | undefined;
     try {
-      const { size, mode } = statSync(this.#path);
-      if (size > MAX_BYTES) return err(`${this.#path}: has ${size} bytes, allowed are ${MAX_BYTES}`);
-      // Somebody else has had the key, or may have.
-      if ((mode & 0o077) !== 0) return err(`${this.#path}: others may read it; its mode has to be 0600`);
-      text = readFileSync(this.#path, "utf8");
+      // Not through a link, and without waiting where it is a pipe.
+      descriptor = openSync(this.#path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const stats = fstatSync(descriptor);
+      const fault = faultOf(stats);
+      if (fault !== undefined) return err(`${this.#path}: ${fault}`);
+      text = readFileSync(descriptor, "utf8");
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
+      if (code === "ELOOP") return err(`${this.#path}: is a link, and has to be the file itself`);
       return code === "ENOENT" ? ok(undefined) : err(`${this.#path}: cannot be read (${code ?? "unknown error"})`);
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
     }
     const identity = read(text, nowMs);
     return identity.ok ? identity : err(`${this.#path}: ${identity.error}`);
@@ -92,6 +98,16 @@ export class IdentityFile {
       return err(`${this.#folder}: cannot be written (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`);
     }
   }
+}
+
+/** Whose words these are: what stands in the file is believed, trust bundles included. */
+function faultOf(stats: Stats): string | undefined {
+  if (!stats.isFile()) return "is no file";
+  const own = process.getuid?.();
+  if (own !== undefined && stats.uid !== own && stats.uid !== 0) return "belongs to another user";
+  // Somebody else has had the key, or may have.
+  if ((stats.mode & 0o077) !== 0) return "others may read it; its mode has to be 0600";
+  return stats.size > MAX_BYTES ? `has ${stats.size} bytes, allowed are ${MAX_BYTES}` : undefined;
 }
 
 function read(text: string, nowMs: number): Result<KeptIdentity, string> {
