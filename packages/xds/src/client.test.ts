@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { connectivityState, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { type Clock, ManualClock, systemClock, type Timer } from "@heddle/base";
-import type { MetricScope } from "@heddle/telemetry";
-import { CLIENT_FEATURES, type XdsChannel, XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
+import type { Log, MetricScope } from "@heddle/telemetry";
+import { CLIENT_FEATURES, DialTooEarly, type XdsChannel, XdsClient, type XdsClientOptions, xdsDial } from "./client.ts";
 import { typeUrlOfKind } from "./protocol/type-urls.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import { XdsServer, xdsServerOptions } from "./server.ts";
@@ -227,6 +227,33 @@ test("a dial that throws is an attempt that has failed, and no more", async () =
   assert.match(client.xds.status.lastError, /^no stream can be opened: .*-bin/);
   clock.advance(200);
   await client.until(() => client.held.size === 1);
+  client.xds.close();
+  assert.equal(clock.pending, 0);
+});
+
+test("a dial for which it is too early is no attempt, and no loss that anybody has to hear of", async () => {
+  const server = await serve({ cluster: { a: "1" } });
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const log: Log = { ...quietLog, warn: (message) => void lines.push(message) };
+  let isEarly = true;
+  const client = connect(server, "delta", {
+    clock,
+    log,
+    dial: (ms) => {
+      if (isEarly) throw new DialTooEarly("there is no certificate yet");
+      return xdsDial(`127.0.0.1:${server.port}`)(ms);
+    },
+  });
+  client.xds.subscribe("cluster", new Set(["*"]));
+  clock.advance(5000);
+  assert.deepEqual(lines, []);
+  const { state, attempts, lastError } = client.xds.status;
+  assert.deepEqual([state, attempts, lastError], ["waiting", 0, "it cannot be dialled: there is no certificate yet"]);
+  isEarly = false;
+  client.xds.redial();
+  await client.until(() => client.held.size === 1);
+  assert.deepEqual(lines, []);
   client.xds.close();
   assert.equal(clock.pending, 0);
 });

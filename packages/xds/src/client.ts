@@ -81,6 +81,9 @@ const BACKOFF = { baseMs: 200, maxMs: 10_000 };
 /** A connection that is not up by then is given up and dialled anew. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** Thrown by a dial that lacks something which is about to come, as at each start; whoever brings it calls `redial`. */
+export class DialTooEarly extends Error {}
+
 /**
  * Keeps an xDS stream to a control plane, aggregated or of one kind: subscribes, accepts and rejects, reconnects for ever, and
  * keeps what it holds through all of it. It dials when something is first subscribed.
@@ -213,7 +216,8 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     try {
       this.#channel = this.#dials[index]!(this.#pace.intervalMs); // the choice is one of them
     } catch (error) {
-      this.#failed(`it cannot be dialled: ${error instanceof Error ? error.message : String(error)}`);
+      const reason = `it cannot be dialled: ${error instanceof Error ? error.message : String(error)}`;
+      this.#failed(reason, error instanceof DialTooEarly);
       return;
     }
     this.#openStream(this.#channel, index);
@@ -405,8 +409,8 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     if (stream === this.#stream) this.#failed(reason);
   }
 
-  /** It is tried again, here or elsewhere. */
-  #failed(reason: string): void {
+  /** It is tried again, here or elsewhere. `isExpected`: it was no attempt yet, and is nobody's fault. */
+  #failed(reason: string, isExpected = false): void {
     const wasConnected = this.#status.state === "connected";
     this.#metrics.lost(this.#options.clock.wallNow());
     if (wasConnected) this.#pace.ended(this.#options.clock.now() - this.#respondedMs);
@@ -414,10 +418,11 @@ export class XdsClient implements ResourceSubscriber, Inspectable {
     const waitMs = this.#nextServer() ? this.#backoff.nextMs() : 0;
     const fields = { reason, retryInMs: Math.round(waitMs), attempts: this.#status.attempts };
     // While a control plane is away every attempt fails alike; the first word of it is enough.
-    if (wasConnected || this.#status.attempts === 1) this.#options.log.warn("lost the control plane", fields);
+    if (isExpected) this.#options.log.debug("the control plane is not called yet", fields);
+    else if (wasConnected || this.#status.attempts === 1) this.#options.log.warn("lost the control plane", fields);
     else this.#options.log.debug("the control plane is still away", fields);
     this.#retry = this.#options.clock.after(waitMs, () => this.#connect(), true);
-    this.#setStatus({ state: "waiting", lastError: reason });
+    this.#setStatus({ state: "waiting", lastError: reason, ...(isExpected && { attempts: 0 }) });
   }
 
   /** Chooses whom to call next. False: at once. */

@@ -3,7 +3,7 @@ import type { ChannelCredentials } from "@grpc/grpc-js";
 import type { Clock, Json } from "@heddle/base";
 import type { SecretConfig } from "@heddle/traffic";
 import type { ResourceType } from "@heddle/xds";
-import type { XdsChannel } from "@heddle/xds/client";
+import { DialTooEarly, type XdsChannel } from "@heddle/xds/client";
 import { sameBundles } from "./authority-identity.ts";
 import { type ControlPlaneTrust, controlPlaneCredentials } from "./control-plane-credentials.ts";
 import {
@@ -50,6 +50,8 @@ export class JoinedIdentity implements OwnIdentity {
   security(): ChannelCredentials {
     const { svid } = this.current;
     const { trust, clock } = this.#options;
+    if (svid === undefined && this.state.state === "none")
+      throw new DialTooEarly("there is no certificate to show to the control plane yet");
     if (svid === undefined || svid.validToMs <= clock.wallNow())
       throw new Error("there is no certificate to show to the control plane");
     return controlPlaneCredentials(trust(), svid, () => clock.wallNow());
