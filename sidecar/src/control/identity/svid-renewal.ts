@@ -40,7 +40,7 @@ const BACKOFF_WITH = { baseMs: 1000, maxMs: 60_000 };
 const ATTEMPTS_PER_LIFE = 50;
 
 /** From one certificate to the asking for the next, however soon that one ends: an authority whose root is ending gives ever shorter ones. */
-const LEAST_MS = 1000;
+const LEAST_MS = 500;
 
 /** Timers stand still while a machine sleeps, and wall clocks are set: the time is looked at this often. */
 const LOOK_MS = 30_000;
