@@ -17,6 +17,7 @@ import {
   virtualHost,
 } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
+import { helloRetryClient } from "../harness/hello-retry-client.ts";
 import { lastFirst } from "../harness/owner.ts";
 import { type SidecarProcess, scratchFolder, startSidecar } from "../harness/sidecar.ts";
 
@@ -50,6 +51,20 @@ function textLog(path: string): Json {
 }
 
 /** A chain that says so, and closes. */
+/** With a rule of access before the rest. */
+function onlyAskedFor(name: string, made: Json): Json {
+  const rules = {
+    policies: { name: { permissions: [{ requested_server_name: { exact: name } }], principals: [{ any: true }] } },
+  };
+  const typed_config = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
+    stat_prefix: "asked",
+    rules,
+  };
+  const { filters, ...rest } = made as { readonly filters: readonly Json[] };
+  return { ...rest, filters: [{ name: "envoy.filters.network.rbac", typed_config }, ...filters] };
+}
+
 function chain(inline_string: string, match: Json, common?: Json): Json {
   const typed_config = {
     "@type": "type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config",
@@ -154,6 +169,7 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
             listener_filters_timeout: "1s",
             filter_chains: [
               chain("a", { server_names: ["a.example"] }, common),
+              onlyAskedFor("retry.example", chain("asked for", { server_names: ["retry.example"] }, common)),
               chain("any b", { server_names: ["*.b.example"] }, common),
               chain(
                 "h9",
@@ -289,6 +305,10 @@ describe("TLS through a sidecar", { concurrency: 4 }, () => {
     for (const count of ["tls_found: 6", "tls_not_found: 2", "sni_found: 6", "alpn_found: 1"]) {
       assert.match(stats, new RegExp(`^tls_inspector\\.${count}$`, "m"));
     }
+    // A second ClientHello with another name changes neither the chain nor the name that rules are asked about.
+    assert.equal(await helloRetryClient(port, "retry.example", "retry.example"), "asked for");
+    assert.equal(await helloRetryClient(port, "retry.example", "a.example"), "asked for");
+    assert.equal(await helloRetryClient(port, "a.example", "retry.example"), "a");
   });
 
   test("certificates in use are shown with their days, keys nowhere", async () => {

@@ -185,8 +185,11 @@ export class Listener {
       onSecured: (secured) => {
         const { tls: known } = secured;
         if (known !== undefined) stats.ssl.countHandshake(known);
-        const serverName = known?.serverName || info.serverName;
-        const downstream = { ...info, ...(known && { tls: known }), ...(serverName !== undefined && { serverName }) };
+        // As in Envoy what tls_inspector has seen counts, by which the chain was chosen: a client may ask for another name in the
+        // second ClientHello of its handshake (which RFC 8446 §4.1.2 forbids and OpenSSL takes).
+        const serverName =
+          info.sniffed?.transportProtocol === "tls" ? info.serverName : known?.serverName || info.serverName;
+        const downstream = { ...info, ...(known && { tls: known }), ...(serverName && { serverName }) };
         // In this order, since a chain that drains is done when its group is empty.
         this.#hand(secured, downstream, chain, startedMs);
         chain.group.delete(unit);

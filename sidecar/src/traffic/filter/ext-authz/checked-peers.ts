@@ -40,8 +40,8 @@ function principalOf(certificate: CertificateFacts | undefined): string {
 
 /** SNI, whoever has looked; "" for none. */
 export function serverNameOf(downstream: DownstreamInfo): string {
-  const { tls, serverName = "" } = downstream.connection ?? downstream;
-  return tls === undefined || tls.serverName === "" ? serverName : tls.serverName;
+  const { tls, sniffed, serverName = "" } = downstream.connection ?? downstream;
+  return sniffed?.transportProtocol === "tls" ? serverName : serverName || (tls?.serverName ?? "");
 }
 
 const NONE: Readonly<Record<string, string>> = {};
