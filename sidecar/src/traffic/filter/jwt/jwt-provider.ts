@@ -30,8 +30,8 @@ export class JwtProvider {
   readonly #subscription: RemoteKeysSubscription | undefined;
   /** By the token's text. */
   readonly #underWay = new Map<string, Set<OnVerified>>();
-  /** For the next news of the keys. */
-  #waiting: { readonly jwt: Jwt; readonly keys: KeySet | undefined }[] = [];
+  /** For the next news of the keys, by their texts. */
+  #waiting = new Map<string, Jwt>();
 
   constructor(config: JwtProviderConfig, env: JwtProviderEnv) {
     const { keys, subjects } = config;
@@ -76,7 +76,19 @@ export class JwtProvider {
     }
     const callbacks = same;
     callbacks.add(onVerified);
-    return { cancel: () => void callbacks.delete(onVerified) };
+    return {
+      cancel: () => {
+        callbacks.delete(onVerified);
+        // A token that nobody waits for is not kept until the keys have come: clients that leave could pile them up.
+        if (callbacks.size === 0 && this.#underWay.get(jwt.text) === callbacks && this.#waiting.delete(jwt.text))
+          this.#underWay.delete(jwt.text);
+      },
+    };
+  }
+
+  /** How many tokens wait for keys. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   close(): void {
@@ -91,7 +103,7 @@ export class JwtProvider {
       this.#tryKeys(jwt);
       return;
     }
-    this.#waiting.push({ jwt, keys });
+    this.#waiting.set(jwt.text, jwt);
     this.#subscription.refresh();
   }
 
@@ -102,8 +114,8 @@ export class JwtProvider {
     }
     if (counts && outcome !== "told") this.#env.onFetched(outcome === "fetched");
     const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { jwt } of waiting) this.#tryKeys(jwt);
+    this.#waiting = new Map();
+    for (const jwt of waiting.values()) this.#tryKeys(jwt);
   }
 
   #tryKeys(jwt: Jwt): void {
