@@ -14,7 +14,7 @@ import type {
 } from "./exchange.ts";
 import { ExchangeRecord } from "./exchange-record.ts";
 import type { ActiveFilter, FilterChain, FilterOverrides, TerminalFilter } from "./filter-chain.ts";
-import { Flow, type FlowOwner, StopReason } from "./flow.ts";
+import { Flow, type FlowOwner, type Held, StopReason } from "./flow.ts";
 import { grpcReplyHead } from "./grpc-reply.ts";
 import type { DataResult, HeadResult, TrailersResult } from "./http-filter.ts";
 import { CodePhase, enterCode, leaveCode } from "./running-code.ts";
@@ -52,6 +52,7 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
   #routeKnown = false;
   #belongings: Set<Cancellable> | undefined = undefined;
   #crashes = 0;
+  #begunAgain = false;
 
   constructor(
     chain: FilterChain,
@@ -245,6 +246,44 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     this.#routeKnown = false;
   }
 
+  /**
+   * The request begins again at the first filter, with filters made for the route that it has now (Envoy's `recreateStream`): who
+   * takes part, and what filters before the one that asks have decided, may have been for another route. For a filter
+   * that waits with the head. What filters have changed in the request stays changed.
+   *
+   * False: it cannot, since it has done so before, or is further on; nothing has happened.
+   */
+  beginAgain(): boolean {
+    const flow = this.#requestFlow;
+    if (flow === undefined || flow.closed || this.finished || this.responseBegun) return false;
+    if (this.#begunAgain || this.#terminal !== undefined || this.#responseFlow !== undefined) return false;
+    this.#begunAgain = true;
+    const wasFull = flow.full;
+    const held = flow.take();
+    if (this.#belongings !== undefined) for (const belonging of this.#belongings) belonging.cancel();
+    this.#endFilters();
+    this.#requestFlow = undefined;
+    this.#filters = [];
+    this.#guarded(-1, () => {
+      this.#beginRequest(held.headEndStream);
+      this.#passHeld(held);
+      // Last, since a source may deliver at once, and what it delivers comes after what was held.
+      if (wasFull && this.#requestFlow?.full !== true) this.#restartRequest(StopReason.HeldByFilter);
+    });
+    return true;
+  }
+
+  #passHeld({ bytes, dataEndStream, trailers }: Held): void {
+    if (bytes.length > 0 || dataEndStream) {
+      if (this.finished || this.#requestClosed) return;
+      if (this.#requestFlow === undefined) this.#dataToTerminal(bytes, dataEndStream);
+      else this.#requestFlow.data(0, bytes, dataEndStream);
+    }
+    if (trailers === undefined || this.finished || this.#requestClosed) return;
+    if (this.#requestFlow === undefined) this.#terminal?.onRequestTrailers(trailers);
+    else this.#requestFlow.trailers(0, trailers);
+  }
+
   routeConfig(filterName: string): unknown {
     return this.chain.routeConfig(filterName, this.#lookUpRoute());
   }
@@ -379,6 +418,11 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     } catch (error) {
       this.crashed(error, undefined); // the log phase and the owner hear of the end whatever happens
     }
+    this.#endFilters();
+    this.ended();
+  }
+
+  #endFilters(): void {
     for (const { filter, place, code } of this.#filters) {
       const before = enterCode(code + CodePhase.log);
       try {
@@ -388,7 +432,6 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
       }
       leaveCode(before);
     }
-    this.ended();
   }
 
   // === FlowOwner

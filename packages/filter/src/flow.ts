@@ -149,6 +149,24 @@ export class Flow {
     return this.#slots?.[index]?.bytes.view() ?? EMPTY;
   }
 
+  /** Ends the flow, of requests, and gives what its filters hold, in its order: what the last one holds came first. */
+  take(): Held {
+    const slots = this.#slots?.filter((slot) => slot !== undefined).toReversed() ?? [];
+    const held: Held = {
+      headEndStream: slots.some(({ headEndStream }) => headEndStream),
+      bytes: Buffer.concat(slots.map(({ bytes }) => bytes.view())),
+      dataEndStream: slots.some(({ dataEndStream }) => dataEndStream),
+      trailers: slots.find(({ trailers }) => trailers !== undefined)?.trailers,
+    };
+    this.close();
+    return held;
+  }
+
+  /** Its source has been stopped. */
+  get full(): boolean {
+    return this.#full > 0;
+  }
+
   /** Nothing passes any more; what was held is dropped. */
   close(): void {
     this.closed = true;
@@ -178,6 +196,14 @@ export class Flow {
     slot.full = true;
     if (this.#full++ === 0) this.#owner.stopSource(this, StopReason.HeldByFilter);
   }
+}
+
+/** What a flow had not let through when it ended. */
+export interface Held {
+  readonly headEndStream: boolean;
+  readonly bytes: Uint8Array;
+  readonly dataEndStream: boolean;
+  readonly trailers: HeaderMap | undefined;
 }
 
 /** What one filter holds back, in the order head, bytes, trailers. */

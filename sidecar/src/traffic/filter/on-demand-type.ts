@@ -15,7 +15,8 @@ const TIMEOUT_MS = 5000;
 /**
  * `envoy.filters.http.on_demand`: holds a request whose host no virtual host has until VHDS has answered, and with `odcds` one
  * whose cluster is not there until CDS has. Then it is routed anew, with the configuration of that moment; what has not come by
- * then is answered as ever (404, 503). What the request sends meanwhile waits within its buffers.
+ * then is answered as ever (404, 503). What the request sends meanwhile waits within its buffers. With a virtual host that has
+ * come it begins again at the first filter: those before this one have decided without knowing what its routes ask for.
  */
 export const onDemandType: HttpFilterType<OnDemandConfig, OnDemandConfig> = {
   name: "envoy.filters.http.on_demand",
@@ -89,6 +90,7 @@ class OnDemandFilter implements HttpFilter {
     this.#asking = undefined;
     this.#timer?.cancel();
     exchange.renewRuntime();
+    if (this.#askedHost && exchange.route !== undefined && exchange.beginAgain()) return;
     if (!this.#hold(exchange)) exchange.continueRequest(); // the virtual host is there, and its cluster may not be
   }
 
