@@ -7,13 +7,16 @@ import { pathOnly } from "../route/path.ts";
 /**
  * Envoy's attributes (intro/arch_overview/advanced/attributes) of a request or a connection, as CEL sees them: what is there
  * before the upstream is known. One object for all evaluations: `subject` is who is looked at. A value that is undefined is not there.
+ * Each is computed once until `forget`: a loop may ask for it thousands of times, and a path has thousands of bytes.
  */
 export class CelAttributes {
   subject!: AccessSubject; // set before each evaluation
   /** The variables of expressions. */
   readonly variables: Readonly<Record<string, object>>;
+  readonly #computed = new Map<() => unknown, unknown>();
 
   constructor() {
+    const map = (fields: Readonly<Record<string, () => unknown>>): object => this.#map(fields);
     const connectionVariables = {
       source: map({
         address: () => addressText(this.subject.source.remoteAddress, this.subject.source.remotePort),
@@ -47,7 +50,7 @@ export class CelAttributes {
       (): T | undefined =>
         this.subject.head && value(this.subject.head);
     const header = (name: string) => ofHead(({ headers }) => text(headers.joined(name)));
-    return map({
+    return this.#map({
       path: ofHead(({ path }) => text(path)),
       url_path: ofHead(({ path }) => text(pathOnly(path))),
       host: ofHead(({ authority }) => text(authority)),
@@ -64,17 +67,29 @@ export class CelAttributes {
       total_size: ofHead((head) => BigInt(contentLength(head) + headBytes(head))),
     });
   }
+
+  /** Its fields are computed when an expression asks for them. */
+  #map(fields: Readonly<Record<string, () => unknown>>): object {
+    const properties = Object.entries(fields).map(([name, compute]) => {
+      const get = (): unknown => {
+        const known = this.#computed.get(compute);
+        if (known !== undefined) return known;
+        const value = compute();
+        this.#computed.set(compute, value);
+        return value;
+      };
+      return [name, { get, enumerable: true }] as const;
+    });
+    return Object.defineProperties({}, Object.fromEntries(properties));
+  }
+
+  /** The evaluation is over; nothing of its subject is kept. */
+  forget(): void {
+    this.#computed.clear();
+  }
 }
 
 const NOTHING: ReadonlyMap<string, unknown> = new Map();
-
-/** Its fields are computed when an expression asks for them. */
-function map(fields: Readonly<Record<string, () => unknown>>): object {
-  return Object.defineProperties(
-    {},
-    Object.fromEntries(Object.entries(fields).map(([name, get]) => [name, { get, enumerable: true }])),
-  );
-}
 
 /** Bytes of a head as the text that they are; what is no UTF-8 stays a character for each byte, so that nothing is lost. */
 function text(bytes: string): string;

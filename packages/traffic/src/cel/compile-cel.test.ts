@@ -102,6 +102,27 @@ describe("a CEL condition", () => {
     assert.match(refusal("explode(request.path)"), /no function explode/);
   });
 
+  test("cannot be made slow: what a loop asks for again and again is computed once for each request", () => {
+    const compiled = compileCel(
+      'request.headers.all(a, request.headers.all(b, request.path != "" && request.headers[b] != "x"))',
+      "http",
+    );
+    assert.ok(compiled.ok);
+    for (const path of ["/a", "/b"]) {
+      const headers = Array.from({ length: 20 }, (_, i) => [`h${i}`, "v"]).flat();
+      const subject = testSubject({ path, headers });
+      let reads = 0;
+      Object.defineProperty(subject.head, "path", {
+        get() {
+          reads++;
+          return path;
+        },
+      });
+      assert.equal(compiled.value(subject), true);
+      assert.ok(reads > 0 && reads < 10, `${reads} reads`);
+    }
+  });
+
   test("cannot be made slow: bounds on its size, its loops and its patterns", () => {
     assert.match(refusal(`request.path == "${"a".repeat(20_000)}"`), /longer than/);
     assert.ok(refusal(Array.from({ length: 600 }, () => "true").join(" && ")));

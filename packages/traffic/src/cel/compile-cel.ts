@@ -48,6 +48,8 @@ export function compileCel(
         return program(context) === true;
       } catch {
         return false;
+      } finally {
+        attributes.forget();
       }
     });
   } catch (error) {
