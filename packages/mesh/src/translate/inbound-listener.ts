@@ -13,7 +13,7 @@ import { connectionManager, listener } from "./listeners.ts";
 import { type MeshTrust, mtlsTermination } from "./mtls.ts";
 import { mtlsMode } from "./mtls-mode.ts";
 import { inboundName, MESH_SERVER_NAMES } from "./names.ts";
-import { asksForPaths, httpAuthorization, tcpAuthorization } from "./policy/authorization.ts";
+import { asksForPaths, asksForServerNames, httpAuthorization, tcpAuthorization } from "./policy/authorization.ts";
 import { requestAuthentication } from "./policy/request-authentication.ts";
 import { inboundRouteConfiguration } from "./routes.ts";
 
@@ -41,7 +41,10 @@ export function inboundListener(
   if (chains.length === 0) return undefined;
   const name = inboundName(port.port);
   const config = listener(name, bindAddresses(workload.addresses, port.port), chains);
-  const sniffs = chains.some(({ match }) => match !== undefined);
+  const { mode, policies } = { mode: chainsOf(port, security), policies: security.policies.authorization };
+  // Where nobody looks a connection has no name, and a DENY of one would deny nobody.
+  const asksForName = port.protocol === "tcp" && mode === "plaintext" && asksForServerNames(policies);
+  const sniffs = asksForName || chains.some(({ match }) => match !== undefined);
   if (!sniffs) return config;
   return {
     ...config,

@@ -50,6 +50,13 @@ export function asksForPaths(policies: readonly AuthorizationPolicy[]): boolean 
   );
 }
 
+/** Whether the name decides that a client asks for by TLS, also where the TLS is the application's own. */
+export function asksForServerNames(policies: readonly AuthorizationPolicy[]): boolean {
+  return policies.some(({ rules }) =>
+    rules.some(({ when }) => when.some(({ attribute }) => attribute.type === "connection.sni")),
+  );
+}
+
 function filtersOf(
   policies: readonly AuthorizationPolicy[],
   kind: PortKind,

@@ -395,6 +395,26 @@ function listenerOf(protocol: string, ...policies: readonly string[]): ListenerC
   return inboundListener(workload, workload.ports[0], security);
 }
 
+test("a TCP port that mutual TLS does not end looks for the name that clients ask for, where a policy asks for it", () => {
+  const disabled = `
+apiVersion: heddle.dev/v1
+kind: PeerAuthentication
+metadata: { name: p, namespace: default }
+spec: { mtls: { mode: DISABLE } }
+---`;
+  const inspectors = (key: string, protocol = "tcp"): readonly string[] | undefined => {
+    const deny = policy(
+      "d",
+      `action: DENY
+  rules: [{ when: [{ key: ${key}, values: [a.b] }] }]`,
+    );
+    return listenerOf(protocol, disabled, deny)?.listenerFilters.map(({ type }) => type);
+  };
+  assert.deepEqual(inspectors("connection.sni"), ["tls-inspector"]);
+  assert.deepEqual(inspectors("source.principal"), []);
+  assert.deepEqual(inspectors("connection.sni", "http"), []);
+});
+
 function managers(listener: ListenerConfig | undefined): readonly HttpConnectionManagerConfig[] {
   return listener?.filterChains.flatMap(managersOf) ?? [];
 }
