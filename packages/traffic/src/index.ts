@@ -115,6 +115,7 @@ export { readHeaderMatcher } from "./match/read-header-matcher.ts";
 export { readStringMatcher } from "./match/read-string-matcher.ts";
 export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
 export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
+export { wrongToldHeader } from "./match/told-header.ts";
 export {
   defaultOverload,
   defaultWatchdog,

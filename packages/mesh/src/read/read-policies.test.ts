@@ -181,6 +181,20 @@ test("what is wrong with a RequestAuthentication is said, and no key is repeated
   );
 });
 
+test("no token is told to the application by fields that frame a message, or say for whom it is", () => {
+  const allowed = "allowed is the name of a field that is not of framing, host or connection";
+  faults(
+    "RequestAuthentication",
+    `{ jwtRules: [
+      { issuer: a, jwks: '{"keys":[]}', outputPayloadToHeader: Host, outputClaimToHeaders: [{ header: content-length, claim: n }] }
+    ] }`,
+    [
+      `spec.jwtRules[0].outputPayloadToHeader: found "Host", ${allowed}`,
+      `spec.jwtRules[0].outputClaimToHeaders[0].header: found "content-length", ${allowed}`,
+    ],
+  );
+});
+
 test("a service account that is no part of a SPIFFE ID is refused", () => {
   const { diagnostics } = readAll("Workload", '{ addresses: [10.0.0.1], serviceAccount: "a/../b" }');
   assert.deepEqual(diagnostics, [

@@ -1,4 +1,5 @@
 import { parseDurationMs } from "@heddle/base";
+import { wrongToldHeader } from "@heddle/traffic";
 import type { JwksUri, JwtKeys, JwtRule, RequestAuthentication } from "../model/request-authentication.ts";
 import type { Field } from "./field.ts";
 import { readMetadata } from "./metadata.ts";
@@ -53,10 +54,12 @@ function readRule(rule: Field): JwtRule {
     }),
     fromParams: readTexts(fields.fromParams),
     fromCookies: readTexts(fields.fromCookies),
-    outputPayloadToHeader: fields.outputPayloadToHeader.present ? readHeader(fields.outputPayloadToHeader) : undefined,
+    outputPayloadToHeader: fields.outputPayloadToHeader.present
+      ? readToldHeader(fields.outputPayloadToHeader)
+      : undefined,
     outputClaimToHeaders: fields.outputClaimToHeaders.items().map((item) => {
       const { header, claim } = item.object("header", "claim");
-      return { header: readHeader(header), claim: claim.requiredText() };
+      return { header: readToldHeader(header), claim: claim.requiredText() };
     }),
     forwardOriginalToken: fields.forwardOriginalToken.oneOf(true, false) ?? false,
     spaceDelimitedClaims: readTexts(fields.spaceDelimitedClaims),
@@ -71,6 +74,14 @@ function readTexts(field: Field): readonly string[] {
 function readHeader(field: Field): string {
   const name = field.requiredText();
   if (name !== "" && !TOKEN.test(name)) field.error(`found ${JSON.stringify(name)}, allowed: the name of a header`);
+  return name.toLowerCase();
+}
+
+/** What the application is told by it. */
+function readToldHeader(field: Field): string {
+  const name = field.requiredText();
+  const wrong = wrongToldHeader(name);
+  if (wrong !== undefined) field.error(wrong);
   return name.toLowerCase();
 }
 

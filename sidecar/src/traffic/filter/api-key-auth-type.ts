@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { err, type Json, ok } from "@heddle/base";
 import type { ConfigIssue, HttpFilterType } from "@heddle/filter";
+import { wrongToldHeader } from "@heddle/traffic";
 import { lazyFilter } from "./lazy-filter.ts";
 
 /** `ApiKeyAuth`. What is undefined is not set. */
@@ -87,6 +88,8 @@ function readConfig(config: Json, issues: ConfigIssue[]): ApiKeyAuthConfig {
     if (cookie === "") issues.push({ path: `keySources[${index}]`, message: "needs one of header, query and cookie" });
     return { in: "cookie", name: cookie };
   });
+  const wrong = wrongToldHeader(forwarding?.header ?? "");
+  if (wrong !== undefined) issues.push({ path: "forwarding.header", message: wrong });
   return {
     clients: clients.length === 0 ? undefined : new Map(clients),
     sources: sources.length === 0 ? undefined : sources,

@@ -1,5 +1,6 @@
 import { err, type Json, type JsonObject, ok, type Result } from "@heddle/base";
 import type { ConfigIssue, HttpFilterType } from "@heddle/filter";
+import { wrongToldHeader } from "@heddle/traffic";
 import { type FilterData, readFilterData } from "./filter-data.ts";
 import { lazyFilter } from "./lazy-filter.ts";
 
@@ -54,6 +55,8 @@ function parse(config: Json, data: FilterData | undefined): Result<BasicAuthConf
       message: "needs emit_dynamic_metadata: nothing behind could tell who has been let in",
     });
   checkRealm(realm, issues);
+  const wrong = wrongToldHeader(fields.forwardUsernameHeader ?? "");
+  if (wrong !== undefined) issues.push({ path: "forwardUsernameHeader", message: wrong });
   if (issues.length > 0) return err(issues);
   return ok({
     users,

@@ -1,6 +1,6 @@
 import { err, isJsonObject, type Json, type JsonObject, ok, parseDurationMs, type Result } from "@heddle/base";
 import type { ConfigIssue } from "@heddle/filter";
-import { readRouteMatch, readStringMatcher } from "@heddle/traffic";
+import { readRouteMatch, readStringMatcher, wrongToldHeader } from "@heddle/traffic";
 import { type FilterData, readFilterData } from "../filter-data.ts";
 import {
   comparableAudience,
@@ -95,6 +95,9 @@ function readProvider(name: string, fields: JsonObject, data: FilterData | undef
   if (matcher?.ok === false) at.fail("subjects", matcher.error);
   const cache = objectOf(jwtCacheConfig);
   const lifetimeMs = durationOf(maxLifetime, "maxLifetime", at);
+  checkTold(fields["forwardPayloadHeader"], "forwardPayloadHeader", at);
+  for (const [index, one] of listOf(fields["claimToHeaders"]).entries())
+    checkTold(objectOf(one)["headerName"], `claimToHeaders[${index}].headerName`, at);
   return {
     name,
     issuer: textOf(fields["issuer"]),
@@ -122,6 +125,11 @@ function readProvider(name: string, fields: JsonObject, data: FilterData | undef
     }),
     clearRouteCache: fields["clearRouteCache"] === true,
   };
+}
+
+function checkTold(name: Json | undefined, path: string, at: At): void {
+  const wrong = wrongToldHeader(textOf(name));
+  if (wrong !== undefined) at.fail(path, wrong);
 }
 
 function readKeys(
