@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { truncate } from "node:fs/promises";
 import { join } from "node:path";
+import { startHaproxyWith } from "./haproxy.ts";
 import { freePort, type Peer, start } from "./peer.ts";
 import type { Legs } from "./sidecar-config.ts";
 
@@ -65,34 +66,12 @@ function nodeScript(file: string): string[] {
   return [process.execPath, "--disable-warning=ExperimentalWarning", join(import.meta.dirname, file)];
 }
 
-export async function startH2Haproxy(folder: string, upstream: number, { tls }: Legs): Promise<Peer> {
-  const port = await freePort();
-  const config = join(folder, `haproxy-${port}.cfg`);
-  const bind = tls === undefined ? "proto h2" : `ssl crt ${tls.both} alpn h2`;
-  const server =
-    tls === undefined
-      ? "proto h2"
-      : `ssl ca-file ${tls.certificate} verify required sni str(${tls.host}) verifyhost ${tls.host} alpn h2`;
-  writeFileSync(
-    config,
-    `global
-  nbthread 1
-  maxconn 4096
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  option forwardfor
-  http-reuse always
-frontend front
-  bind 127.0.0.1:${port} ${bind}
-  default_backend back
-backend back
-  server one 127.0.0.1:${upstream} ${server}
-`,
-  );
-  return start("haproxy", port, ["haproxy", "-db", "-f", config]);
+export function startH2Haproxy(folder: string, upstream: number, { tls }: Legs): Promise<Peer> {
+  if (tls === undefined) return startHaproxyWith(folder, upstream, { bind: "proto h2", server: "proto h2" });
+  return startHaproxyWith(folder, upstream, {
+    bind: `ssl crt ${tls.both} alpn h2`,
+    server: `ssl ca-file ${tls.certificate} verify required sni str(${tls.host}) verifyhost ${tls.host} alpn h2`,
+  });
 }
 
 /** In place of nginx, which does not speak HTTP/2 to an upstream. */

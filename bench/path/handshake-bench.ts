@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeH2Files, startNghttpd } from "./h2-peers.ts";
+import { startHaproxyWith } from "./haproxy.ts";
 import { type Identities, makeIdentities } from "./identities.ts";
 import { cpuSeconds, median, type PathOptions, ratio, round } from "./measure.ts";
 import { socket } from "./mtls-peers.ts";
@@ -131,33 +132,18 @@ async function startSidecar(
 
 const H2 = { http2: true, tls: undefined };
 
-async function startHaproxy(
+function startHaproxy(
   folder: string,
   upstream: number,
   { authority, back }: Identities,
   mutual: boolean,
 ): Promise<Peer> {
-  const port = await freePort();
-  const config = join(folder, `haproxy-${port}.cfg`);
   const verify = mutual ? `ca-file ${authority} verify required` : "";
-  writeFileSync(
-    config,
-    `global
-  nbthread 1
-  maxconn 4096
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-frontend front
-  bind 127.0.0.1:${port} ssl crt ${back.both} ${verify} alpn h2
-  default_backend back
-backend back
-  server one 127.0.0.1:${upstream} proto h2
-`,
-  );
-  return start("haproxy", port, ["haproxy", "-db", "-f", config]);
+  return startHaproxyWith(folder, upstream, {
+    bind: `ssl crt ${back.both} ${verify} alpn h2`,
+    server: "proto h2",
+    options: [],
+  });
 }
 
 function print(

@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { startHaproxyWith } from "./haproxy.ts";
 import { type Identities, type IdentityFiles, TRUST_DOMAIN } from "./identities.ts";
 import { freePort, type Peer, start } from "./peer.ts";
 import { address, cluster, endpoints, listener, NODE_ID, ROUTES, sidecarCommand } from "./sidecar-config.ts";
@@ -67,38 +68,14 @@ export async function startHaproxies(
   upstream: number,
   { authority, front, back }: Identities,
 ): Promise<Peer> {
-  const behind = await startOne(
-    `ssl crt ${back.both} ca-file ${authority} verify required alpn h2`,
-    "proto h2",
-    upstream,
-  );
+  const behind = await startHaproxyWith(folder, upstream, {
+    bind: `ssl crt ${back.both} ca-file ${authority} verify required alpn h2`,
+    server: "proto h2",
+  });
   const name = `sni str(${back.host}) verifyhost ${back.host}`;
-  const calling = `ssl crt ${front.both} ca-file ${authority} verify required ${name} alpn h2`;
-  const first = await startOne("proto h2", calling, behind.port);
+  const first = await startHaproxyWith(folder, behind.port, {
+    bind: "proto h2",
+    server: `ssl crt ${front.both} ca-file ${authority} verify required ${name} alpn h2`,
+  });
   return { ...first, behind };
-
-  async function startOne(bind: string, server: string, to: number): Promise<Peer> {
-    const port = await freePort();
-    const config = join(folder, `haproxy-${port}.cfg`);
-    writeFileSync(
-      config,
-      `global
-  nbthread 1
-  maxconn 4096
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  option forwardfor
-  http-reuse always
-frontend front
-  bind 127.0.0.1:${port} ${bind}
-  default_backend back
-backend back
-  server one 127.0.0.1:${to} ${server}
-`,
-    );
-    return start("haproxy", port, ["haproxy", "-db", "-f", config]);
-  }
 }

@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { startHaproxyWith } from "./haproxy.ts";
 import { freePort, type Peer, start } from "./peer.ts";
 import { cluster, endpoints, listener, NODE_ID, ROUTES, sidecarCommand, TYPES } from "./sidecar-config.ts";
 
@@ -49,30 +50,10 @@ http {
   return start("nginx", port, ["nginx", "-c", config, "-p", folder, "-e", "stderr"]);
 }
 
-export async function startHaproxy(folder: string, upstream: number): Promise<Peer> {
-  const port = await freePort();
-  const config = join(folder, "haproxy.cfg");
-  writeFileSync(
-    config,
-    `global
-  nbthread 1
-  maxconn 4096
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  option http-keep-alive
-  option forwardfor
-  http-reuse always
-frontend front
-  bind 127.0.0.1:${port}
-  default_backend back
-backend back
-  server one 127.0.0.1:${upstream}
-`,
-  );
-  return start("haproxy", port, ["haproxy", "-db", "-f", config]);
+export function startHaproxy(folder: string, upstream: number): Promise<Peer> {
+  return startHaproxyWith(folder, upstream, {
+    options: ["option http-keep-alive", "option forwardfor", "http-reuse always"],
+  });
 }
 
 /** Our control plane, from source, with the static bootstrap's resources as four of their own: what ADS streams. */
