@@ -109,4 +109,4 @@ export class MeshAuthority implements Signer {
 const BACKDATE_MS = 600_000;
 
 /** Trust Domain and Bundle §4.1.2; others fetch ours that often, which is far below the time a new root is published ahead. */
-export const REFRESH_HINT_S = 300;
+const REFRESH_HINT_S = 300;

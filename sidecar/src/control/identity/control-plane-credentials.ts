@@ -50,7 +50,7 @@ export function controlPlaneCredentials(
 }
 
 /** Why that chain is not the control plane's, or undefined. */
-export function controlPlaneFault(
+function controlPlaneFault(
   chain: readonly Uint8Array[],
   { trustDomain, authorities }: ControlPlaneTrust,
   nowMs: number,

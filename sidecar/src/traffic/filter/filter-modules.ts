@@ -130,7 +130,7 @@ export class FilterModules {
 
 const NO_FILTER = "the default export is no filter; write `export default defineFilter({ … })`";
 
-export function readModuleConfig(config: Json): Result<ModuleConfig, readonly ConfigIssue[]> {
+function readModuleConfig(config: Json): Result<ModuleConfig, readonly ConfigIssue[]> {
   const fields = typeof config === "object" && config !== null && !Array.isArray(config) ? config : {};
   const { modulePath, config: own = {} } = fields as { readonly modulePath?: Json; readonly config?: Json };
   if (typeof modulePath === "string" && modulePath !== "") return ok({ modulePath, config: own });

@@ -35,7 +35,7 @@ export const networkExtAuthzType: NetworkGateType<NetworkExtAuthzConfig> = {
   },
 };
 
-export function readNetworkExtAuthz(json: Json): Result<NetworkExtAuthzConfig, readonly ConfigIssue[]> {
+function readNetworkExtAuthz(json: Json): Result<NetworkExtAuthzConfig, readonly ConfigIssue[]> {
   const reader = new Reader(json);
   const asked = reader.object("grpcService");
   if (asked === undefined) reader.fail("grpcService", "must be set");
