@@ -9,8 +9,9 @@ import { lastFirst } from "../harness/owner.ts";
 
 test("certificates are renewed and the control plane is killed under load, and no request fails", async (t) => {
   const owner = lastFirst(t);
-  // Renewed every 12 s, and good for as long again where the machine is busy: a control plane may take its time to start.
-  const mesh = await JoinedMesh.start(owner, { svidTtl: "24s" });
+  // Renewed every 3 s, and good for a minute where the machine is busy: a control plane may take its time to start.
+  const often = { svidTtl: "60s", sidecarFlags: ["--svid-renew-at-percent", "5"] };
+  const mesh = await JoinedMesh.start(owner, often);
   const load = startLoad(`http://127.0.0.1:${mesh.webOutbound}/`, 20, owner, { headers: { host: "orders" } });
   await eventually("orders knows who calls", () => /URI=spiffe:.*\/sa\/web/.test(load.recent.at(-1) ?? ""));
   await mesh.controlPlane.kill();
