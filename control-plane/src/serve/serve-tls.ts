@@ -5,7 +5,7 @@ import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { type Clock, err, type Live, ok, type Result, type Timer } from "@heddle/base";
 import { Certificate, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import { type PeerOf, xdsServerOptions } from "@heddle/xds/server";
+import { LinePace, type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import { callSource } from "../ca/call-source.ts";
 import type { TlsIdentity } from "../ca/own-svid.ts";
 import { type HostPort, ListenError } from "./address.ts";
@@ -57,6 +57,7 @@ const STRANGERS: StrangerLimits = {
 const BACKLOG = 4096;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 50_000;
+const REFUSALS_LOGGED_PER_SECOND = 50;
 
 /**
  * Serves xDS and what belongs to it over TLS, with the control plane's own SVID. A client is asked for a certificate. It may
@@ -84,6 +85,7 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   const counters = metrics.scope("tls_server");
   const refused = counters.counter("handshakes_refused");
   const accepted = counters.counter("handshakes");
+  const refusals = new LinePace(options.clock, REFUSALS_LOGGED_PER_SECOND);
   const sockets = new Map<TLSSocket, VerifiedSvid | undefined>();
   /** Also those that have not come to the end of their handshake. */
   const connections = new Set<Socket>();
@@ -98,7 +100,7 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
       const fault = admitted.ok ? (isStranger ? tooMany(strangersOf, source, limits) : undefined) : admitted.error;
       if (!admitted.ok || fault !== undefined) {
         refused.add();
-        log.warn("TLS client refused", { peer: socket.remoteAddress, why: fault });
+        if (refusals.take()) log.warn("TLS client refused", { peer: socket.remoteAddress, why: fault });
         socket.destroy();
         return;
       }

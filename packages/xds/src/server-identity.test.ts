@@ -111,6 +111,15 @@ test("X6: two that say one node id and have shown to be different ones are two n
   assert.equal(s.xds.clients().length, 2);
 });
 
+test("who is refused over and over does not fill the log", () => {
+  const s = server(() => err("the connection has no certificate"));
+  for (let streams = 0; streams < 1000; streams++) s.open(ADS);
+  assert.equal(s.warnings.length, 50);
+  s.clock.advance(1000);
+  s.open(ADS);
+  assert.equal(s.warnings.length, 51);
+});
+
 test("X6: who has shown nothing is no node that has, whatever it calls itself", () => {
   const forged = `${WEB.trustDomain}${WEB.path} shop/web/1`;
   assert.notEqual(nodeKey({ id: forged }), nodeKey({ id: "shop/web/1", identity: WEB }));
@@ -173,7 +182,8 @@ function server(peerOf?: PeerOf, secretsNeedIdentity = false) {
   const clock = new ManualClock();
   const source = new SettableSource(textSnapshot({ cluster: { a: "1" } }));
   const watched: XdsNode[] = [];
-  const scripted = { clock, source, watched, denied: undefined as string | undefined };
+  const warnings: string[] = [];
+  const scripted = { clock, source, watched, warnings, denied: undefined as string | undefined };
   const asked: SnapshotSource = {
     watch(node, onChange) {
       watched.push(node);
@@ -190,7 +200,8 @@ function server(peerOf?: PeerOf, secretsNeedIdentity = false) {
       };
     },
   };
-  const options = { log: quietLog, metrics: quietMetrics, clock, identifier: "", secretsNeedIdentity };
+  const log = { ...quietLog, warn: (message: string) => void warnings.push(message) };
+  const options = { log, metrics: quietMetrics, clock, identifier: "", secretsNeedIdentity };
   const xds = new XdsServer({ ...options, source: asked });
   return Object.assign(scripted, { xds, open: opener((grpc) => xds.addTo(grpc, peerOf)) });
 }

@@ -1,6 +1,7 @@
 import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Result, Timer } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import type { LinePace } from "./line-pace.ts";
 import type { NodeStreams } from "./node-streams.ts";
 import { takesTtl } from "./protocol/client-features.ts";
 import type { Dependent } from "./protocol/delivery-order.ts";
@@ -49,6 +50,8 @@ export interface StreamContext {
   /** Secrets go over streams alone whose client has shown who it is. */
   readonly secretsNeedIdentity: boolean;
   readonly counts: StreamCounts;
+  /** Of the log's lines about refused streams. */
+  readonly refusals: LinePace;
   readonly nodeStreams: NodeStreams<OpenStream>;
   /** The node became known, a verdict came, a response went out, or the stream ended. */
   readonly onChange: () => void;
@@ -298,7 +301,8 @@ export class ServerStream<Request extends XdsRequest> implements OpenStream {
 
   #refuse({ code, details, reason }: RequestProblem): void {
     this.#context.metrics.refused(reason).add();
-    this.#context.log.warn("xDS stream refused", { node: this.#node?.id, peer: this.peer, details });
+    if (this.#context.refusals.take())
+      this.#context.log.warn("xDS stream refused", { node: this.#node?.id, peer: this.peer, details });
     this.close(code, details);
   }
 

@@ -4,6 +4,7 @@ import { decodeDeltaDiscoveryRequest, decodeDiscoveryRequest } from "@heddle/pro
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { byteMethod } from "./byte-method.ts";
 import type { ClientStatus } from "./csds/client-status.ts";
+import { LinePace } from "./line-pace.ts";
 import { NodeStreams } from "./node-streams.ts";
 import { SERVICES } from "./protocol/discovery-services.ts";
 import { encodeDeltaResponse, encodeSotwResponse } from "./protocol/encode-response.ts";
@@ -31,6 +32,7 @@ import { nodeKey, type PeerOf } from "./transport-peer.ts";
 
 export { byteMethod } from "./byte-method.ts";
 export { ClientStatusServer } from "./csds/client-status-server.ts";
+export { LinePace } from "./line-pace.ts";
 export { LoadReportServer, type LoadReportServerOptions, type NodeLoad } from "./load/load-report-server.ts";
 export type { ServerTypeStatus } from "./protocol/server-session.ts";
 export type { ReportedState, ResourceReport, SidecarHealth, SidecarReport } from "./report.ts";
@@ -78,6 +80,9 @@ export const xdsServerOptions: ServerOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
 };
 
+/** Whoever reaches a port can be refused as often as it likes. */
+const REFUSALS_LOGGED_PER_SECOND = 50;
+
 const SOTW: WireVariant<DiscoveryRequest> = {
   variant: sotwServer,
   makeSession: () => new ServerSession(sotwServer),
@@ -116,6 +121,7 @@ export class XdsServer implements Inspectable {
       limits,
       secretsNeedIdentity,
       counts: new StreamCounts(limits),
+      refusals: new LinePace(clock, REFUSALS_LOGGED_PER_SECOND),
       nodeStreams: new NodeStreams(),
       onChange: () => this.#tell(),
       onEnd: (stream) => {
