@@ -43,6 +43,19 @@ test("X509-SVID §4.1: a certificate that signs others is no leaf", () => {
   refused({ uris: [WEB], isAuthority: true, keyUsageBits: 0x80 }, /CA/);
 });
 
+test("X509-SVID §4.1: a flag of an authority that is no boolean of DER makes no leaf", () => {
+  const oddly = (wish: CertificateWish): Buffer => {
+    const bytes = Buffer.from(leaf({ ...wish, isAuthority: true }).der);
+    const flag = bytes.indexOf(Buffer.from("30030101ff", "hex"));
+    assert.notEqual(flag, -1);
+    bytes[flag + 4] = 0x01;
+    return bytes;
+  };
+  assert.equal(new X509Certificate(oddly({})).ca, true, "OpenSSL takes it for one");
+  const read = readSvid(new Certificate(oddly({ uris: [WEB], keyUsageBits: 0x80 })));
+  assert.match(read.ok ? "" : read.error, /2\.5\.29\.19 that is no boolean/);
+});
+
 test("X509-SVID §4.3: the key of a leaf signs neither certificates nor revocation lists", () => {
   for (const keyUsageBits of [0x84, 0x82, 0x86]) refused({ uris: [WEB], keyUsageBits }, /signs certificates or rev/);
 });

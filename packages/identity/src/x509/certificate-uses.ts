@@ -75,7 +75,12 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** BasicConstraints: cA (left out for false), pathLenConstraint. */
 function readBasicConstraints(value: Uint8Array, uses: Mutable<CertificateUses>): void {
   const parts = derElements(derElement(value, DerTag.Sequence).content);
-  if (parts[0]?.tag === DerTag.Boolean) uses.isCa = parts.shift()?.content[0] === 0xff;
+  if (parts[0]?.tag === DerTag.Boolean) {
+    const flag = parts.shift()!.content; // just seen
+    // X.690 §11.1. OpenSSL takes every other byte for true: what is an authority to one must not be a workload to the other.
+    if (flag.length !== 1 || (flag[0] !== 0 && flag[0] !== 0xff)) throw new DerError("no boolean");
+    uses.isCa = flag[0] === 0xff;
+  }
   const length = parts.shift();
   if (length === undefined) return;
   if (length.tag !== DerTag.Integer || length.content.length !== 1 || length.content[0]! > 0x7f || parts.length > 0)
