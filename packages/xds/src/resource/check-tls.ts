@@ -98,11 +98,18 @@ export function checkValidation(config: TlsValidationConfig, fields: Fields): vo
   if (crl?.content !== undefined && blocks(crl.content, REVOCATIONS).length === 0) {
     fails(fields, "crl", crl, "holds no list of revoked certificates in PEM");
   }
-  if (onlyLeafCrl === true && crl?.content !== undefined) {
+  // Lists may stand beside the authorities as well.
+  for (const [field, data] of onlyLeafCrl === true
+    ? ([
+        ["crl", crl],
+        ["trusted_ca", trustedCa],
+      ] as const)
+    : []) {
+    if (data?.content === undefined) continue;
     try {
-      new LeafRevocation(crl.content, []);
+      new LeafRevocation(data.content, []);
     } catch (error) {
-      fails(fields, "crl", crl, (error as Error).message);
+      fails(fields, field, data, (error as Error).message);
     }
   }
   for (const { matcher } of sanMatchers) {

@@ -145,6 +145,8 @@ test("rules that nobody attests are refused, and hashes and versions that are no
     of({ trusted_ca: file("ca.pem"), crl, only_verify_leaf_cert_crl: true }),
     /crl: holds a list.* that is none/,
   );
+  const beside = { inline_string: `${authority.certificate}${crl.inline_string}` };
+  assert.match(of({ trusted_ca: beside, only_verify_leaf_cert_crl: true }), /trusted_ca: holds a list.* that is none/);
   assert.match(of({ verify_certificate_hash: ["z".repeat(64)] }), /verify_certificate_hash/);
   assert.match(of({ verify_certificate_spki: ["A".repeat(44)] }), /verify_certificate_spki/);
   for (const refused of [{ allow_expired_certificate: true }, { require_signed_certificate_timestamp: true }]) {
