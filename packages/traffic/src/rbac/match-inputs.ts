@@ -13,7 +13,12 @@ import { below, type RuleReader } from "./rule-reader.ts";
  * (CVE-2026-26308), and a header's joined values, which are what Envoy looks at, are one of them.
  */
 export type MatchInput =
-  | { readonly type: "values"; readonly valuesOf: (subject: AccessSubject) => readonly string[] }
+  | {
+      readonly type: "values";
+      readonly valuesOf: (subject: AccessSubject) => readonly string[];
+      /** Where there are several, the last one is all of them joined. */
+      readonly joins?: true;
+    }
   | {
       readonly type: "address";
       readonly valuesOf: (subject: AccessSubject) => readonly string[];
@@ -34,6 +39,7 @@ export function readInput(json: Json | undefined, path: string, reader: RuleRead
       const name = reader.text(fields["headerName"], below(at, "headerName")).toLowerCase();
       return {
         type: "values",
+        joins: true,
         valuesOf: ({ head }) => (head === undefined ? NONE : withJoined(headerValues(head, name))),
       };
     }

@@ -16,6 +16,7 @@ const header = (headerName: string): Json =>
 const query = (queryParam: string): Json =>
   extension("envoy.type.matcher.v3.HttpRequestQueryParamMatchInput", { queryParam });
 const allow = (name: string): Json => ({ action: extension("envoy.config.rbac.v3.Action", { name }) });
+const deny = (name: string): Json => ({ action: extension("envoy.config.rbac.v3.Action", { name, action: "DENY" }) });
 const block = (addressPrefix: string, prefixLen: number): Json => ({ addressPrefix, prefixLen });
 
 /** The name of the action that a request comes to; "" for none, which is denied. */
@@ -24,19 +25,33 @@ function actionOf(matcher: Json, request: TestRequest): string {
   const rules = readRbacRules({ matcher }, reader).enforced!;
   assert.deepEqual(reader.issues, []);
   const decision = rules.decide(testSubject(request));
-  assert.equal(decision.allowed, decision.policy !== "");
+  assert.equal(decision.allowed, !["", "NO"].includes(decision.policy));
   return decision.policy;
 }
 
 const from = (address: string): TestRequest => ({ connection: { directRemoteAddress: address } });
 
 describe("a matcher tree", () => {
-  test("looks up exact values, of a repeated header each", () => {
+  test("looks up exact values", () => {
     const tree = { matcherTree: { input: header("x"), exactMatchMap: { map: { a: allow("A"), b: allow("B") } } } };
     assert.equal(actionOf(tree, { headers: ["x", "b"] }), "B");
-    assert.equal(actionOf(tree, { headers: ["x", "c", "x", "a"] }), "A");
     assert.equal(actionOf(tree, { headers: ["x", "__proto__"] }), "");
     assert.equal(actionOf(tree, {}), "");
+  });
+
+  test("CVE-2026-26308: gives no access for one value of several, and refuses for one", () => {
+    const map = { a: allow("A"), b: allow("B"), "a,c": allow("AC"), no: deny("NO") };
+    const ofHeader = { matcherTree: { input: header("x"), exactMatchMap: { map } }, onNoMatch: allow("else") };
+    const ofQuery = { ...ofHeader, matcherTree: { input: query("x"), exactMatchMap: { map } } };
+    const twice = (first: string, second: string): readonly string[] => [
+      actionOf(ofHeader, { headers: ["x", first, "x", second] }),
+      actionOf(ofQuery, { path: `/?x=${first}&x=${second}` }),
+    ];
+    assert.deepEqual(twice("c", "a"), ["else", "else"]);
+    assert.deepEqual(twice("a", "d"), ["else", "else"]);
+    assert.deepEqual(twice("a", "c"), ["AC", "else"]);
+    assert.deepEqual(twice("a", "b"), ["else", "B"]);
+    assert.deepEqual([...twice("a", "no"), ...twice("no", "a")], ["NO", "NO", "NO", "NO"]);
   });
 
   test("takes the longest prefix that comes to an action", () => {

@@ -18,8 +18,13 @@ export type MatchNode<Action> = (subject: AccessSubject) => Action | undefined;
 
 export type ReadAction<Action> = (json: Json | undefined, path: string) => Action;
 
+/** What actions of matchers have in common: whether they give access. */
+interface Granting {
+  readonly allowed: boolean;
+}
+
 /** `xds.type.matcher.v3.Matcher` */
-export function readMatcher<Action>(
+export function readMatcher<Action extends Granting>(
   json: Json | undefined,
   path: string,
   reader: RuleReader,
@@ -38,7 +43,7 @@ export function readMatcher<Action>(
   return firstOf(nodes);
 }
 
-interface Parts<Action> {
+interface Parts<Action extends Granting> {
   readonly reader: RuleReader;
   readonly readAction: ReadAction<Action>;
 }
@@ -55,7 +60,11 @@ function firstOf<Action>(nodes: readonly MatchNode<Action>[]): MatchNode<Action>
 }
 
 /** `Matcher.OnMatch` */
-function readOnMatch<Action>(json: Json | undefined, path: string, parts: Parts<Action>): MatchNode<Action> {
+function readOnMatch<Action extends Granting>(
+  json: Json | undefined,
+  path: string,
+  parts: Parts<Action>,
+): MatchNode<Action> {
   const { reader, readAction } = parts;
   const fields = reader.object(json, path);
   const kind = reader.choice(fields, path, ["matcher", "action"], ["keepMatching"]);
@@ -69,7 +78,11 @@ function readOnMatch<Action>(json: Json | undefined, path: string, parts: Parts<
   return fields["keepMatching"] === true ? () => undefined : node;
 }
 
-function readList<Action>(json: Json, path: string, parts: Parts<Action>): readonly MatchNode<Action>[] {
+function readList<Action extends Granting>(
+  json: Json,
+  path: string,
+  parts: Parts<Action>,
+): readonly MatchNode<Action>[] {
   const { reader } = parts;
   const at = below(path, "matchers");
   return reader.list(reader.object(json, path)["matchers"], at, 1).map((item, index) => {
@@ -140,7 +153,7 @@ const IP_TREE = "xds.type.matcher.v3.IPMatcher";
 const NAME_TREE = "xds.type.matcher.v3.ServerNameMatcher";
 
 /** `Matcher.MatcherTree` */
-function readTree<Action>(json: Json, path: string, parts: Parts<Action>): MatchNode<Action> {
+function readTree<Action extends Granting>(json: Json, path: string, parts: Parts<Action>): MatchNode<Action> {
   const { reader } = parts;
   const fields = reader.object(json, path);
   const input = readInput(fields["input"], below(path, "input"), reader);
@@ -152,13 +165,7 @@ function readTree<Action>(json: Json, path: string, parts: Parts<Action>): Match
   if (kind !== "customMatch") {
     const map = readMap(value, at, parts);
     const find = kind === "exactMatchMap" ? exactly(map) : byPrefix(map);
-    return (subject) => {
-      for (const candidate of input.valuesOf(subject)) {
-        const action = find(candidate, subject);
-        if (action !== undefined) return action;
-      }
-      return undefined;
-    };
+    return (subject) => ofAll(input, find, subject);
   }
   const { type, fields: config } = openExtension(value, at, reader);
   const typed = below(at, "typedConfig");
@@ -167,10 +174,30 @@ function readTree<Action>(json: Json, path: string, parts: Parts<Action>): Match
   return reader.fail(at, `there is no matcher ${type} for that input`, () => undefined);
 }
 
+/**
+ * What several values of one name come to together. None may be refused. For the rest a header's values count as they are joined,
+ * which is what Envoy looks at and stands last here, and of a parameter's each has to be given access: a value that a
+ * client adds to the one that a proxy before us has set must not open what that one does not.
+ */
+function ofAll<Action extends Granting>(
+  input: Exclude<MatchInput, { readonly type: "attributes" }>,
+  find: Find<Action>,
+  subject: AccessSubject,
+): Action | undefined {
+  let all = true;
+  let last: Action | undefined;
+  for (const value of input.valuesOf(subject)) {
+    last = find(value, subject);
+    if (last?.allowed === false) return last;
+    if (last === undefined) all = false;
+  }
+  return all || (input.type === "values" && input.joins === true) ? last : undefined;
+}
+
 type Nodes<Action> = ReadonlyMap<string, MatchNode<Action>>;
 type Find<Action> = (value: string, subject: AccessSubject) => Action | undefined;
 
-function readMap<Action>(json: Json | undefined, path: string, parts: Parts<Action>): Nodes<Action> {
+function readMap<Action extends Granting>(json: Json | undefined, path: string, parts: Parts<Action>): Nodes<Action> {
   const { reader } = parts;
   const at = below(path, "map");
   const entries = Object.entries(reader.object(reader.object(json, path)["map"], at));
@@ -196,14 +223,14 @@ function byPrefix<Action>(map: Nodes<Action>): Find<Action> {
   };
 }
 
-interface RangeNode<Action> {
+interface RangeNode<Action extends Granting> {
   readonly node: MatchNode<Action>;
   /** Where it comes to nothing, wider ranges are not asked. */
   readonly exclusive: boolean;
 }
 
 /** `xds.type.matcher.v3.IPMatcher`: the narrowest range counts; where it comes to nothing, the next wider one. */
-function readIpTree<Action>(
+function readIpTree<Action extends Granting>(
   json: Json | undefined,
   path: string,
   parts: Parts<Action>,
@@ -233,7 +260,7 @@ function readIpTree<Action>(
 }
 
 /** `xds.type.matcher.v3.ServerNameMatcher`: the name itself, then "*.b.c" from the longest, then "*". */
-function readNameTree<Action>(
+function readNameTree<Action extends Granting>(
   json: Json | undefined,
   path: string,
   parts: Parts<Action>,
