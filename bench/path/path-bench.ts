@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { H2_TABLES, printHttp2 } from "./h2-bench.ts";
 import { printHandshakes } from "./handshake-bench.ts";
 import { type Memory, measure, median, memory, type PathOptions, ratio, round, type Sample } from "./measure.ts";
+import { MeshIdentity } from "./mesh-identity.ts";
 import { freePort, type Peer, stop } from "./peer.ts";
 import { startAdsSidecar, startControlPlane, startHaproxy, startNginx, startUpstream } from "./peers.ts";
 import { startSidecar } from "./sidecar-config.ts";
@@ -71,15 +72,43 @@ export async function pathBench(args: readonly string[]): Promise<void> {
 
 /** Start-up and memory as in a mesh: one listener, route configuration, cluster and endpoint from our control plane. */
 async function printIdleWithAds(folder: string, { entry, against, rounds }: PathOptions): Promise<void> {
-  const port = await freePort();
   const entries = [entry, against].filter((file) => file !== undefined);
   if (entries.length === 0) return;
-  const controlPlane = await startControlPlane(folder, port, await freePort());
-  const seen = entries.map((): (Memory & { readonly readyMs: number })[] => []);
+  const plain = await idleWithAds(folder, entries, rounds);
+  const byIdentity = await idleWithAds(folder, entries, rounds, new MeshIdentity(folder, entries.length * rounds));
+  const row = (of: (field: keyof typeof IDLE_GOAL) => number): object => ({
+    "ready ms": round(of("readyMs"), 0),
+    "RSS MB": round(of("rssMb"), 1),
+    "private dirty MB": round(of("privateDirtyMb"), 1),
+  });
+  const medians = (samples: readonly IdleSample[]): object =>
+    row((field) => median(samples.map((sample) => sample[field])));
+  console.log(`\nIdle with ADS, ${SETTLE_MS / 1000} s after it is ready`);
+  console.table({
+    sidecar: medians(plain[0]!),
+    ...(plain[1] && { against: medians(plain[1]) }),
+    "at most": row((field) => IDLE_GOAL[field]),
+    "with identity": medians(byIdentity[0]!),
+    ...(byIdentity[1] && { "against, with identity": medians(byIdentity[1]) }),
+  });
+}
+
+type IdleSample = Memory & { readonly readyMs: number };
+
+/** Samples of each of the programs. `identity`: they join the mesh, and what they are told to is by mutual TLS. */
+async function idleWithAds(
+  folder: string,
+  entries: readonly string[],
+  rounds: number,
+  identity?: MeshIdentity,
+): Promise<readonly (readonly IdleSample[])[]> {
+  const port = await freePort();
+  const controlPlane = await startControlPlane(folder, port, await freePort(), identity);
+  const seen = entries.map((): IdleSample[] => []);
   try {
     for (let round = 0; round < rounds; round += 1) {
       for (const [index, entry] of entries.entries()) {
-        const sidecar = await startAdsSidecar(controlPlane, port, entry);
+        const sidecar = await startAdsSidecar(controlPlane, port, entry, identity);
         await sleep(SETTLE_MS);
         seen[index]!.push({ readyMs: sidecar.readyMs, ...memory(sidecar.process.pid!) });
         await stop(sidecar);
@@ -88,18 +117,7 @@ async function printIdleWithAds(folder: string, { entry, against, rounds }: Path
   } finally {
     await stop(controlPlane);
   }
-  const row = (of: (field: keyof typeof IDLE_GOAL) => number): object => ({
-    "ready ms": round(of("readyMs"), 0),
-    "RSS MB": round(of("rssMb"), 1),
-    "private dirty MB": round(of("privateDirtyMb"), 1),
-  });
-  const rows = seen.map((samples) => row((field) => median(samples.map((sample) => sample[field]))));
-  console.log(`\nIdle with ADS, ${SETTLE_MS / 1000} s after it is ready`);
-  console.table({
-    sidecar: rows[0],
-    ...(rows[1] && { against: rows[1] }),
-    "at most": row((field) => IDLE_GOAL[field]),
-  });
+  return seen;
 }
 
 /** The tables of HTTP/1, beside HAProxy and nginx. */

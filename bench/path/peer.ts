@@ -25,7 +25,10 @@ export async function start(name: string, port: number, [command, ...args]: read
   child.once("exit", (code, signal) => (exited = `ended with ${code ?? signal}`));
   while (!(await accepts(port))) {
     if (exited !== undefined) throw new Error(`${name} ${exited}`);
-    if (performance.now() - began > 15_000) throw new Error(`${name} does not listen on ${port} after 15 s`);
+    if (performance.now() - began > 15_000) {
+      child.kill("SIGKILL"); // nobody else knows of it
+      throw new Error(`${name} does not listen on ${port} after 15 s`);
+    }
     await sleep(5);
   }
   return { name, port, process: child, readyMs: performance.now() - began };

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startHaproxyWith } from "./haproxy.ts";
+import type { MeshIdentity } from "./mesh-identity.ts";
 import { freePort, type Peer, start } from "./peer.ts";
 import { cluster, endpoints, listener, NODE_ID, ROUTES, sidecarCommand, TYPES } from "./sidecar-config.ts";
 
@@ -57,18 +58,30 @@ export function startHaproxy(folder: string, upstream: number): Promise<Peer> {
 }
 
 /** Our control plane, from source, with the static bootstrap's resources as four of their own: what ADS streams. */
-export async function startControlPlane(folder: string, sidecarPort: number, upstream: number): Promise<Peer> {
+export async function startControlPlane(
+  folder: string,
+  sidecarPort: number,
+  upstream: number,
+  identity?: MeshIdentity,
+): Promise<Peer> {
   const ads = { resource_api_version: "V3", ads: {} };
+  const front = listener(sidecarPort, { rds: { route_config_name: ROUTES.name, config_source: ads } }) as {
+    readonly filter_chains: readonly object[];
+  };
+  const chain = { ...front.filter_chains[0], ...identity?.inbound };
   const resources = [
-    {
-      "@type": `${TYPES}.listener.v3.Listener`,
-      ...listener(sidecarPort, { rds: { route_config_name: ROUTES.name, config_source: ads } }),
-    },
+    { "@type": `${TYPES}.listener.v3.Listener`, ...front, filter_chains: [chain] },
     { "@type": `${TYPES}.route.v3.RouteConfiguration`, ...ROUTES },
-    { "@type": `${TYPES}.cluster.v3.Cluster`, ...cluster(), type: "EDS", eds_cluster_config: { eds_config: ads } },
+    {
+      "@type": `${TYPES}.cluster.v3.Cluster`,
+      ...cluster(),
+      ...identity?.outbound,
+      type: "EDS",
+      eds_cluster_config: { eds_config: ads },
+    },
     { "@type": `${TYPES}.endpoint.v3.ClusterLoadAssignment`, ...endpoints(upstream) },
   ];
-  const config = join(folder, "mesh");
+  const config = join(folder, identity === undefined ? "mesh" : "mesh-with-identity");
   mkdirSync(config, { recursive: true });
   writeFileSync(join(config, "mesh.json"), JSON.stringify({ resources }, null, 2));
   const [port, admin] = [await freePort(), await freePort()];
@@ -84,11 +97,24 @@ export async function startControlPlane(folder: string, sidecarPort: number, ups
     "error",
     ...addresses,
   ];
-  return start("control plane", port, command);
+  if (identity === undefined) return start("control plane", port, command);
+  const tls = await freePort();
+  const store = ["--store", join(folder, "store")];
+  const address = ["--xds-tls-address", `127.0.0.1:${tls}`];
+  const controlPlane = await start("control plane", tls, [...command, ...store, ...address, ...identity.flags]);
+  const bundle = await fetch(`http://127.0.0.1:${admin}/ca/bundle`, { headers: { connection: "close" } });
+  identity.trust(await bundle.text());
+  return controlPlane;
 }
 
 /** The built sidecar, one traffic worker, everything by delta ADS; `port` is where the control plane tells it to listen. */
-export async function startAdsSidecar(controlPlane: Peer, port: number, entry: string, name = "heddle"): Promise<Peer> {
+export async function startAdsSidecar(
+  controlPlane: Peer,
+  port: number,
+  entry: string,
+  identity?: MeshIdentity,
+): Promise<Peer> {
   const flags = ["--control-plane", `127.0.0.1:${controlPlane.port}`, "--node-id", NODE_ID];
-  return start(name, port, [...sidecarCommand(entry), ...flags, "--admin-address", `127.0.0.1:${await freePort()}`]);
+  const command = [...sidecarCommand(entry), ...flags, "--admin-address", `127.0.0.1:${await freePort()}`];
+  return start("heddle", port, [...command, ...(identity?.nextSidecarFlags() ?? [])]);
 }
