@@ -1,4 +1,4 @@
-import { err, ok, parseDurationMs, type Result, systemClock } from "@heddle/base";
+import { type Clock, err, ok, parseDurationMs, type Result, systemClock } from "@heddle/base";
 import { formatYaml } from "@heddle/config/yaml";
 import { hashJoinToken, type JoinTokenAnswer, makeJoinToken } from "@heddle/control-plane/resource-api";
 import { formatSpiffeId, parseSpiffeId } from "@heddle/identity";
@@ -71,18 +71,21 @@ function print(answer: JoinTokenAnswer, asJson: boolean): void {
 }
 
 /** A new token and its entry. The error says what is wrong with the names. */
-export function newJoinToken(of: {
-  readonly trustDomain: string;
-  readonly namespace: string;
-  readonly account: string;
-  readonly ttlSeconds: number;
-}): Result<{ readonly token: string; readonly entry: JoinTokenEntry }, string> {
+export function newJoinToken(
+  of: {
+    readonly trustDomain: string;
+    readonly namespace: string;
+    readonly account: string;
+    readonly ttlSeconds: number;
+  },
+  clock: Clock = systemClock,
+): Result<{ readonly token: string; readonly entry: JoinTokenEntry }, string> {
   const id = parseSpiffeId(`spiffe://${of.trustDomain}/ns/${of.namespace}/sa/${of.account}`);
   if (!id.ok) return err(`the SPIFFE ID ${id.error}`);
   // A slash in a name would make another identity of it.
   if (id.value.path.split("/").length !== 5) return err("a namespace and an account have no slash");
   const token = makeJoinToken();
-  const expires = new Date(systemClock.wallNow() + of.ttlSeconds * 1000).toISOString();
+  const expires = new Date(clock.wallNow() + of.ttlSeconds * 1000).toISOString();
   // It is one of ours.
   return ok({ token, entry: { sha256: hashJoinToken(token)!, spiffeId: formatSpiffeId(id.value), expires } });
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "@heddle/base";
-import { newJoinToken } from "../tokens/join-token.ts";
+import { type JoinTokenEntry, newJoinToken } from "../tokens/join-token.ts";
 
 /** Of every mesh on a laptop. */
 const TRUST_DOMAIN = "cluster.local";
@@ -19,9 +19,11 @@ const ASK_EVERY_MS = 50;
  */
 export class MeshIdentity {
   readonly #folder = mkdtempSync(join(tmpdir(), "heddle-up-identity-"));
-  readonly #entries: object[] = [];
+  readonly #clock: Clock;
+  #entries: readonly JoinTokenEntry[] = [];
 
-  constructor() {
+  constructor(clock: Clock) {
+    this.#clock = clock;
     this.#writeTokens();
   }
 
@@ -38,22 +40,27 @@ export class MeshIdentity {
 
   /** What one start of a sidecar has in its environment besides: a token is good for one. */
   sidecarEnvironment(namespace: string, account: string): Readonly<Record<string, string>> {
-    const made = newJoinToken({ trustDomain: TRUST_DOMAIN, namespace, account, ttlSeconds: TOKEN_TTL_SECONDS });
+    const made = newJoinToken(
+      { trustDomain: TRUST_DOMAIN, namespace, account, ttlSeconds: TOKEN_TTL_SECONDS },
+      this.#clock,
+    );
     if (!made.ok) throw new Error(`${namespace}/${account}: ${made.error}`);
-    this.#entries.push(made.value.entry);
+    // Those that have ended go: the file holds so many, and a sidecar may crash all day.
+    const now = this.#clock.wallNow();
+    this.#entries = [...this.#entries.filter(({ expires }) => Date.parse(expires) > now), made.value.entry];
     this.#writeTokens();
     return { HEDDLE_JOIN_TOKEN: made.value.token };
   }
 
   /** Resolves once the control plane has told its authority's certificate and that lies in the file; false: it was told to stop. */
-  async fetchBundle(adminUrl: string, clock: Clock, stopped: () => boolean): Promise<boolean> {
+  async fetchBundle(adminUrl: string, stopped: () => boolean): Promise<boolean> {
     while (!stopped()) {
       const pem = await textOf(`${adminUrl}/ca/bundle?format=pem`);
       if (pem?.includes("BEGIN CERTIFICATE") === true) {
         writeFileSync(this.#bundleFile, pem, { mode: 0o600 });
         return true;
       }
-      await new Promise<void>((resolve) => clock.after(ASK_EVERY_MS, resolve));
+      await new Promise<void>((resolve) => this.#clock.after(ASK_EVERY_MS, resolve));
     }
     return false;
   }

@@ -62,7 +62,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
   const generated = mkdtempSync(join(tmpdir(), "heddle-up-"));
   writeFileSync(join(generated, "workloads.yaml"), workloadsFile(workloads));
   const children = new Children(options);
-  const identity = options.identity ? new MeshIdentity() : undefined;
+  const identity = options.identity ? new MeshIdentity(clock) : undefined;
   let follower: { close(): void } | undefined;
   try {
     const controlPlane = children.start(
@@ -81,7 +81,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
       return reason;
     });
     // Meanwhile the applications start; sidecars would only wait.
-    await identity?.fetchBundle(adminUrl, clock, () => failed);
+    await identity?.fetchBundle(adminUrl, () => failed);
     const pids = workloads.map((workload, index) => ({
       applicationPid: applicationPids[index]!, // one for each
       sidecarPid: failed ? 0 : startSidecar(children, workload, tlsPort ?? xdsPort, identity),
