@@ -30,6 +30,8 @@ const DAY_MS = 86_400_000;
 /** A control plane whose authority is an operator's, and nodes with certificates of whatever kind. */
 describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
   const top = new TestAuthority("Root");
+  const signingKey = top.issue({}).key;
+  const between = new TestAuthority("Signing", top, { uris: ["spiffe://cluster.local"], key: signingKey });
   let folder: string;
   let controlPlane: ControlPlane;
   const clients: Client[] = [];
@@ -37,10 +39,9 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "heddle-secure-xds-"));
-    const signing = top.issue({ commonName: "Signing", isAuthority: true, uris: ["spiffe://cluster.local"] });
     const files: Record<string, string> = {
-      "signing.pem": signing.chain,
-      "signing.key": signing.key,
+      "signing.pem": between.certificate,
+      "signing.key": signingKey,
       "roots.pem": top.certificate,
       "mesh.yaml": MESH,
     };
@@ -82,6 +83,11 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
     assert.deepEqual(namesOf(await firstDelta(client, "shop/web/1", SECRET, SDS, "DeltaSecrets")), ["of-web"]);
     const sotw = await firstSotw(client, "shop/web/1", SECRET, ["of-web", "of-orders"]);
     assert.equal(sotw.resources.length, 1, "X5: the other one is left out");
+  });
+
+  it("X1: a node with a certificate that the operator's intermediate has signed is let in", async () => {
+    const delta = await firstDelta(secure({ uris: [ID] }, between), "shop/web/1", CLUSTER);
+    assert.ok(delta.resources.some(({ name }) => name === "outbound/80/web.shop"));
   });
 
   it("X4: another node's secret is not given by name, nor because of what a node says its cluster is", async () => {
