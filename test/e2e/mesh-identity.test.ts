@@ -61,6 +61,12 @@ describe("sidecars with identities, configured by nobody", () => {
       );
       mesh.setPolicies(STRICT, allow);
       await eventually("cart is refused", async () => (await call(cart, "/open")).status === 403);
+      // Its connection to orders is of the chain before, and serves by its rules until it has been drained.
+      await eventually(
+        "web's connection is another one",
+        async () => (await call(web, "/other")).status === 403,
+        30_000,
+      );
       assert.deepEqual(mesh.rejections, []);
       for (const [from, path, status] of [
         [web, "/open", 200],
