@@ -7,7 +7,7 @@ import { type ImportSite, importsOf, projectRoot, resolveRelative, sourceFiles }
 
 /** Packages in the order of docs/architecture.md: each may import only what stands before it. */
 const ORDER = [
-  "base", "telemetry", "identity", "http", "proto", "net", "traffic", "filter", "xds", "config", "mesh", "inject", "fetch", "cli", "dashboard",
+  "base", "telemetry", "identity", "http", "proto", "net", "traffic", "filter", "xds", "config", "mesh", "capture", "inject", "fetch", "cli", "dashboard",
 ] as const; // biome-ignore format: a table
 
 /** The traffic worker carries requests; it must stay small and must not share fate with these. */

@@ -1,0 +1,1 @@
+export { DEFAULT_CAPTURE_PORTS, PROXY_UID } from "./defaults.ts";

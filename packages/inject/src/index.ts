@@ -1,0 +1,1 @@
+export { INJECTED_CONTAINER } from "./names.ts";
