@@ -76,8 +76,8 @@ function hasIdentity({ identity, userAgentName }: XdsNode): boolean {
 }
 
 /** The node's own workload, if the mesh knows it. */
-export function workloadOf({ namespace, workload }: NodeIdentity, mesh: Mesh): Workload | undefined {
-  return workload === undefined ? undefined : mesh.workload(namespace, workload);
+export function workloadOf({ namespace, workload, instance }: NodeIdentity, mesh: Mesh): Workload | undefined {
+  return workload === undefined ? undefined : mesh.workload(namespace, workload, instance);
 }
 
 function outboundOf(node: XdsNode, workload: Workload | undefined): OutboundOptions | undefined {
@@ -93,6 +93,8 @@ export interface NodeIdentity {
   readonly namespace: string;
   /** The name of its workload. */
   readonly workload: string | undefined;
+  /** Which of that name: the pod's own name, where it is one. */
+  readonly instance: string | undefined;
 }
 
 /**
@@ -100,12 +102,14 @@ export interface NodeIdentity {
  * that of their certificate.
  */
 export function identityOf(node: NodeClaim): NodeIdentity {
-  const match = /^([a-z0-9-]+)\/([a-z0-9-]+)\/[^/]+$/.exec(node.id);
-  if (match !== null) return { namespace: match[1] ?? "default", workload: match[2] };
+  const match = /^([a-z0-9-]+)\/([a-z0-9.-]+)\/([^/]+)$/.exec(node.id);
+  if (match !== null) return { namespace: match[1] ?? "default", workload: match[2], instance: match[3] };
   const namespace = ourMetadata(node)?.["namespace"] ?? node.metadata["NAMESPACE"]; // the latter is Istio's
-  if (typeof namespace === "string") return { namespace, workload: undefined };
-  return { namespace: (node.identity && accountOf(node.identity)?.namespace) ?? "default", workload: undefined };
+  if (typeof namespace === "string") return { namespace, ...NO_WORKLOAD };
+  return { namespace: (node.identity && accountOf(node.identity)?.namespace) ?? "default", ...NO_WORKLOAD };
 }
+
+const NO_WORKLOAD = { workload: undefined, instance: undefined };
 
 function ourMetadata(node: NodeClaim): { readonly [key: string]: unknown } | undefined {
   const ours = node.metadata["heddle"];

@@ -1,4 +1,6 @@
 import {
+  type EndpointSlice,
+  endpointsBehind,
   type HttpRoute,
   identitiesOf,
   type Mesh,
@@ -9,7 +11,6 @@ import {
   type Service,
   type ServicePort,
   securedOutboundCluster,
-  serviceEndpoints,
   serviceVirtualHost,
   spiffeIdOf,
   type Workload,
@@ -34,6 +35,7 @@ export interface PartsMaker {
  */
 export class ServiceParts {
   readonly #service: Service;
+  readonly #slices: readonly EndpointSlice[];
   readonly #workloads: readonly Workload[];
   /** At which of their ports the workloads take plaintext alone, one workload after the other. */
   readonly #plaintext: readonly PortNumbers[];
@@ -51,7 +53,8 @@ export class ServiceParts {
   constructor(mesh: Mesh, service: Service, maker: PartsMaker, before?: ServiceParts) {
     const { trust } = maker;
     this.#service = service;
-    this.#workloads = mesh.workloadsOf(service);
+    this.#slices = mesh.slicesOf(service);
+    this.#workloads = mesh.workloadsBehind(service);
     this.#plaintext = trust === undefined ? [] : this.#workloads.map((workload) => plaintextPorts(workload, mesh));
     this.#identities = trust === undefined ? [] : identitiesOf(this.#workloads, trust);
     this.#routes = mesh.routesOf(service);
@@ -63,8 +66,8 @@ export class ServiceParts {
     if (before === undefined || before.#service !== service) return;
     this.#clusters = before.#clusters;
     if (sameList(before.#identities, this.#identities)) this.#securedClusters = before.#securedClusters;
-    const sameWorkloads = sameList(before.#workloads, this.#workloads) && samePorts(before.#plaintext, this.#plaintext);
-    if (sameWorkloads) this.#endpoints = before.#endpoints;
+    const sameBacking = sameList(before.#slices, this.#slices) && sameList(before.#workloads, this.#workloads);
+    if (sameBacking && samePorts(before.#plaintext, this.#plaintext)) this.#endpoints = before.#endpoints;
     if (sameList(before.#routes, this.#routes)) this.#virtualHosts = before.#virtualHosts;
   }
 
@@ -75,7 +78,8 @@ export class ServiceParts {
    */
   stillHold(mesh: Mesh, service: Service, policiesChanged: boolean): boolean {
     if (service !== this.#service || !sameList(mesh.routesOf(service), this.#routes)) return false;
-    if (!sameList(mesh.workloadsOf(service), this.#workloads)) return false;
+    if (!sameList(mesh.slicesOf(service), this.#slices)) return false;
+    if (!sameList(mesh.workloadsBehind(service), this.#workloads)) return false;
     if (!policiesChanged) return true;
     return this.#plaintext.every((ports, index) => sameList(ports, plaintextPorts(this.#workloads[index]!, mesh))); // as many
   }
@@ -114,7 +118,8 @@ export class ServiceParts {
         if (trust === undefined || at.applicationPort === undefined) return undefined; // no sidecar stands there
         return plaintext.get(workload)?.includes(at.port) === true ? undefined : spiffeIdOf(workload, trust);
       };
-      const config = serviceEndpoints(this.#service, port, this.#workloads, identityOf);
+      const backing = { slices: this.#slices, workloads: this.#workloads };
+      const config = endpointsBehind(this.#service, port, backing, identityOf);
       return encoder.encode(encoder.types.endpoints, config);
     });
   }

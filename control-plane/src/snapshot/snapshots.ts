@@ -1,5 +1,6 @@
 import {
   hostOfVirtualHostName,
+  keyOf,
   type Mesh,
   type MeshTrust,
   parseServiceHost,
@@ -169,7 +170,7 @@ export class Snapshots implements SnapshotSource {
     const { workload, outbound, dialledNames, cluster, rules, security, secrets } = scope;
     watched.denied = this.denialOf(watched.node);
     const outboundKey = JSON.stringify([rules, security.hasIdentity]);
-    const own = workload && `${workload.namespace}/${workload.name}`;
+    const own = workload && keyOf(workload);
     const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey, secrets]);
     let { view } = watched;
     if (view === undefined || viewKey !== watched.viewKey) {

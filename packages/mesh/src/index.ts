@@ -3,6 +3,7 @@ export { checkReferences } from "./check/check-references.ts";
 export { checkServices } from "./check/check-services.ts";
 export { checkWorkloads } from "./check/check-workloads.ts";
 export type { Attribute, AuthorizationPolicy, AuthorizationRule, Criterion } from "./model/authorization-policy.ts";
+export type { EndpointSlice, SliceEndpoint, SlicePort } from "./model/endpoint-slice.ts";
 export type {
   Backend,
   HeaderChanges,
@@ -22,11 +23,19 @@ export { diagnosticAt, formatOrigin, type Origin } from "./model/origin.ts";
 export type { MtlsMode, PeerAuthentication } from "./model/peer-authentication.ts";
 export { NO_POLICIES, type Policy, samePolicies, type WorkloadPolicies } from "./model/policy-index.ts";
 export type { JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
-export type { AppProtocol, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
-export type { EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
+export type { AppProtocol, IpFamily, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
+export type { CaptureMode, EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
 export { inboundCluster, keysCluster, outboundCluster, securedOutboundCluster } from "./translate/clusters.ts";
-export { serviceEndpoints, targetPort } from "./translate/endpoints.ts";
+export {
+  type Backing,
+  endpointsBehind,
+  type IdentityOf,
+  type ServingEndpoint,
+  serviceEndpoints,
+  servingEndpoints,
+  targetPort,
+} from "./translate/endpoints.ts";
 export { type InboundSecurity, inboundListener } from "./translate/inbound-listener.ts";
 export {
   dialledListenerManager,

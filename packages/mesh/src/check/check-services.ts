@@ -9,6 +9,7 @@ import { isCarried } from "../translate/names.ts";
 export function checkServices(mesh: Mesh): readonly Diagnostic[] {
   const diagnostics: Diagnostic[] = [];
   for (const service of mesh.services) {
+    if (mesh.slicesOf(service).length > 0) continue; // whoever made them has found the ports
     const workloads = mesh.workloadsOf(service);
     const [first] = workloads;
     if (first === undefined) continue; // none is there (yet)

@@ -1,15 +1,22 @@
+import type { EndpointSlice, SliceEndpoint } from "./endpoint-slice.ts";
 import type { HttpRoute } from "./http-route.ts";
 import { type Policy, PolicyIndex, type WorkloadPolicies } from "./policy-index.ts";
 import type { Labels, Service } from "./service.ts";
 import type { Workload } from "./workload.ts";
 
-export type MeshObject = Service | Workload | HttpRoute | Policy;
+export type MeshObject = Service | EndpointSlice | Workload | HttpRoute | Policy;
 
-/** "service default/orders": what may exist once. */
+/** "service default/orders", of a pod "workload default/orders/orders-7d4b": what may exist once. */
 export function keyOf(object: MeshObject): string {
   let key = keys.get(object);
-  if (key === undefined) keys.set(object, (key = `${object.kind} ${object.namespace}/${object.name}`));
+  if (key === undefined) keys.set(object, (key = `${object.kind} ${object.namespace}/${nameInKind(object)}`));
   return key;
+}
+
+function nameInKind(object: MeshObject): string {
+  return object.kind === "workload" && object.instance !== undefined
+    ? `${object.name}/${object.instance}`
+    : object.name;
 }
 
 /** Every change of a mesh asks for the keys of all objects, most of which are those of before. */
@@ -31,10 +38,14 @@ export class Mesh {
   readonly #servicesByNamespace: ReadonlyMap<string, readonly Service[]>;
   readonly #places: ReadonlyMap<Service, number>;
   readonly #workloadsByName: ReadonlyMap<string, Workload>;
-  /** By namespace and one label, so that a selector looks at few. */
-  readonly #workloadsByLabel: ReadonlyMap<string, readonly Workload[]>;
+  /** By namespace and one label, so that a selector looks at few. Made when a selector is first asked for. */
+  #workloadsByLabel: ReadonlyMap<string, readonly Workload[]> | undefined;
   /** Filled as it is asked for. */
   readonly #workloadsByService = new Map<Service, readonly Workload[]>();
+  readonly #workloadsBehind = new Map<Service, readonly Workload[]>();
+  readonly #slicesByService: ReadonlyMap<string, readonly EndpointSlice[]>;
+  /** Those that slices can refer to: by namespace and pod, and by namespace and address. Made when first asked for. */
+  #workloadsByPlace: ReadonlyMap<string, Workload> | undefined;
   readonly #routesByService: ReadonlyMap<string, readonly HttpRoute[]>;
 
   /** `objects` holds each key once; their order does not matter. */
@@ -43,21 +54,23 @@ export class Mesh {
     const services = sortedByKey(all.filter((object) => object.kind === "service"));
     const workloads = sortedByKey(all.filter((object) => object.kind === "workload"));
     const routes = sortedByKey(all.filter((object) => object.kind === "http-route"));
+    const slices = sortedByKey(all.filter((object) => object.kind === "endpoint-slice"));
     this.services = services;
     this.workloads = workloads;
     this.routes = routes;
     this.policies = sortedByKey(all.filter(isPolicy));
     this.#policyIndex = new PolicyIndex(this.policies, (namespace, name) => {
       const service = this.service(namespace, name);
-      return service === undefined ? [] : this.workloadsOf(service);
+      if (service === undefined) return [];
+      return service.selector === undefined ? this.workloadsBehind(service) : this.workloadsOf(service);
     });
     this.#servicesByName = new Map(services.map((service) => [nameOf(service.namespace, service.name), service]));
     this.#servicesByNamespace = grouped(services, ({ namespace }) => [namespace]);
     this.#places = new Map(services.map((service, index) => [service, index]));
-    this.#workloadsByName = new Map(workloads.map((workload) => [nameOf(workload.namespace, workload.name), workload]));
-    this.#workloadsByLabel = grouped(workloads, (workload) =>
-      Object.entries(workload.labels).map(([key, value]) => labelKey(workload.namespace, key, value)),
+    this.#workloadsByName = new Map(
+      workloads.map((workload) => [nameOf(workload.namespace, nameInKind(workload)), workload]),
     );
+    this.#slicesByService = grouped(slices, ({ namespace, service }) => [nameOf(namespace, service)]);
     this.#routesByService = grouped(routes, (route) => [
       ...new Set(route.parents.map((parent) => nameOf(parent.namespace, parent.name))),
     ]);
@@ -78,11 +91,33 @@ export class Mesh {
     return [...some].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
   }
 
-  workload(namespace: string, name: string): Workload | undefined {
-    return this.#workloadsByName.get(nameOf(namespace, name));
+  /** @param instance which of those of that name, where they are pods; others have one alone, whatever it says. */
+  workload(namespace: string, name: string, instance?: string): Workload | undefined {
+    const pod =
+      instance === undefined ? undefined : this.#workloadsByName.get(nameOf(namespace, `${name}/${instance}`));
+    return pod ?? this.#workloadsByName.get(nameOf(namespace, name));
   }
 
-  /** The workloads behind a service, ordered by name. */
+  /**
+   * What others have found to be behind a service, ordered by name. None: nobody looks after it, and what it selects is
+   * behind it.
+   */
+  slicesOf(service: Service): readonly EndpointSlice[] {
+    return this.#slicesByService.get(nameOf(service.namespace, service.name)) ?? [];
+  }
+
+  /** Those that the slices of a service refer to, each once, and where it has no slices those that it selects. */
+  workloadsBehind(service: Service): readonly Workload[] {
+    let workloads = this.#workloadsBehind.get(service);
+    if (workloads === undefined) {
+      const slices = this.slicesOf(service);
+      workloads = slices.length === 0 ? this.workloadsOf(service) : this.#referred(slices);
+      this.#workloadsBehind.set(service, workloads);
+    }
+    return workloads;
+  }
+
+  /** The workloads that a service selects, ordered by name. */
   workloadsOf(service: Service): readonly Workload[] {
     let workloads = this.#workloadsByService.get(service);
     if (workloads === undefined) this.#workloadsByService.set(service, (workloads = this.#select(service)));
@@ -103,13 +138,55 @@ export class Mesh {
     const wanted = Object.entries(service.selector ?? {});
     const first = wanted[0];
     if (first === undefined) return []; // a Service without selector selects nothing, not everything
+    this.#workloadsByLabel ??= grouped(this.workloads, ({ namespace, labels }) =>
+      Object.entries(labels).map(([key, value]) => labelKey(namespace, key, value)),
+    );
     const candidates = this.#workloadsByLabel.get(labelKey(service.namespace, first[0], first[1])) ?? [];
     return candidates.filter(({ labels }) => hasLabels(labels, wanted));
   }
+
+  #referred(slices: readonly EndpointSlice[]): readonly Workload[] {
+    const places = (this.#workloadsByPlace ??= workloadsByPlace(this.workloads));
+    const found = new Set<Workload>();
+    for (const { namespace, endpoints } of slices) {
+      for (const endpoint of endpoints) {
+        const workload = placesOfEndpoint(namespace, endpoint).map((place) => places.get(place));
+        for (const one of workload) if (one !== undefined) found.add(one);
+      }
+    }
+    return [...found];
+  }
+}
+
+/** Which of these workloads an endpoint of a slice is. */
+export function workloadsByPlace(workloads: readonly Workload[]): ReadonlyMap<string, Workload> {
+  const places = new Map<string, Workload>();
+  for (const workload of workloads) {
+    const { namespace, instance, addresses } = workload;
+    if (instance !== undefined) places.set(`${namespace} pod ${instance}`, workload);
+    for (const address of addresses) places.set(`${namespace} ${address}`, workload);
+  }
+  return places;
+}
+
+/**
+ * Where to look for it: by its pod, since an address may be the next one's already; by its address where nobody says which
+ * pod it is.
+ */
+export function placesOfEndpoint(namespace: string, { pod, addresses }: SliceEndpoint): readonly string[] {
+  return pod === undefined ? addresses.map((address) => `${namespace} ${address}`) : [`${namespace} pod ${pod}`];
 }
 
 function isPolicy(object: MeshObject): object is Policy {
-  return object.kind !== "service" && object.kind !== "workload" && object.kind !== "http-route";
+  switch (object.kind) {
+    case "service":
+    case "endpoint-slice":
+    case "workload":
+    case "http-route":
+      return false;
+    default:
+      return true;
+  }
 }
 
 function hasLabels(labels: Labels, wanted: readonly (readonly [string, string])[]): boolean {

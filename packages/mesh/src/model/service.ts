@@ -2,6 +2,8 @@ import type { Origin } from "./origin.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
+export type IpFamily = "IPv4" | "IPv6";
+
 /** What is spoken on a port. `http2` is HTTP/2 without TLS (h2c, gRPC); `tcp` is anything else, TLS included. */
 export type AppProtocol = "http" | "http2" | "tcp";
 
@@ -13,6 +15,14 @@ export interface Service {
   /** Workloads of the same namespace with all of these labels; undefined selects none. */
   readonly selector: Labels | undefined;
   readonly ports: readonly ServicePort[];
+  /** Its virtual addresses, the first family's first (`clusterIPs`). None: headless, an ExternalName, or from a file without one. */
+  readonly clusterIps: readonly string[];
+  /** `clusterIP: None`: its name stands for the addresses of its endpoints. */
+  readonly headless: boolean;
+  /** In their order of preference; empty where nobody has said. */
+  readonly ipFamilies: readonly IpFamily[];
+  /** Its name stands for this DNS name, outside of the mesh, and it has no endpoints (`type: ExternalName`). */
+  readonly externalName: string | undefined;
   readonly origin: Origin;
 }
 
@@ -21,6 +31,8 @@ export interface ServicePort {
   readonly name: string;
   readonly port: number;
   readonly protocol: AppProtocol;
+  /** Nobody has said what is spoken: neither `appProtocol` nor the name tells. Where first bytes are seen they decide, elsewhere `protocol`. */
+  readonly detect: boolean;
   readonly target: TargetPort;
 }
 

@@ -24,11 +24,111 @@ spec:
     "orders",
     { app: "orders" },
     [
-      { name: "http", port: 80, protocol: "http", target: { type: "name", name: "web" } },
-      { name: "grpc-api", port: 9000, protocol: "http2", target: { type: "number", number: 9001 } },
-      { name: "metrics", port: 9100, protocol: "http2", target: { type: "unset" } },
+      { name: "http", port: 80, protocol: "http", detect: false, target: { type: "name", name: "web" } },
+      { name: "grpc-api", port: 9000, protocol: "http2", detect: false, target: { type: "number", number: 9001 } },
+      { name: "metrics", port: 9100, protocol: "http2", detect: false, target: { type: "unset" } },
     ],
   ]);
+});
+
+test("reads a Service's addresses of both families, a headless one, and what nobody says of a port's protocol", () => {
+  const both = read(`
+apiVersion: v1
+kind: Service
+metadata: { name: orders }
+spec:
+  { clusterIP: 10.0.0.7, clusterIPs: [10.0.0.7, "fd00::7"], ipFamilies: [IPv4, IPv6], ports: [{ name: web, port: 80 }] }
+`);
+  assert.deepEqual(both.diagnostics, []);
+  assert.ok(both.object?.kind === "service");
+  assert.deepEqual(both.object.clusterIps, ["10.0.0.7", "fd00::7"]);
+  assert.deepEqual(both.object.ipFamilies, ["IPv4", "IPv6"]);
+  assert.deepEqual([both.object.headless, both.object.ports[0]?.detect], [false, true]);
+
+  const headless = read(`{ apiVersion: v1, kind: Service, metadata: { name: db }, spec: { clusterIP: None } }`);
+  assert.ok(headless.object?.kind === "service");
+  assert.deepEqual([headless.object.headless, headless.object.clusterIps], [true, []]);
+});
+
+test("an ExternalName is a DNS name of somebody else, never this machine", () => {
+  const external = (name: string) =>
+    read(
+      `{ apiVersion: v1, kind: Service, metadata: { name: x }, spec: { type: ExternalName, externalName: ${name} } }`,
+    );
+  const good = external("Api.Example.com.");
+  assert.deepEqual(good.diagnostics, []);
+  assert.equal(good.object?.kind === "service" && good.object.externalName, "api.example.com");
+  for (const name of ["localhost", "db.localhost", "127.0.0.1", '"::1"', "10.0.0.7"]) {
+    const { object, diagnostics } = external(name);
+    assert.equal(object?.kind === "service" && object.externalName, undefined, name);
+    assert.match(
+      diagnostics.map(formatDiagnostic).join(),
+      /spec\.externalName: ".*" has no effect: allowed is a DNS name/,
+    );
+  }
+});
+
+test("reads an EndpointSlice: what it does not say is as for kube-proxy", () => {
+  const { object, diagnostics } = read(`
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: orders-x7, namespace: shop, labels: { kubernetes.io/service-name: orders } }
+addressType: IPv4
+ports: [{ name: http, port: 8080 }, { name: dns, port: 53, protocol: UDP }, { name: rpc, port: 9000, appProtocol: grpc }]
+endpoints:
+  - { addresses: [10.1.0.1], targetRef: { kind: Pod, name: orders-7d4b, namespace: shop }, nodeName: n1, zone: eu-1 }
+  - { addresses: [10.1.0.2], conditions: { ready: false, serving: true, terminating: true }, hostname: orders-1 }
+`);
+  assert.deepEqual(diagnostics, []);
+  assert.ok(object?.kind === "endpoint-slice");
+  assert.deepEqual(
+    [object.namespace, object.name, object.service, object.family],
+    ["shop", "orders-x7", "orders", "IPv4"],
+  );
+  assert.deepEqual(object.ports, [
+    { name: "http", port: 8080, protocol: undefined },
+    { name: "rpc", port: 9000, protocol: "http2" },
+  ]);
+  assert.deepEqual(object.endpoints, [
+    {
+      addresses: ["10.1.0.1"],
+      ready: true,
+      serving: true,
+      terminating: false,
+      pod: "orders-7d4b",
+      node: "n1",
+      hostname: "",
+      locality: { region: "", zone: "eu-1", subZone: "" },
+    },
+    {
+      addresses: ["10.1.0.2"],
+      ready: false,
+      serving: true,
+      terminating: true,
+      pod: undefined,
+      node: "",
+      hostname: "orders-1",
+      locality: { region: "", zone: "", subZone: "" },
+    },
+  ]);
+});
+
+test("what is wrong with an EndpointSlice is said; one of no Service, or of names, is of no use", () => {
+  const slice = (more: string, labels = "{ kubernetes.io/service-name: a }") =>
+    read(`{ apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: { name: a, labels: ${labels} }, ${more} }`);
+  assert.match(slice("endpoints: []").diagnostics.map(formatDiagnostic).join(), /addressType: is missing/);
+  const family = slice('addressType: IPv4, endpoints: [{ addresses: ["fd00::1"] }, { addresses: [] }]');
+  assert.match(
+    family.diagnostics.map(formatDiagnostic).join(),
+    /addresses\[0\]: found "fd00::1", allowed: an IPv4 address/,
+  );
+  assert.match(family.diagnostics.map(formatDiagnostic).join(), /endpoints\[1\]\.addresses: is missing/);
+  assert.equal(family.object, undefined);
+  assert.deepEqual(slice("addressType: IPv4", "{}"), { object: undefined, diagnostics: [] });
+  assert.match(
+    slice("addressType: FQDN, endpoints: []").diagnostics.map(formatDiagnostic).join(),
+    /FQDN has no effect/,
+  );
 });
 
 test("what is wrong with a Service is said all at once, each with its place", () => {
@@ -79,10 +179,12 @@ spec:
     kind: "workload",
     namespace: "default",
     name: "orders-1",
+    instance: undefined,
     labels: { app: "orders" },
     addresses: ["127.0.0.1", "::1"],
-    ports: [{ name: "http", protocol: "http", port: 8001, applicationPort: 9001 }],
+    ports: [{ name: "http", protocol: "http", detect: false, port: 8001, applicationPort: 9001 }],
     serviceAccount: "default",
+    capture: undefined,
     locality: { region: "", zone: "", subZone: "" },
     egress: [
       { namespace: "default", service: "stock" },

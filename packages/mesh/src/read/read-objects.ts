@@ -3,6 +3,7 @@ import type { Diagnostic, YamlDocument } from "@heddle/config";
 import type { MeshObject } from "../model/mesh.ts";
 import { Field, type UnknownFields } from "./field.ts";
 import { readAuthorizationPolicy } from "./read-authorization-policy.ts";
+import { readEndpointSlice } from "./read-endpoint-slice.ts";
 import { readHttpRoute } from "./read-http-route.ts";
 import { readPeerAuthentication } from "./read-peer-authentication.ts";
 import { readRequestAuthentication } from "./read-request-authentication.ts";
@@ -17,11 +18,13 @@ export interface ReadObjects {
 
 interface Kind {
   readonly unknownFields: UnknownFields;
-  readonly read: (document: Field) => MeshObject;
+  /** Undefined: the object is of no use here. */
+  readonly read: (document: Field) => MeshObject | undefined;
 }
 
 const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["v1 Service", { unknownFields: "warning", read: readService }],
+  ["discovery.k8s.io/v1 EndpointSlice", { unknownFields: "warning", read: readEndpointSlice }],
   ["gateway.networking.k8s.io/v1 HTTPRoute", { unknownFields: "warning", read: readHttpRoute }],
   ["heddle.dev/v1 Workload", { unknownFields: "error", read: readWorkload }],
   ["heddle.dev/v1 PeerAuthentication", { unknownFields: "error", read: readPeerAuthentication }],
@@ -53,7 +56,7 @@ const EXPECTED_FOREIGN_KINDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Reads one document: a Kubernetes Service, a Gateway API HTTPRoute, a kind of ours, or a `List` of them, which is what
+ * Reads one document: a Kubernetes Service or EndpointSlice, a Gateway API HTTPRoute, a kind of ours, or a `List` of them, which is what
  * `kubectl get -o yaml` writes. Every fault is in `diagnostics`.
  */
 export function readObjects(document: YamlDocument): ReadObjects {

@@ -1,13 +1,10 @@
+import { isIP } from "node:net";
 import type { AppProtocol, Service, ServicePort, TargetPort } from "../model/service.ts";
 import type { Field } from "./field.ts";
-import { readMetadata } from "./metadata.ts";
+import { checkName, readMetadata } from "./metadata.ts";
 
 /** Fields of a ServiceSpec that are about the cluster's own networking: a sidecar goes to the workloads directly. */
 const WITHOUT_MEANING = [
-  "type",
-  "clusterIP",
-  "clusterIPs",
-  "ipFamilies",
   "ipFamilyPolicy",
   "internalTrafficPolicy",
   "externalTrafficPolicy",
@@ -27,9 +24,17 @@ const WITHOUT_MEANING = [
 export function readService(document: Field): Service {
   const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec", "status");
   const { namespace, name } = readMetadata(metadata, "label");
-  const fields = spec.object("selector", "ports", "externalName", ...WITHOUT_MEANING);
-  if (fields.type.value === "ExternalName" || fields.externalName.present)
-    fields.type.warn("ExternalName has no effect yet: the service has no workloads");
+  const fields = spec.object(
+    "selector",
+    "ports",
+    "externalName",
+    "type",
+    "clusterIP",
+    "clusterIPs",
+    "ipFamilies",
+    ...WITHOUT_MEANING,
+  );
+  const isExternal = fields.type.value === "ExternalName";
   if (fields.sessionAffinity.value === "ClientIP")
     fields.sessionAffinity.warn("ClientIP has no effect yet: requests are balanced one by one");
   return {
@@ -38,8 +43,38 @@ export function readService(document: Field): Service {
     name,
     selector: fields.selector.present ? fields.selector.texts() : undefined,
     ports: readPorts(fields.ports),
+    ...readAddresses(fields.clusterIP, fields.clusterIPs),
+    ipFamilies: fields.ipFamilies.items().flatMap((item) => item.oneOf("IPv4", "IPv6") ?? []),
+    externalName: isExternal ? readExternalName(fields.externalName) : undefined,
     origin: document.origin,
   };
+}
+
+/** `clusterIPs` has the second family's too; where it is left out, in a file say, `clusterIP` alone counts. */
+function readAddresses(one: Field, many: Field): Pick<Service, "clusterIps" | "headless"> {
+  const items = many.items();
+  const said = (items.length > 0 ? items : [one]).map((field) => ({ field, text: field.text() ?? "" }));
+  const headless = said.some(({ text }) => text === "None");
+  const clusterIps: string[] = [];
+  for (const { field, text } of said) {
+    if (text === "" || text === "None") continue;
+    if (isIP(text) === 0) field.error(`found "${text}", allowed: an IPv4 or IPv6 address, None`);
+    else clusterIps.push(text);
+  }
+  return { clusterIps: headless ? [] : clusterIps, headless };
+}
+
+/** Nobody's calls are led to the caller's own machine, where its sidecar has its admin page. */
+function readExternalName(field: Field): string | undefined {
+  const name = field.requiredText().toLowerCase().replace(/\.$/, "");
+  if (name === "") return undefined;
+  if (isIP(name) !== 0 || /^[\d.]+$/.test(name) || name === "localhost" || name.endsWith(".localhost")) {
+    field.warn(`"${name}" has no effect: allowed is a DNS name, and none of this machine`);
+    return undefined;
+  }
+  const before = field.value;
+  checkName(field, name, "subdomain");
+  return typeof before === "string" ? name : undefined;
 }
 
 function readPorts(ports: Field): readonly ServicePort[] {
@@ -59,21 +94,34 @@ function readPorts(ports: Field): readonly ServicePort[] {
     }
     if (port === undefined) continue;
     if (read.some((other) => other.port === port)) fields.port.error(`${port} stands here twice`);
-    const protocol = readAppProtocol(fields.appProtocol, name);
+    const { protocol, detect } = readAppProtocol(fields.appProtocol, name);
     if (protocol === "tcp") fields.appProtocol.warn("is not HTTP and is not carried yet: the port is left out");
-    read.push({ name, port, protocol, target: readTarget(fields.targetPort) });
+    read.push({ name, port, protocol, detect, target: readTarget(fields.targetPort) });
   }
   return read;
 }
 
-/**
- * `appProtocol`, else the beginning of the port's name up to a "-" (Istio's convention, which many manifests follow), else
- * HTTP. Names of appProtocol: KEP-3726 and IANA's service names.
- */
-export function readAppProtocol(field: Field, portName: string): AppProtocol {
+/** What is spoken on a port, and whether nobody has said so: then HTTP, except where first bytes are seen. */
+interface SpokenProtocol {
+  readonly protocol: AppProtocol;
+  readonly detect: boolean;
+}
+
+function readAppProtocol(field: Field, portName: string): SpokenProtocol {
   const said = field.text();
-  const name = (said ?? portName.split("-", 1)[0] ?? "").toLowerCase().replace(/^kubernetes\.io\//, "");
-  switch (name) {
+  if (said !== undefined) return { protocol: appProtocolOf(said) ?? "tcp", detect: false }; // somebody's own is not HTTP
+  return protocolOfPortName(portName);
+}
+
+/** By the beginning of the port's name up to a "-": Istio's convention, which many manifests follow. */
+export function protocolOfPortName(portName: string): SpokenProtocol {
+  const protocol = appProtocolOf(portName.split("-", 1)[0] ?? "");
+  return protocol === undefined ? { protocol: "http", detect: true } : { protocol, detect: false }; // a free name says nothing
+}
+
+/** Names of `appProtocol`: KEP-3726 and IANA's service names. Undefined: it is none of those. */
+export function appProtocolOf(name: string): AppProtocol | undefined {
+  switch (name.toLowerCase().replace(/^kubernetes\.io\//, "")) {
     case "h2c":
     case "http2":
     case "grpc":
@@ -92,7 +140,7 @@ export function readAppProtocol(field: Field, portName: string): AppProtocol {
     case "ws":
       return "http";
     default:
-      return said === undefined ? "http" : "tcp"; // somebody's own protocol is not HTTP; a port's free name says nothing
+      return undefined;
   }
 }
 

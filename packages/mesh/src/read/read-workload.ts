@@ -19,10 +19,12 @@ export function readWorkload(document: Field): Workload {
     kind: "workload",
     namespace,
     name,
+    instance: undefined,
     labels,
     addresses: readAddresses(fields.addresses),
     ports,
     serviceAccount: readServiceAccount(fields.serviceAccount),
+    capture: undefined,
     locality: {
       region: locality.region.text() ?? "",
       zone: locality.zone.text() ?? "",
@@ -73,7 +75,7 @@ function readPorts(field: Field): readonly WorkloadPort[] {
       fields.applicationPort.error(
         `is the public port itself; leave it out where no sidecar stands before the application`,
       );
-    ports.push({ name, protocol: protocol === "grpc" ? "http2" : protocol, port, applicationPort });
+    ports.push({ name, protocol: protocol === "grpc" ? "http2" : protocol, detect: false, port, applicationPort });
   }
   return ports;
 }

@@ -1,15 +1,22 @@
 import { isIP } from "node:net";
-import type { CircuitBreakerThresholds, ClusterConfig, LocalityEndpoints } from "@heddle/traffic";
+import type { CircuitBreakerThresholds, ClusterConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
 import type { JwksUri } from "../model/request-authentication.ts";
 import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
 import type { WorkloadPort } from "../model/workload.ts";
 import { type MeshTrust, mtlsMatches, publicTls } from "./mtls.ts";
 import { inboundName, keysClusterName, outboundClusterName } from "./names.ts";
 
-/** One port of a service, as callers without an identity see it; its endpoints come by EDS under the same name. */
+/**
+ * One port of a service, as callers without an identity see it; its endpoints come by EDS under the same name, or by DNS,
+ * where the service is but another name for something outside.
+ */
 export function outboundCluster(service: Service, port: ServicePort): ClusterConfig {
   const name = outboundClusterName(service.namespace, service.name, port.port);
-  return { ...cluster(name, port.protocol), discovery: { type: "EDS", serviceName: name } };
+  const discovery: ClusterConfig["discovery"] =
+    service.externalName === undefined
+      ? { type: "EDS", serviceName: name }
+      : byDns(name, oneEndpoint(service.externalName, port.port));
+  return { ...cluster(name, port.protocol), discovery };
 }
 
 /**
@@ -23,6 +30,7 @@ export function securedOutboundCluster(
   identities: readonly string[],
   trust: MeshTrust,
 ): ClusterConfig {
+  if (service.externalName !== undefined) return outboundCluster(service, port); // nobody of the mesh is there
   return {
     ...outboundCluster(service, port),
     transportSocketMatches: mtlsMatches(service, port, identities, trust),
@@ -34,39 +42,34 @@ export function inboundCluster(port: WorkloadPort, applicationPort: number): Clu
   const name = inboundName(port.port);
   return {
     ...cluster(name, port.protocol),
-    discovery: {
-      type: "STATIC",
-      loadAssignment: {
-        clusterName: name,
-        localities: [oneEndpoint("127.0.0.1", applicationPort)],
-        overprovisioningFactorPercent: 140,
-        dropOverloads: [],
-      },
-    },
+    discovery: { type: "STATIC", loadAssignment: loadAssignmentOf(name, oneEndpoint("127.0.0.1", applicationPort)) },
   };
 }
 
 /** Where an issuer's keys are fetched from: anywhere, and believed as browsers believe. */
 export function keysCluster(uri: JwksUri): ClusterConfig {
   const name = keysClusterName(uri);
-  const loadAssignment = {
-    clusterName: name,
-    localities: [oneEndpoint(uri.host, uri.port)],
-    overprovisioningFactorPercent: 140,
-    dropOverloads: [],
-  };
+  const locality = oneEndpoint(uri.host, uri.port);
   return {
     ...cluster(name, "http"),
     ...(uri.tls && { tls: publicTls(uri.host) }),
     discovery:
       isIP(uri.host) === 0
-        ? {
-            type: "STRICT_DNS",
-            loadAssignment,
-            dns: { refreshRateMs: 5000, respectTtl: true, lookupFamily: "V4_PREFERRED" },
-          }
-        : { type: "STATIC", loadAssignment },
+        ? byDns(name, locality)
+        : { type: "STATIC", loadAssignment: loadAssignmentOf(name, locality) },
   };
+}
+
+function byDns(clusterName: string, locality: LocalityEndpoints): ClusterConfig["discovery"] {
+  return {
+    type: "STRICT_DNS",
+    loadAssignment: loadAssignmentOf(clusterName, locality),
+    dns: { refreshRateMs: 5000, respectTtl: true, lookupFamily: "V4_PREFERRED" },
+  };
+}
+
+function loadAssignmentOf(clusterName: string, locality: LocalityEndpoints): EndpointsConfig {
+  return { clusterName, localities: [locality], overprovisioningFactorPercent: 140, dropOverloads: [] };
 }
 
 function oneEndpoint(address: string, port: number): LocalityEndpoints {

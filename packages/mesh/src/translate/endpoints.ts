@@ -1,34 +1,132 @@
+import { isIP } from "node:net";
 import type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
-import type { Service, ServicePort } from "../model/service.ts";
+import type { EndpointSlice, SliceEndpoint } from "../model/endpoint-slice.ts";
+import { placesOfEndpoint, workloadsByPlace } from "../model/mesh.ts";
+import type { IpFamily, Service, ServicePort } from "../model/service.ts";
 import type { Locality, Workload, WorkloadPort } from "../model/workload.ts";
 import { mtlsMetadata } from "./mtls.ts";
 import { outboundClusterName } from "./names.ts";
 
-/**
- * Who serves one port of a service: the public ports of the workloads that it selects, grouped by locality.
- *
- * @param identityOf whom the caller finds at a workload's port by mutual TLS; undefined: the port takes plaintext.
- */
+/** Whom the caller finds at a workload's port by mutual TLS; undefined: the port takes plaintext. */
+export type IdentityOf = (workload: Workload, port: WorkloadPort) => string | undefined;
+
+/** What is behind a service. */
+export interface Backing {
+  /** Of the service; where there are none, `workloads` are those that it selects. */
+  readonly slices: readonly EndpointSlice[];
+  /** With slices: those that they refer to. */
+  readonly workloads: readonly Workload[];
+}
+
+/** Who serves one port of a service, grouped by locality. */
+export function endpointsBehind(
+  service: Service,
+  port: ServicePort,
+  { slices, workloads }: Backing,
+  identityOf?: IdentityOf,
+): EndpointsConfig {
+  return slices.length === 0
+    ? serviceEndpoints(service, port, workloads, identityOf)
+    : endpointsOfSlices(service, port, { slices, workloads }, identityOf);
+}
+
+/** The same of a service without slices: the public ports of the workloads that it selects. */
 export function serviceEndpoints(
   service: Service,
   port: ServicePort,
   workloads: readonly Workload[],
-  identityOf: (workload: Workload, port: WorkloadPort) => string | undefined = () => undefined,
+  identityOf: IdentityOf = () => undefined,
 ): EndpointsConfig {
-  const localities = new Map<string, { locality: Locality; endpoints: EndpointConfig[] }>();
+  const localities = new EndpointGroups();
   for (const workload of workloads) {
     const target = targetPort(service, port, workload);
     if (target === undefined) continue;
-    const { region, zone, subZone } = workload.locality;
-    const key = [region, zone, subZone].join("/");
-    const group = localities.get(key) ?? { locality: workload.locality, endpoints: [] };
-    localities.set(key, group);
     const identity = identityOf(workload, target);
-    group.endpoints.push(...workload.addresses.map((address) => endpoint(address, target, identity)));
+    for (const address of workload.addresses)
+      localities.add(workload.locality, endpoint(address, target.port, metadataOf(target, identity)));
   }
+  return loadAssignment(service, port, localities);
+}
+
+function endpointsOfSlices(
+  service: Service,
+  port: ServicePort,
+  { slices, workloads }: Backing,
+  identityOf: IdentityOf = () => undefined,
+): EndpointsConfig {
+  const places = workloadsByPlace(workloads);
+  const localities = new EndpointGroups();
+  for (const { namespace, number, endpoint: one } of servingEndpoints(service, port, slices)) {
+    const address = one.addresses[0]!; // at least one
+    const workload = placesOfEndpoint(namespace, one)
+      .map((place) => places.get(place))
+      .find((found) => found !== undefined);
+    const target = workload?.ports.find((candidate) => candidate.port === number);
+    const identity = workload && target && identityOf(workload, target);
+    localities.add(one.locality, endpoint(address, number, target === undefined ? {} : metadataOf(target, identity)));
+  }
+  return loadAssignment(service, port, localities);
+}
+
+/** An endpoint of a slice that serves a port of its service now. */
+export interface ServingEndpoint {
+  readonly namespace: string;
+  readonly endpoint: SliceEndpoint;
+  /** Of the pod. */
+  readonly number: number;
+}
+
+/**
+ * The endpoints that take new requests, by kube-proxy's rule (KEP-1669): those that are ready; where there are none, those
+ * that are being ended and still serve. Of one family alone, so that each pod is there once: the first of the service's
+ * that has any.
+ */
+export function servingEndpoints(
+  service: Service,
+  port: Pick<ServicePort, "name">,
+  slices: readonly EndpointSlice[],
+): readonly ServingEndpoint[] {
+  for (const family of familiesOf(service, slices)) {
+    const all = slices
+      .filter((slice) => slice.family === family)
+      .flatMap(({ namespace, ports, endpoints }) => {
+        const number = ports.find(({ name }) => name === port.name)?.port;
+        return number === undefined ? [] : endpoints.map((one) => ({ namespace, endpoint: one, number }));
+      });
+    const ready = all.filter(({ endpoint: one }) => one.ready);
+    const found = ready.length > 0 ? ready : all.filter(({ endpoint: one }) => one.serving && one.terminating);
+    // While a slice becomes two, one endpoint may stand in both.
+    if (found.length > 0) return [...new Map(found.map((one) => [one.endpoint.addresses[0], one])).values()];
+  }
+  return [];
+}
+
+function familiesOf({ ipFamilies, clusterIps }: Service, slices: readonly EndpointSlice[]): ReadonlySet<IpFamily> {
+  const said = ipFamilies.length > 0 ? ipFamilies : clusterIps.map((ip) => (isIP(ip) === 6 ? "IPv6" : "IPv4"));
+  return new Set([...said, ...slices.map(({ family }) => family).sort()]);
+}
+
+/** Endpoints by locality. */
+class EndpointGroups {
+  readonly #groups = new Map<string, { readonly locality: Locality; readonly endpoints: EndpointConfig[] }>();
+
+  add(locality: Locality, one: EndpointConfig): void {
+    const { region, zone, subZone } = locality;
+    const key = [region, zone, subZone].join("/");
+    const group = this.#groups.get(key);
+    if (group === undefined) this.#groups.set(key, { locality, endpoints: [one] });
+    else group.endpoints.push(one);
+  }
+
+  get all(): readonly LocalityEndpoints[] {
+    return [...this.#groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => localityEndpoints(group));
+  }
+}
+
+function loadAssignment(service: Service, port: ServicePort, localities: EndpointGroups): EndpointsConfig {
   return {
     clusterName: outboundClusterName(service.namespace, service.name, port.port),
-    localities: [...localities].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => localityEndpoints(group)),
+    localities: localities.all,
     overprovisioningFactorPercent: 140,
     dropOverloads: [],
   };
@@ -70,14 +168,19 @@ function localityEndpoints({
   return { locality, loadBalancingWeight: endpoints.length, priority: 0, endpoints };
 }
 
-function endpoint(address: string, port: WorkloadPort, identity: string | undefined): EndpointConfig {
+function endpoint(address: string, port: number, metadata: EndpointConfig["metadata"]): EndpointConfig {
   return {
-    address: { type: "socket", address, port: port.port },
+    address: { type: "socket", address, port },
     hostname: "",
     healthStatus: "UNKNOWN",
     loadBalancingWeight: 1,
-    metadata: identity !== undefined ? mtlsMetadata(identity, takesHttp(port)) : takesHttp(port) ? SIDECAR : {},
+    metadata,
   };
+}
+
+function metadataOf(port: WorkloadPort, identity: string | undefined): EndpointConfig["metadata"] {
+  if (identity !== undefined) return mtlsMetadata(identity, takesHttp(port));
+  return takesHttp(port) ? SIDECAR : {};
 }
 
 /** Whether a sidecar of ours takes HTTP there; what is carried as bytes goes to the application as it came. */

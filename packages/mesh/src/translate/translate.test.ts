@@ -106,7 +106,10 @@ describe("clusters", () => {
   });
 
   it("of an application are its own port on loopback", () => {
-    const cluster = inboundCluster({ name: "http", protocol: "http", port: 8001, applicationPort: 9001 }, 9001);
+    const cluster = inboundCluster(
+      { name: "http", protocol: "http", detect: false, port: 8001, applicationPort: 9001 },
+      9001,
+    );
     assert.equal(cluster.name, "inbound/8001");
     assert.ok(cluster.discovery.type === "STATIC");
     assert.deepEqual(cluster.discovery.loadAssignment.localities[0]?.endpoints[0]?.address, {
