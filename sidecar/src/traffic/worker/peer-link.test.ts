@@ -72,17 +72,19 @@ class SomePool implements ConnectionGiver, ConnectionTaker {
   settled = 0;
   readonly heard: string[] = [];
   ignoresOffers = false;
+  throws = false;
 
   give(release: (connection: Connection) => number): GivenConnection | undefined {
+    if (this.throws) throw new Error("a fault");
     if (this.has === 0) return undefined;
     this.has--;
     const past = { requests: 1, ageMs: 5, idleLeftMs: Infinity, announcedIdleMs: undefined, counted: true };
     return { descriptor: release(new MemoryConnection()), past, settle: () => void this.settled++ };
   }
 
-  onOffer(offer: OfferedConnection, late: boolean): void {
+  onOffer(offer: OfferedConnection): void {
     const adopted = this.ignoresOffers ? undefined : offer.adopt(1000);
-    this.heard.push(`${late ? "late " : ""}${adopted === undefined ? "lost" : `after ${offer.past.requests}`}`);
+    this.heard.push(adopted === undefined ? "lost" : `after ${offer.past.requests}`);
   }
 
   onNothing(): void {
@@ -115,7 +117,7 @@ function pair() {
     giving.has = count;
     for (let i = 0; i < count; i++) theirs.countIdle(1);
   };
-  return { clock, mover, askerPort, ownerPort, taking, giving, share, theirs, has };
+  return { clock, mover, askerPort, ownerPort, taking, giving, share, theirs, has, problems };
 }
 
 describe("two workers", () => {
@@ -189,18 +191,42 @@ describe("two workers", () => {
     assert.deepEqual(taking.heard, ["nothing"]);
   });
 
-  test("who does not answer within 5 ms is not asked again until the answer comes, which is still good", () => {
-    const { share, taking, askerPort, ownerPort, has, clock, mover } = pair();
+  test("who does not answer within 5 ms keeps its connections, and is not asked again until it has refused", () => {
+    const { share, taking, giving, askerPort, ownerPort, has, clock, mover } = pair();
     has(2);
     share.ask(taking);
     clock.advance(5);
     assert.deepEqual(taking.heard, ["nothing"]);
     assert.equal(share.ask(taking), false);
     askerPort.deliver();
+    assert.equal(giving.has, 2);
     ownerPort.deliver();
-    assert.deepEqual(taking.heard, ["nothing", "late after 1"]);
-    assert.deepEqual([...mover.fate.values()], ["adopted"]);
+    assert.deepEqual(taking.heard, ["nothing"]);
+    assert.equal(mover.fate.size, 0);
     assert.equal(share.ask(taking), true);
+  });
+
+  test("an answer that was under way after 5 ms is waited for", () => {
+    const { share, taking, askerPort, ownerPort, has, clock, mover } = pair();
+    has(1);
+    share.ask(taking);
+    askerPort.deliver();
+    clock.advance(5);
+    assert.deepEqual(taking.heard, []);
+    ownerPort.deliver();
+    assert.deepEqual(taking.heard, ["after 1"]);
+    assert.deepEqual([...mover.fate.values()], ["adopted"]);
+  });
+
+  test("whoever is asked answers, even if its pool throws", () => {
+    const { share, taking, giving, askerPort, ownerPort, has, problems } = pair();
+    has(1);
+    giving.throws = true;
+    share.ask(taking);
+    askerPort.deliver();
+    ownerPort.deliver();
+    assert.deepEqual(taking.heard, ["nothing"]);
+    assert.equal(problems.length, 1);
   });
 
   test("a descriptor whose taker died on the way is closed by the giver, and its counts are given back", () => {

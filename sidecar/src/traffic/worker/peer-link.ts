@@ -10,8 +10,8 @@ import { IDLE_COUNTS } from "./idle-board.ts";
 
 /** What two workers say to each other. Numbers are the asker's. */
 export type PeerMessage =
-  /** Give me an idle connection of the pools with that key. Answered by "give" or "refuse". */
-  | { readonly type: "ask"; readonly id: number; readonly key: string }
+  /** Give me an idle connection of the pools with that key. Answered by "give" or "refuse". `claim`: see `Claim`. */
+  | { readonly type: "ask"; readonly id: number; readonly key: string; readonly claim: Int32Array }
   /** The descriptor is yours; answered by "taken" before it is used. */
   | { readonly type: "give"; readonly id: number; readonly descriptor: number; readonly past: ConnectionPast }
   | { readonly type: "refuse"; readonly id: number }
@@ -27,7 +27,7 @@ export interface PeerPort {
 export interface PeerLinkEnv {
   readonly clock: Clock;
   readonly mover: ConnectionMover;
-  /** Then the pool that asked makes a connection; what still comes is late. */
+  /** Then the question is taken back, and the pool that asked makes a connection. */
   readonly answerWithinMs: number;
   /** Called when a callback throws, or a handler of a connection, which is reset. */
   readonly onThrow: (error: unknown) => void;
@@ -35,6 +35,13 @@ export interface PeerLinkEnv {
   give(key: string): GivenConnection | undefined;
   onClosed(link: PeerLink): void;
 }
+
+/**
+ * A question's state, one number that both workers see: who changes it first decides whether the connection moves. So one that
+ * is not waited for any more stays where it is. If it came late instead, the asker would have it beside the one that it made
+ * meanwhile, and the giver would have to make one too: busy workers would end up with more connections than if they shared none.
+ */
+const Claim = { OPEN: 0, ANSWERED: 1, TAKEN_BACK: 2 } as const;
 
 /**
  * The way to one other worker.
@@ -53,8 +60,8 @@ export class PeerLink {
   readonly #pending = new Uint16Array(IDLE_COUNTS);
   readonly #given = new Map<number, GivenConnection>();
   #nextId = 0;
-  /** Unanswered for too long. */
-  #late = 0;
+  /** Taken back, and not even refused yet. */
+  #takenBack = 0;
 
   constructor(slot: number, port: PeerPort, env: PeerLinkEnv) {
     this.slot = slot;
@@ -73,7 +80,7 @@ export class PeerLink {
 
   /** It owes no answer for too long. */
   get answers(): boolean {
-    return this.#late === 0;
+    return this.#takenBack === 0;
   }
 
   pending(place: number): number {
@@ -82,29 +89,30 @@ export class PeerLink {
 
   ask(key: string, place: number, taker: ConnectionTaker): void {
     const id = this.#nextId++;
+    const claim = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
     const timer = this.#env.clock.after(this.#env.answerWithinMs, () => {
       const asked = this.#asked.get(id);
-      if (asked === undefined) return;
-      asked.late = true;
-      this.#late++;
+      if (asked === undefined || !decide(claim, Claim.TAKEN_BACK)) return; // the answer is on its way
+      asked.takenBack = true;
+      this.#takenBack++;
       taker.onNothing();
     });
-    this.#asked.set(id, { place, taker, timer, late: false });
+    this.#asked.set(id, { place, taker, timer, takenBack: false });
     this.#pending[place]! += 1; // places come from `placeOf`
-    this.#port.postMessage({ type: "ask", id, key });
+    this.#port.postMessage({ type: "ask", id, key, claim });
   }
 
   #receive(message: PeerMessage): void {
     switch (message.type) {
       case "ask":
-        this.#answer(message.id, message.key);
+        this.#answer(message.id, message.key, message.claim);
         break;
       case "give":
         this.#take(message.id, message.descriptor, message.past);
         break;
       case "refuse": {
         const asked = this.#answered(message.id);
-        if (asked?.late === false) asked.taker.onNothing();
+        if (asked?.takenBack === false) asked.taker.onNothing();
         break;
       }
       case "taken":
@@ -116,12 +124,15 @@ export class PeerLink {
     }
   }
 
-  #answer(id: number, key: string): void {
-    const given = this.#env.give(key);
-    if (given === undefined) {
-      this.#port.postMessage({ type: "refuse", id });
-      return;
+  #answer(id: number, key: string, claim: Int32Array): void {
+    let given: GivenConnection | undefined;
+    try {
+      if (decide(claim, Claim.ANSWERED)) given = this.#env.give(key);
+    } finally {
+      // Whatever happens here: the asker does not take the question back any more.
+      if (given === undefined) this.#port.postMessage({ type: "refuse", id });
     }
+    if (given === undefined) return;
     this.#given.set(id, given);
     this.#port.postMessage({ type: "give", id, descriptor: given.descriptor, past: given.past });
   }
@@ -130,7 +141,7 @@ export class PeerLink {
     const offer = new Offer(id, descriptor, past, this.#port, this.#env);
     const asked = this.#answered(id);
     try {
-      asked?.taker.onOffer(offer, asked.late);
+      asked?.taker.onOffer(offer);
     } finally {
       offer.end();
     }
@@ -142,7 +153,7 @@ export class PeerLink {
     this.#asked.delete(id);
     this.#pending[asked.place]! -= 1;
     asked.timer.cancel();
-    if (asked.late) this.#late--;
+    if (asked.takenBack) this.#takenBack--;
     return asked;
   }
 
@@ -156,7 +167,7 @@ export class PeerLink {
     this.#env.onClosed(this);
     for (const id of Array.from(this.#asked.keys())) {
       const asked = this.#answered(id);
-      if (asked?.late === false) asked.taker.onNothing();
+      if (asked?.takenBack === false) asked.taker.onNothing();
     }
   }
 }
@@ -165,7 +176,12 @@ interface Asked {
   readonly place: number;
   readonly taker: ConnectionTaker;
   readonly timer: Timer;
-  late: boolean;
+  takenBack: boolean;
+}
+
+/** False: the other worker was first. */
+function decide(claim: Int32Array, state: number): boolean {
+  return Atomics.compareExchange(claim, 0, Claim.OPEN, state) === Claim.OPEN;
 }
 
 /** A descriptor that has come and that is adopted, or closed. */

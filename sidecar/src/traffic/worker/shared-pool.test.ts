@@ -80,7 +80,8 @@ class World {
   readonly logged: string[] = [];
   supervisor!: WorkerSupervisor;
 
-  async start(workers: number, maxConnections = 1024): Promise<void> {
+  /** `poolAnswerWithinMs`: most tests count connections, and a worker that answers late shall not change how many. */
+  async start(workers: number, { maxConnections = 1024, poolAnswerWithinMs = 5000 } = {}): Promise<void> {
     this.upstream.on("connection", (socket) => {
       this.acceptedEver++;
       this.accepted.add(socket);
@@ -104,7 +105,7 @@ class World {
       filterFolder: folder,
       maxDownstreamConnections: 1000,
       random: () => 0,
-      poolAnswerWithinMs: 5000, // these tests count connections: a worker that answers late shall not change how many
+      poolAnswerWithinMs,
     });
     await this.supervisor.start();
     const { port } = this.upstream.address() as AddressInfo;
@@ -200,6 +201,13 @@ describe("three workers", { skip: !canMove && "connections cannot move here" }, 
     assert.ok(world.metric("cluster.upstream_cx_handed_over") > 0);
     assert.equal(world.metric("cluster.upstream_cx_total"), world.acceptedEver);
     assert.ok(Math.abs(sockets() - before) <= 4, `${before} descriptors before, ${sockets()} after`);
+  });
+
+  test("make one connection each at most for such requests, however late they answer each other", async () => {
+    await world.start(3, { poolAnswerWithinMs: 0 });
+    for (let i = 0; i < 60; i++) assert.equal(await world.get(), 200);
+    const closedIdle = world.metric("cluster.upstream_cx_idle_timeout");
+    assert.ok(world.acceptedEver - closedIdle <= 3, `${world.acceptedEver} upstream connections`);
   });
 
   test("make about as many connections as one worker would, under load, and lose none", async () => {

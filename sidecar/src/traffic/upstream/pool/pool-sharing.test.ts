@@ -42,11 +42,11 @@ class OtherWorker implements PoolSharing, PoolShare {
   }
 
   /** Answers the first question. */
-  offer(harness: Harness, past: Partial<ConnectionPast> = {}, late = false): MemoryConnection {
+  offer(harness: Harness, past: Partial<ConnectionPast> = {}): MemoryConnection {
     const connection = new MemoryConnection("handed over");
     harness.upstreams.push(connection);
     const whole = { requests: 3, ageMs: 100, idleLeftMs: 4000, announcedIdleMs: undefined, counted: true, ...past };
-    this.asked.shift()?.onOffer({ past: whole, adopt: () => connection }, late);
+    this.asked.shift()?.onOffer({ past: whole, adopt: () => connection });
     return connection;
   }
 
@@ -141,17 +141,16 @@ describe("a pool that shares", () => {
     });
   });
 
-  test("keeps what comes too late as idle, for as long as it had left", () => {
+  test("keeps what comes when its request has left as idle, for as long as it had left", () => {
     withOther((harness, other) => {
       other.has = 1;
-      harness.connect().send(GET);
+      const gone = request(harness);
       harness.run();
-      other.refuse(); // as after 5 ms
+      gone.destroy();
       harness.run();
-      const given = other.offer(harness, { idleLeftMs: 300 }, true);
-      assert.deepEqual(poolOf(harness).counts, { idle: 1, connections: 2, waiting: 0, dialling: 0 });
+      const given = other.offer(harness, { idleLeftMs: 300 });
+      assert.deepEqual(poolOf(harness).counts, { idle: 1, connections: 1, waiting: 0, dialling: 0 });
       assert.equal(other.idle, 1);
-      harness.upstream().send(OK);
       harness.advance(290);
       assert.equal(given.closed, false);
       harness.advance(20);
@@ -224,7 +223,7 @@ describe("a pool that shares", () => {
       const client = request(harness);
       harness.run();
       const past = { requests: 1, ageMs: 1, idleLeftMs: 1000, announcedIdleMs: undefined, counted: true };
-      other.asked.shift()?.onOffer({ past, adopt: () => undefined }, false);
+      other.asked.shift()?.onOffer({ past, adopt: () => undefined });
       harness.run();
       harness.upstream().send(OK);
       harness.run();

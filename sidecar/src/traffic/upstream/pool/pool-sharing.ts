@@ -42,9 +42,8 @@ export interface GivenConnection {
 
 /** A pool that asks. */
 export interface ConnectionTaker {
-  /** `late`: `onNothing` was called before, since the answer took too long. */
-  onOffer(offer: OfferedConnection, late: boolean): void;
-  /** Nothing comes, or not soon enough. */
+  onOffer(offer: OfferedConnection): void;
+  /** Nothing comes; or nothing came soon enough, and the other worker keeps what it has. */
   onNothing(): void;
 }
 

@@ -213,8 +213,8 @@ export class Pool implements ConnectionGiver, ConnectionTaker {
     return { ...given, settle: () => this.#uncount(given.past.counted) };
   }
 
-  onOffer(offer: OfferedConnection, late: boolean): void {
-    if (!late) this.#asking--;
+  onOffer(offer: OfferedConnection): void {
+    this.#asking--;
     const { past } = offer;
     const { highWatermarkBytes } = this.#options;
     if (past.counted) this.#breaker.acquireMovedConnection(); // first, so that the sum is never too low
