@@ -93,7 +93,7 @@ static_resources:
   }
   for (const config of bootstrap.clusters) {
     entries.set(`cluster/${config.name}`, config);
-    if (config.discovery.type !== "EDS") entries.set(`endpoints/${config.name}`, config.discovery.loadAssignment);
+    if ("loadAssignment" in config.discovery) entries.set(`endpoints/${config.name}`, config.discovery.loadAssignment);
   }
   return entries;
 }

@@ -61,12 +61,11 @@ test("raw resources are checked by Envoy's rules, and by what a sidecar says of 
     `resources:\n  - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster\n    name: c\n    ${fields}\n`;
   const wrong = check(t, { "c.yaml": cluster("connect_timeout: -1s\n    lb_polcy: RANDOM") });
   assert.match(wrong.lines[0]!, /^error c\.yaml:5:5: resources\[0\]\.lb_polcy: is no field of/);
-  const refused = check(t, {
-    "c.yaml": `# first\n---\n${cluster("type: ORIGINAL_DST\n    upstream_bind_config: {}")}`,
-  });
-  assert.match(refused.lines[0]!, /^error c\.yaml:6:5: resources\[0\]\.type: ORIGINAL_DST is not supported/);
-  const forEnvoy = check(t, { "c.yaml": cluster("type: ORIGINAL_DST") }, true);
-  assert.match(forEnvoy.lines[0]!, /^warning c\.yaml:4:5: resources\[0\]\.type: a sidecar refuses it: ORIGINAL_DST/);
+  const subsets = cluster("lb_subset_config: {}\n    lb_policy: CLUSTER_PROVIDED\n    type: ORIGINAL_DST");
+  const refused = check(t, { "c.yaml": `# first\n---\n${subsets}` });
+  assert.match(refused.lines[0]!, /^error c\.yaml:6:5: resources\[0\]\.lb_subset_config: endpoint subsets are not/);
+  const forEnvoy = check(t, { "c.yaml": subsets }, true);
+  assert.match(forEnvoy.lines[0]!, /^warning c\.yaml:4:5: resources\[0\]\.lb_subset_config: a sidecar refuses it: /);
   assert.deepEqual([exitCode(forEnvoy, false), exitCode(forEnvoy, true)], [0, 1]);
 });
 

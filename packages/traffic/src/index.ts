@@ -32,8 +32,11 @@ export type {
   DnsConfig,
   EdsDiscovery,
   LbPolicy,
+  OriginalDstDiscovery,
   SniFromRequest,
+  SourceAddress,
   TransportSocketMatch,
+  UpstreamBindConfig,
 } from "./cluster/cluster-config.ts";
 export { type Demand, demandKey } from "./demand.ts";
 export { addressKey, Endpoint } from "./endpoint/endpoint.ts";
@@ -79,6 +82,7 @@ export type {
   HttpFilterConfig,
   ListenerConfig,
   ListenerFilterConfig,
+  ListenerFilterMatch,
   NetworkFilterConfig,
   RdsRoutes,
   UpgradeConfig,

@@ -228,7 +228,8 @@ export class ClusterAssembly {
   }
 
   #awaitsEndpoints(config: ClusterConfig, state: ClusterState): boolean {
-    if (config.discovery.type === "STATIC" || state.gaveUp) return false;
+    const { type } = config.discovery;
+    if (type === "STATIC" || type === "ORIGINAL_DST" || state.gaveUp) return false;
     return state.needsRepeat || this.#endpointsOf(config, state) === undefined;
   }
 
@@ -263,6 +264,8 @@ export class ClusterAssembly {
     switch (discovery.type) {
       case "STATIC":
         return discovery.loadAssignment;
+      case "ORIGINAL_DST":
+        return undefined; // they are found by the traffic
       case "EDS":
         return this.#assignments.get(wantedKey(serviceOf(discovery)))?.config;
       case "STRICT_DNS":

@@ -17,6 +17,8 @@ export function balancerPolicy(config: LbPolicy, runtime = NO_RUNTIME): Balancer
     }
     case "random":
       return randomChoice;
+    case "cluster-provided":
+      throw new TypeError("the cluster's type says where its requests go, and there is nothing to balance");
     default:
       throw new Error(`unknown balancing policy ${JSON.stringify(config satisfies never)}`);
   }

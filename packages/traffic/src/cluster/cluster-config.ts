@@ -15,7 +15,8 @@ export interface ClusterConfig {
     | { readonly type: "STATIC"; readonly loadAssignment: EndpointsConfig }
     | { readonly type: "STRICT_DNS"; readonly loadAssignment: EndpointsConfig; readonly dns: DnsConfig }
     | { readonly type: "LOGICAL_DNS"; readonly loadAssignment: EndpointsConfig; readonly dns: DnsConfig }
-    | EdsDiscovery;
+    | EdsDiscovery
+    | OriginalDstDiscovery;
   readonly lbPolicy: LbPolicy;
   readonly connectTimeoutMs: number; // 5 s
   readonly perConnectionBufferLimitBytes: number; // 1 MiB
@@ -45,6 +46,8 @@ export interface ClusterConfig {
   readonly tcpKeepalive:
     | { readonly idleSeconds: number; readonly intervalSeconds: number; readonly probes: number }
     | undefined;
+  /** Where its connections come from. Left out: the system chooses. */
+  readonly upstreamBindConfig?: UpstreamBindConfig;
   /** What each connection begins with. Left out: nothing. */
   readonly proxyProtocol?: UpstreamProxyProtocol;
   /** What it goes through behind that. Left out: it is plaintext. */
@@ -62,6 +65,33 @@ export interface EdsDiscovery {
   readonly serviceName: string; // the cluster's name where unset
   /** Where its endpoints come from. Left out: the aggregated stream. */
   readonly source?: ConfigSource;
+}
+
+/** Type ORIGINAL_DST: its endpoints are where clients have meant to go. With it goes the policy "cluster-provided". */
+export interface OriginalDstDiscovery {
+  readonly type: "ORIGINAL_DST";
+  /** An endpoint that nobody was sent to for so long is forgotten (5 s). */
+  readonly cleanupIntervalMs: number;
+  /** The header of a request that names the endpoint instead, lower case. Left out: none does. */
+  readonly httpHeaderName?: string;
+  /** Dynamic metadata that names it instead, before the header. Left out: none does. */
+  readonly metadataKey?: { readonly namespace: string; readonly path: readonly string[] };
+  /** The port of every endpoint. Left out: what it was found with. */
+  readonly upstreamPortOverride?: number;
+}
+
+/** `core.v3.BindConfig` */
+export interface UpstreamBindConfig {
+  /** The first of the endpoint's family counts, else the first. At least one, at most one of each family. */
+  readonly sourceAddresses: readonly SourceAddress[];
+  /** IP_FREEBIND. Left out: as the system has it. */
+  readonly freebind?: boolean;
+}
+
+export interface SourceAddress {
+  readonly address: string;
+  /** 0: the system chooses. */
+  readonly port: number;
 }
 
 /** `Cluster.TransportSocketMatch`. Neither of the two: plaintext. */
@@ -98,7 +128,9 @@ export type LbPolicy =
       /** What the runtime says under it takes the bias' place. Left out: nothing. */
       readonly activeRequestBiasKey?: string;
     }
-  | { readonly type: "random" };
+  | { readonly type: "random" }
+  /** The cluster's type says where a request goes: ORIGINAL_DST alone has it. */
+  | { readonly type: "cluster-provided" };
 
 /** Per process, not per worker. Envoy's defaults: 1024 each, 3 retries. */
 export interface CircuitBreakerThresholds {

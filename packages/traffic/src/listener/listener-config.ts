@@ -40,12 +40,41 @@ export interface ListenerConfig {
   /** MODIFY_ONLY: a failed health check of the process does not drain it. */
   readonly drainType: "DEFAULT" | "MODIFY_ONLY";
   readonly accessLog: readonly AccessLogConfig[];
+  /**
+   * Each connection goes to the listener at whose address it was aimed before it was redirected (exact, then the wildcard of
+   * its port), and is served here where there is none. Left out: it is served here.
+   */
+  readonly useOriginalDst?: true;
+  /** It has no socket, and gets what others hand over. Left out: it listens. */
+  readonly bindToPort?: false;
+  /** IP_TRANSPARENT: it takes connections to addresses that are not ours (TPROXY). */
+  readonly transparent?: true;
+  /** IP_FREEBIND: its address need not exist yet. */
+  readonly freebind?: true;
 }
 
-export type ListenerFilterConfig =
+/** Each may have an exception. */
+export type ListenerFilterConfig = ListenerFilterKind & {
+  /** `filter_disabled`: connections that the filter passes over. Left out: none. */
+  readonly disabled?: ListenerFilterMatch;
+};
+
+/** `ListenerFilterChainMatchPredicate` */
+export type ListenerFilterMatch =
+  | { readonly type: "any" }
+  | { readonly type: "not"; readonly rule: ListenerFilterMatch }
+  | { readonly type: "and" | "or"; readonly rules: readonly ListenerFilterMatch[] }
+  /** The port of the connection's local address, as it is known by then; `end` is excluded. */
+  | { readonly type: "destination-port"; readonly start: number; readonly end: number };
+
+type ListenerFilterKind =
   | { readonly type: "proxy-protocol"; readonly name: string; readonly config: ProxyProtocolConfig }
   | { readonly type: "tls-inspector"; readonly name: string; readonly maxClientHelloBytes: number }
   | { readonly type: "http-inspector"; readonly name: string }
+  /** Puts back the address to which the client has connected before it was redirected. */
+  | { readonly type: "original-dst"; readonly name: string }
+  /** Upstream connections come from the client's address. `mark`: SO_MARK of these; 0 is none. */
+  | { readonly type: "original-src"; readonly name: string; readonly mark: number }
   | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
 
 export interface FilterChainConfig {

@@ -177,7 +177,7 @@ test("a typed balancing policy comes before lb_policy, the first known one of it
   assert.deepEqual(
     errorsOf(clusterType, { ...eds, load_balancing_policy: { policies: [policy("maglev.v3.Maglev")] } }),
     [
-      "load_balancing_policy.policies: found envoy.extensions.load_balancing_policies.maglev.v3.Maglev; supported yet are round_robin, least_request and random",
+      "load_balancing_policy.policies: found envoy.extensions.load_balancing_policies.maglev.v3.Maglev; supported yet are round_robin, least_request, random and cluster_provided",
     ],
   );
 });
@@ -241,7 +241,7 @@ test("every reason for refusing a cluster is named", () => {
   assert.deepEqual([...errors].sort(), [
     "connect_timeout: found 0s, allowed is above 0s",
     "eds_cluster_config: is only for clusters of type EDS",
-    "lb_policy: RING_HASH is not supported yet; allowed are ROUND_ROBIN, LEAST_REQUEST and RANDOM",
+    "lb_policy: RING_HASH is not supported yet; allowed are ROUND_ROBIN, LEAST_REQUEST, RANDOM and CLUSTER_PROVIDED",
     "lb_subset_config: endpoint subsets are not supported; other endpoints would be called",
     'load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: found "stock.example", allowed is an IP address',
     'transport_socket: "tls" is not supported here; a connection would be open where it should be protected',

@@ -1,6 +1,7 @@
 import { err, ok, type Result } from "@heddle/base";
 import { decodeMessage, validate } from "@heddle/proto";
 import type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, EndpointsConfig } from "@heddle/traffic";
+import { decodeBindConfig, encodeBindConfig } from "./bind-config.ts";
 import { encodeConfigSource, readConfigSourceOf, unlessAds } from "./config-source.ts";
 import type { DataReader } from "./data-source.ts";
 import { duration, durationUnless, encodeJson, type LooseJsonObject, unless } from "./encode.ts";
@@ -8,6 +9,7 @@ import { decodeEndpoints, endpointsJson } from "./endpoints.ts";
 import { Fields, Findings } from "./fields.ts";
 import { decodeLbPolicy, encodeLbPolicy } from "./load-balancing.ts";
 import { decodeMetadata, encodeMetadata } from "./metadata.ts";
+import { decodeOriginalDst, encodeOriginalDst } from "./original-dst.ts";
 import type { Decoded, ResourceType } from "./resource-type.ts";
 import {
   decodeTransportMatches,
@@ -62,11 +64,15 @@ function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterC
   const thresholds = fields.message("circuit_breakers")?.messages("thresholds") ?? [];
   const keepalive = fields.message("upstream_connection_options")?.message("tcp_keepalive");
   const panic = fields.message("common_lb_config")?.message("healthy_panic_threshold");
+  const upstreamBindConfig = decodeBindConfig(fields.message("upstream_bind_config"));
+  const discovery = decodeDiscovery(fields, name);
+  const lbPolicy = decodeLbPolicy(fields);
+  checkPolicy(fields, discovery, lbPolicy);
   return {
     name,
     statName: fields.text("alt_stat_name") === "" ? name : fields.text("alt_stat_name"),
-    discovery: decodeDiscovery(fields, name),
-    lbPolicy: decodeLbPolicy(fields),
+    discovery,
+    lbPolicy,
     connectTimeoutMs: fields.durationMs("connect_timeout", CONNECT_TIMEOUT_MS),
     perConnectionBufferLimitBytes: fields.wrappedNumber("per_connection_buffer_limit_bytes", BUFFER_LIMIT_BYTES),
     circuitBreakers: {
@@ -83,7 +89,15 @@ function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterC
     metadata: decodeMetadata(fields.message("metadata")),
     ...decodeUpstreamTransport(fields, reader),
     ...decodeTransportMatches(fields, reader),
+    ...(upstreamBindConfig && { upstreamBindConfig }),
   };
+}
+
+/** Only a cluster that knows its endpoints from its clients chooses among them itself, and nobody else can for it. */
+function checkPolicy(fields: Fields, { type }: ClusterConfig["discovery"], policy: ClusterConfig["lbPolicy"]): void {
+  if ((type === "ORIGINAL_DST") === (policy.type === "cluster-provided")) return;
+  if (type === "ORIGINAL_DST") fields.fail("lb_policy", "has to be CLUSTER_PROVIDED for type ORIGINAL_DST");
+  else fields.fail("lb_policy", `CLUSTER_PROVIDED goes with type ORIGINAL_DST alone, and this is ${type}`);
 }
 
 // Envoy takes the first thresholds of a priority.
@@ -118,8 +132,13 @@ function decodeDiscovery(fields: Fields, name: string): ClusterConfig["discovery
     }
     case "EDS":
       return decodeEds(fields, name);
+    case "ORIGINAL_DST":
+      return decodeOriginalDst(fields);
     default:
-      fields.fail("type", `${type} is not supported yet; allowed are STATIC, STRICT_DNS, LOGICAL_DNS and EDS`);
+      fields.fail(
+        "type",
+        `${type} is not supported yet; allowed are STATIC, STRICT_DNS, LOGICAL_DNS, EDS and ORIGINAL_DST`,
+      );
       return { type: "EDS", serviceName: name };
   }
 }
@@ -179,6 +198,7 @@ function encodeCluster(config: ClusterConfig): LooseJsonObject {
     transport_socket: encodeUpstreamTransport(config),
     transport_socket_matches: encodeTransportMatches(config.transportSocketMatches),
     metadata: encodeMetadata(config.metadata),
+    upstream_bind_config: encodeBindConfig(config.upstreamBindConfig),
   };
 }
 
@@ -192,6 +212,7 @@ function encodeDiscovery({ name, discovery }: ClusterConfig): LooseJsonObject {
       },
     };
   }
+  if (discovery.type === "ORIGINAL_DST") return encodeOriginalDst(discovery);
   const load_assignment = endpointsJson(discovery.loadAssignment);
   if (discovery.type === "STATIC") return { type: "STATIC", load_assignment };
   return {

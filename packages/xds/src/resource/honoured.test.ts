@@ -49,10 +49,13 @@ const ROOTS = [
   "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig",
   "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
   "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+  "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+  "envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
   "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
   "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
   "envoy.extensions.load_balancing_policies.random.v3.Random",
+  "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided",
 ];
 
 /** HTTP filters read their configuration themselves, from JSON. */
@@ -147,9 +150,9 @@ function honoured(rules: MessageRules): string[] {
   return rules.honoured.split(/\s+/).filter(Boolean);
 }
 
-/** Fields that are reported, and read all the same. */
-function kept({ reported = {} }: MessageRules): string[] {
-  return Object.entries(reported).flatMap(([field, rule]) =>
+/** Fields that are reported or refused, and read all the same. */
+function kept({ reported = {}, refused = {} }: MessageRules): string[] {
+  return Object.entries({ ...reported, ...refused }).flatMap(([field, rule]) =>
     typeof rule !== "string" && rule.kept === true ? [field] : [],
   );
 }

@@ -55,14 +55,13 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.listener.v3.Listener": {
     honoured: `name address additional_addresses stat_prefix filter_chains default_filter_chain
       per_connection_buffer_limit_bytes listener_filters listener_filters_timeout udp_listener_config
-      continue_on_listener_filters_timeout access_log tcp_backlog_size drain_type traffic_direction`,
+      continue_on_listener_filters_timeout access_log tcp_backlog_size drain_type traffic_direction deprecated_v1`,
     refused: {
       filter_chain_matcher: LATER,
-      use_original_dst: { note: LATER, unless: false },
-      transparent: { note: LATER, unless: false },
-      freebind: { note: LATER, unless: false },
-      bind_to_port: { note: "a listener without a port of its own is not supported yet", unless: true },
-      deprecated_v1: "a listener without a port of its own is not supported yet",
+      use_original_dst: { note: LATER, unless: false, kept: true },
+      transparent: { note: LATER, unless: false, kept: true },
+      freebind: { note: LATER, unless: false, kept: true },
+      bind_to_port: { note: "a listener without a port of its own is not supported yet", unless: true, kept: true },
       api_listener: "is for clients that are no proxies",
       internal_listener: LATER,
     },
@@ -77,6 +76,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       enable_mptcp: NO_EFFECT,
       ignore_global_conn_limit: NO_EFFECT,
       bypass_overload_manager: NO_EFFECT,
+    },
+  },
+  "envoy.config.listener.v3.Listener.DeprecatedV1": {
+    honoured: "",
+    refused: {
+      bind_to_port: { note: "a listener without a port of its own is not supported yet", unless: true, kept: true },
     },
   },
   "envoy.config.listener.v3.AdditionalAddress": {
@@ -110,9 +115,14 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.listener.v3.ListenerFilter": {
     honoured: "name typed_config",
-    refused: { config_discovery: ECDS, filter_disabled: LATER },
+    refused: { config_discovery: ECDS, filter_disabled: { note: LATER, kept: true } },
     unknownFields: "refused",
   },
+  "envoy.config.listener.v3.ListenerFilterChainMatchPredicate": {
+    honoured: "or_match and_match not_match any_match destination_port_range",
+    unknownFields: "refused",
+  },
+  "envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet": { honoured: "rules" },
   "envoy.config.core.v3.TransportSocket": { honoured: "name typed_config", unknownFields: "refused" },
   "envoy.config.core.v3.Address": {
     honoured: "socket_address pipe",
@@ -304,6 +314,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
   "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": { honoured: "" },
+  "envoy.extensions.filters.listener.original_dst.v3.OriginalDst": { honoured: "" },
+  "envoy.extensions.filters.listener.original_src.v3.OriginalSrc": {
+    honoured: "mark",
+    reported: { bind_port: { note: "the system chooses the port, as in Envoy", unless: false } },
+  },
 
   // UDP
 
@@ -1069,14 +1084,14 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured: `name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy
       load_assignment max_requests_per_connection circuit_breakers common_http_protocol_options http2_protocol_options
       http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
-      least_request_lb_config round_robin_lb_config common_lb_config transport_socket protocol_selection transport_socket_matches
+      least_request_lb_config round_robin_lb_config original_dst_lb_config cleanup_interval common_lb_config transport_socket protocol_selection transport_socket_matches
       upstream_http_protocol_options
       upstream_connection_options load_balancing_policy`,
     refused: {
       dns_resolvers: "only the system's resolvers are asked",
       dns_resolution_config: "only the system's resolvers are asked",
       typed_dns_resolver_config: "only the system's resolvers are asked",
-      upstream_bind_config: "the source address is the system's choice",
+      upstream_bind_config: { note: "the source address is the system's choice", kept: true },
       lb_subset_config: NO_SUBSETS,
       filters: "upstream filters are not supported",
       upstream_config: LATER,
@@ -1089,10 +1104,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       use_tcp_for_dns_lookups: NO_EFFECT,
       wait_for_warm_on_init: { note: "a cluster is used when it has its endpoints", unless: true },
       outlier_detection: "there is no outlier detection yet; failing endpoints stay",
-      cleanup_interval: NO_EFFECT,
       ring_hash_lb_config: NO_EFFECT,
       maglev_lb_config: NO_EFFECT,
-      original_dst_lb_config: NO_EFFECT,
       close_connections_on_host_health_failure: NO_EFFECT,
       ignore_health_on_host_removal: "an endpoint that is gone gets no new requests",
       lrs_server: "load is not reported",
@@ -1102,6 +1115,16 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       preconnect_policy: "connections are made when they are needed",
     },
   },
+  "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig": {
+    honoured: "use_http_header http_header_name upstream_port_override metadata_key",
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.BindConfig": {
+    honoured: "source_address freebind extra_source_addresses additional_source_addresses",
+    refused: { local_address_selector: "the first address of the endpoint's family is taken" },
+    reported: { socket_options: NO_EFFECT },
+  },
+  "envoy.config.core.v3.ExtraSourceAddress": { honoured: "address", reported: { socket_options: NO_EFFECT } },
   "envoy.config.cluster.v3.Cluster.CustomClusterType": { honoured: "name typed_config" },
   "envoy.config.cluster.v3.Cluster.EdsClusterConfig": { honoured: "eds_config service_name" },
   "envoy.config.cluster.v3.CircuitBreakers": {
@@ -1158,6 +1181,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     honoured: "",
     reported: { locality_lb_config: NO_LOCALITY_LB },
   },
+  "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": { honoured: "" },
   "envoy.config.cluster.v3.UpstreamConnectionOptions": {
     honoured: "tcp_keepalive",
     reported: {

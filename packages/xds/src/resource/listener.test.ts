@@ -662,7 +662,7 @@ test("every reason for refusing a listener is named", () => {
     'filter_chains[1].transport_socket: "tls" is not supported here; a connection would be open where it should be protected',
     "filter_chains[2].filter_chain_match: is the same as that of filter_chains[0]",
     "filter_chains[2].filters[0].typed_config: must be set",
-    "listener_filters[0].typed_config: there is no listener filter envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+    "listener_filters[0].typed_config: there is no listener filter envoy.extensions.filters.listener.original_dst.v3.OriginalDst yet",
     "use_original_dst: is not supported yet",
   ]);
 });

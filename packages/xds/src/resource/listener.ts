@@ -5,7 +5,6 @@ import type {
   FilterChainConfig,
   HttpConnectionManagerConfig,
   ListenerConfig,
-  ListenerFilterConfig,
   NetworkFilterConfig,
 } from "@heddle/traffic";
 import { decodeAccessLogs, encodeAccessLogs } from "./access-log.ts";
@@ -14,11 +13,10 @@ import { durationUnless, encodeJson, type LooseJsonObject, list, unless } from "
 import { Fields, Findings } from "./fields.ts";
 import { decodeFilterChain, encodeFilterChain, MATCH_ALL } from "./filter-chain.ts";
 import { encodeHttpConnectionManager, HTTP_CONNECTION_MANAGER } from "./http-connection-manager.ts";
+import { decodeListenerFilter, encodeListenerFilter, withInspector } from "./listener-filter.ts";
 import type { ListenerOptions } from "./network-filter.ts";
-import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./proxy-protocol.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { clusterReferences } from "./route-configuration.ts";
-import { anyJson, openAny } from "./typed-config.ts";
 import { decodeUdpListener, encodeUdpListener, isUdp, udpClusters } from "./udp-proxy.ts";
 
 const LISTENER = "envoy.config.listener.v3.Listener";
@@ -88,12 +86,27 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
     reusePort: fields.wrappedFlag("enable_reuse_port", true),
     drainType: fields.enumName("drain_type") as ListenerConfig["drainType"],
     accessLog: decodeAccessLogs(fields, "access_log"),
+    ...decodeSocketChoices(fields),
   };
   if (!takesDatagrams) {
     checkChains(config, fields);
     checkTcp(fields);
   }
   return config;
+}
+
+/** How its socket is made, and whether there is one. */
+function decodeSocketChoices(
+  fields: Fields,
+): Pick<ListenerConfig, "useOriginalDst" | "bindToPort" | "transparent" | "freebind"> {
+  // As in Envoy either of the two can say it.
+  const old = fields.message("deprecated_v1")?.wrappedFlag("bind_to_port", true) ?? true;
+  return {
+    ...(fields.wrappedFlag("use_original_dst", false) && { useOriginalDst: true }),
+    ...(!(fields.wrappedFlag("bind_to_port", true) && old) && { bindToPort: false }),
+    ...(fields.wrappedFlag("transparent", false) && { transparent: true }),
+    ...(fields.wrappedFlag("freebind", false) && { freebind: true }),
+  };
 }
 
 /** What belongs to UDP alone. */
@@ -110,32 +123,6 @@ function decodeListenAddress(fields: Fields): Address {
   if (!fields.has("address")) fields.fail("address", "must be set");
   else requireIpAddress(address, fields.message("address") ?? fields);
   return address;
-}
-
-function decodeListenerFilter(fields: Fields): ListenerFilterConfig[] {
-  const name = fields.text("name");
-  const any = fields.raw("typed_config");
-  const extension = any && openAny(any, fields.at("typed_config"), fields.findings);
-  if (any === undefined) fields.fail("typed_config", "must be set");
-  if (extension === undefined) return [];
-  if (extension.type === PROXY_PROTOCOL && extension.message !== undefined) {
-    const header = new Fields(PROXY_PROTOCOL, extension.message, fields.at("typed_config"), fields.findings);
-    return [{ type: "proxy-protocol", name, config: decodeProxyProtocol(header) }];
-  }
-  if (extension.message !== undefined) {
-    const open = (): Fields =>
-      new Fields(extension.type, extension.message ?? {}, fields.at("typed_config"), fields.findings);
-    if (extension.type === TLS_INSPECTOR) {
-      open();
-      return [{ type: "tls-inspector", name, maxClientHelloBytes: MAX_CLIENT_HELLO_BYTES }];
-    }
-    if (extension.type === HTTP_INSPECTOR) {
-      open();
-      return [{ type: "http-inspector", name }];
-    }
-  }
-  fields.fail("typed_config", `there is no listener filter ${extension.type}`);
-  return [];
 }
 
 // Envoy refuses two chains that match the same: which one served would be chance.
@@ -172,6 +159,10 @@ function encodeListener(config: ListenerConfig): LooseJsonObject {
     enable_reuse_port: unless(true, config.reusePort),
     drain_type: unless("DEFAULT", config.drainType),
     access_log: encodeAccessLogs(config.accessLog),
+    use_original_dst: config.useOriginalDst,
+    bind_to_port: config.bindToPort,
+    transparent: config.transparent,
+    freebind: config.freebind,
   };
 }
 
@@ -179,49 +170,6 @@ function encodeListenAddress(address: Address, { udp }: ListenerConfig): LooseJs
   if (udp === undefined || address.type === "pipe") return encodeAddress(address);
   return { socket_address: { protocol: "UDP", address: address.address, port_value: address.port } };
 }
-
-function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
-  const { name } = filter;
-  switch (filter.type) {
-    case "proxy-protocol":
-      return {
-        name,
-        typed_config: { "@type": `type.googleapis.com/${PROXY_PROTOCOL}`, ...encodeProxyProtocol(filter.config) },
-      };
-    case "tls-inspector":
-      return { name, typed_config: { "@type": `type.googleapis.com/${TLS_INSPECTOR}` } };
-    case "http-inspector":
-      return { name, typed_config: { "@type": `type.googleapis.com/${HTTP_INSPECTOR}` } };
-    case "extension":
-      return { name, typed_config: anyJson(filter.config) };
-  }
-}
-
-/**
- * As in Envoy a chain that asks what the client's TLS says gets its inspector, whoever forgot it: no connection could match
- * otherwise.
- */
-function withInspector(filters: readonly ListenerFilterConfig[], chains: readonly FilterChainConfig[]) {
-  if (filters.some(({ type }) => type === "tls-inspector") || !chains.some(asksForTls)) return filters;
-  return [...filters, ADDED_INSPECTOR];
-}
-
-function asksForTls({ match }: FilterChainConfig): boolean {
-  if (match === undefined) return false;
-  if (match.transportProtocol === "tls") return true;
-  if (match.transportProtocol !== "") return false;
-  return match.serverNames.length > 0 || match.applicationProtocols.length > 0;
-}
-
-const TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
-const HTTP_INSPECTOR = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
-/** Envoy's TLS_MAX_CLIENT_HELLO. */
-const MAX_CLIENT_HELLO_BYTES = 16 * 1024;
-const ADDED_INSPECTOR: ListenerFilterConfig = {
-  type: "tls-inspector",
-  name: "envoy.filters.listener.tls_inspector",
-  maxClientHelloBytes: MAX_CLIENT_HELLO_BYTES,
-};
 
 /** The route configurations that its connection managers ask for, and the clusters that it names itself; each once. */
 function references(config: ListenerConfig): readonly Reference[] {

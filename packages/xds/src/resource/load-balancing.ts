@@ -6,6 +6,8 @@ import { openAny } from "./typed-config.ts";
 const ROUND_ROBIN = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
 const LEAST_REQUEST = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
 const RANDOM = "envoy.extensions.load_balancing_policies.random.v3.Random";
+const CLUSTER_PROVIDED = "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided";
+const KNOWN: readonly string[] = [ROUND_ROBIN, LEAST_REQUEST, RANDOM, CLUSTER_PROVIDED];
 
 const CHOICE_COUNT = 2;
 const ACTIVE_REQUEST_BIAS = 1;
@@ -26,6 +28,8 @@ function decodeEnum(cluster: Fields): LbPolicy {
       return decodeLeastRequest(leastRequest);
     case "RANDOM":
       return { type: "random" };
+    case "CLUSTER_PROVIDED":
+      return { type: "cluster-provided" };
     default:
       // Hashing policies choose an endpoint that others count on; another choice would look right and be wrong.
       cluster.fail("lb_policy", `${cluster.enumName("lb_policy")} is not supported yet; allowed are ${POLICIES}`);
@@ -33,7 +37,7 @@ function decodeEnum(cluster: Fields): LbPolicy {
   }
 }
 
-const POLICIES = "ROUND_ROBIN, LEAST_REQUEST and RANDOM";
+const POLICIES = "ROUND_ROBIN, LEAST_REQUEST, RANDOM and CLUSTER_PROVIDED";
 
 // The first policy of the list that is known is taken; the others are for clients that know less (or more) than we do.
 function decodeTyped(fields: Fields): LbPolicy {
@@ -46,14 +50,15 @@ function decodeTyped(fields: Fields): LbPolicy {
     const opened = openAny(any, path, fields.findings);
     if (opened === undefined) continue;
     names.push(opened.type);
-    if (opened.message === undefined || ![ROUND_ROBIN, LEAST_REQUEST, RANDOM].includes(opened.type)) continue;
+    if (opened.message === undefined || !KNOWN.includes(opened.type)) continue;
     const config = new Fields(opened.type, opened.message, path, fields.findings);
     if (opened.type === LEAST_REQUEST) return decodeLeastRequest(config);
+    if (opened.type === CLUSTER_PROVIDED) return { type: "cluster-provided" };
     return { type: opened.type === RANDOM ? "random" : "round-robin" };
   }
   fields.fail(
     "policies",
-    `found ${names.join(", ") || "none"}; supported yet are round_robin, least_request and random`,
+    `found ${names.join(", ") || "none"}; supported yet are round_robin, least_request, random and cluster_provided`,
   );
   return { type: "round-robin" };
 }
@@ -76,6 +81,7 @@ const NO_KEY = "heddle.least_request.active_request_bias";
 export function encodeLbPolicy(policy: LbPolicy): LooseJsonObject {
   if (policy.type === "round-robin") return {};
   if (policy.type === "random") return { lb_policy: "RANDOM" };
+  if (policy.type === "cluster-provided") return { lb_policy: "CLUSTER_PROVIDED" };
   const { choiceCount, activeRequestBias, activeRequestBiasKey = NO_KEY } = policy;
   const isDefault = activeRequestBias === ACTIVE_REQUEST_BIAS && activeRequestBiasKey === NO_KEY;
   if (choiceCount === CHOICE_COUNT && isDefault) return { lb_policy: "LEAST_REQUEST" };

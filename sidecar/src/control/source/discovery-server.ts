@@ -101,10 +101,14 @@ function clusterOf(name: string, { clusters }: ServerDirectory): Result<StaticCl
   if (cluster === undefined) return err(`${what} is not among the static clusters`);
   if (cluster.discovery.type === "EDS")
     return err(`${what} is of type EDS; whom to ask for its endpoints, nobody knows`);
+  if (cluster.discovery.type === "ORIGINAL_DST")
+    return err(`${what} is of type ORIGINAL_DST; no client says where it is`);
   // Nothing that protects a connection is left out in silence.
   if (cluster.transportSocketMatches !== undefined)
     return err(`${what} has transport_socket_matches, which do not work here`);
   if (cluster.proxyProtocol !== undefined) return err(`${what} begins with PROXY protocol, which does not work here`);
+  if (cluster.upstreamBindConfig !== undefined)
+    return err(`${what} has upstream_bind_config, which does not work here`);
   const addresses = cluster.discovery.loadAssignment.localities
     .toSorted((a, b) => a.priority - b.priority)
     .flatMap(({ endpoints }) => endpoints.map(({ address }) => address));

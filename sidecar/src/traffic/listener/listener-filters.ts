@@ -18,6 +18,8 @@ export function listenerFilters(
         return [new TlsInspector(config.maxClientHelloBytes, metrics)];
       case "http-inspector":
         return [new HttpInspector(metrics)];
+      case "original-dst":
+      case "original-src":
       case "extension":
         return []; // those that are accepted are told to have no effect
       default:

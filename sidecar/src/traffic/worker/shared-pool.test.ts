@@ -65,7 +65,7 @@ static_resources:
   for (const config of reading.value.bootstrap.listeners) entries.set(`listener/${config.name}`, config);
   for (const config of reading.value.bootstrap.clusters) {
     entries.set(`cluster/${config.name}`, config);
-    assert.ok(config.discovery.type !== "EDS");
+    assert.ok("loadAssignment" in config.discovery);
     entries.set(`endpoints/${config.name}`, config.discovery.loadAssignment);
   }
   return entries;

@@ -1,0 +1,129 @@
+import type { FilterChainConfig, ListenerFilterConfig, ListenerFilterMatch } from "@heddle/traffic";
+import { type LooseJsonObject, list, unless } from "./encode.ts";
+import { Fields } from "./fields.ts";
+import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./proxy-protocol.ts";
+import { anyJson, openAny } from "./typed-config.ts";
+
+/* `envoy.config.listener.v3.ListenerFilter`: what looks at a connection before a filter chain is chosen. */
+
+/** None: it cannot be read, which has been reported. */
+export function decodeListenerFilter(fields: Fields): ListenerFilterConfig[] {
+  const filter = decodeKind(fields);
+  const exception = fields.message("filter_disabled");
+  const disabled = exception && decodeMatch(exception);
+  return filter === undefined ? [] : [{ ...filter, ...(disabled && { disabled }) }];
+}
+
+function decodeKind(fields: Fields): ListenerFilterConfig | undefined {
+  const name = fields.text("name");
+  const any = fields.raw("typed_config");
+  const extension = any && openAny(any, fields.at("typed_config"), fields.findings);
+  if (any === undefined) fields.fail("typed_config", "must be set");
+  if (extension === undefined) return undefined;
+  const { type, message } = extension;
+  if (message === undefined || !KNOWN.includes(type)) {
+    fields.fail("typed_config", `there is no listener filter ${type}`);
+    return undefined;
+  }
+  const config = new Fields(type, message, fields.at("typed_config"), fields.findings);
+  switch (type) {
+    case PROXY_PROTOCOL:
+      return { type: "proxy-protocol", name, config: decodeProxyProtocol(config) };
+    case TLS_INSPECTOR:
+      return { type: "tls-inspector", name, maxClientHelloBytes: MAX_CLIENT_HELLO_BYTES };
+    case HTTP_INSPECTOR:
+      return { type: "http-inspector", name };
+    case ORIGINAL_DST:
+      fields.fail("typed_config", `there is no listener filter ${type} yet`);
+      return { type: "original-dst", name };
+    default:
+      fields.fail("typed_config", `there is no listener filter ${type} yet`);
+      return { type: "original-src", name, mark: config.number("mark") };
+  }
+}
+
+/** As messages nest, so does this; protobuf's own limit is what ends it. */
+function decodeMatch(fields: Fields): ListenerFilterMatch {
+  if (fields.flag("any_match")) return { type: "any" };
+  const not = fields.message("not_match");
+  if (not !== undefined) return { type: "not", rule: decodeMatch(not) };
+  const and = fields.message("and_match");
+  if (and !== undefined) return { type: "and", rules: and.messages("rules").map(decodeMatch) };
+  const or = fields.message("or_match");
+  if (or !== undefined) return { type: "or", rules: or.messages("rules").map(decodeMatch) };
+  const range = fields.message("destination_port_range"); // validation wants one of them
+  return { type: "destination-port", start: range?.number("start") ?? 0, end: range?.number("end") ?? 0 };
+}
+
+export function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
+  const { name, disabled } = filter;
+  return { name, typed_config: encodeConfig(filter), filter_disabled: disabled && encodeMatch(disabled) };
+}
+
+function encodeConfig(filter: ListenerFilterConfig): LooseJsonObject {
+  switch (filter.type) {
+    case "proxy-protocol":
+      return { ...ofType(PROXY_PROTOCOL), ...encodeProxyProtocol(filter.config) };
+    case "tls-inspector":
+      return ofType(TLS_INSPECTOR);
+    case "http-inspector":
+      return ofType(HTTP_INSPECTOR);
+    case "original-dst":
+      return ofType(ORIGINAL_DST);
+    case "original-src":
+      return { ...ofType(ORIGINAL_SRC), mark: unless(0, filter.mark) };
+    case "extension":
+      return anyJson(filter.config) as LooseJsonObject;
+    default:
+      throw new Error(`unknown listener filter ${JSON.stringify(filter satisfies never)}`);
+  }
+}
+
+function ofType(type: string): LooseJsonObject {
+  return { "@type": `type.googleapis.com/${type}` };
+}
+
+function encodeMatch(match: ListenerFilterMatch): LooseJsonObject {
+  switch (match.type) {
+    case "any":
+      return { any_match: true };
+    case "not":
+      return { not_match: encodeMatch(match.rule) };
+    case "and":
+    case "or":
+      return { [`${match.type}_match`]: { rules: list(match.rules.map(encodeMatch)) } };
+    case "destination-port":
+      return { destination_port_range: { start: unless(0, match.start), end: unless(0, match.end) } };
+    default:
+      throw new Error(`unknown match ${JSON.stringify(match satisfies never)}`);
+  }
+}
+
+/**
+ * As in Envoy a chain that asks what the client's TLS says gets its inspector, whoever forgot it: no connection could match
+ * otherwise.
+ */
+export function withInspector(filters: readonly ListenerFilterConfig[], chains: readonly FilterChainConfig[]) {
+  if (filters.some(({ type }) => type === "tls-inspector") || !chains.some(asksForTls)) return filters;
+  return [...filters, ADDED_INSPECTOR];
+}
+
+function asksForTls({ match }: FilterChainConfig): boolean {
+  if (match === undefined) return false;
+  if (match.transportProtocol === "tls") return true;
+  if (match.transportProtocol !== "") return false;
+  return match.serverNames.length > 0 || match.applicationProtocols.length > 0;
+}
+
+const TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+const HTTP_INSPECTOR = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+const ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
+const ORIGINAL_SRC = "envoy.extensions.filters.listener.original_src.v3.OriginalSrc";
+const KNOWN: readonly string[] = [PROXY_PROTOCOL, TLS_INSPECTOR, HTTP_INSPECTOR, ORIGINAL_DST, ORIGINAL_SRC];
+/** Envoy's TLS_MAX_CLIENT_HELLO. */
+const MAX_CLIENT_HELLO_BYTES = 16 * 1024;
+const ADDED_INSPECTOR: ListenerFilterConfig = {
+  type: "tls-inspector",
+  name: "envoy.filters.listener.tls_inspector",
+  maxClientHelloBytes: MAX_CLIENT_HELLO_BYTES,
+};
