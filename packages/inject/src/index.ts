@@ -1,1 +1,19 @@
-export { INJECTED_CONTAINER } from "./names.ts";
+export { APP_PROBES_VARIABLE, type AppProbe, type AppProbes } from "./app-probes.ts";
+export { type InjectionContext, injectPod, uninjectPod } from "./inject-pod.ts";
+export { formatFault, type InjectionFault } from "./injection-fault.ts";
+export { DEFAULT_INJECTION_SETTINGS, type InjectionSettings, readInjectionSettings } from "./injection-settings.ts";
+export {
+  CA_ROOT_CONFIG_MAP,
+  CAPTURE_CONTAINER,
+  INJECT_KEY,
+  INJECTED_CONTAINER,
+  INJECTED_LABEL,
+  REVISION_KEY,
+  SIDECAR_PORTS,
+  STATUS_ANNOTATION,
+  TOKEN_AUDIENCE,
+  WORKLOAD_ANNOTATION,
+} from "./names.ts";
+export { POD_ANNOTATIONS } from "./pod-annotations.ts";
+export { DEFAULT_REVISION, type InjectionDecision, type InjectionQuestion, shouldInject } from "./should-inject.ts";
+export { workloadNameOf } from "./workload-name.ts";
