@@ -16,4 +16,12 @@ export {
 } from "./names.ts";
 export { POD_ANNOTATIONS } from "./pod-annotations.ts";
 export { DEFAULT_REVISION, type InjectionDecision, type InjectionQuestion, shouldInject } from "./should-inject.ts";
+export {
+  DEFAULT_WEBHOOK_SETTINGS,
+  WEBHOOK_CONFIGURATION_PREFIX,
+  WEBHOOK_REVISION_LABEL,
+  WEBHOOK_TAG_LABEL,
+  type WebhookSettings,
+  webhookConfigurations,
+} from "./webhook-configurations.ts";
 export { workloadNameOf } from "./workload-name.ts";
