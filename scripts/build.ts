@@ -25,6 +25,7 @@ const bundle = await rolldown({
     "traffic-worker": join(root, "sidecar/src/traffic-worker.ts"),
     // Required by their names when they are first needed (`imports` of sidecar/package.json).
     cel: fileURLToPath(import.meta.resolve("@marcbachmann/cel-js")),
+    dns: join(root, "sidecar/src/traffic/dns/index.ts"),
     rbac: join(root, "sidecar/src/traffic/rbac/index.ts"),
     re2js: fileURLToPath(import.meta.resolve("re2js")),
     yaml: fileURLToPath(import.meta.resolve("yaml/package.json")).replace("package.json", "browser/index.js"), // as a module
@@ -34,7 +35,7 @@ const bundle = await rolldown({
   // koffi finds its binary beside itself; filters of users import @heddle/filter from their own node_modules.
   // proto-loader (with a protobufjs of its own) is what gRPC would serve channelz with: nobody asks, 3 MB less when outside.
   // The worker's entry is looked up at run time; other names with # are those of packages, for themselves (OpenTelemetry's).
-  external: ["koffi", "@grpc/proto-loader", "#traffic-worker", "#cel", "#rbac", "#re2js", "#yaml"],
+  external: ["koffi", "@grpc/proto-loader", "#traffic-worker", "#cel", "#dns", "#rbac", "#re2js", "#yaml"],
   resolve: { conditionNames: ["heddle-src", "node", "import", "default"] },
   logLevel: "warn",
 });

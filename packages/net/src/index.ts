@@ -29,6 +29,7 @@ export {
   type ResolverEnvironment,
   systemEnvironment,
 } from "./resolve.ts";
+export { parseResolvConf, type ResolvConf } from "./resolve-files.ts";
 export { testRewrap } from "./rewrap.ts";
 export { loadSend } from "./send-now.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";

@@ -13,6 +13,7 @@ const GRPC_METHOD = ["envoy_grpc_bridge_service", "envoy_grpc_bridge_method"];
 const LABELS_OF_PART: Readonly<Record<string, readonly string[]>> = {
   __proto__: null as never,
   cluster: ["envoy_cluster_name"],
+  dns_filter: ["envoy_dns_filter_prefix"],
   ext_authz: ["envoy_ext_authz_prefix"],
   grpc: GRPC_METHOD,
   "grpc-web": GRPC_METHOD,

@@ -56,6 +56,15 @@ export {
   missingConfig,
 } from "./extension/extension-config.ts";
 export { defaultHttp2Options, type Http2Keepalive, type Http2Options } from "./http2-options.ts";
+export type {
+  DnsClientConfig,
+  DnsDomain,
+  DnsFilterConfig,
+  DnsServer,
+  DnsService,
+  DnsServiceTarget,
+  DnsTcpConfig,
+} from "./listener/dns-filter-config.ts";
 export {
   type ConnectionToMatch,
   compileFilterChainMatch,

@@ -5,6 +5,7 @@ import type { RouteConfiguration } from "../route/route-config.ts";
 import type { ConfigSource } from "../source/config-source.ts";
 import type { DownstreamTlsConfig } from "../tls/tls-config.ts";
 import type { TypedConfig } from "../typed-config.ts";
+import type { DnsTcpConfig } from "./dns-filter-config.ts";
 import type { HttpManners } from "./http-manners-config.ts";
 import type { ProxyProtocolConfig } from "./proxy-protocol-config.ts";
 import type { TcpProxyConfig } from "./tcp-proxy-config.ts";
@@ -105,6 +106,7 @@ export type NetworkFilterConfig =
   | { readonly type: "tcp-proxy"; readonly name: string; readonly config: TcpProxyConfig }
   | { readonly type: "echo"; readonly name: string }
   | { readonly type: "direct-response"; readonly name: string; readonly responseBase64: string }
+  | { readonly type: "dns"; readonly name: string; readonly config: DnsTcpConfig }
   | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
 
 export type CodecType = "AUTO" | "HTTP1" | "HTTP2";

@@ -1,11 +1,14 @@
 import type { AccessLogConfig } from "../access-log/access-log-config.ts";
+import type { DnsFilterConfig } from "./dns-filter-config.ts";
 
 /** `envoy.config.listener.v3.UdpListenerConfig` and what serves the datagrams. Plain JSON data. */
-export interface UdpListenerConfig {
+export type UdpListenerConfig = {
   /** Larger datagrams are dropped: 1500. */
   readonly maxDatagramBytes: number;
-  readonly proxy: UdpProxyConfig;
-}
+} & (
+  | { readonly proxy: UdpProxyConfig; readonly dns?: undefined }
+  | { readonly dns: DnsFilterConfig; readonly proxy?: undefined }
+);
 
 /** `envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig`. */
 export interface UdpProxyConfig {

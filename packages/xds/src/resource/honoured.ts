@@ -347,6 +347,48 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.extensions.filters.udp.udp_proxy.v3.Route": { honoured: "cluster", unknownFields: "refused" },
+  "envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig": {
+    honoured: "stat_prefix server_config client_config",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig.ServerContextConfig": {
+    honoured: "inline_dns_table",
+    refused: { external_dns_table: `${LATER}; give the table as inline_dns_table` },
+    unknownFields: "refused",
+  },
+  "envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig.ClientContextConfig": {
+    honoured: `resolver_timeout upstream_resolvers dns_resolution_config typed_dns_resolver_config
+      max_pending_lookups`,
+  },
+  "envoy.data.dns.v3.DnsTable": {
+    honoured: "external_retry_count virtual_domains",
+    reported: { known_suffixes: "has no effect, as in Envoy" },
+  },
+  "envoy.data.dns.v3.DnsTable.DnsVirtualDomain": { honoured: "name endpoint answer_ttl" },
+  "envoy.data.dns.v3.DnsTable.DnsEndpoint": {
+    honoured: "address_list cluster_name service_list",
+    unknownFields: "refused",
+  },
+  "envoy.data.dns.v3.DnsTable.AddressList": { honoured: "address" },
+  "envoy.data.dns.v3.DnsTable.DnsServiceList": { honoured: "services" },
+  "envoy.data.dns.v3.DnsTable.DnsService": { honoured: "service_name protocol ttl targets" },
+  "envoy.data.dns.v3.DnsTable.DnsServiceProtocol": { honoured: "number name" },
+  "envoy.data.dns.v3.DnsTable.DnsServiceTarget": {
+    honoured: "host_name cluster_name priority weight port",
+    unknownFields: "refused",
+  },
+  "envoy.config.core.v3.DnsResolutionConfig": { honoured: "resolvers dns_resolver_options" },
+  "envoy.config.core.v3.DnsResolverOptions": {
+    honoured: "use_tcp_for_dns_lookups",
+    reported: { no_default_search_domain: { note: "names are asked for as they are", unless: true } },
+  },
+  "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": {
+    honoured: "resolvers use_resolvers_as_fallback dns_resolver_options",
+    reported: {
+      filter_unroutable_families: { note: NO_EFFECT, unless: false },
+      udp_max_queries: "each question has a socket of its own",
+    },
+  },
   "xds.core.v3.TypedExtensionConfig": { honoured: "name typed_config", unknownFields: "refused" },
 
   // TCP
@@ -613,6 +655,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
   "heddle.filters.http.v1.Module": { honoured: "module_path config" },
+  "heddle.filters.network.v1.Dns": { honoured: "udp_listener idle_timeout", unknownFields: "refused" },
   "heddle.filters.http.v1.ServeTunnel": { honoured: "" },
   "envoy.extensions.filters.http.rbac.v3.RBAC": {
     honoured: `rules rules_stat_prefix matcher shadow_rules shadow_matcher shadow_rules_stat_prefix

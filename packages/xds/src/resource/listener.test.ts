@@ -597,7 +597,7 @@ test("every reason for refusing a UDP listener is named", () => {
   ]);
   assert.match(errorsOf(type, udpListener({ matcher: {} })).join(), /matcher\.on_no_match: must have an action/);
   assert.deepEqual(errorsOf(type, udpListener({ cluster: "c" }, { listener_filters: [] })), [
-    "listener_filters: found 0, allowed for UDP is exactly 1, a UDP proxy",
+    "listener_filters: found 0, allowed for UDP is exactly 1, a UDP proxy or a DNS filter",
   ]);
   assert.deepEqual(errorsOf(type, udpListener({ cluster: "c" }, { filter_chains: [{ filters: [] }] })), [
     "filter_chains: a UDP listener has no connections that they could serve",

@@ -2,6 +2,7 @@ import type { Json, Result } from "@heddle/base";
 import type { ConfigIssue } from "@heddle/filter";
 import type { NetworkFilterConfig } from "@heddle/traffic";
 import type { DataReader } from "./data-source.ts";
+import { DNS_TCP, decodeDnsTcp, dnsTcpJson } from "./dns-filter.ts";
 import type { LooseJsonObject } from "./encode.ts";
 import { checkClasses, Fields } from "./fields.ts";
 import { type HttpFilterRegistry, reportIssues } from "./filter-config.ts";
@@ -39,6 +40,7 @@ const TERMINAL: ReadonlySet<NetworkFilterConfig["type"]> = new Set([
   "tcp-proxy",
   "echo",
   "direct-response",
+  "dns",
 ]);
 
 /** The list of `envoy.config.listener.v3.Filter` of a filter chain. */
@@ -105,6 +107,8 @@ function decodeKnown(
     case ECHO:
       open();
       return { type: "echo", name };
+    case DNS_TCP:
+      return { type: "dns", name, config: decodeDnsTcp(open()) };
     case DIRECT_RESPONSE:
       return { type: "direct-response", name, responseBase64: decodeResponse(open()) };
     default:
@@ -135,6 +139,11 @@ export function encodeNetworkFilter(filter: NetworkFilterConfig): LooseJsonObjec
       return typed(DIRECT_RESPONSE, {
         response: filter.responseBase64 === "" ? undefined : { inline_bytes: filter.responseBase64 },
       });
+    case "dns":
+      return {
+        name: filter.name,
+        typed_config: anyJson({ name: filter.name, type: DNS_TCP, config: dnsTcpJson(filter.config) }),
+      };
     case "extension":
       return { name: filter.name, typed_config: anyJson(filter.config) };
   }

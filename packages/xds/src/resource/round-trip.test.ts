@@ -12,6 +12,7 @@ import type {
   ConfigSource,
   DataConfig,
   DiscoveryServer,
+  DnsFilterConfig,
   DownstreamTlsConfig,
   EndpointConfig,
   EndpointsConfig,
@@ -45,6 +46,7 @@ import type {
   TlsValidationConfig,
   TlvChoice,
   UdpListenerConfig,
+  UdpProxyConfig,
   UpstreamProxyProtocol,
   UpstreamTlsConfig,
   VirtualHost,
@@ -687,6 +689,11 @@ const terminal: fc.Arbitrary<NetworkFilterConfig> = fc.oneof(
   fc.record({ type: fc.constant("tcp-proxy" as const), name, config: tcpProxy }),
   fc.record({ type: fc.constant("echo" as const), name }),
   fc.record({
+    type: fc.constant("dns" as const),
+    name,
+    config: fc.record({ udpListener: name, idleTimeoutMs: fc.integer({ min: 1000, max: 60_000 }) }),
+  }),
+  fc.record({
     type: fc.constant("direct-response" as const),
     name,
     responseBase64: fc.uint8Array({ maxLength: 9 }).map((bytes) => Buffer.from(bytes).toString("base64")),
@@ -909,17 +916,69 @@ const tcpListener = record<Omit<ListenerConfig, "udp">>({
   accessLog: few(accessLog),
 });
 
-const udpListener = record<UdpListenerConfig>({
-  maxDatagramBytes: fc.integer({ min: 1, max: 65_535 }),
-  proxy: record<UdpListenerConfig["proxy"]>({
-    statPrefix: name,
-    cluster: name,
-    idleTimeoutMs: durationMs,
-    maxUpstreamDatagramBytes: fc.integer({ min: 1, max: 65_535 }),
-    perPacketLoadBalancing: fc.boolean(),
-    accessLog: few(accessLog),
-  }),
+const datagramBytes = fc.integer({ min: 1, max: 65_535 });
+const dnsName = fc.constantFrom("a.example", "*.b.example", "c");
+const target = { priority: fc.nat(65_535), weight: fc.nat(65_535), port: fc.nat(65_535) };
+const dnsFilter = record<DnsFilterConfig>({
+  statPrefix: name,
+  domains: few(
+    fc.oneof(
+      fc.record({
+        name: dnsName,
+        answerTtlS: fc.integer({ min: 30, max: 1e6 }),
+        addresses: fc.array(ip, { minLength: 1, maxLength: 3 }),
+      }),
+      fc.record({ name: dnsName, answerTtlS: fc.integer({ min: 30, max: 1e6 }), cluster: fc.constantFrom("c", "d") }),
+      fc.record({
+        name: dnsName,
+        answerTtlS: fc.constant(300),
+        services: fc.array(
+          fc.record({
+            name: fc.constantFrom("web", "db"),
+            protocol: fc.constantFrom("tcp", "udp"),
+            ttlS: fc.integer({ min: 1, max: 1e6 }),
+            targets: fc.array(
+              fc.oneof(
+                fc.record({ hostName: fc.constantFrom("x.example", "y"), ...target }),
+                fc.record({ cluster: fc.constantFrom("c", "d"), ...target }),
+              ),
+              { minLength: 1, maxLength: 2 },
+            ),
+          }),
+          { minLength: 1, maxLength: 2 },
+        ),
+      }),
+    ),
+  ),
+  client: optional(
+    fc.record({
+      resolverTimeoutMs: fc.integer({ min: 1000, max: 10_000 }),
+      retries: fc.nat(3),
+      maxPendingLookups: fc.integer({ min: 1, max: 5000 }),
+      servers: fc.array(fc.record({ address: ip, port: fc.integer({ min: 1, max: 65_535 }) }), {
+        minLength: 1,
+        maxLength: 2,
+      }),
+      serversAsFallback: fc.boolean(),
+      useTcp: fc.boolean(),
+    }),
+  ),
 });
+
+const udpListener = fc.oneof(
+  record<Extract<UdpListenerConfig, { proxy: object }>>({
+    maxDatagramBytes: datagramBytes,
+    proxy: record<UdpProxyConfig>({
+      statPrefix: name,
+      cluster: name,
+      idleTimeoutMs: durationMs,
+      maxUpstreamDatagramBytes: fc.integer({ min: 1, max: 65_535 }),
+      perPacketLoadBalancing: fc.boolean(),
+      accessLog: few(accessLog),
+    }),
+  }),
+  record<Extract<UdpListenerConfig, { dns: object }>>({ maxDatagramBytes: datagramBytes, dns: dnsFilter }),
+);
 
 const socketOnly = record<Address & { type: "socket" }>({
   type: fc.constant("socket"),

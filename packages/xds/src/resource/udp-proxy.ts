@@ -1,5 +1,6 @@
-import type { ListenerConfig, UdpListenerConfig, UdpProxyConfig } from "@heddle/traffic";
+import type { DnsFilterConfig, ListenerConfig, UdpListenerConfig, UdpProxyConfig } from "@heddle/traffic";
 import { decodeAccessLogs, encodeAccessLogs } from "./access-log.ts";
+import { DNS_FILTER, decodeDnsFilter, encodeDnsFilter } from "./dns-filter.ts";
 import { durationUnless, type LooseJsonObject, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import { openAny } from "./typed-config.ts";
@@ -16,7 +17,7 @@ export function isUdp(listener: Fields): boolean {
   return listener.message("address")?.message("socket_address")?.enumName("protocol") === "UDP";
 }
 
-/** The UDP side of a listener: `udp_listener_config` and its one listener filter, a UDP proxy. */
+/** The UDP side of a listener: `udp_listener_config` and its one listener filter, a UDP proxy or a DNS filter. */
 export function decodeUdpListener(listener: Fields): UdpListenerConfig | undefined {
   for (const [index, more] of listener.messages("additional_addresses").entries()) {
     if (isUdp(more)) continue;
@@ -26,38 +27,45 @@ export function decodeUdpListener(listener: Fields): UdpListenerConfig | undefin
     listener.fail("filter_chains", "a UDP listener has no connections that they could serve");
   }
   const filters = listener.messages("listener_filters");
-  const proxies = filters.flatMap(decodeProxy);
+  const served = filters.flatMap(decodeFilter);
   if (filters.length !== 1) {
-    listener.fail("listener_filters", `found ${filters.length}, allowed for UDP is exactly 1, a UDP proxy`);
+    const allowed = "allowed for UDP is exactly 1, a UDP proxy or a DNS filter";
+    listener.fail("listener_filters", `found ${filters.length}, ${allowed}`);
   }
-  const [proxy] = proxies;
-  if (proxy === undefined) return undefined;
+  const [one] = served;
+  if (one === undefined) return undefined;
   const socket = listener.message("udp_listener_config")?.message("downstream_socket_config");
-  return { maxDatagramBytes: socket?.wrappedNumber("max_rx_datagram_size", undefined) ?? MAX_DATAGRAM_BYTES, proxy };
+  const maxDatagramBytes = socket?.wrappedNumber("max_rx_datagram_size", undefined) ?? MAX_DATAGRAM_BYTES;
+  return { maxDatagramBytes, ...one };
 }
 
-function decodeProxy(filter: Fields): UdpProxyConfig[] {
+type Served = { readonly proxy: UdpProxyConfig } | { readonly dns: DnsFilterConfig };
+
+function decodeFilter(filter: Fields): Served[] {
   const any = filter.raw("typed_config");
   const path = filter.at("typed_config");
   const extension = any && openAny(any, path, filter.findings);
   if (any === undefined) filter.fail("typed_config", "must be set");
   if (extension === undefined) return [];
-  if (extension.type !== UDP_PROXY || extension.message === undefined) {
-    filter.fail("typed_config", `there is no UDP listener filter ${extension.type}`);
-    return [];
-  }
-  const fields = new Fields(UDP_PROXY, extension.message, path, filter.findings);
+  const { type, message } = extension;
+  if (message !== undefined && type === UDP_PROXY)
+    return [{ proxy: decodeProxy(new Fields(type, message, path, filter.findings)) }];
+  if (message !== undefined && type === DNS_FILTER)
+    return [{ dns: decodeDnsFilter(new Fields(type, message, path, filter.findings)) }];
+  filter.fail("typed_config", `there is no UDP listener filter ${type}`);
+  return [];
+}
+
+function decodeProxy(fields: Fields): UdpProxyConfig {
   const socket = fields.message("upstream_socket_config");
-  return [
-    {
-      statPrefix: fields.text("stat_prefix"),
-      cluster: decodeCluster(fields),
-      idleTimeoutMs: fields.durationMs("idle_timeout", IDLE_TIMEOUT_MS),
-      maxUpstreamDatagramBytes: socket?.wrappedNumber("max_rx_datagram_size", undefined) ?? MAX_DATAGRAM_BYTES,
-      perPacketLoadBalancing: fields.flag("use_per_packet_load_balancing"),
-      accessLog: decodeAccessLogs(fields, "access_log"),
-    },
-  ];
+  return {
+    statPrefix: fields.text("stat_prefix"),
+    cluster: decodeCluster(fields),
+    idleTimeoutMs: fields.durationMs("idle_timeout", IDLE_TIMEOUT_MS),
+    maxUpstreamDatagramBytes: socket?.wrappedNumber("max_rx_datagram_size", undefined) ?? MAX_DATAGRAM_BYTES,
+    perPacketLoadBalancing: fields.flag("use_per_packet_load_balancing"),
+    accessLog: decodeAccessLogs(fields, "access_log"),
+  };
 }
 
 /** Of a matcher only the action for everything is known (`on_no_match`). */
@@ -82,32 +90,31 @@ function decodeCluster(fields: Fields): string {
 
 /** The fields of the listener that say so. */
 export function encodeUdpListener(udp: UdpListenerConfig): LooseJsonObject {
-  const { proxy } = udp;
   return {
     udp_listener_config: {
       downstream_socket_config: socketConfig(udp.maxDatagramBytes),
     },
     listener_filters: [
-      {
-        name: "envoy.filters.udp_listener.udp_proxy",
-        typed_config: {
-          "@type": `type.googleapis.com/${UDP_PROXY}`,
-          stat_prefix: proxy.statPrefix,
-          matcher: {
-            on_no_match: {
-              action: {
-                name: "route",
-                typed_config: { "@type": `type.googleapis.com/${ROUTE}`, cluster: proxy.cluster },
-              },
-            },
-          },
-          idle_timeout: durationUnless(IDLE_TIMEOUT_MS, proxy.idleTimeoutMs),
-          upstream_socket_config: socketConfig(proxy.maxUpstreamDatagramBytes),
-          use_per_packet_load_balancing: unless(false, proxy.perPacketLoadBalancing),
-          access_log: encodeAccessLogs(proxy.accessLog),
-        },
-      },
+      udp.dns === undefined
+        ? typedFilter("envoy.filters.udp_listener.udp_proxy", UDP_PROXY, encodeProxy(udp.proxy))
+        : typedFilter("envoy.filters.udp.dns_filter", DNS_FILTER, encodeDnsFilter(udp.dns)),
     ],
+  };
+}
+
+function typedFilter(name: string, type: string, config: LooseJsonObject): LooseJsonObject {
+  return { name, typed_config: { "@type": `type.googleapis.com/${type}`, ...config } };
+}
+
+function encodeProxy(proxy: UdpProxyConfig): LooseJsonObject {
+  const route = { name: "route", typed_config: { "@type": `type.googleapis.com/${ROUTE}`, cluster: proxy.cluster } };
+  return {
+    stat_prefix: proxy.statPrefix,
+    matcher: { on_no_match: { action: route } },
+    idle_timeout: durationUnless(IDLE_TIMEOUT_MS, proxy.idleTimeoutMs),
+    upstream_socket_config: socketConfig(proxy.maxUpstreamDatagramBytes),
+    use_per_packet_load_balancing: unless(false, proxy.perPacketLoadBalancing),
+    access_log: encodeAccessLogs(proxy.accessLog),
   };
 }
 
@@ -115,7 +122,11 @@ function socketConfig(bytes: number): LooseJsonObject | undefined {
   return bytes === MAX_DATAGRAM_BYTES ? undefined : { max_rx_datagram_size: String(bytes) };
 }
 
-/** The clusters that the listener names by its UDP proxy. */
+/** The clusters that the listener names by its UDP proxy, or whose addresses its DNS filter answers with. */
 export function udpClusters({ udp }: ListenerConfig): readonly string[] {
-  return udp === undefined ? [] : [udp.proxy.cluster];
+  if (udp?.dns === undefined) return udp === undefined ? [] : [udp.proxy.cluster];
+  return udp.dns.domains.flatMap(({ cluster, services = [] }) => [
+    ...(cluster === undefined ? [] : [cluster]),
+    ...services.flatMap(({ targets }) => targets.flatMap((target) => target.cluster ?? [])),
+  ]);
 }

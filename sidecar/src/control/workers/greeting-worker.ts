@@ -69,7 +69,7 @@ const host = (worker: number): WorkerHost => ({
     };
   },
   makeConnectionLogger: () => ({ log: () => undefined }),
-  makeUdpProxy: () => {
+  makeDatagramFilter: () => {
     throw new Error("it greets connections alone");
   },
   inspect: () => ({ greeting: true }),

@@ -1,4 +1,5 @@
 import type { FilterChainConfig, ListenerConfig, NetworkFilterConfig } from "@heddle/traffic";
+import { dnsCode } from "../dns/dns-code.ts";
 import { builtInGates } from "../network/built-in-gates.ts";
 import { DirectResponse } from "../network/direct-response.ts";
 import { Echo } from "../network/echo.ts";
@@ -64,6 +65,8 @@ function buildLast(
       return new Echo();
     case "direct-response":
       return new DirectResponse(Buffer.from(filter.responseBase64, "base64"), env);
+    case "dns":
+      return new (dnsCode().DnsTcpFilter)(filter.config, (udpListener) => env.dnsResponders.get(udpListener), env);
     case "extension":
       throw unknownFilter(name, filter);
     case "http-connection-manager":

@@ -124,6 +124,7 @@ export class Harness {
         ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
       ]),
       ...(options.tracing !== undefined && { tracing: options.tracing }),
+      dnsResponders: new Map(),
       makeAccessLogger: () => ({
         log: (exchange, type) => {
           this.logTypes.push(type);

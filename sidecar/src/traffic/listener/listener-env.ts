@@ -1,13 +1,13 @@
 import type { Clock } from "@heddle/base";
 import type { TicketKeySource } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import type { AccessLogConfig, ListenerConfig, UdpProxyConfig } from "@heddle/traffic";
+import type { AccessLogConfig, ListenerConfig, UdpListenerConfig } from "@heddle/traffic";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
-import type { UdpProxy } from "../network/udp-proxy.ts";
 import type { LoadShedder } from "../overload/load-shedder.ts";
 import type { LiveSecrets } from "../tls/live-secrets.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
+import type { DatagramFilter } from "./datagram-filter.ts";
 import type { DrainOptions } from "./serving-state.ts";
 
 /** What the listeners of one worker need from outside. */
@@ -19,7 +19,7 @@ export interface ListenerEnv {
   readonly onThrow: (error: unknown) => void;
   readonly makeFilter: NetworkFilterFactory;
   /** What serves the datagrams of a UDP listener. */
-  readonly makeUdpProxy: (listener: ListenerConfig, proxy: UdpProxyConfig) => UdpProxy;
+  readonly makeDatagramFilter: (listener: ListenerConfig, udp: UdpListenerConfig) => DatagramFilter;
   /** Of a listener's own access logs, one at least. Throws on what cannot be opened. */
   readonly makeConnectionLogger: (configs: readonly AccessLogConfig[]) => ConnectionLogger;
   /** What TLS contexts name. */

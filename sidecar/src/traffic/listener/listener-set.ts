@@ -195,8 +195,8 @@ export class ListenerSet {
   }
 
   #receive(key: string, place: Place, target: ListenTarget): void {
-    const { address } = place.listener.config;
-    const ipv6 = address.type === "socket" && isIPv6(address.address);
+    const address = listenPlaces(place.listener.config).find((one) => one.key === key)?.address;
+    const ipv6 = address?.type === "socket" && isIPv6(address.address);
     const current = (): UdpListener | undefined => (place.listener instanceof UdpListener ? place.listener : undefined);
     const socket = listenForDatagrams(
       target,

@@ -93,7 +93,7 @@ beforeEach(() => {
       },
       close: () => closedFilters.push(chain.name),
     }),
-    makeUdpProxy: () => assert.fail("there is no UDP here"),
+    makeDatagramFilter: () => assert.fail("there is no UDP here"),
     makeConnectionLogger: (configs) => ({
       log: (connection) => logged.push({ log: configs.map(({ name }) => name).join(), ...connection }),
     }),

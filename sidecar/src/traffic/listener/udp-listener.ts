@@ -2,7 +2,7 @@ import type { Clock } from "@heddle/base";
 import { DatagramListener, type ListenTarget } from "@heddle/net";
 import type { Counter } from "@heddle/telemetry";
 import type { ListenerConfig, UdpListenerConfig } from "@heddle/traffic";
-import type { UdpProxy } from "../network/udp-proxy.ts";
+import type { DatagramFilter } from "./datagram-filter.ts";
 import type { ListenerEnv } from "./listener-env.ts";
 import { statPrefixOf } from "./stat-prefix.ts";
 
@@ -10,7 +10,7 @@ import { statPrefixOf } from "./stat-prefix.ts";
 export class UdpListener {
   readonly config: ListenerConfig;
   readonly #udp: UdpListenerConfig;
-  readonly #proxy: UdpProxy;
+  readonly #filter: DatagramFilter;
   readonly #clock: Clock;
   readonly #drainTimeMs: number;
   readonly #dropped: Counter;
@@ -21,20 +21,20 @@ export class UdpListener {
     this.#udp = udp;
     this.#clock = env.clock;
     this.#drainTimeMs = env.drain.timeMs;
-    this.#proxy = env.makeUdpProxy(config, udp.proxy);
+    this.#filter = env.makeDatagramFilter(config, udp);
     const scope = env.metrics.scope("listener", { envoy_listener_address: statPrefixOf(config) });
     this.#dropped = scope.counter("downstream_rx_datagram_dropped");
     this.#errors = scope.counter("downstream_rx_datagram_errors");
   }
 
-  /** Sessions. */
+  /** Sessions, or questions without their answers. */
   get connections(): number {
-    return this.#proxy.sessions;
+    return this.#filter.sessions;
   }
 
   receive(bytes: Uint8Array, address: string, port: number, socket: DatagramListener): void {
     if (bytes.byteLength > this.#udp.maxDatagramBytes) this.#dropped.add();
-    else this.#proxy.receive(bytes, address, port, (answer, to, toPort) => socket.send(answer, to, toPort));
+    else this.#filter.receive(bytes, address, port, (answer, to, toPort) => socket.send(answer, to, toPort));
   }
 
   receiveFailed(): void {
@@ -48,16 +48,16 @@ export class UdpListener {
 
   /** The process ends. Of a session nobody can tell whether something is under way, so none is waited for. */
   async drain(): Promise<void> {
-    this.#proxy.close();
+    this.#filter.close();
   }
 
   async #end(deadlineMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const deadline = this.#clock.after(deadlineMs, resolve);
-    void this.#proxy.untilEmpty().then(resolve);
+    void this.#filter.untilEmpty().then(resolve);
     await promise;
     deadline.cancel();
-    this.#proxy.close();
+    this.#filter.close();
   }
 }
 

@@ -1,13 +1,11 @@
 import type { Endpoint, Outcome, UdpProxyConfig } from "@heddle/traffic";
 import type { ConnectionLogger } from "../listener/connection-logger.ts";
+import type { DatagramFilter, DatagramReply } from "../listener/datagram-filter.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import { CONNECTION_HEAD } from "../upstream/connect-attempt.ts";
 import type { UdpEnv } from "./udp-env.ts";
 import { UdpSession } from "./udp-session.ts";
 import { UdpClusterStats, UdpStats } from "./udp-stats.ts";
-
-/** Sends a datagram to a client, from the address to which it has sent its own. False: it was dropped. */
-export type DatagramReply = (bytes: Uint8Array, address: string, port: number) => boolean;
 
 /** What the sessions of a listener have in common. */
 export interface UdpListenerInfo {
@@ -23,7 +21,7 @@ export interface UdpListenerInfo {
  * There are as many sessions as the cluster's circuit breaker allows connections (1024 of the process), so that datagrams with
  * invented senders cannot use up the descriptors.
  */
-export class UdpProxy {
+export class UdpProxy implements DatagramFilter {
   readonly config: UdpProxyConfig;
   readonly env: UdpEnv;
   readonly info: UdpListenerInfo;

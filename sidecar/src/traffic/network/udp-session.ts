@@ -2,9 +2,10 @@ import { callbackTimer, type WheelTimer } from "@heddle/base";
 import { type DownstreamInfo, UpstreamState } from "@heddle/filter";
 import type { DatagramEvents, SocketAddress } from "@heddle/net";
 import type { Endpoint, Outcome } from "@heddle/traffic";
+import type { DatagramReply } from "../listener/datagram-filter.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import type { UdpEnv } from "./udp-env.ts";
-import type { DatagramReply, UdpProxy } from "./udp-proxy.ts";
+import type { UdpProxy } from "./udp-proxy.ts";
 import type { UdpClusterStats } from "./udp-stats.ts";
 
 /** Who the datagrams come from, and the way back. */

@@ -11,6 +11,7 @@ import {
   type RouteConfiguration,
   systemRandom,
 } from "@heddle/traffic";
+import { buildDatagramFilter } from "../build/build-datagram-filter.ts";
 import type { BuildEnv } from "../build/build-http-connection-manager.ts";
 import {
   buildRuntime,
@@ -20,7 +21,6 @@ import {
   prepareClusters,
   takeOver,
 } from "../build/build-runtime.ts";
-import { buildUdpProxy } from "../build/build-udp-proxy.ts";
 import { type Extensions, NO_EXTENSIONS } from "../build/filter-builder.ts";
 import { networkFilters } from "../build/network-filters.ts";
 import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
@@ -50,7 +50,7 @@ import type { RefusedKey } from "./worker-messages.ts";
 export class HttpHost implements WorkerHost {
   readonly makeFilter: NetworkFilterFactory;
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
-  readonly makeUdpProxy: ListenerEnv["makeUdpProxy"];
+  readonly makeDatagramFilter: ListenerEnv["makeDatagramFilter"];
   readonly #env: WorkerEnv;
   readonly #build: BuildEnv;
   readonly #modules: FilterModules;
@@ -117,12 +117,13 @@ export class HttpHost implements WorkerHost {
         env.remoteKeys,
       ),
       tracing: { ...env.tracing, environment },
+      dnsResponders: new Map(),
       makeAccessLogger: (configs) => this.#accessLogs.logger(configs),
       makeConnectionLogger: (configs) => this.#accessLogs.connectionLogger(configs),
     };
     const listenerOf = (name: string): ListenerConfig | undefined => this.#config.listeners.get(name);
     this.makeConnectionLogger = this.#build.makeConnectionLogger;
-    this.makeUdpProxy = (listener, proxy) => buildUdpProxy(listener, proxy, this.#build);
+    this.makeDatagramFilter = (listener, udp) => buildDatagramFilter(listener, udp, this.#build);
     this.makeFilter = networkFilters(this.#build, listenerOf);
   }
 

@@ -72,7 +72,7 @@ export interface WorkerHost {
   /** The filter of a chain of a listener; called after `apply` of the step that brought it. Throws if it cannot be built. */
   readonly makeFilter: NetworkFilterFactory;
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
-  readonly makeUdpProxy: ListenerEnv["makeUdpProxy"];
+  readonly makeDatagramFilter: ListenerEnv["makeDatagramFilter"];
   inspect(): Json;
   /** A `WorkerLoad`. */
   load(): Json;
@@ -131,7 +131,7 @@ export async function runWorker(
       secrets,
       tickets: new TicketSeed(start.ticketSeed),
       shedder,
-      makeUdpProxy: host.makeUdpProxy,
+      makeDatagramFilter: host.makeDatagramFilter,
       connectionLimit: new ConnectionLimit(sum, own, start.maxDownstreamConnections),
       listenerLimit: listenerLimits(start, cells),
       drain: start.drain,
