@@ -59,7 +59,7 @@ export class DnsForwarder {
   }
 
   close(): void {
-    for (const lookup of [...this.#pending]) lookup.cancel();
+    for (const lookup of this.#pending) lookup.cancel();
   }
 
   #inOrder(): readonly DnsServer[] {
