@@ -21,6 +21,8 @@ export const SYSTEM_PACKAGES = [
   "etcd-server",
   "etcd-client",
   "testssl.sh",
+  "nftables",
+  "iptables",
 ] as const;
 
 /**

@@ -27,3 +27,7 @@ export const PASSTHROUGH_SOURCE = { ipv4: "127.0.0.6", ipv6: "::6" } as const;
 /** The packet mark of TPROXY, and the routing table that marked packets take: Istio's numbers, so that what a node reserves for a mesh suits both. */
 export const TPROXY_MARK = 1337;
 export const TPROXY_ROUTE_TABLE = 133;
+/** What the sidecar sends to its own pod's address, so that TPROXY on loopback tells it from what the application sends there. Istio's number. */
+export const TPROXY_OWN_MARK = 1338;
+/** The conntrack zone of the sidecar's own DNS over UDP. */
+export const DNS_ZONE = 1;

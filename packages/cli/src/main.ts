@@ -1,6 +1,7 @@
 import { type Command, UsageError } from "./command.ts";
 import { apply } from "./commands/apply.ts";
 import { ca } from "./commands/ca.ts";
+import { capture } from "./commands/capture.ts";
 import { check } from "./commands/check.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diff } from "./commands/diff.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly Command[] = [
   watch,
   token,
   ca,
+  capture,
   runProgram(
     "control-plane",
     "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",
