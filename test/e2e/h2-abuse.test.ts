@@ -60,7 +60,7 @@ describe("a sidecar whose clients abuse HTTP/2", () => {
   async function stuff(peer: H2Peer): Promise<void> {
     peer.socket.pause();
     await peer.send(EVERYTHING, windowUpdate(0, MOST - 65_535), headers(1, request("/forever")));
-    await attacked.upstream.stuffed();
+    await attacked.upstream.stuffed(() => attacked.checkHealth());
   }
 
   test("a flood of PING whose answers nobody reads (CVE-2019-9512)", async (t) => {

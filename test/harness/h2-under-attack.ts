@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { cluster, inlineRoutes, type Json, listener, staticBootstrap, virtualHost } from "./envoy-config.ts";
-import { eventually } from "./eventually.ts";
+import { eventually, untilStill } from "./eventually.ts";
 import { headers, request } from "./h2-frames.ts";
 import { H2Peer, type H2PeerOptions } from "./h2-peer.ts";
 import { lastFirst, type Owner } from "./owner.ts";
@@ -67,14 +67,9 @@ export class CountingUpstream {
     req.on("end", () => res.end(bytes === undefined ? String(received) : Buffer.alloc(Number(bytes), "b")));
   }
 
-  /** Resolves when nobody reads any more of what is written for ever. */
-  async stuffed(): Promise<void> {
-    let [before, looks] = [0, 0];
-    await eventually("the upstream is held up", () => {
-      looks = this.written > 0 && this.written === before ? looks + 1 : 0;
-      before = this.written;
-      return looks === 10;
-    });
+  /** Resolves when nobody reads any more of what is written for ever, though those who should do other things. */
+  async stuffed(doAnother: () => Promise<unknown>): Promise<void> {
+    await untilStill(() => this.written, doAnother);
   }
 
   #forever(res: ServerResponse): void {

@@ -4,7 +4,7 @@ import { request } from "node:http";
 import { connect } from "node:http2";
 import { after, before, describe, test } from "node:test";
 import { bytesOf, EchoServer } from "../harness/echo-server.ts";
-import { eventually } from "../harness/eventually.ts";
+import { eventually, untilStill } from "../harness/eventually.ts";
 import { http1Asker, http2Asker, http2Session } from "../harness/http-asker.ts";
 import { lastFirst } from "../harness/owner.ts";
 import { type SidecarChain, startChain } from "../harness/sidecar-chain.ts";
@@ -29,17 +29,6 @@ describe("an exchange whose reader stands still, through two sidecars", () => {
 
   const memory = (): number => Math.max(chain.front.residentBytes(), chain.back.residentBytes());
 
-  /** Resolves once the number has stayed the same for a while. */
-  async function untilStill(count: () => number): Promise<number> {
-    let [last, since] = [count(), performance.now()];
-    await eventually("it stands still", () => {
-      const now = count();
-      if (now !== last) [last, since] = [now, performance.now()];
-      return now > 0 && performance.now() - since > 300;
-    });
-    return last;
-  }
-
   test("answers that nobody reads stop their server, and other streams of the connection go on", async (t) => {
     const session = connect(`http://127.0.0.1:${chain.frontPort("h2")}`); // windows of 64 KiB for each stream
     t.after(() => session.destroy());
@@ -47,7 +36,9 @@ describe("an exchange whose reader stands still, through two sidecars", () => {
     server.endlessBytes = 0;
     const stalled = Array.from({ length: STALLED }, () => session.request({ ":path": "/endless" }));
     for (const stream of stalled) stream.on("error", () => {});
-    const taken = await untilStill(() => server.endlessBytes);
+    const others = await http2Asker(chain.frontPort("h2"), t);
+    const another = () => others.ask({ path: "/length/3" });
+    const taken = await untilStill(() => server.endlessBytes, another);
     t.diagnostic(`${taken / STALLED} bytes for each`);
     assert.ok(taken / STALLED <= MOST_BYTES_OF_ONE, `${taken / STALLED} bytes of each were taken`);
 
@@ -57,7 +48,6 @@ describe("an exchange whose reader stands still, through two sidecars", () => {
       stream.end(body);
       assert.ok((await bytesOf(stream)).equals(body), "neighbours on the same connection");
     }
-    const others = await http2Asker(chain.frontPort("h2"), t);
     assert.equal((await others.ask({ path: "/length/500000" })).body.length, 500_000, "and on others");
     assert.ok(server.endlessBytes <= taken + STALLED * 64 * 1024, "nothing more of them is taken meanwhile");
     assert.ok(memory() - before <= MOST_MEMORY_BYTES, `${memory() - before} bytes more of memory`);
@@ -86,7 +76,11 @@ describe("an exchange whose reader stands still, through two sidecars", () => {
       return stream;
     });
     await Promise.all(stalled.map((stream) => once(stream, "response")));
-    const taken = await untilStill(() => sent);
+    const others = http1Asker(chain.frontPort("h2"), t);
+    const taken = await untilStill(
+      () => sent,
+      () => others.ask({ path: "/length/3" }),
+    );
     t.diagnostic(`${taken / STALLED} bytes for each`);
     assert.ok(taken / STALLED <= 2 * MOST_BYTES_OF_ONE, `${taken / STALLED} bytes of each were taken`);
     for (let i = 0; i < 20; i += 1) {
