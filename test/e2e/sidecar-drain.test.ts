@@ -12,6 +12,9 @@ const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /** A client between two requests has this long at least before the process ends its connection. */
 const LINGER_MS = 1000;
 
+/** Far more than any of these sidecars needs. */
+const DRAIN_TIME_S = 60;
+
 for (const concurrency of [1, 3]) {
   test(`at SIGTERM under load every client is told with an answer: no request is lost (${concurrency} workers)`, async (t) => {
     const owner = lastFirst(t);
@@ -21,7 +24,7 @@ for (const concurrency of [1, 3]) {
       [listener({ name: "in", routes: inlineRoutes([virtualHost("*", "app")]) })],
       [cluster("app", [upstream.port])],
     );
-    const sidecar = await startSidecar(bootstrap, owner, { concurrency, drainTimeS: 10 });
+    const sidecar = await startSidecar(bootstrap, owner, { concurrency, drainTimeS: DRAIN_TIME_S });
     const port = await sidecar.port("in");
     let answers = 0;
 
@@ -57,7 +60,10 @@ for (const concurrency of [1, 3]) {
       [],
     );
     assert.equal(await sidecar.ended, 0);
-    assert.ok(performance.now() - began < 8_000, "it does not wait for the drain time when nothing is left");
+    assert.ok(
+      performance.now() - began < (DRAIN_TIME_S * 1000) / 2,
+      "it does not wait for the drain time when nothing is left",
+    );
   });
 }
 
@@ -69,7 +75,7 @@ test("a connection that is idle at SIGTERM has a moment for a request, and its a
     [listener({ name: "in", routes: inlineRoutes([virtualHost("*", "app")]) })],
     [cluster("app", [upstream.port])],
   );
-  const sidecar = await startSidecar(bootstrap, owner, { drainTimeS: 10 });
+  const sidecar = await startSidecar(bootstrap, owner, { drainTimeS: DRAIN_TIME_S });
   const port = await sidecar.port("in");
   const [busy, idle] = await Promise.all([RawPeer.connect(port, owner), RawPeer.connect(port, owner)]);
   await busy.send(GET);
@@ -84,7 +90,7 @@ test("a connection that is idle at SIGTERM has a moment for a request, and its a
     closes = answer.headers.get("connection") === "close";
     assert.equal(answer.status, 200);
     // A request may be faster than the signal, which has to get to the worker.
-    assert.ok(closes || performance.now() - began < 5000, "no answer says close");
+    assert.ok(closes || performance.now() - began < (DRAIN_TIME_S * 1000) / 2, "no answer says close");
     lastMs = sentAtMs;
   }
   assert.equal(await idle.readToEnd(), "");

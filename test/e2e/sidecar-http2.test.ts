@@ -406,7 +406,7 @@ test("at SIGTERM under load clients of HTTP/2 lose no stream", async (t) => {
     [listener({ name: "in", routes: inlineRoutes([virtualHost("*", "app", { timeout: "0s" })]) })],
     [cluster("app", [app.port])],
   );
-  const sidecar = await startSidecar(bootstrap, owner, { concurrency: 3, drainTimeS: 10 });
+  const sidecar = await startSidecar(bootstrap, owner, { concurrency: 3, drainTimeS: 60 });
   const port = await sidecar.port("in");
   let answers = 0;
   const failures: string[] = [];

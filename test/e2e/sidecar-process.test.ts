@@ -67,7 +67,7 @@ async function startProxy(
 
 test("at SIGTERM requests in flight are finished, nobody new is let in, and the process ends with 0 when they have", async (t) => {
   for (const concurrency of [1, 3]) {
-    const { sidecar, upstream, port, client } = await startProxy(t, { concurrency, drainTimeS: 20 });
+    const { sidecar, upstream, port, client } = await startProxy(t, { concurrency, drainTimeS: 60 });
     const peers = await Promise.all(Array.from({ length: 6 }, client));
     const behind = [];
     for (const peer of peers) {
@@ -89,7 +89,7 @@ test("at SIGTERM requests in flight are finished, nobody new is let in, and the 
     }
     const began = performance.now();
     assert.equal(await sidecar.ended, 0);
-    assert.ok(performance.now() - began < 5_000, "long before the drain time has passed");
+    assert.ok(performance.now() - began < 30_000, "long before the drain time has passed");
   }
 });
 
