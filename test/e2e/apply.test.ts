@@ -164,10 +164,14 @@ async function startControlPlane(owner: Owner, flags: readonly string[]): Promis
   });
   const found = (name: string): string =>
     new RegExp(`control plane is up.* ${name}=(?:http://)?([\\d.:]+)`).exec(log)?.[1] ?? "";
-  await eventually("the control plane is up", () => {
-    assert.equal(child.exitCode, null, log);
-    return log.includes("control plane is up");
-  });
+  await eventually(
+    "the control plane is up",
+    () => {
+      assert.equal(child.exitCode, null, log);
+      return log.includes("control plane is up");
+    },
+    60_000,
+  );
   return { process: child, xds: found("xds"), admin: found("admin"), api: found("api"), log: () => log };
 }
 

@@ -8,7 +8,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
 import { adsBootstrap, startControlPlane, type TestControlPlane, type World } from "../harness/control-plane.ts";
 import { cluster, inlineRoutes, type Json, listener, staticBootstrap, virtualHost } from "../harness/envoy-config.ts";
-import { eventually } from "../harness/eventually.ts";
+import { eventually, PATIENCE_MS } from "../harness/eventually.ts";
 import { startLoad } from "../harness/load.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
 import { type SidecarProcess, scratchFolder, spawnSidecar } from "../harness/sidecar.ts";
@@ -349,7 +349,7 @@ async function showsNoKey(sidecar: SidecarProcess, ...texts: readonly string[]):
   const shown = new Map<string, string>(texts.entries().map(([index, text]) => [`text ${index}`, text]));
   shown.set("log", sidecar.log);
   for (const path of pages) {
-    const method = await fetch(`http://${sidecar.admin}${path}`, { signal: AbortSignal.timeout(5000) });
+    const method = await fetch(`http://${sidecar.admin}${path}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
     shown.set(path, await method.text());
   }
   for (const [where, text] of shown) {

@@ -69,7 +69,7 @@ function grpc(api_type: "GRPC" | "DELTA_GRPC", cluster_name: string): Json {
 }
 
 function edsFrom(name: string, eds_config: Json): Json {
-  return { name, type: "EDS", connect_timeout: "1s", eds_cluster_config: { eds_config } };
+  return { name, type: "EDS", connect_timeout: "20s", eds_cluster_config: { eds_config } };
 }
 
 async function answerOf(sidecar: SidecarProcess, name: string): Promise<string> {

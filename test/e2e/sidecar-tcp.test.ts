@@ -257,7 +257,7 @@ for (const concurrency of [1, 3]) {
       server.socket.removeAllListeners("data");
       server.socket.on("data", (bytes) => (received += bytes.length));
       server.socket.resume();
-      await eventually("everything has arrived", () => received === sent * chunk.length, 20_000);
+      await eventually("everything has arrived", () => received === sent * chunk.length);
       server.end();
       await ended(peer);
     });

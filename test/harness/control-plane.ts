@@ -114,7 +114,7 @@ export function adsBootstrap(port: number, variant: "sotw" | "delta"): Json {
         {
           name: "xds",
           type: "STATIC",
-          connect_timeout: "1s",
+          connect_timeout: "20s",
           typed_extension_protocol_options: {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
               "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -143,7 +143,7 @@ export function edsCluster(name: string, fields: Json = {}): Json {
   return {
     name,
     type: "EDS",
-    connect_timeout: "1s",
+    connect_timeout: "20s",
     eds_cluster_config: { eds_config: { ads: {}, resource_api_version: "V3" } },
     ...fields,
   };

@@ -175,7 +175,7 @@ export function cluster(name: string, ports: readonly number[], fields: Json = {
   return {
     name,
     type: "STATIC",
-    connect_timeout: "2s",
+    connect_timeout: "20s",
     load_assignment: loadAssignment(name, ports),
     ...fields,
   };

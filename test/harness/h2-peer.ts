@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { Flag, FrameType, HpackDecoder, HpackError } from "@heddle/http/testing";
+import { PATIENCE_MS } from "./eventually.ts";
 import {
   block,
   data,
@@ -16,8 +17,6 @@ import {
 } from "./h2-frames.ts";
 import type { Owner } from "./owner.ts";
 
-/** How long a read waits for another process. */
-const PATIENCE_MS = 8_000;
 /** Larger frames are cut; a peer takes at least this (RFC 9113 §4.2). */
 const FRAME_BYTES = 16_384;
 

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { PATIENCE_MS } from "./eventually.ts";
 import type { Owner } from "./owner.ts";
 
 /** An HTTP/1 message as it came, read with none of the code that is tested. */
@@ -19,9 +20,6 @@ export interface MessageOptions {
   /** It answers HEAD: no body whatever its head says. */
   readonly bodyless?: boolean;
 }
-
-/** How long a read waits for another process. */
-const PATIENCE_MS = 8_000;
 
 /**
  * One end of a TCP connection as a script: bytes are sent as they stand, and reads take from what has come. Half-open:

@@ -19,14 +19,10 @@ export async function serve(
     if (child.pid !== undefined) process.kill(-child.pid, "SIGTERM");
     await ended;
   });
-  await eventually(
-    `${command} listens`,
-    async () => {
-      assert.equal(child.exitCode, null, `${command} has ended`);
-      return (await Promise.all(ports.map(accepts))).every(Boolean);
-    },
-    15_000,
-  );
+  await eventually(`${command} listens`, async () => {
+    assert.equal(child.exitCode, null, `${command} has ended`);
+    return (await Promise.all(ports.map(accepts))).every(Boolean);
+  });
   return child;
 }
 

@@ -70,11 +70,7 @@ export async function startSlots(owner: Owner, options: SlotsOptions): Promise<S
   const upstreams = new Map<string, RawUpstream>();
   for (const name of Object.keys(options.slots)) upstreams.set(name, await RawUpstream.listen(ends));
   ends.after(() =>
-    eventually(
-      "the sidecar has left no connection",
-      () => [...upstreams.values()].every(({ open }) => open === 0),
-      2_000,
-    ),
+    eventually("the sidecar has left no connection", () => [...upstreams.values()].every(({ open }) => open === 0)),
   );
 
   const accessLog = join(folder, "access.json");

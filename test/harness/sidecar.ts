@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually } from "./eventually.ts";
+import { eventually, PATIENCE_MS } from "./eventually.ts";
 import { projectRoot } from "./imports.ts";
 import type { Owner } from "./owner.ts";
 
@@ -125,7 +125,7 @@ export class SidecarProcess {
 
   /** Before it is ready, too. */
   async untilAdmin(): Promise<void> {
-    await eventually("admin is up", () => this.#adminAddress() !== "", 20_000);
+    await eventually("admin is up", () => this.#adminAddress() !== "", 60_000);
     this.admin = this.#adminAddress();
   }
 
@@ -174,7 +174,7 @@ export function spawnSidecar(
     },
   );
   const sidecar = new SidecarProcess(child);
-  owner.after(() => sidecar.close(drainTimeS * 1000 + 5_000, expectedErrors));
+  owner.after(() => sidecar.close(drainTimeS * 1000 + PATIENCE_MS, expectedErrors));
   return sidecar;
 }
 

@@ -9,7 +9,7 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { eventually } from "../harness/eventually.ts";
+import { eventually, PATIENCE_MS } from "../harness/eventually.ts";
 import { asIs, GRPC_LIMITS, methodPath } from "./grpc-peer.ts";
 
 /** What any gRPC implementation has to be able to do with any other; each is one test. `grpc_peer.py` has the same cases. */
@@ -234,7 +234,7 @@ interface UnaryAnswer {
 }
 
 /** A call that is lost fails its test rather than hold it up. */
-const CALL_DEADLINE_MS = 15_000;
+const CALL_DEADLINE_MS = PATIENCE_MS;
 
 function hanging(): { metadata: Metadata; id: string } {
   const id = randomUUID();

@@ -28,7 +28,7 @@ import {
   staticBootstrap,
   virtualHost,
 } from "../harness/envoy-config.ts";
-import { eventually } from "../harness/eventually.ts";
+import { eventually, PATIENCE_MS } from "../harness/eventually.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
 import { type SidecarProcess, scratchFolder, startSidecar } from "../harness/sidecar.ts";
 
@@ -174,7 +174,7 @@ class Caller {
 
 /** A call that is still there after this has hung. */
 function options(): CallOptions {
-  return { deadline: Date.now() + 20_000 };
+  return { deadline: Date.now() + PATIENCE_MS };
 }
 
 function metadata(headers: Readonly<Record<string, string>>): Metadata {

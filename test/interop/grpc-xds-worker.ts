@@ -1,6 +1,7 @@
 import { parentPort } from "node:worker_threads";
 import { Client, credentials } from "@grpc/grpc-js";
 import { register } from "@grpc/grpc-js-xds";
+import { PATIENCE_MS } from "../harness/eventually.ts";
 import { asIs, type Order, type Report, WHO_AM_I } from "./grpc-xds-orders.ts";
 
 /*
@@ -17,7 +18,7 @@ port?.on("message", (order: Order) => {
       break;
     case "call": {
       const { call } = order;
-      const deadline = new Date(Date.now() + 5000);
+      const deadline = new Date(Date.now() + PATIENCE_MS);
       clients
         .get(order.client)
         ?.makeUnaryRequest(WHO_AM_I, asIs, asIs, Buffer.alloc(0), { deadline }, (error, value) => {
