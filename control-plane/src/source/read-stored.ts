@@ -1,9 +1,9 @@
-import { isJsonObject, type Json } from "@heddle/base";
-import type { Diagnostic, Position, YamlDocument } from "@heddle/config";
+import { isJsonObject } from "@heddle/base";
 import { readObjects } from "@heddle/mesh";
 import { formatKey, type ResourceKey } from "../api/resource-key.ts";
 import type { StoredContent } from "../api/stored-value.ts";
 import { parseBinaryResource, parseResource } from "./parse-resource.ts";
+import { PlacelessDocument } from "./placeless-document.ts";
 import { rawResource } from "./raw-resource.ts";
 import type { ReadFile } from "./read-file.ts";
 
@@ -17,7 +17,7 @@ export function readStored(
   key: ResourceKey,
   { content, override }: { readonly content: StoredContent; readonly override: boolean },
 ): ReadFile {
-  const document = new StoredDocument(storedPlace(key), content.type === "json" ? content.json : {});
+  const document = new PlacelessDocument(storedPlace(key), content.type === "json" ? content.json : {});
   if (content.type === "json" && isJsonObject(content.json) && "kind" in content.json) {
     const { objects, diagnostics } = readObjects(document);
     return { items: objects, diagnostics };
@@ -32,23 +32,4 @@ export function readStored(
     origin: { file: document.file, line: 0, column: 0, path: "" },
   });
   return { items: [item], diagnostics: [] };
-}
-
-/** A document that stands in no file. */
-class StoredDocument implements YamlDocument {
-  readonly file: string;
-  readonly json: Json;
-
-  constructor(file: string, json: Json) {
-    this.file = file;
-    this.json = json;
-  }
-
-  positionOf(): Position {
-    return { line: 0, column: 0 };
-  }
-
-  diagnostic(path: string, message: string, severity: Diagnostic["severity"] = "error"): Diagnostic {
-    return { severity, file: this.file, ...this.positionOf(), path, message };
-  }
 }

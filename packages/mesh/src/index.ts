@@ -26,6 +26,7 @@ export type { JwtKeys, JwtRule, RequestAuthentication } from "./model/request-au
 export type { AppProtocol, IpFamily, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
 export type { CaptureMode, EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
+export { protocolOfPortName } from "./read/read-service.ts";
 export { inboundCluster, keysCluster, outboundCluster, securedOutboundCluster } from "./translate/clusters.ts";
 export {
   type Backing,

@@ -1,0 +1,71 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Json, JsonObject } from "@heddle/base";
+import type { Diagnostic } from "@heddle/config";
+import { type MeshObject, readObjects } from "@heddle/mesh";
+import { PlacelessDocument } from "../source/placeless-document.ts";
+import type { KubeObject } from "./reflector.ts";
+
+/** What is kept of one object that the mesh reads as it would from a file. */
+export interface ReadObject {
+  /** "kubernetes HTTPRoute shop/web", as in whatever is said of it. */
+  readonly place: string;
+  readonly key: string;
+  /** Of what is bad now: its last good content. Undefined: there is none, or it is of no use to the mesh. */
+  readonly object: MeshObject | undefined;
+  readonly diagnostics: readonly Diagnostic[];
+  /** Of kinds whose status is written. */
+  readonly status: KubeStatus | undefined;
+}
+
+export interface KubeStatus {
+  readonly resourceVersion: string;
+  /** Counts the changes of `spec`. */
+  readonly generation: number;
+  readonly status: JsonObject;
+}
+
+export interface ReadableKind {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** We tell in its `status` what has become of it. */
+  readonly hasStatus: boolean;
+}
+
+/** Reads one object by the mesh's readers. What has not changed for the mesh is the same object as before. */
+export function readKubeObject(kind: ReadableKind, object: KubeObject, before: ReadObject | undefined): ReadObject {
+  const { key, json, resourceVersion } = object;
+  const place = `kubernetes ${kind.kind} ${key}`;
+  // In a list the items have neither; and what we write into `status` is nothing that a user says.
+  const { status, ...said } = json;
+  const read = readObjects(new PlacelessDocument(place, { ...said, apiVersion: kind.apiVersion, kind: kind.kind }));
+  const isBad = read.diagnostics.some(({ severity }) => severity === "error");
+  const made = isBad ? before?.object : read.objects[0];
+  const diagnostics = read.diagnostics.filter((one) => isOfInterest(kind, one));
+  const isOurs = made?.kind !== "http-route" || made.parents.length > 0; // of a gateway's routes nothing is ours to say
+  return {
+    place,
+    key,
+    object: !isOurs ? undefined : isDeepStrictEqual(made, before?.object) ? before?.object : made,
+    diagnostics: isOurs || isBad ? diagnostics : [],
+    status: kind.hasStatus ? { resourceVersion, generation: generationOf(json), status: objectOf(status) } : undefined,
+  };
+}
+
+/**
+ * Every cluster has a DNS server with ports of UDP, and routes of gateways beside those of the mesh: nobody has to be told
+ * of what is right as it is.
+ */
+function isOfInterest({ kind }: ReadableKind, { severity, path }: Diagnostic): boolean {
+  if (severity === "error") return true;
+  if (kind === "Service") return !/^spec\.ports\[\d+\]\.(protocol|appProtocol)$/.test(path);
+  return kind !== "HTTPRoute" || !/^spec\.parentRefs\[\d+\]$/.test(path);
+}
+
+function generationOf(json: JsonObject): number {
+  const { generation } = objectOf(json["metadata"]);
+  return typeof generation === "number" ? generation : 0;
+}
+
+function objectOf(json: Json | undefined): JsonObject {
+  return typeof json === "object" && json !== null && !Array.isArray(json) ? (json as JsonObject) : {};
+}
