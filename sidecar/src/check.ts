@@ -11,14 +11,16 @@ import { builtInGates } from "./traffic/network/built-in-gates.ts";
 /**
  * The resource types as a sidecar reads them, with all its HTTP filters but those of these names. Modules are loaded when
  * they are named. `data` reads certificates, keys and what filters name; left out, they are another machine's.
+ * `withoutSocketOptions`: what needs them is refused.
  */
 export function sidecarResourceTypes(
   filterFolder: string,
   disabled: readonly string[] = [],
   data?: DataReader,
+  withoutSocketOptions = false,
 ): ResourceTypes {
   const filters = allFilters(filterFolder, data).filter(({ name }) => !disabled.includes(name));
-  const options = { httpFilters: httpFilterRegistry(filters), networkFilters: builtInGates() };
+  const options = { httpFilters: httpFilterRegistry(filters), networkFilters: builtInGates(), withoutSocketOptions };
   return makeResourceTypes({ ...options, ...(data && { data }) });
 }
 

@@ -2,7 +2,7 @@ import { openSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
-import { forbidCoreDumps, NameResolver, socketOpener } from "@heddle/net";
+import { forbidCoreDumps, knowsOriginalDestination, NameResolver, socketOpener } from "@heddle/net";
 import { LogLevels, programLog, unblockStandardStreams } from "@heddle/telemetry";
 import { systemDataReader } from "@heddle/xds";
 import { sidecarBootstrap } from "./bootstrap.ts";
@@ -83,7 +83,8 @@ async function run(flags: SidecarFlags): Promise<number> {
 
   if (!(await forbidCoreDumps())) log.debug("core dumps are as the system has them");
   const filterFolder = filterFolderOf(flags);
-  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, systemDataReader(process.env));
+  const data = systemDataReader(process.env);
+  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, data, !(await knowsOriginalDestination()));
   const hasBootstrap = flags.configPath !== undefined || flags.configYaml !== undefined;
   const settings = identitySettings(flags.identity, process.env, hasBootstrap);
   if (!settings.ok) {

@@ -9,5 +9,5 @@ test("the table prints as Markdown: every message, and every field that is not h
     for (const field of Object.keys({ ...refused, ...reported })) assert.ok(text.includes(`| \`${field}\` |`), field);
   }
   for (const type of HARMLESS_EXTENSIONS.keys()) assert.ok(text.includes(`| \`${type}\` |`), type);
-  assert.match(text, /\| `use_original_dst` \| refused \| .* \(`false` is accepted\) \|/);
+  assert.match(text, /\| `use_proxy_proto` \| refused \| .* \(`false` is accepted\) \|/);
 });

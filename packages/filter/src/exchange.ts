@@ -94,6 +94,13 @@ export interface DownstreamInfo {
   readonly filterChain: string;
   /** Of the socket, where a listener filter has learned of other addresses. Left out: they are the same. */
   readonly direct?: { readonly remotePort: number; readonly localAddress: string; readonly localPort: number };
+  /**
+   * `localAddress` and `localPort` are where the client has connected to before it was redirected: a listener filter has put
+   * them back. `listenPort` is that of the socket that has taken it. Left out: nobody has.
+   */
+  readonly restored?: { readonly listenPort: number };
+  /** Where upstream connections made for it come from (original_src). Left out: from where the cluster says. */
+  readonly originalSource?: { readonly address: string; readonly mark: number };
   /** Of the connection itself, where `remoteAddress` is what a header says. Left out: this is it. */
   readonly connection?: DownstreamInfo;
   /** What PROXY protocol has told beside the addresses, and may be told to an upstream. Left out: nothing. */

@@ -1,10 +1,11 @@
-import { type NetConnectOpts, connect as netConnect } from "node:net";
+import { type NetConnectOpts, connect as netConnect, Socket, type SocketConnectOpts } from "node:net";
 import { type Clock, type Failure, failure } from "@heddle/base";
 import type { Connection } from "./connection.ts";
 import { dialFailure } from "./node-errors.ts";
 import { ReadHook } from "./rewrap.ts";
-import { formatAddress, type SocketAddress } from "./socket-address.ts";
+import { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 import { SocketConnection } from "./socket-connection.ts";
+import { boundSocket, type SocketSource } from "./socket-source.ts";
 
 export interface DialOptions {
   readonly timeoutMs: number;
@@ -13,8 +14,8 @@ export interface DialOptions {
   readonly highWatermarkBytes: number;
   /** TCP keep-alive: the first probe after this long without traffic. Left out: no probes. */
   readonly keepAliveDelayMs?: number;
-  /** The source address to bind to. */
-  readonly localAddress?: string;
+  /** Where it comes from. Left out: the system chooses. */
+  readonly source?: SocketSource;
   /** Called when a callback of the dial or a handler of the connection throws; the connection is reset. */
   readonly onThrow?: (error: unknown) => void;
 }
@@ -32,18 +33,19 @@ export interface Dialling {
 
 /** Connects to an address. Nagle's algorithm is off: whole messages are written at once anyway. */
 export function dial(address: SocketAddress, options: DialOptions, callbacks: DialCallbacks): Dialling {
-  const { clock, timeoutMs, highWatermarkBytes, keepAliveDelayMs, localAddress, onThrow } = options;
+  const { clock, timeoutMs, highWatermarkBytes, keepAliveDelayMs, source, onThrow } = options;
   const hook = new ReadHook();
   const target =
     address.type === "pipe" ? { path: systemPath(address.path) } : { host: address.address, port: address.port };
-  const socket = netConnect({
+  const connectOptions = {
     ...target,
     allowHalfOpen: true,
     noDelay: address.type === "socket",
     onread: hook.onread,
     ...(keepAliveDelayMs !== undefined && { keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs }),
-    ...(localAddress !== undefined && { localAddress }),
-  } as NetConnectOpts);
+  } as NetConnectOpts;
+  const socket =
+    source === undefined || address.type === "pipe" ? netConnect(connectOptions) : connectFrom(source, connectOptions);
   socket.pause(); // reading begins with `start`
 
   const settle = (): void => {
@@ -87,6 +89,17 @@ export function dial(address: SocketAddress, options: DialOptions, callbacks: Di
       socket.destroy();
     },
   };
+}
+
+/** A source that cannot be bound is told as any failure of the dial is, and never from within. */
+function connectFrom(source: SocketSource, options: NetConnectOpts): Socket {
+  const bound = boundSocket(source, options);
+  if (bound.ok && bound.value !== undefined) return bound.value.connect(options as SocketConnectOpts);
+  if (bound.ok)
+    return netConnect({ ...options, localAddress: source.address, localPort: source.port } as NetConnectOpts);
+  const { step, code } = bound.error;
+  const from = formatHostPort(source.address, source.port);
+  return new Socket().destroy(new Error(`cannot come from ${from}: ${step}: ${code}`));
 }
 
 /** "@name" stands for a name in Linux's abstract namespace, which begins with a NUL (unix(7)). */

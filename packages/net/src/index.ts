@@ -17,6 +17,7 @@ export {
   tlsFailureText,
   transportFailureReason,
 } from "./node-errors.ts";
+export { knowsOriginalDestination, type OriginalDestination, originalDestination } from "./original-destination.ts";
 export { loadPeerProcess, type PeerProcess, type PeerProcessOf } from "./peer-process.ts";
 export { encodeProxyHeader } from "./proxy-protocol/encode-proxy-header.ts";
 export { type ProxyHeaderParse, parseProxyHeader } from "./proxy-protocol/parse-proxy-header.ts";
@@ -34,6 +35,7 @@ export { testRewrap } from "./rewrap.ts";
 export { loadSend } from "./send-now.ts";
 export { formatAddress, formatHostPort, type SocketAddress } from "./socket-address.ts";
 export { type ConnectionOptions, SocketConnection } from "./socket-connection.ts";
+export { type SocketSource, sourceKey } from "./socket-source.ts";
 export { type DepthLimit, depthLimit } from "./tls/chain-depth.ts";
 export { type ClientCredentials, clientCredentials } from "./tls/client-credentials.ts";
 export { type ClientHelloParse, parseClientHello } from "./tls/client-hello.ts";

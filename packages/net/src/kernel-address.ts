@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from "node:net";
-import { err, ok, type Result } from "@heddle/base";
+import { err, formatIp, ok, type Result } from "@heddle/base";
 import { AF_INET, AF_INET6, AF_UNIX } from "./libc.ts";
 import type { SocketAddress } from "./socket-address.ts";
 
@@ -31,6 +31,21 @@ export function encodeKernelAddress(address: SocketAddress): Result<Buffer, stri
 /** The port of an IPv4 or IPv6 address. */
 export function kernelAddressPort(bytes: Buffer): number {
   return bytes.readUInt16BE(2);
+}
+
+/** Of IPv4 and IPv6, in the text that Node has for it; undefined: of another family. */
+export function decodeKernelAddress(bytes: Buffer): { readonly address: string; readonly port: number } | undefined {
+  const port = kernelAddressPort(bytes);
+  switch (bytes.readUInt16LE(0)) {
+    case AF_INET:
+      return { address: `${bytes[4]}.${bytes[5]}.${bytes[6]}.${bytes[7]}`, port };
+    case AF_INET6: {
+      const word = (at: number): number => bytes.readUInt32BE(at);
+      return { address: formatIp([word(8), word(12), word(16), word(20)]), port };
+    }
+    default:
+      return undefined;
+  }
 }
 
 function encodePath(path: string): Result<Buffer, string> {

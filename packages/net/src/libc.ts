@@ -37,6 +37,17 @@ export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_REUSEPORT = 15;
 export const SO_PEERCRED = 17;
+export const SO_MARK = 36;
+export const IPPROTO_IP = 0;
+/** Of IPv4 and IPv6; ip(7), ipv6(7), linux/in.h, linux/in6.h. */
+export const IP_FREEBIND = 15;
+export const IP_TRANSPARENT = 19;
+export const IP_BIND_ADDRESS_NO_PORT = 24;
+export const IPV6_TRANSPARENT = 75;
+export const IPV6_FREEBIND = 78;
+/** linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h. */
+export const SO_ORIGINAL_DST = 80;
+export const IP6T_SO_ORIGINAL_DST = 80;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 /** No SIGPIPE where the peer is gone. */
@@ -45,6 +56,7 @@ export const RLIMIT_CORE = 4;
 const F_DUPFD_CLOEXEC = 1030;
 
 let loaded: Promise<Libc | undefined> | undefined;
+let current: Libc | undefined;
 
 /** Loads once for a thread; 20 ms and 5 MB, so only where it is needed. */
 export function loadLibc(): Promise<Libc | undefined> {
@@ -52,7 +64,17 @@ export function loadLibc(): Promise<Libc | undefined> {
   return loaded;
 }
 
+/** For who cannot wait: undefined too while nobody of this thread has awaited `loadLibc`, which a traffic worker does first. */
+export function loadedLibc(): Libc | undefined {
+  return current;
+}
+
 async function load(): Promise<Libc | undefined> {
+  current = await open();
+  return current;
+}
+
+async function open(): Promise<Libc | undefined> {
   if (process.platform !== "linux" || (process.arch !== "x64" && process.arch !== "arm64")) return undefined;
   try {
     const { default: koffi } = await import("koffi");

@@ -7,7 +7,12 @@ import {
   AF_INET,
   AF_INET6,
   AF_UNIX,
+  IP_FREEBIND,
+  IP_TRANSPARENT,
+  IPPROTO_IP,
   IPPROTO_IPV6,
+  IPV6_FREEBIND,
+  IPV6_TRANSPARENT,
   IPV6_V6ONLY,
   type Libc,
   loadLibc,
@@ -55,7 +60,11 @@ export function descriptorOpener(libc: Libc): SocketOpener {
 export function reusePortOpener(): SocketOpener {
   return {
     sharing: "reuse-port",
-    open: (address, options) => (options.datagrams === true ? reserveDatagrams(address) : reserve(address)),
+    open: async (address, options) => {
+      if (options.transparent === true || options.freebind === true)
+        return err(`cannot listen on ${formatAddress(address)}: ${NO_OPTIONS}`);
+      return options.datagrams === true ? reserveDatagrams(address) : reserve(address);
+    },
   };
 }
 
@@ -78,6 +87,11 @@ function openDescriptor(libc: Libc, address: SocketAddress, options: ListenOptio
   if (address.type === "socket" && !switchOn(libc, descriptor, SOL_SOCKET, SO_REUSEADDR)) return failed();
   // "::" is IPv6 only, as Envoy's `ipv4_compat` is false by default.
   if (v6 && !switchOn(libc, descriptor, IPPROTO_IPV6, IPV6_V6ONLY)) return failed();
+  const configured = configure(libc, descriptor, v6, options);
+  if (!configured.ok) {
+    closeSync(descriptor);
+    return err(`cannot listen on ${formatAddress(address)}: ${configured.error}`);
+  }
   if (libc.bind(descriptor, name, name.length) !== 0) return failed();
   if (isFile(address) && address.mode !== undefined) {
     try {
@@ -89,6 +103,23 @@ function openDescriptor(libc: Libc, address: SocketAddress, options: ListenOptio
   if (libc.listen(descriptor, options.backlog ?? MAX_BACKLOG) !== 0) return failed();
   const bound = boundAddress(libc, descriptor, address);
   return bound === undefined ? failed() : ok(new DescriptorSocket(libc, descriptor, bound));
+}
+
+/** Options of IP that Envoy's listeners have. Off is what a socket is made with, and what it goes back to. */
+function configure(libc: Libc, descriptor: number, v6: boolean, options: ListenOptions): Result<void, string> {
+  const level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  const choices = [
+    { name: "IP_TRANSPARENT", option: v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, on: options.transparent === true },
+    { name: "IP_FREEBIND", option: v6 ? IPV6_FREEBIND : IP_FREEBIND, on: options.freebind === true },
+  ];
+  for (const { name, option, on } of choices) {
+    if (on && !switchOn(libc, descriptor, level, option)) {
+      const code = libc.lastError();
+      return err(`${name}: ${code}${code === "EPERM" ? " (it needs CAP_NET_ADMIN or CAP_NET_RAW)" : ""}`);
+    }
+    if (!on) switchOff(libc, descriptor, level, option);
+  }
+  return ok(undefined);
 }
 
 class DescriptorSocket implements ListenSocket {
@@ -106,6 +137,11 @@ class DescriptorSocket implements ListenSocket {
     if (this.#descriptor < 0) return undefined;
     const descriptor = this.#libc.duplicate(this.#descriptor);
     return descriptor < 0 ? undefined : { type: "descriptor", descriptor };
+  }
+
+  configure(options: ListenOptions): Result<void, string> {
+    if (this.#descriptor < 0 || this.address.type === "pipe") return ok(undefined);
+    return configure(this.#libc, this.#descriptor, isIPv6(this.address.address), options);
   }
 
   close(): void {
@@ -240,10 +276,20 @@ class ReservedAddress implements ListenSocket {
 }
 
 function switchOn(libc: Libc, descriptor: number, level: number, option: number): boolean {
-  const one = Buffer.alloc(4);
-  one.writeInt32LE(1);
-  return libc.setsockopt(descriptor, level, option, one, one.length) === 0;
+  return setNumber(libc, descriptor, level, option, 1);
 }
+
+function switchOff(libc: Libc, descriptor: number, level: number, option: number): boolean {
+  return setNumber(libc, descriptor, level, option, 0);
+}
+
+function setNumber(libc: Libc, descriptor: number, level: number, option: number, value: number): boolean {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value);
+  return libc.setsockopt(descriptor, level, option, bytes, bytes.length) === 0;
+}
+
+const NO_OPTIONS = "transparent and freebind need koffi, which is not there";
 
 function boundAddress(libc: Libc, descriptor: number, asked: SocketAddress): SocketAddress | undefined {
   if (asked.type === "pipe" || asked.port !== 0) return asked;

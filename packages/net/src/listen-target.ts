@@ -1,3 +1,4 @@
+import type { Result } from "@heddle/base";
 import type { SocketAddress } from "./socket-address.ts";
 
 /** What a traffic worker listens on. Plain data: it crosses to the worker in a message. */
@@ -16,6 +17,8 @@ export interface ListenSocket {
    * left. `slot` is the worker's place, which another takes over when it dies: datagrams have a queue for each.
    */
   newTarget(slot?: number): ListenTarget | undefined;
+  /** Brings an open socket in line with options that may change while it is open. The error says why it cannot be. */
+  configure?(options: ListenOptions): Result<void, string>;
   close(): void;
 }
 
@@ -24,6 +27,10 @@ export interface ListenOptions {
   readonly backlog: number | undefined;
   /** UDP. */
   readonly datagrams?: boolean;
+  /** It takes connections to addresses that are not ours, which rules of the kernel give it (TPROXY). */
+  readonly transparent?: boolean;
+  /** Its address need not be one of ours. */
+  readonly freebind?: boolean;
 }
 
 /** More than any kernel allows by default; it cuts down to its own limit (`net.core.somaxconn`). */

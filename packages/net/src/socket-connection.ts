@@ -133,6 +133,11 @@ export class SocketConnection implements Connection, Flushable, Reader {
     return this.localAddress === "" ? 0 : this.#localPort;
   }
 
+  /** For calls that Node has no face for, until they return: -1 where the socket is gone, or encrypted. */
+  get descriptor(): number {
+    return this.#descriptor.current;
+  }
+
   get bytesRead(): number {
     return this.#read;
   }

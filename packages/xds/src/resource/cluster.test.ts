@@ -235,7 +235,6 @@ test("every reason for refusing a cluster is named", () => {
     },
     transport_socket_matches: [{ name: "m" }],
     lb_subset_config: { fallback_policy: "ANY_ENDPOINT" },
-    upstream_bind_config: {},
     typed_extension_protocol_options: { nobody: { "@type": "x/google.protobuf.Empty" } },
   });
   assert.deepEqual([...errors].sort(), [
@@ -247,7 +246,6 @@ test("every reason for refusing a cluster is named", () => {
     'transport_socket: "tls" is not supported here; a connection would be open where it should be protected',
     "transport_socket_matches[0].transport_socket: must be set",
     'typed_extension_protocol_options["nobody"]: there are no protocol options google.protobuf.Empty under that name',
-    "upstream_bind_config: the source address is the system's choice",
   ]);
 });
 
@@ -318,4 +316,91 @@ test("bytes that are no cluster are refused", () => {
   const decoded = clusterType.decode(Buffer.from([0x0a, 0xff]));
   assert.ok(!decoded.ok);
   assert.match(decoded.error[0] ?? "", /^not a envoy\.config\.cluster\.v3\.Cluster: /);
+});
+
+const originalDst = { name: "c", type: "ORIGINAL_DST", lb_policy: "CLUSTER_PROVIDED" };
+
+test("a cluster of type ORIGINAL_DST is read with all that may name an endpoint", () => {
+  const plain = accept(clusterType, originalDst);
+  assert.deepEqual(plain.discovery, { type: "ORIGINAL_DST", cleanupIntervalMs: 5000 });
+  assert.deepEqual(plain.lbPolicy, { type: "cluster-provided" });
+  const full = accept(clusterType, {
+    ...originalDst,
+    cleanup_interval: "2s",
+    original_dst_lb_config: {
+      use_http_header: true,
+      http_header_name: "X-Where",
+      upstream_port_override: 0,
+      metadata_key: { key: "ns", path: [{ key: "a" }, { key: "b" }] },
+    },
+  });
+  assert.deepEqual(full.discovery, {
+    type: "ORIGINAL_DST",
+    cleanupIntervalMs: 2000,
+    httpHeaderName: "x-where",
+    upstreamPortOverride: 0,
+    metadataKey: { namespace: "ns", path: ["a", "b"] },
+  });
+  const header = { ...originalDst, original_dst_lb_config: { use_http_header: true } };
+  const { discovery } = accept(clusterType, header);
+  assert.equal(discovery.type === "ORIGINAL_DST" && discovery.httpHeaderName, "x-envoy-original-dst-host");
+  const typed_config = { "@type": "x/envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided" };
+  const load_balancing_policy = { policies: [{ typed_extension_config: { name: "p", typed_config } }] };
+  assert.deepEqual(accept(clusterType, { ...originalDst, lb_policy: "ROUND_ROBIN", load_balancing_policy }), plain);
+});
+
+test("what goes with type ORIGINAL_DST goes with no other, and the other way round", () => {
+  assert.deepEqual(errorsOf(clusterType, { ...originalDst, lb_policy: "ROUND_ROBIN" }), [
+    "lb_policy: has to be CLUSTER_PROVIDED for type ORIGINAL_DST",
+  ]);
+  assert.deepEqual(errorsOf(clusterType, { ...eds, lb_policy: "CLUSTER_PROVIDED" }), [
+    "lb_policy: CLUSTER_PROVIDED goes with type ORIGINAL_DST alone, and this is EDS",
+  ]);
+  const odd = {
+    ...originalDst,
+    load_assignment: { cluster_name: "c" },
+    original_dst_lb_config: { http_header_name: "a" },
+  };
+  assert.deepEqual(errorsOf(clusterType, odd), [
+    "load_assignment: excludes type ORIGINAL_DST",
+    "original_dst_lb_config.http_header_name: has no effect without use_http_header: true",
+  ]);
+});
+
+test("the source address of upstream connections is read, one for each family", () => {
+  const from = (address: string, port_value = 0): object => ({ address, port_value });
+  const bind = (upstream_bind_config: object): object => ({ ...eds, upstream_bind_config });
+  assert.deepEqual(
+    accept(
+      clusterType,
+      bind({
+        source_address: from("127.0.0.6"),
+        extra_source_addresses: [{ address: from("::6", 9) }],
+        freebind: false,
+      }),
+    ).upstreamBindConfig,
+    {
+      sourceAddresses: [
+        { address: "127.0.0.6", port: 0 },
+        { address: "::6", port: 9 },
+      ],
+      freebind: false,
+    },
+  );
+  assert.deepEqual(accept(clusterType, bind({})), accept(clusterType, eds));
+  const path = "upstream_bind_config";
+  assert.deepEqual(errorsOf(clusterType, bind({ source_address: from("here") })), [
+    `${path}.source_address.address: found "here", allowed is an IP address`,
+  ]);
+  assert.deepEqual(errorsOf(clusterType, bind({ additional_source_addresses: [from("::1")] })), [
+    `${path}.source_address: must be set where there are further ones`,
+  ]);
+  const twice = { source_address: from("10.0.0.1"), additional_source_addresses: [from("10.0.0.2"), from("::1")] };
+  assert.deepEqual(errorsOf(clusterType, bind(twice)), [
+    `${path}.extra_source_addresses: found 2, allowed is at most 1`,
+  ]);
+  const same = { source_address: from("10.0.0.1"), extra_source_addresses: [{ address: from("10.0.0.2") }] };
+  assert.deepEqual(errorsOf(clusterType, bind(same)), [
+    `${path}.extra_source_addresses: has to be of the other family than source_address`,
+  ]);
 });

@@ -96,6 +96,7 @@ function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterC
 /** Only a cluster that knows its endpoints from its clients chooses among them itself, and nobody else can for it. */
 function checkPolicy(fields: Fields, { type }: ClusterConfig["discovery"], policy: ClusterConfig["lbPolicy"]): void {
   if ((type === "ORIGINAL_DST") === (policy.type === "cluster-provided")) return;
+  if (fields.has("cluster_type")) return; // it has been refused
   if (type === "ORIGINAL_DST") fields.fail("lb_policy", "has to be CLUSTER_PROVIDED for type ORIGINAL_DST");
   else fields.fail("lb_policy", `CLUSTER_PROVIDED goes with type ORIGINAL_DST alone, and this is ${type}`);
 }

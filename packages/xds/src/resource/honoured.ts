@@ -55,13 +55,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.config.listener.v3.Listener": {
     honoured: `name address additional_addresses stat_prefix filter_chains default_filter_chain
       per_connection_buffer_limit_bytes listener_filters listener_filters_timeout udp_listener_config
-      continue_on_listener_filters_timeout access_log tcp_backlog_size drain_type traffic_direction deprecated_v1`,
+      continue_on_listener_filters_timeout access_log tcp_backlog_size drain_type traffic_direction
+      use_original_dst bind_to_port transparent freebind deprecated_v1`,
     refused: {
       filter_chain_matcher: LATER,
-      use_original_dst: { note: LATER, unless: false, kept: true },
-      transparent: { note: LATER, unless: false, kept: true },
-      freebind: { note: LATER, unless: false, kept: true },
-      bind_to_port: { note: "a listener without a port of its own is not supported yet", unless: true, kept: true },
       api_listener: "is for clients that are no proxies",
       internal_listener: LATER,
     },
@@ -79,10 +76,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
   "envoy.config.listener.v3.Listener.DeprecatedV1": {
-    honoured: "",
-    refused: {
-      bind_to_port: { note: "a listener without a port of its own is not supported yet", unless: true, kept: true },
-    },
+    honoured: "bind_to_port",
   },
   "envoy.config.listener.v3.AdditionalAddress": {
     honoured: "address",
@@ -114,8 +108,8 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.ListenerFilter": {
-    honoured: "name typed_config",
-    refused: { config_discovery: ECDS, filter_disabled: { note: LATER, kept: true } },
+    honoured: "name typed_config filter_disabled",
+    refused: { config_discovery: ECDS },
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.ListenerFilterChainMatchPredicate": {
@@ -1128,13 +1122,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       load_assignment max_requests_per_connection circuit_breakers common_http_protocol_options http2_protocol_options
       http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
       least_request_lb_config round_robin_lb_config original_dst_lb_config cleanup_interval common_lb_config transport_socket protocol_selection transport_socket_matches
-      upstream_http_protocol_options
+      upstream_http_protocol_options upstream_bind_config
       upstream_connection_options load_balancing_policy`,
     refused: {
       dns_resolvers: "only the system's resolvers are asked",
       dns_resolution_config: "only the system's resolvers are asked",
       typed_dns_resolver_config: "only the system's resolvers are asked",
-      upstream_bind_config: { note: "the source address is the system's choice", kept: true },
       lb_subset_config: NO_SUBSETS,
       filters: "upstream filters are not supported",
       upstream_config: LATER,

@@ -1,14 +1,17 @@
 import type { FilterChainConfig, ListenerFilterConfig, ListenerFilterMatch } from "@heddle/traffic";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
+import type { ListenerOptions } from "./network-filter.ts";
 import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./proxy-protocol.ts";
 import { anyJson, openAny } from "./typed-config.ts";
 
 /* `envoy.config.listener.v3.ListenerFilter`: what looks at a connection before a filter chain is chosen. */
 
 /** None: it cannot be read, which has been reported. */
-export function decodeListenerFilter(fields: Fields): ListenerFilterConfig[] {
+export function decodeListenerFilter(fields: Fields, options: ListenerOptions): ListenerFilterConfig[] {
   const filter = decodeKind(fields);
+  const asksKernel = filter?.type === "original-dst" || filter?.type === "original-src";
+  if (asksKernel && options.withoutSocketOptions === true) fields.fail("typed_config", NO_SOCKET_OPTIONS);
   const exception = fields.message("filter_disabled");
   const disabled = exception && decodeMatch(exception);
   return filter === undefined ? [] : [{ ...filter, ...(disabled && { disabled }) }];
@@ -34,10 +37,8 @@ function decodeKind(fields: Fields): ListenerFilterConfig | undefined {
     case HTTP_INSPECTOR:
       return { type: "http-inspector", name };
     case ORIGINAL_DST:
-      fields.fail("typed_config", `there is no listener filter ${type} yet`);
       return { type: "original-dst", name };
     default:
-      fields.fail("typed_config", `there is no listener filter ${type} yet`);
       return { type: "original-src", name, mark: config.number("mark") };
   }
 }
@@ -114,6 +115,8 @@ function asksForTls({ match }: FilterChainConfig): boolean {
   if (match.transportProtocol !== "") return false;
   return match.serverNames.length > 0 || match.applicationProtocols.length > 0;
 }
+
+export const NO_SOCKET_OPTIONS = "needs options of sockets, which need Linux and the package koffi; they are not there";
 
 const TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
 const HTTP_INSPECTOR = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";

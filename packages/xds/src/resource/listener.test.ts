@@ -629,13 +629,95 @@ test("a filter that serves connections is the last of its chain", () => {
   ]);
 });
 
+const LOCAL_RATELIMIT = "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit";
+const BUCKET = { max_tokens: 1, fill_interval: "1s" };
+
+const listenerFilter = (name: string, fields: object = {}): object => ({
+  name,
+  typed_config: { "@type": `type.googleapis.com/envoy.extensions.filters.listener.${name}`, ...fields },
+});
+
+test("original destination is read as Envoy reads it, the deprecated way of saying no port included", () => {
+  const redirected = accept(type, withManager({}, { use_original_dst: true, transparent: true, freebind: true }));
+  assert.deepEqual(
+    [redirected.useOriginalDst, redirected.transparent, redirected.freebind, redirected.bindToPort],
+    [true, true, true, undefined],
+  );
+  for (const fields of [{ bind_to_port: false }, { deprecated_v1: { bind_to_port: false } }])
+    assert.equal(accept(type, withManager({}, fields)).bindToPort, false);
+  assert.deepEqual(
+    accept(type, withManager({}, { bind_to_port: true, use_original_dst: false, deprecated_v1: {} })),
+    accept(type, withManager({})),
+  );
+});
+
+test("listener filters of original destination are read, with their exceptions", () => {
+  const ports = (start: number, end: number): object => ({ destination_port_range: { start, end } });
+  const filter_disabled = {
+    or_match: { rules: [ports(80, 81), { and_match: { rules: [{ any_match: true }, { not_match: ports(0, 9) }] } }] },
+  };
+  const listener_filters = [
+    listenerFilter("original_dst.v3.OriginalDst"),
+    listenerFilter("original_src.v3.OriginalSrc", { mark: 7 }),
+    { ...listenerFilter("http_inspector.v3.HttpInspector"), filter_disabled },
+  ];
+  assert.deepEqual(accept(type, withManager({}, { listener_filters })).listenerFilters, [
+    { type: "original-dst", name: "original_dst.v3.OriginalDst" },
+    { type: "original-src", name: "original_src.v3.OriginalSrc", mark: 7 },
+    {
+      type: "http-inspector",
+      name: "http_inspector.v3.HttpInspector",
+      disabled: {
+        type: "or",
+        rules: [
+          { type: "destination-port", start: 80, end: 81 },
+          {
+            type: "and",
+            rules: [{ type: "any" }, { type: "not", rule: { type: "destination-port", start: 0, end: 9 } }],
+          },
+        ],
+      },
+    },
+  ]);
+});
+
+test("where options of sockets cannot be had, what needs them is refused by name", () => {
+  const without = makeListenerType({ httpFilters: "unchecked", withoutSocketOptions: true });
+  const errors = errorsOf(
+    without,
+    withManager(
+      {},
+      {
+        use_original_dst: true,
+        transparent: true,
+        freebind: true,
+        bind_to_port: false,
+        listener_filters: [
+          listenerFilter("original_dst.v3.OriginalDst"),
+          listenerFilter("original_src.v3.OriginalSrc"),
+          listenerFilter("http_inspector.v3.HttpInspector"),
+        ],
+      },
+    ),
+  );
+  assert.deepEqual(
+    errors.map((error) => error.split(":")[0]),
+    [
+      "listener_filters[0].typed_config",
+      "listener_filters[1].typed_config",
+      "use_original_dst",
+      "transparent",
+      "freebind",
+    ],
+  );
+  assert.match(errors[0]!, /koffi/);
+});
+
 test("every reason for refusing a listener is named", () => {
   const errors = errorsOf(type, {
     name: "l",
     address: { socket_address: { address: "localhost", port_value: 70000 } },
-    use_original_dst: true,
-    bind_to_port: false,
-    transparent: false,
+    filter_chain_matcher: {},
     filter_chains: [
       { filters: [{ name: "mongo", typed_config: { "@type": MONGO_PROXY, stat_prefix: "t" } }] },
       {
@@ -648,13 +730,13 @@ test("every reason for refusing a listener is named", () => {
       { filter_chain_match: {}, filters: [{ name: "none" }] },
     ],
     listener_filters: [
-      { name: "od", typed_config: { "@type": "x/envoy.extensions.filters.listener.original_dst.v3.OriginalDst" } },
+      { name: "lr", typed_config: { "@type": `x/${LOCAL_RATELIMIT}`, stat_prefix: "s", token_bucket: BUCKET } },
     ],
   });
   assert.deepEqual([...errors].sort(), [
     'address.socket_address.address: found "localhost", allowed is an IP address',
     "address.socket_address.port_value: found 70000, allowed is at most 65535",
-    "bind_to_port: a listener without a port of its own is not supported yet",
+    "filter_chain_matcher: is not supported yet",
     "filter_chains[0].filters[0].typed_config: there is no network filter envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy",
     "filter_chains[1].filter_chain_match.prefix_ranges[0].prefix_len: found 33, allowed for 10.0.0.0 is at most 32",
     'filter_chains[1].filter_chain_match.server_names[0]: found "a*.example", allowed are names like "a.b" and "*.b"',
@@ -662,8 +744,7 @@ test("every reason for refusing a listener is named", () => {
     'filter_chains[1].transport_socket: "tls" is not supported here; a connection would be open where it should be protected',
     "filter_chains[2].filter_chain_match: is the same as that of filter_chains[0]",
     "filter_chains[2].filters[0].typed_config: must be set",
-    "listener_filters[0].typed_config: there is no listener filter envoy.extensions.filters.listener.original_dst.v3.OriginalDst yet",
-    "use_original_dst: is not supported yet",
+    `listener_filters[0].typed_config: there is no listener filter ${LOCAL_RATELIMIT}`,
   ]);
 });
 

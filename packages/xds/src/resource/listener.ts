@@ -13,7 +13,7 @@ import { durationUnless, encodeJson, type LooseJsonObject, list, unless } from "
 import { Fields, Findings } from "./fields.ts";
 import { decodeFilterChain, encodeFilterChain, MATCH_ALL } from "./filter-chain.ts";
 import { encodeHttpConnectionManager, HTTP_CONNECTION_MANAGER } from "./http-connection-manager.ts";
-import { decodeListenerFilter, encodeListenerFilter, withInspector } from "./listener-filter.ts";
+import { decodeListenerFilter, encodeListenerFilter, NO_SOCKET_OPTIONS, withInspector } from "./listener-filter.ts";
 import type { ListenerOptions } from "./network-filter.ts";
 import type { Decoded, Reference, ResourceType } from "./resource-type.ts";
 import { clusterReferences } from "./route-configuration.ts";
@@ -65,7 +65,9 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
   const chains = takesDatagrams
     ? []
     : fields.messages("filter_chains").map((chain) => decodeFilterChain(chain, options));
-  const listenerFilters = takesDatagrams ? [] : fields.messages("listener_filters").flatMap(decodeListenerFilter);
+  const listenerFilters = takesDatagrams
+    ? []
+    : fields.messages("listener_filters").flatMap((filter) => decodeListenerFilter(filter, options));
   const allFilters = withInspector(listenerFilters, chains);
   if (allFilters !== listenerFilters)
     fields.report("listener_filters", "tls_inspector is added, since a chain asks for what it finds");
@@ -86,19 +88,33 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
     reusePort: fields.wrappedFlag("enable_reuse_port", true),
     drainType: fields.enumName("drain_type") as ListenerConfig["drainType"],
     accessLog: decodeAccessLogs(fields, "access_log"),
-    ...decodeSocketChoices(fields),
+    ...decodeSocketChoices(fields, options),
   };
-  if (!takesDatagrams) {
+  if (takesDatagrams) {
+    for (const choice of ["useOriginalDst", "bindToPort", "transparent", "freebind"] as const)
+      if (config[choice] !== undefined) fields.fail(SOCKET_CHOICES[choice], "is for TCP");
+  } else {
     checkChains(config, fields);
     checkTcp(fields);
   }
   return config;
 }
 
+const SOCKET_CHOICES = {
+  useOriginalDst: "use_original_dst",
+  bindToPort: "bind_to_port",
+  transparent: "transparent",
+  freebind: "freebind",
+} as const;
+
 /** How its socket is made, and whether there is one. */
 function decodeSocketChoices(
   fields: Fields,
+  { withoutSocketOptions = false }: ListenerOptions,
 ): Pick<ListenerConfig, "useOriginalDst" | "bindToPort" | "transparent" | "freebind"> {
+  for (const choice of ["use_original_dst", "transparent", "freebind"]) {
+    if (withoutSocketOptions && fields.wrappedFlag(choice, false)) fields.fail(choice, NO_SOCKET_OPTIONS);
+  }
   // As in Envoy either of the two can say it.
   const old = fields.message("deprecated_v1")?.wrappedFlag("bind_to_port", true) ?? true;
   return {

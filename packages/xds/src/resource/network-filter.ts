@@ -29,6 +29,8 @@ export interface ListenerOptions {
   readonly networkFilters?: ReadonlyMap<string, NetworkFilterReader>;
   /** Reads certificates and keys that are only named. Left out: the configuration is for another machine. */
   readonly data?: DataReader;
+  /** Options of sockets cannot be asked for or set, so what needs them is refused. Left out: they can, or it is for others. */
+  readonly withoutSocketOptions?: boolean;
 }
 
 const ECHO = "envoy.extensions.filters.network.echo.v3.Echo";

@@ -8,7 +8,6 @@ const CLEANUP_INTERVAL_MS = 5000;
 const HEADER = "x-envoy-original-dst-host";
 
 export function decodeOriginalDst(fields: Fields): OriginalDstDiscovery {
-  fields.fail("type", "ORIGINAL_DST is not supported yet; allowed are STATIC, STRICT_DNS, LOGICAL_DNS and EDS");
   for (const field of ["load_assignment", "eds_cluster_config"])
     if (fields.has(field)) fields.fail(field, "excludes type ORIGINAL_DST");
   const config = fields.message("original_dst_lb_config");

@@ -26,6 +26,7 @@ import type {
   HttpConnectionManagerConfig,
   HttpManners,
   ListenerConfig,
+  ListenerFilterMatch,
   LocalReplyConfig,
   NetworkFilterConfig,
   ProxyProtocolConfig,
@@ -851,6 +852,34 @@ const transportMatches = few(
     .map(([match, through]) => ({ ...match, ...through })),
 ).map((transportSocketMatches) => (transportSocketMatches.length === 0 ? {} : { transportSocketMatches }));
 
+const freebind = fc.constantFrom({}, { freebind: true }, { freebind: false });
+const bindConfig = fc.oneof(
+  fc.constant({}),
+  fc
+    .tuple(fc.constantFrom("127.0.0.6", "::6"), fc.nat({ max: 65535 }), fc.boolean(), freebind)
+    .map(([address, port, both, free]) => ({
+      upstreamBindConfig: {
+        sourceAddresses: [
+          { address, port },
+          ...(both ? [{ address: address === "::6" ? "10.0.0.1" : "fd00::1", port: 0 }] : []),
+        ],
+        ...free,
+      },
+    })),
+);
+
+const originalDst = fc
+  .tuple(
+    durationMs,
+    fc.constantFrom({}, { httpHeaderName: "x-envoy-original-dst-host" }, { httpHeaderName: "x-where" }),
+    fc.constantFrom({}, { metadataKey: { namespace: "n", path: ["a", "b"] } }),
+    fc.constantFrom({}, { upstreamPortOverride: 80 }),
+  )
+  .map(
+    ([cleanupIntervalMs, ...more]): Discovery<"ORIGINAL_DST"> =>
+      Object.assign({ type: "ORIGINAL_DST" as const, cleanupIntervalMs }, ...more),
+  );
+
 const cluster = fc
   .tuple(
     fc.oneof(
@@ -863,10 +892,14 @@ const cluster = fc
     sniFromRequest,
     transportMatches,
     fc.boolean(),
+    bindConfig,
+    optional(originalDst),
   )
   .map(([plain, through, ...more]): ClusterConfig => {
-    const [sni, matches, agrees] = more;
-    const config: ClusterConfig = { ...plain, ...through, ...sni, ...matches };
+    const [sni, matches, agrees, bind, discovery] = more;
+    const lbPolicy = { type: "cluster-provided" } as const;
+    const redirected = discovery === undefined ? {} : { discovery, lbPolicy };
+    const config: ClusterConfig = { ...plain, ...through, ...sni, ...matches, ...bind, ...redirected };
     const byTls = agrees && config.tls !== undefined && config.http2 !== undefined; // what TLS is needed for
     return byTls ? { ...config, upstreamProtocol: "auto" } : config;
   });
@@ -892,6 +925,33 @@ const proxyProtocol = record<ProxyProtocolConfig>({
   statPrefix: fc.constantFrom("", "p"),
 });
 
+const { match: listenerFilterMatch } = fc.letrec<{ match: ListenerFilterMatch }>((tie) => ({
+  match: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    fc.constant({ type: "any" as const }),
+    fc.record({
+      type: fc.constant("destination-port" as const),
+      start: fc.nat({ max: 9 }),
+      end: fc.nat({ max: 65536 }),
+    }),
+    fc.record({ type: fc.constant("not" as const), rule: tie("match") }),
+    fc.record({
+      type: fc.constantFrom("and" as const, "or" as const),
+      rules: fc.array(tie("match"), { minLength: 2, maxLength: 2 }),
+    }),
+  ),
+}));
+const exception = fc.oneof(fc.constant({}), fc.record({ disabled: listenerFilterMatch }));
+/** How the socket of one is made, and whether there is one. */
+const socketChoices = fc
+  .tuple(
+    fc.constantFrom({}, { useOriginalDst: true } as const),
+    fc.constantFrom({}, { bindToPort: false } as const),
+    fc.constantFrom({}, { transparent: true } as const),
+    fc.constantFrom({}, { freebind: true } as const),
+  )
+  .map((all): Partial<ListenerConfig> => Object.assign({}, ...all));
+
 const tcpListener = record<Omit<ListenerConfig, "udp">>({
   name,
   address,
@@ -903,10 +963,16 @@ const tcpListener = record<Omit<ListenerConfig, "udp">>({
   listenerFiltersTimeoutMs: durationMs,
   continueOnListenerFiltersTimeout: fc.boolean(),
   listenerFilters: few(
-    fc.oneof(
-      fc.record({ type: fc.constant("http-inspector" as const), name }),
-      fc.record({ type: fc.constant("proxy-protocol" as const), name, config: proxyProtocol }),
-    ),
+    fc
+      .tuple(
+        fc.oneof(
+          fc.record({ type: fc.constantFrom("http-inspector" as const, "original-dst" as const), name }),
+          fc.record({ type: fc.constant("original-src" as const), name, mark: fc.nat({ max: 9 }) }),
+          fc.record({ type: fc.constant("proxy-protocol" as const), name, config: proxyProtocol }),
+        ),
+        exception,
+      )
+      .map(([filter, more]) => ({ ...filter, ...more })),
     // The inspector is added where a chain asks for it.
   ).map((filters) => [{ type: "tls-inspector" as const, name: "t", maxClientHelloBytes: 16_384 }, ...filters]),
   trafficDirection: fc.constantFrom("UNSPECIFIED", "INBOUND", "OUTBOUND"),
@@ -987,9 +1053,9 @@ const socketOnly = record<Address & { type: "socket" }>({
 });
 
 const listener = fc
-  .tuple(tcpListener, optional(udpListener), socketOnly)
-  .map(([config, udp, where]): ListenerConfig => {
-    if (udp === undefined) return config;
+  .tuple(tcpListener, optional(udpListener), socketOnly, socketChoices)
+  .map(([config, udp, where, choices]): ListenerConfig => {
+    if (udp === undefined) return { ...config, ...choices };
     const none = { additionalAddresses: [], filterChains: [], defaultFilterChain: undefined, listenerFilters: [] };
     return { ...config, ...none, address: where, udp };
   });

@@ -77,4 +77,51 @@ describe("listening sockets", () => {
     sockets.close();
     assert.deepEqual(did, ["open 0", "open 0", "close 0", "close 0"]);
   });
+
+  test("a listener without a port has its address and no socket", async () => {
+    const sockets = new ListenSockets(opener);
+    const unbound = (name: string, ...ports: number[]): ListenerConfig => ({
+      ...listener(name, ...ports),
+      bindToPort: false,
+    });
+    assert.deepEqual((await sockets.step([unbound("a", 80)], [])).opened, []);
+    assert.deepEqual([sockets.places, did], [[], []]);
+    assert.deepEqual(sockets.addresses, [{ name: "a", address: { type: "socket", address: "::", port: 80 } }]);
+    // Whose connections those are must not be chance.
+    const clash = await sockets.step([listener("b", 80)], []);
+    assert.deepEqual([...clash.refused], [["b", 'cannot listen on [::]:80: listener "a" does']]);
+
+    const bound = await sockets.step([listener("a", 80)], []);
+    assert.deepEqual([bound.opened, sockets.places, did], [["[::]:80"], ["[::]:80"], ["open 80"]]);
+    const again = await sockets.step([unbound("a", 80)], []);
+    assert.deepEqual([again.closed, sockets.places, did], [["[::]:80"], [], ["open 80", "close 80"]]);
+    taken.add(80);
+    const { refused } = await sockets.step([listener("a", 80)], []);
+    assert.equal(refused.size, 1);
+    assert.deepEqual([sockets.addresses.length, sockets.places], [1, []]);
+    const gone = await sockets.step([], ["a"]);
+    assert.deepEqual([gone.closed, sockets.addresses], [[], []]);
+  });
+
+  test("an open socket is brought in line with options that change", async () => {
+    const asked: unknown[] = [];
+    const sockets = new ListenSockets({
+      sharing: "one-queue",
+      open: async (address: SocketAddress) =>
+        ok({
+          address,
+          newTarget: () => undefined,
+          close: () => undefined,
+          configure: ({ transparent }: { transparent?: boolean }) => {
+            asked.push(transparent);
+            return transparent === true ? err("IP_TRANSPARENT: EPERM") : ok(undefined);
+          },
+        }),
+    });
+    await sockets.step([listener("a", 80)], []);
+    const { refused } = await sockets.step([{ ...listener("a", 80), transparent: true }], []);
+    assert.deepEqual([...refused], [["a", "cannot listen on [::]:80: IP_TRANSPARENT: EPERM"]]);
+    await sockets.step([listener("a", 80)], []);
+    assert.deepEqual([asked, sockets.places], [[true, false], ["[::]:80"]]);
+  });
 });

@@ -1,7 +1,7 @@
 import { err, ok, type Result } from "@heddle/base";
-import type { ListenSocket, ListenTarget, SocketOpener } from "@heddle/net";
+import type { ListenOptions, ListenSocket, ListenTarget, SocketOpener } from "@heddle/net";
 import type { Address, ListenerConfig } from "@heddle/traffic";
-import { type ListenPlace, listenPlaces } from "../../traffic/listener/listen-key.ts";
+import { isBound, type ListenPlace, listenPlaces } from "../../traffic/listener/listen-key.ts";
 
 /** What a step did with the listeners that it was given. */
 export interface ListenStep {
@@ -16,6 +16,8 @@ export interface ListenStep {
 /**
  * The listening sockets of the process, by place. A socket is opened when the first listener wants its place and closed
  * when the last is gone; an update that keeps the place does not touch it, even if another listener takes it over.
+ *
+ * A listener without `bind_to_port` has its places too, since who gets a connection must not be chance, but no sockets.
  */
 export class ListenSockets {
   readonly #opener: SocketOpener;
@@ -32,19 +34,20 @@ export class ListenSockets {
 
   /** Where each listener really listens. */
   get addresses(): readonly { readonly name: string; readonly address: Address }[] {
-    return [...this.#held.values()].map(({ owner, socket: { address } }) => ({
-      name: owner,
-      address: address.type === "pipe" ? { ...address, mode: address.mode } : address,
-    }));
+    return [...this.#held.values()].map(({ owner, socket, place }) => {
+      const address = socket?.address ?? place.address;
+      return { name: owner, address: address.type === "pipe" ? { ...address, mode: address.mode } : address };
+    });
   }
 
+  /** Those that have a socket. */
   get places(): readonly string[] {
-    return [...this.#held.keys()];
+    return [...this.#held].flatMap(([key, { socket }]) => (socket === undefined ? [] : [key]));
   }
 
   /** A target of its own for the worker of that slot. */
   target(key: string, slot: number): ListenTarget | undefined {
-    return this.#held.get(key)?.socket.newTarget(slot);
+    return this.#held.get(key)?.socket?.newTarget(slot);
   }
 
   /**
@@ -52,7 +55,9 @@ export class ListenSockets {
    * refused takes its old places back.
    */
   async step(changed: readonly ListenerConfig[], removed: readonly string[]): Promise<ListenStep> {
-    const before = new Map(changed.map(({ name }) => [name, this.#placesOf(name)]));
+    const before = new Map(
+      changed.map(({ name }) => [name, this.#placesOf(name).map((held) => ({ held, bound: held.bound }))]),
+    );
     for (const name of [...removed, ...before.keys()]) this.#letGo(name);
     const opened: string[] = [];
     const refused = new Map<string, string>();
@@ -62,20 +67,26 @@ export class ListenSockets {
       else refused.set(listener.name, taken.error);
     }
     for (const name of refused.keys()) {
-      for (const held of before.get(name) ?? []) if (held.owner === NOBODY) held.owner = name;
+      for (const { held, bound } of before.get(name) ?? []) {
+        if (held.owner !== NOBODY) continue;
+        held.owner = name;
+        held.bound = bound;
+      }
     }
     const closed: string[] = [];
     for (const [key, held] of this.#held) {
-      if (held.owner !== NOBODY) continue;
-      this.#held.delete(key);
+      if (held.owner === NOBODY) this.#held.delete(key);
+      else if (held.bound) continue;
+      if (held.socket === undefined) continue;
       held.socket.close();
+      held.socket = undefined;
       closed.push(key);
     }
-    return { opened: opened.filter((key) => this.#held.has(key)), closed, refused };
+    return { opened: opened.filter((key) => this.#held.get(key)?.socket !== undefined), closed, refused };
   }
 
   close(): void {
-    for (const { socket } of this.#held.values()) socket.close();
+    for (const { socket } of this.#held.values()) socket?.close();
     this.#held.clear();
   }
 
@@ -107,26 +118,44 @@ export class ListenSockets {
     place: ListenPlace,
     listener: ListenerConfig,
   ): Promise<Result<{ held: Held; opened: boolean }, string>> {
-    const held = this.#held.get(place.key);
-    if (held !== undefined) {
-      if (held.owner !== NOBODY) return err(`cannot listen on ${place.key}: listener "${held.owner}" does`);
-      held.owner = listener.name;
-      return ok({ held, opened: false });
-    }
-    const socket = await this.#opener.open(place.address, {
+    const held = this.#held.get(place.key) ?? { owner: NOBODY, bound: false, place, socket: undefined };
+    if (held.owner !== NOBODY) return err(`cannot listen on ${place.key}: listener "${held.owner}" does`);
+    const bound = isBound(listener);
+    const options = {
       backlog: listener.tcpBacklogSize,
       datagrams: listener.udp !== undefined,
-    });
+      transparent: listener.transparent === true,
+      freebind: listener.freebind === true,
+    };
+    const opens = bound && held.socket === undefined;
+    const had = bound ? await this.#haveSocket(held, options) : ok(undefined);
+    if (!had.ok) return had;
+    held.owner = listener.name;
+    held.bound = bound;
+    this.#held.set(place.key, held);
+    return ok({ held, opened: opens });
+  }
+
+  /** Opens the place's socket, or brings the open one in line. */
+  async #haveSocket(held: Held, options: ListenOptions): Promise<Result<void, string>> {
+    if (held.socket !== undefined) {
+      const configured = held.socket.configure?.(options) ?? ok(undefined);
+      return configured.ok ? configured : err(`cannot listen on ${held.place.key}: ${configured.error}`);
+    }
+    const socket = await this.#opener.open(held.place.address, options);
     if (!socket.ok) return socket;
-    const made = { owner: listener.name, socket: socket.value };
-    this.#held.set(place.key, made);
-    return ok({ held: made, opened: true });
+    held.socket = socket.value;
+    return ok(undefined);
   }
 }
 
 interface Held {
   owner: string;
-  readonly socket: ListenSocket;
+  /** Its owner listens there. */
+  bound: boolean;
+  readonly place: ListenPlace;
+  /** Undefined: nobody listens there. */
+  socket: ListenSocket | undefined;
 }
 
 /** No listener has an empty name. */

@@ -6,7 +6,7 @@ import { unseenMetrics } from "@heddle/filter/testing";
 import type { ProxyProtocolConfig } from "@heddle/traffic";
 import { MemoryConnection } from "../http/testing-connection.ts";
 import { EarlyConnection, type EarlyConnectionOptions } from "./early-connection.ts";
-import type { ListenerFilter } from "./listener-filter.ts";
+import type { BytesFilter, Inspection, ListenerFilter } from "./listener-filter.ts";
 import { ProxyProtocolFilter } from "./proxy-protocol-filter.ts";
 
 const INFO: DownstreamInfo = {
@@ -21,7 +21,7 @@ const INFO: DownstreamInfo = {
 };
 
 /** Takes the byte that it is named by, wherever it stands first. */
-function takes(letter: string): ListenerFilter {
+function takes(letter: string): BytesFilter {
   return {
     inspect(bytes, info) {
       if (bytes.length === 0) return { type: "more" };
@@ -41,8 +41,9 @@ beforeEach(() => {
   heard = [];
 });
 
-function look(filters: readonly ListenerFilter[], options: Partial<EarlyConnectionOptions> = {}): EarlyConnection {
-  const given = { clock, filters, timeoutMs: 15_000, continueOnTimeout: false, ...options };
+function look(list: readonly ListenerFilter[], options: Partial<EarlyConnectionOptions> = {}): EarlyConnection {
+  const filters = list.map((filter) => ({ filter, isDisabled: undefined }));
+  const given = { clock, filters, first: 0, timeoutMs: 15_000, continueOnTimeout: false, ...options };
   return new EarlyConnection(connection, INFO, given, {
     onInspected: (info) => {
       heard.push(`inspected ${info.filterChain}`);
@@ -54,7 +55,7 @@ function look(filters: readonly ListenerFilter[], options: Partial<EarlyConnecti
       });
     },
     onRefused: (reason) => void heard.push(`refused ${reason}`),
-    onTimeout: () => void heard.push("timeout"),
+    onTimeout: (served) => void heard.push(served ? "late" : "timeout"),
     onGone: () => void heard.push("gone"),
   });
 }
@@ -112,7 +113,7 @@ describe("a connection that is looked at", () => {
     run();
     clock.advance(100);
     run();
-    assert.deepEqual(heard, ["inspected ", "data abc"]);
+    assert.deepEqual(heard, ["late", "inspected ", "data abc"]);
 
     connection = new MemoryConnection();
     look([slow], { timeoutMs: 0 });
@@ -146,7 +147,7 @@ describe("the PROXY protocol filter", () => {
   };
   const LINE = "PROXY TCP4 192.0.2.1 198.51.100.2 4096 443\r\n";
 
-  function inspect(text: string, more: Partial<ProxyProtocolConfig> = {}): ReturnType<ListenerFilter["inspect"]> {
+  function inspect(text: string, more: Partial<ProxyProtocolConfig> = {}): Inspection {
     return new ProxyProtocolFilter({ ...config, ...more }, unseenMetrics).inspect(Buffer.from(text, "latin1"), INFO);
   }
 

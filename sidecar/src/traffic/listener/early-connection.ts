@@ -1,23 +1,25 @@
 import type { Clock, Failure, Timer } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { Connection, ConnectionHandler } from "@heddle/net";
-import type { ListenerFilter } from "./listener-filter.ts";
+import type { AppliedFilter } from "./listener-filter.ts";
 
-/** Hears how it went. Exactly one of them is called, once. */
+/** Hears how it went. Exactly one of them is called, once; `onTimeout` before `onInspected` where it is served all the same. */
 export interface EarlyConnectionEvents {
   /** The connection waits for its handler; its first byte will be the first that no filter has consumed. */
   onInspected(info: DownstreamInfo): void;
   /** A filter refuses it; it has been closed. */
   onRefused(reason: string): void;
-  /** Nothing came of it in time; it has been closed. */
-  onTimeout(): void;
+  /** Nothing came of it in time. Where it is not served all the same, it has been closed. */
+  onTimeout(served: boolean): void;
   /** It went away before. */
   onGone(): void;
 }
 
 export interface EarlyConnectionOptions {
   readonly clock: Clock;
-  readonly filters: readonly ListenerFilter[];
+  readonly filters: readonly AppliedFilter[];
+  /** The first that is asked; those before it have decided. It waits for bytes. */
+  readonly first: number;
   /** 0: without end. */
   readonly timeoutMs: number;
   /** When the time is over the connection is served with what is known. */
@@ -32,7 +34,7 @@ export class EarlyConnection implements ConnectionHandler {
   readonly #timer: Timer | undefined;
   #info: DownstreamInfo;
   /** The filter that is asked now. */
-  #next = 0;
+  #next: number;
   #bytes: Uint8Array = NOTHING;
   #over = false;
 
@@ -45,6 +47,7 @@ export class EarlyConnection implements ConnectionHandler {
     this.#connection = connection;
     this.#info = info;
     this.#options = options;
+    this.#next = options.first;
     this.#events = events;
     const { clock, timeoutMs } = options;
     this.#timer = timeoutMs > 0 ? clock.after(timeoutMs, () => this.#timeOut()) : undefined;
@@ -61,7 +64,13 @@ export class EarlyConnection implements ConnectionHandler {
     if (this.#over) return;
     const { filters } = this.#options;
     let rest = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes]);
-    for (let filter = filters[this.#next]; filter !== undefined; filter = filters[++this.#next]) {
+    for (let applied = filters[this.#next]; applied !== undefined; applied = filters[++this.#next]) {
+      const { filter, isDisabled } = applied;
+      if (isDisabled?.(this.#info) === true) continue;
+      if ("look" in filter) {
+        this.#info = filter.look(this.#connection, this.#info);
+        continue;
+      }
       const inspection = filter.inspect(rest, this.#info);
       switch (inspection.type) {
         case "more":
@@ -102,12 +111,18 @@ export class EarlyConnection implements ConnectionHandler {
 
   #timeOut(): void {
     if (this.#options.continueOnTimeout) {
+      // What needs no byte is known all the same; a redirected connection goes where it was meant to go.
+      for (const { filter, isDisabled } of this.#options.filters.slice(this.#next)) {
+        if ("look" in filter && isDisabled?.(this.#info) !== true)
+          this.#info = filter.look(this.#connection, this.#info);
+      }
+      this.#events.onTimeout(true);
       this.#finish(this.#bytes);
       return;
     }
     this.#end();
     this.#connection.destroy();
-    this.#events.onTimeout();
+    this.#events.onTimeout(false);
   }
 
   #finish(unread: Uint8Array): void {

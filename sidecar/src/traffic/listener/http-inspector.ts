@@ -1,12 +1,12 @@
 import type { DownstreamInfo } from "@heddle/filter";
 import type { Counter, MetricScope } from "@heddle/telemetry";
-import { type Inspection, type ListenerFilter, MORE } from "./listener-filter.ts";
+import { type BytesFilter, type Inspection, MORE } from "./listener-filter.ts";
 
 /**
  * `envoy.filters.listener.http_inspector`: learns from the first bytes of plaintext whether they are HTTP, for chains that ask
  * for "http/1.0", "http/1.1" or "h2c". It takes nothing away, and TLS is none of its business.
  */
-export class HttpInspector implements ListenerFilter {
+export class HttpInspector implements BytesFilter {
   readonly #stats: HttpInspectorStats;
 
   constructor(metrics: MetricScope) {

@@ -19,6 +19,11 @@ export function listenPlaces(listener: ListenerConfig): readonly ListenPlace[] {
   });
 }
 
+/** Without `bind_to_port` it has no socket: its addresses are those for which others hand connections over. */
+export function isBound({ bindToPort }: ListenerConfig): boolean {
+  return bindToPort !== false;
+}
+
 /** Whether datagrams come there, and no connections. */
 export function takesDatagrams(key: string): boolean {
   return key.startsWith(DATAGRAMS);

@@ -1,5 +1,5 @@
 import type { Clock } from "@heddle/base";
-import type { TicketKeySource } from "@heddle/net";
+import type { Connection, OriginalDestination, TicketKeySource } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import type { AccessLogConfig, ListenerConfig, UdpListenerConfig } from "@heddle/traffic";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
@@ -31,6 +31,8 @@ export interface ListenerEnv {
   readonly listenerLimit: (listener: string) => ConnectionLimit | undefined;
   /** Of all downstream connections of the process. */
   readonly connectionLimit: ConnectionLimit;
+  /** Where a connection was meant to go. Left out: the kernel is asked. */
+  readonly originalDestination?: (connection: Connection) => OriginalDestination | undefined;
   /** How the connections of a chain that is gone are asked to end, and how long they may go on. */
   readonly drain: DrainOptions;
 }

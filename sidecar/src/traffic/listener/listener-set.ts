@@ -1,10 +1,10 @@
 import { closeSync } from "node:fs";
 import { isIPv6 } from "node:net";
-import type { Json } from "@heddle/base";
-import { Acceptor, type Connection, type ListenTarget } from "@heddle/net";
+import { formatIp, type Json, parseIp } from "@heddle/base";
+import { Acceptor, type Connection, formatHostPort, type ListenTarget } from "@heddle/net";
 import type { ListenerConfig } from "@heddle/traffic";
-import { listenPlaces } from "./listen-key.ts";
-import { Listener } from "./listener.ts";
+import { isBound, listenPlaces } from "./listen-key.ts";
+import { Listener, type ListenerLookup } from "./listener.ts";
 import type { ListenerEnv } from "./listener-env.ts";
 import { listenForDatagrams, UdpListener } from "./udp-listener.ts";
 
@@ -28,6 +28,8 @@ export class ListenerSet {
   readonly #places = new Map<string, Place>();
   /** Targets that came before the listener that will use them. */
   readonly #targets = new Map<string, ListenTarget>();
+  /** By address and port, for connections that were redirected; those without a socket are nowhere else. */
+  #byAddress: ReadonlyMap<string, Listener> = new Map();
   /** Listeners that are gone and still have connections. */
   readonly #leaving = new Set<AnyListener>();
   #draining = false;
@@ -76,7 +78,7 @@ export class ListenerSet {
     for (const config of changed) {
       const previous = this.#listeners.get(config.name);
       try {
-        const listener = makeListener(config, this.#options.env, previous);
+        const listener = makeListener(config, this.#options.env, previous, this.#listenerAt);
         this.#listeners.set(config.name, listener);
         if (previous !== undefined) leaving.push({ listener: previous, successor: listener });
       } catch (error) {
@@ -95,6 +97,8 @@ export class ListenerSet {
       place.acceptor?.close();
       place.acceptor = undefined;
     }
+    const stays = ({ config }: Listener): boolean => inboundOnly && config.trafficDirection !== "INBOUND";
+    this.#byAddress = new Map([...this.#byAddress].filter(([, listener]) => stays(listener)));
   }
 
   /** Accepts no connection until targets come again; what runs goes on, datagrams too, which need no descriptor each. */
@@ -126,7 +130,10 @@ export class ListenerSet {
     return [...this.#listeners.values()].map((listener) => ({
       name: listener.config.name,
       places: listenPlaces(listener.config).map(({ key }) => key),
-      accepting: listenPlaces(listener.config).every(({ key }) => this.#places.get(key)?.acceptor !== undefined),
+      bound: isBound(listener.config),
+      accepting:
+        isBound(listener.config) &&
+        listenPlaces(listener.config).every(({ key }) => this.#places.get(key)?.acceptor !== undefined),
       connections: listener.connections,
     }));
   }
@@ -134,9 +141,15 @@ export class ListenerSet {
   /** Gives every place to the listener that has it now, and ends those that nobody has. */
   #arrangePlaces(): void {
     const wanted = new Map<string, AnyListener>();
+    const byAddress = new Map<string, Listener>();
     for (const listener of this.#listeners.values()) {
-      for (const { key } of listenPlaces(listener.config)) wanted.set(key, listener);
+      for (const { key, address } of listenPlaces(listener.config)) {
+        if (isBound(listener.config)) wanted.set(key, listener);
+        if (listener instanceof Listener && address.type === "socket")
+          byAddress.set(addressText(address.address, address.port), listener);
+      }
     }
+    this.#byAddress = byAddress;
     for (const [key, place] of this.#places) {
       if (wanted.has(key)) continue;
       place.acceptor?.close();
@@ -154,6 +167,11 @@ export class ListenerSet {
       this.#accept(key, place, target);
     }
   }
+
+  // Envoy's `getBalancedHandlerByAddress`: the very address, then any address with its port.
+  readonly #listenerAt: ListenerLookup = (address, port) =>
+    this.#byAddress.get(formatHostPort(address, port)) ??
+    this.#byAddress.get(formatHostPort(address.includes(":") ? "::" : "0.0.0.0", port));
 
   #accept(key: string, place: Place, target: ListenTarget): void {
     if (this.#draining) return;
@@ -223,9 +241,20 @@ export class ListenerSet {
 
 type AnyListener = Listener | UdpListener;
 
-function makeListener(config: ListenerConfig, env: ListenerEnv, previous: AnyListener | undefined): AnyListener {
+function makeListener(
+  config: ListenerConfig,
+  env: ListenerEnv,
+  previous: AnyListener | undefined,
+  siblings: ListenerLookup,
+): AnyListener {
   if (config.udp !== undefined) return new UdpListener(config, config.udp, env);
-  return new Listener(config, env, previous instanceof Listener ? previous : undefined);
+  return new Listener(config, env, previous instanceof Listener ? previous : undefined, siblings);
+}
+
+/** However a configuration writes an address, the kernel has one text for it. */
+function addressText(address: string, port: number): string {
+  const words = parseIp(address);
+  return formatHostPort(words === undefined ? address : formatIp(words), port);
 }
 
 interface Place {

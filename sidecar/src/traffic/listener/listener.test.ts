@@ -10,7 +10,7 @@ import { SHEDS_NOTHING } from "../overload/load-shedder.ts";
 import { NO_SECRETS } from "../tls/live-secrets.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EndedConnection } from "./connection-logger.ts";
-import { Listener } from "./listener.ts";
+import { Listener, type ListenerLookup } from "./listener.ts";
 import type { ListenerEnv } from "./listener-env.ts";
 
 /** A connection as far as a listener looks at it. */
@@ -364,3 +364,101 @@ const ANY: FilterChainMatch = {
   transportProtocol: "",
   applicationProtocols: [],
 };
+
+describe("a listener that takes redirected connections", () => {
+  const redirected = (address: string, port: number): ListenerEnv => ({
+    ...env,
+    originalDestination: () => ({ address, port }),
+  });
+  const to = (listener: Listener): ListenerLookup => {
+    return (address, port) => (address === "10.0.0.7" && port === 80 ? listener : undefined);
+  };
+  const outbound = { name: "out", useOriginalDst: true } as const;
+
+  test("hands each over to the listener for which it was meant, which counts it and knows where it came from", async () => {
+    const meant = new Listener(listenerConfig([chain("web")], { bindToPort: false }), env, undefined);
+    const first = new Listener(
+      listenerConfig([chain("other")], outbound),
+      redirected("10.0.0.7", 80),
+      undefined,
+      to(meant),
+    );
+    accept(first);
+    const { info, chain: name } = served[0]!;
+    assert.deepEqual([name, info.listener, info.localAddress, info.localPort], ["web", "in", "10.0.0.7", 80]);
+    assert.deepEqual(info.restored, { listenPort: 8080 });
+    assert.deepEqual(info.direct, { remotePort: 40_000, localAddress: "127.0.0.1", localPort: 8080 });
+    assert.deepEqual([first.connections, meant.connections, counts.sum[0]], [0, 1, 1]);
+    await settled();
+    assert.equal(metric("listener.downstream_cx_total"), 1);
+    served[0]!.close();
+    assert.equal(counts.sum[0], 0);
+  });
+
+  test("serves those itself that were meant for nobody, and those of which the kernel knows nothing", () => {
+    const meant = new Listener(listenerConfig([chain("web")], { bindToPort: false }), env, undefined);
+    const chains = [chain("port 81", { destinationPort: 81 }), chain("rest", {})];
+    accept(new Listener(listenerConfig(chains, outbound), redirected("10.0.0.7", 81), undefined, to(meant)));
+    const unknown = { ...env, originalDestination: () => undefined };
+    accept(new Listener(listenerConfig(chains, outbound), unknown, undefined, to(meant)));
+    assert.deepEqual(
+      served.map(({ chain: name, info }) => [name, info.localPort, info.restored?.listenPort]),
+      [
+        ["port 81", 81, 8080],
+        ["rest", 8080, undefined],
+      ],
+    );
+  });
+
+  test("serves itself what was meant for it, and hands nothing over twice", () => {
+    const own: { listener?: Listener } = {};
+    const lookup: ListenerLookup = () => own.listener;
+    own.listener = new Listener(
+      listenerConfig([chain("own")], outbound),
+      redirected("10.0.0.7", 80),
+      undefined,
+      lookup,
+    );
+    accept(own.listener);
+    assert.deepEqual(
+      served.map(({ chain: name }) => name),
+      ["own"],
+    );
+    // Two that would give it to each other: the second one keeps it.
+    const second = new Listener(
+      listenerConfig([chain("second")], { name: "second", useOriginalDst: true, bindToPort: false }),
+      redirected("10.0.0.7", 80),
+      undefined,
+      lookup,
+    );
+    accept(new Listener(listenerConfig([chain("first")], outbound), redirected("10.0.0.7", 80), undefined, to(second)));
+    assert.equal(served.at(-1)?.chain, "second");
+    assert.equal(served.length, 2);
+  });
+
+  test("asks filters that need no byte at once, and passes over those that are disabled for its port", () => {
+    const inspector = (start: number, end: number): ListenerConfig["listenerFilters"][number] => ({
+      type: "http-inspector",
+      name: "http",
+      disabled: { type: "destination-port", start, end },
+    });
+    const listenerFilters = [{ type: "original-dst", name: "od" } as const, inspector(3306, 3307)];
+    const config = listenerConfig([chain("mysql", { destinationPort: 3306 })], { listenerFilters });
+    accept(new Listener(config, redirected("10.0.0.7", 3306), undefined));
+    assert.equal(served[0]?.chain, "mysql");
+    // Before the address is put back the port is the socket's, as in Envoy.
+    const early = listenerConfig([chain("any")], { listenerFilters: listenerFilters.toReversed() });
+    const waiting = new Listener(early, redirected("10.0.0.7", 3306), undefined);
+    const connection = Object.assign(new FakeConnection(), { start: () => undefined, destroy: () => undefined });
+    waiting.accept(connection as unknown as Connection);
+    assert.equal(served.length, 1);
+    assert.equal(waiting.connections, 1);
+    void waiting.retire(undefined);
+  });
+
+  test("original_src has upstream connections come from the client", () => {
+    const listenerFilters = [{ type: "original-src", name: "os", mark: 5 } as const];
+    accept(new Listener(listenerConfig([chain("a")], { listenerFilters }), env, undefined), "10.0.0.9");
+    assert.deepEqual(served[0]?.info.originalSource, { address: "10.0.0.9", mark: 5 });
+  });
+});

@@ -15,7 +15,7 @@ import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
 import { EarlyConnection } from "./early-connection.ts";
 import type { ListenerEnv } from "./listener-env.ts";
-import type { ListenerFilter } from "./listener-filter.ts";
+import type { AppliedFilter } from "./listener-filter.ts";
 import { listenerFilters } from "./listener-filters.ts";
 import { ListenerStats } from "./listener-stats.ts";
 import { statPrefixOf } from "./stat-prefix.ts";
@@ -28,12 +28,13 @@ import { TlsTerminator } from "./tls-terminator.ts";
 export class Listener {
   readonly config: ListenerConfig;
   readonly #env: ListenerEnv;
+  readonly #siblings: ListenerLookup;
   readonly #stats: ListenerStats;
   readonly #logger: ConnectionLogger | undefined;
   readonly #ownLimit: ConnectionLimit | undefined;
   readonly #chains: ReadonlyMap<string, Chain>;
   readonly #table: FilterChainTable<Chain>;
-  readonly #filters: readonly ListenerFilter[];
+  readonly #filters: readonly AppliedFilter[];
   /** Connections whose first bytes are awaited. */
   readonly #early = new Set<EarlyConnection>();
   /** Who has this listener's place now, and serves what its filters are done with. */
@@ -45,13 +46,19 @@ export class Listener {
    * Throws if the configuration cannot work, which validation should have told before; nothing has happened then, and
    * `previous` goes on.
    */
-  constructor(config: ListenerConfig, env: ListenerEnv, previous: Listener | undefined) {
+  constructor(
+    config: ListenerConfig,
+    env: ListenerEnv,
+    previous: Listener | undefined,
+    siblings: ListenerLookup = nobody,
+  ) {
     this.config = config;
+    this.#siblings = siblings;
     this.#env = env;
     this.#ownLimit = env.listenerLimit(config.name);
     this.#stats = new ListenerStats(env.metrics, statPrefixOf(config));
     this.#logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
-    this.#filters = listenerFilters(config.listenerFilters, env.metrics);
+    this.#filters = listenerFilters(config, env);
     const frame = frameOf(config);
     const kept = previous !== undefined && frameOf(previous.config) === frame ? previous.#chains : NO_CHAINS;
     const chains = new Map<string, Chain>();
@@ -86,20 +93,60 @@ export class Listener {
     return count;
   }
 
-  /** Gives an accepted connection to the chain that matches. */
+  /** Gives an accepted connection to the chain that matches, or to the listener for which it was meant. */
   accept(connection: Connection): void {
-    this.#stats.cxTotal.add();
+    this.#take(connection, describe(connection, this.config.name), false);
+  }
+
+  /** Takes a connection that another listener has accepted, for the address to which it was meant to go. */
+  acceptRedirected(connection: Connection, info: DownstreamInfo): void {
+    this.#take(connection, { ...info, listener: this.config.name }, true);
+  }
+
+  #take(connection: Connection, info: DownstreamInfo, redirected: boolean): void {
+    // As in Envoy the listener counts that serves it.
+    if (redirected || this.config.useOriginalDst !== true) this.#stats.cxTotal.add();
     if (!this.#admit()) {
       connection.reset();
       return;
     }
-    const info = describe(connection, this.config.name);
     if (this.#filters.length === 0) this.#serve(connection, info);
-    else this.#inspect(connection, info);
+    else this.#look(connection, info, redirected);
   }
 
-  /** Lets the listener filters look first. */
-  #inspect(connection: Connection, info: DownstreamInfo): void {
+  /** Lets the listener filters look that need no byte, up to the first that does. */
+  #look(connection: Connection, accepted: DownstreamInfo, redirected: boolean): void {
+    let info = accepted;
+    for (const [index, { filter, isDisabled }] of this.#filters.entries()) {
+      if (isDisabled?.(info) === true) continue;
+      if (!("look" in filter)) {
+        this.#inspect(connection, info, redirected, index);
+        return;
+      }
+      info = filter.look(connection, info);
+    }
+    this.#arrive(connection, info, redirected);
+  }
+
+  /**
+   * Gives a connection on which the filters have looked to the listener for which it was meant, once (`use_original_dst`). What
+   * was meant for nobody is served here, and what was meant for this very listener too.
+   */
+  #arrive(connection: Connection, info: DownstreamInfo, redirected: boolean): void {
+    if (!redirected && this.config.useOriginalDst === true) {
+      const meant = info.restored && this.#siblings(info.localAddress, info.localPort);
+      if (meant !== undefined && meant !== this) {
+        this.#release();
+        meant.acceptRedirected(connection, info);
+        return;
+      }
+      this.#stats.cxTotal.add();
+    }
+    this.#serve(connection, info);
+  }
+
+  /** Lets the listener filters look, from the first on that waits for bytes. */
+  #inspect(connection: Connection, info: DownstreamInfo, redirected: boolean, first: number): void {
     const { clock, log } = this.#env;
     const leave = (): void => {
       this.#early.delete(early);
@@ -113,6 +160,7 @@ export class Listener {
     const options = {
       clock,
       filters: this.#filters,
+      first,
       timeoutMs: this.config.listenerFiltersTimeoutMs,
       continueOnTimeout: this.config.continueOnListenerFiltersTimeout,
     };
@@ -120,7 +168,7 @@ export class Listener {
     const early = new EarlyConnection(connection, info, options, {
       onInspected: (known) => {
         leave();
-        this.#current.#serve(connection, known);
+        this.#current.#arrive(connection, known, redirected);
       },
       onRefused: (reason) => {
         lost(this.#stats.filterError);
@@ -130,7 +178,10 @@ export class Listener {
           reason,
         });
       },
-      onTimeout: () => lost(this.#stats.preCxTimeout),
+      onTimeout: (served) => {
+        if (served) this.#stats.preCxTimeout.add();
+        else lost(this.#stats.preCxTimeout);
+      },
       onGone: () => lost(this.#stats.filterRemoteClose),
     });
     this.#early.add(early);
@@ -378,6 +429,11 @@ export class Listener {
     });
   }
 }
+
+/** Who has an address: the listener of exactly that one, else that of any address with the port. */
+export type ListenerLookup = (address: string, port: number) => Listener | undefined;
+
+const nobody: ListenerLookup = () => undefined;
 
 interface Chain {
   readonly name: string;

@@ -2,13 +2,13 @@ import type { DownstreamInfo } from "@heddle/filter";
 import { type ProxyHeader, type ProxyTlv, parseProxyHeader } from "@heddle/net";
 import type { Counter, MetricScope } from "@heddle/telemetry";
 import type { ProxyProtocolConfig, TlvChoice } from "@heddle/traffic";
-import { type Inspection, type ListenerFilter, MORE } from "./listener-filter.ts";
+import { type BytesFilter, type Inspection, MORE } from "./listener-filter.ts";
 
 /**
  * `envoy.filters.listener.proxy_protocol`: takes the PROXY protocol header off a connection. The addresses that it tells are
  * the client's and the listener's from then on, for chains, filters and logs; the peer's own stays known as the direct one.
  */
-export class ProxyProtocolFilter implements ListenerFilter {
+export class ProxyProtocolFilter implements BytesFilter {
   readonly #config: ProxyProtocolConfig;
   readonly #stats: ProxyProtocolStats;
 

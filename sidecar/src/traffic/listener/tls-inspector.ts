@@ -1,7 +1,7 @@
 import type { DownstreamInfo } from "@heddle/filter";
 import { parseClientHello } from "@heddle/net";
 import type { Counter, MetricScope } from "@heddle/telemetry";
-import { type Inspection, type ListenerFilter, MORE } from "./listener-filter.ts";
+import { type BytesFilter, type Inspection, MORE } from "./listener-filter.ts";
 
 /**
  * `envoy.filters.listener.tls_inspector`: learns from the first bytes whether the client speaks TLS, and which name and
@@ -10,7 +10,7 @@ import { type Inspection, type ListenerFilter, MORE } from "./listener-filter.ts
  * What begins as TLS and breaks its rules is refused. (Envoy takes it for plaintext; a server behind us that is less strict would
  * then be reached by a name that nobody has looked at.)
  */
-export class TlsInspector implements ListenerFilter {
+export class TlsInspector implements BytesFilter {
   readonly #maxBytes: number;
   readonly #stats: TlsInspectorStats;
 

@@ -57,7 +57,8 @@ export class ConnectTunnel implements TerminalFilter, ConnectAttemptOwner, Conne
     exchange.upstream.cluster = name;
     exchange.upstream.attempts = 1;
     cluster.stats.rqTotal.add();
-    this.#attempt = new ConnectAttempt(cluster, exchange.manager.env, exchange.downstream, this);
+    const { downstream, request, metadata } = exchange;
+    this.#attempt = new ConnectAttempt(cluster, exchange.manager.env, downstream, this, request, metadata);
     this.#attempt.start();
   }
 

@@ -325,7 +325,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   }
 
   #pick(cluster: Cluster): void {
-    const pick = cluster.pick(this.#exchange.request);
+    const { request, downstream, metadata } = this.#exchange;
+    const pick = cluster.pick(request, downstream, metadata);
     switch (pick.type) {
       case "endpoint":
         this.#connectTo(cluster, pick.endpoint, pick.done);

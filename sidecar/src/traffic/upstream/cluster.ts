@@ -1,6 +1,7 @@
 import { type Clock, type Failure, failure, type Json } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import { defaultHttpLimits, type RequestHead } from "@heddle/http";
+import { type SocketSource, sourceKey } from "@heddle/net";
 import {
   type Address,
   addressKey,
@@ -13,12 +14,15 @@ import {
   type EndpointsConfig,
   failingPicker,
   makePicker,
+  type OriginalDstDiscovery,
   type Pick,
   type Picker,
+  type UpstreamBindConfig,
   waitingPicker,
 } from "@heddle/traffic";
 import { SslStats } from "../tls/ssl-stats.ts";
 import { ClusterStats } from "./cluster-stats.ts";
+import { OriginalDstHosts, type PickMetadata } from "./original-dst-hosts.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
 import { type ConnectionIdentity, poolKey } from "./pool/pool-key.ts";
 import { proxyPreface } from "./proxy-preface.ts";
@@ -43,6 +47,10 @@ export class Cluster {
   readonly #variedPools = new Map<string, Pool>();
   /** Addresses that a filter chose and that are no endpoints of the cluster; forgotten when they have no connection. */
   readonly #strays = new Map<string, Endpoint>();
+  /** Of type ORIGINAL_DST: its endpoints, of which there is no set. */
+  readonly #originalDst: OriginalDstHosts | undefined;
+  /** Of its `upstream_bind_config`; undefined: the system chooses. */
+  readonly #sources: UpstreamSources | undefined;
   #endpoints: EndpointSet | undefined = undefined;
   #endpointsHash: string | undefined = undefined;
   /** What `prepareEndpoints` has begun. */
@@ -59,6 +67,8 @@ export class Cluster {
       onProblem: (problem) => env.log.error("a secret cannot be used", { cluster: config.name, problem }),
     });
     this.stats = ClusterStats.of(env.metrics, config.statName);
+    this.#sources = config.upstreamBindConfig && upstreamSources(config.upstreamBindConfig);
+    this.#originalDst = config.discovery.type === "ORIGINAL_DST" ? this.#hosts(config.discovery) : undefined;
     this.breaker = new CircuitBreaker(
       env.breakerCells(config.name),
       config.circuitBreakers.default,
@@ -82,6 +92,14 @@ export class Cluster {
     };
   }
 
+  #hosts(discovery: OriginalDstDiscovery): OriginalDstHosts {
+    const invalid = this.stats.named("original_dst_host_invalid");
+    return new OriginalDstHosts(discovery, this.name, this.#env, {
+      onInvalid: () => invalid.add(),
+      onForgotten: (endpoint) => this.#drainPool(endpoint),
+    });
+  }
+
   get name(): string {
     return this.config.name;
   }
@@ -90,7 +108,12 @@ export class Cluster {
     return this.#endpoints;
   }
 
-  pick(request: RequestHead): Pick {
+  /**
+   * `downstream` is whom it is for, and `metadata` what is known of the request: a cluster of type ORIGINAL_DST looks at both.
+   * Left out: for ourselves.
+   */
+  pick(request: RequestHead, downstream?: DownstreamInfo, metadata?: PickMetadata): Pick {
+    if (this.#originalDst !== undefined) return this.#originalDst.pick(request, downstream, metadata);
     return this.#picker.pick(request);
   }
 
@@ -115,7 +138,7 @@ export class Cluster {
    * ready; until then nothing has changed for anybody.
    */
   prepareEndpoints(config: EndpointsConfig, hash: string, budgetMs: number, clock: Clock): boolean {
-    if (hash === this.#endpointsHash) return true;
+    if (hash === this.#endpointsHash || this.#originalDst !== undefined) return true;
     if (this.#prepared?.hash !== hash || this.#prepared.builder.previous !== this.#endpoints)
       this.#prepared = { hash, builder: new EndpointSetBuilder(config, this.#endpoints) };
     return this.#prepared.builder.step(budgetMs, clock);
@@ -123,7 +146,7 @@ export class Cluster {
 
   /** Does nothing if the hash is that of the endpoints it has. Connections to endpoints that left are let go. */
   setEndpoints(config: EndpointsConfig, hash: string): void {
-    if (hash === this.#endpointsHash) return;
+    if (hash === this.#endpointsHash || this.#originalDst !== undefined) return;
     const previous = this.#endpoints;
     const prepared = this.#prepared;
     this.#prepared = undefined;
@@ -141,7 +164,7 @@ export class Cluster {
 
   /** There are no endpoints any more, and none are awaited. */
   clearEndpoints(): void {
-    if (this.#endpointsHash === NO_ENDPOINTS) return;
+    if (this.#endpointsHash === NO_ENDPOINTS || this.#originalDst !== undefined) return;
     if (this.#endpoints !== undefined) this.#env.load?.settle(this.name, this.#endpoints, undefined);
     for (const endpoint of this.#endpoints?.byKey.values() ?? []) this.#drainPool(endpoint);
     this.#endpoints = undefined;
@@ -163,7 +186,16 @@ export class Cluster {
     const { proxyProtocol, tls } = this.#transports.of(endpoint);
     const preface = proxyProtocol === undefined ? "" : proxyPreface(proxyProtocol, downstream);
     const { address } = endpoint;
-    return { address, protocol, tls: tls?.identity(endpoint, request), socketOptions: "", preface };
+    const source = this.#sourceFor(endpoint, downstream);
+    const socketOptions = source === undefined ? "" : sourceKey(source);
+    return { address, protocol, tls: tls?.identity(endpoint, request), source, socketOptions, preface };
+  }
+
+  /** As in Envoy what a listener filter says of the client comes before what the cluster says. */
+  #sourceFor({ address }: Endpoint, downstream: DownstreamInfo | undefined): SocketSource | undefined {
+    if (downstream?.originalSource !== undefined) return { ...downstream.originalSource, port: 0, transparent: true };
+    if (this.#sources === undefined || address.type === "pipe") return undefined;
+    return address.address.includes(":") ? this.#sources.v6 : this.#sources.v4;
   }
 
   get dialOptions(): UpstreamDialOptions {
@@ -176,7 +208,8 @@ export class Cluster {
    */
   pool(endpoint: Endpoint, request: RequestHead, downstream?: DownstreamInfo): Pool {
     const isHttp2 = this.#speaksHttp2(endpoint, request);
-    if (this.#transports.vary) return this.#variedPool(endpoint, isHttp2, request, downstream);
+    if (this.#transports.vary || downstream?.originalSource !== undefined)
+      return this.#variedPool(endpoint, isHttp2, request, downstream);
     const pool = (isHttp2 ? this.#http2Pools : this.#pools).get(endpoint);
     return pool === undefined ? this.#makePool(endpoint, isHttp2) : pool;
   }
@@ -223,12 +256,14 @@ export class Cluster {
   drain(): void {
     this.#drained = true;
     if (this.#endpoints !== undefined) this.#env.load?.settle(this.name, this.#endpoints, undefined);
+    this.#originalDst?.close();
     for (const pool of this.#allPools()) pool.drain();
   }
 
   /** Ends every connection at once. */
   destroy(): void {
     this.#drained = true;
+    this.#originalDst?.close();
     for (const pool of this.#allPools()) pool.destroy();
   }
 
@@ -237,7 +272,7 @@ export class Cluster {
       name: this.name,
       draining: this.#drained,
       circuitBreaker: { ...this.breaker.counts },
-      endpoints: [...(this.#endpoints?.byKey.values() ?? [])].map((endpoint) => ({
+      endpoints: [...(this.#originalDst?.endpoints ?? this.#endpoints?.byKey.values() ?? [])].map((endpoint) => ({
         address: endpoint.key,
         weight: endpoint.weight,
         healthStatus: endpoint.config.healthStatus,
@@ -261,6 +296,10 @@ export class Cluster {
     for (const callback of waiting) callback();
   }
 
+  #has(endpoint: Endpoint): boolean {
+    return this.#endpoints?.byKey.get(endpoint.key) === endpoint || this.#originalDst?.has(endpoint) === true;
+  }
+
   #variedPool(
     endpoint: Endpoint,
     isHttp2: boolean,
@@ -271,7 +310,7 @@ export class Cluster {
     const key = poolKey(identity);
     const known = this.#variedPools.get(key);
     if (known !== undefined) return known;
-    const isLeaving = this.#drained || this.#endpoints?.byKey.get(endpoint.key) !== endpoint;
+    const isLeaving = this.#drained || !this.#has(endpoint);
     const forget = (empty: Pool): void => {
       if (this.#variedPools.get(key) === empty) this.#variedPools.delete(key);
     };
@@ -283,7 +322,7 @@ export class Cluster {
 
   #makePool(endpoint: Endpoint, isHttp2: boolean): Pool {
     const identity = this.connectionIdentity(endpoint, undefined, this.#protocol(isHttp2));
-    const isStray = this.#endpoints?.byKey.get(endpoint.key) !== endpoint;
+    const isStray = !this.#has(endpoint);
     const pools = isHttp2 ? this.#http2Pools : this.#pools;
     const forget = (): void => {
       pools.delete(endpoint);
@@ -318,6 +357,23 @@ export class Cluster {
       pool?.drain();
     }
   }
+}
+
+/** By the family of what is dialled. */
+interface UpstreamSources {
+  readonly v4: SocketSource;
+  readonly v6: SocketSource;
+}
+
+/** Envoy's default selector: the first of the endpoint's family, else the first of all, which the system then refuses. */
+function upstreamSources({ sourceAddresses, freebind }: UpstreamBindConfig): UpstreamSources | undefined {
+  const all = sourceAddresses.map((one): SocketSource => ({ ...one, ...(freebind !== undefined && { freebind }) }));
+  const [first] = all;
+  if (first === undefined) return undefined;
+  return {
+    v4: all.find(({ address }) => !address.includes(":")) ?? first,
+    v6: all.find(({ address }) => address.includes(":")) ?? first,
+  };
 }
 
 const NO_ENDPOINTS = "";

@@ -4,6 +4,7 @@ import { HeaderMap, RequestHead } from "@heddle/http";
 import type { Connection, Dialling } from "@heddle/net";
 import type { Endpoint, Outcome } from "@heddle/traffic";
 import type { Cluster } from "./cluster.ts";
+import type { PickMetadata } from "./original-dst-hosts.ts";
 import type { UpstreamEnv } from "./upstream-env.ts";
 
 /** Who wants the connection. Exactly one of the two is called, once, unless the attempt is cancelled; possibly from within `start`. */
@@ -25,6 +26,8 @@ export class ConnectAttempt {
   readonly #env: UpstreamEnv;
   readonly #downstream: DownstreamInfo;
   readonly #owner: ConnectAttemptOwner;
+  readonly #request: RequestHead;
+  readonly #metadata: PickMetadata | undefined;
   #state: "new" | "picking" | "dialling" | "open" | "over" = "new";
   #endpoint: Endpoint | undefined = undefined;
   #pickDone: ((outcome: Outcome) => void) | undefined = undefined;
@@ -32,7 +35,17 @@ export class ConnectAttempt {
   #patience: WheelTimer | undefined = undefined;
   #dialling: Dialling | undefined = undefined;
 
-  constructor(cluster: Cluster, env: UpstreamEnv, downstream: DownstreamInfo, owner: ConnectAttemptOwner) {
+  /** `request`: what the connection is made for, where that is known. */
+  constructor(
+    cluster: Cluster,
+    env: UpstreamEnv,
+    downstream: DownstreamInfo,
+    owner: ConnectAttemptOwner,
+    request = CONNECTION_HEAD,
+    metadata?: PickMetadata,
+  ) {
+    this.#request = request;
+    this.#metadata = metadata;
     this.#cluster = cluster;
     this.#env = env;
     this.#downstream = downstream;
@@ -72,7 +85,7 @@ export class ConnectAttempt {
   }
 
   #pick(): void {
-    const pick = this.#cluster.pick(CONNECTION_HEAD);
+    const pick = this.#cluster.pick(this.#request, this.#downstream, this.#metadata);
     switch (pick.type) {
       case "endpoint":
         this.#stopWaiting();

@@ -22,8 +22,9 @@ export function dialUpstream(clock: Clock, onThrow: (error: unknown) => void): D
   return (identity, options, callbacks) => {
     const { connectTimeoutMs: timeoutMs, highWatermarkBytes, keepAliveDelayMs } = options;
     const keepAlive = keepAliveDelayMs === undefined ? {} : { keepAliveDelayMs };
-    const { address, tls, preface } = identity;
-    const dialOptions = { timeoutMs, clock, highWatermarkBytes, onThrow, ...keepAlive };
+    const { address, tls, source, preface } = identity;
+    const from = source === undefined ? {} : { source };
+    const dialOptions = { timeoutMs, clock, highWatermarkBytes, onThrow, ...keepAlive, ...from };
     if (tls !== undefined)
       return new SecureDial(identity, tls, options, { clock, onThrow }, callbacks).start(dialOptions);
     return dial(address, dialOptions, preface === "" ? callbacks : withPreface(preface, callbacks));

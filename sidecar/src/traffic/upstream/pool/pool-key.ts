@@ -1,4 +1,4 @@
-import type { TlsClient } from "@heddle/net";
+import type { SocketSource, TlsClient } from "@heddle/net";
 import { type Address, addressKey } from "@heddle/traffic";
 import type { SslStats } from "../../tls/ssl-stats.ts";
 
@@ -12,7 +12,9 @@ export interface ConnectionIdentity {
   readonly protocol: "http1" | "http2" | "auto" | "bytes";
   /** Undefined: plaintext. */
   readonly tls: TlsIdentity | undefined;
-  /** Source address, keep-alive and other socket options, in a canonical form; "" for none. */
+  /** Where it comes from; undefined: the system chooses. */
+  readonly source: SocketSource | undefined;
+  /** Source address and other socket options, in a canonical form; "" for none. */
   readonly socketOptions: string;
   /** What a connection begins with, before anything else, as latin1 text: a PROXY protocol header; "" for nothing. */
   readonly preface: string;

@@ -298,6 +298,7 @@ test("what must be equal to share a connection is in the key", () => {
     address: { type: "socket" as const, address: "10.0.0.1", port: 80 },
     protocol: "http1" as const,
     tls: undefined,
+    source: undefined,
     socketOptions: "",
     preface: "",
   };
