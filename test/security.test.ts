@@ -7,7 +7,7 @@ import { projectRoot, sourceFiles } from "./harness/imports.ts";
 /* docs/security.md lists past vulnerabilities and rules with their tests. This test holds the list against the tests' names. */
 
 /** A past vulnerability, a rule of our own, a section of a SPIFFE standard. */
-const ID = String.raw`(?:CVE-\d+-\d+|X\d+|(?:SPIFFE-ID|X509-SVID|SPIFFE-TDB|Workload API|Workload Endpoint) §\d+(?:\.\d+)*)`;
+const ID = String.raw`(?:CVE-\d+-\d+|X\d+|W\d+|(?:SPIFFE-ID|X509-SVID|SPIFFE-TDB|Workload API|Workload Endpoint) §\d+(?:\.\d+)*)`;
 
 const docs = (name: string) => readFileSync(join(projectRoot, "docs", name), "utf8");
 const rows = new Map(

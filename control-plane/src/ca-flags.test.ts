@@ -63,6 +63,9 @@ for (const [words, fault] of [
   ["--trust-domain a --svid-ttl 1s", '--svid-ttl: found "1s", allowed: 2s to 2160h'],
   ["--trust-domain a --svid-ttl day", /^--svid-ttl: "day" is not a duration/],
   ["--trust-domain a --tls-san a/b", '--tls-san: found "a/b", allowed: a DNS name or an IP address'],
+  ["--trust-domain a --serving-names web=a", /^--serving-names: found "web=a", allowed: NAMESPACE\/ACCOUNT=NAME/],
+  ["--trust-domain a --serving-names b/web=a/b", /^--serving-names: found "b\/web=a\/b"/],
+  ["--trust-domain a --serving-names b/web=c --serving-names b/web=d", "--serving-names: found b/web a second time"],
   ["--trust-domain a --ca-key k", "--ca-certificate and --ca-key go together"],
   ["--trust-domain a --ca-root r", "--ca-root: needs --ca-certificate"],
   ["--trust-domain a --ca-certificate c --ca-key k --ca-passphrase-file p", /^--ca-passphrase-file: is for a root/],
@@ -83,6 +86,17 @@ for (const [words, fault] of [
     if (typeof fault === "string") assert.equal(parsed.error[0], fault);
     else assert.match(parsed.error[0]!, fault);
   });
+
+test("DNS names of an account's certificates", () => {
+  const ca = read("--trust-domain a --serving-names b/web=One.b.svc,two.b.svc --serving-names c/d=x");
+  assert.deepEqual(
+    [...(ca?.servingNames ?? [])],
+    [
+      ["/ns/b/sa/web", ["one.b.svc", "two.b.svc"]],
+      ["/ns/c/sa/d", ["x"]],
+    ],
+  );
+});
 
 function read(words: string) {
   const parsed = parseFlags(["--config", "c", ...words.split(" ")]);

@@ -3,7 +3,7 @@ import { err, ok, parseDurationMs, type Result } from "@heddle/base";
 import { formatSpiffeId, parseSpiffeId, trustDomainFault } from "@heddle/identity";
 import type { CaOptions } from "./ca/ca-options.ts";
 import type { FederatedDomain } from "./ca/federation.ts";
-import { controlPlaneId } from "./ca/workload-id.ts";
+import { controlPlaneId, workloadId } from "./ca/workload-id.ts";
 import { type HostPort, parseHostPort } from "./serve/address.ts";
 
 /* The part of the command line that is about the certificate authority. */
@@ -13,6 +13,7 @@ export const CA_OPTIONS = {
   "trust-domain-alias": { type: "string", multiple: true },
   "xds-tls-address": { type: "string" },
   "tls-san": { type: "string", multiple: true },
+  "serving-names": { type: "string", multiple: true },
   "svid-ttl": { type: "string" },
   "renewal-grace": { type: "string" },
   "ca-passphrase-file": { type: "string" },
@@ -38,6 +39,9 @@ export const CA_HELP = `  --trust-domain NAME        be the certificate authorit
                              where xDS and the authority are served over TLS (127.0.0.1:15012)
   --tls-san NAME             a further DNS name or IP address of the control plane's own certificate; may be given more than
                              once. It has localhost and this machine's name
+  --serving-names NAMESPACE/ACCOUNT=NAME[,NAME]
+                             DNS names that certificates of that account have besides their SPIFFE ID, for a server of its own
+                             whose clients look at names (heddle injector); may be given more than once
   --svid-ttl DURATION        how long certificates are good (24h)
   --renewal-grace DURATION   so long after its end a certificate is still good for getting the next one (as --svid-ttl)
   --ca-passphrase-file FILE  what the root's key in the store is sealed under: 32 bytes in hexadecimal or base64, or a
@@ -95,6 +99,7 @@ export function readCaFlags(values: Values): Result<CaOptions | undefined, reado
   for (const name of tlsNames)
     if (isIP(name) === 0 && !DNS_NAME.test(name))
       faults.push(`--tls-san: found "${name.slice(0, 80)}", allowed: a DNS name or an IP address`);
+  const servingNames = readServingNames((values["serving-names"] ?? []) as readonly string[], trustDomain, faults); // many
   const duration = (name: "svid-ttl" | "renewal-grace", byDefault: string, leastMs: number): number => {
     const read = parseDurationMs(text(name) ?? byDefault);
     if (!read.ok) faults.push(`--${name}: ${read.error}`);
@@ -108,6 +113,7 @@ export function readCaFlags(values: Values): Result<CaOptions | undefined, reado
     ...(aliases.length > 0 && { trustDomainAliases: aliases }),
     tlsAddress: address.ok ? address.value : NOWHERE,
     tlsNames: tlsNames.map((name) => name.toLowerCase()),
+    ...(servingNames.size > 0 && { servingNames }),
     svidTtlMs,
     renewalGraceMs: text("renewal-grace") === undefined ? svidTtlMs : duration("renewal-grace", DEFAULT_TTL, 0),
     passphraseFile: text("ca-passphrase-file"),
@@ -121,6 +127,26 @@ export function readCaFlags(values: Values): Result<CaOptions | undefined, reado
 }
 
 const NOWHERE: HostPort = { host: "", port: 0 };
+
+function readServingNames(
+  words: readonly string[],
+  trustDomain: string,
+  faults: string[],
+): ReadonlyMap<string, readonly string[]> {
+  const namesOf = new Map<string, readonly string[]>();
+  for (const word of words) {
+    const [, namespace = "", account = "", list = ""] = /^([^/=]*)\/([^/=]*)=(.*)$/.exec(word) ?? [];
+    const id = workloadId(trustDomain, namespace, account);
+    const names = list.toLowerCase().split(",");
+    if (!id.ok || !names.every((name) => DNS_NAME.test(name)))
+      faults.push(
+        `--serving-names: found "${word.slice(0, 100)}", allowed: NAMESPACE/ACCOUNT=NAME[,NAME] with DNS names`,
+      );
+    else if (namesOf.has(id.value.path)) faults.push(`--serving-names: found ${namespace}/${account} a second time`);
+    else namesOf.set(id.value.path, names);
+  }
+  return namesOf;
+}
 
 type Text = (name: keyof typeof CA_OPTIONS) => string | undefined;
 

@@ -29,6 +29,8 @@ import { Sources } from "./source/sources.ts";
 import { StoredSource } from "./source/stored.ts";
 import type { Store } from "./store/store.ts";
 import { splitStore } from "./store/store-part.ts";
+import type { Webhooks } from "./webhook/start-webhooks.ts";
+import type { WebhookFlags } from "./webhook-flags.ts";
 
 export interface ControlPlaneOptions {
   /** Folders of configuration files. */
@@ -39,6 +41,8 @@ export interface ControlPlaneOptions {
   readonly api?: ApiOptions;
   /** Left out: there is no certificate authority, and nothing is served over TLS. */
   readonly ca?: CaOptions | undefined;
+  /** Kubernetes' admission webhooks, by a certificate of the authority. Left out: there are none. */
+  readonly webhooks?: WebhookFlags;
   readonly xdsAddress: HostPort;
   /** Left out: nobody is served over REST. */
   readonly xdsRestAddress?: HostPort | undefined;
@@ -63,6 +67,8 @@ export interface ControlPlane {
   readonly adminAddress: HostPort;
   /** Of the resource API's REST face; undefined where there is none. */
   readonly apiAddress: HostPort | undefined;
+  /** Undefined: no admission webhooks are served. */
+  readonly webhookAddress: HostPort | undefined;
   stop(): Promise<void>;
 }
 
@@ -118,6 +124,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         ? undefined
         : await serveRest(new RestDiscovery({ source: snapshots, log, metrics, identifier }), xdsRestAddress);
     ends.push(async () => rest?.close());
+    const webhooks = ca && (await serveWebhooks(ca, options));
+    ends.push(async () => webhooks?.close());
     const pages = adminPages({ identifier, sources, snapshots, nodes, loads, stored: api, ca, collectMetrics });
     const admin = await serveAdmin(pages, adminAddress, log);
     ends.push(() => admin.close());
@@ -137,6 +145,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       xdsTlsAddress: secure?.address,
       adminAddress: admin.address,
       apiAddress: api?.address,
+      webhookAddress: webhooks?.address,
       stop,
     };
   } catch (error) {
@@ -179,6 +188,16 @@ async function serveSecurely(
     metrics,
     strangers,
   });
+}
+
+/** Loaded where they are served: nobody else needs to know how pods are injected. */
+async function serveWebhooks(
+  ca: CertificateAuthority,
+  { webhooks, clock, log, metrics }: ControlPlaneOptions,
+): Promise<Webhooks | undefined> {
+  if (webhooks === undefined) return undefined;
+  const { startOwnWebhooks } = await import("./webhook/start-own-webhooks.ts");
+  return startOwnWebhooks({ ...webhooks, authority: ca.authority, cluster: undefined, clock, log, metrics });
 }
 
 /** Its clients have tokens, and no certificates. What is around a request's resources has room. */

@@ -7,6 +7,7 @@ import { CA_HELP, CA_OPTIONS, readCaFlags } from "./ca-flags.ts";
 import { type HostPort, isLoopback, parseHostPort } from "./serve/address.ts";
 import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
+import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } from "./webhook-flags.ts";
 
 /** What the command line of a control plane says. */
 export interface Flags {
@@ -21,6 +22,8 @@ export interface Flags {
   readonly api: ApiOptions;
   /** Undefined: there is no certificate authority, and nothing is served over TLS. */
   readonly ca: CaOptions | undefined;
+  /** Left out: no admission webhooks are served here. */
+  readonly webhooks?: WebhookFlags;
   readonly identifier: string | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
@@ -56,6 +59,12 @@ Options:
   --api-tokens FILE          who may use it (heddle token new makes entries); without it everybody on this machine
   --api-tls-certificate FILE and --api-tls-key FILE: PEM; needed, with tokens, where it is not on loopback
 ${CA_HELP}
+  --webhook-address HOST:PORT
+                             where Kubernetes' admission webhooks are served, over HTTPS, by a certificate of the authority (nowhere);
+                             heddle injector is a process with these alone
+  --webhook-san NAME         a further DNS name or IP address of that certificate, besides the Service's; may be given more than
+                             once
+${WEBHOOK_HELP}
   --identifier NAME          which replica this is, for clients to tell (the machine's name)
   --log-level LEVEL          trace, debug, info, warn, error or off (info)
   --log-format FORMAT        text or json (text), on standard error
@@ -101,6 +110,9 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
       if (values[flag] !== undefined) faults.push(`--${flag}: nothing can be put where nothing is stored`);
   const ca = readCaFlags(values);
   if (!ca.ok) faults.push(...ca.error);
+  const webhooks = readWebhookFlags(values, undefined, faults);
+  if (webhooks !== undefined && ca.ok && ca.value === undefined)
+    faults.push("--webhook-address: needs --trust-domain, whose authority signs its certificate");
   const logLevel = parseLogLevel(values["log-level"] ?? "info");
   if (logLevel === undefined)
     faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
@@ -122,6 +134,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
       tls: certificateFile === undefined || keyFile === undefined ? undefined : { certificateFile, keyFile },
     },
     ca: ca.ok ? ca.value : undefined,
+    ...(webhooks !== undefined && { webhooks }),
     identifier: values.identifier,
     logLevel: logLevel ?? "info",
     logFormat: logFormat === "json" ? "json" : "text",
@@ -176,6 +189,7 @@ const OPTIONS = {
   "api-tls-certificate": { type: "string" },
   "api-tls-key": { type: "string" },
   ...CA_OPTIONS,
+  ...WEBHOOK_OPTIONS,
   identifier: { type: "string" },
   "log-level": { type: "string" },
   "log-format": { type: "string" },

@@ -59,6 +59,7 @@ async function run(flags: Flags): Promise<void> {
       admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
       config: flags.folders,
       store: store?.name ?? "none",
+      ...(controlPlane.webhookAddress && { webhooks: `https://${formatHostPort(controlPlane.webhookAddress)}` }),
       ...(controlPlane.apiAddress && { api: formatHostPort(controlPlane.apiAddress) }),
     });
     const reason = await stopped.promise;

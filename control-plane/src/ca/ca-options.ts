@@ -13,6 +13,8 @@ export interface CaOptions {
   readonly tlsAddress: HostPort;
   /** Further DNS names and addresses of the control plane's own certificate. */
   readonly tlsNames: readonly string[];
+  /** DNS names that certificates of an identity have besides, by its path ("/ns/shop/sa/web"). Left out: none. */
+  readonly servingNames?: ReadonlyMap<string, readonly string[]>;
   /** The longest that a certificate is good. */
   readonly svidTtlMs: number;
   /** So long after its end a certificate may still be renewed. */

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import type { Clock, Inspectable, Json } from "@heddle/base";
-import { formatTrustBundle, trustBundlePem } from "@heddle/identity";
+import { formatTrustBundle, type SpiffeId, trustBundlePem } from "@heddle/identity";
 import type { SealSecret } from "@heddle/identity/ca";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { type HostPort, StartError } from "../serve/address.ts";
@@ -18,9 +18,10 @@ import { FileAuthority } from "./file-authority.ts";
 import { IdentityGrpc } from "./identity-grpc.ts";
 import { JoinTokenFile } from "./join-token-file.ts";
 import { JoinTokens } from "./join-tokens.ts";
-import { MeshAuthority, type ServerNames } from "./mesh-authority.ts";
+import { MeshAuthority } from "./mesh-authority.ts";
 import { OwnSvid } from "./own-svid.ts";
 import { makeSealFile, readSealFile, SEAL_KEY_FILE } from "./seal-key.ts";
+import type { ServerNames } from "./signer.ts";
 import { StoredAuthority } from "./stored-authority.ts";
 import { TokenReviewer } from "./token-review.ts";
 import { controlPlaneId } from "./workload-id.ts";
@@ -66,7 +67,11 @@ export class CertificateAuthority implements Inspectable {
     this.#federation = parts.federation;
     this.bundleEndpointAddress = parts.endpoint?.address;
     this.stored = parts.source instanceof StoredAuthority ? parts.source : undefined;
-    this.#service = new CertificateService({ signer: authority, joinTokens, reviewer, clock, log, metrics });
+    const namesOf = (id: SpiffeId): ServerNames | undefined => {
+      const dnsNames = options.servingNames?.get(id.path);
+      return dnsNames && { dnsNames, ipAddresses: [] };
+    };
+    this.#service = new CertificateService({ signer: authority, joinTokens, reviewer, namesOf, clock, log, metrics });
     this.#options = options;
     this.#subjects = subjects;
     this.#ends = parts.ends;

@@ -4,7 +4,7 @@ import type { Counter, Log, MetricScope } from "@heddle/telemetry";
 import { CallRate, type RateLimit } from "./call-rate.ts";
 import { isJoinToken } from "./join-token.ts";
 import type { JoinTokens } from "./join-tokens.ts";
-import type { IssuedSvid, Signer, SigningRequest } from "./signer.ts";
+import type { IssuedSvid, ServerNames, Signer, SigningRequest } from "./signer.ts";
 import type { TokenReviewer } from "./token-review.ts";
 import { controlPlaneId } from "./workload-id.ts";
 
@@ -45,6 +45,8 @@ export interface CertificateServiceOptions {
   readonly joinTokens: JoinTokens;
   /** Left out: no service account token is taken. */
   readonly reviewer?: Pick<TokenReviewer, "identityOf"> | undefined;
+  /** Further names that an operator has given to an identity; whoever asks has no say. Left out: nobody has any. */
+  readonly namesOf?: (spiffeId: SpiffeId) => ServerNames | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
@@ -134,7 +136,7 @@ export class CertificateService {
     if (pause > 0) return err(exhausted("too many calls of this identity", "identity_rate", pause, spiffeId));
     const used = await caller.value.use(request.value.keyHash);
     if (!used.ok) return used;
-    const svid = await signer.issue(request.value, spiffeId, ttlS * 1000);
+    const svid = await signer.issue(request.value, spiffeId, ttlS * 1000, this.#options.namesOf?.(spiffeId));
     if (svid === undefined) return err(unavailable("there is no authority to sign it now", "no_authority", spiffeId));
     this.#tellIssued(proof, caller.value.proof, request.value, spiffeId, svid);
     return ok({ svid, spiffeId });

@@ -4,7 +4,7 @@ import { formatSpiffeId, parseSpiffeId, type SpiffeId, type TrustBundle, TrustBu
 import { readCertificateRequest } from "@heddle/identity/ca";
 import type { Log } from "@heddle/telemetry";
 import type { AuthoritySource, AuthorityState } from "./authority-source.ts";
-import type { IssuedSvid, Signer, SigningRequest } from "./signer.ts";
+import type { IssuedSvid, ServerNames, Signer, SigningRequest } from "./signer.ts";
 
 export interface MeshAuthorityOptions {
   readonly trustDomain: string;
@@ -15,12 +15,6 @@ export interface MeshAuthorityOptions {
   readonly svidTtlMs: number;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-/** Further names, for the control plane's own certificate. */
-export interface ServerNames {
-  readonly dnsNames: readonly string[];
-  readonly ipAddresses: readonly string[];
 }
 
 /** The mesh's certificate authority, running: signs in the name of one trust domain, and knows whom to trust. */
@@ -57,16 +51,11 @@ export class MeshAuthority implements Signer {
     return ok({ spiffeId: named?.value, keyHash: createHash("sha256").update(spki).digest("hex"), csr });
   }
 
-  async issue(request: SigningRequest, spiffeId: SpiffeId, ttlMs: number): Promise<IssuedSvid | undefined> {
-    return this.issueFor(request, spiffeId, ttlMs, { dnsNames: [], ipAddresses: [] });
-  }
-
-  /** As `issue`, with further names. */
-  async issueFor(
+  async issue(
     { csr }: SigningRequest,
     spiffeId: SpiffeId,
     ttlMs: number,
-    names: ServerNames,
+    names: ServerNames = { dnsNames: [], ipAddresses: [] },
   ): Promise<IssuedSvid | undefined> {
     const { svidTtlMs, clock, log } = this.#options;
     const authority = this.current.current?.authority;

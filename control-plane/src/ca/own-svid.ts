@@ -1,7 +1,8 @@
 import { Backoff, type Clock, Live, type Timer } from "@heddle/base";
 import { Certificate, certificateRequest, newWorkloadKey, privateKeyPem, type SpiffeId } from "@heddle/identity";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import type { MeshAuthority, ServerNames } from "./mesh-authority.ts";
+import type { MeshAuthority } from "./mesh-authority.ts";
+import type { ServerNames } from "./signer.ts";
 
 /** A certificate with its key, for TLS. */
 export interface TlsIdentity {
@@ -79,7 +80,7 @@ export class OwnSvid {
     try {
       const key = newWorkloadKey();
       const request = await authority.readRequest(certificateRequest(key, spiffeId));
-      const issued = request.ok ? await authority.issueFor(request.value, spiffeId, 0, names) : undefined;
+      const issued = request.ok ? await authority.issue(request.value, spiffeId, 0, names) : undefined;
       if (issued === undefined) throw new Error("there is no authority to sign it");
       this.#signer = signer;
       this.current.publish({

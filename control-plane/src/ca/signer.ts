@@ -1,6 +1,12 @@
 import type { Live, Result } from "@heddle/base";
 import type { SpiffeId, TrustBundles } from "@heddle/identity";
 
+/** Further names of a certificate, beside its SPIFFE ID: for servers whose clients look at names. */
+export interface ServerNames {
+  readonly dnsNames: readonly string[];
+  readonly ipAddresses: readonly string[];
+}
+
 /** What signs SVIDs, as those see it who ask it to. */
 export interface Signer {
   readonly trustDomain: string;
@@ -10,9 +16,14 @@ export interface Signer {
   readRequest(csr: Uint8Array): Promise<Result<SigningRequest, string>>;
   /**
    * A certificate for the request's key, in that name and no other. `ttlMs`: how long it shall be good, and no longer than the
-   * authority gives; 0: as long as it gives. Undefined: there is no authority now.
+   * authority gives; 0: as long as it gives. Undefined: there is no authority now. `names`: left out, it has none.
    */
-  issue(request: SigningRequest, spiffeId: SpiffeId, ttlMs: number): Promise<IssuedSvid | undefined>;
+  issue(
+    request: SigningRequest,
+    spiffeId: SpiffeId,
+    ttlMs: number,
+    names?: ServerNames,
+  ): Promise<IssuedSvid | undefined>;
 }
 
 /** A request for a certificate that has been read. */

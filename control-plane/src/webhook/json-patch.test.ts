@@ -34,7 +34,7 @@ test("what is the same has an empty patch", () => {
   );
 });
 
-test("JSON-patch path injection: slashes and tildes in a key are escaped, tildes first", () => {
+test("W11: slashes and tildes in a key are escaped, tildes first", () => {
   const before = { metadata: { labels: { "a~1b": "kept", "a/b": "kept" } } };
   const after = {
     metadata: { labels: { "a~1b": "kept", "a/b": "kept", "heddle.dev/injected": "true", "~1~0/": "x" } },

@@ -44,13 +44,13 @@ test("a pod of a namespace that wants it gets its sidecar", async () => {
   ]);
 });
 
-test("idempotent: a pod that is asked about again, with what was patched in, gets an empty patch", async () => {
+test("W10: a pod that is asked about again, with what was patched in, gets an empty patch", async () => {
   const patched = applyJsonPatch(POD, patchOf(await review(POD)));
   const again = await review(patched);
   assert.deepEqual([again.outcome, again.answer.allowed, patchOf(again)], ["skipped", true, []]);
 });
 
-test("dry run: the answer is the same, and nothing is kept of it", async () => {
+test("W9: the answer is the same, and nothing is kept of it", async () => {
   const dry = await review(POD, { dryRun: true });
   assert.deepEqual(dry, await review(POD));
 });
@@ -60,7 +60,7 @@ test("a pod of a namespace that does not want it stays as it is", async () => {
   assert.deepEqual([reviewed.outcome, reviewed.answer.allowed, patchOf(reviewed)], ["skipped", true, []]);
 });
 
-test("blocks own control plane: no pod of the system's namespaces is touched, whatever labels say", async () => {
+test("W8: no pod of the system's namespaces is touched, whatever labels say", async () => {
   for (const namespace of ["heddle-system", "kube-system", "kube-public", "kube-node-lease"]) {
     const reviewed = await review({ ...POD, metadata: { labels: { "heddle.dev/inject": "true" } } }, { namespace });
     assert.deepEqual([namespace, reviewed.outcome, patchOf(reviewed)], [namespace, "skipped", []]);
@@ -78,7 +78,7 @@ test("revision tags: the path says which revision is asked for, and a pod of ano
   assert.equal((await review(POD, {}, "canary")).outcome, "skipped");
 });
 
-test("flood and failure: where nobody knows the namespace's labels there is no answer, and the failurePolicy decides", async () => {
+test("W1: where nobody knows the namespace's labels there is no answer, and the failurePolicy decides", async () => {
   const unknown = await reviewPod(requestOf(POD, { namespace: "?" }), undefined, 1000, OPTIONS);
   assert.deepEqual(unknown, { ok: false, error: "the labels of namespace ? are not known now: no answer" });
   const absent = await reviewPod(requestOf(POD, { namespace: "new" }), undefined, 1000, OPTIONS);
@@ -155,7 +155,7 @@ for (const [what, template] of [
   ["a kernel's setting", { securityContext: { sysctls: [{ name: "kernel.msgmax", value: "1" }] } }],
   ["a place on another node", { nodeName: "control-plane" }],
 ] as const)
-  test(`privilege escalation through patch: an annotation that asks for ${what} refuses the pod`, async () => {
+  test(`W6: an annotation that asks for ${what} refuses the pod`, async () => {
     const annotations = { "heddle.dev/template": JSON.stringify(template) };
     const { answer } = await review({ ...POD, metadata: { annotations } });
     assert.ok(!answer.allowed && answer.code === 403);

@@ -8,7 +8,7 @@ import type { NamespaceLabels } from "./namespace-labels.ts";
 export interface PodInjection {
   readonly decide: (question: PodQuestion) => PodDecision;
   /** The pod with its sidecar. On failure every fault of its annotations, a sentence each. */
-  readonly inject: (pod: JsonObject, namespace: string) => Result<JsonObject, readonly string[]>;
+  readonly inject: (pod: JsonObject) => Result<JsonObject, readonly string[]>;
   /** The one container that gets capabilities. */
   readonly captureContainer: string;
 }
@@ -80,7 +80,7 @@ export async function reviewPod(
   const question = { namespace, namespaceLabels: labels.value, pod: object, revision: tag ?? revision };
   const { inject, reason } = injection.decide(question);
   if (!inject) return skipped(reason);
-  const injected = injection.inject(object, namespace);
+  const injected = injection.inject(object);
   if (!injected.ok) return refused(422, injected.error.join("; "));
   const privileges = addedPrivileges(object, injected.value, injection.captureContainer);
   if (privileges.length > 0)

@@ -104,7 +104,7 @@ for (const [what, path, question, status, message] of [
     assert.equal((await ask(port, "/inject", { body: REVIEW })).json.response.allowed, true);
   });
 
-test("complex payload: a body beyond 3 MiB is 413, told before it is sent and while it is", async (t) => {
+test("W2: a body beyond 3 MiB is 413, told before it is sent and while it is", async (t) => {
   const { port } = await openTestWebhooks(t);
   const body = `{"padding":"${"x".repeat(3 * 1024 * 1024)}"}`;
   assert.equal((await ask(port, "/inject", { body })).status, 413);
@@ -117,7 +117,7 @@ test("complex payload: a body beyond 3 MiB is 413, told before it is sent and wh
   assert.equal((await ask(port, "/inject", { body: REVIEW })).status, 200);
 });
 
-test("complex payload: a text of a million brackets is refused, and nothing of it is built", async (t) => {
+test("W2: a text of a million brackets is refused, and nothing of it is built", async (t) => {
   const { port } = await openTestWebhooks(t);
   for (const body of ["[".repeat(3_000_000), '{"a":'.repeat(600_000)]) {
     const answer = await ask(port, "/inject", { body });
@@ -126,7 +126,7 @@ test("complex payload: a text of a million brackets is refused, and nothing of i
   }
 });
 
-test("flood: bodies that are being sent at a time have a limit together", async (t) => {
+test("W1: bodies that are being sent at a time have a limit together", async (t) => {
   const { port } = await openTestWebhooks(t, { limits: { allBodiesBytes: REVIEW.length - 1 } });
   const answer = await ask(port, "/inject", { body: REVIEW });
   assert.deepEqual([answer.status, answer.headers["retry-after"]], [429, "1"]);
@@ -153,7 +153,7 @@ test("DELETE operations and subresources are let through", async (t) => {
     }
 });
 
-test("failure policy: where nobody knows a namespace's labels the API server decides, by a 503", async (t) => {
+test("W1: where nobody knows a namespace's labels the API server decides, by a 503", async (t) => {
   const namespaces = { labelsOf: async () => err("the API server cannot be reached") };
   const { port, log } = await openTestWebhooks(t, {
     pods: { ...PODS, namespaces },
@@ -164,7 +164,7 @@ test("failure policy: where nobody knows a namespace's labels the API server dec
   assert.equal(log.with("a pod cannot be judged now").length, 1);
 });
 
-test("deadline: a review is answered before the API server gives up, by what it says it waits", async (t) => {
+test("W2: a review is answered before the API server gives up, by what it says it waits", async (t) => {
   const waits: number[] = [];
   const namespaces = {
     labelsOf: async (_name: string, withinMs: number) => {
@@ -214,7 +214,7 @@ test("no line of the log and no answer has anything of a pod's contents", async 
   assert.equal(log.with("a pod gets its sidecar").length, 1);
 });
 
-test("MITM: who trusts another authority, or looks for another name, gets no connection", async (t) => {
+test("W7: who trusts another authority, or looks for another name, gets no connection", async (t) => {
   const { port } = await openTestWebhooks(t);
   await assert.rejects(ask(port, "/inject", { body: REVIEW, ca: new TestAuthority("Other").certificate }));
   await assert.rejects(ask(port, "/inject", { body: REVIEW, servername: "other.heddle-system.svc" }), /altnames/);
@@ -233,7 +233,7 @@ test("TLS below 1.2 is not spoken", async (t) => {
   await assert.rejects(once(socket, "secureConnect"));
 });
 
-test("rotation: a new certificate is for the handshakes to come, and no connection ends", async (t) => {
+test("W5: a new certificate is for the handshakes to come, and no connection ends", async (t) => {
   const { port, identity } = await openTestWebhooks(t);
   const agent = keptConnection(t);
   const before = await ask(port, "/inject", { body: REVIEW, agent });
@@ -253,7 +253,7 @@ test("without a certificate nobody is let in, and one that comes later lets them
   assert.equal((await ask(port, "/readyz", { method: "GET" })).status, 200);
 });
 
-test("stealing webhook credentials: with a client authority reviews are for its certificates, and probes for all", async (t) => {
+test("W5: with a client authority reviews are for its certificates, and probes for all", async (t) => {
   const clients = new TestAuthority("Clients");
   const { port } = await openTestWebhooks(t, { clientCa: new Live<string | undefined>(clients.certificate) });
   const shown = ({ chain, key }: { chain: string; key: string }) => ({ body: REVIEW, cert: chain, key });
@@ -275,7 +275,7 @@ test("stealing webhook credentials: with a client authority reviews are for its 
   assert.equal((await ask(port, "/healthz", { method: "GET" })).status, 200);
 });
 
-test("stealing webhook credentials: of a client authority's certificates those with the name are let in", async (t) => {
+test("W5: of a client authority's certificates those with the name are let in", async (t) => {
   const clients = new TestAuthority("Clients");
   const { port } = await openTestWebhooks(t, {
     clientCa: new Live<string | undefined>(clients.certificate),
@@ -315,7 +315,7 @@ test("a client authority that is replaced lets nobody in by a session of before"
   }
 });
 
-test("slow clients: a head or a body that does not come ends its connection, and others are served meanwhile", async (t) => {
+test("W1: a head or a body that does not come ends its connection, and others are served meanwhile", async (t) => {
   const { port } = await openTestWebhooks(t, { limits: { headMs: 200, requestMs: 400 } });
   const slow = await Promise.all(
     [
@@ -336,7 +336,7 @@ test("slow clients: a head or a body that does not come ends its connection, and
   assert.equal((await ask(port, "/inject", { body: REVIEW })).status, 200);
 });
 
-test("flood: connections of one address have a limit, and those beyond it are counted", async (t) => {
+test("W1: connections of one address have a limit, and those beyond it are counted", async (t) => {
   const { port, counters } = await openTestWebhooks(t, { limits: { connectionsPerSource: 2 } });
   const agents = [keptConnection(t), keptConnection(t)];
   for (const agent of agents) assert.equal((await ask(port, "/inject", { body: REVIEW, agent })).status, 200);

@@ -29,6 +29,7 @@ const COMMANDS: readonly Command[] = [
     "control-plane",
     "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",
   ),
+  runProgram("injector", "run Kubernetes' admission webhooks in a process of their own: sidecars into pods, checks"),
   runProgram("sidecar", "run a sidecar from an Envoy bootstrap (-c FILE) or for a control plane (--control-plane)"),
 ];
 

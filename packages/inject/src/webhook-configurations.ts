@@ -1,4 +1,6 @@
 import type { JsonObject } from "@heddle/base";
+import { INJECT_KEY, INJECTED_LABEL, REVISION_KEY } from "./names.ts";
+import { DEFAULT_REVISION } from "./should-inject.ts";
 
 /** Where an API server finds the webhooks, and what becomes of a pod where it does not. */
 export interface WebhookSettings {
@@ -25,7 +27,7 @@ export interface WebhookSettings {
 }
 
 export const DEFAULT_WEBHOOK_SETTINGS: WebhookSettings = {
-  revision: "default",
+  revision: DEFAULT_REVISION,
   namespace: "heddle-system",
   service: "heddle-control-plane",
   port: 443,
@@ -36,12 +38,10 @@ export const DEFAULT_WEBHOOK_SETTINGS: WebhookSettings = {
 /** Before the names of our webhook configurations: who keeps their `caBundle` knows them by it, and by the label. */
 export const WEBHOOK_CONFIGURATION_PREFIX = "heddle-";
 /** Label of each: the revision that serves it. */
-export const WEBHOOK_REVISION_LABEL = "heddle.dev/rev";
+export const WEBHOOK_REVISION_LABEL = REVISION_KEY;
 /** Label of those of a tag. */
 export const WEBHOOK_TAG_LABEL = "heddle.dev/tag";
 
-const INJECT = "heddle.dev/inject";
-const REVISION = "heddle.dev/rev";
 const NAMESPACE_NAME = "kubernetes.io/metadata.name";
 /** The cluster's own; in a sidecar's hands it could not mend itself. */
 const CLUSTER_NAMESPACES: readonly string[] = ["kube-system", "kube-public", "kube-node-lease"];
@@ -62,7 +62,7 @@ export function webhookConfigurations(settings: WebhookSettings): readonly JsonO
  */
 function mutatingConfiguration(settings: WebhookSettings): JsonObject {
   const name = settings.tag ?? settings.revision;
-  const isDefault = name === "default";
+  const isDefault = name === DEFAULT_REVISION;
   const webhook = (what: string, namespaces: readonly JsonObject[], pods: readonly JsonObject[]): JsonObject => ({
     name: `${what}.inject.heddle.dev`,
     clientConfig: clientConfig(settings, `/inject/rev/${name}`),
@@ -80,19 +80,32 @@ function mutatingConfiguration(settings: WebhookSettings): JsonObject {
   const own = [
     webhook(
       "revision",
-      [isIn(REVISION, name), isNotIn(INJECT, "disabled")],
-      [isNotIn(INJECT, "false"), isAbsent(REVISION)],
+      [isIn(REVISION_KEY, name), isNotIn(INJECT_KEY, "disabled")],
+      [isNotIn(INJECT_KEY, "false"), isAbsent(REVISION_KEY)],
     ),
     webhook(
       "revision-labelled",
-      [isIn(REVISION, name), isIn(INJECT, "disabled")],
-      [isIn(INJECT, "true"), isAbsent(REVISION)],
+      [isIn(REVISION_KEY, name), isIn(INJECT_KEY, "disabled")],
+      [isIn(INJECT_KEY, "true"), isAbsent(REVISION_KEY)],
     ),
-    webhook("revision-of-pod", [], [isIn(REVISION, name), isNotIn(INJECT, "false")]),
+    // What has just got its sidecar has a revision too.
+    webhook(
+      "revision-of-pod",
+      [],
+      [isIn(REVISION_KEY, name), isNotIn(INJECT_KEY, "false"), isNotIn(INJECTED_LABEL, "true")],
+    ),
   ];
   const unnamed = [
-    webhook("enabled", [isIn(INJECT, "enabled"), isAbsent(REVISION)], [isNotIn(INJECT, "false"), isAbsent(REVISION)]),
-    webhook("labelled", [isNotIn(INJECT, "enabled"), isAbsent(REVISION)], [isIn(INJECT, "true"), isAbsent(REVISION)]),
+    webhook(
+      "enabled",
+      [isIn(INJECT_KEY, "enabled"), isAbsent(REVISION_KEY)],
+      [isNotIn(INJECT_KEY, "false"), isAbsent(REVISION_KEY)],
+    ),
+    webhook(
+      "labelled",
+      [isNotIn(INJECT_KEY, "enabled"), isAbsent(REVISION_KEY)],
+      [isIn(INJECT_KEY, "true"), isAbsent(REVISION_KEY)],
+    ),
   ];
   return {
     apiVersion: "admissionregistration.k8s.io/v1",
@@ -127,7 +140,7 @@ function validatingConfiguration(settings: WebhookSettings): JsonObject {
 const COMMON = { sideEffects: "None", admissionReviewVersions: ["v1"] };
 
 function metadata({ revision, tag }: WebhookSettings, what: string): JsonObject {
-  const suffix = tag !== undefined ? `-tag-${tag}` : revision === "default" ? "" : `-${revision}`;
+  const suffix = tag !== undefined ? `-tag-${tag}` : revision === DEFAULT_REVISION ? "" : `-${revision}`;
   return {
     name: `${WEBHOOK_CONFIGURATION_PREFIX}${what}${suffix}`,
     labels: {

@@ -1,0 +1,157 @@
+import { parseArgs } from "node:util";
+import { err, ok, type Result } from "@heddle/base";
+import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
+import { type HostPort, parseHostPort } from "./serve/address.ts";
+import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } from "./webhook-flags.ts";
+
+/** What the command line of an injector says. */
+export interface InjectorFlags {
+  readonly webhooks: WebhookFlags;
+  readonly certificate: CertificateFlags;
+  readonly adminAddress: HostPort;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "text" | "json";
+  readonly exitWithParent: boolean;
+}
+
+/** Where the serving certificate comes from. */
+export type CertificateFlags =
+  | {
+      readonly type: "files";
+      readonly certificateFile: string;
+      readonly keyFile: string;
+      readonly caFile: string | undefined;
+    }
+  | {
+      readonly type: "authority";
+      readonly controlPlane: HostPort;
+      readonly caFile: string;
+      readonly tokenFile: string;
+    };
+
+export type InjectorFlagsReading =
+  | { readonly type: "run"; readonly flags: InjectorFlags }
+  | { readonly type: "print"; readonly what: "help" | "version" };
+
+const CA_FILE = "/var/run/heddle/ca/root.pem";
+const TOKEN_FILE = "/var/run/heddle/token/token";
+
+export const INJECTOR_HELP = `Usage: heddle injector [OPTIONS]
+
+Serves Kubernetes' admission webhooks on a port of its own: /inject puts the sidecar into pods that are created, /validate
+refuses what heddle check refuses, /healthz and /readyz are for the kubelet. heddle control-plane does the same with
+--webhook-address.
+
+Options:
+  --webhook-address HOST:PORT
+                             where they are served, over HTTPS ([::]:15017)
+  --tls-cert FILE and --tls-key FILE
+                             the serving certificate; PEM, followed
+  --tls-ca FILE              what has signed it, for caBundle
+  --control-plane HOST:PORT  or have it issued, and renewed, by the mesh's authority there, over TLS. That says which names it
+                             has: heddle control-plane --serving-names
+  --ca-bundle FILE           by whom that is known (${CA_FILE})
+  --service-account-token FILE
+                             our own token, made for the audience heddle (${TOKEN_FILE})
+${WEBHOOK_HELP}
+  --admin-address HOST:PORT  where /metrics is (127.0.0.1:15018)
+  --log-level LEVEL          trace, debug, info, warn, error or off (info)
+  --log-format FORMAT        text or json (text), on standard error
+  --exit-with-parent         end when standard input or the parent process ends
+  --version                  print the version
+  -h, --help                 print this
+
+Ends with 0 when it was told to stop, 1 when it could not start, 2 when the command line is wrong.
+
+Example:
+  heddle injector --control-plane heddle-control-plane.heddle-system.svc:15012`;
+
+/** Reads the words behind `heddle injector`. On failure every reason. */
+export function parseInjectorFlags(words: readonly string[]): Result<InjectorFlagsReading, readonly string[]> {
+  const parsed = parse(words);
+  if (!parsed.ok) return parsed;
+  const { values } = parsed.value;
+  if (values.help === true) return ok({ type: "print", what: "help" });
+  if (values.version === true) return ok({ type: "print", what: "version" });
+  const faults: string[] = [];
+  const webhooks = readWebhookFlags(values, "[::]:15017", faults);
+  if (values["webhook-san"] !== undefined)
+    faults.push("--webhook-san: is for a control plane, which signs; see --serving-names there");
+  const certificate = readCertificate(values, faults);
+  const admin = parseHostPort(values["admin-address"] ?? "127.0.0.1:15018");
+  if (!admin.ok) faults.push(`--admin-address: ${admin.error}`);
+  const logLevel = parseLogLevel(values["log-level"] ?? "info");
+  if (logLevel === undefined)
+    faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
+  const logFormat = values["log-format"] ?? "text";
+  if (logFormat !== "text" && logFormat !== "json")
+    faults.push(`--log-format: found "${logFormat}", allowed: text, json`);
+  if (faults.length > 0 || webhooks === undefined || certificate === undefined || !admin.ok) return err(faults);
+  return ok({
+    type: "run",
+    flags: {
+      webhooks,
+      certificate,
+      adminAddress: admin.value,
+      logLevel: logLevel ?? "info",
+      logFormat: logFormat === "json" ? "json" : "text",
+      exitWithParent: values["exit-with-parent"] === true,
+    },
+  });
+}
+
+const FILE_FLAGS = ["tls-cert", "tls-key", "tls-ca"] as const;
+const AUTHORITY_FLAGS = ["control-plane", "ca-bundle", "service-account-token"] as const;
+
+function readCertificate(
+  values: Readonly<Partial<Record<(typeof FILE_FLAGS)[number] | (typeof AUTHORITY_FLAGS)[number], string>>>,
+  faults: string[],
+): CertificateFlags | undefined {
+  const { "tls-cert": certificateFile, "tls-key": keyFile, "tls-ca": caFile, "control-plane": where } = values;
+  if ((certificateFile === undefined) !== (keyFile === undefined)) faults.push("--tls-cert and --tls-key go together");
+  if (certificateFile !== undefined && keyFile !== undefined) {
+    for (const flag of AUTHORITY_FLAGS)
+      if (values[flag] !== undefined) faults.push(`--${flag}: the certificate is that of --tls-cert`);
+    return { type: "files", certificateFile, keyFile, caFile };
+  }
+  if (caFile !== undefined) faults.push("--tls-ca: needs --tls-cert");
+  if (where === undefined) {
+    faults.push("name a serving certificate (--tls-cert and --tls-key), or who issues it (--control-plane)");
+    return undefined;
+  }
+  const controlPlane = parseHostPort(where);
+  if (!controlPlane.ok) {
+    faults.push(`--control-plane: ${controlPlane.error}`);
+    return undefined;
+  }
+  return {
+    type: "authority",
+    controlPlane: controlPlane.value,
+    caFile: values["ca-bundle"] ?? CA_FILE,
+    tokenFile: values["service-account-token"] ?? TOKEN_FILE,
+  };
+}
+
+const OPTIONS = {
+  ...WEBHOOK_OPTIONS,
+  "tls-cert": { type: "string" },
+  "tls-key": { type: "string" },
+  "tls-ca": { type: "string" },
+  "control-plane": { type: "string" },
+  "ca-bundle": { type: "string" },
+  "service-account-token": { type: "string" },
+  "admin-address": { type: "string" },
+  "log-level": { type: "string" },
+  "log-format": { type: "string" },
+  "exit-with-parent": { type: "boolean" },
+  version: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+function parse(words: readonly string[]) {
+  try {
+    return ok(parseArgs({ args: [...words], options: OPTIONS, strict: true, allowPositionals: false }));
+  } catch (error) {
+    return err([(error as Error).message.split(". ")[0] ?? ""]);
+  }
+}
