@@ -189,7 +189,7 @@ const TPROXY = `*mangle
 -A HEDDLE_PREROUTING -p tcp -m socket --transparent -g HEDDLE_DIVERT
 -A HEDDLE_PREROUTING -i lo -p tcp -m mark --mark 0x53a -g HEDDLE_INBOUND
 -A HEDDLE_PREROUTING -i lo -j RETURN
--A HEDDLE_PREROUTING -p tcp -m addrtype --dst-type LOCAL -g HEDDLE_INBOUND
+-A HEDDLE_PREROUTING -p tcp -m conntrack --ctdir ORIGINAL -m addrtype --dst-type LOCAL -g HEDDLE_INBOUND
 -A HEDDLE_ROUTE_OUTPUT -m conntrack --ctdir REPLY -m connmark --mark 0x539 -g HEDDLE_DIVERT
 -A HEDDLE_ROUTE_OUTPUT -o lo -p tcp -m conntrack --ctdir ORIGINAL -m owner --uid-owner 1337 -g HEDDLE_OWN_OUTPUT
 -A HEDDLE_ROUTE_OUTPUT -o lo -p tcp -m conntrack --ctdir ORIGINAL -m owner --gid-owner 1337 -g HEDDLE_OWN_OUTPUT

@@ -204,7 +204,8 @@ function tproxy(
     ...innerInterfaces.map((name) => `HEDDLE_PREROUTING -i ${name} -j RETURN`),
     `HEDDLE_PREROUTING -i lo -p tcp -m mark --mark ${mark(TPROXY_OWN_MARK)} -g HEDDLE_INBOUND`,
     "HEDDLE_PREROUTING -i lo -j RETURN",
-    "HEDDLE_PREROUTING -p tcp -m addrtype --dst-type LOCAL -g HEDDLE_INBOUND",
+    // Answers to what this pod has dialled are no connections of others; TPROXY would drop them.
+    "HEDDLE_PREROUTING -p tcp -m conntrack --ctdir ORIGINAL -m addrtype --dst-type LOCAL -g HEDDLE_INBOUND",
     `HEDDLE_ROUTE_OUTPUT -m conntrack --ctdir REPLY -m connmark --mark ${mark(TPROXY_MARK)} -g HEDDLE_DIVERT`,
     `HEDDLE_ROUTE_OUTPUT ${original} --uid-owner ${proxyUid} -g HEDDLE_OWN_OUTPUT`,
     `HEDDLE_ROUTE_OUTPUT ${original} --gid-owner ${proxyGid} -g HEDDLE_OWN_OUTPUT`,

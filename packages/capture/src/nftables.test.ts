@@ -152,7 +152,7 @@ const EVERYTHING = `table inet heddle {
 `;
 
 const TPROXY = `table inet heddle {
-	chain settings_88ece25c5840ec40 {
+	chain settings_f2ca843ba16b4f01 {
 	}
 	set excluded_inbound_ports {
 		type inet_service
@@ -164,7 +164,7 @@ const TPROXY = `table inet heddle {
 		socket transparent 1 meta mark set 1337 accept comment "connections that the sidecar has"
 		iifname "lo" meta mark 1338 goto inbound comment "what the sidecar sends to its own pod"
 		iifname "lo" return comment "what the application sends to itself"
-		fib daddr type local meta l4proto tcp goto inbound comment "what others send to this pod"
+		ct direction original fib daddr type local meta l4proto tcp goto inbound comment "what others send to this pod"
 	}
 	chain inbound {
 		tcp dport @excluded_inbound_ports return comment "ports that are excluded"

@@ -234,7 +234,7 @@ function tproxyInbound({
           ]),
       rule(`iifname "lo" meta mark ${TPROXY_OWN_MARK} goto inbound`, "what the sidecar sends to its own pod"),
       rule('iifname "lo" return', "what the application sends to itself"),
-      rule("fib daddr type local meta l4proto tcp goto inbound", "what others send to this pod"),
+      rule("ct direction original fib daddr type local meta l4proto tcp goto inbound", "what others send to this pod"),
     ]),
     ...chain("inbound", undefined, [
       ...byPort(INBOUND, inbound.exclude, inbound.include),
