@@ -92,7 +92,7 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
       this.#refuse(ResponseFlag.UpstreamRetryLimitExceeded, this.#details);
       return;
     }
-    this.#attempt = new ConnectAttempt(cluster, env, this.#info, this);
+    this.#attempt = new ConnectAttempt(cluster, env, { downstream: this.#info }, this);
     this.#upstreamInfo.attempts++;
     this.#attempt.start();
   }

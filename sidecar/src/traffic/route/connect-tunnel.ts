@@ -57,8 +57,7 @@ export class ConnectTunnel implements TerminalFilter, ConnectAttemptOwner, Conne
     exchange.upstream.cluster = name;
     exchange.upstream.attempts = 1;
     cluster.stats.rqTotal.add();
-    const { downstream, request, metadata } = exchange;
-    this.#attempt = new ConnectAttempt(cluster, exchange.manager.env, downstream, this, request, metadata);
+    this.#attempt = new ConnectAttempt(cluster, exchange.manager.env, exchange, this, exchange.request);
     this.#attempt.start();
   }
 

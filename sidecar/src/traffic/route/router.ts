@@ -325,8 +325,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   }
 
   #pick(cluster: Cluster): void {
-    const { request, downstream, metadata } = this.#exchange;
-    const pick = cluster.pick(request, downstream, metadata);
+    const pick = cluster.pick(this.#exchange.request, this.#exchange);
     switch (pick.type) {
       case "endpoint":
         this.#connectTo(cluster, pick.endpoint, pick.done);

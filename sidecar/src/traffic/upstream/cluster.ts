@@ -22,7 +22,7 @@ import {
 } from "@heddle/traffic";
 import { SslStats } from "../tls/ssl-stats.ts";
 import { ClusterStats } from "./cluster-stats.ts";
-import { OriginalDstHosts, type PickMetadata } from "./original-dst-hosts.ts";
+import { type Asker, OriginalDstHosts } from "./original-dst-hosts.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
 import { type ConnectionIdentity, poolKey } from "./pool/pool-key.ts";
 import { proxyPreface } from "./proxy-preface.ts";
@@ -108,12 +108,9 @@ export class Cluster {
     return this.#endpoints;
   }
 
-  /**
-   * `downstream` is whom it is for, and `metadata` what is known of the request: a cluster of type ORIGINAL_DST looks at both.
-   * Left out: for ourselves.
-   */
-  pick(request: RequestHead, downstream?: DownstreamInfo, metadata?: PickMetadata): Pick {
-    if (this.#originalDst !== undefined) return this.#originalDst.pick(request, downstream, metadata);
+  /** `asker`: at whom a cluster of type ORIGINAL_DST looks. Left out: we ourselves. */
+  pick(request: RequestHead, asker?: Asker): Pick {
+    if (this.#originalDst !== undefined) return this.#originalDst.pick(request, asker);
     return this.#picker.pick(request);
   }
 

@@ -1,10 +1,9 @@
 import { callbackTimer, type Failure, failure, type WheelTimer } from "@heddle/base";
-import type { DownstreamInfo } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
 import type { Connection, Dialling } from "@heddle/net";
 import type { Endpoint, Outcome } from "@heddle/traffic";
 import type { Cluster } from "./cluster.ts";
-import type { PickMetadata } from "./original-dst-hosts.ts";
+import type { Asker } from "./original-dst-hosts.ts";
 import type { UpstreamEnv } from "./upstream-env.ts";
 
 /** Who wants the connection. Exactly one of the two is called, once, unless the attempt is cancelled; possibly from within `start`. */
@@ -24,10 +23,9 @@ export interface ConnectAttemptOwner {
 export class ConnectAttempt {
   readonly #cluster: Cluster;
   readonly #env: UpstreamEnv;
-  readonly #downstream: DownstreamInfo;
+  readonly #asker: Asker;
   readonly #owner: ConnectAttemptOwner;
   readonly #request: RequestHead;
-  readonly #metadata: PickMetadata | undefined;
   #state: "new" | "picking" | "dialling" | "open" | "over" = "new";
   #endpoint: Endpoint | undefined = undefined;
   #pickDone: ((outcome: Outcome) => void) | undefined = undefined;
@@ -36,19 +34,11 @@ export class ConnectAttempt {
   #dialling: Dialling | undefined = undefined;
 
   /** `request`: what the connection is made for, where that is known. */
-  constructor(
-    cluster: Cluster,
-    env: UpstreamEnv,
-    downstream: DownstreamInfo,
-    owner: ConnectAttemptOwner,
-    request = CONNECTION_HEAD,
-    metadata?: PickMetadata,
-  ) {
+  constructor(cluster: Cluster, env: UpstreamEnv, asker: Asker, owner: ConnectAttemptOwner, request = CONNECTION_HEAD) {
     this.#request = request;
-    this.#metadata = metadata;
+    this.#asker = asker;
     this.#cluster = cluster;
     this.#env = env;
-    this.#downstream = downstream;
     this.#owner = owner;
   }
 
@@ -85,7 +75,7 @@ export class ConnectAttempt {
   }
 
   #pick(): void {
-    const pick = this.#cluster.pick(this.#request, this.#downstream, this.#metadata);
+    const pick = this.#cluster.pick(this.#request, this.#asker);
     switch (pick.type) {
       case "endpoint":
         this.#stopWaiting();
@@ -113,7 +103,7 @@ export class ConnectAttempt {
     this.#endpoint = endpoint;
     this.#pickDone = done;
     endpoint.activeRequests++; // what the balancer counts; of a connection there is one
-    const identity = this.#cluster.connectionIdentity(endpoint, this.#downstream);
+    const identity = this.#cluster.connectionIdentity(endpoint, this.#asker.downstream);
     this.#dialling = this.#env.dial(identity, this.#cluster.dialOptions, {
       onConnected: (connection) => {
         this.#state = "open";

@@ -7,8 +7,16 @@ import { formatHostPort } from "@heddle/net";
 import { Endpoint, type OriginalDstDiscovery, type Pick } from "@heddle/traffic";
 import type { UpstreamEnv } from "./upstream-env.ts";
 
-/** Dynamic metadata, by namespace and key. */
-export type PickMetadata = ReadonlyMap<string, ReadonlyMap<string, unknown>>;
+/** Who asks for an endpoint; an exchange is one. */
+export interface Asker {
+  readonly downstream: DownstreamInfo;
+  /** Left out: it has none. */
+  readonly hasMetadata?: boolean;
+  /** Dynamic metadata of the request, by namespace and key. Asked for only where it has some. */
+  readonly metadata?: Metadata;
+}
+
+type Metadata = ReadonlyMap<string, ReadonlyMap<string, unknown>>;
 
 export interface OriginalDstEvents {
   /** What should have named the endpoint is no IP address and port, or names ourselves. */
@@ -48,9 +56,10 @@ export class OriginalDstHosts {
     return this.#hosts.get(endpoint.key)?.endpoint === endpoint;
   }
 
-  /** `metadata`: of the request; that of the connection counts behind it. */
-  pick(request: RequestHead, downstream: DownstreamInfo | undefined, metadata: PickMetadata | undefined): Pick {
-    const destination = this.#destination(request, downstream, metadata);
+  /** Undefined: nobody's connection asks. */
+  pick(request: RequestHead, asker: Asker | undefined): Pick {
+    const downstream = asker?.downstream;
+    const destination = this.#destination(request, asker);
     if (destination === undefined) return this.#none("no original destination is known");
     const { upstreamPortOverride } = this.#discovery;
     const port = upstreamPortOverride ?? destination.port;
@@ -67,26 +76,24 @@ export class OriginalDstHosts {
     this.#env.wheel.cancel(this.#timer);
   }
 
-  // In Envoy's order: metadata, a header, the connection.
-  #destination(
-    request: RequestHead,
-    downstream: DownstreamInfo | undefined,
-    metadata: PickMetadata | undefined,
-  ): Destination | undefined {
+  // In Envoy's order: metadata, of the request before that of the connection, then a header, then the connection. What cannot be
+  // read is counted and passed over.
+  #destination(request: RequestHead, asker: Asker | undefined): Destination | undefined {
     const { metadataKey, httpHeaderName } = this.#discovery;
+    const downstream = asker?.downstream;
+    let found: Destination | undefined;
     if (metadataKey !== undefined) {
-      const told = valueAt(metadata, metadataKey) ?? valueAt(downstream?.metadata, metadataKey);
-      if (told !== undefined && told !== "") return this.#parsed(told);
+      const ofRequest = asker?.hasMetadata === true ? asker.metadata : undefined;
+      found = this.#parsed(valueAt(ofRequest, metadataKey) ?? valueAt(downstream?.metadata, metadataKey));
     }
-    if (httpHeaderName !== undefined) {
-      const told = httpHeaderName === ":authority" ? request.authority : request.headers.get(httpHeaderName);
-      if (told !== undefined && told !== "") return this.#parsed(told);
-    }
-    if (downstream?.restored === undefined) return undefined;
+    if (found === undefined && httpHeaderName !== undefined)
+      found = this.#parsed(httpHeaderName === ":authority" ? request.authority : request.headers.get(httpHeaderName));
+    if (found !== undefined || downstream?.restored === undefined) return found;
     return { address: downstream.localAddress, port: downstream.localPort };
   }
 
   #parsed(told: unknown): Destination | undefined {
+    if (told === undefined || told === "") return undefined;
     const destination = typeof told === "string" ? parseDestination(told) : undefined;
     if (destination === undefined) this.#events.onInvalid();
     return destination;
@@ -169,7 +176,7 @@ function parseDestination(text: string): Destination | undefined {
 }
 
 function valueAt(
-  metadata: PickMetadata | undefined,
+  metadata: Metadata | undefined,
   { namespace, path }: NonNullable<OriginalDstDiscovery["metadataKey"]>,
 ): unknown {
   const [first = "", ...rest] = path;
