@@ -1,6 +1,8 @@
-import type { Mesh, Service } from "@heddle/mesh";
+import type { CapturedRules, Mesh, Service } from "@heddle/mesh";
+import type { EncodedResource } from "@heddle/xds";
+import { DnsTable } from "./dns-table.ts";
 import { sameList } from "./resource-map.ts";
-import { type PartsMaker, ServiceParts } from "./service-parts.ts";
+import { getOrMake, type PartsMaker, ServiceParts } from "./service-parts.ts";
 
 /** The name of a service that is another one now, new or gone. */
 export interface ChangedService {
@@ -15,6 +17,7 @@ export class MeshParts {
   readonly #maker: PartsMaker;
   #mesh: Mesh | undefined;
   #parts: Map<string, ServiceParts> = new Map();
+  readonly #dns = new Map<string, DnsTable>();
 
   constructor(maker: PartsMaker) {
     this.#maker = maker;
@@ -46,6 +49,16 @@ export class MeshParts {
     this.#mesh = mesh;
     this.#parts = parts;
     return changed;
+  }
+
+  /**
+   * What answers DNS in pods of a namespace, where all services have names. It stays the same object until a name or an
+   * address of a service is another.
+   */
+  dnsListener(mesh: Mesh, namespace: string, rules: CapturedRules): EncodedResource {
+    const key = `${namespace} ${rules.ipv4} ${rules.ipv6}`;
+    const maker = getOrMake(this.#dns, key, () => new DnsTable(this.#maker, namespace, rules));
+    return maker.of(mesh, mesh.services);
   }
 
   /** Of a service of that world. */

@@ -1,4 +1,7 @@
 import {
+  type CaptureMode,
+  capturedInboundCluster,
+  capturedInboundListener,
   type InboundSecurity,
   inboundCluster,
   inboundListener,
@@ -56,6 +59,7 @@ export class NodeResources {
 
   #makeInbound(workload: Workload, security: InboundSecurity): Inbound {
     this.#computed.add("inbound");
+    if (workload.capture !== undefined) return this.#makeCaptured(workload, security, workload.capture);
     const { listener, cluster } = this.#encoder.types;
     const listeners: EncodedResource[] = [];
     const clusters: EncodedResource[] = [];
@@ -66,11 +70,24 @@ export class NodeResources {
       listeners.push(this.#encoder.encodeOnce(listener, config));
       clusters.push(this.#encoder.encodeOnce(cluster, inboundCluster(port, port.applicationPort)));
     }
-    if (listeners.length > 0) {
-      for (const uri of keyUris(security.policies.request))
-        clusters.push(this.#encoder.encodeOnce(cluster, keysCluster(uri)));
-    }
-    return { listeners, clusters };
+    return { listeners, clusters: listeners.length > 0 ? [...clusters, ...this.#keysClusters(security)] : clusters };
+  }
+
+  #makeCaptured(workload: Workload, security: InboundSecurity, capture: CaptureMode): Inbound {
+    const { listener, cluster } = this.#encoder.types;
+    const ports = [...workload.ports, undefined];
+    return {
+      listeners: [this.#encoder.encodeOnce(listener, capturedInboundListener(workload, security, capture))],
+      clusters: [
+        ...ports.map((port) => this.#encoder.encodeOnce(cluster, capturedInboundCluster(port, capture))),
+        ...this.#keysClusters(security),
+      ],
+    };
+  }
+
+  #keysClusters({ policies }: InboundSecurity): readonly EncodedResource[] {
+    const { cluster } = this.#encoder.types;
+    return keyUris(policies.request).map((uri) => this.#encoder.encodeOnce(cluster, keysCluster(uri)));
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  type CapturedRules,
   type InboundSecurity,
   type Mesh,
   type MeshTrust,
@@ -8,6 +9,7 @@ import {
   parseServiceHost,
   type ScopeRules,
   type ServiceHost,
+  type UnknownDestinations,
   type Workload,
 } from "@heddle/mesh";
 import type { XdsNode } from "@heddle/xds";
@@ -42,8 +44,17 @@ const OUR_SIDECAR = "heddle";
 
 const DEFAULT_OUTBOUND_PORT = 15_001;
 
-/** @param trust undefined: the mesh has no authority of its own. */
-export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand, trust: MeshTrust | undefined): NodeScope {
+/**
+ * @param trust undefined: the mesh has no authority of its own.
+ * @param unknown what captured nodes do with what the mesh does not know.
+ */
+export function nodeScope(
+  node: XdsNode,
+  mesh: Mesh,
+  demand: Demand,
+  trust: MeshTrust | undefined,
+  unknown: UnknownDestinations = "passthrough",
+): NodeScope {
   const identity = identityOf(node);
   const workload = workloadOf(identity, mesh);
   return {
@@ -53,6 +64,7 @@ export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand, trust: Mesh
       demanded: demand.services,
       // An Envoy asks for virtual hosts by delta alone, and gRPC not at all.
       onDemand: node.userAgentName === OUR_SIDECAR,
+      ...(workload?.capture !== undefined && { captured: capturedRules(workload, unknown) }),
     },
     workload,
     security: {
@@ -66,6 +78,18 @@ export function nodeScope(node: XdsNode, mesh: Mesh, demand: Demand, trust: Mesh
     cluster: node.cluster,
   };
 }
+
+function capturedRules({ accessLog, addresses }: Workload, unknown: UnknownDestinations): CapturedRules {
+  const ipv6 = addresses.some((address) => address.includes(":"));
+  const ipv4 = addresses.some((address) => !address.includes(":"));
+  const key = `${accessLog} ${ipv4} ${ipv6} ${unknown}`;
+  let rules = capturedRulesMade.get(key);
+  if (rules === undefined) capturedRulesMade.set(key, (rules = { accessLog, ipv4, ipv6, unknown }));
+  return rules;
+}
+
+/** The same object for the same rules: what is made of them is kept by it. There are 24 at most. */
+const capturedRulesMade = new Map<string, CapturedRules>();
 
 /**
  * X1: what a node says of itself gives it no identity. gRPC has none here either: it refuses a cluster with
@@ -81,6 +105,7 @@ export function workloadOf({ namespace, workload, instance }: NodeIdentity, mesh
 }
 
 function outboundOf(node: XdsNode, workload: Workload | undefined): OutboundOptions | undefined {
+  if (workload?.capture !== undefined) return undefined; // those are of its scope
   if (workload !== undefined) return { port: workload.outboundPort, accessLog: workload.accessLog };
   const ours = ourMetadata(node);
   if (ours === undefined) return undefined;

@@ -12,6 +12,7 @@ export class NodeView {
   /** Under which `outbound` is shared. */
   readonly outboundKey: string;
   readonly #clusters = new JoinedMap();
+  readonly #joinedListeners = new JoinedMap();
   #listeners: Resources = NO_RESOURCES;
   /** What `#listeners` were made of. */
   #inbound: Inbound | undefined;
@@ -32,7 +33,7 @@ export class NodeView {
 
   /** Makes it anew, `outbound` being up to date. `scope` of any of its nodes. Returns whether anything is different. */
   rebuild(scope: NodeScope, rawResources: readonly RawResource[], types: ResourceTypes, made: NodeResources): boolean {
-    const { clusters, endpoints, routes, virtualHosts } = this.outbound;
+    const { clusters, endpoints, routes, virtualHosts, listeners } = this.outbound;
     const inbound = made.inbound(scope);
     if (this.#inbound !== inbound) {
       // All else that decides on them is what the view is shared by.
@@ -43,7 +44,7 @@ export class NodeView {
     const resources = new Map<string, Resources>([
       [types.cluster.typeUrl, this.#clusters.join(clusters, inbound.clusters)],
       [types.endpoints.typeUrl, endpoints],
-      [types.listener.typeUrl, this.#listeners],
+      [types.listener.typeUrl, this.#joinedListeners.join(this.#listeners, [...listeners.values()])],
       [types["route-configuration"].typeUrl, routes],
       [types["virtual-host"].typeUrl, virtualHosts],
     ]);

@@ -1,9 +1,9 @@
 import {
   backendsOf,
-  isCarried,
   isInScope,
   type Mesh,
   OUTBOUND_ROUTES,
+  outboundClusterName,
   type ReachablePort,
   reachable,
   type ScopeRules,
@@ -11,6 +11,7 @@ import {
   virtualHostNames,
 } from "@heddle/mesh";
 import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
+import { CapturedScope } from "./captured-scope.ts";
 import type { Computed } from "./computed.ts";
 import { type ChangedService, type MeshParts, serviceKey } from "./mesh-parts.ts";
 import type { ResourceEncoder } from "./resource-encoder.ts";
@@ -30,12 +31,15 @@ export class OutboundScope {
   #endpoints: Resources = NO_RESOURCES;
   #routes: Resources = NO_RESOURCES;
   #demandedHosts: Resources = NO_RESOURCES;
+  readonly #captured: CapturedScope | undefined;
 
   constructor(rules: ScopeRules, secured: boolean, encoder: ResourceEncoder, computed: Computed) {
     this.rules = rules;
     this.#secured = secured;
     this.#encoder = encoder;
     this.#computed = computed;
+    const { captured } = rules;
+    this.#captured = captured && new CapturedScope({ ...rules, captured }, secured, encoder, computed);
   }
 
   get clusters(): Resources {
@@ -55,6 +59,11 @@ export class OutboundScope {
     return this.#routes;
   }
 
+  /** What captured nodes listen to for their applications' calls; others have one listener, which is not of the scope. */
+  get listeners(): Resources {
+    return this.#captured?.listeners ?? NO_RESOURCES;
+  }
+
   /** Brings it up to date with what has changed in a world. Returns whether anything is different. */
   update(changed: readonly ChangedService[], mesh: Mesh, parts: MeshParts): boolean {
     const touching = changed.filter(
@@ -70,10 +79,11 @@ export class OutboundScope {
     const endpoints = new Map(this.#endpoints);
     let different = false;
     for (const service of services) {
-      for (const port of service.ports.filter(isCarried)) {
+      for (const port of service.ports) {
+        const before = endpoints.get(outboundClusterName(service.namespace, service.name, port.port));
+        if (before === undefined) continue; // not in the scope are ports that only routes of others lead to
         const made = parts.of(service).endpoints(port);
-        const before = endpoints.get(made.name); // not in the scope are ports that only routes of others lead to
-        if (before === undefined || before === made) continue;
+        if (before === made) continue;
         endpoints.set(made.name, made);
         different = true;
       }
@@ -85,6 +95,7 @@ export class OutboundScope {
   /** Makes it of a world, of which `parts` are. Returns whether anything is different. */
   rebuild(mesh: Mesh, parts: MeshParts): boolean {
     this.#computed.add("scope");
+    if (this.#captured !== undefined) return this.#takeCaptured(this.#captured, mesh, parts);
     const { called, behind } = reachable(mesh, this.rules);
     const { namespace } = this.rules;
     this.#behind = new Set(called.flatMap(backendsOf).map(serviceKey));
@@ -105,6 +116,17 @@ export class OutboundScope {
     }
     this.#demandedHosts = this.#encodeDemanded(called, parts);
     return !sameList(before, [this.#clusters, this.#endpoints, this.#routes, this.#demandedHosts]);
+  }
+
+  #takeCaptured(captured: CapturedScope, mesh: Mesh, parts: MeshParts): boolean {
+    const { listeners } = captured;
+    const before = [this.#clusters, this.#endpoints, this.#routes, listeners];
+    const made = captured.rebuild(mesh, parts);
+    this.#behind = made.behind;
+    this.#clusters = resourceMap(this.#clusters, made.clusters);
+    this.#endpoints = resourceMap(this.#endpoints, made.endpoints);
+    this.#routes = resourceMap(this.#routes, made.routes);
+    return !sameList(before, [this.#clusters, this.#endpoints, this.#routes, captured.listeners]);
   }
 
   #encodeDemanded(called: readonly ReachablePort[], parts: MeshParts): Resources {

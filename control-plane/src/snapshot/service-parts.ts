@@ -1,4 +1,6 @@
 import {
+  type CapturedRules,
+  capturedVirtualHost,
   type EndpointSlice,
   endpointsBehind,
   type HttpRoute,
@@ -11,6 +13,7 @@ import {
   type Service,
   type ServicePort,
   securedOutboundCluster,
+  serviceListener,
   serviceVirtualHost,
   spiffeIdOf,
   type Workload,
@@ -48,6 +51,10 @@ export class ServiceParts {
   readonly #endpoints: Map<ServicePort, EncodedResource>;
   /** By port and the namespace of the callers: each an element of whatever route configuration holds it, as bytes. */
   readonly #virtualHosts: Map<ServicePort, Map<string, Uint8Array>>;
+  /** For callers that are captured. */
+  readonly #addresses: readonly string[];
+  readonly #capturedHosts: Map<ServicePort, Map<string, Uint8Array>>;
+  readonly #listeners: Map<ServicePort, Map<CapturedRules, EncodedResource>>;
 
   /** `before`: of the same service in an earlier world; what has stayed the same is taken over. */
   constructor(mesh: Mesh, service: Service, maker: PartsMaker, before?: ServiceParts) {
@@ -63,12 +70,19 @@ export class ServiceParts {
     this.#securedClusters = new Map();
     this.#endpoints = new Map();
     this.#virtualHosts = new Map();
+    this.#addresses = mesh.addressesOf(service);
+    this.#capturedHosts = new Map();
+    this.#listeners = new Map();
     if (before === undefined || before.#service !== service) return;
     this.#clusters = before.#clusters;
     if (sameList(before.#identities, this.#identities)) this.#securedClusters = before.#securedClusters;
     const sameBacking = sameList(before.#slices, this.#slices) && sameList(before.#workloads, this.#workloads);
     if (sameBacking && samePorts(before.#plaintext, this.#plaintext)) this.#endpoints = before.#endpoints;
-    if (sameList(before.#routes, this.#routes)) this.#virtualHosts = before.#virtualHosts;
+    const sameAddresses = sameList(before.#addresses, this.#addresses);
+    if (sameAddresses) this.#listeners = before.#listeners;
+    if (!sameList(before.#routes, this.#routes)) return;
+    this.#virtualHosts = before.#virtualHosts;
+    if (sameAddresses) this.#capturedHosts = before.#capturedHosts;
   }
 
   /**
@@ -79,6 +93,7 @@ export class ServiceParts {
   stillHold(mesh: Mesh, service: Service, policiesChanged: boolean): boolean {
     if (service !== this.#service || !sameList(mesh.routesOf(service), this.#routes)) return false;
     if (!sameList(mesh.slicesOf(service), this.#slices)) return false;
+    if (!sameList(mesh.addressesOf(service), this.#addresses)) return false;
     if (!sameList(mesh.workloadsBehind(service), this.#workloads)) return false;
     if (!policiesChanged) return true;
     return this.#plaintext.every((ports, index) => sameList(ports, plaintextPorts(this.#workloads[index]!, mesh))); // as many
@@ -89,6 +104,7 @@ export class ServiceParts {
     return (
       other.#service === this.#service &&
       sameList(other.#routes, this.#routes) &&
+      sameList(other.#addresses, this.#addresses) &&
       sameList(other.#identities, this.#identities)
     );
   }
@@ -124,6 +140,33 @@ export class ServiceParts {
     });
   }
 
+  /** As `Mesh.addressesOf`. */
+  get addresses(): readonly string[] {
+    return this.#addresses;
+  }
+
+  /** For callers that are captured. */
+  capturedVirtualHost(port: ServicePort, fromNamespace: string): Uint8Array {
+    const byNamespace = getOrMake(this.#capturedHosts, port, () => new Map<string, Uint8Array>());
+    return getOrMake(byNamespace, fromNamespace, () => {
+      const { encoder, computed } = this.#maker;
+      computed.add("virtual-host");
+      const routes = routesFor(this.#service, port, this.#routes, fromNamespace);
+      const config = capturedVirtualHost(this.#service, port, routes, fromNamespace, this.#addresses);
+      return encoder.types["virtual-host"].encode(config);
+    });
+  }
+
+  /** The listener of a port at the service's own addresses, for callers that are captured. */
+  capturedListener(port: ServicePort, rules: CapturedRules): EncodedResource {
+    const byRules = getOrMake(this.#listeners, port, () => new Map<CapturedRules, EncodedResource>());
+    return getOrMake(byRules, rules, () => {
+      const { encoder, computed } = this.#maker;
+      computed.add("captured-listener");
+      return encoder.encode(encoder.types.listener, serviceListener(this.#service, port, this.#addresses, rules));
+    });
+  }
+
   virtualHost(port: ServicePort, fromNamespace: string): Uint8Array {
     const byNamespace = getOrMake(this.#virtualHosts, port, () => new Map<string, Uint8Array>());
     return getOrMake(byNamespace, fromNamespace, () => {
@@ -150,7 +193,7 @@ function samePorts(a: readonly PortNumbers[], b: readonly PortNumbers[]): boolea
   return a.length === b.length && a.every((ports, index) => sameList(ports, b[index]!)); // as many
 }
 
-function getOrMake<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+export function getOrMake<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
   let value = map.get(key);
   if (value === undefined) map.set(key, (value = make()));
   return value;

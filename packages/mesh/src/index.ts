@@ -27,7 +27,24 @@ export type { AppProtocol, IpFamily, Labels, Service, ServicePort, TargetPort } 
 export type { CaptureMode, EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
 export { protocolOfPortName } from "./read/read-service.ts";
-export { inboundCluster, keysCluster, outboundCluster, securedOutboundCluster } from "./translate/clusters.ts";
+export { capturedInboundListener } from "./translate/captured-inbound.ts";
+export {
+  CAPTURE_PORTS,
+  type CapturedRules,
+  httpPortListener,
+  serviceListener,
+  virtualOutboundListener,
+} from "./translate/captured-listeners.ts";
+export {
+  blackholeCluster,
+  capturedInboundCluster,
+  inboundCluster,
+  keysCluster,
+  outboundCluster,
+  passthroughCluster,
+  securedOutboundCluster,
+} from "./translate/clusters.ts";
+export { dnsListener, dnsTcpListener, type NamedService } from "./translate/dns-listeners.ts";
 export {
   type Backing,
   endpointsBehind,
@@ -48,6 +65,8 @@ export { mtlsMode } from "./translate/mtls-mode.ts";
 export {
   isCarried,
   OUTBOUND_ROUTES,
+  outboundClusterName,
+  outboundPortName,
   parseOutboundClusterName,
   parseServiceHost,
   ROUTER_FILTER,
@@ -56,15 +75,20 @@ export {
 export { keyUris } from "./translate/policy/request-authentication.ts";
 export { type OrderedMatch, orderMatches } from "./translate/route-order.ts";
 export {
+  capturedRouteConfiguration,
+  capturedVirtualHost,
   hostOfVirtualHostName,
   inboundRouteConfiguration,
   outboundRouteConfiguration,
   routesFor,
   serviceVirtualHost,
+  type UnknownDestinations,
   virtualHostNames,
 } from "./translate/routes.ts";
 export {
   backendsOf,
+  type CapturedReach,
+  capturedReach,
   isInScope,
   type Reachable,
   type ReachablePort,

@@ -2,6 +2,7 @@ import type { EndpointSlice, SliceEndpoint } from "./endpoint-slice.ts";
 import type { HttpRoute } from "./http-route.ts";
 import { type Policy, PolicyIndex, type WorkloadPolicies } from "./policy-index.ts";
 import type { Labels, Service } from "./service.ts";
+import { type VirtualIps, virtualIps } from "./virtual-ips.ts";
 import type { Workload } from "./workload.ts";
 
 export type MeshObject = Service | EndpointSlice | Workload | HttpRoute | Policy;
@@ -47,6 +48,8 @@ export class Mesh {
   /** Those that slices can refer to: by namespace and pod, and by namespace and address. Made when first asked for. */
   #workloadsByPlace: ReadonlyMap<string, Workload> | undefined;
   readonly #routesByService: ReadonlyMap<string, readonly HttpRoute[]>;
+  /** Made when first asked for: where nothing is captured nobody needs them. */
+  #virtualIps: ReadonlyMap<Service, VirtualIps> | undefined;
 
   /** `objects` holds each key once; their order does not matter. */
   constructor(objects: Iterable<MeshObject>) {
@@ -122,6 +125,16 @@ export class Mesh {
     let workloads = this.#workloadsByService.get(service);
     if (workloads === undefined) this.#workloadsByService.set(service, (workloads = this.#select(service)));
     return workloads;
+  }
+
+  /**
+   * At which addresses captured callers reach a service: its own, else those that it is given (`virtualIps`). None for
+   * one that is headless, or but a name.
+   */
+  addressesOf(service: Service): readonly string[] {
+    if (service.clusterIps.length > 0) return service.clusterIps;
+    const given = (this.#virtualIps ??= virtualIps(this.services)).get(service);
+    return given === undefined ? [] : [given.ipv4, given.ipv6];
   }
 
   /** The routes that have the service as a parent, ordered by namespace and name. */

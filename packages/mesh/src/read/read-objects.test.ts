@@ -225,7 +225,7 @@ spec:
       `f.yaml:10:21: spec.egress[1]: found 7, allowed: text`,
       `f.yaml:11:3: spec.outboundPort: 8001 is one of the workload's own ports`,
       `f.yaml:12:3: spec.accessLog: found "yes please", allowed: "off", "json", "text"`,
-      `f.yaml:13:3: spec.labels: is not a field here; allowed are addresses, ports, serviceAccount, locality, egress, outboundPort, accessLog`,
+      `f.yaml:13:3: spec.labels: is not a field here; allowed are addresses, ports, serviceAccount, capture, locality, egress, outboundPort, accessLog`,
     ],
   );
 });

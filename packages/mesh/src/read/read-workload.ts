@@ -9,10 +9,20 @@ const DEFAULT_OUTBOUND_PORT = 15_001;
 export function readWorkload(document: Field): Workload {
   const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec");
   const { namespace, name, labels } = readMetadata(metadata, "label");
-  const fields = spec.object("addresses", "ports", "serviceAccount", "locality", "egress", "outboundPort", "accessLog");
+  const fields = spec.object(
+    "addresses",
+    "ports",
+    "serviceAccount",
+    "capture",
+    "locality",
+    "egress",
+    "outboundPort",
+    "accessLog",
+  );
+  const capture = fields.capture.oneOf("redirect", "tproxy");
   const locality = fields.locality.object("region", "zone", "subZone");
   const outboundPort = fields.outboundPort.integer(1, 65_535) ?? DEFAULT_OUTBOUND_PORT;
-  const ports = readPorts(fields.ports);
+  const ports = readPorts(fields.ports, capture !== undefined);
   if (ports.some(({ port, applicationPort }) => port === outboundPort || applicationPort === outboundPort))
     fields.outboundPort.error(`${outboundPort} is one of the workload's own ports`);
   return {
@@ -24,7 +34,7 @@ export function readWorkload(document: Field): Workload {
     addresses: readAddresses(fields.addresses),
     ports,
     serviceAccount: readServiceAccount(fields.serviceAccount),
-    capture: undefined,
+    capture,
     locality: {
       region: locality.region.text() ?? "",
       zone: locality.zone.text() ?? "",
@@ -57,7 +67,7 @@ function readAddresses(field: Field): readonly string[] {
   return addresses;
 }
 
-function readPorts(field: Field): readonly WorkloadPort[] {
+function readPorts(field: Field, captured: boolean): readonly WorkloadPort[] {
   const ports: WorkloadPort[] = [];
   for (const item of field.items()) {
     const fields = item.object("name", "protocol", "port", "applicationPort");
@@ -65,17 +75,27 @@ function readPorts(field: Field): readonly WorkloadPort[] {
     if (name !== "" && ports.some((other) => other.name === name)) fields.name.error(`"${name}" names two ports`);
     const protocol = fields.protocol.oneOf("http", "http2", "grpc", "tcp") ?? "http";
     if (protocol === "tcp")
-      fields.protocol.warn("tcp is carried to the application, but callers' sidecars do not carry it yet");
+      fields.protocol.warn("tcp is carried to the application; callers' sidecars carry it where traffic is captured");
     if (!fields.port.present) fields.port.error("is missing");
     const port = fields.port.integer(1, 65_535);
     const applicationPort = fields.applicationPort.integer(1, 65_535);
     if (port === undefined) continue;
     if (ports.some((other) => other.port === port)) fields.port.error(`${port} stands here twice`);
-    if (applicationPort === port)
+    if (captured && applicationPort !== undefined)
+      fields.applicationPort.error(
+        "has no place where traffic is captured: the application listens on the port itself",
+      );
+    else if (applicationPort === port)
       fields.applicationPort.error(
         `is the public port itself; leave it out where no sidecar stands before the application`,
       );
-    ports.push({ name, protocol: protocol === "grpc" ? "http2" : protocol, detect: false, port, applicationPort });
+    ports.push({
+      name,
+      protocol: protocol === "grpc" ? "http2" : protocol,
+      detect: captured && !fields.protocol.present,
+      port,
+      applicationPort: captured ? port : applicationPort,
+    });
   }
   return ports;
 }

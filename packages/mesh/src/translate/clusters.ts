@@ -2,9 +2,16 @@ import { isIP } from "node:net";
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
 import type { JwksUri } from "../model/request-authentication.ts";
 import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
-import type { WorkloadPort } from "../model/workload.ts";
+import type { CaptureMode, WorkloadPort } from "../model/workload.ts";
 import { type MeshTrust, mtlsMatches, publicTls } from "./mtls.ts";
-import { inboundName, keysClusterName, outboundClusterName } from "./names.ts";
+import {
+  BLACKHOLE_CLUSTER,
+  INBOUND_PASSTHROUGH_CLUSTER,
+  inboundName,
+  keysClusterName,
+  outboundClusterName,
+  PASSTHROUGH_CLUSTER,
+} from "./names.ts";
 
 /**
  * One port of a service, as callers without an identity see it; its endpoints come by EDS under the same name, or by DNS,
@@ -43,6 +50,52 @@ export function inboundCluster(port: WorkloadPort, applicationPort: number): Clu
   return {
     ...cluster(name, port.protocol),
     discovery: { type: "STATIC", loadAssignment: loadAssignmentOf(name, oneEndpoint("127.0.0.1", applicationPort)) },
+  };
+}
+
+/** In a pod: where a client has meant to go, whoever is there. */
+export function passthroughCluster(): ClusterConfig {
+  return originalDst(PASSTHROUGH_CLUSTER, "http");
+}
+
+/**
+ * In a pod: the application, at the pod's own address to which the client has connected. The source address tells the rules of
+ * capture that it is the sidecar which connects, and that this is not to be captured again.
+ *
+ * @param port undefined: all that no service is known for.
+ */
+export function capturedInboundCluster(port: WorkloadPort | undefined, capture: CaptureMode): ClusterConfig {
+  const made =
+    port === undefined
+      ? originalDst(INBOUND_PASSTHROUGH_CLUSTER, "http")
+      : originalDst(inboundName(port.port), port.protocol);
+  if (capture === "tproxy") return made; // the caller's address is kept
+  return { ...made, upstreamBindConfig: { sourceAddresses: APPLICATION_CALLERS } };
+}
+
+/** `PASSTHROUGH_SOURCE` of packages/capture, of each family. */
+const APPLICATION_CALLERS = [
+  { address: "127.0.0.6", port: 0 },
+  { address: "::6", port: 0 },
+];
+
+/** Leads nowhere. */
+export function blackholeCluster(): ClusterConfig {
+  const name = BLACKHOLE_CLUSTER;
+  return {
+    ...cluster(name, "http"),
+    discovery: {
+      type: "STATIC",
+      loadAssignment: { clusterName: name, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] },
+    },
+  };
+}
+
+function originalDst(name: string, protocol: AppProtocol): ClusterConfig {
+  return {
+    ...cluster(name, protocol),
+    lbPolicy: { type: "cluster-provided" },
+    discovery: { type: "ORIGINAL_DST", cleanupIntervalMs: 5000 },
   };
 }
 

@@ -59,7 +59,7 @@ export function inboundListener(
   };
 }
 
-const SERVER_FIRST_WAIT_MS = 1000;
+export const SERVER_FIRST_WAIT_MS = 1000;
 
 /** An application behind HTTP ports speaks no TLS by itself, so that all TLS there is the mesh's. */
 function httpChains(workload: Workload, port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
@@ -83,7 +83,10 @@ function httpChains(workload: Workload, port: WorkloadPort, security: InboundSec
 
 /** TLS that does not ask for a name of the mesh is the application's own, and passes as any bytes do. */
 function tcpChains(port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
-  const filters = [...tcpAuthorization(security.policies.authorization, security.trust), tcpProxy(port)];
+  const filters = [
+    ...tcpAuthorization(security.policies.authorization, security.trust),
+    tcpProxyTo(inboundName(port.port)),
+  ];
   const tls = mtlsTermination([]);
   switch (chainsOf(port, security)) {
     case "plaintext":
@@ -100,8 +103,9 @@ function tcpChains(port: WorkloadPort, security: InboundSecurity): readonly Filt
   }
 }
 
-function chainsOf(
-  { port }: WorkloadPort,
+/** What a port takes. */
+export function chainsOf(
+  { port }: Pick<WorkloadPort, "port">,
   { policies, hasIdentity }: InboundSecurity,
 ): "plaintext" | "mtls" | "both" | "none" {
   switch (mtlsMode(policies, port)) {
@@ -114,7 +118,7 @@ function chainsOf(
   }
 }
 
-const ANY: FilterChainMatch = {
+export const ANY: FilterChainMatch = {
   destinationPort: undefined,
   prefixRanges: [],
   directSourcePrefixRanges: [],
@@ -126,7 +130,7 @@ const ANY: FilterChainMatch = {
   applicationProtocols: [],
 };
 
-function chain(
+export function chain(
   name: string,
   match: FilterChainMatch | undefined,
   filters: readonly NetworkFilterConfig[],
@@ -138,12 +142,12 @@ function chain(
 type Manners = Partial<HttpConnectionManagerConfig["manners"]>;
 
 /** The application learns who calls, and from nobody but us. */
-const XFCC: Manners = {
+export const XFCC: Manners = {
   forwardClientCertDetails: "SANITIZE_SET",
   currentClientCert: { subject: false, cert: false, chain: false, dns: false, uri: true },
 };
 
-function httpManager(
+export function httpManager(
   workload: Workload,
   port: WorkloadPort,
   { policies, trust }: InboundSecurity,
@@ -176,14 +180,14 @@ const ONE_READING: Pick<HttpConnectionManagerConfig, "mergeSlashes" | "pathWithE
   pathWithEscapedSlashesAction: "REJECT_REQUEST",
 };
 
-function tcpProxy({ port }: WorkloadPort): NetworkFilterConfig {
-  const name = inboundName(port);
+/** Gives connections to a cluster. */
+export function tcpProxyTo(cluster: string, statPrefix = cluster): NetworkFilterConfig {
   return {
     type: "tcp-proxy",
     name: "envoy.filters.network.tcp_proxy",
     config: {
-      statPrefix: name,
-      clusters: [{ name, weight: 1 }],
+      statPrefix,
+      clusters: [{ name: cluster, weight: 1 }],
       idleTimeoutMs: 3_600_000,
       maxConnectAttempts: 1,
       maxDownstreamConnectionDurationMs: 0,

@@ -40,7 +40,7 @@ export function outboundListener({ port, accessLog }: OutboundOptions): Listener
 }
 
 /** A service outside the egress list comes with the first request to it, which waits for it no longer than that. */
-const ON_DEMAND: HttpConnectionManagerConfig["httpFilters"][number] = {
+export const ON_DEMAND: HttpConnectionManagerConfig["httpFilters"][number] = {
   name: "envoy.filters.http.on_demand",
   config: {
     name: "envoy.filters.http.on_demand",

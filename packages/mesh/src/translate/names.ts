@@ -7,6 +7,26 @@ export const OUTBOUND_LISTENER = "outbound";
 export const OUTBOUND_ROUTES = "outbound";
 export const ROUTER_FILTER = "envoy.filters.http.router";
 
+/** Clusters that go where the client has meant to go: out of the pod, and to the application. */
+export const PASSTHROUGH_CLUSTER = "passthrough";
+export const INBOUND_PASSTHROUGH_CLUSTER = "inbound/passthrough";
+/** A cluster that leads nowhere. */
+export const BLACKHOLE_CLUSTER = "blackhole";
+/** In a pod. */
+export const INBOUND_LISTENER = "inbound";
+export const DNS_LISTENER = "dns";
+export const DNS_TCP_LISTENER = "dns/tcp";
+
+/** In a pod: of the listener of all HTTP of one port, and of its route configuration. */
+export function outboundPortName(port: number): string {
+  return `outbound/${port}`;
+}
+
+/** In a pod: of the listener of one service's port, at the service's own address. */
+export function outboundAddressName(port: number, address: string): string {
+  return `outbound/${port}/${address}`;
+}
+
 /** Of the cluster and of its endpoints. */
 export function outboundClusterName(namespace: string, service: string, port: number): string {
   return `outbound/${port}/${service}.${namespace}`;

@@ -1,7 +1,15 @@
 import type { ForwardAction, RouteAction, RouteConfiguration, RouteEntry, VirtualHost } from "@heddle/traffic";
 import type { Backend, HttpRoute } from "../model/http-route.ts";
 import type { Service, ServicePort } from "../model/service.ts";
-import { defaultPort, inboundName, OUTBOUND_ROUTES, outboundClusterName, serviceHosts } from "./names.ts";
+import {
+  defaultPort,
+  inboundName,
+  OUTBOUND_ROUTES,
+  outboundClusterName,
+  outboundPortName,
+  PASSTHROUGH_CLUSTER,
+  serviceHosts,
+} from "./names.ts";
 import { type OrderedMatch, orderMatches } from "./route-order.ts";
 import { headerMutations, NO_MUTATIONS, pathRewrite, redirectAction, routeMatch } from "./route-parts.ts";
 
@@ -53,6 +61,40 @@ export function serviceVirtualHost(
           } as const,
         ];
   return virtualHost(virtualHostName(service, port), domains, entries);
+}
+
+/**
+ * The same for callers whose traffic is captured: there the port is known by where they connect to, so that every name stands
+ * with and without it, and so do the service's addresses.
+ */
+export function capturedVirtualHost(
+  service: Service,
+  port: ServicePort,
+  routes: readonly HttpRoute[],
+  fromNamespace: string,
+  addresses: readonly string[],
+): VirtualHost {
+  const literals = addresses.map((address) => (address.includes(":") ? `[${address}]` : address));
+  const hosts = [...serviceHosts(service, fromNamespace), ...literals];
+  const domains = hosts.flatMap((host) => [host, `${host}:${port.port}`]);
+  return { ...serviceVirtualHost(service, port, routes, fromNamespace), domains };
+}
+
+/** What becomes of requests, and connections, to what the mesh does not know. */
+export type UnknownDestinations = "passthrough" | "blackhole";
+
+/** The route configuration of one port, for callers whose traffic is captured. */
+export function capturedRouteConfiguration(
+  port: number,
+  virtualHosts: readonly VirtualHost[],
+  unknown: UnknownDestinations,
+): RouteConfiguration {
+  const action: RouteAction =
+    unknown === "passthrough"
+      ? { type: "forward", forward: forwardTo({ type: "cluster", name: PASSTHROUGH_CLUSTER }) }
+      : { type: "direct-response", status: 502, body: "" };
+  const route: RouteEntry = { ...entry(unknown, routeMatch(PREFIX_ALL)), action };
+  return routeConfiguration(outboundPortName(port), [...virtualHosts, virtualHost(unknown, ["*"], [route])]);
 }
 
 export function virtualHostName({ name, namespace }: Service, { port }: ServicePort): string {

@@ -2,6 +2,7 @@ import type { Backend, HttpRoute } from "../model/http-route.ts";
 import type { Mesh } from "../model/mesh.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { EgressRule } from "../model/workload.ts";
+import { type CapturedRules, carriageOf } from "./captured-listeners.ts";
 import { isCarried, type ServiceHost } from "./names.ts";
 import { routesFor } from "./routes.ts";
 
@@ -15,6 +16,8 @@ export interface ScopeRules {
   readonly demanded: readonly ServiceHost[];
   /** It asks for what is outside when a request needs it: sidecars of ours do. */
   readonly onDemand: boolean;
+  /** Its application's traffic is captured, and meant for addresses. Left out: it calls by name, through a proxy. */
+  readonly captured?: CapturedRules;
 }
 
 /** One port of one service that a node may call, with the routes that apply to its calls. */
@@ -52,6 +55,68 @@ export function reachable(mesh: Mesh, rules: ScopeRules): Reachable {
   return { called, behind };
 }
 
+/** What a node reaches whose traffic is captured. */
+export interface CapturedReach {
+  /** Whose names are known. */
+  readonly named: readonly Service[];
+  /** Have a virtual host, by port: HTTP, whether declared or found by first bytes. */
+  readonly routed: ReadonlyMap<number, readonly ReachablePort[]>;
+  /** Ports where HTTP has a listener of its own for all addresses. */
+  readonly httpPorts: readonly number[];
+  /** Have a listener of their own: see `carriageOf`. */
+  readonly listened: readonly ServicePortPair[];
+  /** Have a cluster and endpoints. */
+  readonly served: readonly ServicePortPair[];
+  /** Where routes of the scope lead, whether it exists or not. */
+  readonly behind: readonly Backend[];
+}
+
+export interface ServicePortPair {
+  readonly service: Service;
+  readonly port: ServicePort;
+}
+
+/**
+ * Everything that a captured node may reach. Without an egress list it hears of all services by name, since an application in
+ * a pod calls whatever it knows: of those beyond its scope the clusters come with the first request (HTTP); those of TCP are
+ * there, since a connection cannot ask.
+ */
+export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
+  const inScope = new Set(servicesInScope(mesh, rules));
+  const named = rules.egress === undefined ? mesh.services : mesh.inOrder(inScope);
+  const routed = new Map<number, ReachablePort[]>();
+  const httpPorts = new Set<number>();
+  const listened: ServicePortPair[] = [];
+  const served: ServicePortPair[] = [];
+  const behind: Backend[] = [];
+  for (const service of named) {
+    for (const port of service.ports) {
+      const carriage = carriageOf(port);
+      if (carriage === "none") continue;
+      if (carriage !== "tcp") {
+        const reached = { service, port, routes: routesFor(service, port, mesh.routesOf(service), rules.namespace) };
+        const group = routed.get(port.port);
+        if (group === undefined) routed.set(port.port, [reached]);
+        else group.push(reached);
+        if (inScope.has(service)) behind.push(...backendsOf(reached));
+      }
+      const alone = carriage !== "http" && mesh.addressesOf(service).length > 0;
+      if (alone) listened.push({ service, port });
+      else httpPorts.add(port.port);
+      if (carriage !== "http" || inScope.has(service)) served.push({ service, port });
+    }
+  }
+  const seen = new Set<ServicePort>(served.map(({ port }) => port));
+  for (const backend of behind) {
+    const service = mesh.service(backend.namespace, backend.name);
+    const port = service?.ports.find((candidate) => candidate.port === backend.port);
+    if (service === undefined || port === undefined || seen.has(port)) continue;
+    seen.add(port);
+    served.push({ service, port });
+  }
+  return { named, routed, httpPorts: [...httpPorts].sort((a, b) => a - b), listened, served, behind };
+}
+
 /** Where the routes of a port lead, whether it exists or not. */
 export function backendsOf({ routes }: ReachablePort): readonly Backend[] {
   return routes.flatMap((route) => route.rules.flatMap((rule) => rule.backends));
@@ -60,8 +125,9 @@ export function backendsOf({ routes }: ReachablePort): readonly Backend[] {
 /** Whether a service of that name is called by nodes with these rules, should it exist. */
 export function isInScope(
   service: { readonly namespace: string; readonly name: string },
-  { namespace, egress, demanded }: ScopeRules,
+  { namespace, egress, demanded, captured }: ScopeRules,
 ): boolean {
+  if (captured !== undefined && egress === undefined) return true; // see `capturedReach`
   const allowed =
     egress === undefined
       ? service.namespace === namespace

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { SnapshotWatch } from "@heddle/xds";
+import { changes, node, TestMesh } from "./testing.ts";
+
+const SERVICE = (name: string, ports: string, more = ""): string =>
+  `apiVersion: v1\nkind: Service\nmetadata: { name: ${name} }\nspec: { selector: { app: ${name} }, ports: [${ports}]${more} }\n---\n`;
+const WORKLOAD = (name: string, address: string, more = ""): string =>
+  `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${name}, labels: { app: ${name.replace(/-\d$/, "")} } }\nspec:\n  addresses: [${address}]\n  ports: [{ name: http, protocol: http, port: 8080 }]\n  ${more}\n---\n`;
+
+const HTTP = "{ name: http, port: 8080 }";
+const TCP = "{ name: tcp-db, port: 8080 }";
+const WEB = WORKLOAD("web", "10.1.0.1", "capture: redirect");
+
+/** What a captured node gets of a world, and what changes of it with the next. */
+function captured(...texts: readonly string[]): {
+  readonly mesh: TestMesh;
+  readonly watch: SnapshotWatch;
+  changed(...next: readonly string[]): readonly string[];
+} {
+  const mesh = new TestMesh();
+  mesh.put(WEB, ...texts);
+  const watch = mesh.watch(node("web"));
+  return {
+    mesh,
+    watch,
+    changed(...next) {
+      const before = watch.current;
+      mesh.put(WEB, ...next);
+      return changes(before, watch.current);
+    },
+  };
+}
+
+function names(watch: SnapshotWatch, type: string): readonly string[] {
+  const resources = [...(watch.current?.resources ?? [])].find(([url]) => url.endsWith(`.${type}`))?.[1];
+  return [...(resources?.keys() ?? [])].sort();
+}
+
+const ORDERS = SERVICE("orders", HTTP, ", clusterIP: 10.96.0.1");
+const STOCK = SERVICE("stock", HTTP, ", clusterIP: 10.96.0.2");
+const DB = SERVICE("db", TCP, ", clusterIP: 10.96.0.3");
+
+describe("what a captured node gets", () => {
+  it("is a listener for each port of HTTP, one for each service of bytes, DNS, and one for all that comes in", () => {
+    const { watch } = captured(ORDERS, STOCK, DB, SERVICE("any", "{ name: x, port: 9000 }", ", clusterIP: 10.96.0.4"));
+    assert.deepEqual(names(watch, "Listener"), [
+      "dns",
+      "dns/tcp",
+      "inbound",
+      "outbound",
+      "outbound/8080",
+      "outbound/8080/10.96.0.3",
+      "outbound/9000/10.96.0.4",
+    ]);
+    assert.deepEqual(names(watch, "RouteConfiguration"), ["outbound/8080", "outbound/9000"]);
+    assert.deepEqual(names(watch, "Cluster"), [
+      "blackhole",
+      "inbound/8080",
+      "inbound/passthrough",
+      "outbound/8080/db.default",
+      "outbound/8080/orders.default",
+      "outbound/8080/stock.default",
+      "outbound/9000/any.default",
+      "passthrough",
+    ]);
+  });
+
+  it("changes with a service of bytes by that service's listener, and by nothing of HTTP on the same port", () => {
+    const world = captured(ORDERS);
+    const cost = world.mesh.cost();
+    assert.deepEqual(world.changed(ORDERS, DB), [
+      "cluster outbound/8080/db.default",
+      "endpoints outbound/8080/db.default",
+      "listener dns",
+      "listener outbound/8080/10.96.0.3",
+    ]);
+    assert.deepEqual(cost(), { "captured-listener": 1, cluster: 1, "dns-listener": 1, endpoints: 1 });
+  });
+
+  it("changes with a service of HTTP by the routes of its port, and drains no listener but that of DNS", () => {
+    const world = captured(ORDERS, DB);
+    assert.deepEqual(world.changed(ORDERS, STOCK, DB), [
+      "cluster outbound/8080/stock.default",
+      "endpoints outbound/8080/stock.default",
+      "listener dns",
+      "route-configuration outbound/8080",
+    ]);
+  });
+
+  it("changes with an endpoint by that service's endpoints alone", () => {
+    const world = captured(ORDERS, STOCK, DB, WORKLOAD("orders-1", "10.1.0.2"));
+    const cost = world.mesh.cost();
+    assert.deepEqual(
+      world.changed(ORDERS, STOCK, DB, WORKLOAD("orders-1", "10.1.0.2"), WORKLOAD("orders-2", "10.1.0.3")),
+      ["endpoints outbound/8080/orders.default"],
+    );
+    assert.deepEqual(cost(), { endpoints: 1 });
+  });
+
+  it("has nothing of services that its egress leaves out", () => {
+    const mesh = new TestMesh();
+    mesh.put(WORKLOAD("web", "10.1.0.1", "capture: redirect\n  egress: [orders]"), ORDERS, DB);
+    const watch = mesh.watch(node("web"));
+    assert.deepEqual(names(watch, "Listener"), ["dns", "dns/tcp", "inbound", "outbound", "outbound/8080"]);
+    assert.ok(!names(watch, "Cluster").includes("outbound/8080/db.default"));
+  });
+
+  it("has the names of all services, and the clusters of HTTP of other namespaces when it asks for them", () => {
+    const foreign = ORDERS.replaceAll("name: orders", "name: orders, namespace: billing");
+    const { watch, changed } = captured(STOCK, foreign);
+    assert.ok(!names(watch, "Cluster").includes("outbound/8080/orders.billing"));
+    const before = watch.current;
+    watch.request("type.googleapis.com/envoy.config.cluster.v3.Cluster", ["outbound/8080/orders.billing"]);
+    assert.deepEqual(changes(before, watch.current), [
+      "cluster outbound/8080/orders.billing",
+      "endpoints outbound/8080/orders.billing",
+    ]);
+    assert.deepEqual(changed(STOCK, foreign), []);
+  });
+});

@@ -1,0 +1,146 @@
+import type { Address, FilterChainConfig, HttpConnectionManagerConfig, ListenerConfig } from "@heddle/traffic";
+import type { Service, ServicePort } from "../model/service.ts";
+import type { Workload } from "../model/workload.ts";
+import { ANY, chain, tcpProxyTo } from "./inbound-listener.ts";
+import { connectionManager, listener, ON_DEMAND } from "./listeners.ts";
+import {
+  BLACKHOLE_CLUSTER,
+  OUTBOUND_LISTENER,
+  outboundAddressName,
+  outboundClusterName,
+  outboundPortName,
+  PASSTHROUGH_CLUSTER,
+} from "./names.ts";
+import type { UnknownDestinations } from "./routes.ts";
+
+/*
+ * What a sidecar in a pod listens to for its application's calls, which rules of the kernel redirect to one port, 15001. The
+ * listener there has no use of its own: it hands each connection to the listener at whose address the application meant to
+ * connect (`use_original_dst`), which has no socket (`bind_to_port: false`).
+ *
+ *   outbound              15001; what nobody else takes goes where it was meant to go, or nowhere
+ *   outbound/<port>       HTTP to that port of any address, by Host
+ *   outbound/<port>/<ip>  that port of one service: bytes, or what its first bytes say
+ *
+ * Each depends on nothing but its own port or service, so that a change drains nobody else's connections.
+ */
+
+/** What the listeners of captured nodes depend on beside the services. */
+export interface CapturedRules {
+  readonly accessLog: Workload["accessLog"];
+  /** Families that the pod has addresses of. */
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly unknown: UnknownDestinations;
+}
+
+/** `DEFAULT_CAPTURE_PORTS` of packages/capture. */
+export const CAPTURE_PORTS = { outbound: 15_001, inbound: 15_006, dns: 15_053 } as const;
+
+/** Listeners of ours stand there, at every address. */
+const RESERVED: ReadonlySet<number> = new Set([CAPTURE_PORTS.outbound, CAPTURE_PORTS.inbound]);
+
+/** How a captured call to a port of a service is carried. */
+export type Carriage = "http" | "tcp" | "sniffed" | "none";
+
+/** By what is said of the port, else by its first bytes; those of servers that speak first are not waited for. */
+export function carriageOf({ port, protocol, detect }: ServicePort): Carriage {
+  if (RESERVED.has(port)) return "none";
+  if (!detect) return protocol === "tcp" ? "tcp" : "http";
+  return SERVERS_SPEAK_FIRST.has(port) ? "tcp" : "sniffed";
+}
+
+/** FTP, SSH, Telnet, SMTP (and submission), POP3, NNTP, IMAP, MySQL (and its X protocol), VNC. */
+const SERVERS_SPEAK_FIRST: ReadonlySet<number> = new Set([21, 22, 23, 25, 110, 119, 143, 587, 3306, 33_060, 5900]);
+
+/**
+ * How long the first bytes of an application's call are waited for, where nobody has said what is spoken. The application is on
+ * this machine, and a client of HTTP has its request ready when it connects.
+ */
+const SNIFF_MS = 90;
+
+/** Takes all that is captured. */
+export function virtualOutboundListener({ ipv4, ipv6, unknown }: CapturedRules): ListenerConfig {
+  const port = CAPTURE_PORTS.outbound;
+  return {
+    // Somebody who connects to the port itself would be handed on to it for ever.
+    ...listener(OUTBOUND_LISTENER, everyAddress({ ipv4, ipv6 }, port), [
+      chain("itself", { ...ANY, destinationPort: port }, [tcpProxyTo(BLACKHOLE_CLUSTER)]),
+    ]),
+    defaultFilterChain: unknownChain(unknown),
+    useOriginalDst: true,
+    listenerFilters: [{ type: "original-dst", name: "envoy.filters.listener.original_dst" }],
+  };
+}
+
+/** HTTP to one port, of whatever address: names decide. */
+export function httpPortListener(port: number, rules: CapturedRules): ListenerConfig {
+  return {
+    ...listener(
+      outboundPortName(port),
+      [
+        { type: "socket", address: "0.0.0.0", port },
+        { type: "socket", address: "::", port },
+      ],
+      [httpChain(port, rules)],
+    ),
+    defaultFilterChain: unknownChain(rules.unknown),
+    ...SNIFFING,
+    bindToPort: false,
+  };
+}
+
+/** One port of a service that has addresses of its own, at least one. */
+export function serviceListener(
+  service: Service,
+  port: ServicePort,
+  addresses: readonly string[],
+  rules: CapturedRules,
+): ListenerConfig {
+  const cluster = outboundClusterName(service.namespace, service.name, port.port);
+  const bytes = chain("tcp", undefined, [tcpProxyTo(cluster)]);
+  const places = addresses.map((address): Address => ({ type: "socket", address, port: port.port }));
+  const name = outboundAddressName(port.port, addresses[0] ?? "");
+  if (carriageOf(port) === "tcp") return { ...listener(name, places, [bytes]), bindToPort: false };
+  return {
+    ...listener(name, places, [httpChain(port.port, rules)]),
+    defaultFilterChain: bytes,
+    ...SNIFFING,
+    bindToPort: false,
+  };
+}
+
+function httpChain(port: number, { accessLog }: CapturedRules): FilterChainConfig {
+  const name = outboundPortName(port);
+  const manager = connectionManager(name, accessLog);
+  const config: HttpConnectionManagerConfig = {
+    ...manager,
+    routes: { type: "rds", routeConfigName: name },
+    httpFilters: [ON_DEMAND, ...manager.httpFilters],
+  };
+  const match = { ...ANY, transportProtocol: "raw_buffer", applicationProtocols: ["http/1.0", "http/1.1", "h2c"] };
+  const filter = { type: "http-connection-manager", name: HTTP_CONNECTION_MANAGER, config } as const;
+  return chain("http", match, [filter]);
+}
+
+const HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager";
+
+/** What is no HTTP, or says nothing because it waits for the server, goes on as bytes. */
+const SNIFFING: Partial<ListenerConfig> = {
+  listenerFilters: [
+    { type: "tls-inspector", name: "envoy.filters.listener.tls_inspector", maxClientHelloBytes: 16 * 1024 },
+    { type: "http-inspector", name: "envoy.filters.listener.http_inspector" },
+  ],
+  listenerFiltersTimeoutMs: SNIFF_MS,
+  continueOnListenerFiltersTimeout: true,
+};
+
+function unknownChain(unknown: UnknownDestinations): FilterChainConfig {
+  return chain(unknown, undefined, [tcpProxyTo(unknown === "passthrough" ? PASSTHROUGH_CLUSTER : BLACKHOLE_CLUSTER)]);
+}
+
+/** The wildcards of the families that the pod has. */
+export function everyAddress({ ipv4, ipv6 }: Pick<CapturedRules, "ipv4" | "ipv6">, port: number): readonly Address[] {
+  const address = (one: string): Address => ({ type: "socket", address: one, port });
+  return [...(ipv4 ? [address("0.0.0.0")] : []), ...(ipv6 ? [address("::")] : [])];
+}

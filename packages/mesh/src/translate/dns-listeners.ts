@@ -1,0 +1,60 @@
+import type { Address, DnsDomain, ListenerConfig } from "@heddle/traffic";
+import type { Service } from "../model/service.ts";
+import { CAPTURE_PORTS, type CapturedRules } from "./captured-listeners.ts";
+import { chain } from "./inbound-listener.ts";
+import { listener } from "./listeners.ts";
+import { DNS_LISTENER, DNS_TCP_LISTENER, serviceHosts } from "./names.ts";
+
+/** A service, and the addresses that its names stand for. */
+export interface NamedService {
+  readonly service: Service;
+  readonly addresses: readonly string[];
+}
+
+type Families = Pick<CapturedRules, "ipv4" | "ipv6">;
+
+/** Kubernetes' own, so that applications see changes as soon as without us. */
+const TTL_S = 30;
+/** Questions that wait for a name server; what a busy pod has at once. */
+const MAX_PENDING = 1024;
+const RESOLVER_TIMEOUT_MS = 2000;
+
+/**
+ * Answers what the application asks of DNS: names of services at once, the rest by the pod's own name servers. Nothing of
+ * endpoints is in it: it changes with the services alone.
+ *
+ * Not in the table: headless services, whose names stand for pods, and names for something outside. The cluster's DNS
+ * knows both.
+ */
+export function dnsListener(services: readonly NamedService[], namespace: string, families: Families): ListenerConfig {
+  const domains = services.flatMap(({ service, addresses }): DnsDomain[] => {
+    const reachable = addresses.filter((address) => (address.includes(":") ? families.ipv6 : families.ipv4));
+    if (reachable.length === 0) return [];
+    return serviceHosts(service, namespace).map((name) => ({ name, answerTtlS: TTL_S, addresses: reachable }));
+  });
+  const client = {
+    resolverTimeoutMs: RESOLVER_TIMEOUT_MS,
+    retries: 1,
+    maxPendingLookups: MAX_PENDING,
+    servers: [],
+    serversAsFallback: false,
+    useTcp: false,
+  };
+  return {
+    ...listener(DNS_LISTENER, loopback(families), []),
+    udp: { maxDatagramBytes: 4096, dns: { statPrefix: DNS_LISTENER, domains, client } },
+  };
+}
+
+/** The same by TCP, with the table of that listener. */
+export function dnsTcpListener(families: Families): ListenerConfig {
+  const config = { udpListener: DNS_LISTENER, idleTimeoutMs: 10_000 };
+  return listener(DNS_TCP_LISTENER, loopback(families), [
+    chain("", undefined, [{ type: "dns", name: "heddle.filters.network.dns", config }]),
+  ]);
+}
+
+function loopback({ ipv4, ipv6 }: Families): readonly Address[] {
+  const address = (one: string): Address => ({ type: "socket", address: one, port: CAPTURE_PORTS.dns });
+  return [...(ipv4 ? [address("127.0.0.1")] : []), ...(ipv6 ? [address("::1")] : [])];
+}
