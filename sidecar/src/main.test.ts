@@ -118,7 +118,11 @@ test("it serves by its bootstrap, and a request in flight at SIGTERM is answered
   t.after(() => upstream.close());
   await once(upstream, "listening");
   const { port } = upstream.address() as AddressInfo;
-  const { child, ended, admin } = await start(t, ["--admin-address", "127.0.0.1:0"], forwardTo(port));
+  const { child, ended, admin } = await start(
+    t,
+    ["--admin-address", "127.0.0.1:0", "--drain-time-s", "60"],
+    forwardTo(port),
+  );
 
   const [listener] = (await (await fetch(`http://${admin}/listeners`)).text()).trim().split("::").slice(1);
   const answer = fetch(`http://${listener}/orders`);

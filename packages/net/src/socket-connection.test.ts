@@ -254,20 +254,24 @@ test("a stalled reader stops the writer at the high watermark, and is told when 
   const fill = (): void => {
     for (let going = true; going && sent < 64 << 20; sent += chunk.length) going = connection.writeBytes(chunk);
   };
-  fill();
-  assert.ok(sent < 64 << 20, "the kernel never took all of that");
-  assert.ok(connection.bytesQueued <= highWatermarkBytes + chunk.length, `${connection.bytesQueued} bytes queued`);
-  for (let i = 0; i < 20; i++) await turn();
-  assert.equal(recorder.drained, 0);
+  // The kernel may take more once it has passed on what it has, and on a busy machine it does that in its own time.
+  let before: number;
+  do {
+    before = recorder.drained;
+    fill();
+    assert.ok(sent < 64 << 20, "the kernel never took all of that");
+    assert.ok(connection.bytesQueued <= highWatermarkBytes + chunk.length, `${connection.bytesQueued} bytes queued`);
+    for (let i = 0; i < 20; i++) await turn();
+  } while (recorder.drained !== before);
   let got = 0;
   peer.on("data", (bytes) => {
     got += bytes.length;
   });
   peer.resume();
-  await recorder.until(() => recorder.drained === 1);
+  await recorder.until(() => recorder.drained === before + 1);
   assert.ok(connection.bytesQueued <= highWatermarkBytes / 2);
   while (got < sent) await turn();
-  assert.equal(recorder.drained, 1);
+  assert.equal(recorder.drained, before + 1);
   connection.destroy();
   await recorder.untilClosed();
   peer.destroy();
@@ -352,7 +356,7 @@ describe("dialling", () => {
     const failure = await new Promise<{ kind: string; retry: string; detail: string }>((resolve) =>
       dial(
         address(port),
-        { timeoutMs: 2000, clock: systemClock, highWatermarkBytes: 1 },
+        { timeoutMs: 30_000, clock: systemClock, highWatermarkBytes: 1 },
         { onConnected: (c) => c.destroy(), onFailed: resolve },
       ),
     );
@@ -398,7 +402,7 @@ describe("dialling", () => {
     const failure = await new Promise<{ kind: string }>((resolve) =>
       dial(
         { type: "pipe", path: "/nonexistent/socket" },
-        { timeoutMs: 2000, clock: systemClock, highWatermarkBytes: 1 },
+        { timeoutMs: 30_000, clock: systemClock, highWatermarkBytes: 1 },
         { onConnected: (c) => c.destroy(), onFailed: resolve },
       ),
     );

@@ -50,7 +50,7 @@ test("a channel that is closed after a failed attempt does not connect once more
   const later = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
   t.after(() => later.close());
   await new Promise<void>((resolve, reject) =>
-    later.waitForReady(Date.now() + 10_000, (error) => (error === undefined ? resolve() : reject(error))),
+    later.waitForReady(Date.now() + 30_000, (error) => (error === undefined ? resolve() : reject(error))),
   );
   // Whatever the closed channel had to do by itself it has done: its back-off of 100 ms is over.
   const overAtMs = performance.now() + 300;

@@ -96,9 +96,9 @@ export class SettableSource implements SnapshotSource {
 
 /** Waits, looking again at each turn, until it is so; fails after 15 s. */
 export async function eventually(condition: () => boolean, what = "what was waited for"): Promise<void> {
-  const deadlineMs = systemClock.now() + 15_000;
+  const deadlineMs = systemClock.now() + 30_000;
   while (!condition()) {
-    if (systemClock.now() > deadlineMs) throw new Error(`${what} did not happen in 15 s`);
+    if (systemClock.now() > deadlineMs) throw new Error(`${what} did not happen in 30 s`);
     await new Promise<void>((resolve) => systemClock.after(1, resolve));
   }
 }

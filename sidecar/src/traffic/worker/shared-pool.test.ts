@@ -164,7 +164,7 @@ interface Picture {
 }
 
 async function until(met: () => boolean): Promise<void> {
-  const deadline = systemClock.now() + 8000;
+  const deadline = systemClock.now() + 30_000;
   while (!met()) {
     assert.ok(systemClock.now() < deadline, `it never became true: ${met}`);
     await new Promise<void>((resolve) => systemClock.after(2, resolve));
@@ -206,8 +206,7 @@ describe("three workers", { skip: !canMove && "connections cannot move here" }, 
   test("make one connection each at most for such requests, however late they answer each other", async () => {
     await world.start(3, { poolAnswerWithinMs: 0 });
     for (let i = 0; i < 60; i++) assert.equal(await world.get(), 200);
-    const closedIdle = world.metric("cluster.upstream_cx_idle_timeout");
-    assert.ok(world.acceptedEver - closedIdle <= 3, `${world.acceptedEver} upstream connections`);
+    assert.ok(world.acceptedEver <= 3, `${world.acceptedEver} upstream connections`);
   });
 
   test("make about as many connections as one worker would, under load, and lose none", async () => {
