@@ -142,7 +142,7 @@ function extensions(wish: CertificateWish): Buffer[] {
     ...emails.map((name) => element(0x81, Buffer.from(name, "latin1"))),
     ...dns.map((name) => element(0x82, Buffer.from(name, "latin1"))),
     ...uris.map((name) => element(0x86, Buffer.from(name, "latin1"))),
-    ...ips.map((ip) => element(0x87, Buffer.from(ip.split(".").map(Number)))),
+    ...ips.map((ip) => element(0x87, addressBytes(ip))),
   ];
   const limit = pathLength === undefined ? [] : [integer(Buffer.from([pathLength]))];
   const { keyUsageBits = isAuthority ? 0x06 : 0x80 } = wish;
@@ -165,6 +165,14 @@ function extensions(wish: CertificateWish): Buffer[] {
   }
   for (const { oid: id, critical, value } of wish.extensions ?? []) found.push(extension(id, value, critical));
   return found;
+}
+
+/** Of an IPv6 address at most one run of groups is left out. */
+function addressBytes(ip: string): Buffer {
+  if (!ip.includes(":")) return Buffer.from(ip.split(".").map(Number));
+  const [before = [], behind = []] = ip.split("::").map((part) => part.split(":").filter((group) => group !== ""));
+  const groups = [...before, ...Array<string>(8 - before.length - behind.length).fill("0"), ...behind];
+  return Buffer.from(groups.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]));
 }
 
 function extension(id: string, value: Buffer, critical: boolean): Buffer {

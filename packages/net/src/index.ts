@@ -42,7 +42,7 @@ export { type ClientHelloParse, parseClientHello } from "./tls/client-hello.ts";
 export type { HandshakeCallbacks, HandshakeFailure, HandshakeOptions, Handshaking } from "./tls/handshake.ts";
 export { LeafRevocation } from "./tls/leaf-revocation.ts";
 export { isAbout, type OcspResponse, parseOcspResponse } from "./tls/ocsp-response.ts";
-export { ANYBODY, type NameRule, type PeerFault, type PeerRules } from "./tls/peer-rules.ts";
+export { ANYBODY, hostRule, type NameRule, type PeerFault, type PeerRules } from "./tls/peer-rules.ts";
 export type { TlsCertificate, TlsSettings, TlsVersion } from "./tls/secure-context.ts";
 export { mustStaple, type StaplePolicy } from "./tls/stapling.ts";
 export { TlsClient, type TlsClientSettings, type TlsTarget } from "./tls/tls-client.ts";

@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
 import { type Certificate, certificateUses, readSvid, type TrustBundles, verifySvid } from "@heddle/identity";
 import { type DepthLimit, isWithin } from "./chain-depth.ts";
 import type { LeafRevocation } from "./leaf-revocation.ts";
@@ -34,6 +35,18 @@ export interface NameRule {
   /** A DNS name, in lower case, that the certificate has to stand for, perhaps by a wildcard. Undefined: `matches` decides. */
   readonly host: string | undefined;
   matches(name: string): boolean;
+}
+
+/** The certificate has to stand for exactly that name or address. */
+export function hostRule(host: string): NameRule {
+  const wanted = host.toLowerCase();
+  const isAddress = isIP(host) !== 0;
+  return {
+    type: isAddress ? "IP_ADDRESS" : "DNS",
+    oid: "",
+    host: isAddress ? undefined : wanted,
+    matches: (name) => name === wanted,
+  };
 }
 
 /** Nobody is asked who they are. */

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { connect, type SecureContext, type TLSSocket } from "node:tls";
 import type { SocketConnection } from "../socket-connection.ts";
 import { Handshake, type HandshakeCallbacks, type HandshakeOptions, type Handshaking } from "./handshake.ts";
-import { judgePeer, type NameRule, type PeerRules } from "./peer-rules.ts";
+import { hostRule, judgePeer, type PeerRules } from "./peer-rules.ts";
 import { secureContext, type TlsSettings } from "./secure-context.ts";
 import { SessionStore } from "./session-store.ts";
 import { chainErrorOf } from "./tls-inside.ts";
@@ -98,18 +98,6 @@ export class TlsClient {
 
   #rulesFor(verifiedName: string | undefined): PeerRules {
     const { rules } = this.#settings;
-    return verifiedName === undefined ? rules : { ...rules, names: [nameRule(verifiedName)] };
+    return verifiedName === undefined ? rules : { ...rules, names: [hostRule(verifiedName)] };
   }
-}
-
-/** The certificate has to stand for exactly that host. */
-function nameRule(host: string): NameRule {
-  const wanted = host.toLowerCase();
-  const isAddress = isIP(host) !== 0;
-  return {
-    type: isAddress ? "IP_ADDRESS" : "DNS",
-    oid: "",
-    host: isAddress ? undefined : wanted,
-    matches: (name) => name === wanted,
-  };
 }

@@ -13,11 +13,20 @@ import { clusterConfig, endpointsConfig } from "../../traffic/http/testing-confi
 import { fetchJwks } from "./fetch-jwks.ts";
 
 const authority = new TestAuthority();
-const certificate = authority.issue({ dns: ["issuer.example"] });
-const tls = { key: certificate.key, cert: certificate.chain };
+const certificate = authority.issue({ dns: ["issuer.example"], ips: ["127.0.0.1", "::1"] });
+const tls = {
+  key: certificate.key,
+  cert: certificate.chain,
+  SNICallback: (name: string, done: (error: null) => void) => {
+    names.push(name);
+    done(null);
+  },
+};
 
 /** What the issuer has been asked: protocol, host and target. */
 const asked: string[] = [];
+/** Which names it has been asked for in handshakes. */
+const names: string[] = [];
 const servers: Server[] = [];
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -94,6 +103,7 @@ function trusting(
 }
 
 interface Wish {
+  readonly authority?: string;
   readonly path?: string;
   readonly cluster?: Partial<ClusterConfig>;
   readonly endpoints?: EndpointsConfig;
@@ -102,11 +112,17 @@ interface Wish {
 
 async function fetched(
   port: number,
-  { path = "/keys?a=b", cluster = {}, endpoints, timeoutMs = 20_000 }: Wish = {},
+  {
+    authority: host = "issuer.example:8443",
+    path = "/keys?a=b",
+    cluster = {},
+    endpoints,
+    timeoutMs = 20_000,
+  }: Wish = {},
 ): Promise<string> {
   const source: RemoteJwks = {
     cluster: "issuer",
-    uri: `https://issuer.example:8443${path}`,
+    uri: `https://${host}${path}`,
     timeoutMs,
     cacheMs: 1,
     failedRefetchMs: 1,
@@ -143,6 +159,23 @@ describe("a set of keys is fetched", () => {
     assert.equal(await fetched(secure, { cluster: byHost }), "the keys");
     assert.equal(asked.splice(0).length, 1, "the others were asked nothing");
     assert.match(await fetched(plain, { cluster: { tls: trusting(authority, []) } }), /^error: /);
+  });
+
+  test("by TLS from an address, which is verified and not asked for by name, without IPv6's brackets", async () => {
+    const byHost = {
+      tls: trusting(authority, [], { sni: "" }),
+      sniFromRequest: { autoSni: true, autoSanValidation: true, overrideHeader: "" },
+    };
+    names.length = 0;
+    for (const host of ["127.0.0.1", "127.0.0.1:8443", "[::1]", "[::1]:8443"])
+      assert.equal(await fetched(secure, { authority: host, cluster: byHost }), "the keys", host);
+    assert.deepEqual(names, []);
+    for (const host of ["127.0.0.2", "[::2]"])
+      assert.match(await fetched(secure, { authority: host, cluster: byHost }), /^error: /, host);
+    const fixed = { ...byHost, tls: trusting(authority, [], { sni: "fixed.example" }) };
+    assert.equal(await fetched(secure, { authority: "[::1]", cluster: fixed }), "the keys");
+    assert.deepEqual(names, ["fixed.example"]);
+    asked.length = 0;
   });
 
   test("by the transport that fits the endpoint", async () => {

@@ -1,8 +1,8 @@
-import { connect as netConnect } from "node:net";
+import { isIP, connect as netConnect } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { type Clock, err, ok, type Result } from "@heddle/base";
 import type { ProxyConfig } from "@heddle/config";
-import { clientCredentials, type NameRule, type TlsClientSettings } from "@heddle/net";
+import { clientCredentials, hostRule, type TlsClientSettings } from "@heddle/net";
 import {
   type Address,
   type ClusterConfig,
@@ -17,6 +17,7 @@ import request from "undici/lib/api/api-request.js";
 import Client from "undici/lib/dispatcher/client.js";
 import { MAX_JWKS_BYTES } from "../../traffic/filter/jwt/read-jwks.ts";
 import type { RemoteJwks } from "../../traffic/filter/jwt/remote-jwks.ts";
+import { bareHost, fitsMatch, matchWish, serverNameOf, verifiedNameOf } from "../../traffic/upstream/tls-names.ts";
 
 /** Loaded when the first set of keys is fetched: undici is no part of a sidecar that fetches none. */
 
@@ -94,20 +95,19 @@ function findWay({ cluster: name }: RemoteJwks, { config, random }: JwksDirector
 }
 
 /** As for requests: the first match that the endpoint's metadata fits, else the cluster's own. */
-function transportOf(cluster: ClusterConfig, { metadata }: EndpointConfig): UpstreamTlsConfig | undefined {
-  const told: { readonly [key: string]: unknown } = metadata["envoy.transport_socket_match"] ?? {};
-  const fitting = cluster.transportSocketMatches?.find(({ match }) =>
-    Object.entries(match).every(([key, value]) => JSON.stringify(told[key]) === JSON.stringify(value)),
-  );
+function transportOf(cluster: ClusterConfig, endpoint: EndpointConfig): UpstreamTlsConfig | undefined {
+  const fitting = cluster.transportSocketMatches?.find((one) => fitsMatch(endpoint, matchWish(one)));
   return fitting === undefined ? cluster.tls : fitting.tls;
 }
 
 /** Throws what OpenSSL throws at a configuration that it does not take. */
 function connector({ cluster, endpoint, tls }: Way, url: URL, clock: Clock): buildConnector.connector {
   const target = targetOf(endpoint.address);
-  const serverName = tls && serverNameOf(tls, cluster, endpoint, url);
+  const { sniFromRequest } = cluster;
+  const host = bareHost(url.host);
+  const serverName = tls === undefined ? "" : serverNameOf(tls, sniFromRequest, endpoint, host);
   const settings = tls && clientTlsSettings(tls);
-  const verified = tls && verifiedNameOf(tls, cluster, serverName, url);
+  const verified = tls && verifiedNameOf(tls, sniFromRequest, serverName, host);
   const credentials =
     settings &&
     clientCredentials(verified === undefined ? settings : withName(settings, verified), () => clock.wallNow());
@@ -118,7 +118,7 @@ function connector({ cluster, endpoint, tls }: Way, url: URL, clock: Clock): bui
         : tlsConnect({
             ...target,
             ...credentials,
-            ...(serverName !== undefined && { servername: serverName }),
+            ...(isIP(serverName) === 0 && { servername: serverName }), // RFC 6066 §3: an address is no name
             ALPNProtocols: cluster.upstreamProtocol === "http2" ? ["h2"] : ["http/1.1"],
           });
     const failed = (error: Error): void => callback(error, null);
@@ -134,28 +134,6 @@ function targetOf(address: Address): { readonly host: string; readonly port: num
   return address.type === "socket" ? { host: address.address, port: address.port } : { path: address.path };
 }
 
-function serverNameOf(
-  tls: UpstreamTlsConfig,
-  { sniFromRequest }: ClusterConfig,
-  { hostname }: EndpointConfig,
-  url: URL,
-): string {
-  if (sniFromRequest?.autoSni === true) return url.hostname;
-  return tls.autoHostSni && hostname !== "" ? hostname : tls.sni;
-}
-
-function verifiedNameOf(
-  tls: UpstreamTlsConfig,
-  { sniFromRequest }: ClusterConfig,
-  serverName: string | undefined,
-  url: URL,
-): string | undefined {
-  if (sniFromRequest?.autoSanValidation === true) return url.hostname;
-  return tls.autoSniSanValidation ? serverName : undefined;
-}
-
 function withName(settings: TlsClientSettings, host: string): TlsClientSettings {
-  const wanted = host.toLowerCase();
-  const name: NameRule = { type: "DNS", oid: "", host: wanted, matches: (found) => found === wanted };
-  return { ...settings, rules: { ...settings.rules, names: [name] } };
+  return { ...settings, rules: { ...settings.rules, names: [hostRule(host)] } };
 }

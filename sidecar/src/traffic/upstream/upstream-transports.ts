@@ -1,12 +1,10 @@
 import { createHash } from "node:crypto";
-import { isIP } from "node:net";
 import type { RequestHead } from "@heddle/http";
 import { TlsClient } from "@heddle/net";
 import {
   type ClusterConfig,
   clientTlsSettings,
   type Endpoint,
-  portStart,
   type UpstreamProxyProtocol,
   type UpstreamTlsConfig,
 } from "@heddle/traffic";
@@ -14,6 +12,7 @@ import type { LiveSecrets } from "../tls/live-secrets.ts";
 import { LiveTls } from "../tls/live-tls.ts";
 import type { SslStats } from "../tls/ssl-stats.ts";
 import type { TlsIdentity } from "./pool/pool-key.ts";
+import { bareHost, fitsMatch, type MatchWish, matchWish, serverNameOf, verifiedNameOf } from "./tls-names.ts";
 
 /** What a connection to an endpoint goes through. */
 export interface Transport {
@@ -36,10 +35,7 @@ export class UpstreamTransports {
   /** Connections to one endpoint may differ from each other, by the request or since its metadata has changed. */
   readonly vary: boolean;
   readonly #own: Transport;
-  readonly #matches: readonly {
-    readonly wanted: readonly (readonly [string, string])[];
-    readonly transport: Transport;
-  }[];
+  readonly #matches: readonly { readonly wish: MatchWish; readonly transport: Transport }[];
 
   /** Throws where OpenSSL does not take the configuration, which validation has found before. */
   constructor(config: ClusterConfig, secrets: LiveSecrets, { makeStats, onProblem }: TransportEvents) {
@@ -54,7 +50,7 @@ export class UpstreamTransports {
     });
     this.#own = make(config);
     this.#matches = (config.transportSocketMatches ?? []).map((one) => ({
-      wanted: Object.entries(one.match).map(([key, value]) => [key, JSON.stringify(value)] as const),
+      wish: matchWish(one),
       transport: make(one),
     }));
     const isVariable = ({ proxyProtocol, tls }: Transport): boolean =>
@@ -64,16 +60,10 @@ export class UpstreamTransports {
 
   of({ config }: Endpoint): Transport {
     if (this.#matches.length === 0) return this.#own;
-    const told = config.metadata[MATCH_NAMESPACE] ?? {};
-    const fitting = this.#matches.find(({ wanted }) =>
-      wanted.every(([key, value]) => Object.hasOwn(told, key) && JSON.stringify(told[key]) === value),
-    );
+    const fitting = this.#matches.find(({ wish }) => fitsMatch(config, wish));
     return fitting === undefined ? this.#own : fitting.transport;
   }
 }
-
-/** Where an endpoint's metadata says which transport it wants. */
-const MATCH_NAMESPACE = "envoy.transport_socket_match";
 
 /** The TLS of a cluster, or of one of its matches. It lives as long as the cluster's configuration stays the same. */
 export class UpstreamTls {
@@ -108,42 +98,25 @@ export class UpstreamTls {
 
   /** `request`: what a connection is made for; left out: bytes that nobody has looked into. */
   identity(endpoint: Endpoint, request: RequestHead | undefined): TlsIdentity {
-    const serverName = this.#serverName(endpoint, request);
+    const fromRequest = this.#fromRequest;
+    const host =
+      fromRequest === undefined || request === undefined ? undefined : hostOf(request, fromRequest.overrideHeader);
+    const serverName = serverNameOf(this.#config, fromRequest, endpoint, host);
     return {
       serverName,
-      verifiedName: this.#verifiedName(serverName, request),
+      verifiedName: verifiedNameOf(this.#config, fromRequest, serverName, host),
       certificate: this.#certificate,
       verification: this.#verification,
       client: this.client,
       stats: this.#stats,
     };
   }
-
-  /** In Envoy's order: the request's host, the endpoint's name, the configured one. */
-  #serverName({ hostname }: Endpoint, request: RequestHead | undefined): string {
-    if (this.#fromRequest?.autoSni === true && request !== undefined) {
-      const host = hostOf(request, this.#fromRequest.overrideHeader);
-      if (isIP(host) === 0 && host !== "") return host;
-    }
-    return this.#config.autoHostSni && hostname !== "" ? hostname : this.#config.sni;
-  }
-
-  /** The one name that the certificate has to stand for; undefined: the configured rules hold. */
-  #verifiedName(serverName: string, request: RequestHead | undefined): string | undefined {
-    if (this.#fromRequest?.autoSanValidation === true && request !== undefined) {
-      return hostOf(request, this.#fromRequest.overrideHeader);
-    }
-    return this.#config.autoSniSanValidation ? serverName : undefined;
-  }
 }
 
-/** Of the header that is named, else of the request itself; without a port. */
+/** Of the header that is named, else of the request itself. */
 function hostOf({ authority, headers }: RequestHead, overrideHeader: string): string {
   const named = overrideHeader === "" ? undefined : headers.get(overrideHeader);
-  const host = named === undefined || named === "" ? authority : named;
-  const port = portStart(host);
-  const bare = port === -1 ? host : host.slice(0, port);
-  return bare.startsWith("[") ? bare.slice(1, -1) : bare.toLowerCase();
+  return bareHost(named === undefined || named === "" ? authority : named);
 }
 
 function hash(value: unknown): string {
