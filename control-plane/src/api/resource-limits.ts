@@ -1,3 +1,5 @@
+import type { RateLimit } from "../call-rate.ts";
+
 /* What one may ask of the resource API. */
 
 /** Resources of one batch. */
@@ -26,5 +28,4 @@ export const MAX_WAITING_WRITES = 64;
 export const MAX_WATCHES = 200;
 
 /** Writes of one caller: so many at once, and so many a second from then on. */
-export const WRITE_BURST = 200;
-export const WRITES_PER_SECOND = 50;
+export const WRITE_RATE: RateLimit = { burst: 200, perSecond: 50 };

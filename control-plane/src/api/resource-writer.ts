@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { type Clock, err, ok, type Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { CallRate } from "../call-rate.ts";
 import type { Sources } from "../source/sources.ts";
 import type { StoredSource } from "../source/stored.ts";
 import type { Store } from "../store/store.ts";
@@ -9,9 +10,8 @@ import { conflict, denied, fault, unavailable, unread } from "./api-errors.ts";
 import { auditFields } from "./audit.ts";
 import { type Batch, type Judged, judgeBatch } from "./judge-batch.ts";
 import { parseStoreKey, type ResourceKey } from "./resource-key.ts";
-import { MAX_BATCH, MAX_WAITING_WRITES } from "./resource-limits.ts";
+import { MAX_BATCH, MAX_WAITING_WRITES, WRITE_RATE } from "./resource-limits.ts";
 import type { ApiError, BatchResponse, Conflict } from "./wire.ts";
-import { WriteRate } from "./write-rate.ts";
 
 export interface ResourceWriterOptions {
   readonly store: Store;
@@ -31,13 +31,14 @@ export interface ResourceWriterOptions {
  */
 export class ResourceWriter {
   readonly #options: ResourceWriterOptions;
-  readonly #rate: WriteRate;
+  /** By caller. */
+  readonly #rate: CallRate;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
   constructor(options: ResourceWriterOptions) {
     this.#options = options;
-    this.#rate = new WriteRate(options.clock);
+    this.#rate = new CallRate(options.clock, WRITE_RATE);
   }
 
   /** Why a write is not looked at: looking costs the more the larger it is. */

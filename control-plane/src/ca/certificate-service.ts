@@ -1,7 +1,7 @@
 import { type Clock, err, ok, type Result } from "@heddle/base";
 import { formatSpiffeId, type SpiffeId } from "@heddle/identity";
 import type { Counter, Log, MetricScope } from "@heddle/telemetry";
-import { CallRate, type RateLimit } from "./call-rate.ts";
+import { CallRate, type RateLimit } from "../call-rate.ts";
 import { isJoinToken } from "./join-token.ts";
 import type { JoinTokens } from "./join-tokens.ts";
 import type { IssuedSvid, ServerNames, Signer, SigningRequest } from "./signer.ts";

@@ -1,16 +1,17 @@
-import { constants, X509Certificate } from "node:crypto";
-import type { AddressInfo, Socket } from "node:net";
-import { createServer, type TLSSocket, type Server as TlsServer } from "node:tls";
+import { constants } from "node:crypto";
+import type { Socket } from "node:net";
+import { createServer, type TLSSocket } from "node:tls";
 import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { type Clock, err, type Live, ok, type Result, type Timer } from "@heddle/base";
-import { Certificate, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
+import { Certificate, certificatesInPem, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { LinePace, type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import { callSource } from "../ca/call-source.ts";
 import type { TlsIdentity } from "../ca/own-svid.ts";
-import { type HostPort, ListenError } from "./address.ts";
+import type { HostPort } from "./address.ts";
 import { certificateChainOf } from "./certificate-chain.ts";
 import { connectionEndMs, isStillTrusted } from "./connection-trust.ts";
+import { listen } from "./listen.ts";
 import { currentPeerOf } from "./peer-svid.ts";
 import type { GrpcServices, ServedXds } from "./serve-xds.ts";
 
@@ -53,8 +54,6 @@ const STRANGERS: StrangerLimits = {
   idleMs: 10_000,
 };
 
-/** Between sidecars of a large mesh and a control plane that was away, all of them dial within seconds. */
-const BACKLOG = 4096;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 50_000;
 const REFUSALS_LOGGED_PER_SECOND = 50;
@@ -89,12 +88,13 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   const sockets = new Map<TLSSocket, VerifiedSvid | undefined>();
   /** Also those that have not come to the end of their handshake. */
   const connections = new Set<Socket>();
+  let ownIssuers = issuersOf(options.identity.current);
 
   const server = createServer(
     { ...contextOf(options), ...HANDSHAKE, requestCert: true, rejectUnauthorized: false },
     (socket) => {
       socket.on("error", () => undefined); // it is gone; gRPC hears of it by itself
-      const admitted = admit(socket, options);
+      const admitted = admit(socket, options, ownIssuers);
       const source = callSource(`${socket.remoteAddress}:${socket.remotePort}`);
       const isStranger = admitted.ok && admitted.value === undefined;
       const fault = admitted.ok ? (isStranger ? tooMany(strangersOf, source, limits) : undefined) : admitted.error;
@@ -122,7 +122,10 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
     log.debug("no TLS handshake", { peer: socket.remoteAddress, error: error.message });
   });
   const unwatch = [
-    options.identity.watch(() => server.setSecureContext(contextOf(options))),
+    options.identity.watch((next) => {
+      ownIssuers = issuersOf(next);
+      server.setSecureContext(contextOf(options));
+    }),
     options.bundles.watch((bundles) => {
       server.setSecureContext(contextOf(options));
       for (const [socket, svid] of sockets)
@@ -132,7 +135,7 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
         }
     }),
   ];
-  const port = await listen(server, address);
+  const port = await listen(server, address, "xDS over TLS", "--xds-tls-address");
   return {
     address: { host: address.host, port },
     close: async () => {
@@ -210,7 +213,11 @@ function contextOf({ identity, bundles, trustDomain }: TlsServingOptions) {
 }
 
 /** Undefined: a client without a certificate. */
-function admit(socket: TLSSocket, options: TlsServingOptions): Result<VerifiedSvid | undefined, string> {
+function admit(
+  socket: TLSSocket,
+  options: TlsServingOptions,
+  ownIssuers: readonly Uint8Array[],
+): Result<VerifiedSvid | undefined, string> {
   if (socket.alpnProtocol !== "h2") return err("it does not speak HTTP/2 (ALPN)");
   const chain = certificateChainOf(socket.getPeerCertificate(true));
   if (chain.length === 0) return ok(undefined);
@@ -219,7 +226,7 @@ function admit(socket: TLSSocket, options: TlsServingOptions): Result<VerifiedSv
   const nowMs = clock.wallNow();
   const hasEnded = nowMs > own.validToMs && nowMs <= own.validToMs + renewalGraceMs;
   // Where OpenSSL accepts a client, Node 24 tells of its own certificate alone; what signed it is most often what signed ours.
-  const ways = [...chain, ...issuersOf(options.identity.current)];
+  const ways = [...chain, ...ownIssuers];
   const verified = verifySvid(ways, bundles.current, hasEnded ? own.validToMs : nowMs);
   if (!verified.ok) return verified;
   if (verified.value.spiffeId.trustDomain !== trustDomain) return err("the certificate is of another trust domain");
@@ -232,16 +239,7 @@ function admit(socket: TLSSocket, options: TlsServingOptions): Result<VerifiedSv
 }
 
 /** DER, between our own certificate and the root. */
-function issuersOf(identity: TlsIdentity | undefined): Uint8Array[] {
-  const pems = identity?.certificateChain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  return pems.slice(1).map((pem) => new X509Certificate(pem).raw);
-}
-
-function listen(server: TlsServer, address: HostPort): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error) => reject(new ListenError("xDS over TLS", address, "--xds-tls-address", error)));
-    server.listen({ ...address, backlog: BACKLOG, exclusive: true }, () => {
-      resolve((server.address() as AddressInfo).port);
-    });
-  });
+function issuersOf(identity: TlsIdentity | undefined): readonly Uint8Array[] {
+  const chain = identity === undefined ? [] : certificatesInPem(identity.certificateChain);
+  return chain.slice(1).map(({ der }) => der);
 }

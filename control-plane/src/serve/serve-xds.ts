@@ -1,7 +1,8 @@
-import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import { type HostPort, isLoopback, ListenError } from "./address.ts";
+import { listen } from "./listen.ts";
 
 /** The gRPC server that carries xDS, listening. */
 export interface ServedXds {
@@ -33,7 +34,7 @@ export async function serveXds(services: readonly GrpcServices[], address: HostP
     socket.on("close", () => sockets.delete(socket));
     injector.injectConnection(socket);
   });
-  const port = await listen(server, address);
+  const port = await listen(server, address, "xDS", "--xds-address");
   return {
     address: { host: address.host, port },
     close: () => {
@@ -46,16 +47,4 @@ export async function serveXds(services: readonly GrpcServices[], address: HostP
       });
     },
   };
-}
-
-/** gRPC's own listening would let 511 wait, and after a restart all sidecars of a mesh come within a second. */
-const BACKLOG = 4096;
-
-function listen(server: NetServer, address: HostPort): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error) => reject(new ListenError("xDS", address, "--xds-address", error)));
-    server.listen({ ...address, backlog: BACKLOG, exclusive: true }, () =>
-      resolve((server.address() as AddressInfo).port),
-    );
-  });
 }
