@@ -26,11 +26,12 @@ export function readPermission(json: Json | undefined, path: string, grants: boo
   if (kind === undefined) return NEVER;
   const value = fields[kind];
   const at = below(path, kind);
+  const readRule = (rule: Json, where: string): AccessTest => readPermission(rule, where, grants, reader);
   switch (kind) {
     case "andRules":
-      return allOf(readSet(value, at, grants, reader));
+      return allOf(reader.set(value, at, "rules", readRule));
     case "orRules":
-      return anyOf(readSet(value, at, grants, reader));
+      return anyOf(reader.set(value, at, "rules", readRule));
     case "notRule":
       return not(reader.deeper(at, NEVER, () => readPermission(value, at, !grants, reader)));
     case "any":
@@ -68,15 +69,6 @@ export function openExtension(
   reader: RuleReader,
 ): ReturnType<typeof openJsonAny> {
   return openJsonAny(reader.object(json, path)["typedConfig"], below(path, "typedConfig"), reader);
-}
-
-function readSet(json: Json | undefined, path: string, grants: boolean, reader: RuleReader): readonly AccessTest[] {
-  const at = below(path, "rules");
-  return reader.deeper(at, [], () =>
-    reader
-      .list(reader.object(json, path)["rules"], at, 1)
-      .map((rule, index) => readPermission(rule, `${at}[${index}]`, grants, reader)),
-  );
 }
 
 const destinationIp = (subject: AccessSubject): IpWords | undefined => subject.destinationIp;

@@ -26,11 +26,12 @@ export function readPrincipal(json: Json | undefined, path: string, grants: bool
   if (kind === undefined) return NEVER;
   const value = fields[kind];
   const at = below(path, kind);
+  const readId = (id: Json, where: string): AccessTest => readPrincipal(id, where, grants, reader);
   switch (kind) {
     case "andIds":
-      return allOf(readSet(value, at, grants, reader));
+      return allOf(reader.set(value, at, "ids", readId));
     case "orIds":
-      return anyOf(readSet(value, at, grants, reader));
+      return anyOf(reader.set(value, at, "ids", readId));
     case "notId":
       return not(reader.deeper(at, NEVER, () => readPrincipal(value, at, !grants, reader)));
     case "any":
@@ -56,15 +57,6 @@ export function readPrincipal(json: Json | undefined, path: string, grants: bool
     default:
       return reader.fail(at, "there is no filter state here", NEVER);
   }
-}
-
-function readSet(json: Json | undefined, path: string, grants: boolean, reader: RuleReader): readonly AccessTest[] {
-  const at = below(path, "ids");
-  return reader.deeper(at, [], () =>
-    reader
-      .list(reader.object(json, path)["ids"], at, 1)
-      .map((id, index) => readPrincipal(id, `${at}[${index}]`, grants, reader)),
-  );
 }
 
 const MTLS_AUTHENTICATED = "envoy.extensions.rbac.principals.mtls_authenticated.v3.Config";

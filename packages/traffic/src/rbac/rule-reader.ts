@@ -46,6 +46,14 @@ export class RuleReader {
     );
   }
 
+  /** The items of a set of rules within a rule (`rules`, `ids`): one at least. */
+  set<T>(json: Json | undefined, path: string, field: string, read: (item: Json, path: string) => T): readonly T[] {
+    const at = below(path, field);
+    return this.deeper(at, [], () =>
+      this.list(this.object(json, path)[field], at, 1).map((item, index) => read(item, `${at}[${index}]`)),
+    );
+  }
+
   text(json: Json | undefined, path: string): string {
     if (typeof json === "string" && json !== "") return json;
     return this.fail(path, `found ${found(json)}, needed is a text`, "");
