@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { err, type Json, ok } from "@heddle/base";
 import type { ConfigIssue, HttpFilterType } from "@heddle/filter";
-import { wrongToldHeader } from "@heddle/traffic";
+import { asBytes, wrongToldHeader } from "@heddle/traffic";
 import { lazyFilter } from "./lazy-filter.ts";
 
 /** `ApiKeyAuth`. What is undefined is not set. */
@@ -56,11 +56,6 @@ export function keyDigest(key: string): string {
   return createHash("sha256").update(key, "latin1").digest("base64");
 }
 
-/** As it stands in a head: one character for each byte. */
-function latin1(text: string): string {
-  return Buffer.from(text).toString("latin1");
-}
-
 interface Fields {
   readonly credentials?: readonly { readonly key?: string; readonly client?: string }[];
   readonly keySources?: readonly { readonly header?: string; readonly query?: string; readonly cookie?: string }[];
@@ -72,19 +67,19 @@ function readConfig(config: Json, issues: ConfigIssue[]): ApiKeyAuthConfig {
   const { credentials = [], keySources = [], forwarding } = config as Json & Fields;
   const seen = new Map<string, number>();
   const clients = credentials.map(({ key = "", client = "" }, index): [string, string] => {
-    const digest = keyDigest(latin1(key));
+    const digest = keyDigest(asBytes(key));
     const before = seen.get(digest);
     // The key itself is a secret.
     if (before !== undefined)
       issues.push({ path: `credentials[${index}].key`, message: `is that of credentials[${before}] already` });
-    if (!/^[\x20-\x7e\x80-\xff]*$/.test(latin1(client)))
+    if (!/^[\x20-\x7e\x80-\xff]*$/.test(asBytes(client)))
       issues.push({ path: `credentials[${index}].client`, message: "holds a control character" });
     seen.set(digest, index);
-    return [digest, latin1(client)];
+    return [digest, asBytes(client)];
   });
   const sources = keySources.map(({ header = "", query = "", cookie = "" }, index): KeySource => {
     if (header !== "") return { in: "header", name: header.toLowerCase() };
-    if (query !== "") return { in: "query", name: latin1(query) };
+    if (query !== "") return { in: "query", name: asBytes(query) };
     if (cookie === "") issues.push({ path: `keySources[${index}]`, message: "needs one of header, query and cookie" });
     return { in: "cookie", name: cookie };
   });

@@ -1,4 +1,4 @@
-import { compileStringMatcher, type StringMatcher } from "@heddle/traffic";
+import { asBytes, compileStringMatcher, type StringMatcher } from "@heddle/traffic";
 import { comparableAudience, type JwtProviderConfig } from "./jwt-config.ts";
 import { JwtStatus } from "./jwt-status.ts";
 import { KeySet } from "./key-set.ts";
@@ -141,8 +141,4 @@ export class JwtProvider {
     this.#underWay.delete(jwt.text);
     for (const onVerified of callbacks ?? []) onVerified(status);
   }
-}
-
-function asBytes(text: string): string {
-  return Buffer.from(text).toString("latin1");
 }

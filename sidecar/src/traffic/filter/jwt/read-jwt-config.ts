@@ -1,6 +1,6 @@
 import { err, isJsonObject, type Json, type JsonObject, ok, parseDurationMs, type Result } from "@heddle/base";
 import type { ConfigIssue } from "@heddle/filter";
-import { readRouteMatch, readStringMatcher, wrongToldHeader } from "@heddle/traffic";
+import { asBytes, readRouteMatch, readStringMatcher, wrongToldHeader } from "@heddle/traffic";
 import { type FilterData, readFilterData } from "../filter-data.ts";
 import {
   comparableAudience,
@@ -195,8 +195,8 @@ function readLocations({ fromHeaders, fromParams, fromCookies }: JsonObject): re
       const { name, valuePrefix } = objectOf(json);
       return { in: "header", name: textOf(name).toLowerCase(), prefix: textOf(valuePrefix) };
     }),
-    ...textsOf(fromParams).map((name): TokenLocation => ({ in: "query", name: latin1(name) })),
-    ...textsOf(fromCookies).map((name): TokenLocation => ({ in: "cookie", name: latin1(name) })),
+    ...textsOf(fromParams).map((name): TokenLocation => ({ in: "query", name: asBytes(name) })),
+    ...textsOf(fromCookies).map((name): TokenLocation => ({ in: "cookie", name: asBytes(name) })),
   ];
   return locations.length === 0 ? STANDARD_LOCATIONS : locations;
 }
@@ -290,9 +290,4 @@ function durationOf(json: Json | undefined, path: string, at: At): number | unde
   const ms = parseDurationMs(json);
   if (!ms.ok) at.fail(path, ms.error);
   return ms.ok ? ms.value : undefined;
-}
-
-/** As it stands in a head: one character for each byte. */
-function latin1(text: string): string {
-  return Buffer.from(text).toString("latin1");
 }
