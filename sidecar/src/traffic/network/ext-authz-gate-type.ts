@@ -1,8 +1,9 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
 import type { ConfigIssue } from "@heddle/filter";
 import type { MetadataMatcherConfig } from "@heddle/traffic";
+import { ConfigReader } from "../filter/config-reader.ts";
 import type { GrpcAuthorization } from "../filter/ext-authz/ext-authz-config.ts";
-import { checkApiVersion, Reader, readGrpcService, readMetadata } from "../filter/ext-authz/read-ext-authz.ts";
+import { checkApiVersion, readGrpcService, readMetadata } from "../filter/ext-authz/read-ext-authz.ts";
 import type * as Gate from "./ext-authz-gate.ts";
 import type { NetworkGateType } from "./network-gate-type.ts";
 
@@ -36,7 +37,7 @@ export const networkExtAuthzType: NetworkGateType<NetworkExtAuthzConfig> = {
 };
 
 function readNetworkExtAuthz(json: Json): Result<NetworkExtAuthzConfig, readonly ConfigIssue[]> {
-  const reader = new Reader(json);
+  const reader = new ConfigReader(json);
   const asked = reader.object("grpcService");
   if (asked === undefined) reader.fail("grpcService", "must be set");
   const service = asked && readGrpcService(asked);

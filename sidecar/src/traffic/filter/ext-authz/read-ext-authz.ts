@@ -1,4 +1,4 @@
-import { err, isJsonObject, type Json, type JsonObject, ok, parseDurationMs, type Result } from "@heddle/base";
+import { err, type Json, ok, type Result } from "@heddle/base";
 import type { ConfigIssue } from "@heddle/filter";
 import { standardPhrase } from "@heddle/http";
 import {
@@ -8,10 +8,9 @@ import {
   type MetadataMatcherConfig,
   type RuntimeFraction,
   readMetadataMatcher,
-  readStringMatcher,
-  type StringMatcherConfig,
 } from "@heddle/traffic";
 import type { MutationRulesConfig } from "@heddle/traffic/ext-authz";
+import { ConfigReader } from "../config-reader.ts";
 import type {
   AuthorizationService,
   BodySettings,
@@ -27,7 +26,7 @@ const FORBIDDEN = 403;
 
 /** `ExtAuthz` as proto JSON. */
 export function readExtAuthz(json: Json): Result<ExtAuthzConfig, readonly ConfigIssue[]> {
-  const reader = new Reader(json);
+  const reader = new ConfigReader(json);
   const http = reader.object("httpService");
   const service = readService(reader, reader.object("grpcService"), http, "");
   const allowedHeaders = reader.matchers("allowedHeaders");
@@ -68,7 +67,7 @@ export function readExtAuthz(json: Json): Result<ExtAuthzConfig, readonly Config
 
 /** `ExtAuthzPerRoute` as proto JSON. */
 export function readExtAuthzRoute(json: Json): Result<ExtAuthzRouteConfig, readonly ConfigIssue[]> {
-  const reader = new Reader(json);
+  const reader = new ConfigReader(json);
   const settings = reader.object("checkSettings");
   const grpc = settings?.object("grpcService");
   const http = settings?.object("httpService");
@@ -88,14 +87,14 @@ export function readExtAuthzRoute(json: Json): Result<ExtAuthzRouteConfig, reado
 }
 
 /** AUTO, which is what it is where nothing is said, has come to mean V3. */
-export function checkApiVersion(reader: Reader): void {
+export function checkApiVersion(reader: ConfigReader): void {
   if (reader.text("transportApiVersion") === "V2") reader.fail("transportApiVersion", "found V2, allowed is V3");
 }
 
 function readService(
-  at: Reader,
-  grpc: Reader | undefined,
-  http: Reader | undefined,
+  at: ConfigReader,
+  grpc: ConfigReader | undefined,
+  http: ConfigReader | undefined,
   field: string,
 ): AuthorizationService | undefined {
   if (grpc !== undefined && http !== undefined) at.fail(field, "has grpc_service and http_service; allowed is one");
@@ -106,7 +105,7 @@ function readService(
 }
 
 /** `envoy.config.core.v3.GrpcService` as proto JSON. */
-export function readGrpcService(reader: Reader): GrpcAuthorization | undefined {
+export function readGrpcService(reader: ConfigReader): GrpcAuthorization | undefined {
   const service = reader.object("envoyGrpc");
   if (service === undefined) {
     reader.fail(
@@ -122,7 +121,7 @@ export function readGrpcService(reader: Reader): GrpcAuthorization | undefined {
   return { type: "grpc", cluster, authority, timeoutMs: reader.duration("timeout", TIMEOUT_MS), initialMetadata };
 }
 
-function readHttpService(reader: Reader): HttpAuthorization {
+function readHttpService(reader: ConfigReader): HttpAuthorization {
   const server = reader.object("serverUri");
   const cluster = server?.text("cluster") ?? "";
   if (cluster === "") reader.fail("serverUri", "needs a cluster");
@@ -156,7 +155,7 @@ const PATH = /^\/[\x21\x22\x24-\x7e]*$/;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** A `HttpStatus`: the name of a status, or its number where the enum has no name for it. */
-function readStatus(reader: Reader | undefined, unset: number): number {
+function readStatus(reader: ConfigReader | undefined, unset: number): number {
   const code = reader?.fields["code"];
   if (typeof code !== "string") return typeof code === "number" && code !== 0 ? code : unset;
   return STATUS_NAMES.get(code) ?? 0;
@@ -171,7 +170,7 @@ const STATUS_NAMES: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** A `HeaderValue` that is sent to the service. */
-function readHeader(reader: Reader): readonly [name: string, value: string] {
+function readHeader(reader: ConfigReader): readonly [name: string, value: string] {
   const name = reader.text("key").toLowerCase();
   const raw = reader.text("rawValue");
   const value = raw === "" ? reader.text("value") : Buffer.from(raw, "base64").toString();
@@ -181,7 +180,7 @@ function readHeader(reader: Reader): readonly [name: string, value: string] {
   return [name, value];
 }
 
-function readBody(reader: Reader): BodySettings | undefined {
+function readBody(reader: ConfigReader): BodySettings | undefined {
   const body = reader.object("withRequestBody");
   if (body === undefined) return undefined;
   const maxBytes = body.number("maxRequestBytes", 0);
@@ -193,7 +192,7 @@ function readBody(reader: Reader): BodySettings | undefined {
   };
 }
 
-function readFraction(reader: Reader | undefined): RuntimeFraction | undefined {
+function readFraction(reader: ConfigReader | undefined): RuntimeFraction | undefined {
   if (reader === undefined) return undefined;
   const share = reader.object("defaultValue");
   const key = reader.text("runtimeKey");
@@ -201,12 +200,12 @@ function readFraction(reader: Reader | undefined): RuntimeFraction | undefined {
   return { numerator: share?.number("numerator", 0) ?? 0, denominator, ...(key !== "" && { runtimeKey: key }) };
 }
 
-function readFlag(reader: Reader | undefined): ExtAuthzConfig["denyAtDisable"] {
+function readFlag(reader: ConfigReader | undefined): ExtAuthzConfig["denyAtDisable"] {
   return reader && { value: reader.flag("defaultValue", false), runtimeKey: reader.text("runtimeKey") };
 }
 
 /** Of `filter_enabled_metadata`. */
-export function readMetadata(reader: Reader): MetadataMatcherConfig | undefined {
+export function readMetadata(reader: ConfigReader): MetadataMatcherConfig | undefined {
   const matcher = reader.object("filterEnabledMetadata");
   if (matcher === undefined) return undefined;
   const read = readMetadataMatcher(matcher.fields);
@@ -215,7 +214,7 @@ export function readMetadata(reader: Reader): MetadataMatcherConfig | undefined 
   return undefined;
 }
 
-function readMutationRules(reader: Reader | undefined): MutationRulesConfig | undefined {
+function readMutationRules(reader: ConfigReader | undefined): MutationRulesConfig | undefined {
   return (
     reader && {
       allowAllRouting: reader.flag("allowAllRouting", false),
@@ -229,90 +228,9 @@ function readMutationRules(reader: Reader | undefined): MutationRulesConfig | un
   );
 }
 
-function readExpression(reader: Reader, field: string): string | undefined {
+function readExpression(reader: ConfigReader, field: string): string | undefined {
   const regex = reader.object(field)?.text("regex");
   const compiled = regex === undefined ? ok(undefined) : compileSafeRegex(regex);
   if (!compiled.ok) reader.fail(field, compiled.error);
   return regex;
-}
-
-/** Reads proto JSON field by field; what is wrong is gathered, with its path. Whether values have their types has been checked. */
-export class Reader {
-  readonly fields: JsonObject;
-  readonly issues: ConfigIssue[];
-  readonly #path: string;
-
-  constructor(json: Json | undefined, path = "", issues: ConfigIssue[] = []) {
-    this.fields = asObject(json);
-    this.#path = path;
-    this.issues = issues;
-  }
-
-  fail(field: string, message: string): void {
-    this.issues.push({ path: field === "" ? this.#path : this.#at(field), message });
-  }
-
-  text(field: string): string {
-    const value = this.fields[field];
-    return typeof value === "string" ? value : "";
-  }
-
-  flag(field: string, unset: boolean): boolean {
-    const value = this.fields[field];
-    return typeof value === "boolean" ? value : unset;
-  }
-
-  number(field: string, unset: number): number {
-    const value = this.fields[field];
-    return typeof value === "number" ? value : unset;
-  }
-
-  texts(field: string): readonly string[] {
-    const value = this.fields[field];
-    return Array.isArray(value) ? value.filter((item: unknown) => typeof item === "string") : [];
-  }
-
-  textMap(field: string): Readonly<Record<string, string>> {
-    return asObject(this.fields[field]) as Readonly<Record<string, string>>;
-  }
-
-  object(field: string): Reader | undefined {
-    const value = this.fields[field];
-    return isJsonObject(value) ? new Reader(value, this.#at(field), this.issues) : undefined;
-  }
-
-  objects(field: string): readonly Reader[] {
-    const value = this.fields[field];
-    const items: readonly Json[] = Array.isArray(value) ? value : [];
-    return items.map((item, index) => new Reader(item, `${this.#at(field)}[${index}]`, this.issues));
-  }
-
-  /** In ms; 0 is no limit. */
-  duration(field: string, unset: number): number {
-    const value = this.fields[field];
-    if (typeof value !== "string") return unset;
-    const ms = parseDurationMs(value);
-    if (ms.ok) return ms.value;
-    this.fail(field, `found ${value}, allowed are durations that are not negative`);
-    return unset;
-  }
-
-  /** A `ListStringMatcher`. Undefined: it is not set. */
-  matchers(field: string): readonly StringMatcherConfig[] | undefined {
-    const list = this.object(field);
-    return list?.objects("patterns").flatMap((pattern) => {
-      const matcher = readStringMatcher(pattern.fields);
-      if (matcher.ok) return [matcher.value];
-      pattern.fail("", matcher.error);
-      return [];
-    });
-  }
-
-  #at(field: string): string {
-    return this.#path === "" ? field : `${this.#path}.${field}`;
-  }
-}
-
-function asObject(json: Json | undefined): JsonObject {
-  return isJsonObject(json) ? json : {};
 }
