@@ -44,7 +44,7 @@ export const apiKeyAuthType: HttpFilterType<ApiKeyAuthConfig, ApiKeyAuthRouteCon
     parseRoute(config) {
       const issues: ConfigIssue[] = [];
       const { allowedClients = [] } = config as Json & Fields;
-      const read = { ...readConfig(config, issues), allowedClients: new Set(allowedClients.map(latin1)) };
+      const read = { ...readConfig(config, issues), allowedClients: new Set(allowedClients.map(asBytes)) };
       return issues.length > 0 ? err(issues) : ok(read);
     },
   },
