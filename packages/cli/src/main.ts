@@ -6,9 +6,11 @@ import { check } from "./commands/check.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diff } from "./commands/diff.ts";
 import { get } from "./commands/get.ts";
+import { inject } from "./commands/inject.ts";
 import { runProgram } from "./commands/run-program.ts";
 import { status } from "./commands/status.ts";
 import { token } from "./commands/token.ts";
+import { uninject } from "./commands/uninject.ts";
 import { up } from "./commands/up.ts";
 import { watch } from "./commands/watch.ts";
 import { versionText } from "./version.ts";
@@ -24,6 +26,8 @@ const COMMANDS: readonly Command[] = [
   watch,
   token,
   ca,
+  inject,
+  uninject,
   capture,
   runProgram(
     "control-plane",

@@ -1,5 +1,6 @@
 export { APP_PROBES_VARIABLE, type AppProbe, type AppProbes } from "./app-probes.ts";
 export { type InjectionContext, injectPod, uninjectPod } from "./inject-pod.ts";
+export { type InjectedStream, injectStream, type ObjectOutcome, uninjectStream } from "./inject-stream.ts";
 export { formatFault, type InjectionFault } from "./injection-fault.ts";
 export { DEFAULT_INJECTION_SETTINGS, type InjectionSettings, readInjectionSettings } from "./injection-settings.ts";
 export {

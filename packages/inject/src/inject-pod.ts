@@ -1,7 +1,6 @@
 import { err, isJsonObject, type Json, type JsonObject, ok, type Result } from "@heddle/base";
-import { DEFAULT_CAPTURE_PORTS, PROXY_UID } from "@heddle/capture";
+import { captureArguments, DEFAULT_CAPTURE_PORTS, PROXY_UID } from "@heddle/capture";
 import { rewriteProbes } from "./app-probes.ts";
-import { containerArguments } from "./capture-arguments.ts";
 import type { InjectionFault } from "./injection-fault.ts";
 import type { InjectionSettings } from "./injection-settings.ts";
 import { formatStatus, type InjectionStatus, statusOf } from "./injection-status.ts";
@@ -80,8 +79,6 @@ export function composePod(
   const read = readPodAnnotations(annotations, settings);
   if (!read.ok) return read;
   const own = read.value;
-  const captureArguments = containerArguments(annotations, own);
-  if (!captureArguments.ok) return captureArguments;
 
   const spec = objectAt(pod, "spec");
   const captured = own.capture !== "none";
@@ -89,7 +86,7 @@ export function composePod(
   const named = context.workload ?? "";
   const workload = workloadNameOf(withoutOwnName(pod, named)) || named;
   const sidecar = sidecarContainer(own, workload, rewriting.probes);
-  const captures = captured && !own.cni ? [captureContainer(own, captureArguments.value)] : [];
+  const captures = captured && !own.cni ? [captureContainer(own, ["capture", ...captureArguments(own.rules)])] : [];
   const merged = mergeTemplate(additions(own, sidecar, captures), own.template ?? {}, spec, faults);
   faults.push(...faultsOfNames(spec, merged), ...(captured ? faultsOfUsers(spec) : []), ...faultsOfPorts(spec));
   const injected = withAdditions(rewriting.spec, merged, faults);

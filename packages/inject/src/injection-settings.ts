@@ -1,4 +1,5 @@
 import { err, isJsonObject, type Json, ok, type Result } from "@heddle/base";
+import type { CaptureMode } from "@heddle/capture";
 import { type Diagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config/yaml";
 import { isQuantity, quantityValue } from "./kubernetes-quantity.ts";
 import { DEFAULT_REVISION } from "./should-inject.ts";
@@ -36,9 +37,7 @@ export interface InjectionSettings {
   readonly drainSeconds: number;
 }
 
-export type CaptureMode = "redirect" | "tproxy" | "none";
-
-export const CAPTURE_MODES = ["redirect", "tproxy", "none"] as const;
+const CAPTURE_MODES = ["redirect", "tproxy", "none"] as const satisfies readonly CaptureMode[];
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "off"] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
 

@@ -1,13 +1,13 @@
 import { err, isJsonObject, type Json, type JsonObject, ok, type Result } from "@heddle/base";
+import {
+  CAPTURE_OPTIONS,
+  type CaptureSettings,
+  captureSettingsFromAnnotations,
+  DEFAULT_CAPTURE_SETTINGS,
+} from "@heddle/capture";
 import { formatDiagnostic, parseYamlDocuments } from "@heddle/config/yaml";
 import { annotationPath, type InjectionFault } from "./injection-fault.ts";
-import {
-  CAPTURE_MODES,
-  IMAGE_PATTERN,
-  type InjectionSettings,
-  LOG_LEVELS,
-  limitsBelowRequests,
-} from "./injection-settings.ts";
+import { IMAGE_PATTERN, type InjectionSettings, LOG_LEVELS, limitsBelowRequests } from "./injection-settings.ts";
 import { isQuantity, quantityValue } from "./kubernetes-quantity.ts";
 import { HEDDLE_PREFIX } from "./names.ts";
 
@@ -16,13 +16,15 @@ export interface PodSettings extends InjectionSettings {
   /** A part of a pod's spec that is merged over what injection adds. */
   readonly template: JsonObject | undefined;
   readonly opaquePorts: readonly string[];
+  /** What the init container, or the CNI plugin, is to redirect. */
+  readonly rules: CaptureSettings;
 }
 
 /** Reads one annotation's text into a setting. A text: what is allowed instead. */
 type Reader = (text: string) => Result<Partial<PodSettings>, string>;
 
 const bool =
-  (setting: "nativeSidecar" | "rewriteProbes" | "captureDns"): Reader =>
+  (setting: "nativeSidecar" | "rewriteProbes"): Reader =>
   (text) =>
     text === "true" || text === "false" ? ok({ [setting]: text === "true" }) : err('allowed are "true" and "false"');
 
@@ -33,24 +35,18 @@ const quantity =
       ? ok({ [setting]: text })
       : err('allowed is a quantity above 0, such as "100m" or "128Mi"');
 
-/** Nothing of it is for the sidecar's own container. `packages/capture` reads and checks it. */
-const forCapture: Reader = () => ok({});
+/** Somebody else reads it. */
+const elsewhere: Reader = () => ok({});
 
-/** Every annotation of a pod under `heddle.dev/`, by its name behind that. Any other is an error: it would be a misspelt one. */
+/** Annotations of a pod under `heddle.dev/`, by their names behind that, beside those of capture. */
 const READERS: Readonly<Record<string, Reader>> = {
-  inject: forCapture, // `shouldInject` has read it
-  rev: forCapture,
-  status: forCapture,
+  inject: elsewhere,
+  rev: elsewhere,
+  status: elsewhere,
   workload: (text) =>
     /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(text)
       ? ok({})
       : err("allowed are letters, digits, dots, dashes and underscores, at most 253"),
-  "include-inbound-ports": forCapture,
-  "exclude-inbound-ports": forCapture,
-  "include-outbound-ports": forCapture,
-  "exclude-outbound-ports": forCapture,
-  "include-outbound-cidrs": forCapture,
-  "exclude-outbound-cidrs": forCapture,
   "opaque-ports": (text) => {
     const ports = text.split(",").map((port) => port.trim());
     if (text.trim() === "") return ok({ opaquePorts: [] });
@@ -58,11 +54,6 @@ const READERS: Readonly<Record<string, Reader>> = {
       ? ok({ opaquePorts: ports })
       : err("allowed are ports, 1 to 65535, with commas between");
   },
-  capture: (text) => {
-    const mode = CAPTURE_MODES.find((known) => known === text);
-    return mode === undefined ? err(`allowed are ${CAPTURE_MODES.join(", ")}`) : ok({ capture: mode });
-  },
-  "capture-dns": bool("captureDns"),
   "proxy-cpu-request": quantity("cpuRequest"),
   "proxy-cpu-limit": quantity("cpuLimit"),
   "proxy-memory-request": quantity("memoryRequest"),
@@ -82,8 +73,13 @@ const READERS: Readonly<Record<string, Reader>> = {
   template: readTemplate,
 };
 
+/** Behind `heddle.dev/`, every annotation of a pod that means something. Any other is an error: it would be a misspelt one. */
+const KNOWN: readonly string[] = [
+  ...new Set([...CAPTURE_OPTIONS.flatMap(({ annotation }) => annotation ?? []), ...Object.keys(READERS)]),
+];
+
 /** Annotations of a pod that mean something to Heddle. */
-export const POD_ANNOTATIONS: readonly string[] = Object.keys(READERS).map((name) => HEDDLE_PREFIX + name);
+export const POD_ANNOTATIONS: readonly string[] = KNOWN.map((name) => HEDDLE_PREFIX + name);
 
 /** An overlay is a few containers' fields. */
 const TEMPLATE_LIMITS = { maxBytes: 64 * 1024, maxDepth: 30, maxValues: 5_000 };
@@ -94,14 +90,17 @@ export function readPodAnnotations(
   settings: InjectionSettings,
 ): Result<PodSettings, readonly InjectionFault[]> {
   const faults: InjectionFault[] = [];
-  let read: PodSettings = { ...settings, template: undefined, opaquePorts: [] };
+  const rules = captureOf(annotations, settings, faults);
+  const captured = { capture: rules.mode, captureDns: rules.ports.dns !== undefined, rules };
+  let read: PodSettings = { ...settings, ...captured, template: undefined, opaquePorts: [] };
   for (const [name, value] of Object.entries(annotations)) {
     if (!name.startsWith(HEDDLE_PREFIX)) continue;
     const fault = (message: string): unknown => faults.push({ path: annotationPath(name), message });
     const short = name.slice(HEDDLE_PREFIX.length);
     const reader = Object.hasOwn(READERS, short) ? READERS[short] : undefined;
-    if (reader === undefined) fault(`is no annotation of Heddle; there are ${Object.keys(READERS).join(", ")}`);
-    else if (typeof value !== "string") fault(`found ${shown(value)}, allowed is text (put it in quotes)`);
+    if (reader === undefined) {
+      if (!KNOWN.includes(short)) fault(`is no annotation of Heddle; there are ${KNOWN.join(", ")}`);
+    } else if (typeof value !== "string") fault(`found ${shown(value)}, allowed is text (put it in quotes)`);
     else {
       const change = reader(value);
       if (change.ok) read = { ...read, ...change.value };
@@ -117,6 +116,19 @@ export function readPodAnnotations(
     faults.push({ path: annotationPath(name), message: `the limit of ${what} is below the request: ${over.message}` });
   }
   return faults.length > 0 ? err(faults) : ok(read);
+}
+
+function captureOf(annotations: JsonObject, settings: InjectionSettings, faults: InjectionFault[]): CaptureSettings {
+  const { ports } = DEFAULT_CAPTURE_SETTINGS;
+  const read = captureSettingsFromAnnotations(annotations as Record<string, string>, {
+    ...DEFAULT_CAPTURE_SETTINGS,
+    mode: settings.capture,
+    ports: { ...ports, dns: settings.captureDns ? ports.dns : undefined },
+  });
+  if (read.ok) return read.value;
+  for (const { path, found, allowed } of read.error)
+    faults.push({ path, message: `found ${JSON.stringify(found)}, allowed: ${allowed}` });
+  return DEFAULT_CAPTURE_SETTINGS;
 }
 
 function readTemplate(text: string): Result<Partial<PodSettings>, string> {

@@ -1,0 +1,19 @@
+/** A change of a text: what stands from `from` up to `to` becomes `text`. */
+export interface Edit {
+  readonly from: number;
+  readonly to: number;
+  readonly text: string;
+}
+
+/** Applies edits that do not overlap; of several at one place the first given stands first. */
+export function applyEdits(text: string, edits: readonly Edit[]): string {
+  const parts: string[] = [];
+  let at = 0;
+  for (const { from, to, text: replacement } of edits.toSorted((a, b) => a.from - b.from || a.to - b.to)) {
+    if (from < at) throw new Error("edits overlap");
+    parts.push(text.slice(at, from), replacement);
+    at = to;
+  }
+  parts.push(text.slice(at));
+  return parts.join("");
+}

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { heddleBin } from "../harness/mesh.ts";
+
+const FILE = "deployment-with-comments.yaml";
+const input = read(FILE);
+const injected = read(FILE.replace(".yaml", ".injected.yaml"));
+
+function read(name: string): string {
+  return readFileSync(new URL(`../conformance/injection/goldens/${name}`, import.meta.url), "utf8");
+}
+
+function heddle(args: readonly string[], stdin: string) {
+  return spawnSync(process.execPath, [heddleBin, ...args], { input: stdin, encoding: "utf8", timeout: 60_000 });
+}
+
+test("heddle inject prints the stream with sidecars, and heddle uninject the one before, byte for byte", () => {
+  const inject = heddle(["inject", "-f", "-"], input);
+  assert.deepEqual([inject.status, inject.stdout, inject.stderr], [0, injected, ""]);
+  const uninject = heddle(["uninject", "-f", "-"], injected);
+  assert.deepEqual([uninject.status, uninject.stdout, uninject.stderr], [0, input, ""]);
+});
+
+test("heddle inject --diff prints what would change and ends with 1; what is not injected is told, what is wrong with its place", () => {
+  const diff = heddle(["inject", "-f", "-", "--diff"], input);
+  assert.equal(diff.status, 1);
+  assert.match(diff.stdout, /^-\s+path: \/healthz {3}# cheap\n/m);
+  assert.match(diff.stdout, /^\+\s+path: \/app-health\/web\/livez {3}# cheap\n/m);
+
+  const pod = (more: string): string =>
+    `apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n${more}spec: {containers: [{name: c}]}\n`;
+  const out = heddle(["inject", "-f", "-"], pod('  labels: {heddle.dev/inject: "false"}\n'));
+  assert.equal(out.status, 0);
+  assert.equal(out.stderr, 'Pod p is not injected: its label heddle.dev/inject is "false"\n');
+
+  const wrong = heddle(["inject", "-f", "-"], pod("  annotations:\n    heddle.dev/capture: sometimes\n"));
+  assert.deepEqual([wrong.status, wrong.stdout], [1, ""]);
+  assert.match(
+    wrong.stderr,
+    /^error: standard input:6:5: metadata\.annotations\["heddle\.dev\/capture"\]: found "sometimes", allowed: /,
+  );
+});
