@@ -117,6 +117,23 @@ test("the traffic worker loads neither gRPC nor protobuf nor YAML, all the way d
   assert.deepEqual(wrong, []);
 });
 
+test("Kubernetes' own client is loaded late, by the one folder that speaks to a cluster, and nobody loads that folder at once", () => {
+  const wrong = [...imports].flatMap(([file, sites]) =>
+    sites.flatMap((site) => {
+      if (site.typeOnly) return [];
+      const inFolder = file.startsWith("control-plane/src/kubernetes/");
+      if (packageName(site.specifier) === "@kubernetes/client-node")
+        return inFolder && site.dynamic ? [] : [`${file}: ${site.specifier}`];
+      if (!site.specifier.startsWith(".") || inFolder || site.dynamic) return [];
+      const target = resolveRelative(file, site.specifier);
+      const isLight =
+        /\/(kube-error|kubernetes-options)\.ts$/.test(target) || file === "control-plane/src/source/kubernetes.ts";
+      return target.startsWith("control-plane/src/kubernetes/") && !isLight ? [`${file}: ${target}`] : [];
+    }),
+  );
+  assert.deepEqual(wrong, []);
+});
+
 for (const { rule, pattern, why } of [
   {
     rule: "time",

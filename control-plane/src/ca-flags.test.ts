@@ -13,6 +13,7 @@ test("a trust domain alone makes an authority with what is usual", () => {
     files: undefined,
     joinTokensFile: undefined,
     tokenReview: undefined,
+    tokenAudience: "heddle",
     bundleEndpoint: undefined,
     federated: [],
   });
@@ -31,6 +32,7 @@ test("everything about the authority is read", () => {
     passphraseFile: undefined,
     files: { certificateFile: "c", keyFile: "k", rootFile: "r" },
     joinTokensFile: "j",
+    tokenAudience: "mesh",
     tokenReview: {
       url: "https://kubernetes.default.svc",
       caFile: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",

@@ -51,7 +51,7 @@ export const CA_HELP = `  --trust-domain NAME        be the certificate authorit
   --ca-root FILE             its roots, where they are not in --ca-certificate; PEM, as the others. The files are followed
   --join-tokens FILE         join tokens that were made with heddle token join --local; followed
   --token-review URL         take tokens of Kubernetes service accounts by the word of that API server; in-cluster: of this
-                             pod's
+                             pod's (with --kubernetes or --kubeconfig: by the word of that one)
   --token-review-ca FILE and --token-review-token FILE
                              its authority, and our own token (of this pod's service account)
   --token-audience NAME      what service account tokens have to be made for (heddle)
@@ -71,12 +71,20 @@ type Values = { readonly [name in keyof typeof CA_OPTIONS]?: string | readonly s
 const MIN_TTL_MS = 2000;
 const MAX_TTL_MS = 90 * 86_400_000;
 const DEFAULT_TTL = "24h";
+const DEFAULT_AUDIENCE = "heddle";
 const POD = "/var/run/secrets/kubernetes.io/serviceaccount";
 const IN_CLUSTER = "https://kubernetes.default.svc";
 const DNS_NAME = /^(?=.{1,253}$)(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
 
-/** Undefined: no authority is asked for. On failure every reason. */
-export function readCaFlags(values: Values): Result<CaOptions | undefined, readonly string[]> {
+/**
+ * Undefined: no authority is asked for. On failure every reason.
+ *
+ * @param hasCluster the control plane follows a cluster, which knows its service accounts' tokens.
+ */
+export function readCaFlags(
+  values: Values,
+  { hasCluster = false }: { readonly hasCluster?: boolean } = {},
+): Result<CaOptions | undefined, readonly string[]> {
   const text = (name: keyof typeof CA_OPTIONS): string | undefined => values[name] as string | undefined; // one each
   const trustDomain = text("trust-domain");
   const faults: string[] = [];
@@ -119,7 +127,8 @@ export function readCaFlags(values: Values): Result<CaOptions | undefined, reado
     passphraseFile: text("ca-passphrase-file"),
     files: readFiles(text, faults),
     joinTokensFile: text("join-tokens"),
-    tokenReview: readTokenReview(text, faults),
+    tokenReview: readTokenReview(text, hasCluster, faults),
+    tokenAudience: text("token-audience") ?? DEFAULT_AUDIENCE,
     bundleEndpoint: readBundleEndpoint(text, faults),
     federated: readFederated((values.federate ?? []) as readonly string[], trustDomain, faults), // many
   };
@@ -161,11 +170,12 @@ function readFiles(text: Text, faults: string[]): CaOptions["files"] {
   return { certificateFile, keyFile, rootFile };
 }
 
-function readTokenReview(text: Text, faults: string[]): CaOptions["tokenReview"] {
+function readTokenReview(text: Text, hasCluster: boolean, faults: string[]): CaOptions["tokenReview"] {
   const where = text("token-review");
   if (where === undefined) {
     for (const name of ["token-review-ca", "token-review-token", "token-audience"] as const)
-      if (text(name) !== undefined) faults.push(`--${name}: needs --token-review`);
+      if (text(name) !== undefined && !(hasCluster && name === "token-audience"))
+        faults.push(`--${name}: needs --token-review`);
     return undefined;
   }
   const url = URL.parse(where === "in-cluster" ? IN_CLUSTER : where);
@@ -175,7 +185,7 @@ function readTokenReview(text: Text, faults: string[]): CaOptions["tokenReview"]
     url: url?.origin ?? "",
     caFile: text("token-review-ca") ?? `${POD}/ca.crt`,
     tokenFile: text("token-review-token") ?? `${POD}/token`,
-    audience: text("token-audience") ?? "heddle",
+    audience: text("token-audience") ?? DEFAULT_AUDIENCE,
   };
 }
 

@@ -16,6 +16,8 @@ import { type ApiOptions, ResourceApi } from "./api/open-api.ts";
 import { MAX_REQUEST_BYTES } from "./api/resource-limits.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
 import type { CertificateAuthority } from "./ca/certificate-authority.ts";
+import type { Kubernetes } from "./kubernetes/kubernetes.ts";
+import { CONTROL_PLANE_SERVICE, type KubernetesOptions } from "./kubernetes/kubernetes-options.ts";
 import type { HostPort } from "./serve/address.ts";
 import { serveRest } from "./serve/serve-rest.ts";
 import type { StrangerLimits } from "./serve/serve-tls.ts";
@@ -43,6 +45,8 @@ export interface ControlPlaneOptions {
   readonly ca?: CaOptions | undefined;
   /** Kubernetes' admission webhooks, by a certificate of the authority. Left out: there are none. */
   readonly webhooks?: WebhookFlags;
+  /** A cluster whose objects are served too. Left out: there is none. */
+  readonly kubernetes?: KubernetesOptions | undefined;
   readonly xdsAddress: HostPort;
   /** Left out: nobody is served over REST. */
   readonly xdsRestAddress?: HostPort | undefined;
@@ -82,7 +86,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const store = parts?.rest;
   const files = folders.map((folder) => new FileSource({ folder, clock, parse: parseResource }));
   const stored = store && new StoredSource(store);
-  const sources = new Sources(stored === undefined ? files : [...files, stored]);
+  const kubernetes = options.kubernetes && (await openKubernetes(options.kubernetes, options));
+  const sources = new Sources([...files, ...(stored ? [stored] : []), ...(kubernetes ? [kubernetes.source] : [])]);
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const types = makeResourceTypes({ httpFilters: "unchecked" });
   const trust = options.ca && { trustDomain: options.ca.trustDomain, aliases: options.ca.trustDomainAliases ?? [] };
@@ -105,7 +110,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await parts?.part.close();
       await parts?.rest.close();
     });
-    const ca = await openCa(options, parts?.part);
+    ends.push(async () => kubernetes?.close());
+    const ca = await openCa(options, parts?.part, kubernetes);
     ends.push(async () => ca?.close());
     const api =
       store && stored && options.api
@@ -126,18 +132,32 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ends.push(async () => rest?.close());
     const webhooks = ca && (await serveWebhooks(ca, options));
     ends.push(async () => webhooks?.close());
-    const pages = adminPages({ identifier, sources, snapshots, nodes, loads, stored: api, ca, collectMetrics });
+    const pages = adminPages({
+      identifier,
+      sources,
+      snapshots,
+      nodes,
+      loads,
+      stored: api,
+      kubernetes,
+      ca,
+      collectMetrics,
+    });
     const admin = await serveAdmin(pages, adminAddress, log);
     ends.push(() => admin.close());
 
     const diagnosticLog = new DiagnosticLog(log);
     ends.push(() => sources.close());
+    kubernetes?.startWriters(ca === undefined ? {} : { rootPem: () => ca.bundleText("pem") });
+    const unwatchRoots = ca?.authority.bundles.watch(() => kubernetes?.rootsChanged());
+    ends.push(async () => unwatchRoots?.());
     sources.start(() => {
       if (sources.world !== undefined) snapshots.publish(sources.world);
       // After: what is wrong between objects takes looking at all of them.
       const ownerless =
         trust === undefined ? [] : ownerlessSecrets(sources.world?.rawResources ?? [], types.secret.typeUrl);
       diagnosticLog.show([...sources.diagnostics, ...ownerless]);
+      if (sources.world !== undefined) kubernetes?.show(sources.world);
     });
     return {
       xdsAddress: served.address,
@@ -157,15 +177,29 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 /** Of the authority's keys in the store: no key of a resource begins so (resource-key.ts). */
 const CA_PREFIX = "@ca/";
 
+/** Loaded where there is a cluster. */
+async function openKubernetes(options: KubernetesOptions, { identifier, clock, log }: ControlPlaneOptions) {
+  const { Kubernetes } = await import("./kubernetes/kubernetes.ts");
+  return Kubernetes.open(options, { identifier, clock, log });
+}
+
 /** Loaded where there is one: nobody else needs its cryptography. */
 async function openCa(
   options: ControlPlaneOptions,
   store: Store | undefined,
+  kubernetes: Kubernetes | undefined,
 ): Promise<CertificateAuthority | undefined> {
-  const { ca, hostName = "", clock, log, metrics } = options;
+  const { hostName = "", clock, log, metrics } = options;
+  const ca = options.ca && (kubernetes === undefined ? options.ca : withServiceNames(options.ca, kubernetes));
   if (ca === undefined) return undefined;
   const { CertificateAuthority } = await import("./ca/certificate-authority.ts");
-  return CertificateAuthority.open(ca, { store, hostName, clock, log, metrics });
+  return CertificateAuthority.open(ca, { store, hostName, clock, log, metrics, kubernetes: kubernetes?.api });
+}
+
+/** By what names pods call us. */
+function withServiceNames(ca: CaOptions, { namespace }: Kubernetes): CaOptions {
+  const service = `${CONTROL_PLANE_SERVICE}.${namespace}`;
+  return { ...ca, tlsNames: [...ca.tlsNames, service, `${service}.svc`, `${service}.svc.cluster.local`] };
 }
 
 async function serveSecurely(

@@ -11,6 +11,7 @@ describe("flags", () => {
       type: "run",
       flags: {
         folders: ["a", "b"],
+        kubernetes: undefined,
         storePlace: { type: "default" },
         acceptDataLoss: false,
         etcd: { tls: false, ...noFiles },
@@ -33,6 +34,7 @@ describe("flags", () => {
     const read = parseFlags(words.split(" "));
     assert.deepEqual(read.ok && read.value.type === "run" && read.value.flags, {
       folders: ["a"],
+      kubernetes: undefined,
       storePlace: { type: "log", directory: "/var/lib/mesh" },
       acceptDataLoss: true,
       etcd: { tls: false, ...noFiles },
@@ -51,6 +53,30 @@ describe("flags", () => {
       logFormat: "json",
       exitWithParent: true,
     });
+  });
+
+  it("of a cluster: nothing is stored unless it is said where, and its service accounts are known", () => {
+    const read = parseFlags("--kubernetes --trust-domain a --token-audience mesh".split(" "));
+    assert.ok(read.ok && read.value.type === "run");
+    const { kubernetes, storePlace, ca } = read.value.flags;
+    assert.deepEqual(kubernetes, { kubeconfig: undefined, namespaces: undefined });
+    assert.deepEqual([storePlace.type, ca?.tokenReview, ca?.tokenAudience], ["none", undefined, "mesh"]);
+    const words = "--kubeconfig f --kubernetes-context c --kubernetes-namespace a --kubernetes-namespace b --store d";
+    const outside = parseFlags(words.split(" "));
+    assert.ok(outside.ok && outside.value.type === "run");
+    assert.equal(outside.value.flags.storePlace.type, "log");
+    assert.deepEqual(outside.value.flags.kubernetes, {
+      kubeconfig: { file: "f", context: "c" },
+      namespaces: ["a", "b"],
+    });
+    const wrong = (text: string): readonly string[] => {
+      const parsed = parseFlags(["--config", "a", ...text.split(" ")]);
+      return parsed.ok ? [] : parsed.error;
+    };
+    assert.match(wrong("--kubernetes --kubeconfig f").join(), /exclude each other/);
+    assert.match(wrong("--kubernetes-context c").join(), /needs --kubeconfig/);
+    assert.match(wrong("--kubernetes-namespace c").join(), /needs --kubernetes or --kubeconfig/);
+    assert.match(wrong("--kubernetes --kubernetes-namespace A_b").join(), /found "A_b", allowed: a namespace's name/);
   });
 
   it("that are wrong are said all at once", () => {

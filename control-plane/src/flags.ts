@@ -4,6 +4,7 @@ import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { ApiOptions } from "./api/open-api.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
 import { CA_HELP, CA_OPTIONS, readCaFlags } from "./ca-flags.ts";
+import type { KubernetesOptions } from "./kubernetes/kubernetes-options.ts";
 import { type HostPort, isLoopback, parseHostPort } from "./serve/address.ts";
 import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
@@ -12,6 +13,8 @@ import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } fr
 /** What the command line of a control plane says. */
 export interface Flags {
   readonly folders: readonly string[];
+  /** Undefined: no cluster is followed. */
+  readonly kubernetes: Omit<KubernetesOptions, "environment"> | undefined;
   readonly storePlace: StorePlace;
   readonly acceptDataLoss: boolean;
   readonly etcd: EtcdSecurity;
@@ -42,6 +45,12 @@ all of it over xDS to sidecars, Envoys and gRPC clients.
 
 Options:
   --config DIR               a folder of YAML or JSON files, with its subfolders; may be given more than once
+  --kubernetes               follow the cluster in which this is a pod: Services, EndpointSlices, pods with a sidecar, Gateway
+                             API and Heddle's kinds; nothing is stored then unless --store says where
+  --kubeconfig FILE          the same from outside, by a file as kubectl has it
+  --kubernetes-context NAME  which of its contexts (its current one)
+  --kubernetes-namespace NAME
+                             follow that namespace alone; may be given more than once
   --store PLACE              where to keep what is put in through the resource API: a folder, none, or for several control
                              planes etcd://HOST:PORT[,HOST:PORT][/PREFIX] (etcds: over TLS). By default a folder of its
                              own for each first --config, below $STATE_DIRECTORY, $XDG_STATE_HOME/heddle or
@@ -95,10 +104,13 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     return read.ok ? read.value : { host: "", port: 0 };
   };
   const folders = values.config ?? [];
-  const store = values.store === undefined ? ok({ type: "default" } as const) : parseStorePlace(values.store);
+  const kubernetes = readKubernetes(values, faults);
+  // There the API server keeps what people say, and a container has no place of its own.
+  const byDefault = ok({ type: kubernetes === undefined ? "default" : "none" } as const);
+  const store = values.store === undefined ? byDefault : parseStorePlace(values.store);
   if (!store.ok) faults.push(`--store: ${store.error}`);
   const storePlace = store.ok ? store.value : ({ type: "none" } as const);
-  if (folders.length === 0 && storePlace.type === "none" && store.ok)
+  if (folders.length === 0 && storePlace.type === "none" && store.ok && kubernetes === undefined)
     faults.push("--config is missing: the folder of configuration files, where nothing is stored");
   const etcd = readEtcd(values, storePlace);
   faults.push(...etcd.faults);
@@ -108,7 +120,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   if (storePlace.type === "none" && store.ok)
     for (const flag of API_FLAGS)
       if (values[flag] !== undefined) faults.push(`--${flag}: nothing can be put where nothing is stored`);
-  const ca = readCaFlags(values);
+  const ca = readCaFlags(values, { hasCluster: kubernetes !== undefined });
   if (!ca.ok) faults.push(...ca.error);
   const webhooks = readWebhookFlags(values, undefined, faults);
   if (webhooks !== undefined && ca.ok && ca.value === undefined)
@@ -121,6 +133,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     faults.push(`--log-format: found "${logFormat}", allowed: text, json`);
   const flags: Flags = {
     folders,
+    kubernetes,
     storePlace,
     acceptDataLoss: values["store-accept-data-loss"] === true,
     etcd: etcd.security,
@@ -141,6 +154,32 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     exitWithParent: values["exit-with-parent"] === true,
   };
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
+}
+
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+function readKubernetes(values: KubernetesValues, faults: string[]): Flags["kubernetes"] {
+  const { kubernetes, kubeconfig, "kubernetes-context": context, "kubernetes-namespace": namespaces } = values;
+  if (kubernetes === true && kubeconfig !== undefined)
+    faults.push("--kubernetes and --kubeconfig exclude each other: the cluster of this pod, or that of the file");
+  if (context !== undefined && kubeconfig === undefined) faults.push("--kubernetes-context: needs --kubeconfig");
+  if (kubernetes !== true && kubeconfig === undefined) {
+    if (namespaces !== undefined) faults.push("--kubernetes-namespace: needs --kubernetes or --kubeconfig");
+    return undefined;
+  }
+  for (const name of namespaces ?? [])
+    if (!NAMESPACE.test(name)) faults.push(`--kubernetes-namespace: found "${name}", allowed: a namespace's name`);
+  return {
+    kubeconfig: kubeconfig === undefined ? undefined : { file: kubeconfig, context },
+    namespaces: namespaces && [...new Set(namespaces)],
+  };
+}
+
+interface KubernetesValues {
+  readonly kubernetes?: boolean | undefined;
+  readonly kubeconfig?: string | undefined;
+  readonly "kubernetes-context"?: string | undefined;
+  readonly "kubernetes-namespace"?: readonly string[] | undefined;
 }
 
 type EtcdFlag = (typeof ETCD_FLAGS)[number];
@@ -175,6 +214,10 @@ const API_FLAGS = ["api-address", "api-tokens", "api-tls-certificate", "api-tls-
 
 const OPTIONS = {
   config: { type: "string", multiple: true },
+  kubernetes: { type: "boolean" },
+  kubeconfig: { type: "string" },
+  "kubernetes-context": { type: "string" },
+  "kubernetes-namespace": { type: "string", multiple: true },
   store: { type: "string" },
   "store-accept-data-loss": { type: "boolean" },
   "etcd-tls-ca": { type: "string" },

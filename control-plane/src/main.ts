@@ -42,6 +42,7 @@ async function run(flags: Flags): Promise<void> {
     const controlPlane = await startControlPlane({
       ...flags,
       ...(store === undefined ? {} : { store }),
+      kubernetes: flags.kubernetes && { ...flags.kubernetes, environment: process.env },
       identifier: flags.identifier ?? hostname(),
       hostName: hostname(),
       clock,
@@ -58,6 +59,7 @@ async function run(flags: Flags): Promise<void> {
       }),
       admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
       config: flags.folders,
+      ...(flags.kubernetes !== undefined && { kubernetes: flags.kubernetes.kubeconfig?.file ?? "in-cluster" }),
       store: store?.name ?? "none",
       ...(controlPlane.webhookAddress && { webhooks: `https://${formatHostPort(controlPlane.webhookAddress)}` }),
       ...(controlPlane.apiAddress && { api: formatHostPort(controlPlane.apiAddress) }),

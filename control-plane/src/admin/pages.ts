@@ -18,6 +18,8 @@ export interface AdminSubjects {
   readonly loads: Inspectable;
   /** What people have put by the resource API; undefined where there is none. */
   readonly stored: Inspectable | undefined;
+  /** The cluster that is followed; undefined where there is none. */
+  readonly kubernetes: Inspectable | undefined;
   /** The certificate authority; undefined where there is none. */
   readonly ca: CaPages | undefined;
   readonly collectMetrics: () => readonly SeriesValue[];
@@ -109,6 +111,7 @@ function status(subjects: AdminSubjects): Json {
       errors: diagnostics.filter(({ severity }) => severity === "error").length,
     })),
     resources: subjects.stored?.inspect() ?? null,
+    ...(subjects.kubernetes !== undefined && { kubernetes: subjects.kubernetes.inspect() }),
     diagnostics: sources.diagnostics.map(diagnosticJson),
     computed: Object.fromEntries(snapshots.computed),
   };

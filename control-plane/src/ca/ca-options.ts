@@ -2,7 +2,7 @@ import type { HostPort } from "../serve/address.ts";
 import type { PairFiles } from "../serve/tls-pair.ts";
 import type { FederatedDomain } from "./federation.ts";
 import type { AuthorityFileNames } from "./file-authority.ts";
-import type { TokenReviewOptions } from "./token-review.ts";
+import type { ReviewServer, TokenReviewOptions } from "./token-review.ts";
 
 /** The certificate authority, as the command line asks for it. */
 export interface CaOptions {
@@ -24,8 +24,10 @@ export interface CaOptions {
   /** An operator's own authority; undefined: one is made, and kept in the store. */
   readonly files: AuthorityFileNames | undefined;
   readonly joinTokensFile: string | undefined;
-  /** Undefined: no service account's token is taken. */
-  readonly tokenReview: Pick<TokenReviewOptions, "url" | "caFile" | "tokenFile" | "audience"> | undefined;
+  /** Undefined: no service account's token is taken, but where the control plane follows a cluster, which is asked then. */
+  readonly tokenReview: (ReviewServer & Pick<TokenReviewOptions, "audience">) | undefined;
+  /** What service account tokens have to be made for. */
+  readonly tokenAudience: string;
   /** Undefined: no bundle endpoint. */
   readonly bundleEndpoint: { readonly address: HostPort; readonly certificate: PairFiles | undefined } | undefined;
   readonly federated: readonly FederatedDomain[];

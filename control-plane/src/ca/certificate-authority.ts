@@ -3,6 +3,7 @@ import type { Clock, Inspectable, Json } from "@heddle/base";
 import { formatTrustBundle, type SpiffeId, trustBundlePem } from "@heddle/identity";
 import type { SealSecret } from "@heddle/identity/ca";
 import type { Log, MetricScope } from "@heddle/telemetry";
+import type { KubeApi } from "../kubernetes/kube-client.ts";
 import { type HostPort, StartError } from "../serve/address.ts";
 import { type CallWithPeer, peerSvidOf } from "../serve/peer-svid.ts";
 import type { GrpcServices } from "../serve/serve-xds.ts";
@@ -31,6 +32,8 @@ export interface CaSubjects {
   readonly store: Store | undefined;
   /** What this machine is called. */
   readonly hostName: string;
+  /** The cluster that is asked about service accounts' tokens, where no other is said. */
+  readonly kubernetes?: Pick<KubeApi, "request"> | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
@@ -104,7 +107,9 @@ export class CertificateAuthority implements Inspectable {
       ends.push(() => file?.close());
       const joinTokens = new JoinTokens({ store, clock, log, ...(file && { listed: () => file.tokens }) });
       ends.push(() => joinTokens.close());
-      const reviewer = tokenReview && new TokenReviewer({ ...tokenReview, trustDomain, clock });
+      const asked =
+        tokenReview ?? (subjects.kubernetes && { api: subjects.kubernetes, audience: options.tokenAudience });
+      const reviewer = asked && new TokenReviewer({ ...asked, trustDomain, clock });
       ends.push(() => reviewer?.close());
       const federation = await Federation.open({ domains: options.federated, store, clock, log, metrics });
       ends.push(() => federation.close());

@@ -25,6 +25,7 @@ export const CA_OPTIONS: CaOptions = {
   files: undefined,
   joinTokensFile: undefined,
   tokenReview: undefined,
+  tokenAudience: "heddle",
   bundleEndpoint: undefined,
   federated: [],
 };

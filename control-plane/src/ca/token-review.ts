@@ -3,15 +3,23 @@ import { readFile } from "node:fs/promises";
 import { type Clock, err, isJsonObject, ok, type Result } from "@heddle/base";
 import { parseSpiffeId, type SpiffeId } from "@heddle/identity";
 import type { Agent, request as UndiciRequest } from "undici";
+import type { KubeApi } from "../kubernetes/kube-client.ts";
+import { KubeError } from "../kubernetes/kube-error.ts";
 
-/** Where Kubernetes is asked about the tokens of its service accounts. */
-export interface TokenReviewOptions {
+/** An API server that is asked for this alone. */
+export interface ReviewServer {
   /** Of the API server: "https://10.0.0.1:443". */
   readonly url: string;
   /** PEM of its authority; read anew for each new connection. */
   readonly caFile: string;
   /** Our own token, which may create TokenReviews; read anew for each review, since Kubernetes replaces it. */
   readonly tokenFile: string;
+}
+
+/** Where Kubernetes is asked about the tokens of its service accounts, and for what they have to be made. */
+export type TokenReviewOptions = (ReviewServer | { readonly api: Pick<KubeApi, "request"> }) & ReviewTerms;
+
+interface ReviewTerms {
   /** That a token must have been made for, so that one for somebody else is of no use here. */
   readonly audience: string;
   readonly trustDomain: string;
@@ -89,32 +97,39 @@ export class TokenReviewer {
   }
 
   async #review(token: string): Promise<Review> {
-    const { audience, tokenFile } = this.#options;
+    const options = this.#options;
+    const body = {
+      apiVersion: "authentication.k8s.io/v1",
+      kind: "TokenReview",
+      spec: { token, audiences: [options.audience] },
+    };
+    const signal = AbortSignal.timeout(this.#timeoutMs);
     try {
-      const own = (await readFile(tokenFile, "utf8")).trim();
-      const { agent, request } = await this.#connect();
-      const { origin } = new URL(this.#options.url);
-      const response = await request(`${origin}${PATH}`, {
-        method: "POST",
-        dispatcher: agent,
-        headers: { authorization: `Bearer ${own}`, "content-type": "application/json", accept: "application/json" },
-        body: JSON.stringify({
-          apiVersion: "authentication.k8s.io/v1",
-          kind: "TokenReview",
-          spec: { token, audiences: [audience] },
-        }),
-        signal: AbortSignal.timeout(this.#timeoutMs),
-      });
-      const text = await readLimited(response.body);
-      // 3xx is no answer either: our token goes to the API server and nowhere else.
-      if (response.statusCode !== 200 && response.statusCode !== 201)
-        return unavailable(`status ${response.statusCode}`);
-      return this.#judge(JSON.parse(text) as unknown);
+      if ("api" in options) return this.#judge(await options.api.request({ method: "POST", path: PATH, body, signal }));
+      return await this.#ask(options, JSON.stringify(body), signal);
     } catch (error) {
+      if (error instanceof KubeError) return unavailable(error.status === 0 ? error.message : `status ${error.status}`);
       // undici's and Node's messages have addresses and no headers.
       const { code, name } = error as NodeJS.ErrnoException;
       return unavailable(code ?? name);
     }
+  }
+
+  async #ask(server: ReviewServer, body: string, signal: AbortSignal): Promise<Review> {
+    const own = (await readFile(server.tokenFile, "utf8")).trim();
+    const { agent, request } = await this.#connect(server);
+    const { origin } = new URL(server.url);
+    const response = await request(`${origin}${PATH}`, {
+      method: "POST",
+      dispatcher: agent,
+      headers: { authorization: `Bearer ${own}`, "content-type": "application/json", accept: "application/json" },
+      body,
+      signal,
+    });
+    const text = await readLimited(response.body);
+    // 3xx is no answer either: our token goes to the API server and nowhere else.
+    if (response.statusCode !== 200 && response.statusCode !== 201) return unavailable(`status ${response.statusCode}`);
+    return this.#judge(JSON.parse(text) as unknown);
   }
 
   #judge(json: unknown): Review {
@@ -136,8 +151,8 @@ export class TokenReviewer {
   }
 
   /** Loaded where Kubernetes is asked: nobody else needs undici. */
-  async #connect(): Promise<Connections> {
-    const ca = await readFile(this.#options.caFile, "utf8");
+  async #connect({ caFile }: ReviewServer): Promise<Connections> {
+    const ca = await readFile(caFile, "utf8");
     if (this.#connections?.ca === ca) return this.#connections;
     const { Agent, request } = await import("undici");
     const agent = new Agent({

@@ -22,6 +22,8 @@ export interface KubeStatus {
   /** Counts the changes of `spec`. */
   readonly generation: number;
   readonly status: JsonObject;
+  /** Of a route: those that are Services, as they were written. */
+  readonly parentRefs: readonly JsonObject[];
 }
 
 export interface ReadableKind {
@@ -47,7 +49,14 @@ export function readKubeObject(kind: ReadableKind, object: KubeObject, before: R
     key,
     object: !isOurs ? undefined : isDeepStrictEqual(made, before?.object) ? before?.object : made,
     diagnostics: isOurs || isBad ? diagnostics : [],
-    status: kind.hasStatus ? { resourceVersion, generation: generationOf(json), status: objectOf(status) } : undefined,
+    status: kind.hasStatus
+      ? {
+          resourceVersion,
+          generation: generationOf(json),
+          status: objectOf(status),
+          parentRefs: serviceParents(objectOf(json["spec"])["parentRefs"]),
+        }
+      : undefined,
   };
 }
 
@@ -59,6 +68,11 @@ function isOfInterest({ kind }: ReadableKind, { severity, path }: Diagnostic): b
   if (severity === "error") return true;
   if (kind === "Service") return !/^spec\.ports\[\d+\]\.(protocol|appProtocol)$/.test(path);
   return kind !== "HTTPRoute" || !/^spec\.parentRefs\[\d+\]$/.test(path);
+}
+
+function serviceParents(parentRefs: Json | undefined): readonly JsonObject[] {
+  if (!Array.isArray(parentRefs)) return [];
+  return parentRefs.map(objectOf).filter(({ group, kind }) => (group === "" || group === "core") && kind === "Service");
 }
 
 function generationOf(json: JsonObject): number {

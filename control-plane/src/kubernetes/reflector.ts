@@ -1,6 +1,7 @@
 import { Backoff, type Clock, isJsonObject, type JsonObject } from "@heddle/base";
 import type { KubeApi } from "./kube-client.ts";
 import { KubeError, kubeErrorOf, reasonOf } from "./kube-error.ts";
+import { pause } from "./pause.ts";
 
 /** One object of the API server, as JSON, and what every one has. */
 export interface KubeObject {
@@ -122,7 +123,7 @@ export class Reflector<Value> {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       const waitMs = await this.#step();
-      if (waitMs > 0 && !signal.aborted) await this.#sleep(waitMs);
+      if (waitMs > 0 && !signal.aborted) await pause(this.#options.clock, waitMs, signal);
     }
   }
 
@@ -289,18 +290,6 @@ export class Reflector<Value> {
     if (this.#trouble === trouble) return;
     this.#trouble = trouble;
     this.#options.onChange([]);
-  }
-
-  #sleep(ms: number): Promise<void> {
-    const { signal } = this.#closing;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = this.#options.clock.after(ms, resolve);
-    const wake = (): void => {
-      timer.cancel();
-      resolve();
-    };
-    signal.addEventListener("abort", wake, { once: true });
-    return promise.finally(() => signal.removeEventListener("abort", wake));
   }
 }
 
