@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { err, ok, type Result } from "@heddle/base";
+import { err, type JsonObject, ok, type Result } from "@heddle/base";
 import {
   type BootstrapReading,
   type Diagnostic,
@@ -11,6 +11,7 @@ import {
 import { adsSource, defaultTelemetry } from "@heddle/traffic";
 import type { SidecarFlags } from "./flags.ts";
 import { withOtelEnvironment } from "./otel-environment.ts";
+import { podMetadata } from "./pod-environment.ts";
 
 export interface SidecarStart {
   readonly bootstrap: SidecarBootstrap;
@@ -26,7 +27,7 @@ const DEFAULT_ADMIN = { type: "socket", address: "127.0.0.1", port: 15_000 } as 
 /**
  * What the sidecar starts from: the bootstrap that flags name, or the one that our own control plane needs (everything
  * by delta ADS). `controlPlane` is what the environment says, for where no flag does; of `environment`
- * OpenTelemetry's variables are read. `hasIdentity`: our own control plane is shown it. On failure every reason, one line each.
+ * OpenTelemetry's variables and those of a pod are read. `hasIdentity`: our own control plane is shown it. On failure every reason, one line each.
  */
 export function sidecarBootstrap(
   flags: SidecarFlags,
@@ -35,7 +36,8 @@ export function sidecarBootstrap(
   environment: Readonly<Record<string, string | undefined>> = {},
   hasIdentity = false,
 ): Result<SidecarStart, readonly string[]> {
-  const reading = readConfig(flags, types) ?? ok(ownBootstrap(flags, controlPlane, hasIdentity));
+  const reading =
+    readConfig(flags, types) ?? ok(ownBootstrap(flags, controlPlane, hasIdentity, podMetadata(environment)));
   if (!reading.ok) return err(reading.error.map(formatDiagnostic));
   const { bootstrap: read, warnings } = reading.value;
   const telemetry = withOtelEnvironment(read.telemetry, environment, flags.nodeCluster ?? read.node.cluster);
@@ -83,12 +85,13 @@ function ownBootstrap(
   { nodeId = "", controlPlane }: SidecarFlags,
   fromEnvironment: string | undefined,
   hasIdentity: boolean,
+  metadata: JsonObject,
 ): BootstrapReading {
   const byDefault = hasIdentity ? DEFAULT_SECURE_CONTROL_PLANE : DEFAULT_CONTROL_PLANE;
   const target = controlPlane ?? fromEnvironment ?? byDefault;
   return {
     bootstrap: {
-      node: { id: nodeId, cluster: nodeId.split("/")[1] ?? "", metadata: {}, locality: NOWHERE },
+      node: { id: nodeId, cluster: nodeId.split("/")[1] ?? "", metadata, locality: NOWHERE },
       listeners: [],
       clusters: [],
       secrets: [],

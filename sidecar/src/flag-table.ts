@@ -94,6 +94,16 @@ export const FLAGS = {
     value: "FILE",
     help: "write there where admin listens, once it does",
   },
+  healthAddress: {
+    names: ["--health-address"],
+    value: "HOST:PORT",
+    help: "where the kubelet asks: /healthz/ready, /healthz/live, and the application's probes (nowhere; in a pod [::]:15021)",
+  },
+  metricsAddress: {
+    names: ["--metrics-address"],
+    value: "HOST:PORT",
+    help: "where Prometheus asks: /metrics, /stats/prometheus (nowhere but on admin; in a pod [::]:15020)",
+  },
   concurrency: { names: ["--concurrency"], value: "N", help: "traffic workers (1)" },
   cpusetThreads: {
     names: ["--cpuset-threads"],

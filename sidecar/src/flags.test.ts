@@ -28,6 +28,8 @@ test("no flags at all give the defaults", () => {
     nodeCluster: undefined,
     nodeZone: undefined,
     adminAddress: undefined,
+    healthAddress: undefined,
+    metricsAddress: undefined,
     adminAddressPath: undefined,
     concurrency: 1,
     logLevel: "info",

@@ -22,6 +22,9 @@ export interface SidecarFlags {
   readonly nodeCluster: string | undefined;
   readonly nodeZone: string | undefined;
   readonly adminAddress: Address | undefined;
+  /** Ports that are open to the pod's network; undefined: there is none. */
+  readonly healthAddress: SocketAddress | undefined;
+  readonly metricsAddress: SocketAddress | undefined;
   /** A file that gets the address of admin. */
   readonly adminAddressPath: string | undefined;
   /** Traffic workers. */
@@ -47,6 +50,8 @@ export interface SidecarFlags {
   /** Flags that were given and have no effect, each with the reason. */
   readonly withoutEffect: readonly string[];
 }
+
+type SocketAddress = Address & { readonly type: "socket" };
 
 export type FlagsReading =
   | { readonly type: "run"; readonly flags: SidecarFlags }
@@ -79,10 +84,14 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
   const caAddress = text("caAddress");
   if (caAddress !== undefined && parseHostPort(caAddress) === undefined)
     faults.push(`--ca-address: found "${caAddress}", allowed is HOST:PORT`);
-  const admin = text("adminAddress");
-  const adminAddress = admin === undefined ? undefined : parseHostPort(admin);
-  if (admin !== undefined && adminAddress === undefined)
-    faults.push(`--admin-address: found "${admin}", allowed is HOST:PORT`);
+  const address = (key: "adminAddress" | "healthAddress" | "metricsAddress"): SocketAddress | undefined => {
+    const given = text(key);
+    const read = given === undefined ? undefined : parseHostPort(given);
+    if (given !== undefined && read === undefined)
+      faults.push(`${FLAGS[key].names[0]}: found "${given}", allowed is HOST:PORT`);
+    return read;
+  };
+  const adminAddress = address("adminAddress");
 
   const level = text("logLevel") ?? "info";
   const logLevel = parseLogLevel(level);
@@ -112,6 +121,8 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
     nodeCluster: text("nodeCluster"),
     nodeZone: text("nodeZone"),
     adminAddress,
+    healthAddress: address("healthAddress"),
+    metricsAddress: address("metricsAddress"),
     adminAddressPath: text("adminAddressPath"),
     concurrency: wholeNumber(
       "--concurrency",
@@ -174,7 +185,7 @@ export function parseSidecarFlags(words: readonly string[]): Result<FlagsReading
 }
 
 /** "127.0.0.1:15000", "[::1]:15000", "localhost:0". Undefined: it is no such thing. */
-export function parseHostPort(text: string): (Address & { readonly type: "socket" }) | undefined {
+export function parseHostPort(text: string): SocketAddress | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port > 65_535) return undefined;

@@ -15,7 +15,8 @@ import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { sidecarHelp } from "./flag-table.ts";
 import { type FlagsReading, parseSidecarFlags, type SidecarFlags } from "./flags.ts";
 import { identitySettings } from "./identity-settings.ts";
-import { startSidecar } from "./sidecar.ts";
+import { podIps } from "./pod-environment.ts";
+import { type SidecarOptions, startSidecar } from "./sidecar.ts";
 import { validateConfig } from "./validate.ts";
 import { BUILD_VERSION } from "./version.ts";
 
@@ -175,6 +176,7 @@ async function run(flags: SidecarFlags): Promise<number> {
     },
     onQuit: () => stop.resolve("/quitquitquit"),
     identity,
+    openPodPorts: podPortsOpener(flags),
   });
   if (!sidecar.ok) {
     log.error(sidecar.error);
@@ -196,6 +198,17 @@ async function run(flags: SidecarFlags): Promise<number> {
   reasons.close();
   closeLog();
   return 0;
+}
+
+/** Loaded where it is configured, in a pod. */
+function podPortsOpener({ healthAddress, metricsAddress }: SidecarFlags): SidecarOptions["openPodPorts"] {
+  if (healthAddress === undefined && metricsAddress === undefined) return undefined;
+  return async (subjects) => {
+    const { openPodPorts } = await import("./control/pod/pod-ports.ts");
+    const { HEDDLE_APP_PROBES: probes } = process.env;
+    const podIp = podIps(process.env)[0] ?? "127.0.0.1";
+    return openPodPorts({ health: healthAddress, metrics: metricsAddress, probes, podIp }, subjects);
+  };
 }
 
 function complain(faults: readonly string[]): void {

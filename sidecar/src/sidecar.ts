@@ -8,7 +8,7 @@ import {
   type SeriesValue,
   SharedMetrics,
 } from "@heddle/telemetry";
-import { type AdminPage, AdminServer } from "@heddle/telemetry/admin";
+import { type AdminAnswer, type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import { type Address, type Demand, defaultTelemetry } from "@heddle/traffic";
 import { authorityLookup, type ResourceTypes, type ResourceUpdate } from "@heddle/xds";
 import {
@@ -39,6 +39,7 @@ import { TelemetryExports, tracingStart } from "./control/export/telemetry-expor
 import { identityGauges } from "./control/identity/identity-gauges.ts";
 import type { OwnIdentity } from "./control/identity/own-identity.ts";
 import { JwksFetches } from "./control/jwks/jwks-fetches.ts";
+import type { PodPorts, PodSubjects } from "./control/pod/pod-ports.ts";
 import { sidecarReport } from "./control/report.ts";
 import { SecretStats } from "./control/secret-stats.ts";
 import { bootstrapSecrets } from "./control/source/bootstrap-secrets.ts";
@@ -78,6 +79,8 @@ export interface SidecarOptions {
   readonly onQuit: () => void;
   /** Who it is, where anybody tells it. */
   readonly identity?: OwnIdentity | undefined;
+  /** Opens the ports that the kubelet and Prometheus ask, where there are any. */
+  readonly openPodPorts?: ((subjects: PodSubjects) => Promise<Result<PodPorts, string>>) | undefined;
 }
 
 /** What the traffic workers get of the control thread. */
@@ -264,6 +267,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     options.onReady();
   };
 
+  const stats = statsPages(new StatsView(collect), { ...presentation, tags: options.statsTags });
   const admin = new AdminServer(adminPages(), log);
   const listening = bootstrap.admin === undefined ? ok(undefined) : await listenAdmin(admin, bootstrap.admin);
   if (!listening.ok) return err(listening.error);
@@ -271,6 +275,12 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     log.info("admin is up", { address: addressText(listening.value) });
     if (isOpenToOthers(listening.value))
       log.warn("admin is not on loopback: whoever reaches it can read the configuration and end the sidecar");
+  }
+
+  const ports = await options.openPodPorts?.({ state, log, prometheus: () => prometheusPage(stats) });
+  if (ports?.ok === false) {
+    await admin.close();
+    return ports;
   }
 
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
@@ -286,6 +296,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     jwks.close();
     await workers.stop(drainTimeMs);
     await exports.close();
+    await ports?.value.close();
     await admin.close();
   };
 
@@ -360,7 +371,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
 
   function adminPages(): AdminPage[] {
     const resources = (): readonly AssembledResource[] => assembler.resources();
-    const { logLevels, statsTags: tags } = options;
+    const { logLevels } = options;
     const parts: Inspectable[] = [workers, dns, sources, jwks];
     if (client.ok && client.value !== undefined) parts.push(client.value);
     if (identity !== undefined) parts.push(identity);
@@ -397,9 +408,16 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
         typeOf: (kind) => types[kind as keyof typeof types] as never,
       }),
       clustersPage(() => assembler.current(), resources, workers),
-      ...statsPages(new StatsView(collect), { ...presentation, tags }),
+      ...stats,
     ];
   }
+}
+
+/** What admin shows a scraper. */
+function prometheusPage(stats: readonly AdminPage[]): AdminAnswer | Promise<AdminAnswer> {
+  const page = stats.find(({ path }) => path === "/stats/prometheus");
+  if (page === undefined) throw new Error("admin has no page for Prometheus");
+  return page.answer(new URLSearchParams());
 }
 
 function memoryFigures(): MemoryFigures {

@@ -12,6 +12,7 @@ import { status } from "./commands/status.ts";
 import { token } from "./commands/token.ts";
 import { uninject } from "./commands/uninject.ts";
 import { up } from "./commands/up.ts";
+import { wait } from "./commands/wait.ts";
 import { watch } from "./commands/watch.ts";
 import { versionText } from "./version.ts";
 
@@ -28,6 +29,7 @@ const COMMANDS: readonly Command[] = [
   ca,
   inject,
   uninject,
+  wait,
   capture,
   runProgram(
     "control-plane",

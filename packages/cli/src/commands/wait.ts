@@ -1,0 +1,89 @@
+import { parseDurationMs, systemClock } from "@heddle/base";
+import { type Command, UsageError } from "../command.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
+
+const help = `Usage: heddle wait --ready|--idle [OPTIONS]
+
+Waits for the sidecar of this pod: what the hooks of a sidecar that is a plain container run (docs/injection.md#plain-containers).
+
+Options:
+  --ready              until it serves
+  --idle               until nobody has a connection through it, for 5 s at least: so long others may not know yet that the
+                       pod is ending
+  --timeout DURATION   not longer (--ready 300s, --idle 25s)
+  --health HOST:PORT   its health port (127.0.0.1:15021)
+  --admin HOST:PORT    its admin (127.0.0.1:15000)
+  -h, --help           print this
+
+Ends with 0 when it is so, 1 when it is not by then.`;
+
+const EVERY_MS = 250;
+/** So long an answer may take. */
+const ANSWER_MS = 2000;
+const LEAST_IDLE_MS = 5000;
+
+export const wait: Command = {
+  name: "wait",
+  summary: "wait until the sidecar of this pod is ready, or has nothing under way",
+  help,
+  async run(args) {
+    const { values } = parseCommandLine(args, {
+      options: {
+        ready: { type: "boolean" },
+        idle: { type: "boolean" },
+        timeout: { type: "string" },
+        health: { type: "string" },
+        admin: { type: "string" },
+      },
+    });
+    const forReady = values.ready === true;
+    if (forReady === (values.idle === true)) throw new UsageError("give --ready or --idle");
+    const timeout = parseDurationMs(values.timeout ?? (forReady ? "300s" : "25s"));
+    if (!timeout.ok) throw new UsageError(`--timeout: ${timeout.error}`);
+    const health = url("--health", values.health ?? "127.0.0.1:15021", "/healthz/ready");
+    const admin = url("--admin", values.admin ?? "127.0.0.1:15000", "/stats?filter=downstream_cx_active$&format=json");
+    const beganMs = systemClock.now();
+    const isDone = forReady
+      ? () => isReady(health)
+      : async () => systemClock.now() - beganMs >= LEAST_IDLE_MS && (await connections(admin)) === 0;
+    while (!(await isDone())) {
+      if (systemClock.now() - beganMs >= timeout.value) {
+        console.error(`heddle wait: the sidecar is not ${forReady ? "ready" : "idle"} after ${timeout.value} ms`);
+        return 1;
+      }
+      await new Promise<void>((resolve) => void systemClock.after(EVERY_MS, resolve));
+    }
+    return 0;
+  },
+};
+
+function url(flag: string, address: string, path: string): URL {
+  const found = /^[^/@?#\s]+:\d{1,5}$/.test(address) ? URL.parse(`http://${address}${path}`) : null;
+  if (found === null) throw new UsageError(`${flag}: found "${address}", allowed is HOST:PORT`);
+  return found;
+}
+
+async function isReady(health: URL): Promise<boolean> {
+  try {
+    const answer = await fetch(health, { signal: AbortSignal.timeout(ANSWER_MS) });
+    await answer.body?.cancel();
+    return answer.status === 200;
+  } catch {
+    return false; // it does not listen yet
+  }
+}
+
+/** Of the application and of its callers, through the sidecar's listeners. Undefined: nobody can say. 0 as well where the sidecar has ended. */
+async function connections(admin: URL): Promise<number | undefined> {
+  try {
+    const answer = await fetch(admin, { signal: AbortSignal.timeout(ANSWER_MS) });
+    const { stats } = (await answer.json()) as {
+      readonly stats?: readonly { readonly name?: string; readonly value?: number }[];
+    };
+    return (stats ?? [])
+      .filter(({ name }) => name?.startsWith("listener.") === true)
+      .reduce((sum, { value = 0 }) => sum + value, 0);
+  } catch (error) {
+    return (error as { cause?: NodeJS.ErrnoException }).cause?.code === "ECONNREFUSED" ? 0 : undefined;
+  }
+}

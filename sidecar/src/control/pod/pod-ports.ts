@@ -1,0 +1,91 @@
+import { err, ok, type Result } from "@heddle/base";
+import type { Log } from "@heddle/telemetry";
+import type { Address } from "@heddle/traffic";
+import { addressText } from "../admin/address-form.ts";
+import type { ServerState } from "../admin/server-pages.ts";
+import { type AppProbes, readAppProbes } from "./app-probes.ts";
+import { type PodAnswer, type PodPage, PodServer } from "./pod-server.ts";
+import { runAppProbe } from "./run-app-probe.ts";
+
+type SocketAddress = Address & { readonly type: "socket" };
+
+export interface PodPortSettings {
+  /** Where the kubelet asks whether the sidecar, and by it the application, is well. */
+  readonly health: SocketAddress | undefined;
+  /** Where Prometheus asks. */
+  readonly metrics: SocketAddress | undefined;
+  /** The application's probes, as `readAppProbes` takes them. */
+  readonly probes: string | undefined;
+  /** The pod's own address: where the application is asked. */
+  readonly podIp: string;
+}
+
+export interface PodSubjects {
+  readonly state: () => ServerState;
+  /** All metrics, for Prometheus. */
+  readonly prometheus: () => PodAnswer | Promise<PodAnswer>;
+  readonly log: Log;
+}
+
+/** How many probes of the application run at once. The kubelet asks each a second apart at the most often. */
+const MAX_PROBES_AT_ONCE = 64;
+
+/** The ports of a sidecar in a pod. */
+export interface PodPorts {
+  close(): Promise<void>;
+}
+
+/** Opens the ports that are configured, or tells which one cannot be. */
+export async function openPodPorts(
+  settings: PodPortSettings,
+  subjects: PodSubjects,
+): Promise<Result<PodPorts, string>> {
+  const { log } = subjects;
+  const probes = readAppProbes(settings.probes);
+  if (!probes.ok) return err(`HEDDLE_APP_PROBES: ${probes.error.join("; ")}`);
+  const servers: PodServer[] = [];
+  const close = async (): Promise<void> => void (await Promise.all(servers.map((server) => server.close())));
+  for (const [name, address, pages] of [
+    ["health", settings.health, healthPages(probes.value, settings.podIp, subjects)],
+    ["metrics", settings.metrics, metricsPages(subjects)],
+  ] as const) {
+    if (address === undefined) continue;
+    const server = new PodServer(pages, log);
+    const listening = await server.listen(address);
+    if (!listening.ok) {
+      await close();
+      return err(`--${name}-address: cannot listen on ${addressText(address)}: ${listening.error}`);
+    }
+    servers.push(server);
+    log.info(`${name} is up`, { address: addressText({ ...address, port: listening.value }) });
+  }
+  return ok({ close });
+}
+
+function healthPages(probes: AppProbes, podIp: string, { state }: PodSubjects): ReadonlyMap<string, PodPage> {
+  let running = 0;
+  const pages = new Map<string, PodPage>([
+    ["/healthz/ready", () => ({ status: state() === "LIVE" ? 200 : 503, body: `${state()}\n` })],
+    // That it answers is the answer.
+    ["/healthz/live", () => ({ status: 200, body: "alive\n" })],
+  ]);
+  for (const [path, probe] of probes)
+    pages.set(path, async ({ headers }) => {
+      if (running >= MAX_PROBES_AT_ONCE) return { status: 503, body: "too many probes at once\n" };
+      running += 1;
+      try {
+        const { status, reason } = await runAppProbe(probe, podIp, headers["user-agent"] ?? "heddle-probe");
+        return { status, body: `${reason}\n` };
+      } finally {
+        running -= 1;
+      }
+    });
+  return pages;
+}
+
+function metricsPages({ prometheus }: PodSubjects): ReadonlyMap<string, PodPage> {
+  return new Map([
+    ["/metrics", prometheus],
+    ["/stats/prometheus", prometheus],
+  ]);
+}
