@@ -56,6 +56,21 @@ const { output } = await bundle.write({
   sourcemapExcludeSources: true,
 });
 await bundle.close();
+
+// The plugin of CNI: copied to nodes as one file, and started for each pod.
+const plugin = await rolldown({
+  input: join(root, "packages/cli/src/cni-main.ts"),
+  platform: "node",
+  external: ["@heddle/config"], // for a kubeconfig in YAML that somebody else wrote; the one of the installation is JSON
+  resolve: { conditionNames: ["heddle-src", "node", "import", "default"] },
+  logLevel: "warn",
+});
+await plugin.write({
+  file: join(root, "packages/cli/dist/bundle/cni-main.js"),
+  format: "esm",
+  minify: { mangle: false },
+});
+await plugin.close();
 const chunks = output.filter((file) => file.type === "chunk");
 writeFileSync(join(folder, "licenses.txt"), licenses(chunks.flatMap(({ moduleIds }) => moduleIds)));
 for (const { code, fileName } of chunks) console.log(`${(code.length / 1024).toFixed(0).padStart(6)} KiB  ${fileName}`);

@@ -3,6 +3,7 @@ import { apply } from "./commands/apply.ts";
 import { ca } from "./commands/ca.ts";
 import { capture } from "./commands/capture.ts";
 import { check } from "./commands/check.ts";
+import { cni } from "./commands/cni.ts";
 import { deleteCommand } from "./commands/delete.ts";
 import { diff } from "./commands/diff.ts";
 import { get } from "./commands/get.ts";
@@ -31,6 +32,7 @@ const COMMANDS: readonly Command[] = [
   uninject,
   wait,
   capture,
+  cni,
   runProgram(
     "control-plane",
     "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",
