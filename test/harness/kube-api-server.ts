@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { TestAuthority } from "@heddle/net/testing";
 import { type ResolveService, WebhookAdmission } from "./kube/admission.ts";
 import { Authentication, type KubeUser } from "./kube/authentication.ts";
@@ -44,6 +44,7 @@ export class KubeApiServer {
   readonly #handler: KubeHandler;
   readonly #lists: Lists;
   readonly #credentials: { readonly key: string; readonly cert: string };
+  readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #port = 0;
 
@@ -118,6 +119,10 @@ export class KubeApiServer {
       },
       (request: IncomingMessage, response: ServerResponse) => void this.#handler.handle(request, response),
     );
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
     this.#server = server.listen(this.#port, "127.0.0.1");
     await once(server, "listening");
     this.#port = (server.address() as AddressInfo).port;
@@ -131,7 +136,7 @@ export class KubeApiServer {
     const closed = once(server, "close");
     server.close();
     this.#handler.closeWatches();
-    server.closeAllConnections();
+    this.closeConnections();
     await closed;
   }
 
@@ -147,7 +152,8 @@ export class KubeApiServer {
 
   /** Ends every connection; the server goes on. */
   closeConnections(): void {
-    this.#server?.closeAllConnections();
+    // Also those in the middle of their handshake, of which the HTTP server does not know yet.
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   /** Watches that are open get no event any more, and stay open. */
