@@ -10,6 +10,7 @@ import { Faults } from "./kube/faults.ts";
 import { type Asked, KubeHandler } from "./kube/handler.ts";
 import { Kinds, resourceKey } from "./kube/kinds.ts";
 import { isSame, type JsonObject, type KubeObject, member, objectsOf, stringsOf } from "./kube/kube-object.ts";
+import { kubeconfigText } from "./kube/kubeconfig.ts";
 import { Lists } from "./kube/lists.ts";
 import { ObjectStore } from "./kube/object-store.ts";
 import { Resources, type WriteOptions } from "./kube/resources.ts";
@@ -33,6 +34,10 @@ export interface KubeApiServerOptions {
  */
 export class KubeApiServer {
   readonly authority = new TestAuthority("Kubernetes");
+  /** PEM: who has signed its certificate. */
+  readonly ca = this.authority.certificate;
+  /** A bearer token of an administrator. */
+  readonly adminToken = "administrator";
   readonly faults = new Faults();
   /** Every request, oldest first. */
   readonly requests: Asked[] = [];
@@ -75,6 +80,7 @@ export class KubeApiServer {
       bookmarkMs: options.bookmarkMs ?? 60_000,
       url: () => this.url,
     });
+    this.addToken(this.adminToken, { name: "admin", groups: ["system:masters"] });
     const { chain, key } = this.authority.issue({
       commonName: "kube-apiserver",
       dns: ["localhost", "kubernetes.default.svc"],
@@ -180,12 +186,12 @@ export class KubeApiServer {
       usage: "client",
     });
     const base64 = (text: string): string => Buffer.from(text).toString("base64");
-    return this.#kubeconfig(user, { "client-certificate-data": base64(chain), "client-key-data": base64(key) });
+    return kubeconfigText(this, user, { "client-certificate-data": base64(chain), "client-key-data": base64(key) });
   }
 
   /** The same with a bearer token. */
   kubeconfigOfToken(token: string): string {
-    return this.#kubeconfig("token", { token });
+    return kubeconfigText(this, "token", { token });
   }
 
   /** A bearer token of that user. */
@@ -269,21 +275,6 @@ export class KubeApiServer {
   /** What rules allowed of what was asked, by who asked: to see which are of use. */
   usedRules(user: string): readonly RuleUse[] {
     return this.requests.filter((asked) => asked.user === user).flatMap(({ allowedBy }) => allowedBy);
-  }
-
-  #kubeconfig(user: string, credentials: JsonObject): string {
-    const cluster = {
-      server: this.url,
-      "certificate-authority-data": Buffer.from(this.authority.certificate).toString("base64"),
-    };
-    return JSON.stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [{ name: "test", cluster }],
-      users: [{ name: user, user: credentials }],
-      contexts: [{ name: "test", context: { cluster: "test", user } }],
-      "current-context": "test",
-    });
   }
 
   #endpointOf(namespace: string, name: string, port: number): ReturnType<ResolveService> {

@@ -11,12 +11,18 @@ import {
 } from "./kube-object.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { invalid } from "./status-error.ts";
+import { shaped } from "./structural-schema.ts";
 
 /**
  * What the API server fills in that a mesh may look at: addresses of Services, protocols and target ports, phases, labels of
- * namespaces, data of Secrets. Much less than Kubernetes does.
+ * namespaces, data of Secrets. Much less than Kubernetes does. Of custom objects what their schema says, and 422 where they are not as it says.
  */
 export function withDefaults(kind: Kind, object: KubeObject, store: ObjectStore): KubeObject {
+  if (kind.schema !== undefined) {
+    const { object: shapedObject, causes } = shaped(object, kind.schema);
+    if (causes.length > 0) throw invalid(kind.kind, kind.group, object.metadata.name, causes);
+    return shapedObject as KubeObject;
+  }
   const fill = FILLS[`${kind.group}/${kind.kind}`];
   return fill === undefined ? object : fill(object, store);
 }

@@ -2,9 +2,18 @@ import { once } from "node:events";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { eventually } from "../eventually.ts";
-import type { KubeApiServer } from "../kube-api-server.ts";
 import type { Owner } from "../owner.ts";
-import type { JsonObject } from "./kube-object.ts";
+import { apiVersionOf, Kinds } from "./kinds.ts";
+import type { JsonObject, KubeObject } from "./kube-object.ts";
+
+/** An API server, and who may do everything there: the one of the tests, or a real one. */
+export interface KubeEndpoint {
+  readonly url: string;
+  /** PEM: who has signed its certificate. */
+  readonly ca: string;
+  /** A bearer token of an administrator. */
+  readonly adminToken: string;
+}
 
 /** An answer, read. */
 export interface KubeAnswer {
@@ -22,7 +31,7 @@ export interface KubeAsk {
 
 /** One request, as it stands on the wire: no client between the test and the server. Without a token it is an administrator's. */
 export async function kubeRequest(
-  server: KubeApiServer,
+  server: KubeEndpoint,
   method: string,
   path: string,
   ask: KubeAsk = {},
@@ -49,7 +58,7 @@ export interface KubeWatch {
   atLeast(count: number): Promise<void>;
 }
 
-export async function kubeWatch(owner: Owner, server: KubeApiServer, path: string): Promise<KubeWatch> {
+export async function kubeWatch(owner: Owner, server: KubeEndpoint, path: string): Promise<KubeWatch> {
   const sent = open(server, "GET", path, {});
   owner.after(() => sent.destroy());
   sent.end();
@@ -71,16 +80,38 @@ export async function kubeWatch(owner: Owner, server: KubeApiServer, path: strin
   });
 }
 
-const ADMIN_TOKEN = "administrator";
+const kinds = new Kinds();
 
-function open(server: KubeApiServer, method: string, path: string, ask: KubeAsk): ClientRequest {
-  server.addToken(ADMIN_TOKEN, { name: "admin", groups: ["system:masters"] });
+/** The path of an object of a built-in kind, or of the list that it stands in. */
+export function kubePath({ apiVersion, kind: name, metadata }: KubeObject, ofList = false): string {
+  const kind = kinds.of(apiVersion, name);
+  if (kind === undefined) throw new Error(`${apiVersion} ${name} is not known`);
+  const root = `/${kind.group === "" ? "api" : "apis"}/${apiVersionOf(kind)}`;
+  const list = `${root}${kind.namespaced ? `/namespaces/${metadata.namespace ?? "default"}` : ""}/${kind.plural}`;
+  return ofList ? list : `${list}/${metadata.name}`;
+}
+
+/** Makes an object, or puts it in the place of what is there. Fails where that is refused. */
+export async function kubePut(server: KubeEndpoint, object: KubeObject): Promise<KubeObject> {
+  let answer = await kubeRequest(server, "POST", kubePath(object, true), { body: object });
+  while (answer.status === 409) {
+    const { metadata } = (await kubeRequest(server, "GET", kubePath(object))).body as KubeObject;
+    const { resourceVersion } = metadata;
+    answer = await kubeRequest(server, "PUT", kubePath(object), {
+      body: { ...object, metadata: { ...object.metadata, resourceVersion } },
+    });
+  }
+  if (answer.status >= 300) throw new Error(`${answer.status}: ${JSON.stringify(answer.body)}`);
+  return answer.body as KubeObject;
+}
+
+function open(server: KubeEndpoint, method: string, path: string, ask: KubeAsk): ClientRequest {
   return request(server.url + path, {
     method,
-    ca: server.authority.certificate,
+    ca: server.ca,
     agent: false,
     headers: {
-      authorization: `Bearer ${ask.token ?? ADMIN_TOKEN}`,
+      authorization: `Bearer ${ask.token ?? server.adminToken}`,
       ...(ask.body === undefined ? {} : { "content-type": ask.contentType ?? "application/json" }),
       ...ask.headers,
     },

@@ -48,8 +48,7 @@ export class Reviews {
     const token = member(spec, "token");
     if (typeof token !== "string" || token === "") throw badRequest("spec.token is required");
     const found = this.#authentication.review(token, audiences.length > 0 ? audiences : [API_AUDIENCE]);
-    if (found === undefined)
-      return { authenticated: false, user: {}, error: "[invalid bearer token, Token has been invalidated]" };
+    if (found === undefined) return { user: {}, error: "[invalid bearer token, Token has been invalidated]" };
     return { authenticated: true, user: userInfo(found.user), audiences: found.audiences };
   }
 
