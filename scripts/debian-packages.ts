@@ -21,6 +21,8 @@ export const SYSTEM_PACKAGES = [
   "etcd-server",
   "etcd-client",
   "testssl.sh",
+  "kubernetes-client",
+  "python3-kubernetes",
   "nftables",
   "iptables",
 ] as const;
@@ -43,7 +45,14 @@ export function installDebianPackages(packages: readonly string[]): string[] {
   return missing.filter((name) => !isInstalled(name));
 }
 
+/** Programs that others bring too, in packages that cannot stand beside Debian's. */
+const PROGRAMS: Readonly<Record<string, readonly [program: string, ...args: string[]]>> = {
+  "kubernetes-client": ["kubectl", "version", "--client"],
+};
+
 function isInstalled(name: string): boolean {
+  const [program, ...args] = PROGRAMS[name] ?? [];
+  if (program !== undefined && spawnSync(program, args).status === 0) return true;
   const { status, stdout } = spawnSync("dpkg-query", ["-W", "-f", "$" + "{Status}", name], { encoding: "utf8" });
   return status === 0 && stdout.includes("install ok installed");
 }

@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestAuthority } from "@heddle/net/testing";
-import { kubeApiServerProgram, kubectlProgram } from "../../scripts/kube-api-server.ts";
+import { kubeApiServerProgram } from "../../scripts/kube-api-server.ts";
 import { etcdctl, noEtcd, startEtcd } from "./etcd.ts";
 import { eventually } from "./eventually.ts";
 import { type KubeEndpoint, kubeRequest } from "./kube/kube-requests.ts";
@@ -114,13 +114,6 @@ export async function startRealKubeApiServer(owner: Owner): Promise<RealKubeApiS
     },
   };
 }
-
-/** The kubectl that was built with it, or that of the system; why there is none. */
-export const kubectl: string | undefined = existsSync(kubectlProgram)
-  ? kubectlProgram
-  : spawnSync("kubectl", ["version", "--client"]).status === 0
-    ? "kubectl"
-    : undefined;
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");

@@ -11,7 +11,7 @@ import { applied } from "./managed-fields.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { openApiV3 } from "./openapi.ts";
 import { jsonPatch, mergePatch, strategicMergePatch } from "./patches.ts";
-import { type ResourceRequest, resourceRequest } from "./request-info.ts";
+import { isTrue, type ResourceRequest, resourceRequest } from "./request-info.ts";
 import { type DeleteOptions, objectOf, type Place, type Resources, timestamp, type WriteOptions } from "./resources.ts";
 import { Reviews, tokenRequest } from "./reviews.ts";
 import { badRequest, noSuchPath, notFound, StatusError } from "./status-error.ts";
@@ -125,7 +125,7 @@ export class KubeHandler {
     }
     if (path === "/openapi/v2") {
       // A document without definitions, in protobuf: nothing at all. Old clients then check nothing.
-      response.writeHead(200, { "content-type": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" }).end();
+      response.writeHead(200, { "content-type": "application/octet-stream" }).end();
       return undefined;
     }
     const value =
@@ -210,7 +210,10 @@ export class KubeHandler {
         return { status: 201, value: await resources.create(kind, namespace, object, options) };
       }
       case "update":
-        return { status: 200, value: await resources.update(placeOf(wanted), objectOf(body.value), options) };
+        return {
+          status: 200,
+          value: await resources.update(placeOf(wanted), objectOf(withKind(body.value, wanted)), options),
+        };
       case "patch":
         return this.#patch(placeOf(wanted), body, query, options);
       case "delete": {
@@ -265,7 +268,7 @@ export class KubeHandler {
       };
       const apply = {
         fieldManager: options.fieldManager,
-        force: query.get("force") === "true",
+        force: isTrue(query, "force"),
         subresource: place.subresource,
         time: timestamp(),
       };

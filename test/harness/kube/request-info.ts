@@ -35,7 +35,7 @@ export function resourceRequest(method: string, url: URL, kinds: Kinds): Resourc
   const kind = kinds.find(group, version, plural);
   if (kind === undefined) throw noSuchPath();
   if (kind.namespaced && namespace === undefined && name !== undefined) throw noSuchPath();
-  const isWatch = isOldWatch || ["true", "1"].includes(url.searchParams.get("watch") ?? "");
+  const isWatch = isOldWatch || isTrue(url.searchParams, "watch");
   return {
     kind,
     namespace,
@@ -44,6 +44,11 @@ export function resourceRequest(method: string, url: URL, kinds: Kinds): Resourc
     query: url.searchParams,
     verb: verbOf(method, name, isWatch),
   };
+}
+
+/** As Go reads booleans: the client for Python says "True". */
+export function isTrue(query: URLSearchParams, name: string): boolean {
+  return ["1", "t", "T", "true", "True", "TRUE"].includes(query.get(name) ?? "");
 }
 
 function verbOf(method: string, name: string | undefined, isWatch: boolean): string {

@@ -3,6 +3,7 @@ import { apiVersionOf, type Kind, resourceKey } from "./kinds.ts";
 import type { Json, KubeObject } from "./kube-object.ts";
 import { selection, versionOf } from "./lists.ts";
 import type { Change, ObjectStore } from "./object-store.ts";
+import { isTrue } from "./request-info.ts";
 import { inVersion } from "./resources.ts";
 import { expired, invalid, StatusError } from "./status-error.ts";
 
@@ -35,10 +36,10 @@ export class WatchStream {
     this.#response = response;
     this.#store = store;
     this.#render = render;
-    this.#bookmarks = query.get("allowWatchBookmarks") === "true" || query.get("allowWatchBookmarks") === "1";
+    this.#bookmarks = isTrue(query, "allowWatchBookmarks");
     const selects = selection(kind, query, name);
     const wanted = versionOf(query);
-    const sendsInitial = query.get("sendInitialEvents") === "true";
+    const sendsInitial = isTrue(query, "sendInitialEvents");
     if (sendsInitial && query.get("resourceVersionMatch") !== "NotOlderThan")
       throw invalid("ListOptions", "meta.k8s.io", "", [
         {
