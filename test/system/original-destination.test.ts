@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -9,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { skipWithoutEnvoy, startEnvoy } from "../harness/envoy.ts";
 import { type Json, router, tcpProxy } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
+import { askAs, asUid, firstWordsAs } from "../harness/other-user.ts";
 import { inOwnNetwork, ip, nft } from "../harness/own-network.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
 import { scratchFolder, startSidecar } from "../harness/sidecar.ts";
@@ -225,11 +225,12 @@ if (inOwnNetwork(import.meta.filename)) {
         const config = bootstrap(proxy, logFile);
         const running = proxy === ENVOY ? await startEnvoy(config, t) : await startSidecar(config, t);
         const found = [];
-        for (const [url, , ...headers] of ASKED) found.push([url, await ask(proxy, url, headers), ...headers]);
+        for (const [url, , ...headers] of ASKED)
+          found.push([url, await askAs(asUid(proxy.uid), url, headers), ...headers]);
         assert.deepEqual(found, ASKED);
         // A server that speaks first is heard at once where nobody inspects, and after the time where it is served all the same.
         for (const port of [2525, 2526, 2527])
-          assert.equal(await firstWords(proxy, "10.1.0.1", port), GREETING, `${port}`);
+          assert.equal(await firstWordsAs(asUid(proxy.uid), "10.1.0.1", port), GREETING, `${port}`);
         const stats: Record<string, number> = {};
         await eventually("what happened is counted", async () => {
           for (const name of Object.keys(STATS)) stats[name] = await running.stat(name);
@@ -262,10 +263,10 @@ if (inOwnNetwork(import.meta.filename)) {
     test("that were meant for the sidecar's own port do not go round", async (t) => {
       const sidecar = await startSidecar(bootstrap(SIDECAR, join(scratchFolder(t), "access.log")), t);
       for (const host of ["127.0.0.1", "10.1.0.1", "[fd01::1]"]) {
-        assert.equal(await ask(SIDECAR, `http://${host}:${SIDECAR.port}/`), "closed", host);
+        assert.equal(await askAs(asUid(SIDECAR.uid), `http://${host}:${SIDECAR.port}/`), "closed", host);
       }
       const header = `x-envoy-original-dst-host: 127.0.0.1:${SIDECAR.port}`;
-      assert.equal(await ask(SIDECAR, "http://10.1.0.1:8082/", [header]), "503 no healthy upstream");
+      assert.equal(await askAs(asUid(SIDECAR.uid), "http://10.1.0.1:8082/", [header]), "503 no healthy upstream");
       assert.equal(await sidecar.stat("cluster.passthrough.original_dst_host_invalid"), 3);
       assert.equal(await sidecar.stat("cluster.passthrough.upstream_cx_total"), 0);
       assert.equal(await sidecar.stat("cluster.http_passthrough.upstream_cx_total"), 0);
@@ -299,33 +300,4 @@ async function listen(owner: Owner, server: Server, host: string, port: number):
   server.listen(port, host);
   await once(server, "listening");
   owner.after(() => server.close());
-}
-
-/** As the proxy's user: the exit code, and what was printed. */
-async function asUserOf({ uid }: Proxy, program: string, ...args: string[]): Promise<{ code: number; out: string }> {
-  const child = spawn("setpriv", [`--reuid=${uid}`, "--clear-groups", program, ...args], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  let out = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    out += text;
-  });
-  const [code] = (await once(child, "close")) as [number];
-  return { code, out };
-}
-
-async function ask(proxy: Proxy, url: string, headers: readonly string[] = []): Promise<string> {
-  const args = ["-s", "--max-time", "20", "-w", "\n%{http_code}", ...headers.flatMap((header) => ["-H", header]), url];
-  const { code, out } = await asUserOf(proxy, "curl", ...args);
-  if (code === CURL_NOTHING_CAME || code === CURL_RECEIVE_FAILED) return "closed";
-  assert.equal(code, 0, `curl ${url} ended with ${code}`);
-  const [body = "", status = ""] = out.split("\n");
-  return status === "200" ? body : `${status} ${body}`;
-}
-
-const CURL_NOTHING_CAME = 52;
-const CURL_RECEIVE_FAILED = 56;
-
-async function firstWords(proxy: Proxy, host: string, port: number): Promise<string> {
-  return (await asUserOf(proxy, "socat", "-T20", "-u", `TCP:${host}:${port}`, "STDOUT")).out;
 }

@@ -164,7 +164,6 @@ export const PLANNED_EXTENSIONS: { readonly [type: string]: Planned } = {
   "extensions.filters.http.cors.v3.CorsPolicy": "routing",
   "extensions.filters.http.fault.v3.HTTPFault": "resilience",
   "extensions.filters.http.local_ratelimit.v3.LocalRateLimit": "resilience",
-  "extensions.filters.listener.original_dst.v3.OriginalDst": "pods",
   "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": "resilience",
   "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": "resilience",
 };

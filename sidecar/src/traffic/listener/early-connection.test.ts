@@ -163,8 +163,11 @@ describe("the PROXY protocol filter", () => {
         localAddress: "198.51.100.2",
         localPort: 443,
         direct: { remotePort: 40000, localAddress: "10.0.0.1", localPort: 80 },
+        restored: { listenPort: 80 },
       },
     });
+    const same = inspect("PROXY TCP4 192.0.2.1 10.0.0.1 4096 80\r\n");
+    assert.equal(same.type === "done" && same.info.restored, undefined);
   });
 
   test("leaves the addresses of a connection that the proxy does not know", () => {

@@ -25,9 +25,14 @@ export class OriginalDstFilter implements SocketFilter {
       ...info,
       localAddress: original.address,
       localPort: original.port,
-      // Another listener may have looked before this one.
-      restored: info.restored ?? { listenPort: this.#transparentPort ?? localPort },
+      restored: this.#restored(info, localPort),
       direct: info.direct ?? { remotePort: info.remotePort, localAddress, localPort },
     };
+  }
+
+  // Another listener may have looked before this one, and so may PROXY protocol.
+  #restored({ restored }: DownstreamInfo, localPort: number): NonNullable<DownstreamInfo["restored"]> {
+    if (this.#transparentPort !== undefined) return { listenPort: this.#transparentPort };
+    return restored ?? { listenPort: localPort };
   }
 }

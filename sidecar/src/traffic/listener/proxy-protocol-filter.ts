@@ -1,5 +1,5 @@
 import type { DownstreamInfo } from "@heddle/filter";
-import { type ProxyHeader, type ProxyTlv, parseProxyHeader } from "@heddle/net";
+import { type ProxyAddresses, type ProxyHeader, type ProxyTlv, parseProxyHeader } from "@heddle/net";
 import type { Counter, MetricScope } from "@heddle/telemetry";
 import type { ProxyProtocolConfig, TlvChoice } from "@heddle/traffic";
 import { type BytesFilter, type Inspection, MORE } from "./listener-filter.ts";
@@ -58,6 +58,7 @@ export class ProxyProtocolFilter implements BytesFilter {
         localAddress: addresses.destinationAddress,
         localPort: addresses.destinationPort,
         direct: { remotePort: info.remotePort, localAddress: info.localAddress, localPort: info.localPort },
+        ...restored(addresses, info),
       }),
       ...(passed.length > 0 && { proxyTlvs: passed }),
       ...(metadata.size > 0 && { metadata }),
@@ -74,6 +75,13 @@ export class ProxyProtocolFilter implements BytesFilter {
     }
     return metadata;
   }
+}
+
+/** As in Envoy an address that another proxy tells is one that was put back: clusters of original destinations go by it. */
+function restored(addresses: ProxyAddresses, info: DownstreamInfo): Pick<DownstreamInfo, "restored"> {
+  const { destinationAddress, destinationPort } = addresses;
+  if (destinationAddress === info.localAddress && destinationPort === info.localPort) return {};
+  return { restored: info.restored ?? { listenPort: info.localPort } };
 }
 
 /** Whether TLVs of that type are among the chosen ones. */
