@@ -6,6 +6,7 @@ export const SYSTEM_PACKAGES = [
   "nginx-light",
   "wrk",
   "curl",
+  "bind9-dnsutils",
   "iproute2",
   "procps",
   "nghttp2-client",

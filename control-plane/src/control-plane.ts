@@ -1,4 +1,5 @@
 import type { Clock } from "@heddle/base";
+import type { UnknownDestinations } from "@heddle/mesh";
 import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
 import { makeResourceTypes } from "@heddle/xds";
 import {
@@ -47,6 +48,8 @@ export interface ControlPlaneOptions {
   readonly webhooks?: WebhookFlags;
   /** A cluster whose objects are served too. Left out: there is none. */
   readonly kubernetes?: KubernetesOptions | undefined;
+  /** What captured workloads do with what the mesh does not know. Left out: it goes where it was meant to go. */
+  readonly unknownDestinations?: UnknownDestinations;
   readonly xdsAddress: HostPort;
   /** Left out: nobody is served over REST. */
   readonly xdsRestAddress?: HostPort | undefined;
@@ -91,7 +94,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const types = makeResourceTypes({ httpFilters: "unchecked" });
   const trust = options.ca && { trustDomain: options.ca.trustDomain, aliases: options.ca.trustDomainAliases ?? [] };
-  const snapshots = new Snapshots(types, trust);
+  const snapshots = new Snapshots(types, trust, options.unknownDestinations);
   const secretsNeedIdentity = trust !== undefined;
   const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier, secretsNeedIdentity });
   const denialOf = (node: NodeClaim): string | undefined => snapshots.denialOf(node);

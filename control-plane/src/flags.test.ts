@@ -20,6 +20,7 @@ describe("flags", () => {
         adminAddress: { host: "127.0.0.1", port: 15_014 },
         api: { address: { host: "127.0.0.1", port: 15_016 }, isAsked: false, tokensFile: undefined, tls: undefined },
         ca: undefined,
+        unknownDestinations: "passthrough",
         identifier: undefined,
         logLevel: "info",
         logFormat: "text",
@@ -30,7 +31,7 @@ describe("flags", () => {
 
   it("are all read", () => {
     const words =
-      "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --xds-rest-address [::1]:3 --admin-address localhost:2 --api-address 0.0.0.0:3 --api-tokens t --api-tls-certificate c --api-tls-key k --identifier x --log-level warning --log-format json --exit-with-parent";
+      "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --xds-rest-address [::1]:3 --admin-address localhost:2 --api-address 0.0.0.0:3 --api-tokens t --api-tls-certificate c --api-tls-key k --unknown-destinations blackhole --identifier x --log-level warning --log-format json --exit-with-parent";
     const read = parseFlags(words.split(" "));
     assert.deepEqual(read.ok && read.value.type === "run" && read.value.flags, {
       folders: ["a"],
@@ -48,6 +49,7 @@ describe("flags", () => {
         tls: { certificateFile: "c", keyFile: "k" },
       },
       ca: undefined,
+      unknownDestinations: "blackhole",
       identifier: "x",
       logLevel: "warn",
       logFormat: "json",
@@ -158,6 +160,7 @@ describe("flags", () => {
       "api-tokens",
       "api-tls-certificate",
       "api-tls-key",
+      "unknown-destinations",
       "identifier",
       "log-level",
       "log-format",

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { err, ok, type Result } from "@heddle/base";
+import type { UnknownDestinations } from "@heddle/mesh";
 import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { ApiOptions } from "./api/open-api.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
@@ -27,6 +28,8 @@ export interface Flags {
   readonly ca: CaOptions | undefined;
   /** Left out: no admission webhooks are served here. */
   readonly webhooks?: WebhookFlags;
+  /** What captured workloads do with what the mesh does not know. */
+  readonly unknownDestinations: UnknownDestinations;
   readonly identifier: string | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
@@ -74,6 +77,9 @@ ${CA_HELP}
   --webhook-san NAME         a further DNS name or IP address of that certificate, besides the Service's; may be given more than
                              once
 ${WEBHOOK_HELP}
+  --unknown-destinations passthrough|blackhole
+                             what captured workloads do with calls to what the mesh does not know (passthrough: they go where
+                             they were meant to go, unprotected; blackhole: 502, or closed)
   --identifier NAME          which replica this is, for clients to tell (the machine's name)
   --log-level LEVEL          trace, debug, info, warn, error or off (info)
   --log-format FORMAT        text or json (text), on standard error
@@ -125,6 +131,9 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   const webhooks = readWebhookFlags(values, undefined, faults);
   if (webhooks !== undefined && ca.ok && ca.value === undefined)
     faults.push("--webhook-address: needs --trust-domain, whose authority signs its certificate");
+  const unknownDestinations = values["unknown-destinations"] ?? "passthrough";
+  if (unknownDestinations !== "passthrough" && unknownDestinations !== "blackhole")
+    faults.push(`--unknown-destinations: found "${unknownDestinations}", allowed: passthrough, blackhole`);
   const logLevel = parseLogLevel(values["log-level"] ?? "info");
   if (logLevel === undefined)
     faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
@@ -148,6 +157,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     },
     ca: ca.ok ? ca.value : undefined,
     ...(webhooks !== undefined && { webhooks }),
+    unknownDestinations: unknownDestinations === "blackhole" ? "blackhole" : "passthrough",
     identifier: values.identifier,
     logLevel: logLevel ?? "info",
     logFormat: logFormat === "json" ? "json" : "text",
@@ -233,6 +243,7 @@ const OPTIONS = {
   "api-tls-key": { type: "string" },
   ...CA_OPTIONS,
   ...WEBHOOK_OPTIONS,
+  "unknown-destinations": { type: "string" },
   identifier: { type: "string" },
   "log-level": { type: "string" },
   "log-format": { type: "string" },

@@ -96,7 +96,7 @@ export async function startControlPlane(
 }
 
 /** A bootstrap that gets everything from there. */
-export function adsBootstrap(port: number, variant: "sotw" | "delta"): Json {
+export function adsBootstrap(at: number | Json, variant: "sotw" | "delta"): Json {
   const viaAds = { ads: {}, resource_api_version: "V3" };
   return {
     node: { id: "default/test/1", cluster: "test" },
@@ -123,7 +123,7 @@ export function adsBootstrap(port: number, variant: "sotw" | "delta"): Json {
           },
           load_assignment: {
             cluster_name: "xds",
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(port) } }] }],
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: typeof at === "number" ? socketAddress(at) : at } }] }],
           },
         },
       ],

@@ -1,6 +1,8 @@
+import { chmodSync } from "node:fs";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { systemClock } from "@heddle/base";
 import { Snapshots, worldOf } from "@heddle/control-plane/testing";
+import type { UnknownDestinations } from "@heddle/mesh";
 import { TestAuthority, type TestCertificate } from "@heddle/net/testing";
 import { makeResourceTypes } from "@heddle/xds";
 import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
@@ -21,14 +23,17 @@ const SPIFFE_VALIDATOR = "type.googleapis.com/envoy.extensions.transport_sockets
 export class IdentityMesh {
   readonly authority = new TestAuthority("Mesh");
   readonly #owner: Owner;
-  readonly #snapshots = new Snapshots(makeResourceTypes({ httpFilters: "unchecked" }), { trustDomain: TRUST_DOMAIN });
+  readonly #snapshots: Snapshots;
   readonly #xds: XdsServer;
+  readonly #server = new Server(xdsServerOptions);
   readonly #workloads: string[] = [];
   #policies: readonly string[] = [];
   #port = 0;
 
-  private constructor(owner: Owner) {
+  private constructor(owner: Owner, unknown: UnknownDestinations) {
     this.#owner = owner;
+    const types = makeResourceTypes({ httpFilters: "unchecked" });
+    this.#snapshots = new Snapshots(types, { trustDomain: TRUST_DOMAIN }, unknown);
     this.#xds = new XdsServer({
       source: {
         watch: (node, onChange) => {
@@ -44,20 +49,28 @@ export class IdentityMesh {
     });
   }
 
-  static async start(owner: Owner): Promise<IdentityMesh> {
-    const mesh = new IdentityMesh(owner);
-    const server = new Server(xdsServerOptions);
-    mesh.#xds.addTo(server);
-    mesh.#port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
+  /** @param unknown what captured sidecars do with what the mesh does not know. */
+  static async start(owner: Owner, unknown: UnknownDestinations = "passthrough"): Promise<IdentityMesh> {
+    const mesh = new IdentityMesh(owner, unknown);
+    mesh.#xds.addTo(mesh.#server);
+    mesh.#port = await mesh.#bind("127.0.0.1:0");
     owner.after(() => {
       mesh.#xds.close();
-      server.forceShutdown();
+      mesh.#server.forceShutdown();
     });
     return mesh;
+  }
+
+  /** Serves at a Unix socket too, which every user and every network namespace reaches. */
+  async serveAt(path: string): Promise<void> {
+    await this.#bind(`unix:${path}`);
+    chmodSync(path, 0o777);
+  }
+
+  /** Services and workloads that others than this class run. */
+  put(...yaml: readonly string[]): void {
+    this.#workloads.push(...yaml);
+    this.#publish();
   }
 
   certificate(account: string): TestCertificate {
@@ -77,13 +90,18 @@ export class IdentityMesh {
     this.#publish();
   }
 
-  /** @param shown its certificate; by default the one that it should have. */
+  /**
+   * @param shown its certificate; by default the one that it should have.
+   * @param socket where it finds the control plane: see `serveAt`.
+   */
   async run(
-    { name }: MeshWorkload,
+    { name }: Pick<MeshWorkload, "name">,
     shown: TestCertificate = this.certificate(name),
     options: SidecarOptions = {},
+    socket?: string,
   ): Promise<SidecarProcess> {
-    const bootstrap = adsBootstrap(this.#port, "delta") as { readonly static_resources: object };
+    const at = socket === undefined ? this.#port : { pipe: { path: socket } };
+    const bootstrap = adsBootstrap(at, "delta") as { readonly static_resources: object };
     const inline = (inline_string: string): Json => ({ inline_string });
     const bundle = { name: TRUST_DOMAIN, trust_bundle: inline(this.authority.certificate) };
     const validator = { "@type": SPIFFE_VALIDATOR, trust_domains: [bundle] };
@@ -114,6 +132,14 @@ export class IdentityMesh {
       .flatMap(({ node, types }) =>
         types.flatMap(({ rejected }) => (rejected === undefined ? [] : [`${node.id}: ${rejected.message}`])),
       );
+  }
+
+  #bind(address: string): Promise<number> {
+    return new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
+    });
   }
 
   #publish(): void {

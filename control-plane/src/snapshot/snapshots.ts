@@ -6,6 +6,7 @@ import {
   parseServiceHost,
   type ServiceHost,
   samePolicies,
+  type UnknownDestinations,
 } from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import { type NodeClaim, nodeKey } from "@heddle/xds/server";
@@ -48,9 +49,14 @@ export class Snapshots implements SnapshotSource {
   readonly #views = new Shared<NodeView>();
   #world: World | undefined;
   readonly #trust: MeshTrust | undefined;
+  readonly #unknown: UnknownDestinations;
 
-  /** @param trust what the mesh's own authority stands for; left out: there is none, and nothing is protected. */
-  constructor(types: ResourceTypes, trust?: MeshTrust) {
+  /**
+   * @param trust what the mesh's own authority stands for; left out: there is none, and nothing is protected.
+   * @param unknown what captured nodes do with what the mesh does not know.
+   */
+  constructor(types: ResourceTypes, trust?: MeshTrust, unknown: UnknownDestinations = "passthrough") {
+    this.#unknown = unknown;
     this.#types = types;
     this.#trust = trust;
     this.#encoder = new ResourceEncoder(types);
@@ -140,7 +146,7 @@ export class Snapshots implements SnapshotSource {
     if (this.#world === undefined || !this.#watched.has(watched)) return;
     const { listener, cluster, endpoints, "virtual-host": virtualHost } = this.#types;
     const { mesh } = this.#world;
-    const { rules } = nodeScope(watched.node, mesh, NO_DEMAND, this.#trust);
+    const { rules } = nodeScope(watched.node, mesh, NO_DEMAND, this.#trust, this.#unknown);
     const demand = addDemand(watched.demand, rules.namespace, {
       clusters: typeUrl === cluster.typeUrl || typeUrl === endpoints.typeUrl ? names : [],
       listeners: typeUrl === listener.typeUrl ? names : [],
@@ -166,7 +172,7 @@ export class Snapshots implements SnapshotSource {
 
   /** Finds the view of the node in that world, and brings it up to date. */
   #place(watched: WatchedNode, world: World): void {
-    const scope = nodeScope(watched.node, world.mesh, watched.demand, this.#trust);
+    const scope = nodeScope(watched.node, world.mesh, watched.demand, this.#trust, this.#unknown);
     const { workload, outbound, dialledNames, cluster, rules, security, secrets } = scope;
     watched.denied = this.denialOf(watched.node);
     const outboundKey = JSON.stringify([rules, security.hasIdentity]);

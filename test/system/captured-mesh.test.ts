@@ -1,0 +1,327 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { eventually } from "../harness/eventually.ts";
+import { IdentityMesh } from "../harness/identity-mesh.ts";
+import { projectRoot } from "../harness/imports.ts";
+import { type Pod, PodNetwork, ROOT, skipWithoutNamespaces } from "../harness/net-namespace.ts";
+import { lastFirst, type Owner } from "../harness/owner.ts";
+import { scratchFolder } from "../harness/sidecar.ts";
+
+/*
+ * Pods whose traffic `heddle capture` redirects, their sidecars, and what the control plane gives to these, from Services and
+ * Workloads as files have them. Applications are Debian's curl, dig and Python, and know nothing of a proxy.
+ */
+
+const skip = skipWithoutNamespaces("nft", "curl", "dig", "/usr/bin/python3");
+const HEDDLE = join(projectRoot, "packages/cli/bin/heddle.mjs");
+const APP = { uid: 1000, gid: 1000 };
+/** It reads the project wherever that lies. */
+const SIDECAR = { uid: 1337, gid: 1337, capabilities: "+dac_override" };
+
+const SERVICES = `
+apiVersion: v1
+kind: Service
+metadata: { name: orders }
+spec:
+  selector: { app: orders }
+  clusterIP: 10.96.0.1
+  clusterIPs: [10.96.0.1, "fd96::1"]
+  ports: [{ name: http, port: 80, targetPort: 8080 }, { name: tcp-db, port: 5432 }, { name: any, port: 9000 }, { name: talk, port: 9001 }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: machines }
+spec: { selector: { app: orders }, ports: [{ name: http, port: 8080 }, { name: tcp-db, port: 5432 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: pods }
+spec: { selector: { app: orders }, clusterIP: None, ports: [{ name: http, port: 8080 }] }
+---
+`;
+const STRICT = `
+apiVersion: heddle.dev/v1
+kind: PeerAuthentication
+metadata: { name: strict }
+spec: { mtls: { mode: STRICT } }
+`;
+
+interface Answer {
+  readonly name: string;
+  readonly client: string | null;
+  readonly peer: string;
+}
+
+class World {
+  readonly web: Pod;
+  readonly orders: Pod;
+  readonly outside: Pod;
+  readonly #folder: string;
+  readonly #resolvConf: string;
+  readonly mesh: IdentityMesh;
+
+  constructor(owner: Owner, mesh: IdentityMesh) {
+    this.mesh = mesh;
+    const network = new PodNetwork(owner);
+    this.web = network.pod("web");
+    this.orders = network.pod("orders");
+    this.outside = network.pod("outside");
+    this.#folder = scratchFolder(owner);
+    this.#resolvConf = join(this.#folder, "resolv.conf");
+  }
+
+  async start(): Promise<void> {
+    const names = join(this.#folder, "names.json");
+    writeFileSync(
+      names,
+      JSON.stringify({ "www.outside.test": this.outside.ipv4, "pods.default.svc.cluster.local": this.orders.ipv4 }),
+    );
+    writeFileSync(
+      this.#resolvConf,
+      `nameserver ${this.outside.ipv4}\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n`,
+    );
+    this.#app(this.outside, ROOT, "http:80:outside", "banner:2525:outside", `dns:53:${names}`);
+    const ports = [
+      "http:8080:orders",
+      "banner:5432:orders",
+      "http:9000:orders",
+      "banner:9001:orders",
+      "banner:4711:orders",
+    ];
+    this.#app(this.orders, APP, ...ports);
+    this.mesh.put(SERVICES, this.#workload("web", this.web, ""), this.#workload("orders", this.orders, PORTS));
+    const socket = join(this.#folder, "xds.sock");
+    await this.mesh.serveAt(socket);
+    for (const [name, pod] of [
+      ["web", this.web],
+      ["orders", this.orders],
+    ] as const) {
+      await this.mesh.run({ name }, this.mesh.certificate(name), { wrap: this.#inPod(pod) }, socket);
+      const flags = ["capture", "--netns", pod.netns, "--backend=nft", `--resolv-conf=${this.#resolvConf}`];
+      const { status, stdout, stderr } = spawnSync(process.execPath, [HEDDLE, ...flags], { encoding: "utf8" });
+      assert.equal(status, 0, `${stdout}${stderr}`);
+    }
+    assert.deepEqual(this.mesh.rejections, []);
+  }
+
+  /** What curl in a pod prints; the application knows nothing of us. Rejects with what curl says. */
+  async curl(url: string, pod = this.web, ...flags: readonly string[]): Promise<string> {
+    return this.app(pod, "curl", "-sS", "-g", "--noproxy", "*", "--max-time", "20", ...flags, url);
+  }
+
+  async get(url: string, pod = this.web): Promise<Answer> {
+    return JSON.parse(await this.curl(url, pod)) as Answer;
+  }
+
+  /** The first line that a server of bytes says of itself, and how long that took from dialling on. */
+  async greeting(host: string, port: number, pod = this.web): Promise<{ readonly text: string; readonly ms: number }> {
+    const script = `
+import socket, sys, time
+began = time.monotonic()
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+s.settimeout(20)
+line = s.makefile().readline()
+print(round((time.monotonic() - began) * 1000), line.strip())
+s.sendall(b"and back\\n")
+assert s.recv(100) == b"and back\\n"`;
+    const [ms = "", ...words] = (await this.app(pod, "/usr/bin/python3", "-c", script, host, String(port)))
+      .trim()
+      .split(" ");
+    return { ms: Number(ms), text: words.join(" ") };
+  }
+
+  /** What comes back until the connection is over, when plaintext is sent there. */
+  async afterPlaintext(host: string, port: number, pod: Pod): Promise<string> {
+    const script = `
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+s.settimeout(20)
+s.sendall(b"EHLO nobody\\n")
+try:
+    while data := s.recv(100):
+        print(data if data[0] != 21 else "") # but for an alert of TLS
+except ConnectionResetError:
+    pass`;
+    return (await this.app(pod, "/usr/bin/python3", "-c", script, host, String(port))).trim();
+  }
+
+  app(pod: Pod, ...command: readonly string[]): Promise<string> {
+    const [program = "", ...args] = [...this.#withResolvConf(pod), ...setpriv(APP), ...command];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    let [out, errors] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+    return new Promise((resolve, reject) => {
+      child.once("close", (code) =>
+        code === 0 ? resolve(out) : reject(new Error(`${command.join(" ")} ended with ${code}: ${errors}${out}`)),
+      );
+    });
+  }
+
+  /** Its resolv.conf is the pod's alone: `ip netns exec` has made a mount namespace. */
+  #withResolvConf(pod: Pod): readonly string[] {
+    const mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+    return ["ip", "netns", "exec", pod.name, "sh", "-c", mount, this.#resolvConf];
+  }
+
+  #inPod(pod: Pod): readonly string[] {
+    return [...this.#withResolvConf(pod), ...setpriv(SIDECAR)];
+  }
+
+  #app(pod: Pod, identity: typeof APP, ...what: readonly string[]): void {
+    pod.spawn(identity, ["/usr/bin/python3", join(projectRoot, "test/system/peers/pod_app.py"), ...what], {
+      stdio: "inherit",
+    });
+  }
+
+  #workload(name: string, pod: Pod, ports: string): string {
+    return `apiVersion: heddle.dev/v1
+kind: Workload
+metadata: { name: ${name}, labels: { app: ${name} } }
+spec:
+  addresses: [${pod.ipv4}, "${pod.ipv6}"]
+  serviceAccount: ${name}
+  capture: redirect
+  ports: [${ports}]
+---
+`;
+  }
+}
+
+const PORTS =
+  "{ name: http, protocol: http, port: 8080 }, { name: tcp-db, protocol: tcp, port: 5432 }, { name: any, port: 9000 }, { name: talk, port: 9001 }";
+
+function setpriv({
+  uid,
+  gid,
+  capabilities,
+}: {
+  readonly uid: number;
+  readonly gid: number;
+  readonly capabilities?: string;
+}) {
+  const caps = capabilities === undefined ? [] : [`--inh-caps=${capabilities}`, `--ambient-caps=${capabilities}`];
+  return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", ...caps, "--"];
+}
+
+const WEB = /URI=spiffe:\/\/mesh\.test\/ns\/default\/sa\/web/;
+
+describe("a captured mesh", { skip }, () => {
+  const owner = lastFirst({ after });
+  let world: World;
+
+  before(async () => {
+    world = new World(owner, await IdentityMesh.start(owner));
+    world.mesh.setPolicies(STRICT);
+    await world.start();
+    await eventually(
+      "the mesh carries a request",
+      async () => (await world.curl("http://orders/").catch(() => "")) !== "",
+    );
+  });
+
+  for (const url of [
+    "http://orders/",
+    "http://orders.default/",
+    "http://orders.default.svc.cluster.local:80/",
+    "http://10.96.0.1/",
+    "http://[fd96::1]/",
+    "http://machines:8080/",
+    "http://pods.default:8080/",
+    "http://orders:9000/",
+  ])
+    test(`${url} reaches the service by mutual TLS, and the application hears who calls`, async () => {
+      const { name, client } = await world.get(url);
+      assert.equal(name, "orders");
+      assert.match(client ?? "", WEB);
+    });
+
+  for (const [host, port] of [
+    ["10.96.0.1", 5432],
+    ["fd96::1", 5432],
+    ["orders", 5432],
+    ["machines", 5432],
+  ] as const)
+    test(`bytes to ${host}:${port} reach the service, whose server speaks first, without waiting for anything`, async () => {
+      const greetings = [];
+      for (let i = 0; i < 5; i++) greetings.push(await world.greeting(host, port));
+      assert.deepEqual(new Set(greetings.map(({ text }) => text)), new Set(["220 orders"]));
+      // Whoever looks at first bytes waits for 90 ms at least.
+      assert.ok(Math.min(...greetings.map(({ ms }) => ms)) < 80, JSON.stringify(greetings));
+    });
+
+  test("a server that speaks first on a port of which nobody says what it speaks is waited for no longer than a moment", async () => {
+    const { text } = await world.greeting("orders", 9001);
+    assert.equal(text, "220 orders");
+  });
+
+  test("what the mesh does not know goes where it was meant to go, by a name that the pod's own name server has", async () => {
+    const { name, client, peer } = await world.get("http://www.outside.test/");
+    assert.deepEqual([name, client], ["outside", null]);
+    assert.equal(peer, `::ffff:${world.web.ipv4}`);
+    assert.equal((await world.greeting("www.outside.test", 2525)).text, "220 outside");
+    assert.equal((await world.get(`http://[${world.outside.ipv6}]/`)).name, "outside");
+  });
+
+  test("dig gets names of the mesh at once, with the letters as it has written them, and others as they are", async () => {
+    const dig = (...words: readonly string[]): Promise<string> =>
+      world.app(world.web, "dig", "+noall", "+answer", ...words);
+    assert.match(
+      await dig("OrDers.default.svc.cluster.local"),
+      /^OrDers\.default\.svc\.cluster\.local\.\s+30\s+IN\s+A\s+10\.96\.0\.1$/m,
+    );
+    assert.match(await dig("AAAA", "orders.default.svc.cluster.local"), /fd96::1/);
+    assert.match(await dig("+tcp", "orders.default"), /10\.96\.0\.1/);
+    assert.match(await dig("machines.default"), /240\.240\./);
+    assert.match(await dig("www.outside.test"), new RegExp(world.outside.ipv4));
+    assert.match(await world.app(world.web, "dig", "nobody.outside.test"), /status: NXDOMAIN/);
+  });
+
+  test("STRICT: nobody without an identity gets in, on ports that are declared or not, by either family", async () => {
+    const { orders, outside } = world;
+    for (const host of [orders.ipv4, `[${orders.ipv6}]`])
+      await assert.rejects(world.curl(`http://${host}:8080/`, outside), /ended with (35|52|56)/);
+    for (const port of [5432, 4711, 9001]) assert.equal(await world.afterPlaintext(orders.ipv4, port, outside), "");
+  });
+
+  test("PERMISSIVE: others get in too, to the application at the pod's own address, and undeclared ports are reached", async () => {
+    world.mesh.setPolicies();
+    const { orders, outside } = world;
+    await eventually(
+      "the policy is in force",
+      async () => (await world.curl(`http://${orders.ipv4}:8080/`, outside).catch(() => "")) !== "",
+    );
+    const { name, client } = await world.get(`http://${orders.ipv4}:8080/`, outside);
+    assert.deepEqual([name, client], ["orders", null]);
+    assert.equal((await world.greeting(orders.ipv4, 4711, outside)).text, "220 orders");
+    assert.match((await world.get("http://orders/")).client ?? "", WEB);
+    assert.equal((await world.greeting(orders.ipv4, 4711)).text, "220 orders");
+  });
+});
+
+describe("a captured mesh that refuses what it does not know", { skip }, () => {
+  const owner = lastFirst({ after });
+  let world: World;
+
+  before(async () => {
+    world = new World(owner, await IdentityMesh.start(owner, "blackhole"));
+    await world.start();
+    await eventually(
+      "the mesh carries a request",
+      async () => (await world.curl("http://orders/").catch(() => "")) !== "",
+    );
+  });
+
+  test("answers 502 to HTTP and closes all else, and carries what it knows", async () => {
+    assert.equal(
+      await world.curl("http://www.outside.test/", world.web, "-o", "/dev/null", "-w", "%{http_code}"),
+      "502",
+    );
+    await assert.rejects(world.greeting("www.outside.test", 2525));
+    assert.match((await world.get("http://orders/")).client ?? "", WEB);
+    assert.equal((await world.greeting("10.96.0.1", 5432)).text, "220 orders");
+  });
+});
