@@ -8,10 +8,12 @@ import { deleteCommand } from "./commands/delete.ts";
 import { diff } from "./commands/diff.ts";
 import { get } from "./commands/get.ts";
 import { inject } from "./commands/inject.ts";
+import { install } from "./commands/install.ts";
 import { runProgram } from "./commands/run-program.ts";
 import { status } from "./commands/status.ts";
 import { token } from "./commands/token.ts";
 import { uninject } from "./commands/uninject.ts";
+import { uninstall } from "./commands/uninstall.ts";
 import { up } from "./commands/up.ts";
 import { wait } from "./commands/wait.ts";
 import { watch } from "./commands/watch.ts";
@@ -31,6 +33,8 @@ const COMMANDS: readonly Command[] = [
   inject,
   uninject,
   wait,
+  install,
+  uninstall,
   capture,
   cni,
   runProgram(

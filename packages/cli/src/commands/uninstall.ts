@@ -1,0 +1,29 @@
+import { type Command, UsageError } from "../command.ts";
+import { INSTALL_OPTIONS, readInstallSettings } from "../install-options.ts";
+import { parseCommandLine } from "../parse-command-line.ts";
+
+const help = `Usage: heddle uninstall [OPTIONS] | kubectl delete --ignore-not-found -f -
+
+Prints what heddle install has made, in the order in which it is to be deleted: the webhooks first, so that pods are made again
+when nobody answers. The namespace, and the kinds of heddle.dev with every object of them, stay unless --all is given.
+
+Options:
+  --namespace NAME     where the control plane is (heddle-system)
+  --revision NAME      of which one (default)
+  --all                the namespace and the kinds as well
+  -h, --help           print this`;
+
+export const uninstall: Command = {
+  name: "uninstall",
+  summary: "print what is to be deleted to take the mesh out of a cluster",
+  help,
+  async run(args) {
+    const { namespace, revision } = INSTALL_OPTIONS;
+    const { values } = parseCommandLine(args, { options: { namespace, revision, all: { type: "boolean" } } });
+    const settings = await readInstallSettings(values);
+    if (!settings.ok) throw new UsageError(settings.error.join("\n"));
+    const { manifestText, uninstallObjects } = await import("@heddle/inject/install");
+    process.stdout.write(manifestText(uninstallObjects(settings.value, values.all === true)));
+    return 0;
+  },
+};

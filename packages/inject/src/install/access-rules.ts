@@ -1,0 +1,52 @@
+import type { JsonObject } from "@heddle/base";
+
+/* What the control plane's account may do, and no more: each rule with what needs it. */
+
+const READ = ["get", "list", "watch"];
+const WEBHOOKS = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
+const OUR_KINDS = ["workloads", "peerauthentications", "authorizationpolicies", "requestauthentications"];
+
+function rule(
+  apiGroup: string,
+  resources: readonly string[],
+  verbs: readonly string[],
+  names?: readonly string[],
+): JsonObject {
+  return { apiGroups: [apiGroup], resources, verbs, ...(names !== undefined && { resourceNames: names }) };
+}
+
+/** In the whole cluster. `webhooks`: names of its own webhook configurations. */
+export function clusterRules(webhooks: readonly string[]): readonly JsonObject[] {
+  return [
+    // What the mesh is made of. Secrets are not among it.
+    rule("", ["services", "pods", "namespaces", "nodes"], READ),
+    rule("discovery.k8s.io", ["endpointslices"], READ),
+    rule("gateway.networking.k8s.io", ["httproutes", "grpcroutes"], READ),
+    rule("heddle.dev", OUR_KINDS, READ),
+    // What became of it.
+    rule("gateway.networking.k8s.io", ["httproutes/status"], ["patch"]),
+    rule(
+      "heddle.dev",
+      OUR_KINDS.map((kind) => `${kind}/status`),
+      ["patch"],
+    ),
+    // Whether a kind that is not served will be.
+    rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]),
+    // The mesh's root in each namespace, for pods to mount. What is made cannot be bound by its name.
+    rule("", ["configmaps"], ["create"]),
+    rule("", ["configmaps"], [...READ, "patch"], ["heddle-ca-root"]),
+    // Whose a sidecar's token is.
+    rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+    // Its own authority's roots, in the webhook configurations that ask it.
+    rule("admissionregistration.k8s.io", WEBHOOKS, READ),
+    rule("admissionregistration.k8s.io", WEBHOOKS, ["patch"], webhooks),
+  ];
+}
+
+/** In the control plane's own namespace: which replica writes. */
+export function ownRules(): readonly JsonObject[] {
+  return [
+    rule("coordination.k8s.io", ["leases"], ["create"]),
+    rule("coordination.k8s.io", ["leases"], ["get", "update"], ["heddle-control-plane"]),
+  ];
+}

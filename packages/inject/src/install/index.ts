@@ -1,0 +1,6 @@
+/* What `heddle install` prints: the door `@heddle/inject/install`. */
+
+export { customResourceDefinitions } from "./custom-resources.ts";
+export { installObjects, uninstallObjects } from "./install-objects.ts";
+export { DEFAULT_INSTALL_SETTINGS, type InstallSettings } from "./install-settings.ts";
+export { manifestText } from "./manifest-text.ts";
