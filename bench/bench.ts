@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [OPTIONS]`: measures, prints, and asserts nothing. */
 import { controlPlaneBench } from "./control-plane/control-plane-bench.ts";
+import { kubernetesBench } from "./kubernetes/kubernetes-bench.ts";
 import { pathBench } from "./path/path-bench.ts";
 import { stallBench } from "./stall/stall-bench.ts";
 
@@ -13,6 +14,10 @@ const BENCHES: Readonly<
   "control-plane": {
     about: "memory for each stream, time and CPU of changes and of reconnects, with N simulated sidecars",
     run: controlPlaneBench,
+  },
+  kubernetes: {
+    about: "a control plane that follows a cluster: time to the first snapshot, memory, one endpoint's change",
+    run: kubernetesBench,
   },
   stall: {
     about: "the longest turn of a traffic worker's event loop while 10,000 endpoints arrive",

@@ -152,8 +152,9 @@ export class KubeClient implements KubeApi {
   async #connect(credentials: Credentials): Promise<Connections> {
     const { ca, certificate, key, serverName } = credentials;
     const id = JSON.stringify([ca, certificate, key, serverName]);
-    if (this.#connections?.id === id) return this.#connections;
     const { Agent, request } = await import("undici");
+    // After it: requests that come at once find the same one.
+    if (this.#connections?.id === id) return this.#connections;
     if (this.#isClosed) throw new KubeError(0, "", "closed");
     const agent = new Agent({
       connect: {

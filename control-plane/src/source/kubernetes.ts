@@ -33,7 +33,7 @@ export interface KubernetesSourceOptions {
 
 /** Changes of so long come together: a Deployment's pods change at once. */
 const GATHER_MS = 20;
-/** Making a world of what has changed takes no more than this part of the time. */
+/** While change follows change, making worlds of them takes no more than this part of the time. */
 const PUBLISH_SHARE = 0.2;
 
 /**
@@ -57,7 +57,8 @@ export class KubernetesSource implements Source {
   #diagnostics: readonly Diagnostic[] = [];
   #onChange: () => void = () => {};
   #timer: Timer | undefined;
-  #costMs = 0;
+  /** The rest of the process has its share until then. */
+  #restUntilMs = 0;
   #isClosed = false;
 
   constructor({ api, server, clock, namespaces, random }: KubernetesSourceOptions) {
@@ -136,12 +137,13 @@ export class KubernetesSource implements Source {
   /** Something is another now: soon there is a new set. */
   #changed(): void {
     if (this.#timer !== undefined || this.#isClosed) return;
-    const waitMs = Math.max(GATHER_MS, (this.#costMs * (1 - PUBLISH_SHARE)) / PUBLISH_SHARE);
+    const waitMs = Math.max(GATHER_MS, this.#restUntilMs - this.#clock.now());
     this.#timer = this.#clock.after(waitMs, () => {
       this.#timer = undefined;
       const startMs = this.#clock.now();
       this.#publish();
-      this.#costMs = this.#clock.now() - startMs;
+      const endMs = this.#clock.now();
+      this.#restUntilMs = endMs + ((endMs - startMs) * (1 - PUBLISH_SHARE)) / PUBLISH_SHARE;
     });
   }
 
