@@ -88,6 +88,9 @@ test("at SIGTERM the kubelet is told that the sidecar is not ready, while a requ
   await peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   const request = await upstream.next();
   await request.message();
+  const idle = (): Promise<number | null> =>
+    wait("--idle", "--admin", sidecar.admin, "--least", "0s", "--timeout", "1ms");
+  assert.equal(await idle(), 1, "somebody has a connection");
   sidecar.terminate();
   await eventually("it is not ready", async () => {
     const answer = await fetch(`http://127.0.0.1:${health}/healthz/ready`, { headers: { connection: "close" } });
@@ -97,4 +100,5 @@ test("at SIGTERM the kubelet is told that the sidecar is not ready, while a requ
   const answer = await peer.message();
   assert.deepEqual([answer.status, answer.headers.get("connection")], [200, "close"]);
   assert.equal(await sidecar.ended, 0);
+  assert.equal(await idle(), 0, "it has ended");
 });

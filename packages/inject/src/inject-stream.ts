@@ -5,7 +5,7 @@ import { composePod, statusHead, withStatus } from "./inject-pod.ts";
 import type { InjectionSettings } from "./injection-settings.ts";
 import { statusOf } from "./injection-status.ts";
 import { sameJson } from "./json-fields.ts";
-import { INJECT_KEY } from "./names.ts";
+import { INJECT_KEY, REVISION_KEY, STATUS_ANNOTATION } from "./names.ts";
 import { shouldInject } from "./should-inject.ts";
 import { applyEdits, type Edit } from "./text/edit.ts";
 import { ManifestEditor, type TextUndo } from "./text/manifest-editor.ts";
@@ -58,7 +58,7 @@ export function injectStream(
   }
   if (faults.length > 0) return err(faults);
   if (edits.length === 0) return ok({ text: clean.value.text, outcomes });
-  const injected = applyEdits(clean.value.text, edits);
+  const injected = applyEdits(clean.value.text, edits) ?? "";
   // Nothing leaves here that reads otherwise than it should, or that could not be taken back.
   const reread = parseManifests(file, injected);
   const unfaithful = reread.ok ? expected.findIndex((json, index) => !sameJson(json, reread.value[index]?.json)) : 0;
@@ -91,7 +91,12 @@ export function uninjectStream(file: string, text: string): Result<InjectedStrea
         outcomes.push(outcome(workload, true, "its sidecar is taken out"));
       }
     }
-  return faults.length > 0 ? err(faults) : ok({ text: applyEdits(text, edits), outcomes });
+  if (faults.length > 0) return err(faults);
+  if (edits.length === 0) return ok({ text, outcomes });
+  const restored = applyEdits(text, edits);
+  if (restored !== undefined && parseManifests(file, restored).ok) return ok({ text: restored, outcomes });
+  const first = manifests.value.find(({ json }) => workloadObjects(json).length > 0) ?? manifests.value[0]!;
+  return err([first.fault([], `what ${STATUS_ANNOTATION} tells does not fit what stands here: it was changed since`)]);
 }
 
 interface DocumentInjection {
@@ -113,7 +118,7 @@ function injectDocument(
     const pod = jsonAt(workload.object, workload.podPath);
     const decision = shouldInject({
       namespace: workload.namespace,
-      namespaceLabels: { [INJECT_KEY]: "enabled", "heddle.dev/rev": settings.revision },
+      namespaceLabels: { [INJECT_KEY]: "enabled", [REVISION_KEY]: settings.revision },
       pod,
       revision: settings.revision,
     });

@@ -8,8 +8,8 @@ Waits for the sidecar of this pod: what the hooks of a sidecar that is a plain c
 
 Options:
   --ready              until it serves
-  --idle               until nobody has a connection through it, for 5 s at least: so long others may not know yet that the
-                       pod is ending
+  --idle               until nobody has a connection through it
+  --least DURATION     of --idle: not shorter, since others may not know yet that the pod is ending (5s)
   --timeout DURATION   not longer (--ready 300s, --idle 25s)
   --health HOST:PORT   its health port (127.0.0.1:15021)
   --admin HOST:PORT    its admin (127.0.0.1:15000)
@@ -20,7 +20,6 @@ Ends with 0 when it is so, 1 when it is not by then.`;
 const EVERY_MS = 250;
 /** So long an answer may take. */
 const ANSWER_MS = 2000;
-const LEAST_IDLE_MS = 5000;
 
 export const wait: Command = {
   name: "wait",
@@ -32,6 +31,7 @@ export const wait: Command = {
         ready: { type: "boolean" },
         idle: { type: "boolean" },
         timeout: { type: "string" },
+        least: { type: "string" },
         health: { type: "string" },
         admin: { type: "string" },
       },
@@ -40,12 +40,14 @@ export const wait: Command = {
     if (forReady === (values.idle === true)) throw new UsageError("give --ready or --idle");
     const timeout = parseDurationMs(values.timeout ?? (forReady ? "300s" : "25s"));
     if (!timeout.ok) throw new UsageError(`--timeout: ${timeout.error}`);
+    const least = parseDurationMs(values.least ?? "5s");
+    if (!least.ok) throw new UsageError(`--least: ${least.error}`);
     const health = url("--health", values.health ?? "127.0.0.1:15021", "/healthz/ready");
     const admin = url("--admin", values.admin ?? "127.0.0.1:15000", "/stats?filter=downstream_cx_active$&format=json");
     const beganMs = systemClock.now();
     const isDone = forReady
       ? () => isReady(health)
-      : async () => systemClock.now() - beganMs >= LEAST_IDLE_MS && (await connections(admin)) === 0;
+      : async () => systemClock.now() - beganMs >= least.value && (await connections(admin)) === 0;
     while (!(await isDone())) {
       if (systemClock.now() - beganMs >= timeout.value) {
         console.error(`heddle wait: the sidecar is not ${forReady ? "ready" : "idle"} after ${timeout.value} ms`);

@@ -5,12 +5,12 @@ export interface Edit {
   readonly text: string;
 }
 
-/** Applies edits that do not overlap; of several at one place the first given stands first. */
-export function applyEdits(text: string, edits: readonly Edit[]): string {
+/** Applies edits; of several at one place the first given stands first. Undefined: two of them overlap. */
+export function applyEdits(text: string, edits: readonly Edit[]): string | undefined {
   const parts: string[] = [];
   let at = 0;
   for (const { from, to, text: replacement } of edits.toSorted((a, b) => a.from - b.from || a.to - b.to)) {
-    if (from < at) throw new Error("edits overlap");
+    if (from < at || to < from) return undefined;
     parts.push(text.slice(at, from), replacement);
     at = to;
   }
