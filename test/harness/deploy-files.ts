@@ -1,5 +1,11 @@
 import type { Json, JsonObject } from "@heddle/base";
-import { DEFAULT_INSTALL_SETTINGS, type InstallSettings, installObjects, manifestText } from "@heddle/inject/install";
+import {
+  CNI_NAME,
+  DEFAULT_INSTALL_SETTINGS,
+  type InstallSettings,
+  installObjects,
+  manifestText,
+} from "@heddle/inject/install";
 
 /*
  * The chart's templates are what `heddle install` prints, with values of the chart where settings stand: made by it, so that the two
@@ -40,10 +46,14 @@ export function chartFiles(): ReadonlyMap<string, string> {
     const kind = object["kind"] as string;
     const isDefinition = kind === "CustomResourceDefinition";
     const path = isDefinition ? `crds/${nameOf(object)}.yaml` : `templates/${fileOf(kind)}.yaml`;
-    const text = manifestText([object]);
+    const text = nameOf(object) === CNI_NAME ? ifCni(manifestText([object])) : manifestText([object]);
     files.set(path, (files.get(path) ?? (isDefinition ? "" : HEAD)) + (isDefinition ? text : template(text)));
   }
   return files;
+}
+
+function ifCni(text: string): string {
+  return `{{- if .Values.injection.cni }}\n${text}{{- end }}\n`;
 }
 
 function nameOf({ metadata }: JsonObject): string {

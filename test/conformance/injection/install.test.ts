@@ -55,6 +55,7 @@ for (const [what, settings] of [
     const objects = installObjects(settings);
     for (const object of objects) assert.deepEqual(await schemaFaults(object), []);
     const keys = objects.map((object) => `${object["kind"] as string} ${at(object, "metadata", "name") as string}`);
+    assert.equal(keys.includes("DaemonSet heddle-cni"), settings.injection.cni);
     assert.equal(new Set(keys).size, keys.length);
     const text = manifestText(objects);
     const read = parseYamlDocuments("install.yaml", text);
@@ -187,14 +188,8 @@ test("the chart is as scripts/print-deploy.ts writes it, and with its own values
   const read = parseYamlDocuments("values.yaml", readFileSync(join(CHART, "values.yaml"), "utf8"));
   assert.ok(read.ok);
   const values = read.value[0]!.json;
-  const rendered: Json[] = [];
-  for (const [path, content] of files) {
-    assert.equal(readFileSync(join(CHART, path), "utf8"), content, path);
-    const text = path.startsWith("crds/") ? content : renderTemplate(content, values);
-    const documents = parseYamlDocuments(path, text);
-    assert.ok(documents.ok);
-    rendered.push(...documents.value.map(({ json }) => json));
-  }
+  for (const [path, content] of files) assert.equal(readFileSync(join(CHART, path), "utf8"), content, path);
+  const rendered = documentsOf(files, values);
   const sorted = (objects: readonly Json[]): readonly Json[] =>
     objects.toSorted((a, b) =>
       JSON.stringify([at(a, "kind"), at(a, "metadata", "name")]).localeCompare(
@@ -202,11 +197,29 @@ test("the chart is as scripts/print-deploy.ts writes it, and with its own values
       ),
     );
   assert.deepEqual(sorted(rendered), sorted(byDefault));
+  assert.deepEqual(
+    sorted(
+      documentsOf(files, {
+        ...(values as JsonObject),
+        injection: { ...(at(values, "injection") as JsonObject), cni: true },
+        replicas: 3,
+      }),
+    ),
+    sorted(installObjects(settingsWith({ replicas: 3 }, { cni: true }))),
+  );
   // Every value has a rule, and a value that stands for a setting is that setting's default.
   const schema = JSON.parse(readFileSync(join(CHART, "values.schema.json"), "utf8")) as Json;
   for (const key of Object.keys(values as JsonObject)) assert.ok(at(schema, "properties", key), key);
   assert.equal(at(values, "image"), DEFAULT_INJECTION_SETTINGS.image);
 });
+
+function documentsOf(files: ReadonlyMap<string, string>, values: Json): readonly Json[] {
+  return [...files].flatMap(([path, content]) => {
+    const documents = parseYamlDocuments(path, path.startsWith("crds/") ? content : renderTemplate(content, values));
+    assert.ok(documents.ok, JSON.stringify(documents));
+    return documents.value.map(({ json }) => json);
+  });
+}
 
 test("the image is run by a number that is not root's, and its version is the packages'", () => {
   const dockerfile = readFileSync(join(projectRoot, "deploy/docker/Dockerfile"), "utf8");

@@ -2,6 +2,7 @@ import type { Json, JsonObject } from "@heddle/base";
 import { DEFAULT_REVISION } from "../should-inject.ts";
 import { DEFAULT_WEBHOOK_SETTINGS, webhookConfigurations } from "../webhook-configurations.ts";
 import { clusterRules, ownRules } from "./access-rules.ts";
+import { cniObjects } from "./cni-objects.ts";
 import { customResourceDefinitions } from "./custom-resources.ts";
 import type { InstallSettings } from "./install-settings.ts";
 
@@ -93,6 +94,7 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
       },
     },
     deployment(settings, name),
+    ...(settings.injection.cni ? cniObjects(settings) : []),
     ...webhooks,
   ];
 }
@@ -158,6 +160,7 @@ function deployment(settings: InstallSettings, name: string): JsonObject {
         metadata: { labels: { ...PART_OF, ...selectorOf(revision), "heddle.dev/inject": "false" } },
         spec: {
           serviceAccountName: ACCOUNT,
+          nodeSelector: { "kubernetes.io/os": "linux" },
           terminationGracePeriodSeconds: 30,
           securityContext: {
             runAsNonRoot: true,
