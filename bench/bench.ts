@@ -3,6 +3,7 @@ import { controlPlaneBench } from "./control-plane/control-plane-bench.ts";
 import { kubernetesBench } from "./kubernetes/kubernetes-bench.ts";
 import { pathBench } from "./path/path-bench.ts";
 import { stallBench } from "./stall/stall-bench.ts";
+import { webhookBench } from "./webhook/webhook-bench.ts";
 
 const BENCHES: Readonly<
   Record<string, { readonly about: string; readonly run: (args: readonly string[]) => Promise<void> }>
@@ -22,6 +23,10 @@ const BENCHES: Readonly<
   stall: {
     about: "the longest turn of a traffic worker's event loop while 10,000 endpoints arrive",
     run: stallBench,
+  },
+  webhook: {
+    about: "how long reviews of the admission webhooks take over TLS, one and 16 at a time",
+    run: webhookBench,
   },
 };
 

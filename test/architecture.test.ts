@@ -19,7 +19,7 @@ const EXCEPTIONS: readonly { readonly rule: string; readonly file: RegExp; reado
   { rule: "time", file: /^packages\/base\/src\/clock\.ts$/, reason: "the one place that touches the process's timers" },
   {
     rule: "environment",
-    file: /^(packages\/cli|control-plane\/src\/main|sidecar\/src\/(main|traffic-worker)\.ts)/,
+    file: /^(packages\/cli|control-plane\/src\/(injector-)?main|sidecar\/src\/(main|traffic-worker)\.ts)/,
     reason: "program entries",
   },
   { rule: "console", file: /^packages\/cli\//, reason: "a command prints" },

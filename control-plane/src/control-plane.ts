@@ -133,8 +133,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         ? undefined
         : await serveRest(new RestDiscovery({ source: snapshots, log, metrics, identifier }), xdsRestAddress);
     ends.push(async () => rest?.close());
-    const webhooks = ca && (await serveWebhooks(ca, options));
-    ends.push(async () => webhooks?.close());
     const pages = adminPages({
       identifier,
       sources,
@@ -154,6 +152,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     kubernetes?.startWriters(ca === undefined ? {} : { rootPem: () => ca.bundleText("pem") });
     const unwatchRoots = ca?.authority.bundles.watch(() => kubernetes?.rootsChanged());
     ends.push(async () => unwatchRoots?.());
+    const webhooks = ca && (await serveWebhooks(ca, kubernetes, options));
+    ends.push(async () => webhooks?.close());
     sources.start(() => {
       if (sources.world !== undefined) snapshots.publish(sources.world);
       // After: what is wrong between objects takes looking at all of them.
@@ -230,11 +230,20 @@ async function serveSecurely(
 /** Loaded where they are served: nobody else needs to know how pods are injected. */
 async function serveWebhooks(
   ca: CertificateAuthority,
-  { webhooks, clock, log, metrics }: ControlPlaneOptions,
+  kubernetes: Kubernetes | undefined,
+  { webhooks, identifier, clock, log, metrics }: ControlPlaneOptions,
 ): Promise<Webhooks | undefined> {
   if (webhooks === undefined) return undefined;
-  const { startOwnWebhooks } = await import("./webhook/start-own-webhooks.ts");
-  return startOwnWebhooks({ ...webhooks, authority: ca.authority, cluster: undefined, clock, log, metrics });
+  const [{ startOwnWebhooks }, { openWebhookCluster }] = await Promise.all([
+    import("./webhook/start-own-webhooks.ts"),
+    import("./kubernetes/open-webhook-cluster.ts"),
+  ]);
+  const { api, namespace } = kubernetes ?? {};
+  const openCluster =
+    api === undefined || namespace === undefined
+      ? undefined
+      : (revision: string) => openWebhookCluster({ api, namespace, revision, identifier, clock, log });
+  return startOwnWebhooks({ ...webhooks, authority: ca.authority, openCluster, clock, log, metrics });
 }
 
 /** Its clients have tokens, and no certificates. What is around a request's resources has room. */

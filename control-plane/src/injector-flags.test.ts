@@ -25,6 +25,7 @@ describe("flags of an injector", () => {
         caFile: "/var/run/heddle/ca/root.pem",
         tokenFile: "/var/run/heddle/token/token",
       },
+      kubernetes: undefined,
       adminAddress: { host: "127.0.0.1", port: 15_018 },
       logLevel: "info",
       logFormat: "text",
@@ -34,7 +35,7 @@ describe("flags of an injector", () => {
 
   it("are all read", () => {
     const line =
-      "--webhook-address 0.0.0.0:1 --tls-cert c --tls-key k --tls-ca a --webhook-client-ca b --webhook-client-name api --webhook-client-name x --injection-settings s --revision canary --admin-address [::1]:2 --log-level debug --log-format json --exit-with-parent";
+      "--webhook-address 0.0.0.0:1 --tls-cert c --tls-key k --tls-ca a --webhook-client-ca b --webhook-client-name api --webhook-client-name x --injection-settings s --revision canary --kubeconfig f --kubernetes-context c --admin-address [::1]:2 --log-level debug --log-format json --exit-with-parent";
     const read = parseInjectorFlags(line.split(" "));
     assert.deepEqual(read.ok && read.value.type === "run" && read.value.flags, {
       webhooks: {
@@ -46,6 +47,7 @@ describe("flags of an injector", () => {
         tlsNames: [],
       },
       certificate: { type: "files", certificateFile: "c", keyFile: "k", caFile: "a" },
+      kubernetes: { type: "kubeconfig", file: "f", context: "c" },
       adminAddress: { host: "::1", port: 2 },
       logLevel: "debug",
       logFormat: "json",
@@ -75,6 +77,8 @@ describe("flags of an injector", () => {
       "log-format",
     ])
       assert.match(faults, new RegExp(`--${flag}: `));
+    assert.match(faultsOf("--control-plane c:1 --kubernetes --kubeconfig f"), /exclude each other/);
+    assert.match(faultsOf("--control-plane c:1 --kubernetes-context f"), /needs --kubeconfig/);
     assert.match(faultsOf("--nothing"), /Unknown option/);
   });
 

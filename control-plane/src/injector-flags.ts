@@ -8,6 +8,11 @@ import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } fr
 export interface InjectorFlags {
   readonly webhooks: WebhookFlags;
   readonly certificate: CertificateFlags;
+  /** Undefined: no cluster is followed. */
+  readonly kubernetes:
+    | { readonly type: "in-cluster" }
+    | { readonly type: "kubeconfig"; readonly file: string; readonly context: string | undefined }
+    | undefined;
   readonly adminAddress: HostPort;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
@@ -53,6 +58,10 @@ Options:
   --ca-bundle FILE           by whom that is known (${CA_FILE})
   --service-account-token FILE
                              our own token, made for the audience heddle (${TOKEN_FILE})
+  --kubernetes               follow the namespaces of the cluster in which this is a pod, and keep caBundle in the webhook
+                             configurations; without it their selectors decide, and caBundle is somebody else's
+  --kubeconfig FILE          the same from outside, by a file as kubectl has it
+  --kubernetes-context NAME  which of its contexts (its current one)
 ${WEBHOOK_HELP}
   --admin-address HOST:PORT  where /metrics is (127.0.0.1:15018)
   --log-level LEVEL          trace, debug, info, warn, error or off (info)
@@ -78,6 +87,11 @@ export function parseInjectorFlags(words: readonly string[]): Result<InjectorFla
   if (values["webhook-san"] !== undefined)
     faults.push("--webhook-san: is for a control plane, which signs; see --serving-names there");
   const certificate = readCertificate(values, faults);
+  const { kubeconfig: file, "kubernetes-context": context } = values;
+  if (values.kubernetes === true && file !== undefined)
+    faults.push("--kubernetes and --kubeconfig exclude each other: the cluster of this pod, or that of the file");
+  if (context !== undefined && file === undefined) faults.push("--kubernetes-context: needs --kubeconfig");
+  const cluster = values.kubernetes === true ? ({ type: "in-cluster" } as const) : undefined;
   const admin = parseHostPort(values["admin-address"] ?? "127.0.0.1:15018");
   if (!admin.ok) faults.push(`--admin-address: ${admin.error}`);
   const logLevel = parseLogLevel(values["log-level"] ?? "info");
@@ -92,6 +106,7 @@ export function parseInjectorFlags(words: readonly string[]): Result<InjectorFla
     flags: {
       webhooks,
       certificate,
+      kubernetes: file === undefined ? cluster : { type: "kubeconfig", file, context },
       adminAddress: admin.value,
       logLevel: logLevel ?? "info",
       logFormat: logFormat === "json" ? "json" : "text",
@@ -140,6 +155,9 @@ const OPTIONS = {
   "control-plane": { type: "string" },
   "ca-bundle": { type: "string" },
   "service-account-token": { type: "string" },
+  kubernetes: { type: "boolean" },
+  kubeconfig: { type: "string" },
+  "kubernetes-context": { type: "string" },
   "admin-address": { type: "string" },
   "log-level": { type: "string" },
   "log-format": { type: "string" },

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
-import { StopReason, systemClock } from "@heddle/base";
+import { type Clock, StopReason, systemClock } from "@heddle/base";
 import { forbidCoreDumps } from "@heddle/net";
 import { MetricsRegistry, programLog, SharedMetrics, unblockStandardStreams } from "@heddle/telemetry";
-import { startInjector } from "./injector.ts";
+import { type InjectorOptions, startInjector } from "./injector.ts";
 import { INJECTOR_HELP, type InjectorFlags, parseInjectorFlags } from "./injector-flags.ts";
+import { SYSTEM_NAMESPACE } from "./kubernetes/kubernetes-options.ts";
 import { formatHostPort, StartError } from "./serve/address.ts";
 
 /* The injector's program: flags in, exit code out. */
@@ -43,7 +45,8 @@ async function run(flags: InjectorFlags): Promise<void> {
   try {
     const injector = await startInjector({
       ...flags,
-      cluster: undefined,
+      kubernetes: await accessOf(flags, clock),
+      identifier: hostname(),
       clock,
       log,
       metrics,
@@ -68,6 +71,18 @@ async function run(flags: InjectorFlags): Promise<void> {
   closeLog();
   // Standard input and signal handlers would keep the process; everything that it owned has been ended.
   process.exit();
+}
+
+/** Loaded where there is a cluster. Rejects with a `StartError` where nobody says how to get to it. */
+async function accessOf({ kubernetes }: InjectorFlags, clock: Clock): Promise<InjectorOptions["kubernetes"]> {
+  if (kubernetes === undefined) return undefined;
+  if (kubernetes.type === "in-cluster") {
+    const { inClusterAccess } = await import("./kubernetes/in-cluster.ts");
+    const access = await inClusterAccess({ environment: process.env, clock });
+    return { access, namespace: access.namespace };
+  }
+  const { kubeconfigAccess } = await import("./kubernetes/kubeconfig.ts");
+  return { access: await kubeconfigAccess({ ...kubernetes, clock }), namespace: SYSTEM_NAMESPACE };
 }
 
 function version(): string {

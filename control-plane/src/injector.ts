@@ -9,14 +9,17 @@ import {
 import type { AdminPage } from "@heddle/telemetry/admin";
 import { serveAdmin } from "./admin/serve-admin.ts";
 import type { CertificateFlags, InjectorFlags } from "./injector-flags.ts";
+import type { ClusterAccess } from "./kubernetes/cluster-access.ts";
 import type { HostPort } from "./serve/address.ts";
 import { openSettings } from "./webhook/open-settings.ts";
 import { certificateOfFiles, type ServingCertificate } from "./webhook/serving-certificate.ts";
-import { startWebhooks, type WebhookCluster } from "./webhook/start-webhooks.ts";
+import { type ClosableCluster, startWebhooks } from "./webhook/start-webhooks.ts";
 
 export interface InjectorOptions extends Pick<InjectorFlags, "webhooks" | "certificate" | "adminAddress"> {
   /** Undefined: without Kubernetes; the selectors of the webhook configurations decide which namespaces. */
-  readonly cluster: WebhookCluster | undefined;
+  readonly kubernetes: { readonly access: ClusterAccess; readonly namespace: string } | undefined;
+  /** Which replica this is. */
+  readonly identifier: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
@@ -34,7 +37,7 @@ export interface Injector {
 
 /** Joins the injector: certificate, settings, webhooks. Rejects with a `StartError`, with nothing left behind. */
 export async function startInjector(options: InjectorOptions): Promise<Injector> {
-  const { webhooks, adminAddress, cluster, clock, log, metrics, collectMetrics } = options;
+  const { webhooks, adminAddress, kubernetes, identifier, clock, log, metrics, collectMetrics } = options;
   /** Of what has been opened so far; run last first. */
   const ends: (() => Promise<void> | void)[] = [];
   const stop = async (): Promise<void> => {
@@ -45,6 +48,9 @@ export async function startInjector(options: InjectorOptions): Promise<Injector>
     ends.push(() => settings.close());
     const certificate = await openCertificate(options.certificate, options);
     ends.push(() => certificate.close());
+    const { revision } = settings.current.current;
+    const cluster = kubernetes && (await openCluster(kubernetes, revision, identifier, options));
+    ends.push(async () => cluster?.close());
     const served = await startWebhooks({
       ...webhooks,
       settings: settings.current,
@@ -62,6 +68,28 @@ export async function startInjector(options: InjectorOptions): Promise<Injector>
     await stop();
     throw error;
   }
+}
+
+/** Loaded where there is one. */
+async function openCluster(
+  { access, namespace }: NonNullable<InjectorOptions["kubernetes"]>,
+  revision: string,
+  identifier: string,
+  { clock, log }: InjectorOptions,
+): Promise<ClosableCluster> {
+  const [{ KubeClient }, { openWebhookCluster }] = await Promise.all([
+    import("./kubernetes/kube-client.ts"),
+    import("./kubernetes/open-webhook-cluster.ts"),
+  ]);
+  const client = new KubeClient(access, clock, "heddle-injector");
+  const cluster = openWebhookCluster({ api: client, namespace, revision, identifier, clock, log });
+  return {
+    ...cluster,
+    close: async () => {
+      await cluster.close();
+      await client.close();
+    },
+  };
 }
 
 async function openCertificate(

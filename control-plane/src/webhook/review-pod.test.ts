@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { err, ok } from "@heddle/base";
 import { type AdmissionRequest, readAdmissionReview } from "./admission-review.ts";
 import { type PodReview, reviewPod } from "./review-pod.ts";
 import { applyJsonPatch, namespacesOf, podReview, SCRIPTED_INJECTION } from "./testing.ts";
@@ -82,7 +83,32 @@ test("W1: where nobody knows the namespace's labels there is no answer, and the 
   const unknown = await reviewPod(requestOf(POD, { namespace: "?" }), undefined, 1000, OPTIONS);
   assert.deepEqual(unknown, { ok: false, error: "the labels of namespace ? are not known now: no answer" });
   const absent = await reviewPod(requestOf(POD, { namespace: "new" }), undefined, 1000, OPTIONS);
-  assert.deepEqual(absent, { ok: false, error: "the labels of namespace new are not known yet" });
+  assert.deepEqual(absent, {
+    ok: false,
+    error: "the labels of namespace new are not known now: the API server does not know it yet",
+  });
+});
+
+test("a namespace that has just been labelled is asked about anew, where what was seen of it says no", async () => {
+  const asked: string[] = [];
+  const namespaces = {
+    known: (name: string) => (name === "shop" ? {} : { "heddle.dev/inject": "enabled" }),
+    labelsOf: async (name: string) => {
+      asked.push(name);
+      return ok({ "heddle.dev/inject": name === "shop" ? "enabled" : "disabled" });
+    },
+  };
+  const options = { ...OPTIONS, namespaces };
+  assert.equal((await review(POD, {}, undefined, options)).outcome, "injected");
+  assert.equal((await review(POD, { namespace: "seen" }, undefined, options)).outcome, "injected");
+  const injected = { ...POD, metadata: { labels: { "heddle.dev/injected": "true" } } };
+  assert.equal((await review(injected, {}, undefined, options)).outcome, "skipped");
+  assert.deepEqual(asked, ["shop"]);
+});
+
+test("where nobody can be asked, what was seen of a namespace decides", async () => {
+  const namespaces = { known: () => ({}), labelsOf: async () => err("away") };
+  assert.equal((await review(POD, {}, undefined, { ...OPTIONS, namespaces })).outcome, "skipped");
 });
 
 test("where nobody watches namespaces, the webhook's own selectors have chosen", async () => {

@@ -1,4 +1,5 @@
 import { err, isJsonObject, type JsonObject, ok, type Result } from "@heddle/base";
+import { INJECT_KEY, REVISION_KEY } from "@heddle/inject";
 import { addedPrivileges } from "./added-privileges.ts";
 import type { AdmissionAnswer, AdmissionRequest } from "./admission-review.ts";
 import { jsonPatch } from "./json-patch.ts";
@@ -75,10 +76,9 @@ export async function reviewPod(
   if (fault !== undefined) return refused(400, fault);
   if (namespace === systemNamespace || CLUSTER_NAMESPACES.has(namespace))
     return skipped(`no pod of ${namespace} is touched`);
-  const labels = await namespaceLabels(namespace, tag, withinMs, options);
-  if (!labels.ok) return labels;
-  const question = { namespace, namespaceLabels: labels.value, pod: object, revision: tag ?? revision };
-  const { inject, reason } = injection.decide(question);
+  const decided = await decide(object, namespace, tag, withinMs, options);
+  if (!decided.ok) return decided;
+  const { inject, reason } = decided.value;
   if (!inject) return skipped(reason);
   const injected = injection.inject(object);
   if (!injected.ok) return refused(422, injected.error.join("; "));
@@ -115,19 +115,39 @@ function isJsonObjectList(value: unknown): boolean {
   return Array.isArray(value) && value.every(isJsonObject);
 }
 
-/** Where nobody watches namespaces, being asked says that the webhook's selectors have chosen this one. */
-async function namespaceLabels(
+/**
+ * By the namespace's labels as they were last seen; where these say no, by those of this moment: whoever has just labelled a
+ * namespace makes its pods in the next one, and the API server, whose selectors know, would not have asked for nothing.
+ */
+async function decide(
+  pod: JsonObject,
   namespace: string,
   tag: string | undefined,
   withinMs: number,
-  { namespaces, revision }: PodReviewOptions,
-): Promise<Result<Readonly<Record<string, string>>, string>> {
-  if (namespaces === undefined) return ok({ "heddle.dev/inject": "enabled", "heddle.dev/rev": tag ?? revision });
+  { injection, namespaces, revision }: PodReviewOptions,
+): Promise<Result<PodDecision, string>> {
+  const by = (namespaceLabels: Readonly<Record<string, string>>): PodDecision =>
+    injection.decide({ namespace, namespaceLabels, pod, revision: tag ?? revision });
+  // Where nobody follows namespaces, being asked says that the webhook's selectors have chosen this one.
+  if (namespaces === undefined) return ok(by({ [INJECT_KEY]: "enabled", [REVISION_KEY]: tag ?? revision }));
+  const known = namespaces.known(namespace);
+  const first = known && by(known);
+  // What a namespace's labels have no say in, is so whatever they are.
+  if (
+    first?.inject === true ||
+    (first && isSame(first, by({ [INJECT_KEY]: "enabled", [REVISION_KEY]: tag ?? revision })))
+  )
+    return ok(first);
   const labels = await namespaces.labelsOf(namespace, withinMs);
-  if (!labels.ok) return err(`the labels of namespace ${namespace} are not known now: ${labels.error}`);
-  // It was there when the API server looked; whoever made it in this moment has its labels in a moment.
-  if (labels.value === undefined) return err(`the labels of namespace ${namespace} are not known yet`);
-  return ok(labels.value);
+  if (labels.ok && labels.value !== undefined) return ok(by(labels.value));
+  if (first !== undefined) return ok(first);
+  // It was there when the API server looked: it is known in a moment.
+  const why = labels.ok ? "the API server does not know it yet" : labels.error;
+  return err(`the labels of namespace ${namespace} are not known now: ${why}`);
+}
+
+function isSame(left: PodDecision, right: PodDecision): boolean {
+  return left.inject === right.inject && left.reason === right.reason;
 }
 
 function skipped(reason: string, warn = false): Result<PodReview, string> {

@@ -22,7 +22,7 @@ const FLAGS = {
 
 async function open(t: TestContext, more: Partial<Parameters<typeof startOwnWebhooks>[0]> = {}) {
   const { ca, log, counters } = await openTestCa(t, { clock: systemClock });
-  const options = { ...FLAGS, authority: ca.authority, cluster: undefined, clock: systemClock, log: log.log };
+  const options = { ...FLAGS, authority: ca.authority, clock: systemClock, log: log.log };
   const webhooks = await startOwnWebhooks({ ...options, metrics: counters.scope(), ...more });
   t.after(() => webhooks.close());
   const roots = ca.bundleText("pem") ?? "";
@@ -74,7 +74,7 @@ test("in a cluster the namespace's labels decide, and our configurations get the
   const current = new Live<readonly JsonObject[] | undefined>(webhookConfigurations(DEFAULT_WEBHOOK_SETTINGS));
   const patched = Promise.withResolvers<string>();
   const { review, roots } = await open(t, {
-    cluster: {
+    openCluster: () => ({
       namespaces: namespacesOf({ shop: { "heddle.dev/inject": "disabled" } }),
       configurations: {
         current,
@@ -86,7 +86,8 @@ test("in a cluster the namespace's labels decide, and our configurations get the
       },
       isLeader: new Live(true),
       notReady: () => undefined,
-    },
+      close: async () => undefined,
+    }),
   });
   assert.equal((await review()).patch, undefined);
   assert.equal(Buffer.from(await patched.promise, "base64").toString(), roots);
@@ -94,12 +95,13 @@ test("in a cluster the namespace's labels decide, and our configurations get the
 
 test("what Kubernetes cannot say now is no answer", async (t) => {
   const { webhooks, roots } = await open(t, {
-    cluster: {
-      namespaces: { labelsOf: async () => err("away") },
+    openCluster: () => ({
+      namespaces: { known: () => undefined, labelsOf: async () => err("away") },
       configurations: undefined,
       isLeader: new Live(false),
       notReady: () => "the namespaces are not known yet",
-    },
+      close: async () => undefined,
+    }),
   });
   const question = { ca: roots };
   assert.equal((await ask(webhooks.address.port, "/inject", { ...question, body: REVIEW })).status, 503);

@@ -4,11 +4,11 @@ import type { ServerNames } from "../ca/signer.ts";
 import type { WebhookFlags } from "../webhook-flags.ts";
 import { openSettings } from "./open-settings.ts";
 import { certificateOfAuthority } from "./serving-certificate.ts";
-import { startWebhooks, type Webhooks, type WebhooksOptions } from "./start-webhooks.ts";
+import { type ClosableCluster, startWebhooks, type Webhooks, type WebhooksOptions } from "./start-webhooks.ts";
 
-export interface OwnWebhooksOptions
-  extends WebhookFlags,
-    Pick<WebhooksOptions, "cluster" | "clock" | "log" | "metrics"> {
+export interface OwnWebhooksOptions extends WebhookFlags, Pick<WebhooksOptions, "clock" | "log" | "metrics"> {
+  /** Opens the cluster for a revision. Left out: without Kubernetes. */
+  readonly openCluster?: ((revision: string) => ClosableCluster) | undefined;
   /** Of the mesh, in this process. */
   readonly authority: MeshAuthority;
 }
@@ -19,12 +19,14 @@ export async function startOwnWebhooks(options: OwnWebhooksOptions): Promise<Web
   const settings = openSettings(settingsFile, { trustDomain: authority.trustDomain }, revision, clock, log);
   const names = serverNames(settings.current.current, tlsNames);
   const certificate = await certificateOfAuthority(authority, names, options);
+  const cluster = options.openCluster?.(settings.current.current.revision);
   const closeAll = async (): Promise<void> => {
     settings.close();
+    await cluster?.close();
     await certificate.close();
   };
   try {
-    const webhooks = await startWebhooks({ ...options, settings: settings.current, certificate });
+    const webhooks = await startWebhooks({ ...options, settings: settings.current, certificate, cluster });
     return {
       ...webhooks,
       close: async () => {

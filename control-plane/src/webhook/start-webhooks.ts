@@ -19,6 +19,11 @@ export interface WebhookCluster {
   readonly notReady: () => string | undefined;
 }
 
+/** One that ends with those who opened it. */
+export interface ClosableCluster extends WebhookCluster {
+  close(): Promise<void>;
+}
+
 export interface WebhooksOptions {
   readonly address: HostPort;
   /** How pods are injected; whose `revision` and `namespace` are this one's. */

@@ -117,5 +117,8 @@ export const SCRIPTED_INJECTION: PodInjection = {
 
 /** Namespaces whose labels stand here; "?" is one that nobody can say anything of. */
 export function namespacesOf(labels: Readonly<Record<string, Labels>>): NamespaceLabels {
-  return { labelsOf: async (name) => (name === "?" ? err("no answer") : ok(labels[name])) };
+  return {
+    known: (name) => labels[name],
+    labelsOf: async (name) => (name === "?" ? err("no answer") : ok(labels[name])),
+  };
 }

@@ -154,7 +154,7 @@ test("DELETE operations and subresources are let through", async (t) => {
 });
 
 test("W1: where nobody knows a namespace's labels the API server decides, by a 503", async (t) => {
-  const namespaces = { labelsOf: async () => err("the API server cannot be reached") };
+  const namespaces = { known: () => undefined, labelsOf: async () => err("the API server cannot be reached") };
   const { port, log } = await openTestWebhooks(t, {
     pods: { ...PODS, namespaces },
   });
@@ -167,6 +167,7 @@ test("W1: where nobody knows a namespace's labels the API server decides, by a 5
 test("W2: a review is answered before the API server gives up, by what it says it waits", async (t) => {
   const waits: number[] = [];
   const namespaces = {
+    known: () => undefined,
     labelsOf: async (_name: string, withinMs: number) => {
       waits.push(withinMs);
       return err("slow");
