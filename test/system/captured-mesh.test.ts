@@ -19,7 +19,7 @@ const skip = skipWithoutNamespaces("nft", "curl", "dig", "/usr/bin/python3");
 const HEDDLE = join(projectRoot, "packages/cli/bin/heddle.mjs");
 const APP = { uid: 1000, gid: 1000 };
 /** It reads the project wherever that lies. */
-const SIDECAR = { uid: 1337, gid: 1337, capabilities: "+dac_override" };
+const SIDECAR = { uid: 1337, gid: 1337, capabilities: "+dac_override,+net_admin" };
 
 const SERVICES = `
 apiVersion: v1
@@ -61,10 +61,13 @@ class World {
   readonly outside: Pod;
   readonly #folder: string;
   readonly #resolvConf: string;
+  readonly #mode: "redirect" | "tproxy";
   readonly mesh: IdentityMesh;
 
-  constructor(owner: Owner, mesh: IdentityMesh) {
+  /** @param mode of the pod that is called; the one that calls is redirected. */
+  constructor(owner: Owner, mesh: IdentityMesh, mode: "redirect" | "tproxy" = "redirect") {
     this.mesh = mesh;
+    this.#mode = mode;
     const network = new PodNetwork(owner);
     this.web = network.pod("web");
     this.orders = network.pod("orders");
@@ -92,15 +95,16 @@ class World {
       "banner:4711:orders",
     ];
     this.#app(this.orders, APP, ...ports);
-    this.mesh.put(SERVICES, this.#workload("web", this.web, ""), this.#workload("orders", this.orders, PORTS));
+    this.mesh.put(SERVICES, this.#workload("web", this.web, "", "redirect"), this.#workload("orders", this.orders, PORTS, this.#mode));
     const socket = join(this.#folder, "xds.sock");
     await this.mesh.serveAt(socket);
-    for (const [name, pod] of [
-      ["web", this.web],
-      ["orders", this.orders],
+    for (const [name, pod, mode] of [
+      ["web", this.web, "redirect"],
+      ["orders", this.orders, this.#mode],
     ] as const) {
       await this.mesh.run({ name }, this.mesh.certificate(name), { wrap: this.#inPod(pod) }, socket);
-      const flags = ["capture", "--netns", pod.netns, "--backend=nft", `--resolv-conf=${this.#resolvConf}`];
+      const where = ["--netns", pod.netns, "--backend=nft", `--resolv-conf=${this.#resolvConf}`];
+      const flags = ["capture", ...where, `--mode=${mode}`];
       const { status, stdout, stderr } = spawnSync(process.execPath, [HEDDLE, ...flags], { encoding: "utf8" });
       assert.equal(status, 0, `${stdout}${stderr}`);
     }
@@ -177,14 +181,14 @@ except ConnectionResetError:
     });
   }
 
-  #workload(name: string, pod: Pod, ports: string): string {
+  #workload(name: string, pod: Pod, ports: string, mode: "redirect" | "tproxy"): string {
     return `apiVersion: heddle.dev/v1
 kind: Workload
 metadata: { name: ${name}, labels: { app: ${name} } }
 spec:
   addresses: [${pod.ipv4}, "${pod.ipv6}"]
   serviceAccount: ${name}
-  capture: redirect
+  capture: ${mode}
   ports: [${ports}]
 ---
 `;
@@ -323,5 +327,30 @@ describe("a captured mesh that refuses what it does not know", { skip }, () => {
     await assert.rejects(world.greeting("www.outside.test", 2525));
     assert.match((await world.get("http://orders/")).client ?? "", WEB);
     assert.equal((await world.greeting("10.96.0.1", 5432)).text, "220 orders");
+  });
+});
+
+describe("a captured mesh whose callee keeps the callers' addresses (TPROXY)", { skip }, () => {
+  const owner = lastFirst({ after });
+  let world: World;
+
+  before(async () => {
+    world = new World(owner, await IdentityMesh.start(owner), "tproxy");
+    await world.start();
+    await eventually("the mesh carries a request", async () => (await world.curl("http://orders/").catch(() => "")) !== "");
+  });
+
+  test("the application sees who calls, within the mesh and from outside, by either family", async () => {
+    const { web, orders, outside } = world;
+    const within = await world.get("http://orders/");
+    assert.match(within.client ?? "", WEB);
+    assert.equal(within.peer, `::ffff:${web.ipv4}`);
+    assert.equal((await world.get(`http://${orders.ipv4}:8080/`, outside)).peer, `::ffff:${outside.ipv4}`);
+    assert.equal((await world.get(`http://[${orders.ipv6}]:8080/`, outside)).peer, outside.ipv6);
+  });
+
+  test("bytes of servers that speak first pass, on declared and undeclared ports", async () => {
+    assert.equal((await world.greeting("10.96.0.1", 5432)).text, "220 orders");
+    assert.equal((await world.greeting(world.orders.ipv4, 4711, world.outside)).text, "220 orders");
   });
 });
