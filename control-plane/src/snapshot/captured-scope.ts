@@ -57,7 +57,7 @@ export class CapturedScope {
 
   rebuild(mesh: Mesh, parts: MeshParts): CapturedResources {
     const { namespace, captured } = this.#rules;
-    const { named, routed, httpPorts, listened, served, behind } = capturedReach(mesh, this.#rules);
+    const { named, routed, httpPorts, listened, headless, served, behind } = capturedReach(mesh, this.#rules);
     const routes = new Map<number, PortRoutes>();
     for (const [port, reached] of [...routed].sort(([a], [b]) => a - b)) {
       const hosts = reached.map(({ service, port: one }) => parts.of(service).capturedVirtualHost(one, namespace));
@@ -66,12 +66,17 @@ export class CapturedScope {
     }
     this.#routes = routes;
     const { listener, cluster } = this.#encoder.types;
+    // Without an identity there is nothing to do for them that passing on would not.
+    const pods = (this.#secured ? headless : []).flatMap(
+      ({ service, port }) => parts.of(service).podsOf(port, captured) ?? [],
+    );
     this.#listeners = resourceMap(this.#listeners, [
       this.#encoder.encodeOnce(listener, virtualOutboundListener(captured)),
       ...httpPorts
         .filter((port) => routes.has(port))
         .map((port) => this.#encoder.encodeOnce(listener, httpPortListener(port, captured))),
       ...listened.map(({ service, port }) => parts.of(service).capturedListener(port, captured)),
+      ...pods.map(({ listener: made }) => made),
       this.#dnsListener(mesh, named, parts),
       this.#encoder.encodeOnce(listener, dnsTcpListener(captured)),
     ]);
@@ -80,6 +85,7 @@ export class CapturedScope {
         this.#encoder.encodeOnce(cluster, passthroughCluster()),
         this.#encoder.encodeOnce(cluster, blackholeCluster()),
         ...served.map(({ service, port }) => parts.of(service).cluster(port, this.#secured)),
+        ...pods.map(({ cluster: made }) => made),
       ],
       endpoints: served.map(({ service, port }) => parts.of(service).endpoints(port)),
       routes: [...routes.values()].map(({ resource }) => resource),

@@ -98,6 +98,25 @@ describe("what a captured node gets", () => {
     assert.deepEqual(cost(), { endpoints: 1 });
   });
 
+  it("calls the pods of a headless service by mutual TLS, with a listener that changes with them", () => {
+    const pods = SERVICE("orders", TCP, ", clusterIP: None").replace("8080", "5432");
+    const workload = (n: number): string =>
+      WORKLOAD(`orders-${n}`, `10.1.0.${n + 1}`).replace(
+        "name: http, protocol: http, port: 8080",
+        "name: tcp-db, protocol: tcp, port: 5432, applicationPort: 5433",
+      );
+    const mesh = new TestMesh();
+    mesh.put(WEB, pods, workload(1));
+    const plain = mesh.watch(node("web"));
+    const secured = mesh.watch(node("web", "default"));
+    const name = "outbound/5432/orders.default/pods";
+    assert.ok(!names(plain, "Listener").includes(name));
+    assert.ok(names(secured, "Listener").includes(name) && names(secured, "Cluster").includes(name));
+    const before = secured.current;
+    mesh.put(WEB, pods, workload(1), workload(2));
+    assert.deepEqual(changes(before, secured.current), ["endpoints outbound/5432/orders.default", `listener ${name}`]);
+  });
+
   it("has nothing of services that its egress leaves out", () => {
     const mesh = new TestMesh();
     mesh.put(WORKLOAD("web", "10.1.0.1", "capture: redirect\n  egress: [orders]"), ORDERS, DB);

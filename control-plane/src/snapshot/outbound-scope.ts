@@ -72,7 +72,10 @@ export class OutboundScope {
     if (touching.length === 0) return false;
     // By far the most frequent change, and one that leaves everything in its place: 1000 scopes in 5 ms instead of 80.
     const services = touching.flatMap(({ newEndpointsOf }) => newEndpointsOf ?? []);
-    return services.length === touching.length ? this.#takeEndpoints(services, parts) : this.rebuild(mesh, parts);
+    const endpointsAlone = services.length === touching.length;
+    // The pods of a headless service have listeners in a pod.
+    const listened = this.#captured !== undefined && services.some(({ headless }) => headless);
+    return endpointsAlone && !listened ? this.#takeEndpoints(services, parts) : this.rebuild(mesh, parts);
   }
 
   #takeEndpoints(services: readonly Service[], parts: MeshParts): boolean {

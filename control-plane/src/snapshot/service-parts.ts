@@ -9,6 +9,8 @@ import {
   type MeshTrust,
   mtlsMode,
   outboundCluster,
+  podsCluster,
+  podsListener,
   routesFor,
   type Service,
   type ServicePort,
@@ -19,6 +21,7 @@ import {
   type Workload,
   type WorkloadPort,
 } from "@heddle/mesh";
+import type { EndpointsConfig } from "@heddle/traffic";
 import type { EncodedResource } from "@heddle/xds";
 import type { Computed } from "./computed.ts";
 import type { ResourceEncoder } from "./resource-encoder.ts";
@@ -55,6 +58,8 @@ export class ServiceParts {
   readonly #addresses: readonly string[];
   readonly #capturedHosts: Map<ServicePort, Map<string, Uint8Array>>;
   readonly #listeners: Map<ServicePort, Map<CapturedRules, EncodedResource>>;
+  /** Undefined: none of its endpoints takes mutual TLS. */
+  readonly #podsListeners: Map<ServicePort, Map<CapturedRules, EncodedResource | undefined>>;
 
   /** `before`: of the same service in an earlier world; what has stayed the same is taken over. */
   constructor(mesh: Mesh, service: Service, maker: PartsMaker, before?: ServiceParts) {
@@ -73,11 +78,15 @@ export class ServiceParts {
     this.#addresses = mesh.addressesOf(service);
     this.#capturedHosts = new Map();
     this.#listeners = new Map();
+    this.#podsListeners = new Map();
     if (before === undefined || before.#service !== service) return;
     this.#clusters = before.#clusters;
     if (sameList(before.#identities, this.#identities)) this.#securedClusters = before.#securedClusters;
     const sameBacking = sameList(before.#slices, this.#slices) && sameList(before.#workloads, this.#workloads);
-    if (sameBacking && samePorts(before.#plaintext, this.#plaintext)) this.#endpoints = before.#endpoints;
+    if (sameBacking && samePorts(before.#plaintext, this.#plaintext)) {
+      this.#endpoints = before.#endpoints;
+      this.#podsListeners = before.#podsListeners;
+    }
     const sameAddresses = sameList(before.#addresses, this.#addresses);
     if (sameAddresses) this.#listeners = before.#listeners;
     if (!sameList(before.#routes, this.#routes)) return;
@@ -126,18 +135,22 @@ export class ServiceParts {
   }
 
   endpoints(port: ServicePort): EncodedResource {
-    const { encoder, computed, trust } = this.#maker;
+    const { encoder, computed } = this.#maker;
     return getOrMake(this.#endpoints, port, () => {
       computed.add("endpoints");
-      const plaintext = new Map(this.#workloads.map((workload, index) => [workload, this.#plaintext[index]]));
-      const identityOf = (workload: Workload, at: WorkloadPort): string | undefined => {
-        if (trust === undefined || at.applicationPort === undefined) return undefined; // no sidecar stands there
-        return plaintext.get(workload)?.includes(at.port) === true ? undefined : spiffeIdOf(workload, trust);
-      };
-      const backing = { slices: this.#slices, workloads: this.#workloads };
-      const config = endpointsBehind(this.#service, port, backing, identityOf);
-      return encoder.encode(encoder.types.endpoints, config);
+      return encoder.encode(encoder.types.endpoints, this.#endpointsOf(port));
     });
+  }
+
+  #endpointsOf(port: ServicePort): EndpointsConfig {
+    const { trust } = this.#maker;
+    const plaintext = new Map(this.#workloads.map((workload, index) => [workload, this.#plaintext[index]]));
+    const identityOf = (workload: Workload, at: WorkloadPort): string | undefined => {
+      if (trust === undefined || at.applicationPort === undefined) return undefined; // no sidecar stands there
+      return plaintext.get(workload)?.includes(at.port) === true ? undefined : spiffeIdOf(workload, trust);
+    };
+    const backing = { slices: this.#slices, workloads: this.#workloads };
+    return endpointsBehind(this.#service, port, backing, identityOf);
   }
 
   /** As `Mesh.addressesOf`. */
@@ -167,6 +180,25 @@ export class ServiceParts {
     });
   }
 
+  /**
+   * The listener of a headless service's port at the addresses of its pods, and the cluster of these, for captured callers
+   * with an identity. None where nobody takes mutual TLS there.
+   */
+  podsOf(port: ServicePort, rules: CapturedRules): PodsResources | undefined {
+    const { encoder, computed, trust } = this.#maker;
+    if (trust === undefined) return undefined;
+    const byRules = getOrMake(this.#podsListeners, port, () => new Map<CapturedRules, EncodedResource | undefined>());
+    if (!byRules.has(rules)) {
+      computed.add("captured-listener");
+      const config = podsListener(this.#service, port, this.#endpointsOf(port), rules);
+      byRules.set(rules, config && encoder.encode(encoder.types.listener, config));
+    }
+    const listener = byRules.get(rules);
+    if (listener === undefined) return undefined;
+    const cluster = podsCluster(this.#service, port, this.#identities, trust);
+    return { listener, cluster: encoder.encodeOnce(encoder.types.cluster, cluster) };
+  }
+
   virtualHost(port: ServicePort, fromNamespace: string): Uint8Array {
     const byNamespace = getOrMake(this.#virtualHosts, port, () => new Map<string, Uint8Array>());
     return getOrMake(byNamespace, fromNamespace, () => {
@@ -177,6 +209,11 @@ export class ServiceParts {
       return encoder.types["virtual-host"].encode(config);
     });
   }
+}
+
+interface PodsResources {
+  readonly listener: EncodedResource;
+  readonly cluster: EncodedResource;
 }
 
 type PortNumbers = readonly number[];

@@ -32,6 +32,7 @@ export {
   CAPTURE_PORTS,
   type CapturedRules,
   httpPortListener,
+  podsListener,
   serviceListener,
   virtualOutboundListener,
 } from "./translate/captured-listeners.ts";
@@ -42,6 +43,7 @@ export {
   keysCluster,
   outboundCluster,
   passthroughCluster,
+  podsCluster,
   securedOutboundCluster,
 } from "./translate/clusters.ts";
 export { dnsListener, dnsTcpListener, type NamedService } from "./translate/dns-listeners.ts";

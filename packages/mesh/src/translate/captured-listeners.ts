@@ -1,8 +1,15 @@
-import type { Address, FilterChainConfig, HttpConnectionManagerConfig, ListenerConfig } from "@heddle/traffic";
+import type {
+  Address,
+  EndpointsConfig,
+  FilterChainConfig,
+  HttpConnectionManagerConfig,
+  ListenerConfig,
+} from "@heddle/traffic";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
 import { ANY, chain, tcpProxyTo } from "./inbound-listener.ts";
 import { connectionManager, listener, ON_DEMAND } from "./listeners.ts";
+import { takesMtls } from "./mtls.ts";
 import {
   BLACKHOLE_CLUSTER,
   OUTBOUND_LISTENER,
@@ -10,8 +17,9 @@ import {
   outboundClusterName,
   outboundPortName,
   PASSTHROUGH_CLUSTER,
+  podsName,
 } from "./names.ts";
-import type { UnknownDestinations } from "./routes.ts";
+import { everythingTo, type UnknownDestinations } from "./routes.ts";
 
 /*
  * What a sidecar in a pod listens to for its application's calls, which rules of the kernel redirect to one port, 15001. The
@@ -21,6 +29,8 @@ import type { UnknownDestinations } from "./routes.ts";
  *   outbound              15001; what nobody else takes goes where it was meant to go, or nowhere
  *   outbound/<port>       HTTP to that port of any address, by Host
  *   outbound/<port>/<ip>  that port of one service: bytes, or what its first bytes say
+ *   outbound/<port>/<service>.<namespace>/pods
+ *                         that port of the pods of a headless service, each by its own address
  *
  * Each depends on nothing but its own port or service, so that a change drains nobody else's connections.
  */
@@ -110,12 +120,49 @@ export function serviceListener(
   };
 }
 
-function httpChain(port: number, { accessLog }: CapturedRules): FilterChainConfig {
+/**
+ * One port of a headless service: those of its endpoints that take mutual TLS. The application has chosen one of them by its
+ * address, and gets that one. Undefined: there are none. All others are called as any stranger is, in plaintext.
+ *
+ * Here alone endpoints are part of a listener: that of their own service. A change of its addresses drains nobody.
+ */
+export function podsListener(
+  service: Service,
+  port: ServicePort,
+  endpoints: EndpointsConfig,
+  rules: CapturedRules,
+): ListenerConfig | undefined {
+  const places = endpoints.localities
+    .flatMap((locality) => locality.endpoints.filter(takesMtls))
+    .flatMap(({ address }) => (address.type === "socket" && !RESERVED.has(address.port) ? [address] : []));
+  if (places.length === 0) return undefined;
+  const name = podsName(service, port);
+  const sorted = places.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)); // canonical
+  const bytes = chain("tcp", undefined, [tcpProxyTo(name)]);
+  if (carriageOf(port) === "tcp") return { ...listener(name, sorted, [bytes]), bindToPort: false };
+  const routes = { type: "inline", routeConfig: everythingTo(name) } as const;
+  return {
+    ...listener(name, sorted, [httpChain(port.port, rules, routes)]),
+    defaultFilterChain: bytes,
+    ...SNIFFING,
+    bindToPort: false,
+  };
+}
+
+function keyOf({ address, port }: { readonly address: string; readonly port: number }): string {
+  return `${address} ${port}`;
+}
+
+function httpChain(
+  port: number,
+  { accessLog }: CapturedRules,
+  routes?: HttpConnectionManagerConfig["routes"],
+): FilterChainConfig {
   const name = outboundPortName(port);
   const manager = connectionManager(name, accessLog);
   const config: HttpConnectionManagerConfig = {
     ...manager,
-    routes: { type: "rds", routeConfigName: name },
+    routes: routes ?? { type: "rds", routeConfigName: name },
     httpFilters: [ON_DEMAND, ...manager.httpFilters],
   };
   const match = { ...ANY, transportProtocol: "raw_buffer", applicationProtocols: ["http/1.0", "http/1.1", "h2c"] };

@@ -3,7 +3,7 @@ import type { CircuitBreakerThresholds, ClusterConfig, EndpointsConfig, Locality
 import type { JwksUri } from "../model/request-authentication.ts";
 import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
 import type { CaptureMode, WorkloadPort } from "../model/workload.ts";
-import { type MeshTrust, mtlsMatches, publicTls } from "./mtls.ts";
+import { type MeshTrust, mtlsMatches, mtlsTo, publicTls } from "./mtls.ts";
 import {
   BLACKHOLE_CLUSTER,
   INBOUND_PASSTHROUGH_CLUSTER,
@@ -11,6 +11,7 @@ import {
   keysClusterName,
   outboundClusterName,
   PASSTHROUGH_CLUSTER,
+  podsName,
 } from "./names.ts";
 
 /**
@@ -56,6 +57,16 @@ export function inboundCluster(port: WorkloadPort, applicationPort: number): Clu
 /** In a pod: where a client has meant to go, whoever is there. */
 export function passthroughCluster(): ClusterConfig {
   return originalDst(PASSTHROUGH_CLUSTER, "http");
+}
+
+/** In a pod: that pod of a headless service which the client has chosen, by mutual TLS. */
+export function podsCluster(
+  service: Service,
+  port: ServicePort,
+  identities: readonly string[],
+  trust: MeshTrust,
+): ClusterConfig {
+  return { ...originalDst(podsName(service, port), port.protocol), tls: mtlsTo(service, port, identities, trust) };
 }
 
 /**

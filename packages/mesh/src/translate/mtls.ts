@@ -53,14 +53,32 @@ export function mtlsMatches(
   service: Service,
   port: ServicePort,
   identities: readonly string[],
-  { trustDomain }: MeshTrust,
+  trust: MeshTrust,
 ): readonly TransportSocketMatch[] {
+  return [
+    { name: "mtls", match: TLS_MODE, tls: mtlsTo(service, port, identities, trust) },
+    { name: "plaintext", match: {} },
+  ];
+}
+
+/** Whether an endpoint takes mutual TLS. */
+export function takesMtls({ metadata }: EndpointConfig): boolean {
+  return metadata["envoy.transport_socket_match"] !== undefined;
+}
+
+/** Mutual TLS to whoever of a service's workloads answers. */
+export function mtlsTo(
+  service: Service,
+  port: ServicePort,
+  identities: readonly string[],
+  { trustDomain }: MeshTrust,
+): UpstreamTlsConfig {
   // No matcher at all would believe anybody. Nobody has the name of the trust domain itself (X509-SVID §3.1 of a leaf).
   const names = identities.length > 0 ? identities : [formatSpiffeId({ trustDomain, path: "" })];
   const sanMatchers = names.map(
     (value) => ({ type: "URI", oid: "", matcher: { type: "exact", value, ignoreCase: false } }) as const,
   );
-  const tls: UpstreamTlsConfig = {
+  return {
     // What is offered by ALPN is what is about to be spoken: each proxy knows it by itself.
     common: { ...COMMON, validation: { ...NO_VALIDATION, sanMatchers }, alpnProtocols: [] },
     sni: meshServerName(service, port),
@@ -68,10 +86,6 @@ export function mtlsMatches(
     autoSniSanValidation: false,
     maxSessionKeys: 1,
   };
-  return [
-    { name: "mtls", match: TLS_MODE, tls },
-    { name: "plaintext", match: {} },
-  ];
 }
 
 /**

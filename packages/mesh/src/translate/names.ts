@@ -95,6 +95,11 @@ export function parseServiceHost(host: string, fromNamespace: string): ServiceHo
   return { namespace, name, port: port === undefined ? undefined : Number(port) };
 }
 
+/** Of the cluster, and of the listener, of a headless service's pods, each of which is called by its own address. */
+export function podsName(service: Service, { port }: ServicePort): string {
+  return `${outboundClusterName(service.namespace, service.name, port)}/pods`;
+}
+
 /** Reads a name made by `outboundClusterName`. */
 export function parseOutboundClusterName(name: string): ServiceHost | undefined {
   const match = /^outbound\/(\d{1,5})\/([a-z0-9-]+)\.([a-z0-9-]+)$/.exec(name);

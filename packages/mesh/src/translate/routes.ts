@@ -27,7 +27,11 @@ export function outboundRouteConfiguration(
 
 /** Everything that reaches the public port goes to the application. */
 export function inboundRouteConfiguration(publicPort: number): RouteConfiguration {
-  const name = inboundName(publicPort);
+  return everythingTo(inboundName(publicPort));
+}
+
+/** All requests go to that cluster; it has the cluster's name. */
+export function everythingTo(name: string): RouteConfiguration {
   const route: RouteEntry = {
     ...entry("default", routeMatch(PREFIX_ALL)),
     action: { type: "forward", forward: forwardTo({ type: "cluster", name }) },

@@ -65,6 +65,8 @@ export interface CapturedReach {
   readonly httpPorts: readonly number[];
   /** Have a listener of their own: see `carriageOf`. */
   readonly listened: readonly ServicePortPair[];
+  /** Ports of headless services without routes: the pod is chosen by its address, and not by Host. */
+  readonly headless: readonly ServicePortPair[];
   /** Have a cluster and endpoints. */
   readonly served: readonly ServicePortPair[];
   /** Where routes of the scope lead, whether it exists or not. */
@@ -87,12 +89,14 @@ export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
   const routed = new Map<number, ReachablePort[]>();
   const httpPorts = new Set<number>();
   const listened: ServicePortPair[] = [];
+  const headless: ServicePortPair[] = [];
   const served: ServicePortPair[] = [];
   const behind: Backend[] = [];
   for (const service of named) {
     for (const port of service.ports) {
       const carriage = carriageOf(port);
       if (carriage === "none") continue;
+      if (service.headless && mesh.routesOf(service).length === 0) headless.push({ service, port });
       if (carriage !== "tcp") {
         const reached = { service, port, routes: routesFor(service, port, mesh.routesOf(service), rules.namespace) };
         const group = routed.get(port.port);
@@ -114,7 +118,7 @@ export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
     seen.add(port);
     served.push({ service, port });
   }
-  return { named, routed, httpPorts: [...httpPorts].sort((a, b) => a - b), listened, served, behind };
+  return { named, routed, httpPorts: [...httpPorts].sort((a, b) => a - b), listened, headless, served, behind };
 }
 
 /** Where the routes of a port lead, whether it exists or not. */
