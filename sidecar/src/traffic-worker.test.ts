@@ -260,10 +260,10 @@ describe("the traffic worker", () => {
     await until(() => a.seen() === 1);
     await mesh.apply({ routes: { "/": "b" }, clusters });
     assert.equal((await ask("/next")).body, "b /next 0");
-    const figuresOf = await endpointFigures(mesh.supervisor, 5000);
-    const ofHeld = figuresOf?.("a", `127.0.0.1:${a.port}`);
+    const figures = await endpointFigures(mesh.supervisor, 5000);
+    const ofHeld = figures?.of("a", `127.0.0.1:${a.port}`);
     assert.deepEqual([ofHeld?.cx_active, ofHeld?.rq_active, ofHeld?.rq_success], [1, 1, 0]);
-    const ofAnswered = figuresOf?.("b", `127.0.0.1:${b.port}`);
+    const ofAnswered = figures?.of("b", `127.0.0.1:${b.port}`);
     assert.deepEqual([ofAnswered?.cx_active, ofAnswered?.rq_active, ofAnswered?.rq_success], [1, 0, 1]);
     a.release();
     assert.equal((await running).body, "a /hold 0");

@@ -150,7 +150,10 @@ function bootstrap({ port }: Proxy, logFile: string): Json {
       ],
       clusters: [
         originalDst("passthrough"),
-        originalDst("http_passthrough", { original_dst_lb_config: { use_http_header: true } }),
+        originalDst("http_passthrough", {
+          original_dst_lb_config: { use_http_header: true },
+          cleanup_interval: "600s",
+        }),
         originalDst("inbound_passthrough", {
           upstream_bind_config: {
             source_address: { address: "127.0.0.6", port_value: 0 },
@@ -243,6 +246,11 @@ if (inOwnNetwork(import.meta.filename)) {
         }).catch(() => assert.deepEqual(stats, STATS));
         await eventually("everything is logged", () => linesOf(logFile).length >= 4);
         answers.set(proxy.name, linesOf(logFile).sort());
+        if (proxy === SIDECAR) {
+          const hosts = await running.page("/clusters");
+          assert.match(hosts, /^http_passthrough::10\.1\.0\.1:8080::rq_total::1$/m);
+          assert.match(hosts, /^http_passthrough::10\.1\.0\.2:8082::rq_total::2$/m);
+        }
         const listeners = (await running.page("/listeners")).trim().split("\n");
         assert.ok(listeners.includes("exact::10.1.0.1:8081"), listeners.join());
       });

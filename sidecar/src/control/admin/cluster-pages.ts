@@ -4,7 +4,7 @@ import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointConfig, LocalityEndpoints } from "@heddle/traffic";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { addressJson, addressText } from "./address-form.ts";
-import { type EndpointFigures, endpointFigures, FIGURES, type FiguresOf } from "./endpoint-figures.ts";
+import { type EndpointFigures, endpointFigures, FIGURES, type Figures } from "./endpoint-figures.ts";
 
 /** What a worker may take to answer. Whoever asks wants the page, above all of a worker that is busy. */
 const WITHIN_MS = 500;
@@ -24,15 +24,18 @@ export function clustersPage(
     help: "serving clusters, their endpoints, and what went towards them",
     params: [{ name: "format", help: "how it is written", values: ["text", "json"] }],
     async answer(query) {
-      const figuresOf = await endpointFigures(workers, WITHIN_MS);
+      const figures = await endpointFigures(workers, WITHIN_MS);
       const dynamic = new Set(
         resources().flatMap(({ kind, name, source }) => (kind === "cluster" && source === "dynamic" ? [name] : [])),
       );
       const clusters = [...config().clusters.values()].map((cluster) => ({
         cluster,
         addedViaApi: dynamic.has(cluster.name),
-        localities: config().endpoints.get(cluster.name)?.localities ?? [],
-        figuresOf,
+        localities:
+          cluster.discovery.type === "ORIGINAL_DST"
+            ? foundByTraffic(figures?.addressesOf(cluster.name) ?? [])
+            : (config().endpoints.get(cluster.name)?.localities ?? []),
+        figures,
       }));
       return query.get("format") === "json"
         ? jsonAnswer({ cluster_statuses: clusters.map(toJson) })
@@ -45,10 +48,10 @@ interface ShownCluster {
   readonly cluster: ClusterConfig;
   readonly addedViaApi: boolean;
   readonly localities: readonly LocalityEndpoints[];
-  readonly figuresOf: FiguresOf | undefined;
+  readonly figures: Figures | undefined;
 }
 
-function toText({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): string {
+function toText({ cluster, addedViaApi, localities, figures }: ShownCluster): string {
   const lines = [`observability_name::${cluster.statName}`];
   const { default: byDefault, high } = cluster.circuitBreakers;
   lines.push(...thresholdLines("default_priority", byDefault), ...thresholdLines("high_priority", high));
@@ -57,9 +60,9 @@ function toText({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): 
   for (const { locality, priority, endpoints } of localities) {
     for (const endpoint of endpoints) {
       const address = addressText(endpoint.address);
-      const figures = figuresOf?.(cluster.name, address);
-      if (figures !== undefined) {
-        lines.push(...FIGURES.map(({ name }) => `${address}::${name}::${figures[name]}`));
+      const counted = figures?.of(cluster.name, address);
+      if (counted !== undefined) {
+        lines.push(...FIGURES.map(({ name }) => `${address}::${name}::${counted[name]}`));
       }
       lines.push(
         `${address}::hostname::${endpoint.hostname}`,
@@ -78,6 +81,23 @@ function toText({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): 
   return lines.map((line) => `${cluster.name}::${line}\n`).join("");
 }
 
+/** Of a cluster whose endpoints no configuration has. */
+function foundByTraffic(addresses: readonly string[]): readonly LocalityEndpoints[] {
+  const endpoints = addresses.map((text): EndpointConfig => {
+    const colon = text.lastIndexOf(":");
+    const address = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+    return {
+      address: { type: "socket", address, port: Number(text.slice(colon + 1)) },
+      hostname: "",
+      healthStatus: "UNKNOWN",
+      loadBalancingWeight: 1,
+      metadata: {},
+    };
+  });
+  if (endpoints.length === 0) return [];
+  return [{ locality: { region: "", zone: "", subZone: "" }, loadBalancingWeight: undefined, priority: 0, endpoints }];
+}
+
 function thresholdLines(priority: string, thresholds: CircuitBreakerThresholds): string[] {
   return [
     `${priority}::max_connections::${thresholds.maxConnections}`,
@@ -87,7 +107,7 @@ function thresholdLines(priority: string, thresholds: CircuitBreakerThresholds):
   ];
 }
 
-function toJson({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): Json {
+function toJson({ cluster, addedViaApi, localities, figures }: ShownCluster): Json {
   return {
     name: cluster.name,
     added_via_api: addedViaApi,
@@ -102,7 +122,7 @@ function toJson({ cluster, addedViaApi, localities, figuresOf }: ShownCluster): 
     host_statuses: localities.flatMap(({ locality, priority, endpoints }) =>
       endpoints.map((endpoint) => ({
         address: addressJson(endpoint.address),
-        ...statsJson(figuresOf?.(cluster.name, addressText(endpoint.address))),
+        ...statsJson(figures?.of(cluster.name, addressText(endpoint.address))),
         health_status: { eds_health_status: endpoint.healthStatus },
         weight: endpoint.loadBalancingWeight,
         hostname: endpoint.hostname,

@@ -4,8 +4,12 @@ import type { TrafficWorkers } from "../traffic-workers.ts";
 /** What went towards one endpoint of a cluster, over all workers: the names are those of `envoy.admin.v3.HostStatus.stats`. */
 export type EndpointFigures = Readonly<Record<(typeof FIGURES)[number]["name"], number>>;
 
-/** By cluster and address ("10.0.0.1:80"). */
-export type FiguresOf = (cluster: string, address: string) => EndpointFigures;
+export interface Figures {
+  /** By cluster and address ("10.0.0.1:80"). */
+  of(cluster: string, address: string): EndpointFigures;
+  /** Of the endpoints that some worker has, sorted. */
+  addressesOf(cluster: string): readonly string[];
+}
 
 /** In Envoy's order; `field` is what a worker calls it. */
 export const FIGURES = [
@@ -26,7 +30,7 @@ export const FIGURES = [
 export async function endpointFigures(
   workers: Pick<TrafficWorkers, "inspectWorkers">,
   withinMs: number,
-): Promise<FiguresOf | undefined> {
+): Promise<Figures | undefined> {
   const seen = await workers.inspectWorkers(withinMs);
   if (seen.some(({ value }) => value === null)) return undefined;
   const sums = new Map<string, EndpointFigures>();
@@ -42,7 +46,11 @@ export async function endpointFigures(
       }
     }
   }
-  return (cluster, address) => sums.get(`${cluster}\n${address}`) ?? NOTHING;
+  return {
+    of: (cluster, address) => sums.get(`${cluster}\n${address}`) ?? NOTHING,
+    addressesOf: (cluster) =>
+      [...sums.keys()].flatMap((key) => (key.startsWith(`${cluster}\n`) ? [key.slice(cluster.length + 1)] : [])).sort(),
+  };
 }
 
 function figures(countOf: (figure: (typeof FIGURES)[number]) => number): EndpointFigures {
