@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { projectRoot } from "./imports.ts";
@@ -55,10 +56,19 @@ export class PodNetwork {
       mustRun("ip", ["netns", "exec", this.#node, "sysctl", "-qw", `${key}=1`]);
   }
 
-  /** A new pod. Nobody listens in it. */
-  pod(name: string): Pod {
+  /**
+   * A new pod. Nobody listens in it.
+   * @param resolvConf what it has as /etc/resolv.conf; by default the machine's.
+   */
+  pod(name: string, resolvConf?: string): Pod {
     const index = ++this.#pods + 1;
     const namespace = this.#namespace(name);
+    if (resolvConf !== undefined) {
+      const folder = join("/etc/netns", namespace); // `ip netns exec` puts its files over those of /etc
+      mkdirSync(folder, { recursive: true });
+      this.#owner.after(() => rmSync(folder, { recursive: true }));
+      writeFileSync(join(folder, "resolv.conf"), resolvConf);
+    }
     const ipv4 = `10.77.0.${index}`;
     const ipv6 = `fd77::${index.toString(16)}`;
     for (const words of [
@@ -129,8 +139,10 @@ export class Pod {
 
   /** Somebody who listens and dials here when told. */
   agent(identity: Identity): Agent {
+    // As text: whoever it is may not be able to read the project.
+    const program = readFileSync(join(projectRoot, "test/system/peers/netns_agent.py"), "utf8");
     return new Agent(
-      this.spawn(identity, ["/usr/bin/python3", "-u", join(projectRoot, "test/system/peers/netns_agent.py")], {
+      this.spawn(identity, ["/usr/bin/python3", "-u", "-c", program], {
         stdio: ["pipe", "pipe", "inherit"],
       }),
     );

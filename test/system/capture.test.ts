@@ -230,7 +230,9 @@ for (const backend of ["nft", "iptables-nft", "iptables-legacy"] as const) {
                 from_client: true,
               });
               const seen = await peer.connect(pod[family], 8080);
+              const own = await sidecar.connect(pod[family], 8080);
               captured(pod, ...flags);
+              assert.deepEqual([own.by, own.at, own.peer?.[0]], ["proxy", "app", pod[family]], JSON.stringify(own));
               assert.deepEqual(
                 [seen.by, seen.at, seen.peer?.[0]],
                 ["proxy", "app", other[family]],

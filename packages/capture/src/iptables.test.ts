@@ -182,6 +182,7 @@ const TPROXY = `*mangle
 -A HEDDLE_INBOUND -p tcp -m tcp --dport 15020:15021 -j RETURN
 -A HEDDLE_INBOUND -g HEDDLE_TO_INBOUND
 -A HEDDLE_OWN_OUTPUT -d ::1/128 -j RETURN
+-A HEDDLE_OWN_OUTPUT -m mark --mark 0x539 -g HEDDLE_CLIENT
 -A HEDDLE_OWN_OUTPUT -m addrtype ! --src-type LOCAL -g HEDDLE_CLIENT
 -A HEDDLE_OWN_OUTPUT -s ::6/128 -o lo -j RETURN
 -A HEDDLE_OWN_OUTPUT -j MARK --set-xmark 0x53a/0xffffffff

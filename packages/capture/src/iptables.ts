@@ -196,6 +196,8 @@ function tproxy(
     "HEDDLE_DIVERT -j ACCEPT",
     ...byPort("HEDDLE_INBOUND", inbound.exclude, inbound.include, "HEDDLE_TO_INBOUND"),
     `HEDDLE_OWN_OUTPUT ${toLoopback("", family).trim()}`,
+    // Marked by the sidecar (original_src): the client may be this very pod, whose address tells nothing.
+    `HEDDLE_OWN_OUTPUT -m mark --mark ${mark(TPROXY_MARK)} -g HEDDLE_CLIENT`,
     "HEDDLE_OWN_OUTPUT -m addrtype ! --src-type LOCAL -g HEDDLE_CLIENT",
     fromPassthrough("HEDDLE_OWN_OUTPUT", family),
     `HEDDLE_OWN_OUTPUT -j MARK --set-xmark ${mark(TPROXY_OWN_MARK)}/0xffffffff`,

@@ -152,7 +152,7 @@ const EVERYTHING = `table inet heddle {
 `;
 
 const TPROXY = `table inet heddle {
-	chain settings_f2ca843ba16b4f01 {
+	chain settings_a784b7cde3e7d078 {
 	}
 	set excluded_inbound_ports {
 		type inet_service
@@ -179,6 +179,7 @@ const TPROXY = `table inet heddle {
 	chain own_output {
 		ip daddr 127.0.0.0/8 return comment "ipv4 loopback"
 		ip6 daddr ::1 return comment "ipv6 loopback"
+		meta mark 1337 ct mark set 1337 accept comment "marked as from the client's address"
 		fib saddr type != local ct mark set 1337 accept comment "sent from a client's address"
 		oifname "lo" ip saddr 127.0.0.6 return comment "ipv4 from the sidecar to the application"
 		oifname "lo" ip6 saddr ::6 return comment "ipv6 from the sidecar to the application"

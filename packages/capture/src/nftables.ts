@@ -250,6 +250,8 @@ function tproxyInbound({
     ]),
     ...chain("own_output", undefined, [
       ...toLoopback(families),
+      // Marked by the sidecar (original_src): the client may be this very pod, whose address tells nothing.
+      rule(`meta mark ${TPROXY_MARK} ct mark set ${TPROXY_MARK} accept`, "marked as from the client's address"),
       rule(`fib saddr type != local ct mark set ${TPROXY_MARK} accept`, "sent from a client's address"),
       ...fromPassthrough(families),
       rule(`meta mark set ${TPROXY_OWN_MARK}`, "from the sidecar to its own pod"),

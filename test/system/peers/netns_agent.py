@@ -3,7 +3,7 @@ Lives in a network namespace and does there what it is told, one JSON object a l
 
 listen:  {"id", "listen": name, "host", "port", "transparent", "from_client"}  a TCP server that tells each connection, in one line, what it
          sees of it: its own name, the peer, its own address and the original destination (SO_ORIGINAL_DST). With "from_client" it is a
-         proxy instead: it dials the address that it was reached at from the client's own address and hands the answer on.
+         proxy instead: it dials the address that it was reached at from the client's own address, marked 1337, and hands the answer on.
 answer:  {"id", "answer": name, "host", "port"}                                 the same for UDP
 connect: {"id", "connect": [host, port], "source": [host, port], "timeout"}    dials, and answers with the line that comes
 ask:     {"id", "ask": [host, port], "source": [host, port], "timeout"}        the same by UDP
@@ -15,6 +15,7 @@ import sys
 import threading
 
 SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h; in ip6_tables.h IP6T_SO_ORIGINAL_DST has the same number
+SO_MARK = 36
 IP_TRANSPARENT = 19
 IPV6_TRANSPARENT = 75
 lock = threading.Lock()
@@ -77,6 +78,7 @@ def serve(s, name, from_client):
                 if from_client:
                     with make(peer[0], socket.SOCK_STREAM, transparent=True) as up:
                         up.settimeout(3)
+                        up.setsockopt(socket.SOL_SOCKET, SO_MARK, 1337)
                         up.bind((peer[0], 0))
                         up.connect(connection.getsockname()[:2])
                         answer = {"by": name, **read_line(up)}
