@@ -1,14 +1,22 @@
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { JsonObject } from "@heddle/base";
 import { DEFAULT_INSTALL_SETTINGS, installObjects, manifestText, uninstallObjects } from "@heddle/inject/install";
 import { eventually } from "../harness/eventually.ts";
+import { projectRoot } from "../harness/imports.ts";
 import { goldens } from "../harness/injection-goldens.ts";
+import { kubeconfigText } from "../harness/kube/kubeconfig.ts";
 import { type Kubectl, kubectlOf, noKubectl } from "../harness/kubectl.ts";
 import { lastFirst } from "../harness/owner.ts";
-import { noRealKubeApiServer, startRealKubeApiServer } from "../harness/real-kube-api-server.ts";
+import {
+  noRealKubeApiServer,
+  type RealKubeApiServer,
+  startRealKubeApiServer,
+} from "../harness/real-kube-api-server.ts";
 import { scratchFolder } from "../harness/sidecar.ts";
 
 /* A real kube-apiserver takes what `heddle install` prints and what injection makes, field by field. */
@@ -17,10 +25,21 @@ import { scratchFolder } from "../harness/sidecar.ts";
 const WHOLE =
   /^(pod|deployment-with-comments|statefulset.*|daemonset|replicaset|replication-controller|job|flow|json-pretty|crlf|nulls|plain-container|cni|template|lifecycle-and-sidecars|indented-sequences|capture-none)\./;
 
+/** As docs/install.md has it made. */
+function makeAuthority(folder: string): { readonly certificate: string; readonly key: string } {
+  const [certificate, key] = [join(folder, "ca.crt"), join(folder, "ca.key")];
+  const words =
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /O=mesh -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -addext subjectAltName=URI:spiffe://cluster.local";
+  const made = spawnSync("openssl", [...words.split(" "), "-keyout", key, "-out", certificate], { encoding: "utf8" });
+  assert.equal(made.status, 0, made.stderr);
+  return { certificate, key };
+}
+
 describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, () => {
   const owner = lastFirst({ after });
   const settings = { ...DEFAULT_INSTALL_SETTINGS, injection: { ...DEFAULT_INSTALL_SETTINGS.injection, cni: true } };
   const objects = installObjects(settings);
+  let server: RealKubeApiServer;
   let kubectl: Kubectl;
   let folder: string;
   const file = (name: string, text: string): string => {
@@ -31,7 +50,7 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
     kubectl("apply", "--server-side", "--validate=strict", ...flags, "-f", file(name, text));
 
   before(async () => {
-    const server = await startRealKubeApiServer(owner);
+    server = await startRealKubeApiServer(owner);
     folder = scratchFolder(owner);
     kubectl = kubectlOf(server, folder);
   });
@@ -96,6 +115,63 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
       const { ok, output } = await apply(golden.name, golden.inject(input), "--dry-run=server");
       assert.ok(ok, `${golden.name}: ${output}`);
     }
+  });
+
+  test("gives the control plane's account what it needs, and no more: nothing that it asks is forbidden", async (t) => {
+    const token = (await kubectl("create", "token", "control-plane", "-n", "heddle-system")).output.trim();
+    const authority = makeAuthority(folder);
+    const webhooks = objects.filter(({ kind }) => String(kind).endsWith("WebhookConfiguration"));
+    assert.ok((await apply("webhooks.yaml", manifestText(webhooks))).ok);
+    const child = spawn(
+      process.execPath,
+      [
+        ...["--conditions=heddle-src", "--disable-warning=ExperimentalWarning", "control-plane/src/main.ts"],
+        ...["--kubeconfig", file("account.yaml", kubeconfigText(server, "control-plane", { token }))],
+        ...["--trust-domain", "cluster.local", "--ca-certificate", authority.certificate, "--ca-key", authority.key],
+        ...["xds", "xds-tls", "admin", "webhook"].flatMap((name) => [`--${name}-address`, "127.0.0.1:0"]),
+      ],
+      { cwd: projectRoot, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    t.after(() => child.kill("SIGKILL"));
+    let log = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      log += text;
+    });
+    const has = (what: string, words: string, pattern: RegExp): Promise<void> =>
+      eventually(
+        `${what}; ${words}`,
+        async () => {
+          assert.doesNotMatch(log, /forbidden|403/i);
+          assert.equal(child.exitCode, null, log);
+          return pattern.test((await kubectl(...words.split(" "))).output);
+        },
+        120_000,
+      );
+    const policy = {
+      apiVersion: "heddle.dev/v1",
+      kind: "PeerAuthentication",
+      metadata: { name: "strict", namespace: "default" },
+    };
+    assert.ok((await kubectl("delete", "validatingwebhookconfigurations", "--all")).ok, "none is served here");
+    assert.ok((await apply("policy.yaml", manifestText([{ ...policy, spec: { mtls: { mode: "STRICT" } } }]))).ok);
+    await has("roots are in each namespace", "get configmap heddle-ca-root -n default -o yaml", /BEGIN CERTIFICATE/);
+    await has("one replica writes", "get lease heddle-control-plane -n heddle-system -o yaml", /holderIdentity: ./);
+    await has("what became of it is told", "get peerauthentication strict -o yaml", /type: Accepted/);
+    await has("webhooks know whom to believe", "get mutatingwebhookconfigurations -o yaml", /caBundle: ./);
+    child.kill("SIGTERM");
+    await once(child, "exit");
+    assert.doesNotMatch(log, /forbidden|403/i);
+    const can = async (...words: string[]): Promise<string> =>
+      (await kubectl("auth", "can-i", ...words, "--as=system:serviceaccount:heddle-system:control-plane", "-A")).output;
+    for (const words of [
+      "get secrets",
+      "delete pods",
+      "create pods",
+      "update configmaps",
+      "patch nodes",
+      "create clusterrolebindings",
+    ])
+      assert.match(await can(...words.split(" ")), /^no/m, words);
   });
 
   test("is left as it was by heddle uninstall --all", async () => {
