@@ -67,6 +67,16 @@ describe("a reflector", () => {
     assert.deepEqual([...reflector.values()], ["a", "other", "d", "e", "f"].map(json));
   });
 
+  it("takes null for an empty list, as a kube-apiserver writes one of metadata alone", async () => {
+    const api = new ScriptedKubeApi();
+    api.define(PATH);
+    const request = api.request.bind(api);
+    api.request = async (asked) => ({ ...((await request(asked)) as object), items: null });
+    const { reflector } = reflect(api);
+    await settle();
+    assert.equal(reflector.isSynchronised, true);
+  });
+
   it("goes on from a bookmark when the API server ends the watch", async () => {
     const api = new ScriptedKubeApi();
     api.define(PATH);

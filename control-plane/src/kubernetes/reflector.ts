@@ -198,7 +198,8 @@ export class Reflector<Value> {
     let token: string | undefined;
     do {
       const page = await this.#page(token);
-      const { metadata, items } = page;
+      const { metadata } = page;
+      const items = page["items"] ?? []; // of an empty list of metadata alone a kube-apiserver says null
       if (!isJsonObject(metadata) || !Array.isArray(items)) throw new KubeError(0, "", "the answer is no list");
       for (const item of items as readonly unknown[]) this.#take(item, listed, changed);
       version = typeof metadata["resourceVersion"] === "string" ? metadata["resourceVersion"] : "";
