@@ -57,7 +57,7 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
 
   test("takes everything that heddle install prints, without a field that it does not know", async () => {
     // No control plane runs here, whom the webhooks would ask.
-    const withoutWebhooks = objects.filter(({ kind }) => !String(kind).endsWith("WebhookConfiguration"));
+    const withoutWebhooks = objects.filter(({ kind }) => !(kind as string).endsWith("WebhookConfiguration"));
     const { ok, output } = await apply("install.yaml", manifestText(withoutWebhooks));
     assert.ok(ok, output);
     assert.equal(output.match(/serverside-applied/g)?.length, withoutWebhooks.length);
@@ -120,14 +120,22 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
   test("gives the control plane's account what it needs, and no more: nothing that it asks is forbidden", async (t) => {
     const token = (await kubectl("create", "token", "control-plane", "-n", "heddle-system")).output.trim();
     const authority = makeAuthority(folder);
-    const webhooks = objects.filter(({ kind }) => String(kind).endsWith("WebhookConfiguration"));
+    const webhooks = objects.filter(({ kind }) => (kind as string).endsWith("WebhookConfiguration"));
     assert.ok((await apply("webhooks.yaml", manifestText(webhooks))).ok);
     const child = spawn(
       process.execPath,
       [
-        ...["--conditions=heddle-src", "--disable-warning=ExperimentalWarning", "control-plane/src/main.ts"],
-        ...["--kubeconfig", file("account.yaml", kubeconfigText(server, "control-plane", { token }))],
-        ...["--trust-domain", "cluster.local", "--ca-certificate", authority.certificate, "--ca-key", authority.key],
+        "--conditions=heddle-src",
+        "--disable-warning=ExperimentalWarning",
+        "control-plane/src/main.ts",
+        "--kubeconfig",
+        file("account.yaml", kubeconfigText(server, "control-plane", { token })),
+        "--trust-domain",
+        "cluster.local",
+        "--ca-certificate",
+        authority.certificate,
+        "--ca-key",
+        authority.key,
         ...["xds", "xds-tls", "admin", "webhook"].flatMap((name) => [`--${name}-address`, "127.0.0.1:0"]),
       ],
       { cwd: projectRoot, stdio: ["ignore", "ignore", "pipe"] },
