@@ -1,7 +1,7 @@
-import { type CapturedRules, dnsListener, type Mesh, type NamedService, type Service } from "@heddle/mesh";
-import type { EncodedResource } from "@heddle/xds";
+import { type CapturedRules, dnsDomains, dnsListener, type Mesh, type NamedService, type Service } from "@heddle/mesh";
+import { type EncodedResource, encodeDnsDomain, joinDnsListener } from "@heddle/xds";
 import { sameList } from "./resource-map.ts";
-import type { PartsMaker } from "./service-parts.ts";
+import { getOrMake, type PartsMaker } from "./service-parts.ts";
 
 type Maker = Pick<PartsMaker, "encoder" | "computed">;
 
@@ -31,10 +31,34 @@ export class DnsTable {
     this.#named = named;
     const { encoder, computed } = this.#maker;
     computed.add("dns-listener");
-    this.#made = encoder.encode(encoder.types.listener, dnsListener(named, this.#namespace, this.#rules));
+    const { listener } = encoder.types;
+    const config = dnsListener([], this.#namespace, this.#rules);
+    const domains = named.flatMap((one) => entriesOf(one, this.#namespace, this.#rules));
+    this.#made = encoder.fromBytes(listener.typeUrl, config.name, joinDnsListener(listener, config, domains), []);
     return this.#made;
   }
 }
+
+/** Encoded once for all namespaces but the service's own, which has one name more. */
+function entriesOf(named: NamedService, namespace: string, rules: CapturedRules): readonly Uint8Array[] {
+  const own = named.service.namespace === namespace;
+  const byRules = getOrMake(own ? ownEntries : entries, named.service, () => new Map<string, Entries>());
+  const key = `${rules.ipv4} ${rules.ipv6}`;
+  const known = byRules.get(key);
+  if (known !== undefined && sameList(known.addresses, named.addresses)) return known.encoded;
+  const domains = dnsDomains(named, own ? namespace : undefined, rules);
+  const encoded = domains.map(encodeDnsDomain);
+  byRules.set(key, { addresses: named.addresses, encoded });
+  return encoded;
+}
+
+interface Entries {
+  readonly addresses: readonly string[];
+  readonly encoded: readonly Uint8Array[];
+}
+
+const entries = new WeakMap<Service, Map<string, Entries>>();
+const ownEntries = new WeakMap<Service, Map<string, Entries>>();
 
 function isSame(a: NamedService, b: NamedService): boolean {
   const sameName = a.service.name === b.service.name && a.service.namespace === b.service.namespace;

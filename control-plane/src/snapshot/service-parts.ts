@@ -230,8 +230,14 @@ function samePorts(a: readonly PortNumbers[], b: readonly PortNumbers[]): boolea
   return a.length === b.length && a.every((ports, index) => sameList(ports, b[index]!)); // as many
 }
 
-export function getOrMake<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+export function getOrMake<Key, Value>(map: MapLike<Key, Value>, key: Key, make: () => Value): Value {
   let value = map.get(key);
   if (value === undefined) map.set(key, (value = make()));
   return value;
+}
+
+/** A map, or one that holds its keys weakly. */
+interface MapLike<Key, Value> {
+  get(key: Key): Value | undefined;
+  set(key: Key, value: Value): unknown;
 }

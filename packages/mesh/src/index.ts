@@ -46,7 +46,7 @@ export {
   podsCluster,
   securedOutboundCluster,
 } from "./translate/clusters.ts";
-export { dnsListener, dnsTcpListener, type NamedService } from "./translate/dns-listeners.ts";
+export { dnsDomains, dnsListener, dnsTcpListener, type NamedService } from "./translate/dns-listeners.ts";
 export {
   type Backing,
   endpointsBehind,

@@ -27,11 +27,7 @@ const RESOLVER_TIMEOUT_MS = 2000;
  * knows both.
  */
 export function dnsListener(services: readonly NamedService[], namespace: string, families: Families): ListenerConfig {
-  const domains = services.flatMap(({ service, addresses }): DnsDomain[] => {
-    const reachable = addresses.filter((address) => (address.includes(":") ? families.ipv6 : families.ipv4));
-    if (reachable.length === 0) return [];
-    return serviceHosts(service, namespace).map((name) => ({ name, answerTtlS: TTL_S, addresses: reachable }));
-  });
+  const domains = services.flatMap((service) => dnsDomains(service, namespace, families));
   const client = {
     resolverTimeoutMs: RESOLVER_TIMEOUT_MS,
     retries: 1,
@@ -44,6 +40,17 @@ export function dnsListener(services: readonly NamedService[], namespace: string
     ...listener(DNS_LISTENER, loopback(families), []),
     udp: { maxDatagramBytes: 4096, dns: { statPrefix: DNS_LISTENER, domains, client } },
   };
+}
+
+/** The entries of one service in the table of a namespace. */
+export function dnsDomains(
+  { service, addresses }: NamedService,
+  namespace: string | undefined,
+  families: Families,
+): readonly DnsDomain[] {
+  const reachable = addresses.filter((address) => (address.includes(":") ? families.ipv6 : families.ipv4));
+  if (reachable.length === 0) return [];
+  return serviceHosts(service, namespace).map((name) => ({ name, answerTtlS: TTL_S, addresses: reachable }));
 }
 
 /** The same by TCP, with the table of that listener. */

@@ -186,7 +186,7 @@ export function encodeDnsFilter({ statPrefix, domains, client }: DnsFilterConfig
   };
 }
 
-function encodeDomain({ name, answerTtlS, addresses, cluster, services }: DnsDomain): LooseJsonObject {
+export function encodeDomain({ name, answerTtlS, addresses, cluster, services }: DnsDomain): LooseJsonObject {
   return {
     name,
     endpoint: {

@@ -48,7 +48,7 @@ export function openAny(any: Message, path: string, findings: Findings): Extensi
   }
   if (TYPED_STRUCTS.has(type)) return openTypedStruct(decoded.value, path, findings);
   reportInvalid(type, decoded.value, path, findings);
-  return { type, message: decoded.value, config: messageToJson(type, decoded.value) };
+  return opened(type, decoded.value);
 }
 
 // https://github.com/cncf/xds, typed_struct.proto: where the receiver knows the type, the struct is that type's JSON.
@@ -67,7 +67,18 @@ function openTypedStruct(struct: Message, path: string, findings: Findings): Ext
     return undefined;
   }
   reportInvalid(type, message.value, path, findings);
-  return { type, message: message.value, config: messageToJson(type, message.value) };
+  return opened(type, message.value);
+}
+
+/** JSON is made for who asks: of a DNS table of 1,000 services it is a third of the work of reading it. */
+function opened(type: string, message: Message): Extension {
+  return {
+    type,
+    message,
+    get config() {
+      return messageToJson(type, message);
+    },
+  };
 }
 
 function reportInvalid(type: string, message: Message, path: string, findings: Findings): void {
