@@ -93,8 +93,16 @@ export class DatagramConnection {
   #waiting: Uint8Array[] | undefined = [];
   #closed = false;
 
-  /** `onThrow` hears what `events` throw; left out, it goes on to the thread. */
-  constructor(address: Extract<SocketAddress, { type: "socket" }>, unguarded: DatagramEvents, onThrow?: OnThrow) {
+  /**
+   * `from`: the source address; left out: the system chooses. `onThrow` hears what `events` throw; left out, it goes on to the
+   * thread.
+   */
+  constructor(
+    address: Extract<SocketAddress, { type: "socket" }>,
+    unguarded: DatagramEvents,
+    onThrow?: OnThrow,
+    from?: Pick<Extract<SocketAddress, { type: "socket" }>, "address" | "port">,
+  ) {
     const events = guardedEvents(unguarded, onThrow);
     this.#events = events;
     this.#socket = createSocket({ ...SOCKET_OPTIONS, type: isIPv6(address.address) ? "udp6" : "udp4" });
@@ -102,7 +110,12 @@ export class DatagramConnection {
     this.#socket.on("error", (error) => {
       if (!this.#closed) events.onError(codeOf(error));
     });
-    this.#socket.connect(address.port, address.address, this.#onConnected);
+    const connect = (): void => this.#socket.connect(address.port, address.address, this.#onConnected);
+    if (from === undefined) connect();
+    else
+      this.#socket.bind({ address: from.address, port: from.port }, () => {
+        if (!this.#closed) connect();
+      });
   }
 
   /** False: it was dropped. */

@@ -9,6 +9,6 @@ export function buildUdpProxy({ name, address }: ListenerConfig, proxy: UdpProxy
   return new UdpProxy(
     proxy,
     { listener: name, localAddress: local.address, localPort: local.port },
-    { ...env, openDatagrams: (to, events) => new DatagramConnection(to, events, env.onThrow) },
+    { ...env, openDatagrams: (to, events, from) => new DatagramConnection(to, events, env.onThrow, from) },
   );
 }

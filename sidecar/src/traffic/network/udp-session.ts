@@ -63,7 +63,7 @@ export class UdpSession implements DatagramEvents {
     const { env, config } = this.#proxy;
     this.endpoint.activeRequests++; // what the balancer counts
     this.endpoint.activeConnections++;
-    this.#upstream = env.openDatagrams(address, this);
+    this.#upstream = env.openDatagrams(address, this, this.cluster.sourceOf(this.endpoint));
     if (config.idleTimeoutMs > 0) env.wheel.start(this.#idle, config.idleTimeoutMs);
   }
 

@@ -189,8 +189,13 @@ export class Cluster {
   }
 
   /** As in Envoy what a listener filter says of the client comes before what the cluster says. */
-  #sourceFor({ address }: Endpoint, downstream: DownstreamInfo | undefined): SocketSource | undefined {
+  #sourceFor(endpoint: Endpoint, downstream: DownstreamInfo | undefined): SocketSource | undefined {
     if (downstream?.originalSource !== undefined) return { ...downstream.originalSource, port: 0, transparent: true };
+    return this.sourceOf(endpoint);
+  }
+
+  /** By its `upstream_bind_config`. Undefined: the system chooses. */
+  sourceOf({ address }: Endpoint): SocketSource | undefined {
     if (this.#sources === undefined || address.type === "pipe") return undefined;
     return address.address.includes(":") ? this.#sources.v6 : this.#sources.v4;
   }
