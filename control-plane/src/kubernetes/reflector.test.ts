@@ -67,16 +67,6 @@ describe("a reflector", () => {
     assert.deepEqual([...reflector.values()], ["a", "other", "d", "e", "f"].map(json));
   });
 
-  it("takes null for an empty list, as a kube-apiserver writes one of metadata alone", async () => {
-    const api = new ScriptedKubeApi();
-    api.define(PATH);
-    const request = api.request.bind(api);
-    api.request = async (asked) => ({ ...((await request(asked)) as object), items: null });
-    const { reflector } = reflect(api);
-    await settle();
-    assert.equal(reflector.isSynchronised, true);
-  });
-
   it("goes on from a bookmark when the API server ends the watch", async () => {
     const api = new ScriptedKubeApi();
     api.define(PATH);
@@ -195,6 +185,21 @@ describe("a reflector", () => {
       assert.equal(reflector.trouble, undefined);
       assert.equal(reflector.size, 1);
     }
+  });
+
+  it("a list with null in the place of its items is empty, one without any is none", async () => {
+    const api = new ScriptedKubeApi();
+    api.put(PATH, thing("a"));
+    api.answers.set(`GET ${PATH}`, () => ({ metadata: { resourceVersion: "5" }, items: null }));
+    const { reflector } = reflect(api);
+    await settle();
+    assert.equal(reflector.trouble, undefined);
+    assert.deepEqual([reflector.isSynchronised, reflector.size], [true, 0]);
+    const none = new ScriptedKubeApi();
+    none.answers.set(`GET ${PATH}`, () => ({ metadata: { resourceVersion: "5" } }));
+    const other = reflect(none).reflector;
+    await settle();
+    assert.match(other.trouble ?? "", /the answer is no list/);
   });
 
   it("an object that is none stops no other", async () => {

@@ -199,7 +199,7 @@ export class Reflector<Value> {
     do {
       const page = await this.#page(token);
       const { metadata } = page;
-      const items = page["items"] ?? []; // of an empty list of metadata alone a kube-apiserver says null
+      const items = page["items"] === null ? [] : page["items"]; // as API servers write an empty list of metadata
       if (!isJsonObject(metadata) || !Array.isArray(items)) throw new KubeError(0, "", "the answer is no list");
       for (const item of items as readonly unknown[]) this.#take(item, listed, changed);
       version = typeof metadata["resourceVersion"] === "string" ? metadata["resourceVersion"] : "";

@@ -15,7 +15,7 @@ import { isTrue, type ResourceRequest, resourceRequest } from "./request-info.ts
 import { type DeleteOptions, objectOf, type Place, type Resources, timestamp, type WriteOptions } from "./resources.ts";
 import { Reviews, tokenRequest } from "./reviews.ts";
 import { badRequest, noSuchPath, notFound, StatusError } from "./status-error.ts";
-import { tableOf, wantsTable } from "./tables.ts";
+import { metadataListOf, metadataOf, tableOf, wantsMetadata, wantsTable } from "./tables.ts";
 import { WatchStream } from "./watch-stream.ts";
 
 /** One request, as tests look at it. */
@@ -154,8 +154,13 @@ export class KubeHandler {
     if (kind.verbs !== undefined && !kind.verbs.includes(verb)) throw notAllowed();
     if (verb === "watch") return this.#watch(wanted, request, response);
     const asTable = wantsTable(request.headers.accept);
+    const asMetadata = wantsMetadata(request.headers.accept);
     if (verb === "list") {
       const list = this.#parts.lists.list(kind, wanted.namespace, query);
+      if (asMetadata) {
+        const objects = list["items"] as unknown as readonly KubeObject[];
+        return { status: 200, value: metadataListOf(objects, list["metadata"] as JsonObject) };
+      }
       if (!asTable) return { status: 200, value: list };
       return {
         status: 200,
@@ -169,6 +174,7 @@ export class KubeHandler {
     }
     if (verb === "get") {
       const object = this.#parts.resources.get(placeOf(wanted));
+      if (asMetadata) return { status: 200, value: metadataOf(object) };
       if (!asTable) return { status: 200, value: object };
       return {
         status: 200,
@@ -314,7 +320,9 @@ export class KubeHandler {
     const { store, faults, bookmarkMs } = this.#parts;
     const { kind, query } = wanted;
     const asTable = wantsTable(request.headers.accept);
+    const asMetadata = wantsMetadata(request.headers.accept);
     const render = (object: KubeObject, isFirst: boolean): Json => {
+      if (asMetadata) return metadataOf(object);
       if (!asTable) return object;
       const table = tableOf(
         kind,

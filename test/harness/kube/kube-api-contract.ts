@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../eventually.ts";
 import { lastFirst, type Owner } from "../owner.ts";
-import type { JsonObject, KubeObject } from "./kube-object.ts";
+import { type JsonObject, type KubeObject, member } from "./kube-object.ts";
 import { type KubeEndpoint, kubePut, kubeRequest, kubeWatch } from "./kube-requests.ts";
 
 /** What a server has to be asked for beside requests. */
@@ -197,6 +197,17 @@ export function kubeApiContract(
         c: "2",
       });
       assert.deepEqual((await apply("one", {})).body["data"], { a: "2", c: "2" });
+    });
+
+    test("of objects their metadata alone is told to who asks for that; of none, null", async () => {
+      const at = await inNamespace("metadata");
+      const accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+      const list = async () => (await kubeRequest(server, "GET", `${at}/services`, { headers: { accept } })).body;
+      assert.deepEqual([(await list())["kind"], (await list())["items"]], ["PartialObjectMetadataList", null]);
+      const spec = { ports: [{ port: 80 }] };
+      await put({ apiVersion: "v1", kind: "Service", metadata: { name: "web", namespace: "metadata" }, spec });
+      const [item] = (await list())["items"] as readonly JsonObject[];
+      assert.deepEqual([member(item, "metadata", "name"), member(item, "spec")], ["web", undefined]);
     });
 
     test("the status is written by its subresource alone", async () => {

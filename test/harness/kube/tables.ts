@@ -6,6 +6,21 @@ export function wantsTable(accept: string | undefined): boolean {
   return (accept ?? "").split(",")[0]?.includes("as=Table") === true;
 }
 
+/** Whether somebody asks for the metadata of objects alone. */
+export function wantsMetadata(accept: string | undefined): boolean {
+  return (accept ?? "").split(",")[0]?.includes("as=PartialObjectMetadata") === true;
+}
+
+export function metadataOf({ metadata }: KubeObject): JsonObject {
+  return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata };
+}
+
+/** An empty one has `null` in the place of its items, as Go writes them. */
+export function metadataListOf(objects: readonly KubeObject[], listMetadata: JsonObject): JsonObject {
+  const items = objects.length === 0 ? null : objects.map(metadataOf);
+  return { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata: listMetadata, items };
+}
+
 type Column = readonly [name: string, type: string, cell: (object: KubeObject) => Json];
 
 const shown = (value: Json | undefined): Json =>
