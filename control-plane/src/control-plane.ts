@@ -147,12 +147,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const admin = await serveAdmin(pages, adminAddress, log);
     ends.push(() => admin.close());
 
-    const diagnosticLog = new DiagnosticLog(log, clock, () => {
-      const ownerless =
-        trust === undefined ? [] : ownerlessSecrets(sources.world?.rawResources ?? [], types.secret.typeUrl);
-      return [...sources.diagnostics, ...ownerless];
-    });
-    ends.push(async () => diagnosticLog.close());
+    const diagnosticLog = new DiagnosticLog(log);
     ends.push(() => sources.close());
     kubernetes?.startWriters(ca === undefined ? {} : { rootPem: () => ca.bundleText("pem") });
     const unwatchRoots = ca?.authority.bundles.watch(() => kubernetes?.rootsChanged());
@@ -161,7 +156,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ends.push(async () => webhooks?.close());
     sources.start(() => {
       if (sources.world !== undefined) snapshots.publish(sources.world);
-      diagnosticLog.changed();
+      // After: what is wrong between objects takes looking at all of them.
+      const ownerless =
+        trust === undefined ? [] : ownerlessSecrets(sources.world?.rawResources ?? [], types.secret.typeUrl);
+      diagnosticLog.show([...sources.diagnostics, ...ownerless]);
       if (sources.world !== undefined) kubernetes?.show(sources.world);
     });
     return {

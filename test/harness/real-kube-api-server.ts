@@ -25,6 +25,8 @@ export interface RealKubeApiServer extends KubeEndpoint {
   /** Ends it and starts it again on its port, with all that etcd knows. */
   restart(): Promise<void>;
   stop(): Promise<void>;
+  /** Starts it again after `stop`. */
+  listen(): Promise<void>;
   /** Compacts etcd and starts the server again: versions from before are too old. */
   forget(): Promise<void>;
 }
@@ -100,6 +102,7 @@ export async function startRealKubeApiServer(owner: Owner): Promise<RealKubeApiS
     noInitialEvents: "Debian's etcd 3.4 cannot say how far its watches are (RequestWatchProgress)",
     kubeconfig: () => adminKubeconfig(endpoint),
     stop,
+    listen: start,
     restart: async () => {
       await stop();
       await start();

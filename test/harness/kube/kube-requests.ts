@@ -3,7 +3,7 @@ import type { ClientRequest, IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { eventually } from "../eventually.ts";
 import type { Owner } from "../owner.ts";
-import { apiVersionOf, Kinds } from "./kinds.ts";
+import { Kinds } from "./kinds.ts";
 import type { JsonObject, KubeObject } from "./kube-object.ts";
 
 /** An API server, and who may do everything there: the one of the tests, or a real one. */
@@ -82,13 +82,16 @@ export async function kubeWatch(owner: Owner, server: KubeEndpoint, path: string
 
 const kinds = new Kinds();
 
-/** The path of an object of a built-in kind, or of the list that it stands in. */
+/** The path of an object, or of the list that it stands in. A kind that is not built in is taken for one in namespaces with a plural as usual. */
 export function kubePath({ apiVersion, kind: name, metadata }: KubeObject, ofList = false): string {
-  const kind = kinds.of(apiVersion, name);
-  if (kind === undefined) throw new Error(`${apiVersion} ${name} is not known`);
-  const root = `/${kind.group === "" ? "api" : "apis"}/${apiVersionOf(kind)}`;
-  const list = `${root}${kind.namespaced ? `/namespaces/${metadata.namespace ?? "default"}` : ""}/${kind.plural}`;
+  const { namespaced, plural } = kinds.of(apiVersion, name) ?? { namespaced: true, plural: pluralOf(name) };
+  const root = `/${apiVersion.includes("/") ? "apis" : "api"}/${apiVersion}`;
+  const list = `${root}${namespaced ? `/namespaces/${metadata.namespace ?? "default"}` : ""}/${plural}`;
   return ofList ? list : `${list}/${metadata.name}`;
+}
+
+function pluralOf(kind: string): string {
+  return `${kind.toLowerCase()}s`.replace(/ys$/, "ies");
 }
 
 /** Makes an object, or puts it in the place of what is there. Fails where that is refused. */

@@ -1,5 +1,5 @@
 import { apiVersionOf, type Kind } from "./kinds.ts";
-import { type KubeObject, member, objectsOf } from "./kube-object.ts";
+import { type KubeObject, member, objectsOf, text } from "./kube-object.ts";
 import { badRequest, invalid } from "./status-error.ts";
 
 /** Throws where the body is not of the kind that the path names, or not where the path says. */
@@ -59,6 +59,15 @@ export function validate(kind: Kind, object: KubeObject): void {
     const { type, ports } = (object["spec"] ?? {}) as { type?: string; ports?: unknown };
     if (type !== "ExternalName" && ports === undefined && member(object["spec"], "clusterIP") !== "None")
       causes.push({ field: "spec.ports", message: "Required value" });
+  }
+  if (kind.kind === "CustomResourceDefinition") {
+    const isProtected = /\.(k8s|kubernetes)\.io$/.test(text(member(object["spec"], "group")));
+    const field = "api-approved.kubernetes.io";
+    if (isProtected && annotations[field] === undefined)
+      causes.push({
+        field: `metadata.annotations[${field}]`,
+        message: "Required value: protected groups must have it",
+      });
   }
   if (causes.length > 0) throw invalid(kind.kind, kind.group, name, causes);
 }

@@ -1,4 +1,5 @@
 import { request } from "node:https";
+import { isIP } from "node:net";
 import { isObject, type Json, type JsonObject } from "./kube-object.ts";
 
 /** Where a webhook is called, and how its server is told. */
@@ -54,7 +55,7 @@ function post(
     const sent = request({
       host: at.host,
       port: at.port,
-      servername: at.serverName,
+      ...(isIP(at.serverName) === 0 ? { servername: at.serverName } : {}),
       path,
       method: "POST",
       ...(at.caBundle === "" ? {} : { ca: at.caBundle }),

@@ -216,9 +216,7 @@ export class ServerType {
   /** Every name that may have to be sent: few when it is known what the resources were when all was sent. */
   #candidates(resources: Resources): Iterable<string> {
     if (this.#settled !== undefined) {
-      const changed = changedBetween(this.#settled, resources);
-      if (this.asked.size === 0 && this.again.size === 0) return changed;
-      return new Set([...changed, ...this.asked, ...this.again]);
+      return new Set([...changedBetween(this.#settled, resources), ...this.asked, ...this.again]);
     }
     return this.subscription.isOpen ? resources.keys() : this.subscription.names;
   }
