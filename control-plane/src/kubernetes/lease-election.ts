@@ -21,6 +21,8 @@ const LEASE_S = 15;
 /** Whoever could not renew for so long is leader no more: five seconds before another one may be. */
 const RENEW_DEADLINE_MS = 10_000;
 const RETRY_MS = 2000;
+/** To give it back: whoever ends waits no longer for an API server that does not answer. */
+const RELEASE_MS = 2000;
 
 /**
  * One replica of several, by a Lease (coordination.k8s.io/v1): the one that writes. Everything else every replica does. Times of
@@ -109,10 +111,10 @@ export class LeaseElection {
   }
 
   /** False: somebody else was first. */
-  async #write(method: "POST" | "PUT", path: string, lease: JsonObject, signal?: AbortSignal): Promise<boolean> {
+  async #write(method: "POST" | "PUT", path: string, lease: JsonObject, signal: AbortSignal): Promise<boolean> {
     const body = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", ...lease };
     try {
-      await this.#options.api.request({ method, path, body, ...(signal && { signal }) });
+      await this.#options.api.request({ method, path, body, signal });
       return true;
     } catch (error) {
       if (error instanceof KubeError && error.status === 409) return false;
@@ -122,11 +124,12 @@ export class LeaseElection {
 
   async #release(): Promise<void> {
     const { api, name, identity } = this.#options;
-    const lease = await api.request({ method: "GET", path: `${this.#path}/${name}` });
+    const signal = AbortSignal.timeout(RELEASE_MS);
+    const lease = await api.request({ method: "GET", path: `${this.#path}/${name}`, signal });
     const { metadata, spec } = readLease(lease);
     if (spec["holderIdentity"] !== identity) return;
     const next = { ...spec, holderIdentity: "", leaseDurationSeconds: 1 };
-    await this.#write("PUT", `${this.#path}/${name}`, { metadata, spec: next });
+    await this.#write("PUT", `${this.#path}/${name}`, { metadata, spec: next }, signal);
   }
 
   /** @param askedMs before the request: the lease is no longer than from then. */

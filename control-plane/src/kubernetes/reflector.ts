@@ -30,7 +30,7 @@ export interface ReflectorOptions<Value> {
    * The collection is not found: whether that is so because there is no such kind. Rejects where nobody can say. Left out: it
    * is always there.
    */
-  readonly isAbsent?: () => Promise<boolean>;
+  readonly isAbsent?: (signal: AbortSignal) => Promise<boolean>;
   /** Nobody may read it: then it counts as empty, and the trouble is told. */
   readonly isDispensable?: boolean;
   /** Something of what it holds, of its being synchronised or of its trouble is another now. */
@@ -164,12 +164,12 @@ export class Reflector<Value> {
    * The API server answers so too while it starts and has not read its CustomResourceDefinitions: then policies must not
    * vanish. So whoever knows is asked, and what is kept outlives the answer by a minute.
    */
-  async #afterNotFound(isAbsent: () => Promise<boolean>): Promise<number> {
+  async #afterNotFound(isAbsent: NonNullable<ReflectorOptions<Value>["isAbsent"]>): Promise<number> {
     const { clock, path } = this.#options;
     this.#version = undefined;
     let absent = false;
     try {
-      absent = await isAbsent();
+      absent = await isAbsent(this.#closing.signal);
     } catch (error) {
       this.#absentSinceMs = undefined;
       this.#setTrouble(`${path}: ${reasonOf(error)}`);

@@ -63,6 +63,7 @@ export class StatusWriter {
     this.#isRunning = true;
     this.#running = this.#run(this.#stopping.signal).finally(() => {
       this.#isRunning = false;
+      if (this.#isAsked) this.look(); // a new term has begun meanwhile
     });
   }
 

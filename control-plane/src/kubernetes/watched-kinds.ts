@@ -66,11 +66,15 @@ export function objectPath(kind: WatchedKind, key: string, subresource = ""): st
  * Whether the API server has no such kind, and does not but start: its definition says. Where we may not read definitions, the
  * API server's word for the version counts. Rejects where nobody can say.
  */
-export async function isAbsentKind(api: KubeApi, { apiVersion, plural }: WatchedKind): Promise<boolean> {
+export async function isAbsentKind(
+  api: KubeApi,
+  { apiVersion, plural }: WatchedKind,
+  signal: AbortSignal,
+): Promise<boolean> {
   const [group = "", version] = apiVersion.split("/", 2);
   const definition = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${plural}.${group}`;
   try {
-    const found = (await api.request({ method: "GET", path: definition })) as Definition;
+    const found = (await api.request({ method: "GET", path: definition, signal })) as Definition;
     return found.spec?.versions?.some(({ name, served }) => name === version && served === true) !== true;
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
@@ -78,7 +82,7 @@ export async function isAbsentKind(api: KubeApi, { apiVersion, plural }: Watched
     if (error.status !== 403) throw error;
   }
   try {
-    const found = (await api.request({ method: "GET", path: `/apis/${apiVersion}` })) as ApiResources;
+    const found = (await api.request({ method: "GET", path: `/apis/${apiVersion}`, signal })) as ApiResources;
     return found.resources?.some(({ name }) => name === plural) !== true;
   } catch (error) {
     if (error instanceof KubeError && error.status === 404) return true;

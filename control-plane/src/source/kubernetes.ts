@@ -81,7 +81,7 @@ export class KubernetesSource implements Source {
         path: collectionPath(kind, more.namespace),
         ...(more.query && { query: more.query }),
         ...(more.accept && { accept: more.accept }),
-        ...(kind.isCustom && { isAbsent: () => isAbsentKind(api, kind) }),
+        ...(kind.isCustom && { isAbsent: (signal: AbortSignal) => isAbsentKind(api, kind, signal) }),
         isDispensable: kind.isDispensable,
         ...(random && { random }),
         onChange: () => {

@@ -37,6 +37,10 @@ export function readService(document: Field): Service {
   const isExternal = fields.type.value === "ExternalName";
   if (fields.sessionAffinity.value === "ClientIP")
     fields.sessionAffinity.warn("ClientIP has no effect yet: requests are balanced one by one");
+  if (fields.trafficDistribution.present)
+    fields.trafficDistribution.warn("has no effect yet: endpoints of all zones are balanced alike");
+  if (fields.internalTrafficPolicy.value === "Local")
+    fields.internalTrafficPolicy.warn("Local has no effect yet: endpoints of all nodes are balanced alike");
   return {
     kind: "service",
     namespace,
