@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -204,6 +204,58 @@ describe("the CNI plugin", { skip }, () => {
     }
     assert.equal((await call("ADD", "later", pod.netns)).status, 0);
     assert.equal((await call("ADD", "nobody", pod.netns)).json["code"], 11, "of whom the API server has not heard");
+  });
+
+  test("cnitool, which is libcni, has the chain set the rules, checks them and is passed the result", async (t) => {
+    if (spawnSync("go", ["version"]).error !== undefined) return t.skip("not installed: Go");
+    const tool = join(host, "cnitool");
+    const built = spawnSync(
+      "go",
+      ["build", "-mod=readonly", "-o", tool, "github.com/containernetworking/cni/cnitool"],
+      {
+        cwd: join(projectRoot, "test/system/peers/cnitool"),
+        encoding: "utf8",
+        timeout: 240_000,
+      },
+    );
+    if (built.status !== 0 && /proxy|dial tcp|lookup|timeout/i.test(built.stderr))
+      return t.skip("Go's modules cannot be fetched");
+    assert.equal(built.status, 0, built.stderr);
+    const result = {
+      cniVersion: "1.0.0",
+      interfaces: [{ name: "eth0" }],
+      ips: [{ address: "10.0.0.2/24", interface: 0 }],
+    };
+    const versions = { cniVersion: "1.0.0", supportedVersions: ["1.0.0"] };
+    // The plugins before ours: one makes an interface, the other passes on what it is given.
+    const script = `#!/bin/sh\ncase $CNI_COMMAND in VERSION) echo '${JSON.stringify(versions)}' ;; ADD) echo '${JSON.stringify(result)}' ;; esac\n`;
+    for (const { type } of LIST.plugins) writeFileSync(join(binDir, type), script, { mode: 0o755 });
+    const { pod } = await makePod("tooled");
+    const env = {
+      PATH: process.env["PATH"] ?? "",
+      NETCONFPATH: confDir,
+      CNI_PATH: binDir,
+      CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=tooled",
+    };
+    const run = async (verb: string): Promise<{ readonly status: number | null; readonly printed: string }> => {
+      // It keeps results in /var/lib/cni: here in one of its own.
+      const aside = ["--mount", "--", "sh", "-c", 'mount --bind "$0" /var/lib && exec "$@"', host];
+      const child = spawn("unshare", [...aside, tool, verb, LIST.name, pod.netns], {
+        env,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+      const [out, errors, status] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+      return { status, printed: out + errors };
+    };
+    const added = await run("add");
+    assert.equal(added.status, 0, added.printed);
+    assert.deepEqual((JSON.parse(added.printed) as typeof result).ips, result.ips);
+    assert.match(rulesOf(pod), /redirect to :15006/);
+    assert.deepEqual(await run("check"), { status: 0, printed: "" });
+    pod.run("nft", "delete", "table", "inet", "heddle");
+    assert.match((await run("check")).printed, /no rules are in force/);
+    assert.equal((await run("del")).status, 0);
   });
 
   test("a chain that is rewritten gets the plugin again, and a token that is renewed reaches the node", async () => {
