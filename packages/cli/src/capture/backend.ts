@@ -68,6 +68,9 @@ function nft(tools: Toolbox): Backend {
   };
 }
 
+/** Waits 5 s for the lock of iptables-legacy, which on a node kube-proxy takes too. */
+const RESTORE = ["--noflush", "-w", "5"];
+
 const FAMILIES = ["ipv4", "ipv6"] as const;
 
 function iptables(name: Exclude<BackendName, "nft">, tools: Toolbox): Backend {
@@ -77,8 +80,8 @@ function iptables(name: Exclude<BackendName, "nft">, tools: Toolbox): Backend {
   const saved = (family: "ipv4" | "ipv6"): string => tools.run(tool(family, "save"), []).stdout;
   const restore = (family: "ipv4" | "ipv6", text: string): void => {
     if (text === "") return;
-    const result = tools.run(tool(family, "restore"), ["--noflush"], text);
-    if (result.status !== "ok") throw failureOf(`${tool(family, "restore")} --noflush`, result);
+    const result = tools.run(tool(family, "restore"), RESTORE, text);
+    if (result.status !== "ok") throw failureOf(`${tool(family, "restore")} ${RESTORE.join(" ")}`, result);
   };
   return {
     name,

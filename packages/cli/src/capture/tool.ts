@@ -16,6 +16,11 @@ export interface Toolbox {
 /** A tool waits for nothing but the kernel; iptables-legacy for its lock. */
 const TIMEOUT_MS = 30_000;
 
+/** A container runtime may have no PATH for its plugins, and a user's one often lacks the tools of administrators. */
+const SEARCHED = [process.env["PATH"] ?? "", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"]
+  .filter((part) => part !== "")
+  .join(":");
+
 /** `netns`: a file of a namespace (`/var/run/netns/NAME`, `/proc/PID/ns/net`), entered by nsenter. Undefined: that of this process. */
 export function toolbox(netns: string | undefined): Toolbox {
   return {
@@ -26,7 +31,7 @@ export function toolbox(netns: string | undefined): Toolbox {
         input,
         encoding: "utf8",
         timeout: TIMEOUT_MS,
-        env: { ...process.env, LC_ALL: "C" },
+        env: { ...process.env, PATH: SEARCHED, LC_ALL: "C" },
       });
       if (error !== undefined) {
         const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
