@@ -186,6 +186,39 @@ describe("a name of the table", () => {
   });
 });
 
+describe("a name to which a resolver has appended its search list", () => {
+  const search = "nameserver 10.0.0.10\nsearch web.svc.cluster.local svc.cluster.local\noptions ndots:5\n";
+  const table = [
+    domain("orders.shop", "10.0.0.1"),
+    domain("orders.shop.svc.cluster.local", "10.0.0.1"),
+    domain("orders", "10.0.0.2"),
+    domain("*.wild.example", "10.0.0.3"),
+  ];
+  const asked = (name: string, world = new World(table)): unknown => {
+    world.resolvConf = search;
+    const answers = world.ask({ name });
+    world.responder.close();
+    return world.asked.length > 0 ? "asked" : data(answers);
+  };
+
+  test("is answered at once where the name before it is one of the table, whatever its case", () => {
+    assert.deepEqual(asked("orders.shop.Web.svc.cluster.local"), [["NOERROR", "10.0.0.1"]]);
+    assert.deepEqual(asked("orders.shop.svc.cluster.local.web.svc.cluster.local"), [["NOERROR", "10.0.0.1"]]);
+  });
+
+  test("is asked of name servers where it is not, is one label, a wildcard's, or has another list's end", () => {
+    assert.equal(asked("api.example.com.web.svc.cluster.local"), "asked");
+    assert.equal(asked("orders.web.svc.cluster.local"), "asked");
+    assert.equal(asked("a.wild.example.web.svc.cluster.local"), "asked");
+    assert.equal(asked("orders.shop.cluster.local"), "asked");
+  });
+
+  test("is asked of the servers that the configuration names, which may be for others than this machine", () => {
+    const servers = [{ address: "10.0.0.99", port: 53 }];
+    assert.equal(asked("orders.shop.web.svc.cluster.local", new World(table, { ...CLIENT, servers })), "asked");
+  });
+});
+
 describe("another name", () => {
   test("does not exist where nobody may be asked", () => {
     const world = new World([], null);

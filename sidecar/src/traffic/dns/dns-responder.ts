@@ -32,6 +32,7 @@ export interface PendingAnswer {
 export class DnsResponder {
   readonly #table: DnsTable;
   readonly #forwarder: DnsForwarder | undefined;
+  readonly #servers: DnsServers | undefined;
   readonly #env: DnsEnv;
   readonly #stats: DnsStats;
   #turn = 0;
@@ -44,6 +45,7 @@ export class DnsResponder {
     if (config.client !== undefined) {
       const servers = new DnsServers(config.client, env.clock, env.readResolvConf, own);
       this.#forwarder = new DnsForwarder(config.client, servers, env, this.#stats);
+      this.#servers = servers;
     }
   }
 
@@ -90,7 +92,7 @@ export class DnsResponder {
     if (name === undefined || !inClass) return undefined;
     const service = name.startsWith("_") ? this.#table.service(name) : undefined;
     if (service !== undefined) return type === QTYPE.SRV || type === QTYPE.ANY ? this.#targetsOf(service) : NONE;
-    const domain = this.#table.find(name);
+    const domain = this.#table.find(name) ?? this.#findSearched(name);
     if (domain === undefined) return undefined;
     if (type !== QTYPE.A && type !== QTYPE.AAAA && type !== QTYPE.ANY) {
       // The name is there and has no such record. To ask others would bring "no such name", for all types of it.
@@ -98,6 +100,18 @@ export class DnsResponder {
       return NONE;
     }
     return this.#addressesOf(domain, type);
+  }
+
+  /**
+   * Where it was asked for "orders.shop", a resolver in the namespace web asks for "orders.shop.web.svc.cluster.local" first
+   * (ndots:5). Name servers would say that there is no such name, and one to three questions later it would ask for one that
+   * is in the table. Nobody else has that name, so it is answered at once. Not for single labels, which every namespace has.
+   */
+  #findSearched(name: string): DnsDomain | undefined {
+    const appended = this.#servers?.firstSearched ?? "";
+    if (appended === "" || !name.endsWith(`.${appended}`)) return undefined;
+    const asked = name.slice(0, -1 - appended.length);
+    return asked.includes(".") ? this.#table.findExact(asked) : undefined;
   }
 
   #addressesOf(domain: DnsDomain, type: number): readonly DnsRecord[] {

@@ -15,6 +15,7 @@ export class DnsServers {
   readonly #read: () => string;
   readonly #own: ReadonlySet<string>;
   #known: readonly DnsServer[] = [];
+  #searched = "";
   #readAtMs = Number.NEGATIVE_INFINITY;
 
   /** @param own where the filter itself listens: to ask there would never end. */
@@ -27,16 +28,35 @@ export class DnsServers {
 
   /** In the order in which they are asked. The file is read at most every 5 s, so a change counts soon. */
   current(): readonly DnsServer[] {
-    const { servers, serversAsFallback } = this.#config;
-    if (servers.length > 0 && !serversAsFallback) return servers;
-    const now = this.#clock.now();
-    if (now - this.#readAtMs >= BELIEVED_MS) {
-      this.#readAtMs = now;
-      const found = parseResolvConf(this.#read()).nameservers.map((address) => ({ address, port: DNS_PORT }));
-      const all = found.length > 0 ? found : servers.length > 0 ? servers : LOCAL;
-      this.#known = all.filter((server) => !this.#own.has(keyOf(server)));
-    }
+    if (this.#configured) return this.#config.servers;
+    this.#readAgain();
     return this.#known;
+  }
+
+  /**
+   * What resolvers of this machine append first to names of few dots, lower case; "" where they append nothing, or where the
+   * configuration names the servers, and may answer for other machines.
+   */
+  get firstSearched(): string {
+    if (this.#configured) return "";
+    this.#readAgain();
+    return this.#searched;
+  }
+
+  get #configured(): boolean {
+    return this.#config.servers.length > 0 && !this.#config.serversAsFallback;
+  }
+
+  #readAgain(): void {
+    const now = this.#clock.now();
+    if (now - this.#readAtMs < BELIEVED_MS) return;
+    this.#readAtMs = now;
+    const { nameservers, search } = parseResolvConf(this.#read());
+    const found = nameservers.map((address) => ({ address, port: DNS_PORT }));
+    const { servers } = this.#config;
+    const all = found.length > 0 ? found : servers.length > 0 ? servers : LOCAL;
+    this.#known = all.filter((server) => !this.#own.has(keyOf(server)));
+    this.#searched = search[0]?.toLowerCase() ?? "";
   }
 }
 

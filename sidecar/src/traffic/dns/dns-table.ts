@@ -32,6 +32,11 @@ export class DnsTable {
     return undefined;
   }
 
+  /** The same without wildcards. */
+  findExact(name: string): DnsDomain | undefined {
+    return this.#exact.get(name);
+  }
+
   service(name: string): DnsService | undefined {
     return this.#services.get(name);
   }
