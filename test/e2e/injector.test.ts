@@ -1,20 +1,14 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { TestAuthority } from "@heddle/identity/testing";
-import { eventually } from "../harness/eventually.ts";
-import { projectRoot } from "../harness/imports.ts";
-
-const AUTHORITY = new TestAuthority("Webhooks");
+import { test } from "node:test";
+import { runInjector, startInjector } from "../harness/injector-process.ts";
+import { scratchFolder } from "../harness/sidecar.ts";
 
 test("heddle injector puts sidecars into pods by its settings, and ends when it is told to", async (t) => {
-  const { child, port, output } = await startInjector(t, { settings: "image: registry.example/heddle:1\n" });
-  const answer = await review(port, "/inject?timeout=10s", {
+  const { child, port, output, authority } = await startInjector(t, { settings: "image: registry.example/heddle:1\n" });
+  const answer = await review({ port, authority }, "/inject?timeout=10s", {
     kind: { group: "", version: "v1", kind: "Pod" },
     resource: { group: "", version: "v1", resource: "pods" },
     object: { metadata: { generateName: "web-" }, spec: { containers: [{ name: "app", image: "app:1" }] } },
@@ -27,7 +21,7 @@ test("heddle injector puts sidecars into pods by its settings, and ends when it 
     ["heddle-capture registry.example/heddle:1", "heddle-sidecar registry.example/heddle:1"],
   );
 
-  const refused = await review(port, "/validate", {
+  const refused = await review({ port, authority }, "/validate", {
     kind: { group: "heddle.dev", version: "v1", kind: "PeerAuthentication" },
     resource: { group: "heddle.dev", version: "v1", resource: "peerauthentications" },
     object: {
@@ -47,69 +41,15 @@ test("heddle injector puts sidecars into pods by its settings, and ends when it 
 });
 
 test("heddle injector says why it cannot start, and ends with 1; with 2 where its command line is wrong", async (t) => {
-  const folder = folderOf(t);
+  const folder = scratchFolder(t);
   const missing = ["--tls-cert", join(folder, "none"), "--tls-key", join(folder, "none")];
-  const first = injector(t, missing);
+  const first = runInjector(t, missing);
   assert.deepEqual(await once(first.child, "exit"), [1, null]);
   assert.match(first.output(), /webhook certificate: .*none cannot be used: ENOENT/);
-  const second = injector(t, ["--webhook-address", "nowhere"]);
+  const second = runInjector(t, ["--webhook-address", "nowhere"]);
   assert.deepEqual(await once(second.child, "exit"), [2, null]);
   assert.match(second.output(), /heddle injector: --webhook-address: found "nowhere"/);
 });
-
-function folderOf(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), "heddle-injector-"));
-  t.after(() => rmSync(folder, { recursive: true }));
-  return folder;
-}
-
-function injector(t: TestContext, flags: readonly string[]): { child: ChildProcess; output: () => string } {
-  const program = [
-    "--conditions=heddle-src",
-    "--disable-warning=ExperimentalWarning",
-    "control-plane/src/injector-main.ts",
-  ];
-  const child = spawn(process.execPath, [...program, ...flags], {
-    cwd: projectRoot,
-    stdio: ["pipe", "ignore", "pipe"],
-  });
-  t.after(() => child.kill("SIGKILL"));
-  let text = "";
-  child.stderr.setEncoding("utf8").on("data", (more: string) => {
-    text += more;
-  });
-  return { child, output: () => text };
-}
-
-async function startInjector(t: TestContext, { settings }: { readonly settings: string }) {
-  const folder = folderOf(t);
-  const { chain, key } = AUTHORITY.issue({ ips: ["127.0.0.1"], usage: "server" });
-  for (const [name, text] of [
-    ["tls.crt", chain],
-    ["tls.key", key],
-    ["settings.yaml", settings],
-  ] as const)
-    writeFileSync(join(folder, name), text);
-  const own = ["--tls-cert", join(folder, "tls.crt"), "--tls-key", join(folder, "tls.key")];
-  const addresses = ["--webhook-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"];
-  const { child, output } = injector(t, [
-    ...own,
-    ...addresses,
-    "--injection-settings",
-    join(folder, "settings.yaml"),
-    "--exit-with-parent",
-  ]);
-  await eventually(
-    "the injector is up",
-    () => {
-      if (child.exitCode !== null) throw new Error(`the injector ended:\n${output()}`);
-      return /injector is up/.test(output());
-    },
-    60_000,
-  );
-  const port = Number(/webhooks=https:\/\/127\.0\.0\.1:(\d+)/.exec(output())?.[1]);
-  return { child, port, output };
-}
 
 interface Reviewed {
   readonly allowed: boolean;
@@ -117,7 +57,11 @@ interface Reviewed {
   readonly status?: { readonly message: string };
 }
 
-async function review(port: number, path: string, fields: object): Promise<Reviewed> {
+async function review(
+  { port, authority }: { readonly port: number; readonly authority: string },
+  path: string,
+  fields: object,
+): Promise<Reviewed> {
   const body = JSON.stringify({
     apiVersion: "admission.k8s.io/v1",
     kind: "AdmissionReview",
@@ -129,7 +73,7 @@ async function review(port: number, path: string, fields: object): Promise<Revie
     port,
     path,
     method: "POST",
-    ca: AUTHORITY.certificate,
+    ca: authority,
     headers,
     agent: false,
   });

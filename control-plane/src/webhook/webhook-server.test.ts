@@ -117,6 +117,20 @@ test("W2: a body beyond 3 MiB is 413, told before it is sent and while it is", a
   assert.equal((await ask(port, "/inject", { body: REVIEW })).status, 200);
 });
 
+test("W2: who asks before it sends hears first what is wrong, and else that it may", async (t) => {
+  const { port } = await openTestWebhooks(t);
+  const statusOf = async (length: number): Promise<string> => {
+    const socket = connect({ host: "127.0.0.1", port, ca: AUTHORITY.certificate, servername: SERVICE_NAME });
+    const head = `POST /inject HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n`;
+    socket.write(`${head}content-length: ${length}\r\n\r\n`);
+    const [first] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    return first.toString().slice(0, 12);
+  };
+  assert.equal(await statusOf(4 * 1024 * 1024), "HTTP/1.1 413");
+  assert.equal(await statusOf(100), "HTTP/1.1 100");
+});
+
 test("W2: a text of a million brackets is refused, and nothing of it is built", async (t) => {
   const { port } = await openTestWebhooks(t);
   for (const body of ["[".repeat(3_000_000), '{"a":'.repeat(600_000)]) {

@@ -77,6 +77,10 @@ export class WebhookServer {
       },
       (request, response) => void this.#handle(request, response),
     );
+    // Who asks before it sends (RFC 9110 §10.1.1) hears first what is wrong with the head.
+    this.#server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+      void this.#handle(request, response, () => response.writeContinue());
+    });
     this.#server.maxConnections = limits.connections;
     this.#server.on("connection", (socket: Socket) => this.#count(socket));
     this.#server.on("drop", () => this.#metrics.refusedConnections.add());
@@ -149,14 +153,14 @@ export class WebhookServer {
   }
 
   /** Never rejects. */
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #handle(request: IncomingMessage, response: ServerResponse, goOn = NOTHING): Promise<void> {
     response.on("error", () => undefined); // the client is gone
     const { clock, log } = this.#options;
     const startMs = clock.now();
     const call = webhookCall(request.url);
     let answer: Result<Answered, CallFault>;
     try {
-      answer = await this.#answer(call, request, startMs);
+      answer = await this.#answer(call, request, startMs, goOn);
     } catch (error) {
       // Its stack has no values of the object.
       log.error("a review failed", { path: call?.type, error });
@@ -177,6 +181,7 @@ export class WebhookServer {
     call: WebhookCall | undefined,
     request: IncomingMessage,
     startMs: number,
+    goOn: () => void,
   ): Promise<Result<Answered, CallFault>> {
     if (call === undefined) return err({ code: 404, message: "there is no such path" });
     const isProbe = call.type === "healthz" || call.type === "readyz";
@@ -188,6 +193,7 @@ export class WebhookServer {
       return err({ code: 403, message: "a review is for who has a certificate of the client authority, and its name" });
     const fault = headFault(request, this.#limits.bodyBytes);
     if (fault !== undefined) return err(fault);
+    goOn();
     const body = await readReviewBody(request, this.#limits.bodyBytes, this.#room);
     if (!body.ok) return body;
     const review = readAdmissionReview(body.value);
@@ -258,6 +264,8 @@ export class WebhookServer {
     request.resume();
   }
 }
+
+const NOTHING = (): void => undefined;
 
 interface Answered {
   readonly body: string;
