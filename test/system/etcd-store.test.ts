@@ -110,7 +110,7 @@ describe("an etcd of three members", { skip: noEtcd }, () => {
     await Promise.all([members[1]!.kill("SIGKILL"), members[2]!.kill("SIGKILL")]);
     const asked = performance.now();
     assert.equal((await store.commit([put("a", "2")])).type, "unavailable");
-    assert.ok(performance.now() - asked < 5_000, "the answer is bounded in time");
+    assert.ok(performance.now() - asked < 30_000, "the answer is bounded in time");
     await eventually("the trouble is told", () => store.trouble !== undefined, 20_000);
     assert.equal(contents(store)["a"], "1");
     await Promise.all([members[1]!, members[2]!].map(back));

@@ -25,7 +25,7 @@ const TYPES = "type.googleapis.com/envoy.config";
 async function subjectAt(port: number): Promise<string> {
   const client = spawn("openssl", ["s_client", "-connect", `127.0.0.1:${port}`, "-servername", "shop.example"], {
     stdio: ["ignore", "pipe", "ignore"],
-    timeout: 10_000,
+    timeout: 60_000,
   });
   let text = "";
   for await (const chunk of client.stdout) text += String(chunk);
@@ -78,7 +78,7 @@ test("certificates in a file of the control plane are rotated, and openssl and c
   let stopping = false;
   const curls = (async () => {
     while (!stopping) {
-      const { stdout } = await run("curl", ["-sk", "--max-time", "5", `https://127.0.0.1:${port}/`]).catch(() => {
+      const { stdout } = await run("curl", ["-sk", "--max-time", "30", `https://127.0.0.1:${port}/`]).catch(() => {
         return { stdout: "" };
       });
       answers += 1;
