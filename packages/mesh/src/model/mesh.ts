@@ -71,7 +71,11 @@ export class Mesh {
     this.#servicesByNamespace = grouped(services, ({ namespace }) => [namespace]);
     this.#places = new Map(services.map((service, index) => [service, index]));
     this.#workloadsByName = new Map(
-      workloads.map((workload) => [nameOf(workload.namespace, nameInKind(workload)), workload]),
+      workloads.flatMap((workload) => {
+        const { namespace, instance } = workload;
+        const named = [nameOf(namespace, nameInKind(workload)), workload] as const;
+        return instance === undefined ? [named] : [named, [podKey(namespace, instance), workload] as const];
+      }),
     );
     this.#slicesByService = grouped(slices, ({ namespace, service }) => [nameOf(namespace, service)]);
     this.#routesByService = grouped(routes, (route) => [
@@ -94,11 +98,16 @@ export class Mesh {
     return [...some].sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
   }
 
-  /** @param instance which of those of that name, where they are pods; others have one alone, whatever it says. */
+  /**
+   * @param instance which of those of that name, where they are pods; others have one alone, whatever it says. A pod that
+   *   nobody owns has its name only after its sidecar's was made of the beginning of it (`generateName`): it is found by
+   *   itself, which is enough, since pods' names are unique in their namespace.
+   */
   workload(namespace: string, name: string, instance?: string): Workload | undefined {
-    const pod =
-      instance === undefined ? undefined : this.#workloadsByName.get(nameOf(namespace, `${name}/${instance}`));
-    return pod ?? this.#workloadsByName.get(nameOf(namespace, name));
+    const byName = this.#workloadsByName;
+    const one = byName.get(nameOf(namespace, name));
+    if (instance === undefined) return one;
+    return byName.get(nameOf(namespace, `${name}/${instance}`)) ?? one ?? byName.get(podKey(namespace, instance));
   }
 
   /**
@@ -176,7 +185,7 @@ export function workloadsByPlace(workloads: readonly Workload[]): ReadonlyMap<st
   const places = new Map<string, Workload>();
   for (const workload of workloads) {
     const { namespace, instance, addresses } = workload;
-    if (instance !== undefined) places.set(`${namespace} pod ${instance}`, workload);
+    if (instance !== undefined) places.set(podKey(namespace, instance), workload);
     for (const address of addresses) places.set(`${namespace} ${address}`, workload);
   }
   return places;
@@ -187,7 +196,7 @@ export function workloadsByPlace(workloads: readonly Workload[]): ReadonlyMap<st
  * pod it is.
  */
 export function placesOfEndpoint(namespace: string, { pod, addresses }: SliceEndpoint): readonly string[] {
-  return pod === undefined ? addresses.map((address) => `${namespace} ${address}`) : [`${namespace} pod ${pod}`];
+  return pod === undefined ? addresses.map((address) => `${namespace} ${address}`) : [podKey(namespace, pod)];
 }
 
 function isPolicy(object: MeshObject): object is Policy {
@@ -214,6 +223,11 @@ function sortedByKey<T extends MeshObject>(objects: readonly T[]): readonly T[] 
 
 function nameOf(namespace: string, name: string): string {
   return `${namespace}/${name}`;
+}
+
+/** As no name of a workload is. */
+function podKey(namespace: string, pod: string): string {
+  return `${namespace} pod ${pod}`;
 }
 
 function labelKey(namespace: string, key: string, value: string): string {

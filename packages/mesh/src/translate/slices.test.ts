@@ -78,6 +78,9 @@ it("a Service without slices has what it selects, pods among them", () => {
   assert.deepEqual(endpointsOf(mesh), [" 10.0.0.1:8080", " 10.0.0.2:8080"]);
   assert.equal(mesh.workload("shop", "orders", "orders-2")?.addresses[0], "10.0.0.2");
   assert.equal(mesh.workload("shop", "orders", "orders-3"), undefined);
+  // A pod that nobody owns: its sidecar was named when the pod had no name yet.
+  assert.equal(mesh.workload("shop", "ord", "orders-1")?.addresses[0], "10.0.0.1");
+  assert.equal(mesh.workload("other", "orders", "orders-1"), undefined);
   assert.equal(mesh.workload("shop", "orders"), undefined);
 });
 
