@@ -42,3 +42,18 @@ test("heddle inject --diff prints what would change and ends with 1; what is not
     /^error: standard input:6:5: metadata\.annotations\["heddle\.dev\/capture"\]: found "sometimes", allowed: /,
   );
 });
+
+test("heddle install prints what installs the mesh as it is told, and heddle uninstall what takes it away", () => {
+  const install = heddle(["install", "--replicas", "3", "--revision", "v2", "--image", "mirror/heddle:2", "--cni"], "");
+  assert.deepEqual([install.status, install.stderr], [0, ""]);
+  for (const line of [/^ {2}replicas: 3$/m, /^ {8}image: mirror\/heddle:2$/m, /^ {2}name: heddle-control-plane-v2$/m])
+    assert.match(install.stdout, line);
+  assert.match(install.stdout, /"controlPlane":"heddle-control-plane-v2\.heddle-system\.svc:15012"/);
+  const uninstall = heddle(["uninstall", "--revision", "v2"], "");
+  assert.equal(uninstall.status, 0);
+  assert.match(uninstall.stdout, /^---\napiVersion: admissionregistration\.k8s\.io\/v1\n/);
+  assert.doesNotMatch(uninstall.stdout, /kind: (Namespace|CustomResourceDefinition|ServiceAccount)$/m);
+  const wrong = heddle(["install", "--replicas", "0", "--trust-domain", "A B"], "");
+  assert.equal(wrong.status, 2);
+  assert.match(wrong.stderr, /trustDomain: found "A B"/);
+});

@@ -171,14 +171,19 @@ test("uninstall names what install makes, the webhooks first; the kinds and the 
   const name = (object: JsonObject): string =>
     `${object["kind"] as string} ${at(object, "metadata", "name") as string}`;
   const all = uninstallObjects(DEFAULT_INSTALL_SETTINGS, true);
-  assert.deepEqual(all.map(name), byDefault.map(name).toReversed());
+  assert.deepEqual(
+    all.map(name),
+    installObjects(settingsWith({}, { cni: true }))
+      .map(name)
+      .toReversed(),
+  );
   assert.match(name(all[0]!), /WebhookConfiguration/);
   const some = uninstallObjects(DEFAULT_INSTALL_SETTINGS, false).map((object) => object["kind"]);
   assert.ok(
     !some.includes("Namespace") && !some.includes("CustomResourceDefinition") && some.includes("ServiceAccount"),
   );
   const revision = uninstallObjects(settingsWith({}, { revision: "v2" }), false).map((object) => object["kind"]);
-  assert.ok(!revision.includes("ServiceAccount"));
+  assert.ok(!revision.includes("ServiceAccount") && !revision.includes("DaemonSet"));
 });
 
 test("the chart is as scripts/print-deploy.ts writes it, and with its own values makes what heddle install prints", () => {

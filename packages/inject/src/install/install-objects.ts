@@ -99,12 +99,17 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
   ];
 }
 
-/** What takes an installation away again, in the reverse of its order; the namespace and the kinds, and so everything of them, only if asked for. */
+/**
+ * What takes an installation away again, in the reverse of its order, whether it all is there or not; the namespace and the kinds, and so
+ * everything of them, only if asked for.
+ */
 export function uninstallObjects(settings: InstallSettings, everything: boolean): readonly JsonObject[] {
   const keep = new Set<Json | undefined>(everything ? [] : ["Namespace", "CustomResourceDefinition"]);
-  // Revisions share an account.
-  if (!everything && settings.injection.revision !== DEFAULT_REVISION) keep.add("ServiceAccount");
-  return installObjects(settings)
+  const isDefault = settings.injection.revision === DEFAULT_REVISION;
+  // Revisions share an account, and the plugin of the nodes: it may be there.
+  if (!everything && !isDefault) keep.add("ServiceAccount");
+  const injection = { ...settings.injection, cni: isDefault || everything };
+  return installObjects({ ...settings, injection })
     .filter(({ kind }) => !keep.has(kind))
     .toReversed()
     .map(({ apiVersion, kind, metadata }) => {
