@@ -147,7 +147,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const admin = await serveAdmin(pages, adminAddress, log);
     ends.push(() => admin.close());
 
-    const diagnosticLog = new DiagnosticLog(log);
+    const diagnosticLog = new DiagnosticLog(log, clock, () => {
+      const ownerless =
+        trust === undefined ? [] : ownerlessSecrets(sources.world?.rawResources ?? [], types.secret.typeUrl);
+      return [...sources.diagnostics, ...ownerless];
+    });
+    ends.push(async () => diagnosticLog.close());
     ends.push(() => sources.close());
     kubernetes?.startWriters(ca === undefined ? {} : { rootPem: () => ca.bundleText("pem") });
     const unwatchRoots = ca?.authority.bundles.watch(() => kubernetes?.rootsChanged());
@@ -156,10 +161,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ends.push(async () => webhooks?.close());
     sources.start(() => {
       if (sources.world !== undefined) snapshots.publish(sources.world);
-      // After: what is wrong between objects takes looking at all of them.
-      const ownerless =
-        trust === undefined ? [] : ownerlessSecrets(sources.world?.rawResources ?? [], types.secret.typeUrl);
-      diagnosticLog.show([...sources.diagnostics, ...ownerless]);
+      diagnosticLog.changed();
       if (sources.world !== undefined) kubernetes?.show(sources.world);
     });
     return {

@@ -13,7 +13,7 @@ test("heddle up --check runs the shop, asks every service and ends with 0", (t) 
   const { status, stdout, stderr } = spawnSync(process.execPath, [heddleBin, "up", folder, "--check", "--any-port"], {
     env: { ...process.env, XDG_STATE_HOME: join(folder, ".state") },
     encoding: "utf8",
-    timeout: 100_000,
+    timeout: 110_000,
   });
   assert.equal(status, 0, stdout + stderr);
   assert.match(stdout, /check passed/);

@@ -187,6 +187,16 @@ describe("a reflector", () => {
     }
   });
 
+  it("takes null for an empty list, as a kube-apiserver writes one of metadata alone", async () => {
+    const api = new ScriptedKubeApi();
+    api.define(PATH);
+    const request = api.request.bind(api);
+    api.request = async (asked) => ({ ...((await request(asked)) as object), items: null });
+    const { reflector } = reflect(api);
+    await settle();
+    assert.equal(reflector.isSynchronised, true);
+  });
+
   it("a list with null in the place of its items is empty, one without any is none", async () => {
     const api = new ScriptedKubeApi();
     api.put(PATH, thing("a"));

@@ -16,6 +16,7 @@ import type { RawResource } from "../source/raw-resource.ts";
 import type { Computed } from "./computed.ts";
 import type { NodeScope } from "./node-scope.ts";
 import type { ResourceEncoder } from "./resource-encoder.ts";
+import { workloadShape } from "./workload-shape.ts";
 
 /** What nodes get beside the services that they call: of their own workload, of their listeners, and what is raw. */
 export class NodeResources {
@@ -23,6 +24,9 @@ export class NodeResources {
   readonly #computed: Computed;
   /** Of the sidecars of a workload with an identity, and of those without: as it was asked for the last time. */
   readonly #inbound = { secured: new WeakMap<Workload, MadeInbound>(), plain: new WeakMap<Workload, MadeInbound>() };
+  /** What pods of one shape have in common. */
+  readonly #byShape = new Map<string, WeakRef<Inbound>>();
+  #sweptShapes = 0;
   readonly #raw = new WeakMap<RawResource, EncodedResource>();
 
   constructor(encoder: ResourceEncoder, computed: Computed) {
@@ -35,8 +39,22 @@ export class NodeResources {
     const made = this.#inbound[security.hasIdentity ? "secured" : "plain"];
     const before = made.get(workload);
     if (before !== undefined && samePolicies(before.security.policies, security.policies)) return before.inbound;
-    const inbound = this.#makeInbound(workload, security);
+    const inbound = this.#inboundOfShape(workload, security);
     made.set(workload, { security, inbound });
+    return inbound;
+  }
+
+  #inboundOfShape(workload: Workload, security: InboundSecurity): Inbound {
+    if (workload.capture === undefined) return this.#makeInbound(workload, security);
+    const shape = `${security.hasIdentity} ${workloadShape(workload, security.policies)}`;
+    const known = this.#byShape.get(shape)?.deref();
+    if (known !== undefined) return known;
+    const inbound = this.#makeInbound(workload, security);
+    this.#byShape.set(shape, new WeakRef(inbound));
+    if (this.#byShape.size > 2 * this.#sweptShapes + 1000) {
+      for (const [key, made] of this.#byShape) if (made.deref() === undefined) this.#byShape.delete(key);
+      this.#sweptShapes = this.#byShape.size;
+    }
     return inbound;
   }
 

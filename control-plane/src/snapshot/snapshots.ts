@@ -1,6 +1,5 @@
 import {
   hostOfVirtualHostName,
-  keyOf,
   type Mesh,
   type MeshTrust,
   parseServiceHost,
@@ -31,6 +30,7 @@ import { OutboundScope } from "./outbound-scope.ts";
 import { ResourceEncoder } from "./resource-encoder.ts";
 import { sameList } from "./resource-map.ts";
 import { Shared } from "./shared.ts";
+import { workloadShape } from "./workload-shape.ts";
 
 /**
  * The snapshots of all nodes that are connected, kept up with the world. Each resource is computed and encoded once, for
@@ -176,7 +176,7 @@ export class Snapshots implements SnapshotSource {
     const { workload, outbound, dialledNames, cluster, rules, security, secrets } = scope;
     watched.denied = this.denialOf(watched.node);
     const outboundKey = JSON.stringify([rules, security.hasIdentity]);
-    const own = workload && keyOf(workload);
+    const own = workload && workloadShape(workload, security.policies);
     const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey, secrets]);
     let { view } = watched;
     if (view === undefined || viewKey !== watched.viewKey) {

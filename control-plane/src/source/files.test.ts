@@ -55,6 +55,19 @@ describe("a folder of files", { timeout: 20_000 }, () => {
     assert.deepEqual(running.keys, ["service default/a", "service default/b", "service default/c"]);
   });
 
+  it("sees a change of a policy's mode of one port, which is in no JSON", async () => {
+    const policy = (mode: string): string =>
+      `apiVersion: heddle.dev/v1\nkind: PeerAuthentication\nmetadata: { name: a }\nspec: { selector: { matchLabels: { app: a } }, portLevelMtls: { 8080: { mode: ${mode} } } }\n`;
+    const running = await start((folder) => writeFile(join(folder, "a.yaml"), policy("DISABLE")));
+    const mode = (): unknown => {
+      const [item] = running.source.items ?? [];
+      return item?.kind === "peer-authentication" ? item.portModes.get(8080) : undefined;
+    };
+    await running.until("it is there", () => mode() === "DISABLE");
+    await writeFile(join(running.folder, "a.yaml"), policy("STRICT"));
+    await running.until("it is another one", () => mode() === "STRICT");
+  });
+
   it("follows files in folders that are made later", async () => {
     const running = await start();
     await running.until("it has synchronised", () => true);

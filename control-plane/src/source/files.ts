@@ -1,5 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock, Timer } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config";
 import { FolderWatcher } from "./folder-watcher.ts";
@@ -232,10 +233,5 @@ function reuseUnchanged(items: readonly SourceItem[], before: readonly SourceIte
 }
 
 function sameContent(a: SourceItem, b: SourceItem): boolean {
-  if (a.kind === "raw" && b.kind === "raw") {
-    const { bytes: bytesA, ...restA } = a;
-    const { bytes: bytesB, ...restB } = b;
-    return Buffer.compare(bytesA, bytesB) === 0 && JSON.stringify(restA) === JSON.stringify(restB);
-  }
-  return JSON.stringify(a) === JSON.stringify(b);
+  return isDeepStrictEqual(a, b); // JSON says nothing of a Map, such as a PeerAuthentication's modes by port
 }

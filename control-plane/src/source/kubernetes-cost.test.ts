@@ -72,6 +72,52 @@ test("of a cluster one endpoint's change makes one EDS resource, whatever else t
   assert.equal(told, 1);
 });
 
+test("a thousand pods of one workload share what they get: made once, and anew for those alone that a policy is for", async (t) => {
+  const clock = new ManualClock();
+  const api = new ScriptedKubeApi();
+  api.define(...[...MESH_KINDS, NODES].map((kind) => collectionPath(kind)));
+  const pods = 1000;
+  for (let index = 0; index < pods; index += 1) {
+    const pod = podOf(0, index) as { metadata: { labels: object } } & JsonObject;
+    const labels = { ...pod.metadata.labels, canary: String(index < 10) };
+    const status = { phase: "Running", podIP: `10.1.${index >> 8}.${index & 255}` };
+    api.put(collectionPath(PODS), { ...pod, metadata: { ...pod.metadata, ...owner, labels }, status });
+  }
+  const sources = new Sources([new KubernetesSource({ api, server: "a", clock })]);
+  const snapshots = new Snapshots(makeResourceTypes({ httpFilters: "unchecked" }), { trustDomain: "cluster.local" });
+  sources.start(() => sources.world && snapshots.publish(sources.world));
+  t.after(() => sources.close());
+  const turn = async (): Promise<void> => {
+    await settle();
+    clock.advance(1000);
+    await settle();
+  };
+  await turn();
+  const watches = Array.from({ length: pods }, (_, index) =>
+    snapshots.watch({ ...testNode(), id: `shop/web/service-0-${index}`, cluster: "web" }, () => {}),
+  );
+  t.after(() => {
+    for (const watch of watches) watch.close();
+  });
+  assert.equal(new Set(watches.map(({ current }) => current)).size, 1);
+  assert.equal(snapshots.computed.get("inbound"), 1);
+  const [first] = watches;
+  assert.ok((first?.current?.resources.get(LISTENERS)?.size ?? 0) > 0, "they have listeners");
+
+  api.put("/apis/heddle.dev/v1/peerauthentications", {
+    metadata: { name: "canary", namespace: "shop" },
+    spec: { selector: { matchLabels: { canary: "true" } }, mtls: { mode: "STRICT" } },
+  });
+  await turn();
+  assert.equal(snapshots.computed.get("inbound"), 2);
+  const snapshotsNow = watches.map(({ current }) => current);
+  assert.equal(new Set(snapshotsNow.slice(0, 10)).size, 1);
+  assert.equal(new Set(snapshotsNow.slice(10)).size, 1);
+  assert.notEqual(snapshotsNow[0], snapshotsNow[10]);
+});
+
+const owner = { ownerReferences: [{ kind: "StatefulSet", name: "web", controller: true }] };
+const LISTENERS = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
 function serviceOf(service: number): JsonObject {

@@ -35,7 +35,7 @@ export interface MeshOptions {
 }
 
 /** Nine Node processes on two busy cores take their time. */
-const READY_WITHIN_MS = 40_000;
+const READY_WITHIN_MS = 90_000;
 
 /** Runs the mesh of a folder until told to stop; with `check` until its requests are answered. Returns the exit code. */
 export async function runMesh(options: MeshOptions): Promise<number> {

@@ -43,10 +43,10 @@ export function clusterRules(webhooks: readonly string[]): readonly JsonObject[]
   ];
 }
 
-/** In the control plane's own namespace: which replica writes. */
-export function ownRules(): readonly JsonObject[] {
+/** In the control plane's own namespace: which replica writes, to the mesh and to the webhooks of a revision. */
+export function ownRules(revision: string): readonly JsonObject[] {
   return [
     rule("coordination.k8s.io", ["leases"], ["create"]),
-    rule("coordination.k8s.io", ["leases"], ["get", "update"], ["heddle-control-plane"]),
+    rule("coordination.k8s.io", ["leases"], ["get", "update"], ["heddle-control-plane", `heddle-webhooks-${revision}`]),
   ];
 }

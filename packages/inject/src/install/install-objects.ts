@@ -56,7 +56,7 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
       apiVersion: `${RBAC}/v1`,
       kind: "Role",
       metadata: metadata(settings, name, true),
-      rules: ownRules(),
+      rules: ownRules(revision),
     },
     {
       apiVersion: `${RBAC}/v1`,

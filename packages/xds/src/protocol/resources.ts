@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { EncodedResource } from "../snapshot.ts";
 
 /*
@@ -11,6 +11,8 @@ export type Resources = ReadonlyMap<string, EncodedResource>;
 
 const NO_NAMES: ReadonlyMap<string, string> = new Map();
 const NONE: readonly EncodedResource[] = [];
+const NOBODY: readonly string[] = [];
+const FEW = 64;
 
 const aliases = new WeakMap<Resources, ReadonlyMap<string, string>>();
 const mortal = new WeakMap<Resources, readonly EncodedResource[]>();
@@ -21,9 +23,9 @@ const differences = new WeakMap<Resources, WeakMap<Resources, readonly string[]>
 export function versionOf(resources: Resources): string {
   let version = versions.get(resources);
   if (version === undefined) {
-    const hash = createHash("sha256");
-    for (const name of [...resources.keys()].sort()) hash.update(`${name}\0${resources.get(name)?.version}\n`);
-    version = hash.digest("base64url").slice(0, 16);
+    let text = "";
+    for (const name of [...resources.keys()].sort()) text += `${name}\0${resources.get(name)?.version}\n`;
+    version = hash("sha256", text, "base64url").slice(0, 16);
     versions.set(resources, version);
   }
   return version;
@@ -31,18 +33,24 @@ export function versionOf(resources: Resources): string {
 
 /** Names of resources that are in only one of the two, or in both with different versions. */
 export function changedBetween(before: Resources, after: Resources): readonly string[] {
-  if (before === after) return [];
+  if (before === after) return NOBODY;
+  // What is one node's own costs less to compare than to remember, and nobody else asks for it.
+  if (after.size <= FEW && before.size <= FEW) return differenceOf(before, after);
   let ofAfter = differences.get(after);
   if (ofAfter === undefined) differences.set(after, (ofAfter = new WeakMap()));
   let names = ofAfter.get(before);
   if (names === undefined) {
-    const changed: string[] = [];
-    for (const [name, { version }] of after) if (before.get(name)?.version !== version) changed.push(name);
-    for (const name of before.keys()) if (!after.has(name)) changed.push(name);
-    names = changed;
+    names = differenceOf(before, after);
     ofAfter.set(before, names);
   }
   return names;
+}
+
+function differenceOf(before: Resources, after: Resources): readonly string[] {
+  const changed: string[] = [];
+  for (const [name, { version }] of after) if (before.get(name)?.version !== version) changed.push(name);
+  for (const name of before.keys()) if (!after.has(name)) changed.push(name);
+  return changed;
 }
 
 /** The resource of that name, or the one that has it as an alias. */

@@ -159,13 +159,17 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
 
   /** Names that were asked for since the last response and that the snapshot does not have. */
   missing(snapshot: Snapshot): { readonly typeUrl: string; readonly names: readonly string[] }[] {
-    return this.#ordered.flatMap(({ traits: { typeUrl }, asked }) => {
+    const missing: { readonly typeUrl: string; readonly names: readonly string[] }[] = [];
+    for (const { traits, asked } of this.#ordered) {
+      if (asked.size === 0) continue;
+      const { typeUrl } = traits;
       const resources = snapshot.resources.get(typeUrl) ?? NOTHING;
       const names = [...asked].filter(
         (name) => name !== WILDCARD && !isCollection(name) && findResource(resources, name) === undefined,
       );
-      return names.length === 0 ? [] : [{ typeUrl, names }];
-    });
+      if (names.length > 0) missing.push({ typeUrl, names });
+    }
+    return missing;
   }
 
   status(): ServerTypeStatus[] {

@@ -216,7 +216,9 @@ export class ServerType {
   /** Every name that may have to be sent: few when it is known what the resources were when all was sent. */
   #candidates(resources: Resources): Iterable<string> {
     if (this.#settled !== undefined) {
-      return new Set([...changedBetween(this.#settled, resources), ...this.asked, ...this.again]);
+      const changed = changedBetween(this.#settled, resources);
+      if (this.asked.size === 0 && this.again.size === 0) return changed;
+      return new Set([...changed, ...this.asked, ...this.again]);
     }
     return this.subscription.isOpen ? resources.keys() : this.subscription.names;
   }
