@@ -163,9 +163,9 @@ interface Picture {
   };
 }
 
-async function until(met: () => boolean): Promise<void> {
+async function until(met: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = systemClock.now() + 30_000;
-  while (!met()) {
+  while (!(await met())) {
     assert.ok(systemClock.now() < deadline, `it never became true: ${met}`);
     await new Promise<void>((resolve) => systemClock.after(2, resolve));
   }
@@ -188,13 +188,18 @@ describe("three workers", { skip: !canMove && "connections cannot move here" }, 
   test("use one upstream connection for requests that come one after the other", async () => {
     await world.start(3);
     const statuses = new Set<number>();
-    for (let i = 0; i < 30; i++) statuses.add(await world.get());
+    // The client has its answer before the worker has noted its connection as idle: a request that comes in between needs another one.
+    const one = async (): Promise<void> => {
+      statuses.add(await world.get());
+      await until(async () => (await world.connectionsOf()).idle === world.accepted.size);
+    };
+    for (let i = 0; i < 30; i++) await one();
     const before = sockets();
-    for (let i = 0; i < 150; i++) statuses.add(await world.get());
+    for (let i = 0; i < 150; i++) await one();
     assert.deepEqual([...statuses], [200]);
     const { workers, idle, counted } = await world.connectionsOf();
     assert.ok(workers > 1, "the requests met more than one worker");
-    assert.ok(world.acceptedEver <= 2, `${world.acceptedEver} upstream connections`);
+    assert.equal(world.acceptedEver, 1);
     assert.equal(idle, world.accepted.size);
     assert.equal(counted, world.accepted.size);
     await until(() => world.metric("cluster.upstream_cx_active") === world.accepted.size);
