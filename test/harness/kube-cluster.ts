@@ -23,6 +23,8 @@ export interface KubeClusterOptions {
   /** The file by which the control plane finds the API server, and who it is there. */
   readonly kubeconfig: string;
   readonly flags?: readonly string[];
+  /** Whether the kinds and the namespace are there already, as after `heddle install`. */
+  readonly isInstalled?: boolean;
 }
 
 /**
@@ -46,7 +48,7 @@ export class KubeCluster {
   }
 
   static async start(server: KubeEndpoint, owner: Owner, options: KubeClusterOptions): Promise<KubeCluster> {
-    await prepareCluster(server);
+    if (options.isInstalled !== true) await prepareCluster(server);
     const cluster = new KubeCluster(server, owner, options);
     for (const name of NAMES) {
       const workload = await startMeshWorkload(name, owner);
@@ -99,15 +101,7 @@ export class KubeCluster {
   }
 
   async #startSidecar(name: string, bundle: string): Promise<SidecarProcess> {
-    const spec = { audiences: ["heddle"], expirationSeconds: 3600 };
-    const { status, body } = await kubeRequest(
-      this.server,
-      "POST",
-      `/api/v1/namespaces/default/serviceaccounts/${name}/token`,
-      { body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec } },
-    );
-    if (status !== 201) throw new Error(`no token for ${name}: ${status} ${JSON.stringify(body)}`);
-    const token = this.#file(`${name}.token`, member(body, "status", "token") as string);
+    const token = this.#file(`${name}.token`, await accountToken(this.server, "default", name, ["heddle"]));
     const flags = ["--control-plane", `127.0.0.1:${this.controlPlane.tlsPort}`, "--node-id", `default/${name}/1`];
     flags.push("--ca-bundle", bundle, "--service-account-token", token);
     return startSidecar(undefined, this.#owner, { flags });
@@ -118,6 +112,22 @@ export class KubeCluster {
     writeFileSync(file, text, { mode: 0o600 });
     return file;
   }
+}
+
+/** A token of a service account, as a kubelet asks for it; without audiences it speaks to the API server itself. */
+export async function accountToken(
+  server: KubeEndpoint,
+  namespace: string,
+  name: string,
+  audiences: readonly string[] = [],
+): Promise<string> {
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
+  const spec = { audiences, expirationSeconds: 3600 };
+  const { status, body } = await kubeRequest(server, "POST", path, {
+    body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec },
+  });
+  if (status !== 201) throw new Error(`no token for ${name}: ${status} ${JSON.stringify(body)}`);
+  return member(body, "status", "token") as string;
 }
 
 /** A Service says where its port goes by name: an API server fills in the same number where it says nothing. */
@@ -131,8 +141,13 @@ function withTarget(object: KubeObject): KubeObject {
 
 /** The kinds and the namespace that `heddle install` brings. */
 async function prepareCluster(server: KubeEndpoint): Promise<void> {
-  for (const one of MESH_DEFINITIONS) await kubePut(server, definition(one) as KubeObject);
   await kubePut(server, { apiVersion: "v1", kind: "Namespace", metadata: { name: "heddle-system" } });
+  for (const one of MESH_DEFINITIONS) await kubePut(server, definition(one) as KubeObject);
+  await untilServed(server);
+}
+
+/** An API server takes a moment from a definition to its kind. */
+export async function untilServed(server: KubeEndpoint): Promise<void> {
   for (const [group, , plural] of MESH_DEFINITIONS)
     await eventually(
       `${plural} are served`,

@@ -122,7 +122,11 @@ for (const [title, start, skip] of servers)
       const url = /webhooks=(https:\S+)/.exec(cluster.controlPlane.log)?.[1] ?? "";
       const settings = { ...DEFAULT_WEBHOOK_SETTINGS, url, caBundle: await cluster.rootPem() };
       for (const configuration of webhookConfigurations(settings)) await put(configuration);
-      const pod = { apiVersion: "v1", kind: "Pod", spec: { containers: [{ name: "app", image: "app:1" }] } };
+      const pod = {
+        apiVersion: "v1",
+        kind: "Pod",
+        spec: { serviceAccountName: "web", containers: [{ name: "app", image: "app:1" }] },
+      };
       for (const [namespace, inject] of [
         ["in", "enabled"],
         ["out", "disabled"],
