@@ -1,68 +1,54 @@
 import { type Command, UsageError } from "./command.ts";
-import { apply } from "./commands/apply.ts";
-import { ca } from "./commands/ca.ts";
-import { capture } from "./commands/capture.ts";
-import { check } from "./commands/check.ts";
-import { cni } from "./commands/cni.ts";
-import { deleteCommand } from "./commands/delete.ts";
-import { diff } from "./commands/diff.ts";
-import { get } from "./commands/get.ts";
-import { inject } from "./commands/inject.ts";
-import { install } from "./commands/install.ts";
-import { runProgram } from "./commands/run-program.ts";
-import { status } from "./commands/status.ts";
-import { token } from "./commands/token.ts";
-import { uninject } from "./commands/uninject.ts";
-import { uninstall } from "./commands/uninstall.ts";
-import { up } from "./commands/up.ts";
-import { wait } from "./commands/wait.ts";
-import { watch } from "./commands/watch.ts";
+import type { ProgramName } from "./program.ts";
 import { versionText } from "./version.ts";
 
-const COMMANDS: readonly Command[] = [
-  up,
-  status,
-  check,
-  apply,
-  get,
-  diff,
-  deleteCommand,
-  watch,
-  token,
-  ca,
-  inject,
-  uninject,
-  wait,
-  install,
-  uninstall,
-  capture,
-  cni,
-  runProgram(
-    "control-plane",
-    "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients",
-  ),
-  runProgram("injector", "run Kubernetes' admission webhooks in a process of their own: sidecars into pods, checks"),
-  runProgram("sidecar", "run a sidecar from an Envoy bootstrap (-c FILE) or for a control plane (--control-plane)"),
-];
+/**
+ * Each is loaded when it is asked for: all of them are half a second of CPU, which every pod would pay twice, for `capture` and for
+ * `sidecar`.
+ */
+const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ["up", async () => (await import("./commands/up.ts")).up],
+  ["status", async () => (await import("./commands/status.ts")).status],
+  ["check", async () => (await import("./commands/check.ts")).check],
+  ["apply", async () => (await import("./commands/apply.ts")).apply],
+  ["get", async () => (await import("./commands/get.ts")).get],
+  ["diff", async () => (await import("./commands/diff.ts")).diff],
+  ["delete", async () => (await import("./commands/delete.ts")).deleteCommand],
+  ["watch", async () => (await import("./commands/watch.ts")).watch],
+  ["token", async () => (await import("./commands/token.ts")).token],
+  ["ca", async () => (await import("./commands/ca.ts")).ca],
+  ["inject", async () => (await import("./commands/inject.ts")).inject],
+  ["uninject", async () => (await import("./commands/uninject.ts")).uninject],
+  ["wait", async () => (await import("./commands/wait.ts")).wait],
+  ["install", async () => (await import("./commands/install.ts")).install],
+  ["uninstall", async () => (await import("./commands/uninstall.ts")).uninstall],
+  ["capture", async () => (await import("./commands/capture.ts")).capture],
+  ["cni", async () => (await import("./commands/cni.ts")).cni],
+  program("control-plane", "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients"),
+  program("injector", "run Kubernetes' admission webhooks in a process of their own: sidecars into pods, checks"),
+  program("sidecar", "run a sidecar from an Envoy bootstrap (-c FILE) or for a control plane (--control-plane)"),
+] satisfies [string, () => Promise<Command>][]);
+
+function program(name: ProgramName, summary: string): [string, () => Promise<Command>] {
+  return [name, async () => (await import("./commands/run-program.ts")).runProgram(name, summary)];
+}
 
 process.exitCode = await main(process.argv.slice(2));
 
 async function main([word, ...args]: readonly string[]): Promise<number> {
   if (word === undefined || word === "--help" || word === "-h" || word === "help") {
-    const topic = COMMANDS.find(({ name }) => name === args[0]);
+    const topic = await COMMANDS.get(args[0] ?? "")?.();
     if (topic?.help === "") return topic.run(["--help"]);
-    console.log(topic?.help ?? overview());
+    console.log(topic?.help ?? (await overview()));
     return 0;
   }
   if (word === "--version" || word === "version") {
     console.log(versionText());
     return 0;
   }
-  const command = COMMANDS.find(({ name }) => name === word);
+  const command = await COMMANDS.get(word)?.();
   if (command === undefined) {
-    console.error(
-      `heddle: "${word}" is no command; there are ${COMMANDS.map(({ name }) => name).join(", ")}. See heddle --help.`,
-    );
+    console.error(`heddle: "${word}" is no command; there are ${[...COMMANDS.keys()].join(", ")}. See heddle --help.`);
     return 2;
   }
   if (command.help !== "" && args.some((arg) => arg === "--help" || arg === "-h")) {
@@ -78,14 +64,15 @@ async function main([word, ...args]: readonly string[]): Promise<number> {
   }
 }
 
-function overview(): string {
-  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+async function overview(): Promise<string> {
+  const commands = await Promise.all([...COMMANDS.values()].map((load) => load()));
+  const width = Math.max(...commands.map(({ name }) => name.length));
   return [
     "heddle: a service mesh in TypeScript",
     "",
     "Usage: heddle COMMAND [OPTIONS]",
     "",
-    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
     "heddle COMMAND --help tells of one command, heddle --version of this installation.",
     "Ends with 0 when all is well, 1 when something is wrong, 2 when the command line is.",
