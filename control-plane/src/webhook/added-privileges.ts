@@ -1,17 +1,22 @@
 import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
 import { isEqual } from "./json-patch.ts";
 
-/** The init container of capture sets the rules of its pod's network, and no other container of ours has a capability. */
-const CAPTURE_CAPABILITIES: readonly string[] = ["NET_ADMIN", "NET_RAW"];
+/** By the name of a container: what it may have been added with. The capture container sets the rules of its pod's network. */
+export type InjectedCapabilities = Readonly<Record<string, readonly string[]>>;
 
 /**
  * What a patched pod may do to its node that it could not do before: each a sentence. A webhook acts with more trust than whoever
  * writes a pod's annotations, so nothing that these say (`heddle.dev/template` above all) may come out as a privilege: policies
  * that look at pods before mutation, and those that exempt the sidecar's containers by name, would be passed by it.
  *
- * @param captureContainer the only one that may have been added with capabilities: NET_ADMIN and NET_RAW.
+ * @param capabilities that injection itself gives; containers of other names get none.
  */
-export function addedPrivileges(before: JsonObject, after: JsonObject, captureContainer: string): readonly string[] {
+export function addedPrivileges(
+  before: JsonObject,
+  after: JsonObject,
+  capabilities: InjectedCapabilities,
+): readonly string[] {
+  const given = new Map(Object.entries(capabilities).map(([name, ofName]) => [JSON.stringify(name), ofName]));
   const [was, is] = [objectAt(before, "spec"), objectAt(after, "spec")];
   const added: string[] = [];
   for (const field of FIELDS_OF_THE_POD) if (differs(was[field], is[field])) added.push(`spec.${field} is changed`);
@@ -29,7 +34,7 @@ export function addedPrivileges(before: JsonObject, after: JsonObject, captureCo
     const containers = byName(was[list]);
     for (const [name, container] of byName(is[list]))
       added.push(
-        ...containerPrivileges(containers.get(name), container, name === JSON.stringify(captureContainer)).map(
+        ...containerPrivileges(containers.get(name), container, given.get(name) ?? []).map(
           (what) => `spec.${list}: ${name} ${what}`,
         ),
       );
@@ -55,12 +60,11 @@ const FIELDS_OF_THE_POD = [
 /** Of a pod's own: a Secret of its namespace is its author's to mount. */
 const HARMLESS_VOLUMES: ReadonlySet<string> = new Set(["emptyDir", "projected", "configMap", "downwardAPI", "secret"]);
 
-function containerPrivileges(was: JsonObject | undefined, is: JsonObject, isCapture: boolean): readonly string[] {
+function containerPrivileges(was: JsonObject | undefined, is: JsonObject, given: readonly string[]): readonly string[] {
   const [before, after] = [objectAt(was ?? {}, "securityContext"), objectAt(is, "securityContext")];
   const added: string[] = [];
   for (const field of ["privileged", "allowPrivilegeEscalation"] as const)
-    if (after[field] === true && before[field] !== true && !(field !== "privileged" && isCapture))
-      added.push(`has securityContext.${field}`);
+    if (after[field] === true && before[field] !== true) added.push(`has securityContext.${field}`);
   if (
     after["procMount"] !== undefined &&
     after["procMount"] !== "Default" &&
@@ -72,8 +76,7 @@ function containerPrivileges(was: JsonObject | undefined, is: JsonObject, isCapt
       added.push(`has securityContext.${profile} Unconfined`);
   const known = capabilitiesOf(before);
   for (const capability of capabilitiesOf(after))
-    if (!known.includes(capability) && !(isCapture && CAPTURE_CAPABILITIES.includes(capability)))
-      added.push(`has the capability ${capability}`);
+    if (!known.includes(capability) && !given.includes(capability)) added.push(`has the capability ${capability}`);
   if (
     JSON.stringify(is["ports"] ?? []).includes('"hostPort"') &&
     !JSON.stringify(was?.["ports"] ?? []).includes('"hostPort"')

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { err, ok } from "@heddle/base";
+import { err, Live, ok } from "@heddle/base";
+import { DEFAULT_INJECTION_SETTINGS } from "@heddle/inject";
 import { type AdmissionRequest, readAdmissionReview } from "./admission-review.ts";
+import { podInjection } from "./pod-injection.ts";
 import { type PodReview, reviewPod } from "./review-pod.ts";
 import { applyJsonPatch, namespacesOf, podReview, SCRIPTED_INJECTION } from "./testing.ts";
 
@@ -201,4 +203,15 @@ test("capture's init container may have what it is for", async () => {
   const capture = { name: "heddle-capture", securityContext: { capabilities: { add: ["NET_ADMIN", "NET_RAW"] } } };
   const annotations = { "heddle.dev/template": JSON.stringify({ initContainers: [capture] }) };
   assert.equal((await review({ ...POD, metadata: { annotations } })).outcome, "injected");
+});
+
+test("under TPROXY the sidecar is injected with NET_ADMIN; without it no template gets it one", async () => {
+  const injection = podInjection(new Live(DEFAULT_INJECTION_SETTINGS));
+  const options = { ...OPTIONS, injection };
+  const transparent = { annotations: { "heddle.dev/capture": "tproxy" } };
+  assert.equal((await review({ ...POD, metadata: transparent }, {}, undefined, options)).outcome, "injected");
+  const sidecar = { name: "heddle-sidecar", securityContext: { capabilities: { add: ["NET_ADMIN"] } } };
+  const annotations = { "heddle.dev/template": JSON.stringify({ initContainers: [sidecar] }) };
+  const { answer } = await review({ ...POD, metadata: { annotations } }, {}, undefined, options);
+  assert.ok(!answer.allowed && answer.code === 403);
 });

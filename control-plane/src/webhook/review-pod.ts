@@ -1,6 +1,6 @@
 import { err, isJsonObject, type JsonObject, ok, type Result } from "@heddle/base";
 import { INJECT_KEY, REVISION_KEY } from "@heddle/inject";
-import { addedPrivileges } from "./added-privileges.ts";
+import { addedPrivileges, type InjectedCapabilities } from "./added-privileges.ts";
 import type { AdmissionAnswer, AdmissionRequest } from "./admission-review.ts";
 import { jsonPatch } from "./json-patch.ts";
 import type { NamespaceLabels } from "./namespace-labels.ts";
@@ -10,8 +10,8 @@ export interface PodInjection {
   readonly decide: (question: PodQuestion) => PodDecision;
   /** The pod with its sidecar. On failure every fault of its annotations, a sentence each. */
   readonly inject: (pod: JsonObject) => Result<JsonObject, readonly string[]>;
-  /** The one container that gets capabilities. */
-  readonly captureContainer: string;
+  /** What a pod's injected containers may have, by their names; others get none. */
+  readonly capabilities: (pod: JsonObject) => InjectedCapabilities;
 }
 
 export interface PodQuestion {
@@ -82,7 +82,7 @@ export async function reviewPod(
   if (!inject) return skipped(reason);
   const injected = injection.inject(object);
   if (!injected.ok) return refused(422, injected.error.join("; "));
-  const privileges = addedPrivileges(object, injected.value, injection.captureContainer);
+  const privileges = addedPrivileges(object, injected.value, injection.capabilities(object));
   if (privileges.length > 0)
     return refused(403, `no annotation of a pod gives it privileges: ${privileges.join("; ")}`);
   const patch = jsonPatch(object, injected.value);

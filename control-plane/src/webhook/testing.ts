@@ -88,7 +88,7 @@ export function podReview(pod: unknown, change: object = {}) {
 
 /** An injection that is not packages/inject's: it puts a container first, unless the pod has it. */
 export const SCRIPTED_INJECTION: PodInjection = {
-  captureContainer: "heddle-capture",
+  capabilities: () => ({ "heddle-capture": ["NET_ADMIN", "NET_RAW"] }),
   decide: ({ namespaceLabels, pod, revision }) => {
     const { labels = {} } = (pod["metadata"] ?? {}) as { readonly labels?: Readonly<Record<string, string>> };
     const wanted = labels["heddle.dev/rev"] ?? namespaceLabels["heddle.dev/rev"] ?? "default";

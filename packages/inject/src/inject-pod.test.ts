@@ -53,6 +53,16 @@ test("capabilities are in the capture container alone, and nobody there but it i
   );
 });
 
+test("under TPROXY the sidecar is root of its own group with NET_ADMIN, without which no socket is transparent", () => {
+  const injected = inject(pod({ "heddle.dev/capture": "tproxy" }));
+  const { runAsUser, runAsGroup, runAsNonRoot, allowPrivilegeEscalation, capabilities } = objectAt(
+    container(injected, "heddle-sidecar"),
+    "securityContext",
+  );
+  assert.deepEqual([runAsUser, runAsGroup, runAsNonRoot, allowPrivilegeEscalation], [0, 1337, false, false]);
+  assert.deepEqual(capabilities, { add: ["NET_ADMIN"], drop: ["ALL"] });
+});
+
 test("with CNI, and where nothing is captured, there is no init container but the sidecar", () => {
   assert.deepEqual(names(inject(pod(), { cni: true }), "initContainers"), ["heddle-sidecar"]);
   assert.deepEqual(names(inject(pod({ "heddle.dev/capture": "none" })), "initContainers"), ["heddle-sidecar"]);

@@ -62,13 +62,7 @@ export function sidecarContainer(settings: PodSettings, workload: string, probes
     readinessProbe: healthProbe("ready", { periodSeconds: 5, timeoutSeconds: 3, failureThreshold: 3 }),
     livenessProbe: healthProbe("live", { periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }),
     resources: resources(settings),
-    securityContext: {
-      runAsUser: PROXY_UID,
-      runAsGroup: PROXY_UID,
-      ...CONFINED,
-      runAsNonRoot: true,
-      capabilities: { drop: ["ALL"] },
-    },
+    securityContext: { ...CONFINED, ...(settings.capture === "tproxy" ? TRANSPARENT_USER : PLAIN_USER) },
     volumeMounts: [
       { name: "heddle-ca", mountPath: CA_DIR, readOnly: true },
       { name: "heddle-token", mountPath: TOKEN_DIR, readOnly: true },
@@ -95,7 +89,7 @@ export function asPlainContainer(sidecar: JsonObject, settings: PodSettings): Js
   return { ...rest, lifecycle };
 }
 
-/** Sets the rules of capture in the pod's network namespace, and ends. The one container with a capability. */
+/** Sets the rules of capture in the pod's network namespace, and ends. But for TPROXY the one container with a capability. */
 export function captureContainer(settings: PodSettings, args: readonly string[]): JsonObject {
   return {
     name: CAPTURE_CONTAINER,
@@ -130,12 +124,30 @@ export function sidecarVolumes(): readonly JsonObject[] {
   ];
 }
 
-/** Of both containers; under it the pod passes the `restricted` Pod Security Standard, but for the capture container. */
+/** Of both containers; under it the pod passes the `restricted` Pod Security Standard, but for the capture container and TPROXY. */
 const CONFINED = {
   readOnlyRootFilesystem: true,
   allowPrivilegeEscalation: false,
   privileged: false,
   seccompProfile: { type: "RuntimeDefault" },
+} as const;
+
+const PLAIN_USER = {
+  runAsUser: PROXY_UID,
+  runAsGroup: PROXY_UID,
+  runAsNonRoot: true,
+  capabilities: { drop: ["ALL"] },
+} as const;
+
+/**
+ * IP_TRANSPARENT and SO_MARK need NET_ADMIN, and a user other than 0 gets none: Kubernetes has no ambient capabilities. By its
+ * group the rules know what it sends.
+ */
+const TRANSPARENT_USER = {
+  runAsUser: 0,
+  runAsGroup: PROXY_UID,
+  runAsNonRoot: false,
+  capabilities: { add: ["NET_ADMIN"], drop: ["ALL"] },
 } as const;
 
 function fieldEnv(name: string, fieldPath: string): JsonObject {
