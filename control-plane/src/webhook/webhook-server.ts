@@ -1,12 +1,13 @@
 import { constants } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { type Clock, err, type Live, ok, type Result } from "@heddle/base";
 import type { Counter, Gauge, Histogram, Log, MetricScope } from "@heddle/telemetry";
 import type { TlsIdentity } from "../ca/own-svid.ts";
-import { type HostPort, ListenError } from "../serve/address.ts";
+import type { HostPort } from "../serve/address.ts";
+import { listen } from "../serve/listen.ts";
 import {
   type AdmissionAnswer,
   type AdmissionRequest,
@@ -93,13 +94,8 @@ export class WebhookServer {
   }
 
   /** Listens. Gives the address with the port that port 0 became. Rejects with a `ListenError`. */
-  listen(address: HostPort, flag: string): Promise<HostPort> {
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", (error) => reject(new ListenError("webhooks", address, flag, error)));
-      this.#server.listen({ ...address, exclusive: true }, () => {
-        resolve({ ...address, port: (this.#server.address() as AddressInfo).port });
-      });
-    });
+  async listen(address: HostPort, flag: string): Promise<HostPort> {
+    return { ...address, port: await listen(this.#server, address, "webhooks", flag) };
   }
 
   /** From now on each answer is its connection's last, and /readyz says no: an API server goes to another replica. */
