@@ -45,10 +45,11 @@ test("only its own revision injects: the pod's before the namespace's, `default`
   assert.equal(ask({ namespaceLabels: { ...rev, [INJECT]: "disabled" }, revision: "canary" }).inject, false);
 });
 
-test("never: the node's network, Windows, the cluster's own namespaces, and a pod that has a sidecar", () => {
+test("never: the node's network, the mirror of a static pod, Windows, the cluster's own namespaces, and a pod that has a sidecar", () => {
   const wanted = { [INJECT]: "true" };
   for (const question of [
     { pod: pod(wanted, {}, { hostNetwork: true }) },
+    { pod: pod(wanted, { "kubernetes.io/config.mirror": "0123abcd" }) },
     { pod: pod(wanted, {}, { os: { name: "windows" } }) },
     { pod: pod(wanted), namespace: "kube-system" },
     { pod: pod(wanted, { "heddle.dev/status": "{}" }) },

@@ -23,6 +23,12 @@ export interface InjectionDecision {
 /** The cluster's own. A sidecar there could keep the cluster from mending itself. */
 const SYSTEM_NAMESPACES: ReadonlySet<string> = new Set(["kube-system", "kube-public", "kube-node-lease"]);
 
+/**
+ * The kubelet's, of what it tells the API server of a static pod: changed, the mirror would be refused (it may mount neither a
+ * ConfigMap nor a token), and what runs would not change.
+ */
+const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
+
 export const DEFAULT_REVISION = "default";
 
 /**
@@ -39,6 +45,8 @@ export function shouldInject({ namespace, namespaceLabels, pod, revision }: Inje
     return { inject: false, reason: "it has a sidecar already", injected: true };
   if (spec["hostNetwork"] === true)
     return no("hostNetwork: its network is the node's, and capture would take the node's traffic");
+  if (annotations[MIRROR_ANNOTATION] !== undefined)
+    return no("it is the mirror of a static pod, whose containers run as its node's file says");
   if (objectAt(spec, "os")["name"] === "windows") return no("the pod is for Windows");
   if (namespace !== undefined && SYSTEM_NAMESPACES.has(namespace)) return no(`${namespace} belongs to the cluster`);
 
