@@ -1,4 +1,4 @@
-import { Backoff, type Clock, isJsonObject } from "@heddle/base";
+import { Backoff, type Clock, isJsonObject, type Timer } from "@heddle/base";
 import { CA_ROOT_CONFIG_MAP } from "@heddle/inject";
 import type { Log } from "@heddle/telemetry";
 import type { KubeApi } from "./kube-client.ts";
@@ -36,12 +36,10 @@ const BACKOFF = { baseMs: 2000, maxMs: 60_000 };
  */
 export class RootConfigMaps {
   readonly #options: RootConfigMapsOptions;
-  readonly #backoff: Backoff;
   #term: Term | undefined;
 
   constructor(options: RootConfigMapsOptions) {
     this.#options = options;
-    this.#backoff = new Backoff(BACKOFF, options.random);
   }
 
   /** We are the leader. */
@@ -75,7 +73,14 @@ export class RootConfigMaps {
             },
           })
         : undefined;
-    this.#term = { maps, namespaces: all, stopping: new AbortController(), isRunning: false, isAsked: false };
+    this.#term = {
+      maps,
+      namespaces: all,
+      stopping: new AbortController(),
+      failed: new Map(),
+      isRunning: false,
+      isAsked: false,
+    };
     for (const reflector of [...maps, ...(all === undefined ? [] : [all])]) reflector.start();
   }
 
@@ -85,6 +90,7 @@ export class RootConfigMaps {
     this.#term = undefined;
     if (term === undefined) return;
     term.stopping.abort();
+    term.retry?.cancel();
     await Promise.all(
       [...term.maps, ...(term.namespaces === undefined ? [] : [term.namespaces])].map((one) => one.close()),
     );
@@ -100,6 +106,7 @@ export class RootConfigMaps {
     term.isRunning = true;
     term.running = this.#run(term).finally(() => {
       term.isRunning = false;
+      if (term.isAsked && !term.stopping.signal.aborted) this.look(); // asked when it had just come to its end
     });
   }
 
@@ -113,20 +120,34 @@ export class RootConfigMaps {
         (one) => one.isSynchronised,
       );
       if (pem === undefined || !isKnown) return;
-      let failed = false;
-      for (const namespace of this.#namespacesOf(term)) {
+      const namespaces = this.#namespacesOf(term);
+      for (const namespace of namespaces) {
         const key = `${namespace}/${CA_ROOT_CONFIG_MAP}`;
         const found = term.maps.map((one) => one.get(key)).find((text) => text !== undefined);
-        if (found === pem || signal.aborted) continue;
-        if (await this.#write(namespace, pem, found === undefined, signal)) await pause(clock, EVERY_MS, signal);
-        else failed = true;
+        if (found === pem) term.failed.delete(namespace);
+        if (found === pem || signal.aborted || clock.now() < (term.failed.get(namespace)?.atMs ?? 0)) continue;
+        if (await this.#write(namespace, pem, found === undefined, signal)) term.failed.delete(namespace);
+        else this.#later(term, namespace);
+        await pause(clock, EVERY_MS, signal);
       }
-      if (!failed) this.#backoff.reset();
-      else {
-        await pause(clock, this.#backoff.nextMs(), signal);
-        term.isAsked = true;
-      }
+      this.#lookAgain(term, new Set(namespaces));
     }
+  }
+
+  #later({ failed }: Term, namespace: string): void {
+    const { clock, random } = this.#options;
+    const backoff = failed.get(namespace)?.backoff ?? new Backoff(BACKOFF, random);
+    failed.set(namespace, { backoff, atMs: clock.now() + backoff.nextMs() });
+  }
+
+  /** When the first of those that failed is to be tried again. */
+  #lookAgain(term: Term, namespaces: ReadonlySet<string>): void {
+    const { clock } = this.#options;
+    term.retry?.cancel();
+    for (const namespace of term.failed.keys()) if (!namespaces.has(namespace)) term.failed.delete(namespace);
+    if (term.failed.size === 0 || term.stopping.signal.aborted) return;
+    const atMs = Math.min(...[...term.failed.values()].map((one) => one.atMs));
+    term.retry = clock.after(Math.max(0, atMs - clock.now()), () => this.look());
   }
 
   #namespacesOf({ namespaces }: Term): readonly string[] {
@@ -179,6 +200,9 @@ interface Term {
   readonly maps: readonly Reflector<string>[];
   readonly namespaces: Reflector<NamespaceState> | undefined;
   readonly stopping: AbortController;
+  /** Namespaces that could not be written to: when each is tried again. None of them keeps another one waiting. */
+  readonly failed: Map<string, { readonly backoff: Backoff; atMs: number }>;
+  retry?: Timer;
   isRunning: boolean;
   isAsked: boolean;
   running?: Promise<void>;
