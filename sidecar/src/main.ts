@@ -205,9 +205,10 @@ function podPortsOpener({ healthAddress, metricsAddress }: SidecarFlags): Sideca
   if (healthAddress === undefined && metricsAddress === undefined) return undefined;
   return async (subjects) => {
     const { openPodPorts } = await import("./control/pod/pod-ports.ts");
-    const { HEDDLE_APP_PROBES: probes } = process.env;
+    const { HEDDLE_APP_PROBES: probes, HEDDLE_CAPTURE: capture = "none" } = process.env;
     const podIp = podIps(process.env)[0] ?? "127.0.0.1";
-    return openPodPorts({ health: healthAddress, metrics: metricsAddress, probes, podIp }, subjects);
+    const isCaptured = capture !== "none" && capture !== "";
+    return openPodPorts({ health: healthAddress, metrics: metricsAddress, probes, podIp, isCaptured }, subjects);
   };
 }
 

@@ -42,6 +42,13 @@ class Server(http.server.ThreadingHTTPServer):
 Server(("::", 8080), Handler).serve_forever()
 `;
 
+/** What injection makes of probes. Nobody listens on the last one's port. */
+const PROBES = {
+  "/app-health/app/livez": { httpGet: { port: 8080 } },
+  "/app-health/app/readyz": { tcpSocket: { port: 8080 } },
+  "/app-health/other/readyz": { tcpSocket: { port: 8081 } },
+};
+
 interface Seen {
   readonly app: string;
   readonly peer: string;
@@ -126,10 +133,15 @@ for (const mode of ["redirect", "tproxy"] as const) {
           bundle,
           "--node-id",
           `default/${name}/1`,
+          "--health-address",
+          "[::]:15021",
         ];
         const capabilities = `+dac_override${mode === "tproxy" ? ",+net_admin" : ""}`;
         run(pod, name, { ...SIDECAR, capabilities }, ["sidecar/src/main.ts", ...flags], {
           HEDDLE_JOIN_TOKEN: tokens.get(name) ?? "",
+          HEDDLE_CAPTURE: mode,
+          HEDDLE_APP_PROBES: JSON.stringify(PROBES),
+          POD_IPS: name === "web" ? pod.ipv6 : pod.ipv4,
         });
       }
       for (const [pod, name] of [
@@ -284,6 +296,14 @@ for (const mode of ["redirect", "tproxy"] as const) {
       assert.equal((await stranger.agent(APP).connect(orders.ipv4, 5432)).at, undefined);
       assert.equal(ask(web, `http://${ORDERS.ipv4}/`).app, "orders");
       assert.equal((await dbClient.connect(DB.ipv4, 5432)).at, "db");
+    });
+
+    test("where mutual TLS is asked for, the kubelet's probes reach the application, and find out that it is not there", () => {
+      for (const at of [`http://[${web.ipv6}]:15021`, `http://${orders.ipv4}:15021`]) {
+        for (const probe of ["livez", "readyz"])
+          assert.equal(curl(stranger, APP, `${at}/app-health/app/${probe}`).stdout, "ok\n", `${at} ${probe}`);
+        assert.notEqual(curl(stranger, APP, `${at}/app-health/other/readyz`).status, 0, `${at}: nobody listens there`);
+      }
     });
 
     test("when the rules are taken away the application is reached as if there were no mesh", () => {

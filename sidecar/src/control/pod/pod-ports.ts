@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 import type { Address } from "@heddle/traffic";
@@ -5,7 +6,7 @@ import { addressText } from "../admin/address-form.ts";
 import type { ServerState } from "../admin/server-pages.ts";
 import { type AppProbes, readAppProbes } from "./app-probes.ts";
 import { type PodAnswer, type PodPage, PodServer } from "./pod-server.ts";
-import { runAppProbe } from "./run-app-probe.ts";
+import { type ProbePlace, runAppProbe } from "./run-app-probe.ts";
 
 type SocketAddress = Address & { readonly type: "socket" };
 
@@ -18,6 +19,8 @@ export interface PodPortSettings {
   readonly probes: string | undefined;
   /** The pod's own address: where the application is asked. */
   readonly podIp: string;
+  /** Rules of the kernel capture what is sent to the pod. */
+  readonly isCaptured: boolean;
 }
 
 export interface PodSubjects {
@@ -46,7 +49,7 @@ export async function openPodPorts(
   const servers: PodServer[] = [];
   const close = async (): Promise<void> => void (await Promise.all(servers.map((server) => server.close())));
   for (const [name, address, pages] of [
-    ["health", settings.health, healthPages(probes.value, settings.podIp, subjects)],
+    ["health", settings.health, healthPages(probes.value, placeOf(settings), subjects)],
     ["metrics", settings.metrics, metricsPages(subjects)],
   ] as const) {
     if (address === undefined) continue;
@@ -62,7 +65,18 @@ export async function openPodPorts(
   return ok({ close });
 }
 
-function healthPages(probes: AppProbes, podIp: string, { state }: PodSubjects): ReadonlyMap<string, PodPage> {
+/**
+ * `PASSTHROUGH_SOURCE` of packages/capture: what comes from there is not captured. From anywhere else a probe would meet our own inbound
+ * listener, which refuses it where mutual TLS is asked for, and takes every connection where it is not.
+ */
+const UNCAPTURED_SOURCE = { ipv4: "127.0.0.6", ipv6: "::6" } as const;
+
+function placeOf({ podIp, isCaptured }: PodPortSettings): ProbePlace {
+  if (!isCaptured) return { host: podIp, from: undefined };
+  return { host: podIp, from: isIPv6(podIp) ? UNCAPTURED_SOURCE.ipv6 : UNCAPTURED_SOURCE.ipv4 };
+}
+
+function healthPages(probes: AppProbes, place: ProbePlace, { state }: PodSubjects): ReadonlyMap<string, PodPage> {
   let running = 0;
   const pages = new Map<string, PodPage>([
     ["/healthz/ready", () => ({ status: state() === "LIVE" ? 200 : 503, body: `${state()}\n` })],
@@ -74,7 +88,7 @@ function healthPages(probes: AppProbes, podIp: string, { state }: PodSubjects): 
       if (running >= MAX_PROBES_AT_ONCE) return { status: 503, body: "too many probes at once\n" };
       running += 1;
       try {
-        const { status, reason } = await runAppProbe(probe, podIp, headers["user-agent"] ?? "heddle-probe");
+        const { status, reason } = await runAppProbe(probe, place, headers["user-agent"] ?? "heddle-probe");
         return { status, body: `${reason}\n` };
       } finally {
         running -= 1;

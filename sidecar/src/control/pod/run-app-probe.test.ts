@@ -18,8 +18,8 @@ async function listen(server: Server, t: TestContext): Promise<number> {
 const http = (port: number, more: object = {}): AppProbe => ({
   type: "http", port, path: "/healthz?x=1", tls: false, headers: [], timeoutMs: 30_000, ...more,
 }); // biome-ignore format: a table
-const run = async (probe: AppProbe): Promise<number> =>
-  (await runAppProbe(probe, "127.0.0.1", "kube-probe/1.34")).status;
+const HERE = { host: "127.0.0.1", from: undefined };
+const run = async (probe: AppProbe): Promise<number> => (await runAppProbe(probe, HERE, "kube-probe/1.34")).status;
 
 test("HTTP: 200 to 399 passes, anything else is told as it is; the headers are those that were configured", async (t) => {
   let status = 204;
@@ -48,7 +48,7 @@ test("HTTP: 200 to 399 passes, anything else is told as it is; the headers are t
   assert.equal(seen?.headers["x-probe"], "a, b");
   assert.equal(seen?.headers["user-agent"], "kube-probe/1.34");
   for (status of [399, 400, 404, 500, 503]) assert.equal(await run(http(port)), status < 400 ? 200 : status);
-  assert.equal((await runAppProbe(http(port), "127.0.0.1", "k")).reason.includes("secret"), false);
+  assert.equal((await runAppProbe(http(port), HERE, "k")).reason.includes("secret"), false);
 });
 
 test("HTTP: redirections on the same host are followed to their end, one elsewhere passes, and no other port is asked", async (t) => {
@@ -122,4 +122,28 @@ test("gRPC: SERVING passes; NOT_SERVING, an unknown service and what is no gRPC 
   assert.equal(await run(grpc("")), 503);
   answer = (stream) => stream.respond({ ":status": 404 }, { endStream: true });
   assert.equal(await run(grpc("")), 503);
+});
+
+test("a probe comes from the address that is asked for, and from any where the pod does not have it", async (t) => {
+  const peers: (string | undefined)[] = [];
+  const port = await listen(
+    createTcpServer((socket) => {
+      peers.push(socket.remoteAddress);
+      socket.on("error", () => {});
+      socket.once("data", () => void socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"));
+    }),
+    t,
+  );
+  const from = (address: string) => ({ host: "127.0.0.1", from: address });
+  const probes: readonly AppProbe[] = [
+    http(port),
+    { type: "tcp", port, timeoutMs: 30_000 },
+    { type: "grpc", port, service: "", timeoutMs: 30_000 },
+  ];
+  for (const probe of probes) await runAppProbe(probe, from("127.0.0.6"), "k");
+  assert.deepEqual(peers, ["127.0.0.6", "127.0.0.6", "127.0.0.6"]);
+  peers.length = 0;
+  // For documentation (RFC 5737): no machine has it.
+  for (const probe of probes.slice(0, 2)) assert.equal((await runAppProbe(probe, from("192.0.2.1"), "k")).status, 200);
+  assert.deepEqual(peers, ["127.0.0.1", "127.0.0.1"]);
 });

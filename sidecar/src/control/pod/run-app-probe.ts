@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { request as httpsRequest } from "node:https";
-import { connect, isIPv6 } from "node:net";
+import { connect, isIPv6, type Socket } from "node:net";
 import type { AppProbe } from "./app-probes.ts";
 
 /** What the kubelet is told: 200, or why not, without a word of what the application said. */
@@ -19,25 +19,34 @@ const MAX_BODY_BYTES = 10 * 1024;
 /** Of an answer in gRPC: a status is two bytes. */
 const MAX_MESSAGE_BYTES = 1024;
 
+/** Where the application is asked. */
+export interface ProbePlace {
+  readonly host: string;
+  /** The source address; undefined: the system chooses. One that the pod does not have is done without. */
+  readonly from: string | undefined;
+}
+
 /**
  * Does one probe of the application from within its pod, at the pod's own address: where the kubelet would have asked. It concludes as the
  * kubelet does: of HTTP any status from 200 to 399 once redirections to the same host are followed, certificates are not looked at; of
  * TCP a connection; of gRPC `SERVING` from grpc.health.v1.Health. Never throws.
  */
-export async function runAppProbe(probe: AppProbe, host: string, userAgent: string): Promise<ProbeOutcome> {
+export async function runAppProbe(probe: AppProbe, place: ProbePlace, userAgent: string): Promise<ProbeOutcome> {
   const signal = AbortSignal.timeout(probe.timeoutMs);
   try {
     switch (probe.type) {
       case "http":
-        return await probeHttp(probe, host, userAgent, signal);
+        return await probeHttp(probe, place, userAgent, signal);
       case "tcp":
-        return await probeTcp(probe.port, host, signal);
+        return await probeTcp(probe.port, place, signal);
       case "grpc":
-        return await probeGrpc(probe, host, userAgent, signal);
+        return await probeGrpc(probe, place, userAgent, signal);
       default:
         throw new Error(`unknown probe ${(probe satisfies never as AppProbe).type}`);
     }
   } catch (error) {
+    if (place.from !== undefined && codeOf(error) === "EADDRNOTAVAIL")
+      return runAppProbe(probe, { ...place, from: undefined }, userAgent);
     if (signal.aborted) return { status: 504, reason: `the application has not answered within ${probe.timeoutMs} ms` };
     return { status: 503, reason: `the application cannot be reached: ${codeOf(error)}` };
   }
@@ -47,7 +56,7 @@ type HttpProbe = AppProbe & { readonly type: "http" };
 
 async function probeHttp(
   probe: HttpProbe,
-  host: string,
+  { host, from }: ProbePlace,
   userAgent: string,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
@@ -64,7 +73,7 @@ async function probeHttp(
     );
   let [url, path]: [URL, string] = [origin, probe.path];
   for (let redirects = 0; ; redirects++) {
-    const { status, location } = await getOnce(url, path, headers, signal);
+    const { status, location } = await getOnce(url, path, headers, from, signal);
     if (status < 200 || status >= 400)
       return { status: status < 200 ? 503 : status, reason: `the application answered ${status}` };
     if (location === undefined || ![301, 302, 303, 307, 308].includes(status)) return OK;
@@ -85,6 +94,7 @@ function getOnce(
   url: URL,
   path: string,
   headers: ReadonlyMap<string, string[]>,
+  from: string | undefined,
   signal: AbortSignal,
 ): Promise<{ readonly status: number; readonly location: string | undefined }> {
   return new Promise((resolve, reject) => {
@@ -92,6 +102,7 @@ function getOnce(
     const options = {
       host: url.hostname.replace(/^\[|\]$/g, ""),
       port: url.port,
+      localAddress: from,
       path,
       agent: false as const,
       signal,
@@ -123,9 +134,13 @@ function getOnce(
   });
 }
 
-function probeTcp(port: number, host: string, signal: AbortSignal): Promise<ProbeOutcome> {
+function dial(port: number, { host, from }: ProbePlace): Socket {
+  return connect({ host, port, ...(from !== undefined && { localAddress: from }) });
+}
+
+function probeTcp(port: number, place: ProbePlace, signal: AbortSignal): Promise<ProbeOutcome> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port });
+    const socket = dial(port, place);
     const abort = (): void => void socket.destroy(new Error("timed out"));
     signal.addEventListener("abort", abort, { once: true });
     socket.once("error", reject);
@@ -139,11 +154,13 @@ function probeTcp(port: number, host: string, signal: AbortSignal): Promise<Prob
 
 async function probeGrpc(
   probe: AppProbe & { readonly type: "grpc" },
-  host: string,
+  { host, from }: ProbePlace,
   userAgent: string,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
-  const session = connectHttp2(`http://${isIPv6(host) ? `[${host}]` : host}:${probe.port}`);
+  const session = connectHttp2(`http://${isIPv6(host) ? `[${host}]` : host}:${probe.port}`, {
+    createConnection: () => dial(probe.port, { host, from }),
+  });
   const abort = (): void => session.destroy(new Error("timed out"));
   signal.addEventListener("abort", abort, { once: true });
   try {
