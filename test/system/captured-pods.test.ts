@@ -136,8 +136,9 @@ for (const mode of ["redirect", "tproxy"] as const) {
           "--health-address",
           "[::]:15021",
         ];
-        const capabilities = `+dac_override${mode === "tproxy" ? ",+net_admin" : ""}`;
-        run(pod, name, { ...SIDECAR, capabilities }, ["sidecar/src/main.ts", ...flags], {
+        // As injection has it: under TPROXY user 0, and the rules know it by its group.
+        const identity = mode === "tproxy" ? { ...SIDECAR, uid: 0 } : { ...SIDECAR, capabilities: "+dac_override" };
+        run(pod, name, identity, ["sidecar/src/main.ts", ...flags], {
           HEDDLE_JOIN_TOKEN: tokens.get(name) ?? "",
           HEDDLE_CAPTURE: mode,
           HEDDLE_APP_PROBES: JSON.stringify(PROBES),
