@@ -27,6 +27,33 @@ const LOOPBACK = { ipv4: "127.0.0.1", ipv6: "::1" } as const;
 const SOURCE = { ipv4: "127.0.0.6", ipv6: "::6" } as const;
 const UNREACHED_S = 0.4;
 
+/** Begins a connection to whatever address, at the neighbour of a hardware address, and says whether that took it. */
+const SPOOFED_SYN = `
+import random, select, socket, struct, sys, time
+mac, source, address, port, wait = sys.argv[1:]
+words = lambda b: struct.unpack("!%dH" % (len(b) // 2), b)
+def checksum(b):
+    total = sum(words(b))
+    while total > 0xffff: total = (total >> 16) + (total & 0xffff)
+    return struct.pack("!H", ~total & 0xffff)
+addresses = socket.inet_aton(source) + socket.inet_aton(address)
+client = random.randrange(1024, 32768) # of the kernel's own choice none
+tcp = struct.pack("!HHIIBBHHH", client, int(port), 1, 0, 5 << 4, 2, 65535, 0, 0)
+tcp = tcp[:16] + checksum(addresses + struct.pack("!BBH", 0, 6, len(tcp)) + tcp) + tcp[18:]
+ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0) + addresses
+ip = ip[:10] + checksum(ip) + ip[12:]
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+wire.bind(("eth0", 0))
+own = bytes.fromhex(open("/sys/class/net/eth0/address").read().strip().replace(":", ""))
+wire.send(bytes.fromhex(mac.replace(":", "")) + own + b"\\x08\\x00" + ip + tcp)
+end = time.monotonic() + (10 if address != "127.0.0.1" else float(wait))
+answer = "silence"
+while answer == "silence" and select.select([wire], [], [], max(0, end - time.monotonic()))[0]:
+    frame = wire.recv(65536)
+    if len(frame) >= 54 and frame[23] == 6 and frame[36:38] == struct.pack("!H", client) and frame[47] == 0x12: answer = "answered"
+print(answer)
+`;
+
 interface Ended {
   readonly status: number | null;
   readonly stdout: string;
@@ -158,6 +185,17 @@ for (const backend of ["nft", "iptables-nft", "iptables-legacy"] as const) {
             for (const seen of await Promise.all([...tries, peer.ask(pod[family], 15_053, { timeout: UNREACHED_S })]))
               assert.match(seen.error ?? "", /timed out|TimeoutError/, JSON.stringify(seen));
           });
+
+          // As kube-proxy once let neighbours in (CVE-2020-8558): a redirected packet is no longer for 127.0.0.1 when the kernel looks.
+          if (family === "ipv4")
+            test("CVE-2020-8558: a neighbour that sends to 127.0.0.1 is not taken for somebody who meant the application", () => {
+              const { pod, other } = world;
+              const mac = pod.run("cat", "/sys/class/net/eth0/address").trim();
+              const dial = (address: string): string =>
+                other.run("/usr/bin/python3", "-c", SPOOFED_SYN, mac, other.ipv4, address, "8080", String(UNREACHED_S));
+              assert.equal(dial(pod.ipv4).trim(), "answered");
+              assert.equal(dial(LOOPBACK.ipv4).trim(), "silence");
+            });
 
           test("what the application sends reaches the sidecar, which is told where it was to go", async () => {
             const seen = await world.app.connect(NOBODY[family], 443);

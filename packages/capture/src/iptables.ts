@@ -124,10 +124,13 @@ function nat(capture: ResolvedCapture, family: Family): readonly string[] {
   const { mode, inbound, outbound, dns, ports, proxyUid, proxyGid, innerInterfaces } = capture;
   const isRedirected = mode === "redirect" && inbound !== undefined;
   const fromInside = outbound === undefined ? [] : innerInterfaces;
-  const prerouting = [
+  const captures = [
     ...fromInside.map((name) => `HEDDLE_PREROUTING -i ${name} -p tcp -g HEDDLE_OUTBOUND`),
     ...(isRedirected ? ["HEDDLE_PREROUTING -p tcp -m addrtype --dst-type LOCAL -g HEDDLE_INBOUND"] : []),
   ];
+  // The kernel drops it, if it is not redirected (`fromOutsideToLoopback` of nftables.ts).
+  const loopback = family === "ipv4" && captures.length > 0 ? ["HEDDLE_PREROUTING -d 127.0.0.0/8 -j RETURN"] : [];
+  const prerouting = [...loopback, ...captures];
   const toProxy = isRedirected ? "-g HEDDLE_OWN" : "-j RETURN";
   const lo = "HEDDLE_OUTPUT -o lo -j RETURN";
   const questions =

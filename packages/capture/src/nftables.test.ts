@@ -89,7 +89,7 @@ test("nftables: rules in force are compared by chain and comment, and by the has
 });
 
 const EVERYTHING = `table inet heddle {
-	chain settings_6c531cbc851b94eb {
+	chain settings_783478cf6779cd84 {
 	}
 	set excluded_inbound_ports {
 		type inet_service
@@ -103,6 +103,7 @@ const EVERYTHING = `table inet heddle {
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
+		ip daddr 127.0.0.0/8 return comment "loopback: the kernel drops it"
 		fib daddr type local meta l4proto tcp goto inbound comment "what others send to this pod"
 	}
 	chain inbound {
@@ -205,7 +206,7 @@ const TPROXY = `table inet heddle {
 `;
 
 const SELECTED = `table inet heddle {
-	chain settings_381e0ac3a5265d98 {
+	chain settings_a7407cd3c2ba6a73 {
 	}
 	set excluded_inbound_ports {
 		type inet_service
@@ -249,6 +250,7 @@ const SELECTED = `table inet heddle {
 	}
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
+		ip daddr 127.0.0.0/8 return comment "loopback: the kernel drops it"
 		iifname { "tap0" } meta l4proto tcp goto outbound comment "what virtual machines inside send"
 		fib daddr type local meta l4proto tcp goto inbound comment "what others send to this pod"
 	}

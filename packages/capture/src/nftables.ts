@@ -176,9 +176,19 @@ function ip(family: Family): "ip" | "ip6" {
   return family === "ipv4" ? "ip" : "ip6";
 }
 
-function redirectInbound({ inbound, outbound, ports, innerInterfaces }: ResolvedCapture): readonly string[] {
+/**
+ * The kernel drops what comes for 127.0.0.0/8 from outside only after these rules: redirected it would no longer be for there, and the sidecar
+ * would be told that loopback was meant. Of ::1 it drops it before.
+ */
+function fromOutsideToLoopback(families: readonly Family[]): readonly string[] {
+  return families.includes("ipv4") ? [rule("ip daddr 127.0.0.0/8 return", "loopback: the kernel drops it")] : [];
+}
+
+function redirectInbound({ inbound, outbound, ports, families, innerInterfaces }: ResolvedCapture): readonly string[] {
+  if (inbound === undefined && (outbound === undefined || innerInterfaces.length === 0)) return [];
   return [
     ...chain("prerouting", "nat hook prerouting priority -100", [
+      ...fromOutsideToLoopback(families),
       ...fromInside(innerInterfaces, outbound !== undefined),
       ...(inbound === undefined
         ? []
@@ -212,10 +222,11 @@ function tproxyInbound({
   families,
   innerInterfaces,
 }: ResolvedCapture): readonly string[] {
+  const inside = fromInside(innerInterfaces, outbound !== undefined);
   const inner = chain(
     "prerouting_inside",
     "nat hook prerouting priority -100",
-    fromInside(innerInterfaces, outbound !== undefined),
+    inside.length === 0 ? [] : [...fromOutsideToLoopback(families), ...inside],
   );
   if (inbound === undefined) return inner;
   const own = ([owner, number]: readonly [string, number]): string =>
