@@ -2,7 +2,8 @@ import type { Json, JsonObject } from "@heddle/base";
 
 /*
  * The kinds of heddle.dev, as the API server checks them: structural schemas (OpenAPI v3) of what packages/mesh/src/read takes. A test
- * holds both together. What a schema cannot say cheaply the validating webhook does.
+ * holds both together. What a schema cannot say cheaply the validating webhook does. None has a default: the API server would write
+ * it down, and readers tell what is said from what is left out.
  */
 
 const text = { type: "string", minLength: 1 } as const;
@@ -48,7 +49,7 @@ const workload = object(
       object(
         {
           name: text,
-          protocol: { type: "string", enum: ["http", "http2", "grpc", "tcp"], default: "http" },
+          protocol: { type: "string", enum: ["http", "http2", "grpc", "tcp"] },
           port,
           applicationPort: port,
         },
