@@ -63,6 +63,12 @@ test("under TPROXY the sidecar is root of its own group with NET_ADMIN, without 
   assert.deepEqual(capabilities, { add: ["NET_ADMIN"], drop: ["ALL"] });
 });
 
+test("the lock of iptables-legacy lies where a container with a read-only root file system can write", () => {
+  const { env, securityContext } = container(inject(pod()), "heddle-capture");
+  assert.equal((securityContext as JsonObject)["readOnlyRootFilesystem"], true);
+  assert.deepEqual(env, [{ name: "XTABLES_LOCKFILE", value: "/dev/shm/xtables.lock" }]);
+});
+
 test("with CNI, and where nothing is captured, there is no init container but the sidecar", () => {
   assert.deepEqual(names(inject(pod(), { cni: true }), "initContainers"), ["heddle-sidecar"]);
   assert.deepEqual(names(inject(pod({ "heddle.dev/capture": "none" })), "initContainers"), ["heddle-sidecar"]);

@@ -96,6 +96,8 @@ export function captureContainer(settings: PodSettings, args: readonly string[])
     image: settings.image,
     ...(settings.imagePullPolicy !== undefined && { imagePullPolicy: settings.imagePullPolicy }),
     args: [...args],
+    // iptables-legacy makes a file for its lock, in /run; what a read-only root file system leaves to write to is this.
+    env: [{ name: "XTABLES_LOCKFILE", value: "/dev/shm/xtables.lock" }],
     resources: resources(settings),
     securityContext: {
       runAsUser: 0,

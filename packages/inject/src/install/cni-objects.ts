@@ -66,7 +66,11 @@ export function cniObjects({ injection, cniBinDir, cniConfDir }: InstallSettings
                   cniConfDir,
                   ...["kube-system", namespace].flatMap((name) => ["--exclude-namespace", name]),
                 ],
-                env: [{ name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } }],
+                env: [
+                  { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
+                  // iptables-legacy makes a file for its lock, and /run is not to be written to.
+                  { name: "XTABLES_LOCKFILE", value: "/tmp/xtables.lock" },
+                ],
                 resources: { requests: { cpu: "20m", memory: "96Mi" }, limits: { memory: "256Mi" } },
                 securityContext: {
                   runAsUser: 0,
