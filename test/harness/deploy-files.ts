@@ -46,14 +46,16 @@ export function chartFiles(): ReadonlyMap<string, string> {
     const kind = object["kind"] as string;
     const isDefinition = kind === "CustomResourceDefinition";
     const path = isDefinition ? `crds/${nameOf(object)}.yaml` : `templates/${fileOf(kind)}.yaml`;
-    const text = nameOf(object) === CNI_NAME ? ifCni(manifestText([object])) : manifestText([object]);
+    const condition =
+      nameOf(object) === CNI_NAME ? "injection.cni" : kind === "Namespace" ? "createNamespace" : undefined;
+    const text = condition === undefined ? manifestText([object]) : onlyIf(condition, manifestText([object]));
     files.set(path, (files.get(path) ?? (isDefinition ? "" : HEAD)) + (isDefinition ? text : template(text)));
   }
   return files;
 }
 
-function ifCni(text: string): string {
-  return `{{- if .Values.injection.cni }}\n${text}{{- end }}\n`;
+function onlyIf(value: string, text: string): string {
+  return `{{- if .Values.${value} }}\n${text}{{- end }}\n`;
 }
 
 function nameOf({ metadata }: JsonObject): string {

@@ -213,6 +213,9 @@ test("the chart is as scripts/print-deploy.ts writes it, and with its own values
     ),
     sorted(installObjects(settingsWith({ replicas: 3 }, { cni: true }))),
   );
+  const beside = documentsOf(files, { ...(values as JsonObject), createNamespace: false });
+  assert.deepEqual(sorted(beside), sorted(byDefault.filter(({ kind }) => kind !== "Namespace")));
+  assert.equal(at(ofKind("Namespace"), "metadata", "annotations", "helm.sh/resource-policy"), "keep");
   // Every value has a rule, and a value that stands for a setting is that setting's default.
   const schema = JSON.parse(readFileSync(join(CHART, "values.schema.json"), "utf8")) as Json;
   for (const key of Object.keys(values as JsonObject)) assert.ok(at(schema, "properties", key), key);

@@ -35,6 +35,8 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
           // Nothing of ours here needs more.
           "pod-security.kubernetes.io/enforce": "restricted",
         },
+        // The Secret of the authority is in it, which is not the chart's to take away.
+        annotations: { "helm.sh/resource-policy": "keep" },
       },
     },
     ...customResourceDefinitions(),
