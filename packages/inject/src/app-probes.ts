@@ -22,6 +22,8 @@ const PROBES = { livenessProbe: "livez", readinessProbe: "readyz", startupProbe:
 const HOOKS = { postStart: "poststart", preStop: "prestop" } as const;
 /** The kubelet's. */
 const DEFAULT_TIMEOUT_SECONDS = 1;
+/** The sidecar's most. */
+const MAX_TIMEOUT_SECONDS = 3600;
 /** The kubelet waits for a hook as long as the pod may take to end; nobody waits so long in vain. */
 const HOOK_TIMEOUT_SECONDS = 60;
 
@@ -65,7 +67,8 @@ function rewriteContainer(container: JsonObject, probes: Record<string, AppProbe
     const probe = container[field];
     if (!isJsonObject(probe)) continue;
     const { timeoutSeconds } = probe;
-    const seconds = typeof timeoutSeconds === "number" && timeoutSeconds > 0 ? timeoutSeconds : DEFAULT_TIMEOUT_SECONDS;
+    const said = typeof timeoutSeconds === "number" && timeoutSeconds > 0 ? timeoutSeconds : DEFAULT_TIMEOUT_SECONDS;
+    const seconds = Math.min(said, MAX_TIMEOUT_SECONDS);
     const change = rewriteAction(probe, container, pathOf(what), seconds);
     if (change === undefined) continue;
     probes[pathOf(what)] = change.probe;
@@ -110,11 +113,18 @@ function rewriteAction(
   const { host } = original;
   if (port === undefined || (Object.values(SIDECAR_PORTS) as number[]).includes(port)) return undefined;
   if (host !== undefined && host !== null && host !== "") return undefined;
-  const probe: AppProbe = { [kind]: { ...original, port }, timeoutSeconds };
+  const { path: said } = original;
+  const encoded = typeof said === "string" && said.isWellFormed() ? { path: encodedPath(said) } : {};
+  const probe: AppProbe = { [kind]: { ...original, port, ...encoded }, timeoutSeconds };
   if (kind !== "httpGet") return { action: { ...rest, httpGet: { path, port: SIDECAR_PORTS.health } }, probe };
   const scheme = original["scheme"] === undefined || original["scheme"] === null ? {} : { scheme: "HTTP" };
   // Its headers stay: the sidecar does not look at them, and the manifest stays as near to its author's as can be.
   return { action: { ...action, httpGet: { ...original, path, port: SIDECAR_PORTS.health, ...scheme } }, probe };
+}
+
+/** As the kubelet asks for it: what is no visible character of ASCII is encoded (RFC 3986 §2.1). */
+function encodedPath(path: string): string {
+  return path.replaceAll(/[^!-~]+/g, encodeURIComponent);
 }
 
 /** 8080, "8080", or the name of one of the container's ports. */

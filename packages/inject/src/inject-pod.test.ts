@@ -118,6 +118,15 @@ test("probes are asked of the sidecar, which knows what to do by path; ports by 
   });
 });
 
+test("what a kubelet asks for, the sidecar is not told otherwise: a path is encoded, and a wait is no longer than it takes", () => {
+  const livenessProbe = { httpGet: { path: "/état ok?a=b%20c", port: 80 }, timeoutSeconds: 100_000 };
+  const env = objectsAt(container(inject(pod({}, {}, { livenessProbe })), "heddle-sidecar"), "env");
+  const value = env.find(({ name }) => name === "HEDDLE_APP_PROBES")?.["value"];
+  assert.deepEqual(JSON.parse(value as string), {
+    "/app-health/app/livez": { httpGet: { path: "/%C3%A9tat%20ok?a=b%20c", port: 80 }, timeoutSeconds: 3600 },
+  });
+});
+
 test("left alone: probes of another host, by exec, of the sidecar's own port, of a port nobody has, and where the annotation says so", () => {
   for (const livenessProbe of [
     { httpGet: { path: "/", port: 80, host: "example.com" } },
