@@ -60,7 +60,8 @@ function endpointsOfSlices(
     const address = one.addresses[0]!; // at least one
     const workload = placesOfEndpoint(namespace, one)
       .map((place) => places.get(place))
-      .find((found) => found !== undefined);
+      // A slice may say of any address whose it is: only the pod's own is believed.
+      .find((found) => found?.addresses.includes(address));
     const target = workload?.ports.find((candidate) => candidate.port === number);
     const identity = workload && target && identityOf(workload, target);
     localities.add(one.locality, endpoint(address, number, target === undefined ? {} : metadataOf(target, identity)));

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { Mesh } from "../model/mesh.ts";
 import { meshOf, objectsOf } from "../model/testing.ts";
 import type { Workload } from "../model/workload.ts";
+import { podsListener } from "./captured-listeners.ts";
 import { outboundCluster, securedOutboundCluster } from "./clusters.ts";
 import { endpointsBehind } from "./endpoints.ts";
 
@@ -70,6 +71,24 @@ describe("endpoints of a service with slices", () => {
       ["id of orders-1", undefined, "id of orders-2", undefined],
     );
   });
+});
+
+// Whoever may write slices may say of any address that its own pod is there; captured callers would then take what they mean for that
+// address for their pod (`podsListener`), and get through to nobody.
+it("an endpoint that names a pod at an address which is not the pod's is nobody of the mesh", () => {
+  const stolen = "addresses: [192.0.2.7], targetRef: { kind: Pod, name: orders-1 }";
+  const own = "addresses: [10.0.0.1], targetRef: { kind: Pod, name: orders-1 }";
+  const objects = objectsOf(serviceOf(HTTP, "clusterIP: None,") + sliceOf("a", PORTS, [stolen, own]));
+  const mesh = new Mesh([...objects, pod("orders-1", "10.0.0.1")]);
+  const service = mesh.services[0]!;
+  const backing = { slices: mesh.slicesOf(service), workloads: mesh.workloadsBehind(service) };
+  const endpoints = endpointsBehind(service, service.ports[0]!, backing, () => "spiffe://a/ns/shop/sa/orders");
+  const rules = { accessLog: "off", ipv4: true, ipv6: false, unknown: "passthrough" } as const;
+  const listener = podsListener(service, service.ports[0]!, endpoints, rules);
+  assert.deepEqual(
+    [listener?.address, ...(listener?.additionalAddresses ?? [])],
+    [{ type: "socket", address: "10.0.0.1", port: 8080 }],
+  );
 });
 
 it("a Service without slices has what it selects, pods among them", () => {
