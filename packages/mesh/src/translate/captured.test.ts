@@ -11,7 +11,7 @@ import {
   serviceListener,
   virtualOutboundListener,
 } from "./captured-listeners.ts";
-import { capturedInboundCluster } from "./clusters.ts";
+import { capturedInboundCluster, passthroughCluster } from "./clusters.ts";
 import { dnsListener, dnsTcpListener } from "./dns-listeners.ts";
 import { capturedRouteConfiguration, capturedVirtualHost } from "./routes.ts";
 import { capturedReach } from "./scope.ts";
@@ -218,6 +218,15 @@ describe("what is sent to a captured pod", () => {
     const listener = capturedInboundListener(workload, security, "tproxy");
     assert.equal(listener.transparent, true);
     assert.ok(listener.listenerFilters.some(({ type }) => type === "original-src"));
+  });
+
+  it("may be as many connections as without a sidecar: an application of 5,000 clients is not cut off at the 1,025th", () => {
+    const mesh = meshOf(WORKLOAD);
+    const ports = mesh.workload("default", "orders")?.ports ?? [];
+    const clusters = [undefined, ...ports].map((port) => capturedInboundCluster(port, "redirect"));
+    for (const { name, circuitBreakers } of [...clusters, passthroughCluster()])
+      for (const { maxConnections, maxPendingRequests, maxRequests } of Object.values(circuitBreakers))
+        assert.ok(Math.min(maxConnections, maxPendingRequests, maxRequests) > 1_000_000, name);
   });
 
   it("comes by the families that the pod has", () => {

@@ -56,7 +56,7 @@ export function inboundCluster(port: WorkloadPort, applicationPort: number): Clu
 
 /** In a pod: where a client has meant to go, whoever is there. */
 export function passthroughCluster(): ClusterConfig {
-  return originalDst(PASSTHROUGH_CLUSTER, "http");
+  return { ...originalDst(PASSTHROUGH_CLUSTER, "http"), circuitBreakers: UNBROKEN };
 }
 
 /** In a pod: that pod of a headless service which the client has chosen, by mutual TLS. */
@@ -76,10 +76,11 @@ export function podsCluster(
  * @param port undefined: all that no service is known for.
  */
 export function capturedInboundCluster(port: WorkloadPort | undefined, capture: CaptureMode): ClusterConfig {
-  const made =
+  const plain =
     port === undefined
       ? originalDst(INBOUND_PASSTHROUGH_CLUSTER, "http")
       : originalDst(inboundName(port.port), port.protocol);
+  const made = { ...plain, circuitBreakers: UNBROKEN };
   if (capture === "tproxy") return made; // the caller's address is kept
   return { ...made, upstreamBindConfig: { sourceAddresses: APPLICATION_CALLERS } };
 }
@@ -159,6 +160,18 @@ const THRESHOLDS: CircuitBreakerThresholds = {
   maxRequests: 1024,
   maxRetries: 3,
 };
+
+/**
+ * An application that nobody has told of a proxy may have as many connections as it had without: those of one cluster go to all
+ * the world, or come from there. What protects the sidecar itself is its limit of connections. Istio's values.
+ */
+const UNLIMITED: CircuitBreakerThresholds = {
+  maxConnections: 0xffff_ffff,
+  maxPendingRequests: 0xffff_ffff,
+  maxRequests: 0xffff_ffff,
+  maxRetries: 3,
+};
+const UNBROKEN: ClusterConfig["circuitBreakers"] = { default: UNLIMITED, high: UNLIMITED };
 
 /** Envoy's values for a proxy at the edge are written out, those that equal its defaults included. */
 function cluster(name: string, protocol: AppProtocol): Omit<ClusterConfig, "discovery"> {
