@@ -171,7 +171,7 @@ const UNLIMITED: CircuitBreakerThresholds = {
   maxRequests: 0xffff_ffff,
   maxRetries: 3,
 };
-const UNBROKEN: ClusterConfig["circuitBreakers"] = { default: UNLIMITED, high: UNLIMITED };
+const UNBROKEN: ClusterConfig["circuitBreakers"] = { default: UNLIMITED, high: THRESHOLDS }; // no request has a high priority
 
 /** Envoy's values for a proxy at the edge are written out, those that equal its defaults included. */
 function cluster(name: string, protocol: AppProtocol): Omit<ClusterConfig, "discovery"> {
