@@ -1,4 +1,10 @@
-import type { FilterChainConfig, FilterChainMatch, ListenerConfig, NetworkFilterConfig } from "@heddle/traffic";
+import type {
+  FilterChainConfig,
+  FilterChainMatch,
+  ListenerConfig,
+  ListenerFilterMatch,
+  NetworkFilterConfig,
+} from "@heddle/traffic";
 import type { CaptureMode, Workload, WorkloadPort } from "../model/workload.ts";
 import { CAPTURE_PORTS, everyAddress } from "./captured-listeners.ts";
 import {
@@ -20,7 +26,7 @@ import {
   inboundName,
   MESH_SERVER_NAMES,
 } from "./names.ts";
-import { tcpAuthorization } from "./policy/authorization.ts";
+import { asksForServerNames, tcpAuthorization } from "./policy/authorization.ts";
 
 /** `TPROXY_MARK` of packages/capture. */
 const OWN_MARK = 1337;
@@ -50,6 +56,8 @@ export function capturedInboundListener(
     ...others.flatMap((port) => passthroughChains(port, security)),
     ...passthroughChains(undefined, security),
   ];
+  const passedOver = portsWithoutInspection(ports, others, security);
+  const inspection = passedOver === undefined ? {} : { disabled: passedOver };
   return {
     ...listener(INBOUND_LISTENER, everyAddress(families, CAPTURE_PORTS.inbound), chains),
     trafficDirection: "INBOUND",
@@ -58,9 +66,14 @@ export function capturedInboundListener(
       ...(capture === "tproxy"
         ? [{ type: "original-src", name: "envoy.filters.listener.original_src", mark: OWN_MARK } as const]
         : []),
-      { type: "tls-inspector", name: "envoy.filters.listener.tls_inspector", maxClientHelloBytes: 16 * 1024 },
+      {
+        type: "tls-inspector",
+        name: "envoy.filters.listener.tls_inspector",
+        maxClientHelloBytes: 16 * 1024,
+        ...inspection,
+      },
       ...(ports.some(({ detect }) => detect)
-        ? [{ type: "http-inspector", name: "envoy.filters.listener.http_inspector" } as const]
+        ? [{ type: "http-inspector", name: "envoy.filters.listener.http_inspector", ...inspection } as const]
         : []),
     ],
     // Where the server speaks first its client waits: that cannot be the beginning of TLS, so it is plaintext.
@@ -68,6 +81,27 @@ export function capturedInboundListener(
     continueOnListenerFiltersTimeout: true,
     ...(capture === "tproxy" && { transparent: true }),
   };
+}
+
+/**
+ * Ports of bytes that take plaintext alone: nothing depends on what a client says, and where the server speaks first its client would
+ * wait for nothing. Undefined: there are none.
+ */
+function portsWithoutInspection(
+  ports: readonly WorkloadPort[],
+  others: readonly number[],
+  security: InboundSecurity,
+): ListenerFilterMatch | undefined {
+  if (asksForServerNames(security.policies.authorization)) return undefined;
+  const isBytes = (port: number): boolean => chainsOf({ port }, security) === "plaintext";
+  const found = [
+    ...ports
+      .filter(({ protocol, detect, port }) => protocol === "tcp" && !detect && isBytes(port))
+      .map(({ port }) => port),
+    ...others.filter(isBytes),
+  ];
+  const rules = found.map((port) => ({ type: "destination-port", start: port, end: port + 1 }) as const);
+  return rules.length > 1 ? { type: "or", rules } : rules[0];
 }
 
 /** By what the port takes, as for every sidecar (`inboundListener`), and by whether it is known what is spoken there. */

@@ -220,6 +220,19 @@ describe("what is sent to a captured pod", () => {
     assert.ok(listener.listenerFilters.some(({ type }) => type === "original-src"));
   });
 
+  it("is not waited for at ports of bytes that take plaintext alone, where the server may speak first", () => {
+    const passedOver = (...args: Parameters<typeof inbound>): readonly unknown[] =>
+      inbound(...args).listenerFilters.map(({ type, disabled }) => (type === "original-dst" ? type : disabled));
+    const db = { type: "destination-port", start: 5432, end: 5433 };
+    const disabled = peer("mtls: { mode: PERMISSIVE }, portLevelMtls: { 5432: { mode: DISABLE } }");
+    assert.deepEqual(passedOver(true, disabled), ["original-dst", db, db]);
+    assert.deepEqual(passedOver(false), ["original-dst", db, db]);
+    const undeclared = peer("portLevelMtls: { 5432: { mode: DISABLE }, 3306: { mode: DISABLE } }");
+    const both = { type: "or", rules: [db, { type: "destination-port", start: 3306, end: 3307 }] };
+    assert.deepEqual(passedOver(true, undeclared), ["original-dst", both, both]);
+    assert.deepEqual(passedOver(true), ["original-dst", undefined, undefined]);
+  });
+
   it("may be as many connections as without a sidecar: an application of 5,000 clients is not cut off at the 1,025th", () => {
     const mesh = meshOf(WORKLOAD);
     const ports = mesh.workload("default", "orders")?.ports ?? [];
