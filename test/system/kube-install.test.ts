@@ -92,7 +92,6 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
       ["PeerAuthentication", { mtls: { mode: "strict" } }, /Unsupported value/],
       ["PeerAuthentication", { portLevelMtls: { "80": {} } }, /needs a selector/],
       ["AuthorizationPolicy", { rules: [{ from: [] }] }, /from/],
-      ["AuthorizationPolicy", { rules: [{ form: [{}] }] }, /unknown field|field not declared/],
       ["AuthorizationPolicy", { selector: {}, targetRefs: [{ kind: "Service", name: "a" }] }, /exclude each other/],
       ["RequestAuthentication", { jwtRules: [{ issuer: "i" }] }, /one of jwksUri and jwks/],
     ] as const) {
@@ -100,6 +99,22 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
       assert.ok(!ok, `${kind} ${JSON.stringify(spec)} was taken`);
       assert.match(output, why);
     }
+  });
+
+  test("keeps what our kinds do not know, so that the webhook and our readers refuse it, and drops nothing of a policy", async () => {
+    const rules = [{ form: [{}], to: [{ operation: { path: ["/a"], methods: ["GET"] } }] }];
+    const policy = {
+      apiVersion: "heddle.dev/v1",
+      kind: "AuthorizationPolicy",
+      metadata: { name: "misspelt", namespace: "default" },
+      spec: { selectr: { matchLabels: { a: "b" } }, rules },
+    };
+    const { ok, output } = await apply("misspelt.yaml", manifestText([policy]));
+    assert.ok(ok, output);
+    const stored = await kubectl("get", "authorizationpolicy", "misspelt", "-n", "default", "-o", "json");
+    const { spec } = JSON.parse(stored.output) as { readonly spec: unknown };
+    assert.deepEqual(spec, policy.spec);
+    assert.ok((await kubectl("delete", "authorizationpolicy", "misspelt", "-n", "default")).ok);
   });
 
   test("takes injected manifests, without a field that it does not know", async () => {

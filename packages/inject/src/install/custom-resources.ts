@@ -22,10 +22,19 @@ function object(
   return { type: "object", properties, ...(required.length > 0 && { required }), ...more };
 }
 
+/** Of a specification: what is not in `properties` is kept. */
+function open(
+  properties: Readonly<Record<string, JsonObject>>,
+  required: readonly string[] = [],
+  more: JsonObject = {},
+): JsonObject {
+  return object(properties, required, { "x-kubernetes-preserve-unknown-fields": true, ...more });
+}
+
 const labels: JsonObject = { type: "object", additionalProperties: { type: "string" } };
-const selector = object({ matchLabels: labels });
+const selector = open({ matchLabels: labels });
 const targetRefs = listOf(
-  object(
+  open(
     {
       group: { type: "string", enum: ["", "core"] },
       kind: { type: "string", enum: ["Service"] },
@@ -42,11 +51,11 @@ const oneTarget = {
   message: "selector and targetRefs exclude each other",
 };
 
-const workload = object(
+const workload = open(
   {
     addresses: listOf(text, { minItems: 1 }),
     ports: listOf(
-      object(
+      open(
         {
           name: text,
           protocol: { type: "string", enum: ["http", "http2", "grpc", "tcp"] },
@@ -67,7 +76,7 @@ const workload = object(
     ),
     capture: { type: "string", enum: ["redirect", "tproxy"] },
     serviceAccount: { type: "string", minLength: 1, maxLength: 253 },
-    locality: object({ region: { type: "string" }, zone: { type: "string" }, subZone: { type: "string" } }),
+    locality: open({ region: { type: "string" }, zone: { type: "string" }, subZone: { type: "string" } }),
     egress: listOf({ type: "string", pattern: "^(\\*|([a-z0-9-]+|\\*)\\.[a-z0-9-]+|[a-z0-9-]+)$" }),
     outboundPort: port,
     accessLog: { type: "string", enum: ["off", "json", "text"] },
@@ -75,19 +84,15 @@ const workload = object(
   ["addresses"],
 );
 
-const mtls = object({ mode: { type: "string", enum: ["UNSET", "DISABLE", "PERMISSIVE", "STRICT"] } });
-const peerAuthentication = object(
-  { selector, mtls, portLevelMtls: { type: "object", additionalProperties: mtls } },
-  [],
-  {
-    "x-kubernetes-validations": [
-      {
-        rule: "!has(self.portLevelMtls) || (has(self.selector) && has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0)",
-        message: "portLevelMtls needs a selector: ports are those of workloads",
-      },
-    ],
-  },
-);
+const mtls = open({ mode: { type: "string", enum: ["UNSET", "DISABLE", "PERMISSIVE", "STRICT"] } });
+const peerAuthentication = open({ selector, mtls, portLevelMtls: { type: "object", additionalProperties: mtls } }, [], {
+  "x-kubernetes-validations": [
+    {
+      rule: "!has(self.portLevelMtls) || (has(self.selector) && has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0)",
+      message: "portLevelMtls needs a selector: ports are those of workloads",
+    },
+  ],
+});
 
 /** "principals" and "notPrincipals", and so on. */
 function criteria(names: readonly string[], items: (name: string) => JsonObject): JsonObject {
@@ -96,20 +101,20 @@ function criteria(names: readonly string[], items: (name: string) => JsonObject)
     properties[name] = listOf(items(name), { minItems: 1 });
     properties[`not${name.slice(0, 1).toUpperCase()}${name.slice(1)}`] = listOf(items(name), { minItems: 1 });
   }
-  return object(properties, [], { minProperties: 1 });
+  return open(properties, [], { minProperties: 1 });
 }
 
 /** Istio writes ports as texts; a number is one too. */
 const portText = { "x-kubernetes-int-or-string": true } as const;
-const authorizationPolicy = object(
+const authorizationPolicy = open(
   {
     selector,
     targetRefs,
     action: { type: "string", enum: ["ALLOW", "DENY", "AUDIT"] },
     rules: listOf(
-      object({
+      open({
         from: listOf(
-          object(
+          open(
             {
               source: criteria(
                 ["principals", "requestPrincipals", "namespaces", "serviceAccounts", "ipBlocks", "remoteIpBlocks"],
@@ -121,7 +126,7 @@ const authorizationPolicy = object(
           { minItems: 1 },
         ),
         to: listOf(
-          object(
+          open(
             {
               operation: criteria(["hosts", "ports", "methods", "paths", "grpcMethods"], (name) =>
                 name === "ports" ? portText : text,
@@ -132,7 +137,7 @@ const authorizationPolicy = object(
           { minItems: 1 },
         ),
         when: listOf(
-          object(
+          open(
             // Ports stand here too.
             { key: text, values: listOf(portText, { minItems: 1 }), notValues: listOf(portText, { minItems: 1 }) },
             ["key"],
@@ -151,22 +156,22 @@ const authorizationPolicy = object(
   { "x-kubernetes-validations": [oneTarget] },
 );
 
-const requestAuthentication = object(
+const requestAuthentication = open(
   {
     selector,
     targetRefs,
     jwtRules: listOf(
-      object(
+      open(
         {
           issuer: text,
           audiences: listOf(text),
           jwksUri: { type: "string", pattern: "^[Hh][Tt][Tt][Pp][Ss]?://.+" },
           jwks: text,
-          fromHeaders: listOf(object({ name: text, prefix: { type: "string" } }, ["name"])),
+          fromHeaders: listOf(open({ name: text, prefix: { type: "string" } }, ["name"])),
           fromParams: listOf(text),
           fromCookies: listOf(text),
           outputPayloadToHeader: text,
-          outputClaimToHeaders: listOf(object({ header: text, claim: text }, ["header", "claim"])),
+          outputClaimToHeaders: listOf(open({ header: text, claim: text }, ["header", "claim"])),
           forwardOriginalToken: { type: "boolean" },
           spaceDelimitedClaims: listOf(text),
           timeout: { type: "string" },
@@ -233,7 +238,7 @@ export function customResourceDefinitions(): readonly JsonObject[] {
           storage: true,
           subresources: { status: {} },
           schema: {
-            openAPIV3Schema: object(
+            openAPIV3Schema: open(
               { apiVersion: { type: "string" }, kind: { type: "string" }, metadata: { type: "object" }, spec, status },
               [],
             ),
