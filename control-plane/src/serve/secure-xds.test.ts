@@ -15,7 +15,7 @@ import {
   encodeDeltaDiscoveryRequest,
   encodeDiscoveryRequest,
 } from "@heddle/proto";
-import { quietMetrics, testNode } from "@heddle/xds/testing";
+import { eventually, quietMetrics, testNode } from "@heddle/xds/testing";
 import { CA_OPTIONS, TestLog } from "../ca/testing.ts";
 import { type ControlPlane, startControlPlane } from "../control-plane.ts";
 import { formatHostPort } from "./address.ts";
@@ -195,7 +195,8 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
     held.cancel();
   });
 
-  it("X4: a secret that is for nobody in particular is for nobody, and the log says so with its place", () => {
+  it("X4: a secret that is for nobody in particular is for nobody, and the log says so with its place", async () => {
+    await eventually(() => log.with("is for nobody").length > 0, "the line"); // faults are looked for a moment after a change
     const [line, ...more] = log.with("is for nobody");
     assert.match(line ?? "", /mesh\.yaml:\d+:\d+: .*the secret "of-nobody" is for nobody/);
     assert.deepEqual(more, []);
