@@ -1,18 +1,17 @@
-import { parseArgs } from "node:util";
 import { err, ok, type Result } from "@heddle/base";
 import type { UnknownDestinations } from "@heddle/mesh";
-import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
 import type { ApiOptions } from "./api/open-api.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
 import { CA_HELP, CA_OPTIONS, readCaFlags } from "./ca-flags.ts";
 import type { KubernetesOptions } from "./kubernetes/kubernetes-options.ts";
+import { clusterFaults, PROGRAM_OPTIONS, type ProgramFlags, parseWords, readProgramFlags } from "./program-flags.ts";
 import { type HostPort, isLoopback, parseHostPort } from "./serve/address.ts";
 import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
 import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } from "./webhook-flags.ts";
 
 /** What the command line of a control plane says. */
-export interface Flags {
+export interface Flags extends ProgramFlags {
   readonly folders: readonly string[];
   /** Undefined: no cluster is followed. */
   readonly kubernetes: Omit<KubernetesOptions, "environment"> | undefined;
@@ -31,9 +30,6 @@ export interface Flags {
   /** What captured workloads do with what the mesh does not know. */
   readonly unknownDestinations: UnknownDestinations;
   readonly identifier: string | undefined;
-  readonly logLevel: LogLevel;
-  readonly logFormat: "text" | "json";
-  readonly exitWithParent: boolean;
 }
 
 export type FlagsReading =
@@ -94,7 +90,7 @@ Example:
 
 /** Reads the words behind `heddle control-plane`. On failure every reason. */
 export function parseFlags(words: readonly string[]): Result<FlagsReading, readonly string[]> {
-  const parsed = parse(words);
+  const parsed = parseWords(words, OPTIONS);
   if (!parsed.ok) return parsed;
   const { values } = parsed.value;
   if (values.help === true) return ok({ type: "print", what: "help" });
@@ -134,12 +130,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   const unknownDestinations = values["unknown-destinations"] ?? "passthrough";
   if (unknownDestinations !== "passthrough" && unknownDestinations !== "blackhole")
     faults.push(`--unknown-destinations: found "${unknownDestinations}", allowed: passthrough, blackhole`);
-  const logLevel = parseLogLevel(values["log-level"] ?? "info");
-  if (logLevel === undefined)
-    faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
-  const logFormat = values["log-format"] ?? "text";
-  if (logFormat !== "text" && logFormat !== "json")
-    faults.push(`--log-format: found "${logFormat}", allowed: text, json`);
+  const program = readProgramFlags(values, faults);
   const flags: Flags = {
     folders,
     kubernetes,
@@ -159,9 +150,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     ...(webhooks !== undefined && { webhooks }),
     unknownDestinations: unknownDestinations === "blackhole" ? "blackhole" : "passthrough",
     identifier: values.identifier,
-    logLevel: logLevel ?? "info",
-    logFormat: logFormat === "json" ? "json" : "text",
-    exitWithParent: values["exit-with-parent"] === true,
+    ...program,
   };
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
 }
@@ -170,9 +159,7 @@ const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 function readKubernetes(values: KubernetesValues, faults: string[]): Flags["kubernetes"] {
   const { kubernetes, kubeconfig, "kubernetes-context": context, "kubernetes-namespace": namespaces } = values;
-  if (kubernetes === true && kubeconfig !== undefined)
-    faults.push("--kubernetes and --kubeconfig exclude each other: the cluster of this pod, or that of the file");
-  if (context !== undefined && kubeconfig === undefined) faults.push("--kubernetes-context: needs --kubeconfig");
+  faults.push(...clusterFaults(values));
   if (kubernetes !== true && kubeconfig === undefined) {
     if (namespaces !== undefined) faults.push("--kubernetes-namespace: needs --kubernetes or --kubeconfig");
     return undefined;
@@ -245,18 +232,5 @@ const OPTIONS = {
   ...WEBHOOK_OPTIONS,
   "unknown-destinations": { type: "string" },
   identifier: { type: "string" },
-  "log-level": { type: "string" },
-  "log-format": { type: "string" },
-  "exit-with-parent": { type: "boolean" },
-  version: { type: "boolean" },
-  help: { type: "boolean", short: "h" },
+  ...PROGRAM_OPTIONS,
 } as const;
-
-function parse(words: readonly string[]) {
-  try {
-    return ok(parseArgs({ args: [...words], options: OPTIONS, strict: true, allowPositionals: false }));
-  } catch (error) {
-    // The sentences behind the first one speak of operands that begin with a dash; there are none.
-    return err([(error as Error).message.split(". ")[0] ?? ""]);
-  }
-}

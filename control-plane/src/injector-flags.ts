@@ -1,11 +1,10 @@
-import { parseArgs } from "node:util";
 import { err, ok, type Result } from "@heddle/base";
-import { type LogLevel, parseLogLevel } from "@heddle/telemetry";
+import { clusterFaults, PROGRAM_OPTIONS, type ProgramFlags, parseWords, readProgramFlags } from "./program-flags.ts";
 import { type HostPort, parseHostPort } from "./serve/address.ts";
 import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } from "./webhook-flags.ts";
 
 /** What the command line of an injector says. */
-export interface InjectorFlags {
+export interface InjectorFlags extends ProgramFlags {
   readonly webhooks: WebhookFlags;
   readonly certificate: CertificateFlags;
   /** Undefined: no cluster is followed. */
@@ -14,9 +13,6 @@ export interface InjectorFlags {
     | { readonly type: "kubeconfig"; readonly file: string; readonly context: string | undefined }
     | undefined;
   readonly adminAddress: HostPort;
-  readonly logLevel: LogLevel;
-  readonly logFormat: "text" | "json";
-  readonly exitWithParent: boolean;
 }
 
 /** Where the serving certificate comes from. */
@@ -77,7 +73,7 @@ Example:
 
 /** Reads the words behind `heddle injector`. On failure every reason. */
 export function parseInjectorFlags(words: readonly string[]): Result<InjectorFlagsReading, readonly string[]> {
-  const parsed = parse(words);
+  const parsed = parseWords(words, OPTIONS);
   if (!parsed.ok) return parsed;
   const { values } = parsed.value;
   if (values.help === true) return ok({ type: "print", what: "help" });
@@ -88,18 +84,11 @@ export function parseInjectorFlags(words: readonly string[]): Result<InjectorFla
     faults.push("--webhook-san: is for a control plane, which signs; see --serving-names there");
   const certificate = readCertificate(values, faults);
   const { kubeconfig: file, "kubernetes-context": context } = values;
-  if (values.kubernetes === true && file !== undefined)
-    faults.push("--kubernetes and --kubeconfig exclude each other: the cluster of this pod, or that of the file");
-  if (context !== undefined && file === undefined) faults.push("--kubernetes-context: needs --kubeconfig");
+  faults.push(...clusterFaults(values));
   const cluster = values.kubernetes === true ? ({ type: "in-cluster" } as const) : undefined;
   const admin = parseHostPort(values["admin-address"] ?? "127.0.0.1:15018");
   if (!admin.ok) faults.push(`--admin-address: ${admin.error}`);
-  const logLevel = parseLogLevel(values["log-level"] ?? "info");
-  if (logLevel === undefined)
-    faults.push(`--log-level: found "${values["log-level"]}", allowed: trace, debug, info, warn, error, off`);
-  const logFormat = values["log-format"] ?? "text";
-  if (logFormat !== "text" && logFormat !== "json")
-    faults.push(`--log-format: found "${logFormat}", allowed: text, json`);
+  const program = readProgramFlags(values, faults);
   if (faults.length > 0 || webhooks === undefined || certificate === undefined || !admin.ok) return err(faults);
   return ok({
     type: "run",
@@ -108,9 +97,7 @@ export function parseInjectorFlags(words: readonly string[]): Result<InjectorFla
       certificate,
       kubernetes: file === undefined ? cluster : { type: "kubeconfig", file, context },
       adminAddress: admin.value,
-      logLevel: logLevel ?? "info",
-      logFormat: logFormat === "json" ? "json" : "text",
-      exitWithParent: values["exit-with-parent"] === true,
+      ...program,
     },
   });
 }
@@ -159,17 +146,5 @@ const OPTIONS = {
   kubeconfig: { type: "string" },
   "kubernetes-context": { type: "string" },
   "admin-address": { type: "string" },
-  "log-level": { type: "string" },
-  "log-format": { type: "string" },
-  "exit-with-parent": { type: "boolean" },
-  version: { type: "boolean" },
-  help: { type: "boolean", short: "h" },
+  ...PROGRAM_OPTIONS,
 } as const;
-
-function parse(words: readonly string[]) {
-  try {
-    return ok(parseArgs({ args: [...words], options: OPTIONS, strict: true, allowPositionals: false }));
-  } catch (error) {
-    return err([(error as Error).message.split(". ")[0] ?? ""]);
-  }
-}
