@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
+import { isJsonObject, type Json, type JsonObject, pointerPart } from "@heddle/base";
 
 /** RFC 6902 §4; `path` is a JSON Pointer (RFC 6901). */
 export type PatchOperation =
@@ -15,11 +15,6 @@ export function jsonPatch(before: Json, after: Json): readonly PatchOperation[] 
   const steps: PatchOperation[] = [];
   diff(before, after, "", steps);
   return steps;
-}
-
-/** A segment of a pointer: a label's key has slashes, and may have tildes (RFC 6901 §3). */
-export function escapePointer(key: string): string {
-  return key.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
 function diff(before: Json, after: Json, path: string, steps: PatchOperation[]): void {
@@ -121,5 +116,5 @@ function has(object: JsonObject, key: string): boolean {
 }
 
 function join(path: string, key: string | number): string {
-  return `${path}/${typeof key === "number" ? key : escapePointer(key)}`;
+  return path + pointerPart(String(key));
 }

@@ -14,6 +14,7 @@ export {
 } from "./grpc-status.ts";
 export { guarded, guardedClock, type OnThrow, placeOfThrow, ThrowPlaces } from "./guard.ts";
 export { type Inspectable, isJsonObject, type Json, type JsonObject } from "./json.ts";
+export { pointerPart, pointerParts } from "./json-pointer.ts";
 export { Live } from "./live.ts";
 export { readSmallFile } from "./read-small-file.ts";
 export { err, ok, type Result } from "./result.ts";

@@ -1,4 +1,4 @@
-import { err, type Json, type JsonObject, ok, type Result } from "@heddle/base";
+import { err, type Json, type JsonObject, ok, pointerPart, type Result } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config/yaml";
 import { isAlias, isMap, isNode, isSeq, type Node } from "yaml";
 import { composePod, statusHead, withStatus } from "./inject-pod.ts";
@@ -11,7 +11,7 @@ import { applyEdits, type Edit } from "./text/edit.ts";
 import { ManifestEditor, type TextUndo } from "./text/manifest-editor.ts";
 import { restoringEdits } from "./text/manifest-restorer.ts";
 import { type ManifestDocument, ownPair, parseManifests } from "./text/manifest-text.ts";
-import { pointerPart, type Undo } from "./undo.ts";
+import type { Undo } from "./undo.ts";
 import { jsonAt, jsonWith, type WorkloadObject, workloadObjects } from "./workload-kinds.ts";
 
 /** What became of one object of a stream that is a pod or makes pods. */

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
+import { isJsonObject, type Json, type JsonObject, pointerPart } from "@heddle/base";
 import { sameJson } from "./json-fields.ts";
 
 /**
@@ -9,19 +9,6 @@ export interface Undo {
   readonly added: readonly string[];
   /** What stood there before. Behind it, where it came from a text that is not its plain form: the very text. */
   readonly was: Readonly<Record<string, readonly [before: Json, text?: string]>>;
-}
-
-/** A part of a pointer. */
-export function pointerPart(key: string): string {
-  return `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-}
-
-/** "/a/b~1c" as a, b/c. */
-export function pointerParts(pointer: string): string[] {
-  return pointer
-    .split("/")
-    .slice(1)
-    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
 /** The part by which an item of a list is known: its name, else its place. */

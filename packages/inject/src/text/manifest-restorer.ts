@@ -1,5 +1,6 @@
+import { pointerParts } from "@heddle/base";
 import { isAlias, isMap, isNode, isSeq, type Node, type YAMLMap, type YAMLSeq } from "yaml";
-import { itemKey, pointerParts, type Undo } from "../undo.ts";
+import { itemKey, type Undo } from "../undo.ts";
 import type { Edit } from "./edit.ts";
 import { behindColon } from "./manifest-editor.ts";
 import { itemName, keyName, type ManifestDocument } from "./manifest-text.ts";
