@@ -28,7 +28,7 @@ function diffObjects(before: JsonObject, after: JsonObject, path: string, steps:
   for (const key of Object.keys(before))
     if (before[key] !== undefined && !has(after, key)) steps.push({ op: "remove", path: join(path, key) });
   for (const [key, value] of Object.entries(after)) {
-    if (value === undefined) continue;
+    if (value === undefined || value === before[key]) continue; // the same object: most of a large pod
     if (has(before, key)) diff(before[key]!, value, join(path, key), steps);
     else steps.push({ op: "add", path: join(path, key), value });
   }
@@ -44,7 +44,7 @@ function diffLists(before: readonly Json[], after: readonly Json[], path: string
     for (; from < pairFrom; from += 1) steps.push({ op: "remove", path: join(path, to) });
     for (; to < pairTo; to += 1) steps.push({ op: "add", path: join(path, to), value: after[to]! });
     if (pairFrom === before.length) return;
-    diff(before[from]!, after[to]!, join(path, to), steps);
+    if (before[from] !== after[to]) diff(before[from]!, after[to]!, join(path, to), steps);
     from += 1;
     to += 1;
   }

@@ -38,6 +38,8 @@ test("a key that stands twice in its object is refused, however it is written", 
   assert.match(errorOf('{"a":1,"b":{"a":2},"a":3}'), /"a" stands twice/);
   assert.match(errorOf('{"a":1,"\\u0061":3}'), /"a" stands twice/);
   assert.match(errorOf('[{"x" : [1], "x"\n:2}]'), /"x" stands twice/);
+  assert.match(errorOf('{"a":{"b":1,"c":[{"d\\"":1},{"d\\"":1,"\\u0064\\u0022":2}]},"b":":"}'), /"d\\"" stands twice/);
+  assert.match(errorOf('{"a":{"b":1},"a":{"b":1,"c":2}}'), /"a" stands twice/);
   assert.equal(parseStrictJson('{"a":"a","b":"a","c":[{"a":1},{"a":1}]}').ok, true);
 });
 

@@ -18,6 +18,7 @@ import {
 import { BodyRoom, type CallFault, headFault, readReviewBody } from "./read-review-body.ts";
 import { reviewConfiguration } from "./review-configuration.ts";
 import { type PodReviewOptions, reviewPod } from "./review-pod.ts";
+import { ReviewTurns } from "./review-turns.ts";
 import { DEFAULT_WEBHOOK_LIMITS, type WebhookLimits } from "./webhook-limits.ts";
 import { callTimeoutMs, type WebhookCall, webhookCall } from "./webhook-path.ts";
 
@@ -49,6 +50,7 @@ export class WebhookServer {
   readonly #limits: WebhookLimits;
   readonly #server: Server;
   readonly #room: BodyRoom;
+  readonly #turns = new ReviewTurns();
   readonly #metrics: WebhookMetrics;
   /** Also those that have not come to the end of their handshake. */
   readonly #sockets = new Set<Socket>();
@@ -192,6 +194,7 @@ export class WebhookServer {
     goOn();
     const body = await readReviewBody(request, this.#limits.bodyBytes, this.#room);
     if (!body.ok) return body;
+    await this.#turns.next();
     const review = readAdmissionReview(body.value);
     if (review.ok) return this.#review(call, review.value, request, startMs);
     const { uid, message } = review.error;

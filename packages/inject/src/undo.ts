@@ -41,6 +41,7 @@ export function undoOf(before: JsonObject, after: JsonObject): Undo {
     if (sameJson(a, b)) return;
     if (isJsonObject(a) && isJsonObject(b) && extendsMap(a, b)) {
       for (const [key, value] of Object.entries(b)) {
+        if (a[key] === value) continue; // most of a large pod: not worth a pointer
         const at = pointer + pointerPart(key);
         if (Object.hasOwn(a, key)) compare(a[key]!, value, at);
         else added.push(at);
