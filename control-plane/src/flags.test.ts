@@ -63,13 +63,15 @@ describe("flags", () => {
     const { kubernetes, storePlace, ca } = read.value.flags;
     assert.deepEqual(kubernetes, { kubeconfig: undefined, namespaces: undefined });
     assert.deepEqual([storePlace.type, ca?.tokenReview, ca?.tokenAudience], ["none", undefined, "mesh"]);
-    const words = "--kubeconfig f --kubernetes-context c --kubernetes-namespace a --kubernetes-namespace b --store d";
+    const words =
+      "--kubeconfig f --kubernetes-context c --kubernetes-namespace a --kubernetes-namespace b --store d --system-namespace s";
     const outside = parseFlags(words.split(" "));
     assert.ok(outside.ok && outside.value.type === "run");
     assert.equal(outside.value.flags.storePlace.type, "log");
     assert.deepEqual(outside.value.flags.kubernetes, {
       kubeconfig: { file: "f", context: "c" },
       namespaces: ["a", "b"],
+      systemNamespace: "s",
     });
     const wrong = (text: string): readonly string[] => {
       const parsed = parseFlags(["--config", "a", ...text.split(" ")]);
@@ -79,6 +81,8 @@ describe("flags", () => {
     assert.match(wrong("--kubernetes-context c").join(), /needs --kubeconfig/);
     assert.match(wrong("--kubernetes-namespace c").join(), /needs --kubernetes or --kubeconfig/);
     assert.match(wrong("--kubernetes --kubernetes-namespace A_b").join(), /found "A_b", allowed: a namespace's name/);
+    assert.match(wrong("--kubernetes --system-namespace s").join(), /needs --kubeconfig; a pod's is its own/);
+    assert.match(wrong("--kubeconfig f --system-namespace S").join(), /found "S", allowed: a namespace's name/);
   });
 
   it("that are wrong are said all at once", () => {

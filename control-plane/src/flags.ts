@@ -50,6 +50,7 @@ Options:
   --kubernetes-context NAME  which of its contexts (its current one)
   --kubernetes-namespace NAME
                              follow that namespace alone; may be given more than once
+  --system-namespace NAME    with --kubeconfig, where the control plane's own Lease and Service are (heddle-system)
   --store PLACE              where to keep what is put in through the resource API: a folder, none, or for several control
                              planes etcd://HOST:PORT[,HOST:PORT][/PREFIX] (etcds: over TLS). By default a folder of its
                              own for each first --config, below $STATE_DIRECTORY, $XDG_STATE_HOME/heddle or
@@ -159,16 +160,23 @@ const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 function readKubernetes(values: KubernetesValues, faults: string[]): Flags["kubernetes"] {
   const { kubernetes, kubeconfig, "kubernetes-context": context, "kubernetes-namespace": namespaces } = values;
+  const systemNamespace = values["system-namespace"];
   faults.push(...clusterFaults(values));
   if (kubernetes !== true && kubeconfig === undefined) {
     if (namespaces !== undefined) faults.push("--kubernetes-namespace: needs --kubernetes or --kubeconfig");
+    if (systemNamespace !== undefined) faults.push("--system-namespace: needs --kubeconfig");
     return undefined;
   }
+  if (systemNamespace !== undefined && kubeconfig === undefined)
+    faults.push("--system-namespace: needs --kubeconfig; a pod's is its own");
   for (const name of namespaces ?? [])
     if (!NAMESPACE.test(name)) faults.push(`--kubernetes-namespace: found "${name}", allowed: a namespace's name`);
+  if (systemNamespace !== undefined && !NAMESPACE.test(systemNamespace))
+    faults.push(`--system-namespace: found "${systemNamespace}", allowed: a namespace's name`);
   return {
     kubeconfig: kubeconfig === undefined ? undefined : { file: kubeconfig, context },
     namespaces: namespaces && [...new Set(namespaces)],
+    ...(systemNamespace !== undefined && { systemNamespace }),
   };
 }
 
@@ -177,6 +185,7 @@ interface KubernetesValues {
   readonly kubeconfig?: string | undefined;
   readonly "kubernetes-context"?: string | undefined;
   readonly "kubernetes-namespace"?: readonly string[] | undefined;
+  readonly "system-namespace"?: string | undefined;
 }
 
 type EtcdFlag = (typeof ETCD_FLAGS)[number];
@@ -215,6 +224,7 @@ const OPTIONS = {
   kubeconfig: { type: "string" },
   "kubernetes-context": { type: "string" },
   "kubernetes-namespace": { type: "string", multiple: true },
+  "system-namespace": { type: "string" },
   store: { type: "string" },
   "store-accept-data-loss": { type: "boolean" },
   "etcd-tls-ca": { type: "string" },

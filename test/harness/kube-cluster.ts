@@ -25,6 +25,10 @@ export interface KubeClusterOptions {
   readonly flags?: readonly string[];
   /** Whether the kinds and the namespace are there already, as after `heddle install`. */
   readonly isInstalled?: boolean;
+  /** Where the workloads are, which alone is followed then. Left out: in `default`, and all are. */
+  readonly namespace?: string;
+  /** Where the control plane's own things are; is there. Left out: in `heddle-system`. */
+  readonly systemNamespace?: string;
 }
 
 /**
@@ -34,34 +38,46 @@ export interface KubeClusterOptions {
 export class KubeCluster {
   readonly server: KubeEndpoint;
   readonly controlPlane: ControlPlaneProcess;
+  readonly namespace: string;
   readonly #owner: Owner;
   readonly #folder: string;
   readonly #workloads = new Map<string, MeshWorkload>();
 
-  private constructor(server: KubeEndpoint, owner: Owner, { kubeconfig, flags = [] }: KubeClusterOptions) {
+  private constructor(server: KubeEndpoint, owner: Owner, options: KubeClusterOptions) {
+    const { kubeconfig, flags = [], namespace, systemNamespace } = options;
     this.server = server;
+    this.namespace = namespace ?? "default";
     this.#owner = owner;
     this.#folder = scratchFolder(owner);
     const file = this.#file("kubeconfig", kubeconfig);
     const identity = ["--trust-domain", "cluster.local", "--svid-ttl", "1h", "--store", join(this.#folder, "store")];
-    this.controlPlane = new ControlPlaneProcess(owner, ["--kubeconfig", file, ...identity, ...flags]);
+    const places = [
+      ...(namespace === undefined ? [] : ["--kubernetes-namespace", namespace]),
+      ...(systemNamespace === undefined ? [] : ["--system-namespace", systemNamespace]),
+    ];
+    this.controlPlane = new ControlPlaneProcess(owner, ["--kubeconfig", file, ...places, ...identity, ...flags]);
   }
 
   static async start(server: KubeEndpoint, owner: Owner, options: KubeClusterOptions): Promise<KubeCluster> {
-    if (options.isInstalled !== true) await prepareCluster(server);
+    if (options.isInstalled !== true) await prepareCluster(server, options.systemNamespace);
     const cluster = new KubeCluster(server, owner, options);
     for (const name of NAMES) {
       const workload = await startMeshWorkload(name, owner);
       cluster.#workloads.set(name, workload);
-      await kubePut(server, { apiVersion: "v1", kind: "ServiceAccount", metadata: { name } });
-      for (const document of parseAllDocuments(workload.yaml))
-        await kubePut(server, withTarget(document.toJS() as KubeObject));
+      const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: { name } };
+      const objects = parseAllDocuments(workload.yaml).map((document) => withTarget(document.toJS() as KubeObject));
+      for (const object of [account, ...objects]) await kubePut(server, cluster.placed(object));
     }
     await cluster.controlPlane.start();
     const bundle = cluster.#file("root.pem", await cluster.rootPem());
 
     await Promise.all(NAMES.map((name) => cluster.#startSidecar(name, bundle)));
     return cluster;
+  }
+
+  /** The object in the cluster's namespace. */
+  placed(object: KubeObject): KubeObject {
+    return { ...object, metadata: { ...object.metadata, namespace: this.namespace } };
   }
 
   /** As web's application does it, by its sidecar. */
@@ -79,7 +95,7 @@ export class KubeCluster {
   }
 
   /** Of the namespace's ConfigMap, once it is there. */
-  async rootPem(namespace = "default"): Promise<string> {
+  async rootPem(namespace = this.namespace): Promise<string> {
     let pem: unknown;
     await eventually(
       "the mesh's roots are in the namespace",
@@ -101,8 +117,13 @@ export class KubeCluster {
   }
 
   async #startSidecar(name: string, bundle: string): Promise<SidecarProcess> {
-    const token = this.#file(`${name}.token`, await accountToken(this.server, "default", name, ["heddle"]));
-    const flags = ["--control-plane", `127.0.0.1:${this.controlPlane.tlsPort}`, "--node-id", `default/${name}/1`];
+    const token = this.#file(`${name}.token`, await accountToken(this.server, this.namespace, name, ["heddle"]));
+    const flags = [
+      "--control-plane",
+      `127.0.0.1:${this.controlPlane.tlsPort}`,
+      "--node-id",
+      `${this.namespace}/${name}/1`,
+    ];
     flags.push("--ca-bundle", bundle, "--service-account-token", token);
     return startSidecar(undefined, this.#owner, { flags });
   }
@@ -140,19 +161,22 @@ function withTarget(object: KubeObject): KubeObject {
 }
 
 /** The kinds and the namespace that `heddle install` brings. */
-async function prepareCluster(server: KubeEndpoint): Promise<void> {
-  await kubePut(server, { apiVersion: "v1", kind: "Namespace", metadata: { name: "heddle-system" } });
-  for (const one of MESH_DEFINITIONS) await kubePut(server, definition(one) as KubeObject);
+async function prepareCluster(server: KubeEndpoint, namespace: string | undefined): Promise<void> {
+  if (namespace === undefined)
+    await kubePut(server, { apiVersion: "v1", kind: "Namespace", metadata: { name: "heddle-system" } });
+  // Kinds of others may be there, with more than this says of them.
+  for (const one of MESH_DEFINITIONS)
+    if (one[0] === "heddle.dev" || !(await isServed(server, one))) await kubePut(server, definition(one) as KubeObject);
   await untilServed(server);
 }
 
 /** An API server takes a moment from a definition to its kind. */
 export async function untilServed(server: KubeEndpoint): Promise<void> {
-  for (const [group, , plural] of MESH_DEFINITIONS)
-    await eventually(
-      `${plural} are served`,
-      async () => (await kubeRequest(server, "GET", `/apis/${group}/v1/${plural}`)).status === 200,
-    );
+  for (const one of MESH_DEFINITIONS) await eventually(`${one[2]} are served`, () => isServed(server, one));
+}
+
+async function isServed(server: KubeEndpoint, [group, , plural]: readonly [string, string, string]): Promise<boolean> {
+  return (await kubeRequest(server, "GET", `/apis/${group}/v1/${plural}`)).status === 200;
 }
 
 /** Calls orders; 0 where there is no answer. */

@@ -20,14 +20,14 @@ export interface KubectlAnswer {
   readonly output: string;
 }
 
-/** Runs kubectl as an administrator of that server; its caches stay in the folder. */
+/** Runs kubectl as an administrator of that server, in a namespace; its caches stay in the folder. */
 export type Kubectl = (...words: readonly string[]) => Promise<KubectlAnswer>;
 
 const TIMEOUT_MS = 60_000;
 
-export function kubectlOf(server: KubeEndpoint, folder: string): Kubectl {
+export function kubectlOf(server: KubeEndpoint, folder: string, namespace?: string): Kubectl {
   const kubeconfig = join(folder, "kubeconfig");
-  writeFileSync(kubeconfig, adminKubeconfig(server), { mode: 0o600 });
+  writeFileSync(kubeconfig, adminKubeconfig(server, namespace), { mode: 0o600 });
   const options = { timeout: TIMEOUT_MS, env: { ...process.env, HOME: folder, KUBECONFIG: kubeconfig } };
   return async (...words) => {
     try {

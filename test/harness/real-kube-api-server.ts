@@ -8,32 +8,55 @@ import { TestAuthority } from "@heddle/net/testing";
 import { kubeApiServerProgram } from "../../scripts/kube-api-server.ts";
 import { etcdctl, noEtcd, startEtcd } from "./etcd.ts";
 import { eventually } from "./eventually.ts";
+import { givenKubeApiServer, givenKubeconfig } from "./given-kube-api-server.ts";
 import { type KubeEndpoint, kubeRequest } from "./kube/kube-requests.ts";
 import { adminKubeconfig } from "./kube/kubeconfig.ts";
 import type { Owner } from "./owner.ts";
 
-/** Why tests against a real API server skip; false where one can be started. */
-export const noRealKubeApiServer: string | false = existsSync(kubeApiServerProgram)
-  ? noEtcd
-  : "kube-apiserver has not been built: npm run kube-apiserver (half an hour)";
+/** Which real API server tests run against: that of HEDDLE_TEST_KUBECONFIG, else the one that was built. */
+export const realKubeApiServer =
+  givenKubeconfig === undefined ? "a real kube-apiserver" : "the API server of HEDDLE_TEST_KUBECONFIG";
 
-/** A real kube-apiserver, of its own etcd, without controllers, scheduler or nodes. */
+/** Why tests against it skip; false where there is one. */
+export const noRealKubeApiServer: string | false =
+  givenKubeconfig !== undefined
+    ? false
+    : existsSync(kubeApiServerProgram)
+      ? noEtcd
+      : "kube-apiserver has not been built: npm run kube-apiserver (half an hour); or say HEDDLE_TEST_KUBECONFIG";
+
 export interface RealKubeApiServer extends KubeEndpoint {
-  readonly noInitialEvents: string;
+  readonly noInitialEvents?: string;
   /** A file of an administrator. */
   kubeconfig(): string;
-  /** Ends it and starts it again on its port, with all that etcd knows. */
+  /** Compacts etcd and starts the server again: versions from before are too old. Undefined: it is not ours to start again. */
+  readonly forget: (() => Promise<void>) | undefined;
+  /** What may be done to it. Undefined: it is not ours to end. */
+  readonly outages: ServerOutages | undefined;
+}
+
+export interface ServerOutages {
+  /** Ends it and starts it again on its port, with all that it knows. */
   restart(): Promise<void>;
   stop(): Promise<void>;
   /** Starts it again after `stop`. */
   listen(): Promise<void>;
-  /** Compacts etcd and starts the server again: versions from before are too old. */
+  /** Versions from before are too old. */
   forget(): Promise<void>;
+  /** Answers that late; left out: it cannot. */
+  setLatency?(ms: number): void;
+}
+
+export async function startRealKubeApiServer(owner: Owner): Promise<RealKubeApiServer> {
+  if (givenKubeconfig === undefined) return startBuiltKubeApiServer(owner);
+  const given = await givenKubeApiServer(givenKubeconfig);
+  return { ...given, kubeconfig: () => adminKubeconfig(given), forget: undefined, outages: undefined };
 }
 
 const START_MS = 120_000;
 
-export async function startRealKubeApiServer(owner: Owner): Promise<RealKubeApiServer> {
+/** A real kube-apiserver, of its own etcd, without controllers, scheduler or nodes. */
+async function startBuiltKubeApiServer(owner: Owner): Promise<RealKubeApiServer> {
   const folder = mkdtempSync(join(tmpdir(), "heddle-kube-"));
   owner.after(() => rmSync(folder, { recursive: true }));
   const [etcd] = await startEtcd(owner);
@@ -97,24 +120,24 @@ export async function startRealKubeApiServer(owner: Owner): Promise<RealKubeApiS
   };
   owner.after(stop);
   await start();
+  const forget = async (): Promise<void> => {
+    await stop();
+    const status = JSON.parse(etcdctl(etcd!.endpoint, "endpoint", "status", "-w", "json").output) as readonly {
+      Status: { header: { revision: number } };
+    }[];
+    etcdctl(etcd!.endpoint, "compaction", String(status[0]!.Status.header.revision));
+    await start();
+  };
+  const restart = async (): Promise<void> => {
+    await stop();
+    await start();
+  };
   return {
     ...endpoint,
     noInitialEvents: "Debian's etcd 3.4 cannot say how far its watches are (RequestWatchProgress)",
     kubeconfig: () => adminKubeconfig(endpoint),
-    stop,
-    listen: start,
-    restart: async () => {
-      await stop();
-      await start();
-    },
-    forget: async () => {
-      await stop();
-      const status = JSON.parse(etcdctl(etcd!.endpoint, "endpoint", "status", "-w", "json").output) as readonly {
-        Status: { header: { revision: number } };
-      }[];
-      etcdctl(etcd!.endpoint, "compaction", String(status[0]!.Status.header.revision));
-      await start();
-    },
+    forget,
+    outages: { restart, stop, listen: start, forget },
   };
 }
 

@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../harness/eventually.ts";
+import { givenKubeApiServer } from "../harness/given-kube-api-server.ts";
 import { kubeApiContract } from "../harness/kube/kube-api-contract.ts";
 import { kubeRequest, kubeWatch } from "../harness/kube/kube-requests.ts";
+import { adminKubeconfig } from "../harness/kube/kubeconfig.ts";
 import { KubeApiServer } from "../harness/kube-api-server.ts";
 import { lastFirst } from "../harness/owner.ts";
+import { scratchFolder } from "../harness/sidecar.ts";
 
 /* The API server that other tests run against: by what a real one has to show as well, and by what only it has. */
 
@@ -17,6 +22,19 @@ kubeApiContract("the API server of the tests", async (owner) => {
     forget: async () => server.compact(),
     bookmark: () => server.bookmark(),
   };
+});
+
+test("a cluster is found by a kubeconfig with a certificate, or with a token", async (t) => {
+  const owner = lastFirst(t);
+  const server = await KubeApiServer.start(owner);
+  const file = join(scratchFolder(owner), "kubeconfig");
+  for (const kubeconfig of [server.kubeconfig(), server.kubeconfigOfToken(server.adminToken)]) {
+    writeFileSync(file, kubeconfig);
+    const given = await givenKubeApiServer(file);
+    assert.equal((await kubeRequest(given, "GET", "/api/v1/namespaces/default")).status, 200);
+    writeFileSync(file, adminKubeconfig(given, "shop"));
+    assert.deepEqual(await givenKubeApiServer(file), given);
+  }
 });
 
 describe("faults of the API server of the tests", () => {

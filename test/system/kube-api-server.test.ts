@@ -1,6 +1,6 @@
 import { kubeApiContract } from "../harness/kube/kube-api-contract.ts";
-import { noRealKubeApiServer, startRealKubeApiServer } from "../harness/real-kube-api-server.ts";
+import { noRealKubeApiServer, realKubeApiServer, startRealKubeApiServer } from "../harness/real-kube-api-server.ts";
 
 /* What the API server of the tests shows on the wire, a real one shows too: the same contract holds both. */
 
-kubeApiContract("a real kube-apiserver", startRealKubeApiServer, noRealKubeApiServer);
+kubeApiContract(realKubeApiServer, startRealKubeApiServer, noRealKubeApiServer);

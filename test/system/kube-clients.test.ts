@@ -4,12 +4,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import type { KubeEndpoint } from "../harness/kube/kube-requests.ts";
+import { givenKubeconfig } from "../harness/given-kube-api-server.ts";
+import { type KubeEndpoint, ownNamespace } from "../harness/kube/kube-requests.ts";
 import { adminKubeconfig } from "../harness/kube/kubeconfig.ts";
 import { KubeApiServer } from "../harness/kube-api-server.ts";
 import { type Kubectl, kubectlOf, noKubectl } from "../harness/kubectl.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
-import { noRealKubeApiServer, startRealKubeApiServer } from "../harness/real-kube-api-server.ts";
+import { noRealKubeApiServer, realKubeApiServer, startRealKubeApiServer } from "../harness/real-kube-api-server.ts";
 import { scratchFolder } from "../harness/sidecar.ts";
 
 /* kubectl and Debian's client for Python find the same in the API server of the tests and in a real one. */
@@ -31,12 +32,14 @@ spec:
   selector: { matchLabels: { app: web } }
   template:
     metadata: { labels: { app: web } }
-    spec: { containers: [{ name: web, image: web, ports: [{ containerPort: 80 }] }] }
+    spec:
+      nodeSelector: { heddle.dev/test: none }
+      containers: [{ name: web, image: web, ports: [{ containerPort: 80 }] }]
 `;
 
 const servers: readonly (readonly [string, (owner: Owner) => Promise<KubeEndpoint>, string | false])[] = [
   ["the API server of the tests", (owner) => KubeApiServer.start(owner), false],
-  ["a real kube-apiserver", startRealKubeApiServer, noRealKubeApiServer],
+  [realKubeApiServer, startRealKubeApiServer, noRealKubeApiServer],
 ];
 
 for (const [name, start, skip] of servers)
@@ -44,16 +47,23 @@ for (const [name, start, skip] of servers)
     const owner = lastFirst({ after });
     let server: KubeEndpoint;
     let folder: string;
+    let namespace: string;
+    // A cluster of somebody has its own range of Services' addresses.
+    const serviceIp =
+      givenKubeconfig !== undefined && name === realKubeApiServer
+        ? String.raw`[\da-f.:]+`
+        : String.raw`10\.96\.\d+\.\d+`;
     before(async () => {
       server = await start(owner);
       folder = scratchFolder(owner);
+      namespace = await ownNamespace(owner, server, "kubectl");
     });
 
     describe("kubectl", { skip: noKubectl }, () => {
       let run: Kubectl;
       let manifest: string;
       before(() => {
-        run = kubectlOf(server, folder);
+        run = kubectlOf(server, folder, namespace);
         manifest = join(folder, "manifest.yaml");
         writeFileSync(manifest, MANIFEST);
       });
@@ -73,7 +83,7 @@ for (const [name, start, skip] of servers)
       });
 
       test("apply on the server takes over what kubectl applied before, and changes nothing", async () => {
-        await says("get service web -o jsonpath={.spec.clusterIP}", /^10\.96\./);
+        await says("get service web -o jsonpath={.spec.clusterIP}", new RegExp(`^${serviceIp}$`));
         const { output: before } = await run("get", "service", "web", "-o", "jsonpath={.spec}");
         await says(`apply --server-side -f ${manifest}`, /service\/web serverside-applied/);
         assert.equal((await run("get", "service", "web", "-o", "jsonpath={.spec}")).output, before);
@@ -82,7 +92,10 @@ for (const [name, start, skip] of servers)
       });
 
       test("get, describe, label, patch, wait and delete", async () => {
-        await says("get services,deployments", /service\/web +ClusterIP +10\.96\.\d+\.\d+ +<none> +80\/TCP,81\/TCP/);
+        await says(
+          "get services,deployments",
+          new RegExp(`service/web +ClusterIP +${serviceIp} +<none> +80/TCP,81/TCP`),
+        );
         await says("describe service web", /Port: +http +80\/TCP/);
         await says("label service web tier=front", /service\/web labeled/);
         await says("get services -l tier=front -o name", /^service\/web\n$/);
@@ -106,7 +119,11 @@ for (const [name, start, skip] of servers)
       const kubeconfig = join(folder, "python.yaml");
       writeFileSync(kubeconfig, adminKubeconfig(server), { mode: 0o600 });
       const script = join(import.meta.dirname, "peers/kube_client.py");
-      const { stdout } = await promisify(execFile)(PYTHON, [script, kubeconfig], { timeout: 60_000 });
+      const { stdout } = await promisify(execFile)(
+        PYTHON,
+        [script, kubeconfig, await ownNamespace(owner, server, "python"), serviceIp],
+        { timeout: 60_000 },
+      );
       assert.equal(stdout, "ok\n");
     });
   });

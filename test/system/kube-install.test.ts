@@ -5,16 +5,25 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { JsonObject } from "@heddle/base";
-import { DEFAULT_INSTALL_SETTINGS, installObjects, manifestText, uninstallObjects } from "@heddle/inject/install";
+import {
+  CNI_NAME,
+  DEFAULT_INSTALL_SETTINGS,
+  installObjects,
+  manifestText,
+  uninstallObjects,
+} from "@heddle/inject/install";
 import { eventually } from "../harness/eventually.ts";
+import { claimCluster, givenKubeconfig } from "../harness/given-kube-api-server.ts";
 import { projectRoot } from "../harness/imports.ts";
 import { goldens } from "../harness/injection-goldens.ts";
+import { ownNamespace, uniqueName } from "../harness/kube/kube-requests.ts";
 import { kubeconfigText } from "../harness/kube/kubeconfig.ts";
 import { type Kubectl, kubectlOf, noKubectl } from "../harness/kubectl.ts";
 import { lastFirst } from "../harness/owner.ts";
 import {
   noRealKubeApiServer,
   type RealKubeApiServer,
+  realKubeApiServer,
   startRealKubeApiServer,
 } from "../harness/real-kube-api-server.ts";
 import { scratchFolder } from "../harness/sidecar.ts";
@@ -35,24 +44,50 @@ function makeAuthority(folder: string): { readonly certificate: string; readonly
   return { certificate, key };
 }
 
-describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, () => {
+describe(realKubeApiServer, { skip: noRealKubeApiServer || noKubectl }, () => {
   const owner = lastFirst({ after });
-  const settings = { ...DEFAULT_INSTALL_SETTINGS, injection: { ...DEFAULT_INSTALL_SETTINGS.injection, cni: true } };
+  /** A cluster of others gets a revision of its own name, and nothing that would run on its nodes. */
+  const isOthers = givenKubeconfig !== undefined;
+  const systemNamespace = isOthers ? uniqueName("system") : DEFAULT_INSTALL_SETTINGS.injection.namespace;
+  const settings = {
+    ...DEFAULT_INSTALL_SETTINGS,
+    injection: {
+      ...DEFAULT_INSTALL_SETTINGS.injection,
+      cni: !isOthers,
+      namespace: systemNamespace,
+      ...(isOthers && { revision: uniqueName("r") }),
+    },
+  };
   const objects = installObjects(settings);
+  const webhookNames = objects
+    .filter(({ kind }) => (kind as string).endsWith("WebhookConfiguration"))
+    .map(({ kind, metadata }) => `${(kind as string).toLowerCase()}/${(metadata as { name: string }).name}`);
   let server: RealKubeApiServer;
   let kubectl: Kubectl;
   let folder: string;
+  let shop: string;
   const file = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
   };
+  /** Whatever has failed before. */
+  const removeAll = async (): Promise<void> => {
+    const text = manifestText(ownObjects(uninstallObjects(settings, true)));
+    await kubectl("delete", "--ignore-not-found", "--wait=false", "-f", file("remove.yaml", text));
+  };
+  /** The plugin of the nodes is one for all. */
+  const ownObjects = (all: readonly JsonObject[]): readonly JsonObject[] =>
+    isOthers ? all.filter(({ metadata }) => (metadata as { name: string }).name !== CNI_NAME) : all;
   const apply = (name: string, text: string, ...flags: string[]) =>
     kubectl("apply", "--server-side", "--validate=strict", ...flags, "-f", file(name, text));
 
   before(async () => {
     server = await startRealKubeApiServer(owner);
+    if (isOthers) await claimCluster(owner, server);
     folder = scratchFolder(owner);
-    kubectl = kubectlOf(server, folder);
+    shop = await ownNamespace(owner, server, "shop");
+    kubectl = kubectlOf(server, folder, shop);
+    if (isOthers) owner.after(removeAll);
   });
 
   test("takes everything that heddle install prints, without a field that it does not know", async () => {
@@ -68,7 +103,7 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
 
   test("refuses objects of our kinds that our readers refuse, and takes those that they take", async () => {
     const object = (kind: string, spec: object): JsonObject =>
-      ({ apiVersion: "heddle.dev/v1", kind, metadata: { name: "x", namespace: "default" }, spec }) as JsonObject;
+      ({ apiVersion: "heddle.dev/v1", kind, metadata: { name: "x", namespace: shop }, spec }) as JsonObject;
     const judge = (kind: string, spec: object) =>
       apply("object.yaml", manifestText([object(kind, spec)]), "--dry-run=server");
     for (const [kind, spec] of [
@@ -106,19 +141,18 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
     const policy = {
       apiVersion: "heddle.dev/v1",
       kind: "AuthorizationPolicy",
-      metadata: { name: "misspelt", namespace: "default" },
+      metadata: { name: "misspelt", namespace: shop },
       spec: { selectr: { matchLabels: { a: "b" } }, rules },
     };
     const { ok, output } = await apply("misspelt.yaml", manifestText([policy]));
     assert.ok(ok, output);
-    const stored = await kubectl("get", "authorizationpolicy", "misspelt", "-n", "default", "-o", "json");
+    const stored = await kubectl("get", "authorizationpolicy", "misspelt", "-o", "json");
     const { spec } = JSON.parse(stored.output) as { readonly spec: unknown };
     assert.deepEqual(spec, policy.spec);
-    assert.ok((await kubectl("delete", "authorizationpolicy", "misspelt", "-n", "default")).ok);
+    assert.ok((await kubectl("delete", "authorizationpolicy", "misspelt")).ok);
   });
 
   test("takes injected manifests, without a field that it does not know", async () => {
-    await kubectl("create", "namespace", "shop");
     const chosen = goldens().filter(({ name }) => WHOLE.test(name));
     assert.ok(chosen.length >= 16);
     for (const golden of chosen) {
@@ -127,13 +161,14 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
         /^spec:(\r?\n)(?= {2}(?:init)?[cC]ontainers:)/m,
         "spec:$1  serviceAccountName: default$1",
       );
-      const { ok, output } = await apply(golden.name, golden.inject(input), "--dry-run=server");
+      const injected = golden.inject(input).replaceAll("namespace: shop", `namespace: ${shop}`);
+      const { ok, output } = await apply(golden.name, injected, "--dry-run=server");
       assert.ok(ok, `${golden.name}: ${output}`);
     }
   });
 
   test("gives the control plane's account what it needs, and no more: nothing that it asks is forbidden", async (t) => {
-    const token = (await kubectl("create", "token", "control-plane", "-n", "heddle-system")).output.trim();
+    const token = (await kubectl("create", "token", "control-plane", "-n", systemNamespace)).output.trim();
     const authority = makeAuthority(folder);
     const webhooks = objects.filter(({ kind }) => (kind as string).endsWith("WebhookConfiguration"));
     assert.ok((await apply("webhooks.yaml", manifestText(webhooks))).ok);
@@ -145,6 +180,11 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
         "control-plane/src/main.ts",
         "--kubeconfig",
         file("account.yaml", kubeconfigText(server, "control-plane", { token })),
+        "--system-namespace",
+        systemNamespace,
+        "--revision",
+        settings.injection.revision,
+        ...(isOthers ? ["--kubernetes-namespace", shop] : []),
         "--trust-domain",
         "cluster.local",
         "--ca-certificate",
@@ -160,6 +200,7 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       log += text;
     });
+    const [mutating] = webhookNames.filter((name) => name.startsWith("mutating"));
     const has = (what: string, words: string, pattern: RegExp): Promise<void> =>
       eventually(
         `${what}; ${words}`,
@@ -173,19 +214,25 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
     const policy = {
       apiVersion: "heddle.dev/v1",
       kind: "PeerAuthentication",
-      metadata: { name: "strict", namespace: "default" },
+      metadata: { name: "strict", namespace: shop },
     };
-    assert.ok((await kubectl("delete", "validatingwebhookconfigurations", "--all")).ok, "none is served here");
+    const validating = webhookNames.filter((name) => name.startsWith("validating"));
+    assert.ok((await kubectl("delete", ...validating)).ok, "none is served here");
     assert.ok((await apply("policy.yaml", manifestText([{ ...policy, spec: { mtls: { mode: "STRICT" } } }]))).ok);
-    await has("roots are in each namespace", "get configmap heddle-ca-root -n default -o yaml", /BEGIN CERTIFICATE/);
-    await has("one replica writes", "get lease heddle-control-plane -n heddle-system -o yaml", /holderIdentity: ./);
+    await has("roots are in each namespace", "get configmap heddle-ca-root -o yaml", /BEGIN CERTIFICATE/);
+    await has(
+      "one replica writes",
+      `get lease heddle-control-plane -n ${systemNamespace} -o yaml`,
+      /holderIdentity: ./,
+    );
     await has("what became of it is told", "get peerauthentication strict -o yaml", /type: Accepted/);
-    await has("webhooks know whom to believe", "get mutatingwebhookconfigurations -o yaml", /caBundle: ./);
+    await has("webhooks know whom to believe", `get ${mutating} -o yaml`, /caBundle: ./);
     child.kill("SIGTERM");
     await once(child, "exit");
     assert.doesNotMatch(log, /forbidden|403/i);
     const can = async (...words: string[]): Promise<string> =>
-      (await kubectl("auth", "can-i", ...words, "--as=system:serviceaccount:heddle-system:control-plane", "-A")).output;
+      (await kubectl("auth", "can-i", ...words, `--as=system:serviceaccount:${systemNamespace}:control-plane`, "-A"))
+        .output;
     for (const words of [
       "get secrets",
       "delete pods",
@@ -198,10 +245,11 @@ describe("a real kube-apiserver", { skip: noRealKubeApiServer || noKubectl }, ()
   });
 
   test("is left as it was by heddle uninstall --all", async () => {
-    const text = manifestText(uninstallObjects(settings, true));
+    const text = manifestText(ownObjects(uninstallObjects(settings, true)));
     const deleted = await kubectl("delete", "--ignore-not-found", "--wait=false", "-f", file("uninstall.yaml", text));
     assert.ok(deleted.ok, deleted.output);
     const { output } = await kubectl("get", "clusterroles,clusterrolebindings,daemonsets,crds", "-A", "-o", "name");
-    assert.doesNotMatch(output, /clusterrole.*heddle|heddle-cni/);
+    const own = isOthers ? new RegExp(settings.injection.revision) : /clusterrole.*heddle|heddle-cni/;
+    assert.doesNotMatch(output, own);
   });
 });

@@ -4,6 +4,8 @@ export interface KubernetesOptions {
   readonly kubeconfig: { readonly file: string; readonly context: string | undefined } | undefined;
   /** Whose objects are followed; undefined: all. */
   readonly namespaces: readonly string[] | undefined;
+  /** With a kubeconfig, where the control plane's own things are: its Lease, its Service. Left out: `heddle-system`. */
+  readonly systemNamespace?: string;
   /** Of the process: where a pod is told of its cluster. */
   readonly environment: Readonly<Record<string, string | undefined>>;
 }

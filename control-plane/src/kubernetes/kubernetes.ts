@@ -54,7 +54,7 @@ export class Kubernetes implements Inspectable {
   /** Rejects with a `StartError` where nobody says how to get to the cluster; one that is away is no reason. */
   static async open(options: KubernetesOptions, subjects: KubernetesSubjects): Promise<Kubernetes> {
     const { clock } = subjects;
-    const { kubeconfig, environment, namespaces } = options;
+    const { kubeconfig, environment, namespaces, systemNamespace } = options;
     const access =
       kubeconfig === undefined
         ? await inClusterAccess({ environment, clock })
@@ -62,7 +62,7 @@ export class Kubernetes implements Inspectable {
     const client = new KubeClient(access, clock);
     const source = new KubernetesSource({ api: client, server: access.server, clock, namespaces });
     const log = subjects.log.with({ part: "kubernetes" });
-    const namespace = kubeconfig === undefined ? access.namespace : SYSTEM_NAMESPACE;
+    const namespace = kubeconfig === undefined ? access.namespace : (systemNamespace ?? SYSTEM_NAMESPACE);
     return new Kubernetes(client, source, namespace, { options, subjects: { ...subjects, log } });
   }
 

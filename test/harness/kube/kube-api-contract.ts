@@ -3,12 +3,20 @@ import { after, before, describe, test } from "node:test";
 import { eventually } from "../eventually.ts";
 import { lastFirst, type Owner } from "../owner.ts";
 import { type JsonObject, type KubeObject, member } from "./kube-object.ts";
-import { type KubeEndpoint, kubePut, kubeRequest, kubeWatch } from "./kube-requests.ts";
+import {
+  type KubeEndpoint,
+  kubePut,
+  kubePutFor,
+  kubeRequest,
+  kubeWatch,
+  ownNamespace,
+  uniqueName,
+} from "./kube-requests.ts";
 
 /** What a server has to be asked for beside requests. */
 export interface KubeApiUnderTest extends KubeEndpoint {
-  /** Forgets the past: versions from before are too old. */
-  forget(): Promise<void>;
+  /** Forgets the past: versions from before are too old. Left out: it cannot be told to. */
+  readonly forget?: (() => Promise<void>) | undefined;
   /** Why it cannot begin a watch with what there is. */
   readonly noInitialEvents?: string;
   /** Tells watches how far they are, where that can be asked for. */
@@ -32,53 +40,49 @@ export function kubeApiContract(
     const remove = (path: string) => kubeRequest(server, "DELETE", `${path}?gracePeriodSeconds=0`);
     /** Of the newest write. */
     const newest = async (at: string): Promise<number> => {
-      const { body } = await kubeRequest(server, "GET", `${at}/configmaps`);
+      const { body } = await kubeRequest(server, "GET", `${at}/secrets`);
       return Number((body["metadata"] as JsonObject)["resourceVersion"]);
     };
-    const configMap = (name: string, data: JsonObject = {}): JsonObject => ({
+    /** Of a kind of which nobody makes any in a new namespace, as a cluster makes ConfigMaps; the values are base64. */
+    const secret = (name: string, data: JsonObject = {}): JsonObject => ({
       apiVersion: "v1",
-      kind: "ConfigMap",
+      kind: "Secret",
       metadata: { name },
       data,
     });
-    const inNamespace = async (name: string): Promise<string> => {
-      await kubePut(server, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
-      return `/api/v1/namespaces/${name}`;
-    };
+    const inNamespace = async (what: string): Promise<string> =>
+      `/api/v1/namespaces/${await ownNamespace(owner, server, what)}`;
+    const namespaceOf = (at: string): string => at.slice("/api/v1/namespaces/".length);
     const namesOf = (list: JsonObject): string[] =>
       (list["items"] as unknown as { metadata: { name: string } }[]).map(({ metadata }) => metadata.name);
 
     test("a list in chunks is of one version, whatever is written meanwhile", async () => {
       const at = await inNamespace("chunks");
-      for (const name of ["a", "b", "c"])
-        await kubeRequest(server, "POST", `${at}/configmaps`, { body: configMap(name) });
-      const first = (await kubeRequest(server, "GET", `${at}/configmaps?limit=2`)).body;
+      for (const name of ["a", "b", "c"]) await kubeRequest(server, "POST", `${at}/secrets`, { body: secret(name) });
+      const first = (await kubeRequest(server, "GET", `${at}/secrets?limit=2`)).body;
       assert.deepEqual(namesOf(first), ["a", "b"]);
       const metadata = first["metadata"] as { resourceVersion: string; continue: string; remainingItemCount: number };
       assert.equal(metadata.remainingItemCount, 1);
-      await kubeRequest(server, "POST", `${at}/configmaps`, { body: configMap("d") });
-      const second = (await kubeRequest(server, "GET", `${at}/configmaps?limit=2&continue=${metadata.continue}`)).body;
+      await kubeRequest(server, "POST", `${at}/secrets`, { body: secret("d") });
+      const second = (await kubeRequest(server, "GET", `${at}/secrets?limit=2&continue=${metadata.continue}`)).body;
       assert.deepEqual(namesOf(second), ["c"]);
       assert.deepEqual(second["metadata"], { resourceVersion: metadata.resourceVersion });
+      if (server.forget === undefined) return;
       await server.forget();
-      const late = await kubeRequest(server, "GET", `${at}/configmaps?limit=2&continue=${metadata.continue}`);
+      const late = await kubeRequest(server, "GET", `${at}/secrets?limit=2&continue=${metadata.continue}`);
       assert.equal(late.status, 410);
       assert.equal(late.body["reason"], "Expired");
     });
 
     test("a watch tells what happened since its version, in order, with the versions of the writes", async (t) => {
       const at = await inNamespace("watch");
-      const { metadata } = (await kubeRequest(server, "GET", `${at}/configmaps`)).body as {
+      const { metadata } = (await kubeRequest(server, "GET", `${at}/secrets`)).body as {
         metadata: { resourceVersion: string };
       };
-      await put({ ...configMap("x", { n: "1" }), metadata: { name: "x", namespace: "watch" } });
-      const watch = await kubeWatch(
-        t,
-        server,
-        `${at}/configmaps?watch=true&resourceVersion=${metadata.resourceVersion}`,
-      );
-      await put({ ...configMap("x", { n: "2" }), metadata: { name: "x", namespace: "watch" } });
-      const gone = await remove(`${at}/configmaps/x`);
+      await put({ ...secret("x", { n: "1111" }), metadata: { name: "x", namespace: namespaceOf(at) } });
+      const watch = await kubeWatch(t, server, `${at}/secrets?watch=true&resourceVersion=${metadata.resourceVersion}`);
+      await put({ ...secret("x", { n: "2222" }), metadata: { name: "x", namespace: namespaceOf(at) } });
+      const gone = await remove(`${at}/secrets/x`);
       assert.equal(gone.status, 200);
       await watch.atLeast(3);
       assert.deepEqual(
@@ -98,11 +102,11 @@ export function kubeApiContract(
       const watch = await kubeWatch(
         t,
         server,
-        `${at}/configmaps?watch=1&resourceVersion=0&labelSelector=tier%20in%20(web)`,
+        `${at}/secrets?watch=1&resourceVersion=0&labelSelector=tier%20in%20(web)`,
       );
       const labelled = (tier: string): JsonObject => ({
-        ...configMap("x"),
-        metadata: { name: "x", namespace: "selected", labels: { tier } },
+        ...secret("x"),
+        metadata: { name: "x", namespace: namespaceOf(at), labels: { tier } },
       });
       for (const tier of ["db", "web", "web", "db"]) await put(labelled(tier));
       await watch.atLeast(2);
@@ -118,9 +122,9 @@ export function kubeApiContract(
     test("bookmarks say how far a watch is, the first of them where the initial list ends", async (t) => {
       if (server.noInitialEvents !== undefined) return t.skip(server.noInitialEvents);
       const at = await inNamespace("bookmarks");
-      await kubeRequest(server, "POST", `${at}/configmaps`, { body: configMap("x") });
+      await kubeRequest(server, "POST", `${at}/secrets`, { body: secret("x") });
       const query = "watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
-      const watch = await kubeWatch(t, server, `${at}/configmaps?${query}`);
+      const watch = await kubeWatch(t, server, `${at}/secrets?${query}`);
       await watch.atLeast(2);
       await inNamespace("elsewhere");
       server.bookmark?.();
@@ -134,46 +138,51 @@ export function kubeApiContract(
       );
       assert.deepEqual(initial?.annotations, { "k8s.io/initial-events-end": "true" });
       if (later !== undefined) assert.ok(Number(later.resourceVersion) > Number(initial?.resourceVersion));
-      const refused = await kubeRequest(server, "GET", `${at}/configmaps?watch=1&sendInitialEvents=true`);
+      const refused = await kubeRequest(server, "GET", `${at}/secrets?watch=1&sendInitialEvents=true`);
       assert.equal(refused.status, 422);
     });
 
     test("a version that is forgotten is 410 as an event, one of the future 504", async (t) => {
+      if (server.forget === undefined) return t.skip("it cannot be told to forget");
       const at = await inNamespace("old");
       const old = await newest(at);
-      await kubeRequest(server, "POST", `${at}/configmaps`, { body: configMap("x") });
+      await kubeRequest(server, "POST", `${at}/secrets`, { body: secret("x") });
       await server.forget();
-      const watch = await kubeWatch(t, server, `${at}/configmaps?watch=1&resourceVersion=${old}`);
+      const watch = await kubeWatch(t, server, `${at}/secrets?watch=1&resourceVersion=${old}`);
       await watch.atLeast(1);
       assert.equal(watch.events[0]?.type, "ERROR");
       assert.equal(watch.events[0]?.object["code"], 410);
       await eventually("the watch is over", () => watch.isOver);
-      const future = await kubeRequest(server, "GET", `${at}/configmaps?resourceVersion=${(await newest(at)) + 1000}`);
+      const future = await kubeRequest(
+        server,
+        "GET",
+        `${at}/secrets?resourceVersion=${(await newest(at)) + 1_000_000}`,
+      );
       assert.equal(future.status, 504);
       assert.equal(
-        (await kubeRequest(server, "GET", `${at}/configmaps?resourceVersion=${old}&resourceVersionMatch=Exact`)).status,
+        (await kubeRequest(server, "GET", `${at}/secrets?resourceVersion=${old}&resourceVersionMatch=Exact`)).status,
         410,
       );
     });
 
     test("who writes over what somebody else has written meanwhile is refused with 409; a patch without a version is not", async () => {
       const at = await inNamespace("conflicts");
-      const { body } = await kubeRequest(server, "POST", `${at}/configmaps`, { body: configMap("x", { n: "1" }) });
+      const { body } = await kubeRequest(server, "POST", `${at}/secrets`, { body: secret("x", { n: "1111" }) });
       assert.equal(
-        (await kubeRequest(server, "PUT", `${at}/configmaps/x`, { body: { ...body, data: { n: "2" } } })).status,
+        (await kubeRequest(server, "PUT", `${at}/secrets/x`, { body: { ...body, data: { n: "2222" } } })).status,
         200,
       );
-      const late = await kubeRequest(server, "PUT", `${at}/configmaps/x`, { body: { ...body, data: { n: "3" } } });
+      const late = await kubeRequest(server, "PUT", `${at}/secrets/x`, { body: { ...body, data: { n: "3333" } } });
       assert.equal(late.status, 409);
       assert.equal(late.body["reason"], "Conflict");
       const contentType = "application/merge-patch+json";
-      const patched = await kubeRequest(server, "PATCH", `${at}/configmaps/x`, {
-        body: { data: { n: null, m: "4" } },
+      const patched = await kubeRequest(server, "PATCH", `${at}/secrets/x`, {
+        body: { data: { n: null, m: "4444" } },
         contentType,
       });
-      assert.deepEqual(patched.body["data"], { m: "4" });
-      const again = await kubeRequest(server, "PATCH", `${at}/configmaps/x`, {
-        body: { data: { m: "4" } },
+      assert.deepEqual(patched.body["data"], { m: "4444" });
+      const again = await kubeRequest(server, "PATCH", `${at}/secrets/x`, {
+        body: { data: { m: "4444" } },
         contentType,
       });
       assert.deepEqual(again.body["metadata"], patched.body["metadata"], "what changes nothing is not written");
@@ -183,20 +192,20 @@ export function kubeApiContract(
       const at = await inNamespace("apply");
       const contentType = "application/apply-patch+yaml";
       const apply = (manager: string, data: JsonObject, more = "") =>
-        kubeRequest(server, "PATCH", `${at}/configmaps/x?fieldManager=${manager}${more}`, {
-          body: configMap("x", data),
+        kubeRequest(server, "PATCH", `${at}/secrets/x?fieldManager=${manager}${more}`, {
+          body: secret("x", data),
           contentType,
         });
-      assert.equal((await apply("one", { a: "1", b: "1" })).status, 201);
-      const refused = await apply("two", { a: "2", c: "2" });
+      assert.equal((await apply("one", { a: "1111", b: "1111" })).status, 201);
+      const refused = await apply("two", { a: "2222", c: "2222" });
       assert.equal(refused.status, 409);
       assert.match(JSON.stringify(refused.body), /conflict with [^:]*one[^:]*: \.data\.a/);
-      assert.deepEqual((await apply("two", { a: "2", c: "2" }, "&force=true")).body["data"], {
-        a: "2",
-        b: "1",
-        c: "2",
+      assert.deepEqual((await apply("two", { a: "2222", c: "2222" }, "&force=true")).body["data"], {
+        a: "2222",
+        b: "1111",
+        c: "2222",
       });
-      assert.deepEqual((await apply("one", {})).body["data"], { a: "2", c: "2" });
+      assert.deepEqual((await apply("one", {})).body["data"], { a: "2222", c: "2222" });
     });
 
     test("of objects their metadata alone is told to who asks for that; of none, null", async () => {
@@ -205,7 +214,7 @@ export function kubeApiContract(
       const list = async () => (await kubeRequest(server, "GET", `${at}/services`, { headers: { accept } })).body;
       assert.deepEqual([(await list())["kind"], (await list())["items"]], ["PartialObjectMetadataList", null]);
       const spec = { ports: [{ port: 80 }] };
-      await put({ apiVersion: "v1", kind: "Service", metadata: { name: "web", namespace: "metadata" }, spec });
+      await put({ apiVersion: "v1", kind: "Service", metadata: { name: "web", namespace: namespaceOf(at) }, spec });
       const [item] = (await list())["items"] as readonly JsonObject[];
       assert.deepEqual([member(item, "metadata", "name"), member(item, "spec")], ["web", undefined]);
     });
@@ -240,12 +249,17 @@ export function kubeApiContract(
 
     test("a service account's token is good for its audience, as long as its pod is there", async () => {
       const at = await inNamespace("tokens");
-      await put({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "web", namespace: "tokens" } });
+      await put({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "web", namespace: namespaceOf(at) } });
       const pod = {
         apiVersion: "v1",
         kind: "Pod",
-        metadata: { name: "p", namespace: "tokens" },
-        spec: { serviceAccountName: "web", containers: [{ name: "a", image: "a" }] },
+        metadata: { name: "p", namespace: namespaceOf(at) },
+        // Where there are nodes, none is to run it.
+        spec: {
+          serviceAccountName: "web",
+          nodeSelector: { "heddle.dev/test": "none" },
+          containers: [{ name: "a", image: "a" }],
+        },
       };
       const { metadata } = await put(pod);
       const spec = {
@@ -265,7 +279,7 @@ export function kubeApiContract(
       const good = await review(["other", "heddle"]);
       assert.equal(good["authenticated"], true);
       assert.deepEqual(good["audiences"], ["heddle"]);
-      assert.equal((good["user"] as JsonObject)["username"], "system:serviceaccount:tokens:web");
+      assert.equal((good["user"] as JsonObject)["username"], `system:serviceaccount:${namespaceOf(at)}:web`);
       assert.deepEqual((good["user"] as { extra: JsonObject }).extra["authentication.kubernetes.io/pod-name"], ["p"]);
       assert.equal((await review(["other"]))["authenticated"], undefined, "as Go leaves out what is false");
       assert.equal((await kubeRequest(server, "GET", at, { token })).status, 401, "it is not for the API server");
@@ -276,6 +290,7 @@ export function kubeApiContract(
 
     test("a definition's kind is served, by all its versions, until the definition goes", async () => {
       const names = { plural: "looms", kind: "Loom" };
+      const group = `${uniqueName("kind")}.dev`;
       const version = (name: string, storage: boolean): JsonObject => ({
         name,
         served: true,
@@ -295,19 +310,19 @@ export function kubeApiContract(
           },
         },
       });
-      await put({
+      await kubePutFor(owner, server, {
         apiVersion: "apiextensions.k8s.io/v1",
         kind: "CustomResourceDefinition",
-        metadata: { name: "looms.test.dev" },
+        metadata: { name: `looms.${group}` },
         spec: {
-          group: "test.dev",
+          group,
           scope: "Cluster",
           names,
           versions: [version("v1", true), version("v1alpha1", false)],
         },
       });
-      const loom = { apiVersion: "test.dev/v1", kind: "Loom", metadata: { generateName: "l-" }, spec: { threads: 1 } };
-      const create = (body: JsonObject) => kubeRequest(server, "POST", "/apis/test.dev/v1/looms", { body });
+      const loom = { apiVersion: `${group}/v1`, kind: "Loom", metadata: { generateName: "l-" }, spec: { threads: 1 } };
+      const create = (body: JsonObject) => kubeRequest(server, "POST", `/apis/${group}/v1/looms`, { body });
       await eventually("the kind is served", async () => (await create({ ...loom, spec: {} })).status === 422);
       assert.equal((await create({ ...loom, spec: { threads: 0 } })).status, 422);
       const spec = { threads: 1, unknown: true };
@@ -315,24 +330,24 @@ export function kubeApiContract(
       const made = body as { metadata: { name: string; generation: number }; spec: JsonObject };
       assert.deepEqual(made.spec, { threads: 1, colour: "grey" }, "what the schema does not know is not kept");
       assert.match(made.metadata.name, /^l-[a-z0-9]{5}$/);
-      const old = (await kubeRequest(server, "GET", `/apis/test.dev/v1alpha1/looms/${made.metadata.name}`)).body;
-      assert.equal(old["apiVersion"], "test.dev/v1alpha1");
+      const old = (await kubeRequest(server, "GET", `/apis/${group}/v1alpha1/looms/${made.metadata.name}`)).body;
+      assert.equal(old["apiVersion"], `${group}/v1alpha1`);
       const contentType = "application/merge-patch+json";
       const patch = (body: JsonObject, sub = "") =>
-        kubeRequest(server, "PATCH", `/apis/test.dev/v1/looms/${made.metadata.name}${sub}`, { body, contentType });
+        kubeRequest(server, "PATCH", `/apis/${group}/v1/looms/${made.metadata.name}${sub}`, { body, contentType });
       assert.equal(((await patch({ spec: { threads: 2 } })).body["metadata"] as JsonObject)["generation"], 2);
       const status = (await patch({ spec: { threads: 3 }, status: { ready: true } }, "/status")).body;
       assert.deepEqual(
         [status["spec"], status["status"], (status["metadata"] as JsonObject)["generation"]],
         [{ threads: 2, colour: "grey" }, { ready: true }, 2],
       );
-      const strategic = await kubeRequest(server, "PATCH", `/apis/test.dev/v1/looms/${made.metadata.name}`, {
+      const strategic = await kubeRequest(server, "PATCH", `/apis/${group}/v1/looms/${made.metadata.name}`, {
         body: {},
         contentType: "application/strategic-merge-patch+json",
       });
       assert.equal(strategic.status, 415);
-      await remove("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/looms.test.dev");
-      const isGone = async () => (await kubeRequest(server, "GET", "/apis/test.dev/v1/looms")).status === 404;
+      await remove(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/looms.${group}`);
+      const isGone = async () => (await kubeRequest(server, "GET", `/apis/${group}/v1/looms`)).status === 404;
       await eventually("the kind is served no more", isGone, 30_000);
     });
   });

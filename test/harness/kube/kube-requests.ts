@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { request } from "node:https";
@@ -11,8 +12,9 @@ export interface KubeEndpoint {
   readonly url: string;
   /** PEM: who has signed its certificate. */
   readonly ca: string;
-  /** A bearer token of an administrator. */
-  readonly adminToken: string;
+  /** A bearer token of an administrator. Left out: one has a certificate. */
+  readonly adminToken?: string;
+  readonly adminCertificate?: { readonly certificate: string; readonly key: string };
 }
 
 /** An answer, read. */
@@ -108,13 +110,40 @@ export async function kubePut(server: KubeEndpoint, object: KubeObject): Promise
   return answer.body as KubeObject;
 }
 
+/** Makes an object, which goes with whoever makes it: at the end its deletion has been asked for. */
+export async function kubePutFor(owner: Owner, server: KubeEndpoint, object: KubeObject): Promise<KubeObject> {
+  const made = await kubePut(server, object);
+  owner.after(() => kubeRequest(server, "DELETE", `${kubePath(object)}?gracePeriodSeconds=0`));
+  return made;
+}
+
+/** A name that nothing else has: other people's things may be there too. */
+export function uniqueName(what: string): string {
+  return `heddle-test-${what}-${randomBytes(4).toString("hex")}`;
+}
+
+/** Makes a namespace of a name of its own, which goes with all that is in it. */
+export async function ownNamespace(
+  owner: Owner,
+  server: KubeEndpoint,
+  what: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const name = uniqueName(what);
+  await kubePutFor(owner, server, { apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
+  return name;
+}
+
 function open(server: KubeEndpoint, method: string, path: string, ask: KubeAsk): ClientRequest {
+  const token = ask.token ?? server.adminToken;
+  const { certificate: cert, key } = (ask.token === undefined && server.adminCertificate) || {};
   return request(server.url + path, {
     method,
     ca: server.ca,
+    ...(cert !== undefined && { cert, key }),
     agent: false,
     headers: {
-      authorization: `Bearer ${ask.token ?? server.adminToken}`,
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(ask.body === undefined ? {} : { "content-type": ask.contentType ?? "application/json" }),
       ...ask.headers,
     },

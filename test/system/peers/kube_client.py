@@ -1,5 +1,6 @@
-"""Debian's python3-kubernetes against an API server: kube_client.py KUBECONFIG. Fails with what is not as in a cluster."""
+"""Debian's python3-kubernetes against an API server: kube_client.py KUBECONFIG NAMESPACE SERVICE_IP_PATTERN. Fails with what is not as in a cluster."""
 
+import re
 import sys
 import threading
 
@@ -8,20 +9,21 @@ from kubernetes.client.rest import ApiException
 
 config.load_kube_config(sys.argv[1])
 core = client.CoreV1Api()
-namespace = "python"
-core.create_namespace({"metadata": {"name": namespace}})
+namespace = sys.argv[2]
 
 
 def config_map(name, **data):
-    return {"metadata": {"name": name}, "data": data}
+    return {"metadata": {"name": name, "labels": {"test": "ours"}}, "data": data}
 
 
 for name in ("a", "b", "c"):
     core.create_namespaced_config_map(namespace, config_map(name, n="1"))
-page = core.list_namespaced_config_map(namespace, limit=2)
-rest = core.list_namespaced_config_map(namespace, limit=2, _continue=page.metadata._continue)
+# A cluster makes one of its own in each namespace.
+OURS = "test=ours"
+page = core.list_namespaced_config_map(namespace, label_selector=OURS, limit=2)
+rest = core.list_namespaced_config_map(namespace, label_selector=OURS, limit=2, _continue=page.metadata._continue)
 names = [item.metadata.name for item in page.items + rest.items]
-assert [name for name in names if name != "kube-root-ca.crt"] == ["a", "b", "c"], names
+assert names == ["a", "b", "c"], names
 assert page.metadata.resource_version == rest.metadata.resource_version
 
 seen = []
@@ -29,7 +31,11 @@ seen = []
 
 def follow():
     events = watch.Watch().stream(
-        core.list_namespaced_config_map, namespace, resource_version=page.metadata.resource_version, timeout_seconds=20
+        core.list_namespaced_config_map,
+        namespace,
+        label_selector=OURS,
+        resource_version=page.metadata.resource_version,
+        timeout_seconds=20,
     )
     for event in events:
         seen.append((event["type"], event["object"].metadata.name))
@@ -56,7 +62,7 @@ made = client.CoordinationV1Api().create_namespaced_lease(namespace, lease)
 assert made.spec.holder_identity == "one"
 
 service = core.create_namespaced_service(namespace, {"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}})
-assert service.spec.cluster_ip.startswith("10.96."), service.spec.cluster_ip
+assert re.fullmatch(sys.argv[3], service.spec.cluster_ip), service.spec.cluster_ip
 assert service.spec.ports[0].target_port == 80
 token = client.AuthenticationV1Api().create_token_review({"spec": {"token": "nobody's"}})
 assert not token.status.authenticated
