@@ -13,15 +13,15 @@ import {
 import { NodeStatuses } from "./admin/node-statuses.ts";
 import { adminPages } from "./admin/pages.ts";
 import { serveAdmin } from "./admin/serve-admin.ts";
+import { statusRights } from "./admin/status-rights.ts";
 import { type ApiOptions, ResourceApi } from "./api/open-api.ts";
-import { MAX_REQUEST_BYTES } from "./api/resource-limits.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
 import type { CertificateAuthority } from "./ca/certificate-authority.ts";
 import type { Kubernetes } from "./kubernetes/kubernetes.ts";
 import { CONTROL_PLANE_SERVICE, type KubernetesOptions } from "./kubernetes/kubernetes-options.ts";
 import type { HostPort } from "./serve/address.ts";
+import { MessageBudget, NODES_BUDGET } from "./serve/message-budget.ts";
 import { serveRest } from "./serve/serve-rest.ts";
-import type { StrangerLimits } from "./serve/serve-tls.ts";
 import { type GrpcServices, type ServedXds, serveXds } from "./serve/serve-xds.ts";
 import { ownerlessSecrets } from "./snapshot/ownerless-secrets.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
@@ -100,7 +100,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const denialOf = (node: NodeClaim): string | undefined => snapshots.denialOf(node);
   const reports = new ReportServer({ clock, log, denialOf });
   const loads = new LoadReportServer({ clock, log, denialOf });
-  const statuses = new ClientStatusServer(() => xds.clients());
   const nodes = new NodeStatuses(xds, reports, snapshots);
 
   /** Of what has been opened so far; run last first. */
@@ -121,12 +120,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         ? await ResourceApi.open(options.api, { store, stored, sources, types, ca: ca?.administration, clock, log })
         : undefined;
     ends.push(async () => api?.close());
+    const isOpen = trust === undefined && options.api?.tokensFile === undefined;
+    const rights = statusRights({ isOpen, tokenHolderOf: (authorization) => api?.tokenHolderOf(authorization) });
+    const statuses = new ClientStatusServer(() => xds.clients(), rights);
     const services = [xds, reports, loads, statuses, ...(api === undefined ? [] : [api.grpc])];
-    const served = await serveXds([...services, ...(ca === undefined ? [] : [ca.grpc(false)])], xdsAddress);
+    const budget = new MessageBudget(NODES_BUDGET);
+    const plain = [...services, ...(ca === undefined ? [] : [ca.grpc(false)])];
+    const served = await serveXds(plain, xdsAddress, { budget, clock, log, metrics });
     ends.push(() => served.close());
-    const apiBytes =
-      api !== undefined && options.api?.tokensFile !== undefined ? { messageBytes: MAX_API_MESSAGE_BYTES } : {};
-    const secure = ca && (await serveSecurely(ca, services, apiBytes, options));
+    const secure = ca && (await serveSecurely(ca, services, budget, options));
     ends.push(async () => secure?.close());
     const rest =
       xdsRestAddress === undefined
@@ -210,7 +212,7 @@ function withServiceNames(ca: CaOptions, { namespace }: Kubernetes): CaOptions {
 async function serveSecurely(
   ca: CertificateAuthority,
   services: readonly GrpcServices[],
-  strangers: Partial<StrangerLimits>,
+  budget: MessageBudget,
   { ca: caOptions, clock, log, metrics }: ControlPlaneOptions,
 ): Promise<ServedXds | undefined> {
   if (caOptions === undefined) return undefined;
@@ -225,7 +227,7 @@ async function serveSecurely(
     clock,
     log,
     metrics,
-    strangers,
+    budget,
   });
 }
 
@@ -247,6 +249,3 @@ async function serveWebhooks(
       : (revision: string) => openWebhookCluster({ api, namespace, revision, identifier, clock, log });
   return startOwnWebhooks({ ...webhooks, authority: ca.authority, openCluster, clock, log, metrics });
 }
-
-/** Its clients have tokens, and no certificates. What is around a request's resources has room. */
-const MAX_API_MESSAGE_BYTES = MAX_REQUEST_BYTES + 64 * 1024;

@@ -76,6 +76,22 @@ test("what is wrong may be of any length and any text: it costs neither the proc
   assert.equal((await call("List", {})).resources.length, 0);
 });
 
+test("X9: how long a message may be depends on the token, and is decided before it is read", () => {
+  const callers = new Map<string | undefined, Caller>(
+    (["read", "write", "admin"] as const).map((role) => [
+      role,
+      { name: role, role, groups: undefined, namespaces: undefined },
+    ]),
+  );
+  const access: Access = { ...OPEN_ACCESS, isOpen: false, callerOf: (authorization) => callers.get(authorization) };
+  const service = new GrpcResourceService({ access } as ConstructorParameters<typeof GrpcResourceService>[0]);
+  const path = "/heddle.resources.v1.ResourceService/Apply";
+  const allowed = [undefined, "guessed", "read", "write", "admin"].map((one) => service.messageBytes(path, one));
+  const [short, long] = [128 * 1024, 8 * 1024 * 1024 + 64 * 1024];
+  assert.deepEqual(allowed, [short, short, short, long, long]);
+  assert.equal(service.messageBytes("/envoy.service.discovery.v3.X/Y", "admin"), undefined);
+});
+
 test("with tokens nobody gets in without one", async (t) => {
   const reader: Caller = { name: "r", role: "read", groups: undefined, namespaces: undefined };
   const access: Access = {

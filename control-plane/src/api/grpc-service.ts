@@ -39,6 +39,10 @@ export interface GrpcResourceServiceOptions {
   readonly log: Log;
 }
 
+const MAX_READER_BYTES = 128 * 1024;
+/** What is around a request's resources has room. */
+const MAX_WRITER_BYTES = MAX_REQUEST_BYTES + 64 * 1024;
+
 type Unary = (caller: Caller, request: Message) => Promise<Result<Message, ApiError>> | Result<Message, ApiError>;
 type Call = ServerUnaryCall<Buffer, Buffer>;
 type WatchCall = ServerWritableStream<Buffer, Buffer>;
@@ -99,6 +103,13 @@ export class GrpcResourceService {
     }
     const watch: handleServerStreamingCall<Buffer, Buffer> = (call) => this.#watch(call);
     server.addService({ watch: byteMethod(`/${SERVICE}/Watch`, false, true) }, { watch });
+  }
+
+  /** Who has no token that may write has nothing to say that is long. */
+  messageBytes(path: string, authorization: string | undefined): number | undefined {
+    if (!path.startsWith(`/${SERVICE}/`)) return undefined;
+    const caller = this.#options.access.callerOf(authorization);
+    return caller === undefined || caller.role === "read" ? MAX_READER_BYTES : MAX_WRITER_BYTES;
   }
 
   /** Ends every watch; the gRPC server is its owner's. */

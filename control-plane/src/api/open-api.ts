@@ -7,6 +7,7 @@ import { followPair, readPair } from "../serve/tls-pair.ts";
 import type { Sources } from "../source/sources.ts";
 import type { StoredSource } from "../source/stored.ts";
 import type { Store } from "../store/store.ts";
+import type { Caller } from "./access.ts";
 import type { CaAdministration } from "./ca-routes.ts";
 import { GrpcResourceService } from "./grpc-service.ts";
 import { ResourceService } from "./resource-service.ts";
@@ -42,16 +43,19 @@ export class ResourceApi implements Inspectable {
   /** For the gRPC server that carries xDS. */
   readonly grpc: GrpcServices;
   readonly #service: ResourceService;
+  readonly #access: Access;
   readonly #ends: readonly (() => unknown)[];
 
   private constructor(
     address: HostPort | undefined,
     service: ResourceService,
+    access: Access,
     grpc: GrpcServices,
     ends: readonly (() => unknown)[],
   ) {
     this.address = address;
     this.#service = service;
+    this.#access = access;
     this.grpc = grpc;
     this.#ends = ends;
   }
@@ -80,12 +84,17 @@ export class ResourceApi implements Inspectable {
     }
     const renewal = tls && pair && followPair(tls, pair, (next) => rest.renew(next), "the API's", clock, log);
     const grpc = new GrpcResourceService({ service, access, clock, log });
-    return new ResourceApi(listening.ok ? listening.value : undefined, service, grpc, [
+    return new ResourceApi(listening.ok ? listening.value : undefined, service, access, grpc, [
       () => renewal?.close(),
       () => (listening.ok ? rest.close() : undefined),
       () => access.close(),
       () => service.close(),
     ]);
+  }
+
+  /** Whose token that is, as it stands in an `authorization` header; undefined: nobody's, or there are no tokens. */
+  tokenHolderOf(authorization: string | undefined): Caller | undefined {
+    return this.#access.isOpen ? undefined : this.#access.callerOf(authorization);
   }
 
   inspect(): Json {

@@ -7,6 +7,7 @@ import { type TrustBundle, TrustBundles, type VerifiedSvid, verifySvid } from "@
 import { TestAuthority } from "@heddle/identity/testing";
 import { eventually, quietLog, quietMetrics } from "@heddle/xds/testing";
 import { connectionEndMs, isStillTrusted } from "./connection-trust.ts";
+import { MessageBudget, NODES_BUDGET } from "./message-budget.ts";
 import { serveTls } from "./serve-tls.ts";
 
 const NOW = systemClock.wallNow();
@@ -63,6 +64,7 @@ async function open(t: TestContext, clock: ManualClock) {
   const live = new Live(bundles(old, next));
   const own = next.issue({ uris: ["spiffe://cluster.local/ns/heddle-system/sa/control-plane"], dns: ["localhost"] });
   const served = await serveTls({
+    budget: new MessageBudget(NODES_BUDGET),
     services: [],
     address: { host: "127.0.0.1", port: 0 },
     identity: new Live({ certificateChain: own.chain, privateKey: own.key, notAfterMs: NOW + HOUR_MS }),

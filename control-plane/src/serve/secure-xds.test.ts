@@ -12,8 +12,13 @@ import {
   type DiscoveryResponse,
   decodeDeltaDiscoveryResponse,
   decodeDiscoveryResponse,
+  decodeMessage,
   encodeDeltaDiscoveryRequest,
   encodeDiscoveryRequest,
+  encodeMessage,
+  messageOf,
+  messagesOf,
+  textOf,
 } from "@heddle/proto";
 import { eventually, quietMetrics, testNode } from "@heddle/xds/testing";
 import { CA_OPTIONS, TestLog } from "../ca/testing.ts";
@@ -202,14 +207,18 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
     assert.deepEqual(more, []);
   });
 
-  it("what other nodes have is not told to nodes", async () => {
-    const client = secure({ uris: [ID] });
-    const call = client.makeBidiStreamRequest(
-      "/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
-      asIs,
-      asIs,
-    );
-    assert.equal((await failureOf(call)).code, status.UNIMPLEMENTED);
+  it("X1: what other nodes have is not told to nodes, nor to whoever says that it is one", async () => {
+    const held = openDelta(secure({ uris: [ID] }), "shop/web/1", CLUSTER);
+    held.on("error", () => undefined); // it is cancelled
+    await new Promise((resolve) => held.once("data", resolve));
+    const plain = new Client(formatHostPort(controlPlane.xdsAddress), credentials.createInsecure());
+    clients.push(plain);
+    assert.deepEqual(await statusesOf(secure({ uris: [ID] }), "shop/orders/1"), ["shop/web/1"]);
+    assert.deepEqual(await statusesOf(secure({ uris: [ID.replace("web", "orders")] }), "shop/web/1"), []);
+    assert.deepEqual(await statusesOf(plain, "shop/web/1"), []);
+    const stranger = open(credentials.createSsl(Buffer.from(top.certificate)));
+    await assert.rejects(statusesOf(stranger, "shop/web/1"), { code: status.UNAUTHENTICATED });
+    held.cancel();
   });
 
   function secure(wish: CertificateWish, issuer = top): Client {
@@ -248,6 +257,19 @@ function openDelta(
   });
   call.write(Buffer.from(request));
   return call;
+}
+
+/** The ids of the nodes that somebody is told of who says that id (CSDS). */
+async function statusesOf(client: Client, nodeId: string): Promise<readonly string[]> {
+  const call = client.makeBidiStreamRequest(
+    "/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
+    asIs,
+    asIs,
+  );
+  call.write(Buffer.from(encodeMessage("envoy.service.status.v3.ClientStatusRequest", { node: { id: nodeId } })));
+  const answer = decodeMessage("envoy.service.status.v3.ClientStatusResponse", await firstMessage(call));
+  assert.ok(answer.ok);
+  return messagesOf(answer.value, "config").map((config) => textOf(messageOf(config, "node") ?? {}, "id"));
 }
 
 async function firstDelta(...args: Parameters<typeof openDelta>): Promise<DeltaDiscoveryResponse> {

@@ -16,6 +16,7 @@ import { valueOfResult } from "../api/testing.ts";
 import { MESSAGES, SERVICE } from "../ca/identity-messages.ts";
 import { CA_OPTIONS, HOUR_MS, newRequest, ORDERS, openTestCa, type TestCa, TRUST_DOMAIN, WEB } from "../ca/testing.ts";
 import { formatHostPort } from "./address.ts";
+import { MessageBudget, NODES_BUDGET } from "./message-budget.ts";
 import { type StrangerLimits, serveTls } from "./serve-tls.ts";
 import type { ServedXds } from "./serve-xds.ts";
 
@@ -254,6 +255,7 @@ async function open(
   const made = await openTestCa(t, { clock, store, options: { passphraseFile } });
   const { ca, log, counters } = made;
   const served = await serveTls({
+    budget: new MessageBudget(NODES_BUDGET),
     services: [ca.grpc(true)],
     address: CA_OPTIONS.tlsAddress,
     identity: ca.ownSvid.current,

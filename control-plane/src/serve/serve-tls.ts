@@ -9,9 +9,11 @@ import { LinePace, type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import { callSource } from "../ca/call-source.ts";
 import type { TlsIdentity } from "../ca/own-svid.ts";
 import type { HostPort } from "./address.ts";
+import { boundPort, MAX_MESSAGE_BYTES } from "./bound-port.ts";
 import { certificateChainOf } from "./certificate-chain.ts";
 import { connectionEndMs, isStillTrusted } from "./connection-trust.ts";
 import { listen } from "./listen.ts";
+import { MessageBudget, type MessageBudgetLimits } from "./message-budget.ts";
 import { currentPeerOf } from "./peer-svid.ts";
 import type { GrpcServices, ServedXds } from "./serve-xds.ts";
 
@@ -28,6 +30,8 @@ export interface TlsServingOptions {
   readonly log: Log;
   readonly metrics: MetricScope;
   readonly strangers?: Partial<StrangerLimits>;
+  /** Of messages of clients with a certificate, shared with other ports. */
+  readonly budget: MessageBudget;
 }
 
 /**
@@ -40,7 +44,7 @@ export interface StrangerLimits {
   readonly connectionsPerSource: number;
   /** Of one connection. */
   readonly streams: number;
-  /** A longer one ends its call. */
+  /** A longer one ends its call, unless the service that is called allows more (a token of the resource API). */
   readonly messageBytes: number;
   /** A connection without a call is ended. */
   readonly idleMs: number;
@@ -53,6 +57,9 @@ const STRANGERS: StrangerLimits = {
   messageBytes: 128 * 1024,
   idleMs: 10_000,
 };
+
+/** Theirs is apart from that of nodes. Two of the largest messages that a token allows, or all that is usual of 40 connections. */
+const STRANGERS_BUDGET: MessageBudgetLimits = { connectionBytes: 18 * 1024 * 1024, bytes: 40 * 1024 * 1024 };
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 50_000;
@@ -72,7 +79,13 @@ const REFUSALS_LOGGED_PER_SECOND = 50;
 export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   const { services, address, log, metrics } = options;
   const limits: StrangerLimits = { ...STRANGERS, ...options.strangers };
-  const [grpc, grpcOfStrangers] = [new Server(xdsServerOptions), new Server(optionsOf(limits))];
+  const counters = metrics.scope("tls_server");
+  const bounds = { clock: options.clock, log, refused: counters.counter("messages_refused"), services };
+  const nodesBound = boundPort({ ...bounds, budget: options.budget, messageBytes: MAX_MESSAGE_BYTES });
+  const strangersBudget = new MessageBudget(STRANGERS_BUDGET);
+  const strangersBound = boundPort({ ...bounds, budget: strangersBudget, messageBytes: limits.messageBytes });
+  const grpc = new Server({ ...xdsServerOptions, interceptors: [nodesBound] });
+  const grpcOfStrangers = new Server({ ...optionsOf(limits), interceptors: [strangersBound] });
   const peerOf: PeerOf = (call) => {
     const peer = currentPeerOf(call, options.clock.wallNow());
     return peer.ok ? ok({ identity: peer.value.spiffeId, notAfterMs: peer.value.notAfterMs }) : peer;
@@ -81,7 +94,6 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const strangers = grpcOfStrangers.createConnectionInjector(ServerCredentials.createInsecure());
   const strangersOf = new Map<string, number>();
-  const counters = metrics.scope("tls_server");
   const refused = counters.counter("handshakes_refused");
   const accepted = counters.counter("handshakes");
   const refusals = new LinePace(options.clock, REFUSALS_LOGGED_PER_SECOND);
@@ -152,11 +164,10 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
 
 const HANDSHAKE = { ALPNProtocols: ["h2"], handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
 
-function optionsOf({ streams, messageBytes, idleMs }: StrangerLimits): ServerOptions {
+function optionsOf({ streams, idleMs }: StrangerLimits): ServerOptions {
   return {
     ...xdsServerOptions,
     "grpc.max_concurrent_streams": streams,
-    "grpc.max_receive_message_length": messageBytes,
     "grpc.max_connection_idle_ms": idleMs,
   };
 }

@@ -1,8 +1,12 @@
 import { createServer, type Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Clock } from "@heddle/base";
+import type { Log, MetricScope } from "@heddle/telemetry";
 import { type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import { type HostPort, isLoopback, ListenError } from "./address.ts";
+import { boundPort, MAX_MESSAGE_BYTES } from "./bound-port.ts";
 import { listen } from "./listen.ts";
+import type { MessageBudget } from "./message-budget.ts";
 
 /** The gRPC server that carries xDS, listening. */
 export interface ServedXds {
@@ -16,15 +20,36 @@ export interface ServedXds {
 export interface GrpcServices {
   /** @param peerOf on a port that knows callers by certificate: who calls */
   addTo(server: Server, peerOf?: PeerOf): void;
+  /**
+   * The largest message that a call may send, where the port's own bound is not right for it; undefined: it is, or the path
+   * is none of this service's.
+   *
+   * @param authorization what the call has in its metadata of that name
+   */
+  messageBytes?(path: string, authorization: string | undefined): number | undefined;
   /** Ends every stream with a reason that makes clients try again. */
   close(): void;
 }
 
+export interface XdsServingOptions {
+  /** Of messages, shared with other ports. */
+  readonly budget: MessageBudget;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: MetricScope;
+}
+
 /** Serves xDS and what belongs to it, in plaintext, so on loopback only. Rejects with a ListenError where the address cannot be taken. */
-export async function serveXds(services: readonly GrpcServices[], address: HostPort): Promise<ServedXds> {
+export async function serveXds(
+  services: readonly GrpcServices[],
+  address: HostPort,
+  { budget, clock, log, metrics }: XdsServingOptions,
+): Promise<ServedXds> {
   if (!isLoopback(address.host))
     throw new ListenError("xDS", address, "--xds-address", new Error("is not loopback, and this port has no TLS"));
-  const grpc = new Server(xdsServerOptions);
+  const refused = metrics.scope("xds_server").counter("messages_refused");
+  const bound = boundPort({ services, budget, messageBytes: MAX_MESSAGE_BYTES, clock, log, refused });
+  const grpc = new Server({ ...xdsServerOptions, interceptors: [bound] });
   for (const service of services) service.addTo(grpc);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const sockets = new Set<Socket>();

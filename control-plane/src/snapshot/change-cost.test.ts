@@ -6,6 +6,7 @@ import { makeResourceTypes, type ResourceKind, type XdsNode } from "@heddle/xds"
 import { XdsClient, xdsDial } from "@heddle/xds/client";
 import { XdsServer } from "@heddle/xds/server";
 import { eventually, quietLog, quietMetrics } from "@heddle/xds/testing";
+import { MessageBudget, NODES_BUDGET } from "../serve/message-budget.ts";
 import { type ServedXds, serveXds } from "../serve/serve-xds.ts";
 import { mergeItems } from "../source/merge.ts";
 import { parseResource } from "../source/parse-resource.ts";
@@ -233,7 +234,11 @@ async function serve(
   const registry = new MetricsRegistry();
   const metrics = new SharedMetrics((message) => registry.receive(0, message));
   const xds = new XdsServer({ source: mesh.snapshots, log: quietLog, metrics, clock: systemClock, identifier: "test" });
-  const served = await serveXds([xds], { host: "127.0.0.1", port });
+  const served = await serveXds(
+    [xds],
+    { host: "127.0.0.1", port },
+    { budget: new MessageBudget(NODES_BUDGET), clock: systemClock, log: quietLog, metrics },
+  );
   const sent = (): Sent => {
     const of = (type: string): number =>
       registry

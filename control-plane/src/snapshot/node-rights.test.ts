@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { TestAuthority } from "@heddle/identity/testing";
 import type { SnapshotWatch, XdsNode } from "@heddle/xds";
 import { node, service, TestMesh, workload } from "./testing.ts";
 
 const SECRETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
+const OWN = new TestAuthority("Root").issue({});
 
 describe("who may be which node", () => {
   it("X2: a node that says another namespace than its certificate's is denied, before there is a world and after", () => {
@@ -109,6 +112,36 @@ describe("who gets which secret", () => {
   });
 });
 
+describe("who gets a listener with a key in it", () => {
+  const world = [
+    service("orders"),
+    workload("web-1", { app: "web", account: "web" }),
+    workload("web-2", { app: "web", account: "web" }),
+    withKey("of-web-1", "web-1"),
+    withKey("of-web-2", "default/web-2"),
+    withKey("of-all", undefined),
+    withKey("outbound", undefined, "override: true\n"),
+  ];
+
+  it("X3, X7: a node that has not shown who it is gets none, nor what would else stand in its place", () => {
+    assert.deepEqual(listenersOf(start(...world.slice(0, -1)).watch(node("web-1"))), ["inbound/8001", "outbound"]);
+    assert.deepEqual(listenersOf(start(...world).watch(node("web-1"))), ["inbound/8001"]);
+  });
+
+  it("X4: what a node says its cluster is opens none of another workload", () => {
+    const claiming = { ...node("web-1", "web"), cluster: "web-2" };
+    assert.deepEqual(listenersOf(start(...world).watch(claiming)), ["inbound/8001", "of-all", "outbound"]);
+    const honest = start(...world).watch(node("web-1", "web"));
+    assert.deepEqual(listenersOf(honest), ["inbound/8001", "of-all", "of-web-1", "outbound"]);
+  });
+
+  it("without an authority it is for whom its selector says", () => {
+    const mesh = new TestMesh(null);
+    mesh.put(...world);
+    assert.ok(listenersOf(mesh.watch(node("web-1"))).includes("of-web-1"));
+  });
+});
+
 describe("of one name and type the resource that is for the fewest nodes is taken", () => {
   it("for all, then for a namespace, then for a node.cluster, then for a workload", () => {
     const mesh = new TestMesh();
@@ -135,6 +168,33 @@ function start(...texts: readonly string[]): TestMesh {
 
 function identity(namespace: string, account: string) {
   return { trustDomain: "mesh.test", path: `/ns/${namespace}/sa/${account}` };
+}
+
+function listenersOf({ current }: SnapshotWatch): readonly string[] {
+  return [...(current?.resources.get("type.googleapis.com/envoy.config.listener.v3.Listener")?.keys() ?? [])].sort();
+}
+
+function withKey(name: string, selector: string | undefined, more = ""): string {
+  return `${more}${selector === undefined ? "" : `for: { node.cluster: ${selector} }\n`}resources:
+  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+    name: ${name}
+    address: { socket_address: { address: 127.0.0.1, port_value: 9443 } }
+    filter_chains:
+      - transport_socket:
+          name: tls
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+            common_tls_context:
+              tls_certificates:
+                - certificate_chain: { inline_string: ${JSON.stringify(OWN.certificate)} }
+                  private_key: { inline_string: ${JSON.stringify(OWN.key)} }
+        filters:
+          - name: tcp
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+              stat_prefix: t
+              cluster: c
+`;
 }
 
 function secretsOf({ current }: SnapshotWatch): readonly string[] {

@@ -40,24 +40,35 @@ export function accountOf({ path }: NonNullable<XdsNode["identity"]>):
   return match === null ? undefined : { namespace: match[1] ?? "", name: match[2] ?? "" }; // both are there
 }
 
+/** Raw resources, as they concern a node. */
+export interface RawForNode {
+  readonly served: readonly RawResource[];
+  /** For it, but for the secrets within: neither they nor what would be generated in their place is served. */
+  readonly withheld: readonly RawResource[];
+}
+
 /** The raw resources for a node: of one type and name the one that is meant for the fewest nodes. */
 export function rawResourcesFor(
   resources: readonly RawResource[],
   scope: Pick<NodeScope, "cluster" | "workload" | "rules" | "secrets">,
   secretTypeUrl: string,
-): readonly RawResource[] {
+): RawForNode {
   const ranked = resources
     .map((resource) => ({ resource, rank: rankFor(resource.nodes.cluster, scope) }))
     .filter(
       ({ rank, resource }) => rank !== NOT_MEANT && (resource.typeUrl !== secretTypeUrl || mayHave(resource, scope)),
     );
-  if (ranked.every(({ rank }) => rank === 0)) return ranked.map(({ resource }) => resource);
   const best = new Map<string, number>();
   for (const { resource, rank } of ranked) {
+    if (rank === 0) continue;
     const key = nameInType(resource);
     best.set(key, Math.max(rank, best.get(key) ?? 0));
   }
-  return ranked.filter(({ resource, rank }) => rank === best.get(nameInType(resource))).map(({ resource }) => resource);
+  const chosen = ranked.filter(({ resource, rank }) => rank === (best.get(nameInType(resource)) ?? 0));
+  const isServed = (resource: RawResource): boolean => resource.holdsSecrets !== true || mayHaveWithin(resource, scope);
+  const [served, withheld]: [RawResource[], RawResource[]] = [[], []];
+  for (const { resource } of chosen) (isServed(resource) ? served : withheld).push(resource);
+  return { served, withheld };
 }
 
 const NOT_MEANT = -1;
@@ -86,6 +97,14 @@ function mayHave(
   const owner = nodes.cluster.includes("/") ? nodes.cluster : `default/${nodes.cluster}`;
   if (owner === `${rules.namespace}/*`) return true;
   return workload !== undefined && owner === `${workload.namespace}/${workload.name}`;
+}
+
+/**
+ * X3, X4, X7: a key that stands in a listener is as good as one in a secret. What is for all nodes is for all that have shown
+ * who they are.
+ */
+function mayHaveWithin(resource: RawResource, scope: Pick<NodeScope, "secrets" | "workload" | "rules">): boolean {
+  return (scope.secrets === "own" && resource.nodes.cluster === undefined) || mayHave(resource, scope);
 }
 
 function nameInType({ typeUrl, name }: RawResource): string {

@@ -48,7 +48,12 @@ export class NodeView {
       [types["route-configuration"].typeUrl, routes],
       [types["virtual-host"].typeUrl, virtualHosts],
     ]);
-    const raw = Map.groupBy(rawResourcesFor(rawResources, scope, types.secret.typeUrl), ({ typeUrl }) => typeUrl);
+    const { served, withheld } = rawResourcesFor(rawResources, scope, types.secret.typeUrl);
+    for (const { typeUrl, name, override } of withheld) {
+      const generated = resources.get(typeUrl);
+      if (override && generated?.has(name) === true) resources.set(typeUrl, without(generated, name));
+    }
+    const raw = Map.groupBy(served, ({ typeUrl }) => typeUrl);
     for (const [typeUrl, some] of raw) {
       const generated = resources.get(typeUrl) ?? NO_RESOURCES;
       // It stands beside the generated ones; in place of one of the same name only if it says so.
@@ -68,6 +73,12 @@ export class NodeView {
     this.#snapshot = { resources };
     return true;
   }
+}
+
+function without(resources: Resources, name: string): Resources {
+  const left = new Map(resources);
+  left.delete(name);
+  return left;
 }
 
 function sameMaps(a: ReadonlyMap<string, Resources>, b: ReadonlyMap<string, Resources>): boolean {

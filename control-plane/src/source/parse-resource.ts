@@ -1,7 +1,9 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
-import { decodeMessage, type JsonIssue, typeNameOf, validate } from "@heddle/proto";
-import { type RawResource, resourceFromBytes, resourceFromJson } from "@heddle/xds";
+import { decodeMessage, type JsonIssue, toProtoJson, typeNameOf, validate } from "@heddle/proto";
+import { holdsInlineSecrets, type RawResource, resourceFromBytes, resourceFromJson } from "@heddle/xds";
 import type { ParsedResource, ResourceIssue, ResourceParser } from "./raw-resource.ts";
+
+const ENDPOINTS = "/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
 /** Each client gets a heartbeat twice in this time. */
 const MIN_TTL_MS = 1000;
@@ -10,18 +12,24 @@ const MIN_TTL_MS = 1000;
  * Reads an xDS resource in proto JSON and checks it against Envoy's `validate.rules`. It is not asked whether a sidecar of
  * ours honours all of it: it may be for an Envoy, and a sidecar says so itself.
  */
-export const parseResource: ResourceParser = (json: Json) => checked(resourceFromJson(json));
+export const parseResource: ResourceParser = (json: Json) =>
+  checked(resourceFromJson(json), () => holdsInlineSecrets(json));
 
 /** The same of one that is serialised already. */
 export function parseBinaryResource(
   typeUrl: string,
   bytes: Uint8Array,
 ): Result<ParsedResource, readonly ResourceIssue[]> {
-  return checked(resourceFromBytes(typeUrl, bytes));
+  return checked(resourceFromBytes(typeUrl, bytes), () => {
+    if (typeUrl.endsWith(ENDPOINTS)) return false; // there may be many of them, and none has any
+    const json = toProtoJson(typeNameOf(typeUrl), bytes);
+    return json.ok && holdsInlineSecrets(json.value);
+  });
 }
 
 function checked(
   resource: Result<RawResource, readonly JsonIssue[]>,
+  hasSecrets: () => boolean,
 ): Result<ParsedResource, readonly ResourceIssue[]> {
   if (!resource.ok) return err(resource.error.map(({ path, message }: JsonIssue) => ({ path, message })));
   const { type: typeUrl, name, bytes, aliases, ttlMs } = resource.value;
@@ -32,9 +40,10 @@ function checked(
   if (ttlMs !== undefined && ttlMs < MIN_TTL_MS) {
     return err([{ path: "ttl", message: `found ${ttlMs} ms, allowed is at least ${MIN_TTL_MS} ms` }]);
   }
-  if (aliases === undefined && ttlMs === undefined) return ok({ typeUrl, name, bytes });
   const wrapping = { ...(aliases !== undefined && { aliases }), ...(ttlMs !== undefined && { ttlMs }) };
-  return ok({ typeUrl, name, bytes, wrapping });
+  const hasWrapping = aliases !== undefined || ttlMs !== undefined;
+  const holdsSecrets = hasSecrets();
+  return ok({ typeUrl, name, bytes, ...(hasWrapping && { wrapping }), ...(holdsSecrets && { holdsSecrets }) });
 }
 
 /** "virtual_hosts[0].domains: must have at least 1 item" */

@@ -15,6 +15,8 @@ export interface RawResource {
   readonly references: readonly Reference[] | undefined;
   /** What its wrapper says of it. */
   readonly wrapping?: Wrapping;
+  /** It is no Secret, and has a secret in itself: a private key in a listener. Left out: it has none. */
+  readonly holdsSecrets?: boolean;
   /** Takes the place of a generated resource of the same name; without it such a name is an error. */
   readonly override: boolean;
   readonly nodes: NodeSelector;
@@ -44,6 +46,8 @@ export interface ParsedResource {
   readonly bytes: Uint8Array;
   readonly references?: readonly Reference[];
   readonly wrapping?: Wrapping;
+  /** It has a secret in itself. Left out: it has none. */
+  readonly holdsSecrets?: boolean;
 }
 
 export interface ResourceIssue {
@@ -107,7 +111,7 @@ export function readRawResources(
 
 /** A resource that was read, with what stands beside it in its document. */
 export function rawResource(
-  { typeUrl, name, bytes, references, wrapping }: ParsedResource,
+  { typeUrl, name, bytes, references, wrapping, holdsSecrets }: ParsedResource,
   beside: Pick<RawResource, "override" | "nodes" | "origin">,
 ): RawResource {
   return {
@@ -118,6 +122,7 @@ export function rawResource(
     bytes,
     references,
     ...(wrapping !== undefined && { wrapping }),
+    ...(holdsSecrets === true && { holdsSecrets }),
     ...beside,
   };
 }

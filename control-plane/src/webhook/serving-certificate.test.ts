@@ -9,6 +9,7 @@ import { TestAuthority } from "@heddle/identity/testing";
 import { quietMetrics } from "@heddle/xds/testing";
 import { valueOfResult } from "../api/testing.ts";
 import { CA_OPTIONS, HOUR_MS, openTestCa, TestLog, TRUST_DOMAIN } from "../ca/testing.ts";
+import { MessageBudget, NODES_BUDGET } from "../serve/message-budget.ts";
 import { serveTls } from "../serve/serve-tls.ts";
 import { type AuthorityAnswer, type AuthorityCall, askAuthority } from "./ask-authority.ts";
 import { IssuedCertificate } from "./issued-certificate.ts";
@@ -224,6 +225,7 @@ async function openControlPlane(t: TestContext, shown?: ServingCertificate["iden
   const servingNames = new Map([[INJECTOR.path, ["heddle-injector.heddle-system.svc"]]]);
   const { ca, log, counters } = await openTestCa(t, { clock: systemClock, options: { servingNames } });
   const served = await serveTls({
+    budget: new MessageBudget(NODES_BUDGET),
     services: [ca.grpc(true)],
     address: CA_OPTIONS.tlsAddress,
     identity: (shown ?? ca.ownSvid.current) as typeof ca.ownSvid.current,

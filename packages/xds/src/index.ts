@@ -24,6 +24,7 @@ export {
   HONOURED,
   type MessageRules,
 } from "./resource/honoured.ts";
+export { holdsInlineSecrets } from "./resource/inline-secrets.ts";
 export { encodeDnsDomain, joinDnsListener } from "./resource/join-dns-listener.ts";
 export { joinRouteConfiguration } from "./resource/join-route-configuration.ts";
 export { decodeLayeredRuntime } from "./resource/layered-runtime.ts";

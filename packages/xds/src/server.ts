@@ -31,7 +31,7 @@ import { StreamCounts } from "./stream-counts.ts";
 import { nodeKey, type PeerOf } from "./transport-peer.ts";
 
 export { byteMethod } from "./byte-method.ts";
-export { ClientStatusServer } from "./csds/client-status-server.ts";
+export { ClientStatusServer, type StatusAsker, type StatusRights } from "./csds/client-status-server.ts";
 export { LinePace } from "./line-pace.ts";
 export { LoadReportServer, type LoadReportServerOptions, type NodeLoad } from "./load/load-report-server.ts";
 export type { ServerTypeStatus } from "./protocol/server-session.ts";

@@ -27,6 +27,8 @@ export interface ClientStatusRequest {
   /** Clients that are asked for; all where there are no matchers. */
   readonly wants: (node: XdsNode) => boolean;
   readonly excludeContents: boolean;
+  /** What `node.id` says: who asks, by its own word; "" where nothing is said. */
+  readonly nodeId: string;
 }
 
 /** One client with everything it has, was sent, or asked for. */
@@ -64,6 +66,7 @@ export function decodeClientStatusRequest(bytes: Uint8Array): Result<ClientStatu
   return ok({
     wants: ({ id }) => matchers.length === 0 || matchers.some((matcher) => matcher.test(id)),
     excludeContents: flagOf(value, "exclude_resource_contents"),
+    nodeId: textOf(messageOf(value, "node") ?? {}, "id"),
   });
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { holdsInlineSecrets } from "./inline-secrets.ts";
 import { redactSecrets } from "./redact-secrets.ts";
 
 test("what is secret is not shown, wherever it stands, and what is not stays", () => {
@@ -60,4 +61,25 @@ test("X10: API keys, users and the keys of tokens are hidden in the configuratio
   );
   assert.doesNotMatch(shown, /hidden/);
   assert.match(shown, /x-api-key.*shown/);
+});
+
+test("a resource has a secret in itself where one is written there, and not where it is named or public", () => {
+  for (const json of [
+    { filter_chains: [{ tls_certificates: [{ private_key: { inline_string: "PEM" } }] }] },
+    { tlsCertificates: [{ privateKey: { inlineBytes: "UEVN" } }] },
+    { session_ticket_keys: { keys: [{ inline_bytes: "UEVN" }] } },
+    { users: { inline_string: "user:{SHA}hash" } },
+    { credentials: [{ key: "one", client: "a" }] },
+    { private_key_provider: { provider_name: "p", typed_config: { private_key: { inline_string: "PEM" } } } },
+    { password: "plain" },
+  ])
+    assert.equal(holdsInlineSecrets(json), true, JSON.stringify(json));
+  for (const json of [
+    { tls_certificates: [{ private_key: { filename: "/k.pem" }, certificate_chain: { inline_string: "PEM" } }] },
+    { tls_certificates: [{ private_key: { inline_string: "" } }] },
+    { hmac_secret: { name: "hmac", sds_config: { resource_api_version: "V3", ads: {} } } },
+    { local_jwks: { inline_string: '{"keys":[]}' } },
+    { key: "x-team", value: "shop" },
+  ])
+    assert.equal(holdsInlineSecrets(json), false, JSON.stringify(json));
 });

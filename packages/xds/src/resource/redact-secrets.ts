@@ -52,7 +52,12 @@ function redacted(value: Json): Json {
   );
 }
 
+/** Whether a field of that name (as in the .proto file) is one that nobody but its owner may read. */
+export function isSensitive(field: string): boolean {
+  return SENSITIVE.has(field);
+}
+
 /** Proto JSON writes a field in either case: "privateKey" is private_key. */
-function protoName(name: string): string {
+export function protoName(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
