@@ -160,7 +160,8 @@ export function connectionManager(
     defaultHostForHttp10: "",
     proxy100Continue: true,
     headersWithUnderscoresAction: "ALLOW",
-    manners: defaultManners,
+    // "orders.shop." is "orders.shop" (RFC 1034 §3.1), for routes and for policies of hosts.
+    manners: { ...defaultManners, stripTrailingHostDot: true },
     http2: { ...defaultHttp2Options, allowConnect: true }, // WebSocket between sidecars
   };
 }
