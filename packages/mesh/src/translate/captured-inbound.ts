@@ -11,9 +11,10 @@ import {
   ANY,
   chain,
   chainsOf,
+  FIRST_BYTES_WAIT_MS,
   httpManager,
   type InboundSecurity,
-  SERVER_FIRST_WAIT_MS,
+  SERVER_FIRST,
   tcpProxyTo,
   XFCC,
 } from "./inbound-listener.ts";
@@ -66,6 +67,7 @@ export function capturedInboundListener(
       ...(capture === "tproxy"
         ? [{ type: "original-src", name: "envoy.filters.listener.original_src", mark: OWN_MARK } as const]
         : []),
+      SERVER_FIRST,
       {
         type: "tls-inspector",
         name: "envoy.filters.listener.tls_inspector",
@@ -76,8 +78,8 @@ export function capturedInboundListener(
         ? [{ type: "http-inspector", name: "envoy.filters.listener.http_inspector", ...inspection } as const]
         : []),
     ],
-    // Where the server speaks first its client waits: that cannot be the beginning of TLS, so it is plaintext.
-    listenerFiltersTimeoutMs: SERVER_FIRST_WAIT_MS,
+    // Where neither speaks: it is not the beginning of TLS, so it is plaintext.
+    listenerFiltersTimeoutMs: FIRST_BYTES_WAIT_MS,
     continueOnListenerFiltersTimeout: true,
     ...(capture === "tproxy" && { transparent: true }),
   };

@@ -7,7 +7,7 @@ import type {
 } from "@heddle/traffic";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { Workload } from "../model/workload.ts";
-import { ANY, chain, tcpProxyTo } from "./inbound-listener.ts";
+import { ANY, chain, SERVER_FIRST, tcpProxyTo } from "./inbound-listener.ts";
 import { connectionManager, listener, ON_DEMAND } from "./listeners.ts";
 import { takesMtls } from "./mtls.ts";
 import {
@@ -172,9 +172,10 @@ function httpChain(
 
 const HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager";
 
-/** What is no HTTP, or says nothing because it waits for the server, goes on as bytes. */
+/** What is no HTTP, or says nothing because it waits for the server, goes on as bytes: as soon as the server speaks. */
 const SNIFFING: Partial<ListenerConfig> = {
   listenerFilters: [
+    SERVER_FIRST,
     { type: "tls-inspector", name: "envoy.filters.listener.tls_inspector", maxClientHelloBytes: 16 * 1024 },
     { type: "http-inspector", name: "envoy.filters.listener.http_inspector" },
   ],

@@ -13,6 +13,7 @@ import {
 } from "./captured-listeners.ts";
 import { capturedInboundCluster, passthroughCluster } from "./clusters.ts";
 import { dnsListener, dnsTcpListener } from "./dns-listeners.ts";
+import { outboundListener } from "./listeners.ts";
 import { capturedRouteConfiguration, capturedVirtualHost } from "./routes.ts";
 import { capturedReach } from "./scope.ts";
 
@@ -222,7 +223,9 @@ describe("what is sent to a captured pod", () => {
 
   it("is not waited for at ports of bytes that take plaintext alone, where the server may speak first", () => {
     const passedOver = (...args: Parameters<typeof inbound>): readonly unknown[] =>
-      inbound(...args).listenerFilters.map(({ type, disabled }) => (type === "original-dst" ? type : disabled));
+      inbound(...args)
+        .listenerFilters.filter(({ type }) => type !== "server-first") // that waits for nothing
+        .map(({ type, disabled }) => (type === "original-dst" ? type : disabled));
     const db = { type: "destination-port", start: 5432, end: 5433 };
     const disabled = peer("mtls: { mode: PERMISSIVE }, portLevelMtls: { 5432: { mode: DISABLE } }");
     assert.deepEqual(passedOver(true, disabled), ["original-dst", db, db]);
@@ -241,6 +244,20 @@ describe("what is sent to a captured pod", () => {
       const { maxConnections, maxPendingRequests, maxRequests } = circuitBreakers.default;
       assert.ok(Math.min(maxConnections, maxPendingRequests, maxRequests) > 1_000_000, name);
     }
+  });
+
+  it("may name a host with its final dot, as what the application sends may", () => {
+    const listeners = [
+      inbound(true),
+      httpPortListener(80, RULES),
+      outboundListener({ port: 15_001, accessLog: "off" }),
+    ];
+    const managers = listeners.flatMap(({ filterChains }) =>
+      filterChains.flatMap(({ filters }) => filters.filter(({ type }) => type === "http-connection-manager")),
+    );
+    assert.ok(managers.length >= 5);
+    for (const one of managers)
+      assert.ok(one.type === "http-connection-manager" && one.config.manners.stripTrailingHostDot);
   });
 
   it("comes by the families that the pod has", () => {

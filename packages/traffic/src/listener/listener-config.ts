@@ -72,6 +72,8 @@ type ListenerFilterKind =
   | { readonly type: "proxy-protocol"; readonly name: string; readonly config: ProxyProtocolConfig }
   | { readonly type: "tls-inspector"; readonly name: string; readonly maxClientHelloBytes: number }
   | { readonly type: "http-inspector"; readonly name: string }
+  /** The upstream of a client that has been silent for so long is dialled, since it may be about to speak. */
+  | { readonly type: "server-first"; readonly name: string; readonly afterMs: number }
   /** Puts back the address to which the client has connected before it was redirected. */
   | { readonly type: "original-dst"; readonly name: string }
   /** Upstream connections come from the client's address. `mark`: SO_MARK of these; 0 is none. */

@@ -104,6 +104,7 @@ const READ_BY_FILTERS = [
   "envoy.extensions.filters.http.router.v3.Router",
   "heddle.filters.http.v1.Module",
   "heddle.filters.http.v1.ServeTunnel",
+  "heddle.filters.listener.v1.ServerFirst",
   "heddle.filters.network.v1.Dns",
   "envoy.extensions.filters.http.health_check.v3.HealthCheck",
   "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config",

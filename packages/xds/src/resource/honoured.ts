@@ -649,6 +649,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
   },
   "heddle.filters.http.v1.Module": { honoured: "module_path config" },
+  "heddle.filters.listener.v1.ServerFirst": { honoured: "after", unknownFields: "refused" },
   "heddle.filters.network.v1.Dns": { honoured: "udp_listener idle_timeout", unknownFields: "refused" },
   "heddle.filters.http.v1.ServeTunnel": { honoured: "" },
   "envoy.extensions.filters.http.rbac.v3.RBAC": {

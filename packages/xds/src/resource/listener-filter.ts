@@ -1,5 +1,5 @@
 import type { FilterChainConfig, ListenerFilterConfig, ListenerFilterMatch } from "@heddle/traffic";
-import { type LooseJsonObject, list, unless } from "./encode.ts";
+import { duration, type LooseJsonObject, list, unless } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import type { ListenerOptions } from "./network-filter.ts";
 import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./proxy-protocol.ts";
@@ -36,6 +36,8 @@ function decodeKind(fields: Fields): ListenerFilterConfig | undefined {
       return { type: "tls-inspector", name, maxClientHelloBytes: MAX_CLIENT_HELLO_BYTES };
     case HTTP_INSPECTOR:
       return { type: "http-inspector", name };
+    case SERVER_FIRST:
+      return { type: "server-first", name, afterMs: config.durationMs("after", SERVER_FIRST_AFTER_MS) };
     case ORIGINAL_DST:
       return { type: "original-dst", name };
     default:
@@ -73,11 +75,22 @@ function encodeConfig(filter: ListenerFilterConfig): LooseJsonObject {
       return ofType(ORIGINAL_DST);
     case "original-src":
       return { ...ofType(ORIGINAL_SRC), mark: unless(0, filter.mark) };
+    case "server-first":
+      return anyJson({
+        name: filter.name,
+        type: SERVER_FIRST,
+        config: serverFirstJson(filter.afterMs),
+      }) as LooseJsonObject;
     case "extension":
       return anyJson(filter.config) as LooseJsonObject;
     default:
       throw new Error(`unknown listener filter ${JSON.stringify(filter satisfies never)}`);
   }
+}
+
+/** As a TypedStruct, like all that is ours: see `anyJson`. */
+function serverFirstJson(afterMs: number): { readonly [field: string]: string } {
+  return afterMs === SERVER_FIRST_AFTER_MS ? {} : { after: duration(afterMs) };
 }
 
 function ofType(type: string): LooseJsonObject {
@@ -122,7 +135,17 @@ const TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsIns
 const HTTP_INSPECTOR = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 const ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 const ORIGINAL_SRC = "envoy.extensions.filters.listener.original_src.v3.OriginalSrc";
-const KNOWN: readonly string[] = [PROXY_PROTOCOL, TLS_INSPECTOR, HTTP_INSPECTOR, ORIGINAL_DST, ORIGINAL_SRC];
+const SERVER_FIRST = "heddle.filters.listener.v1.ServerFirst";
+const KNOWN: readonly string[] = [
+  PROXY_PROTOCOL,
+  TLS_INSPECTOR,
+  HTTP_INSPECTOR,
+  ORIGINAL_DST,
+  ORIGINAL_SRC,
+  SERVER_FIRST,
+];
+/** Our default, by the comment of the proto. */
+const SERVER_FIRST_AFTER_MS = 10;
 /** Envoy's TLS_MAX_CLIENT_HELLO. */
 const MAX_CLIENT_HELLO_BYTES = 16 * 1024;
 const ADDED_INSPECTOR: ListenerFilterConfig = {

@@ -681,6 +681,27 @@ test("listener filters of original destination are read, with their exceptions",
   ]);
 });
 
+test("the filter that lets servers speak first is read, by its own message and as a struct, and its unknown fields are refused", () => {
+  const named = (config: object): object => ({
+    name: "sf",
+    typed_config: { "@type": `type.googleapis.com/${SERVER_FIRST}`, ...config },
+  });
+  const struct = {
+    "@type": "type.googleapis.com/xds.type.v3.TypedStruct",
+    type_url: `t/${SERVER_FIRST}`,
+    value: { after: "0s" },
+  };
+  const listener_filters = [named({}), named({ after: "0.250s" }), { name: "sf", typed_config: struct }];
+  assert.deepEqual(
+    accept(type, withManager({}, { listener_filters })).listenerFilters,
+    [10, 250, 0].map((afterMs) => ({ type: "server-first", name: "sf", afterMs })),
+  );
+  const [error] = errorsOf(type, withManager({}, { listener_filters: [named({ after: "-1s" })] }));
+  assert.match(error!, /listener_filters\[0\]\.typed_config\.after/);
+});
+
+const SERVER_FIRST = "heddle.filters.listener.v1.ServerFirst";
+
 test("where options of sockets cannot be had, what needs them is refused by name", () => {
   const without = makeListenerType({ httpFilters: "unchecked", withoutSocketOptions: true });
   const errors = errorsOf(

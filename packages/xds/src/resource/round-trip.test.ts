@@ -968,6 +968,7 @@ const tcpListener = record<Omit<ListenerConfig, "udp">>({
         fc.oneof(
           fc.record({ type: fc.constantFrom("http-inspector" as const, "original-dst" as const), name }),
           fc.record({ type: fc.constant("original-src" as const), name, mark: fc.nat({ max: 9 }) }),
+          fc.record({ type: fc.constant("server-first" as const), name, afterMs: durationMs }),
           fc.record({ type: fc.constant("proxy-protocol" as const), name, config: proxyProtocol }),
         ),
         exception,

@@ -45,8 +45,8 @@ function look(list: readonly ListenerFilter[], options: Partial<EarlyConnectionO
   const filters = list.map((filter) => ({ filter, isDisabled: undefined }));
   const given = { clock, filters, first: 0, timeoutMs: 15_000, continueOnTimeout: false, ...options };
   return new EarlyConnection(connection, INFO, given, {
-    onInspected: (info) => {
-      heard.push(`inspected ${info.filterChain}`);
+    onInspected: (info, prepared) => {
+      heard.push(`inspected ${info.filterChain}${prepared === undefined ? "" : " prepared"}`);
       connection.start({
         onData: (bytes) => void heard.push(`data ${Buffer.from(bytes)}`),
         onEnd: () => void heard.push("end"),
@@ -57,6 +57,10 @@ function look(list: readonly ListenerFilter[], options: Partial<EarlyConnectionO
     onRefused: (reason) => void heard.push(`refused ${reason}`),
     onTimeout: (served) => void heard.push(served ? "late" : "timeout"),
     onGone: () => void heard.push("gone"),
+    onSilent: (info) => {
+      heard.push(`silent ${info.filterChain}`);
+      return { cancel: () => void heard.push("cancelled") };
+    },
   });
 }
 
@@ -127,6 +131,49 @@ describe("a connection that is looked at", () => {
     assert.deepEqual(heard, ["gone"]);
     assert.equal(connection.closed, true);
     assert.equal(clock.pending, 0);
+  });
+
+  test("that is silent is told so once, and what is made for it comes with it, or is cancelled", () => {
+    const named: ListenerFilter = { look: (_connection, info) => ({ ...info, filterChain: `${info.filterChain}!` }) };
+    const silent = { silentAfterMs: 10, continueOnTimeout: true, timeoutMs: 100 };
+    const outcomes: readonly (readonly [string, (early: EarlyConnection) => void, readonly string[]])[] = [
+      ["speaks", () => connection.send("arest"), ["silent !", "inspected a! prepared", "data rest"]],
+      ["speaks badly", () => connection.send("x"), ["silent !", "cancelled", "refused not a"]],
+      ["ends", () => connection.sendEnd(), ["silent !", "cancelled", "gone"]],
+      ["goes on being silent", () => clock.advance(89), ["silent !"]],
+      ["is silent to the end", () => clock.advance(90), ["silent !", "late", "inspected ! prepared"]],
+      ["is settled", (early) => early.settle(), ["silent !", "inspected ! prepared"]],
+      ["is destroyed", (early) => early.destroy(), ["silent !", "cancelled"]],
+    ];
+    for (const [name, happens, expected] of outcomes) {
+      connection = new MemoryConnection();
+      clock = new ManualClock();
+      heard = [];
+      const early = look([takes("a"), named], silent);
+      clock.advance(10);
+      happens(early);
+      run();
+      assert.deepEqual(heard, expected, name);
+      early.settle();
+      clock.advance(1000);
+      if (!name.startsWith("goes on")) assert.deepEqual(heard, expected, name);
+      assert.equal(clock.pending, 0, name);
+    }
+  });
+
+  test("is not silent that has said anything, or that is waited for no longer than silence would take", () => {
+    look([{ inspect: () => ({ type: "more" }) }], { silentAfterMs: 10, timeoutMs: 100 });
+    connection.send("a");
+    run();
+    clock.advance(99);
+    assert.deepEqual(heard, []);
+    clock.advance(1);
+    assert.deepEqual(heard, ["timeout"]);
+    connection = new MemoryConnection();
+    heard = [];
+    look([takes("a")], { silentAfterMs: 100, timeoutMs: 100 });
+    clock.advance(100);
+    assert.deepEqual(heard, ["timeout"]);
   });
 
   test("says nothing when it is destroyed", () => {

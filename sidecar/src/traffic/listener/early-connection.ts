@@ -1,18 +1,32 @@
 import type { Clock, Failure, Timer } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { Connection, ConnectionHandler } from "@heddle/net";
+import type { Prepared } from "../network/network-filter.ts";
 import type { AppliedFilter } from "./listener-filter.ts";
 
-/** Hears how it went. Exactly one of them is called, once; `onTimeout` before `onInspected` where it is served all the same. */
-export interface EarlyConnectionEvents {
-  /** The connection waits for its handler; its first byte will be the first that no filter has consumed. */
-  onInspected(info: DownstreamInfo): void;
+/**
+ * Hears how it went. Exactly one of them is called, once; `onTimeout` before `onInspected` where it is served all the same, and
+ * before all of them perhaps `onSilent`.
+ */
+export interface EarlyConnectionEvents<Made extends Prepared = Prepared> {
+  /**
+   * The connection waits for its handler; its first byte will be the first that no filter has consumed.
+   *
+   * @param prepared as `onSilent` gave it; it is the callee's now.
+   */
+  onInspected(info: DownstreamInfo, prepared: Made | undefined): void;
   /** A filter refuses it; it has been closed. */
   onRefused(reason: string): void;
   /** Nothing came of it in time. Where it is not served all the same, it has been closed. */
   onTimeout(served: boolean): void;
   /** It went away before. */
   onGone(): void;
+  /**
+   * No byte has come for `silentAfterMs` but what filters have consumed. What is made for it now is cancelled where it comes to nothing.
+   *
+   * @param info as it will be should there come none at all.
+   */
+  onSilent?(info: DownstreamInfo): Made | undefined;
 }
 
 export interface EarlyConnectionOptions {
@@ -24,14 +38,17 @@ export interface EarlyConnectionOptions {
   readonly timeoutMs: number;
   /** When the time is over the connection is served with what is known. */
   readonly continueOnTimeout: boolean;
+  /** When a client counts as silent. Left out: never. */
+  readonly silentAfterMs?: number;
 }
 
 /** A connection whose first bytes are looked at, before it is known who serves it. */
-export class EarlyConnection implements ConnectionHandler {
+export class EarlyConnection<Made extends Prepared = Prepared> implements ConnectionHandler {
   readonly #connection: Connection;
   readonly #options: EarlyConnectionOptions;
-  readonly #events: EarlyConnectionEvents;
-  readonly #timer: Timer | undefined;
+  readonly #events: EarlyConnectionEvents<Made>;
+  #timer: Timer | undefined = undefined;
+  #prepared: Made | undefined = undefined;
   #info: DownstreamInfo;
   /** The filter that is asked now. */
   #next: number;
@@ -42,16 +59,23 @@ export class EarlyConnection implements ConnectionHandler {
     connection: Connection,
     info: DownstreamInfo,
     options: EarlyConnectionOptions,
-    events: EarlyConnectionEvents,
+    events: EarlyConnectionEvents<Made>,
   ) {
     this.#connection = connection;
     this.#info = info;
     this.#options = options;
     this.#next = options.first;
     this.#events = events;
-    const { clock, timeoutMs } = options;
-    this.#timer = timeoutMs > 0 ? clock.after(timeoutMs, () => this.#timeOut()) : undefined;
+    const { clock, timeoutMs, silentAfterMs } = options;
+    if (silentAfterMs !== undefined && (timeoutMs === 0 || silentAfterMs < timeoutMs))
+      this.#timer = clock.after(silentAfterMs, () => this.#beSilent(silentAfterMs));
+    else this.#wait(timeoutMs);
     connection.start(this);
+  }
+
+  /** No further byte is waited for: it is served with what is known. */
+  settle(): void {
+    if (!this.#over) this.#serve();
   }
 
   /** Ends it; nothing is told. */
@@ -109,15 +133,23 @@ export class EarlyConnection implements ConnectionHandler {
     this.#events.onGone();
   }
 
+  /** @param ms 0: without end. */
+  #wait(ms: number): void {
+    this.#timer = ms > 0 ? this.#options.clock.after(ms, () => this.#timeOut()) : undefined;
+  }
+
+  /** @param afterMs of the time that there is. */
+  #beSilent(afterMs: number): void {
+    const { timeoutMs } = this.#options;
+    this.#wait(timeoutMs > 0 ? timeoutMs - afterMs : 0);
+    if (this.#bytes.length > 0) return;
+    this.#prepared = this.#events.onSilent?.(this.#infoWithoutBytes());
+  }
+
   #timeOut(): void {
     if (this.#options.continueOnTimeout) {
-      // What needs no byte is known all the same; a redirected connection goes where it was meant to go.
-      for (const { filter, isDisabled } of this.#options.filters.slice(this.#next)) {
-        if ("look" in filter && isDisabled?.(this.#info) !== true)
-          this.#info = filter.look(this.#connection, this.#info);
-      }
       this.#events.onTimeout(true);
-      this.#finish(this.#bytes);
+      this.#serve();
       return;
     }
     this.#end();
@@ -125,16 +157,34 @@ export class EarlyConnection implements ConnectionHandler {
     this.#events.onTimeout(false);
   }
 
+  #serve(): void {
+    this.#info = this.#infoWithoutBytes();
+    this.#finish(this.#bytes);
+  }
+
+  /** What needs no byte is known all the same; a redirected connection goes where it was meant to go. */
+  #infoWithoutBytes(): DownstreamInfo {
+    let info = this.#info;
+    for (const { filter, isDisabled } of this.#options.filters.slice(this.#next)) {
+      if ("look" in filter && isDisabled?.(info) !== true) info = filter.look(this.#connection, info);
+    }
+    return info;
+  }
+
   #finish(unread: Uint8Array): void {
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
     this.#end();
     this.#connection.release(unread);
-    this.#events.onInspected(this.#info);
+    this.#events.onInspected(this.#info, prepared);
   }
 
   #end(): void {
     this.#over = true;
     this.#timer?.cancel();
     this.#bytes = NOTHING;
+    this.#prepared?.cancel();
+    this.#prepared = undefined;
   }
 }
 

@@ -6,6 +6,7 @@ import type { AppliedFilter, ListenerFilter } from "./listener-filter.ts";
 import { OriginalDstFilter } from "./original-dst-filter.ts";
 import { OriginalSrcFilter } from "./original-src-filter.ts";
 import { ProxyProtocolFilter } from "./proxy-protocol-filter.ts";
+import { ServerFirst } from "./server-first.ts";
 import { TlsInspector } from "./tls-inspector.ts";
 
 /** Those of a listener, in their order. None: its connections are served at once. */
@@ -38,11 +39,20 @@ function makeFilter(
       return originalDst(listener, env);
     case "original-src":
       return new OriginalSrcFilter(config.mark);
+    case "server-first":
+      return undefined; // it looks at nothing: see `serverFirst`
     case "extension":
       return undefined; // those that are accepted are told to have no effect
     default:
       throw new Error(`unknown listener filter ${JSON.stringify(config satisfies never)}`);
   }
+}
+
+/** When it has its say; undefined: the listener has none. */
+export function serverFirst(config: ListenerConfig, env: Pick<ListenerEnv, "metrics">): ServerFirst | undefined {
+  const filter = config.listenerFilters.find(({ type }) => type === "server-first");
+  if (filter?.type !== "server-first") return undefined;
+  return new ServerFirst(filter.afterMs, filter.disabled && matcher(filter.disabled), env.metrics);
 }
 
 function originalDst({ transparent, address }: ListenerConfig, env: FilterEnv): OriginalDstFilter {

@@ -5,6 +5,7 @@ import type { DownstreamInfo } from "@heddle/filter";
 import type { Connection } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { FilterChainConfig, FilterChainMatch, ListenerConfig } from "@heddle/traffic";
+import { MemoryConnection } from "../http/testing-connection.ts";
 import type { ServedConnection } from "../network/network-filter.ts";
 import { SHEDS_NOTHING } from "../overload/load-shedder.ts";
 import { NO_SECRETS } from "../tls/live-secrets.ts";
@@ -149,6 +150,18 @@ function metric(name: string): number {
 async function settled(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
+
+const ANY: FilterChainMatch = {
+  destinationPort: undefined,
+  prefixRanges: [],
+  directSourcePrefixRanges: [],
+  sourceType: "ANY",
+  sourcePrefixRanges: [],
+  sourcePorts: [],
+  serverNames: [],
+  transportProtocol: "",
+  applicationProtocols: [],
+};
 
 describe("a listener", () => {
   test("gives a connection to the chain that matches, and says where it came from", () => {
@@ -353,17 +366,130 @@ describe("a listener", () => {
   });
 });
 
-const ANY: FilterChainMatch = {
-  destinationPort: undefined,
-  prefixRanges: [],
-  directSourcePrefixRanges: [],
-  sourceType: "ANY",
-  sourcePrefixRanges: [],
-  sourcePorts: [],
-  serverNames: [],
-  transportProtocol: "",
-  applicationProtocols: [],
-};
+describe("a listener whose server may speak first", () => {
+  const filters: ListenerConfig["listenerFilters"] = [
+    { type: "server-first", name: "sf", afterMs: 10, disabled: { type: "destination-port", start: 25, end: 26 } },
+    { type: "http-inspector", name: "http" },
+  ];
+  const sniffed = { listenerFilters: filters, listenerFiltersTimeoutMs: 100, continueOnListenerFiltersTimeout: true };
+  const chains = [chain("http", { applicationProtocols: ["http/1.1"] }), chain("bytes", {})];
+  /** What was begun, and what became of it. */
+  let heard: string[];
+  let speak: () => void;
+
+  beforeEach(() => {
+    heard = [];
+    const { makeFilter } = env;
+    env = {
+      ...env,
+      makeFilter: (config, name) => {
+        const filter = makeFilter(config, name);
+        return {
+          ...filter,
+          serve: (connection, info, close, prepared) => {
+            heard.push(`${config.name} serves${prepared === undefined ? "" : " with it"}`);
+            return filter.serve(connection, info, close);
+          },
+          prepare: (info, onSpoken) => {
+            heard.push(`${info.filterChain} begins`);
+            speak = onSpoken;
+            return { cancel: () => void heard.push("cancelled") };
+          },
+        };
+      },
+    };
+  });
+
+  function connect(listener: Listener): MemoryConnection {
+    const client = new MemoryConnection();
+    listener.accept(client);
+    return client;
+  }
+
+  function says(client: MemoryConnection, text: string): void {
+    client.send(text);
+    while (client.turn());
+  }
+
+  test("has the chain begin that a silent client would get, and serves it when the server speaks", async () => {
+    const listener = new Listener(listenerConfig(chains, sniffed), env, undefined);
+    connect(listener);
+    clock.advance(9);
+    assert.deepEqual(heard, []);
+    clock.advance(1);
+    assert.deepEqual(heard, ["bytes begins"]);
+    speak();
+    assert.deepEqual(heard, ["bytes begins", "bytes serves with it"]);
+    await settled();
+    assert.deepEqual(
+      ["dialled", "server_spoke", "unused"].map((name) => metric(`server_first.${name}`)),
+      [1, 1, 0],
+    );
+    assert.equal(metric("listener.downstream_pre_cx_timeout"), 0);
+    assert.equal(clock.pending, 0);
+  });
+
+  test("cancels what was begun where the client speaks for another chain, and uses it where it is the same, or time is up", async () => {
+    const listener = new Listener(listenerConfig(chains, sniffed), env, undefined);
+    for (const [text, expected] of [
+      ["GET / HTTP/1.1\r\n", ["bytes begins", "cancelled", "http serves"]],
+      ["\0\0", ["bytes begins", "bytes serves with it"]],
+      ["", ["bytes begins", "bytes serves with it"]],
+    ] as const) {
+      heard = [];
+      const client = connect(listener);
+      clock.advance(10);
+      if (text === "") clock.advance(90);
+      else says(client, text);
+      assert.deepEqual(heard, expected);
+      served.at(-1)!.close();
+    }
+    await settled();
+    assert.equal(metric("server_first.unused"), 1);
+  });
+
+  test("begins with nothing for a client that has spoken, on ports it is disabled for, and where no chain fits", () => {
+    const quick = connect(new Listener(listenerConfig(chains, sniffed), env, undefined));
+    says(quick, "GET / ");
+    clock.advance(10);
+    const disabled = sniffed.listenerFilters.map((filter) => ({ ...filter, disabled: { type: "any" } as const }));
+    connect(
+      new Listener(
+        listenerConfig(chains, { ...sniffed, listenerFilters: [disabled[0]!, filters[1]!] }),
+        env,
+        undefined,
+      ),
+    );
+    connect(new Listener(listenerConfig([chain("none", { destinationPort: 9 })], sniffed), env, undefined));
+    clock.advance(10);
+    assert.deepEqual(heard, []);
+  });
+
+  test("gives what was begun to the listener that has its place by then, if the chain has stayed", () => {
+    for (const [next, expected] of [
+      [[chain("new", { destinationPort: 9 }), ...chains], "bytes serves with it"],
+      [[chain("new", {})], "new serves"],
+    ] as const) {
+      heard = [];
+      const listener = new Listener(listenerConfig(chains, sniffed), env, undefined);
+      connect(listener);
+      clock.advance(10);
+      const heir = new Listener(listenerConfig(next, sniffed), env, listener);
+      void listener.retire(heir);
+      speak();
+      assert.equal(heard.at(-1), expected);
+      assert.equal(heard.includes("cancelled"), expected === "new serves");
+      served.at(-1)!.close();
+      void heir.retire(undefined);
+    }
+    heard = [];
+    const ending = new Listener(listenerConfig(chains, sniffed), env, undefined);
+    connect(ending);
+    clock.advance(10);
+    void ending.retire(undefined);
+    assert.deepEqual(heard, ["bytes begins", "cancelled"]);
+  });
+});
 
 describe("a listener that takes redirected connections", () => {
   const redirected = (address: string, port: number): ListenerEnv => ({

@@ -10,14 +10,16 @@ import {
   type FilterChainTable,
   type ListenerConfig,
 } from "@heddle/traffic";
-import type { NetworkFilter, ServedConnection } from "../network/network-filter.ts";
+import type { ConnectionEnd, NetworkFilter, Prepared, ServedConnection } from "../network/network-filter.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { ConnectionLogger } from "./connection-logger.ts";
 import { EarlyConnection } from "./early-connection.ts";
 import type { ListenerEnv } from "./listener-env.ts";
 import type { AppliedFilter } from "./listener-filter.ts";
-import { listenerFilters } from "./listener-filters.ts";
+import { listenerFilters, serverFirst } from "./listener-filters.ts";
 import { ListenerStats } from "./listener-stats.ts";
+import { PreparedFilter } from "./prepared-filter.ts";
+import type { ServerFirst } from "./server-first.ts";
 import { statPrefixOf } from "./stat-prefix.ts";
 import { TlsTerminator } from "./tls-terminator.ts";
 
@@ -35,8 +37,9 @@ export class Listener {
   readonly #chains: ReadonlyMap<string, Chain>;
   readonly #table: FilterChainTable<Chain>;
   readonly #filters: readonly AppliedFilter[];
+  readonly #serverFirst: ServerFirst | undefined;
   /** Connections whose first bytes are awaited. */
-  readonly #early = new Set<EarlyConnection>();
+  readonly #early = new Set<EarlyConnection<PreparedFilter>>();
   /** Who has this listener's place now, and serves what its filters are done with. */
   #heir: Listener | undefined = undefined;
   /** Nobody has its place. */
@@ -59,6 +62,7 @@ export class Listener {
     this.#stats = new ListenerStats(env.metrics, statPrefixOf(config));
     this.#logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
     this.#filters = listenerFilters(config, env);
+    this.#serverFirst = serverFirst(config, env);
     const frame = frameOf(config);
     const kept = previous !== undefined && frameOf(previous.config) === frame ? previous.#chains : NO_CHAINS;
     const chains = new Map<string, Chain>();
@@ -132,17 +136,40 @@ export class Listener {
    * Gives a connection on which the filters have looked to the listener for which it was meant, once (`use_original_dst`). What
    * was meant for nobody is served here, and what was meant for this very listener too.
    */
-  #arrive(connection: Connection, info: DownstreamInfo, redirected: boolean): void {
+  #arrive(connection: Connection, info: DownstreamInfo, redirected: boolean, prepared?: PreparedFilter): void {
     if (!redirected && this.config.useOriginalDst === true) {
-      const meant = info.restored && this.#siblings(info.localAddress, info.localPort);
-      if (meant !== undefined && meant !== this) {
+      const meant = this.#meantFor(info);
+      if (meant !== undefined) {
+        prepared?.cancel();
         this.#release();
         meant.acceptRedirected(connection, info);
         return;
       }
       this.#stats.cxTotal.add();
     }
-    this.#serve(connection, info);
+    this.#serve(connection, info, prepared);
+  }
+
+  /** The other listener that a redirected connection was meant for. */
+  #meantFor(info: DownstreamInfo): Listener | undefined {
+    const meant = info.restored && this.#siblings(info.localAddress, info.localPort);
+    return meant === this ? undefined : meant;
+  }
+
+  /** Asks the chain that a silent client would get to begin with what it will need (`heddle.filters.listener.server_first`). */
+  #prepare(info: DownstreamInfo, redirected: boolean, onSpoken: () => void): PreparedFilter | undefined {
+    const stats = this.#serverFirst;
+    if (stats === undefined || this.#ended) return undefined;
+    if (!redirected && this.config.useOriginalDst === true && this.#meantFor(info) !== undefined) return undefined;
+    const chain = this.#choose(info);
+    if (chain === undefined || chain.tls !== undefined) return undefined;
+    const made = chain.filter.prepare?.({ ...info, filterChain: chain.name }, () => {
+      stats.spoken.add();
+      onSpoken();
+    });
+    if (made === undefined) return undefined;
+    stats.dialled.add();
+    return new PreparedFilter(chain.filter, made, stats.unused);
   }
 
   /** Lets the listener filters look, from the first on that waits for bytes. */
@@ -163,13 +190,15 @@ export class Listener {
       first,
       timeoutMs: this.config.listenerFiltersTimeoutMs,
       continueOnTimeout: this.config.continueOnListenerFiltersTimeout,
+      ...(this.#serverFirst?.appliesTo(info) === true && { silentAfterMs: this.#serverFirst.afterMs }),
     };
     this.#stats.preCxActive.add(1);
-    const early = new EarlyConnection(connection, info, options, {
-      onInspected: (known) => {
+    const early: EarlyConnection<PreparedFilter> = new EarlyConnection(connection, info, options, {
+      onInspected: (known, prepared) => {
         leave();
-        this.#current.#arrive(connection, known, redirected);
+        this.#current.#arrive(connection, known, redirected, prepared);
       },
+      onSilent: (known) => this.#current.#prepare(known, redirected, () => early.settle()),
       onRefused: (reason) => {
         lost(this.#stats.filterError);
         log.info("a listener filter refused a connection", {
@@ -203,13 +232,15 @@ export class Listener {
     this.#early.clear();
   }
 
-  #serve(connection: Connection, info: DownstreamInfo): void {
+  #serve(connection: Connection, info: DownstreamInfo, prepared?: PreparedFilter): void {
     if (this.#ended) {
+      prepared?.cancel();
       this.#release();
       connection.reset();
       return;
     }
     const chain = this.#choose(info);
+    const begun = prepared?.takenBy(chain?.filter);
     if (chain === undefined) {
       this.#stats.noFilterChainMatch.add();
       this.#release();
@@ -220,7 +251,7 @@ export class Listener {
     this.#stats.cxActive.add(1);
     const startedMs = this.#env.clock.now();
     const downstream: DownstreamInfo = { ...info, filterChain: chain.name };
-    if (chain.tls === undefined) this.#hand(connection, downstream, chain, startedMs);
+    if (chain.tls === undefined) this.#hand(connection, downstream, chain, startedMs, begun);
     else this.#secure(connection, downstream, chain, chain.tls, startedMs);
   }
 
@@ -277,15 +308,16 @@ export class Listener {
   }
 
   /** Gives a connection to the chain's filters. */
-  #hand(connection: Connection, downstream: DownstreamInfo, chain: Chain, startedMs: number): void {
-    const served: ServedConnection = chain.filter.serve(connection, downstream, (end) => {
+  #hand(connection: Connection, downstream: DownstreamInfo, chain: Chain, startedMs: number, begun?: Prepared): void {
+    const onClosed = (end?: ConnectionEnd): void => {
       chain.group.delete(unit);
       this.#release();
       const durationMs = this.#env.clock.now() - startedMs;
       this.#stats.closed(durationMs);
       const terminationDetails = end?.terminationDetails;
       this.#log(connection, end?.downstream ?? downstream, durationMs, end?.responseFlags, "", terminationDetails);
-    });
+    };
+    const served: ServedConnection = chain.filter.serve(connection, downstream, onClosed, begun);
     const unit = new Unit(served, chain);
     chain.group.add(unit);
   }

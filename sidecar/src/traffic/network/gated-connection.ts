@@ -2,7 +2,7 @@ import { callbackTimer, type WheelTimer } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import type { Connection, ConnectionHandler } from "@heddle/net";
 import type { GatedFilter } from "./gated-filter.ts";
-import type { ConnectionEnd, ServedConnection } from "./network-filter.ts";
+import type { ConnectionEnd, Prepared, ServedConnection } from "./network-filter.ts";
 import type { GateDenial, GateVerdict, GateVisit } from "./network-gate.ts";
 import { WatchedConnection } from "./watched-connection.ts";
 
@@ -31,17 +31,20 @@ export class GatedConnection implements ServedConnection, GateVisit {
   /** How it was asked to end before somebody served it. */
   #drain: { readonly withinMs: number | undefined; readonly gently: boolean } | undefined = undefined;
   #ownMetadata: Map<string, Map<string, unknown>> | undefined = undefined;
+  #prepared: Prepared | undefined;
 
   constructor(
     filter: GatedFilter,
     connection: Connection,
     info: DownstreamInfo,
     onClosed: (end?: ConnectionEnd) => void,
+    prepared?: Prepared,
   ) {
     this.#filter = filter;
     this.#connection = connection;
     this.info = info;
     this.#onClosed = onClosed;
+    this.#prepared = prepared;
   }
 
   begin(): void {
@@ -117,6 +120,7 @@ export class GatedConnection implements ServedConnection, GateVisit {
   #deny(denial: GateDenial): void {
     this.#state = "denied";
     this.#denial = denial;
+    this.#forget();
     this.#hold();
     const { delayMs = 0 } = denial;
     if (delayMs === 0) {
@@ -148,8 +152,15 @@ export class GatedConnection implements ServedConnection, GateVisit {
     this.#state = "denied";
     if (this.#delay !== undefined) this.#filter.wheel.cancel(this.#delay);
     cancel?.();
+    this.#forget();
     const { details = "", responseFlags = 0 } = this.#denial ?? {};
     this.#onClosed({ downstream: this.info, terminationDetails: details, responseFlags });
+  }
+
+  /** Whoever was to serve it does not. */
+  #forget(): void {
+    this.#prepared?.cancel();
+    this.#prepared = undefined;
   }
 
   #serve(): void {
@@ -158,7 +169,9 @@ export class GatedConnection implements ServedConnection, GateVisit {
     const { gates, filter } = this.#filter;
     const looksOn = gates.some((gate) => gate.onData !== undefined);
     const connection = looksOn ? new WatchedConnection(this.#connection, () => this.#mayPass()) : this.#connection;
-    this.#served = filter.serve(connection, this.info, () => this.#over());
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    this.#served = filter.serve(connection, this.info, () => this.#over(), prepared);
     if (this.#drain === undefined) return;
     if (this.#drain.gently) this.drainGently(this.#drain.withinMs);
     else this.drain();

@@ -5,7 +5,7 @@ import { type DownstreamInfo, ResponseFlag } from "@heddle/filter";
 import { MemoryConnection } from "../http/testing-connection.ts";
 import { Echo } from "./echo.ts";
 import { GatedFilter } from "./gated-filter.ts";
-import type { ConnectionEnd, ServedConnection } from "./network-filter.ts";
+import type { ConnectionEnd, NetworkFilter, Prepared, ServedConnection } from "./network-filter.ts";
 import type { GateVerdict, GateVisit, NetworkGate } from "./network-gate.ts";
 
 const INFO: DownstreamInfo = {
@@ -205,5 +205,57 @@ describe("the gates of a filter chain", () => {
     const gate: NetworkGate = { admit: () => "allow", close: () => closed++ };
     new GatedFilter([gate, gate], new Echo(), wheel).close();
     assert.equal(closed, 2);
+  });
+
+  describe("and what is begun for a client that is silent", () => {
+    const foreseeing = (foreseen: boolean, verdict: GateVerdict): NetworkGate => ({
+      ...saying(verdict),
+      foresees: () => foreseen,
+    });
+    let heard: (Prepared | string | undefined)[];
+    const made: Prepared = { cancel: () => void heard.push("cancelled") };
+    const last = (): NetworkFilter => ({
+      serve(client, info, onClosed, prepared) {
+        heard.push(prepared);
+        return new Echo().serve(client, info, onClosed);
+      },
+      prepare: () => made,
+    });
+    const gated = (...gates: NetworkGate[]): GatedFilter => new GatedFilter(gates, last(), wheel);
+    const nobody = (): void => undefined;
+
+    beforeEach(() => {
+      heard = [];
+    });
+
+    test("is nothing unless all of them foresee that they admit it", () => {
+      assert.equal(gated(foreseeing(true, "allow")).prepare(INFO, nobody), made);
+      assert.equal(gated(foreseeing(true, "allow"), foreseeing(false, "allow")).prepare(INFO, nobody), undefined);
+      assert.equal(gated(foreseeing(true, "allow"), waiting()).prepare(INFO, nobody), undefined);
+    });
+
+    test("comes to who serves, also after a gate has waited", () => {
+      const gate = waiting();
+      const client = new MemoryConnection();
+      gated(gate).serve(client, INFO, (end) => ends.push(end), made);
+      assert.deepEqual(heard, []);
+      gate.visit!.decide("allow");
+      assert.deepEqual(heard, [made]);
+      client.break();
+      turn(client);
+      assertNothingLeft();
+    });
+
+    test("is cancelled, once, where a gate denies after all, or the client does not wait for it", () => {
+      const client = new MemoryConnection();
+      gated(saying({ type: "deny", details: "d" })).serve(client, INFO, (end) => ends.push(end), made);
+      turn(client);
+      assert.deepEqual(heard, ["cancelled"]);
+      const leaving = new MemoryConnection();
+      gated(waiting()).serve(leaving, INFO, (end) => ends.push(end), made);
+      leaving.break();
+      turn(leaving);
+      assert.deepEqual(heard, ["cancelled", "cancelled"]);
+    });
   });
 });

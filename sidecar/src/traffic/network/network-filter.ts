@@ -12,8 +12,21 @@ export interface NetworkFilter {
    * Takes the connection over: calls `start` before it returns, and from then on ends it. `onClosed` is to be called once,
    * when the connection is gone (its `onClose`), with what the listener's log does not know yet. What is returned lets the
    * listener drain it.
+   *
+   * @param prepared of this filter's `prepare`, for that connection.
    */
-  serve(connection: Connection, info: DownstreamInfo, onClosed: (end?: ConnectionEnd) => void): ServedConnection;
+  serve(
+    connection: Connection,
+    info: DownstreamInfo,
+    onClosed: (end?: ConnectionEnd) => void,
+    prepared?: Prepared,
+  ): ServedConnection;
+  /**
+   * Begins with what serving a connection will take, before it is known whether the filter gets it: its client is silent, and
+   * the server may be about to speak. `onSpoken`: it has, called once at most, never from within. Undefined: there is nothing
+   * to begin with. Left out where servers never speak first.
+   */
+  prepare?(info: DownstreamInfo, onSpoken: () => void): Prepared | undefined;
   /**
    * The chain's listener is gone: connections end as it suits them within the drain time, and not all at once. Left out
    * where a filter cannot tell its clients; then they are drained as any.
@@ -21,6 +34,11 @@ export interface NetworkFilter {
   drainGradually?(): void;
   /** The chain is gone, and so is its last connection: lets timers and the like go. */
   close?(): void;
+}
+
+/** Something that was made in advance. It is used once, or cancelled. */
+export interface Prepared {
+  cancel(): void;
 }
 
 /** How a connection has ended, for the log of its listener. */

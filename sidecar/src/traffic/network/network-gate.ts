@@ -10,6 +10,11 @@ import type { DownstreamInfo } from "@heddle/filter";
 export interface NetworkGate {
   admit(visit: GateVisit): GateVerdict;
   /**
+   * Whether a connection would be admitted of which that is known. Nothing is counted and nobody is asked. Left out: it cannot
+   * be said beforehand, and nothing is begun for a connection before it was admitted.
+   */
+  foresees?(info: DownstreamInfo): boolean;
+  /**
    * Bytes of an admitted connection have come, and nobody behind this gate has seen them. Undefined: they may pass. Left out:
    * `admit` has decided for good, and the connection's bytes do not come by here.
    */

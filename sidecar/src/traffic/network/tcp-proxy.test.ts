@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { failure } from "@heddle/base";
-import { formatResponseFlags } from "@heddle/filter";
+import { type DownstreamInfo, formatResponseFlags } from "@heddle/filter";
 import type { TcpProxyConfig } from "@heddle/traffic";
 import { clusterConfig, Harness, MemoryConnection } from "../http/testing-harness.ts";
+import type { EarlyUpstream } from "./early-upstream.ts";
+import type { Prepared } from "./network-filter.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 import type { TcpTunnel } from "./tcp-tunnel.ts";
 
@@ -31,15 +33,24 @@ beforeEach(() => {
 
 /** A client of a proxy with that configuration. */
 function connect(config: Partial<TcpProxyConfig> = {}): { client: MemoryConnection; tunnel: TcpTunnel } {
-  const proxy = new TcpProxy({ ...defaults, ...config }, harness.env);
-  const client = new MemoryConnection();
+  return serve(new TcpProxy({ ...defaults, ...config }, harness.env), new MemoryConnection());
+}
+
+function serve(
+  proxy: TcpProxy,
+  client: MemoryConnection,
+  early?: Prepared,
+): { client: MemoryConnection; tunnel: TcpTunnel } {
   harness.clients.push(client);
   open++;
+  const tunnel = proxy.serve(client, infoOf(client), () => open--, early);
+  return { client, tunnel };
+}
+
+function infoOf(client: MemoryConnection): DownstreamInfo {
   const { id, remoteAddress, remotePort, localAddress, localPort } = client;
   const info = { remoteAddress, remotePort, localAddress, localPort, directRemoteAddress: remoteAddress };
-  const downstream = { ...info, connectionId: id, listener: "l", filterChain: "" };
-  const tunnel = proxy.serve(client, downstream, () => open--);
-  return { client, tunnel };
+  return { ...info, connectionId: id, listener: "l", filterChain: "" };
 }
 
 /** Nothing is held any more once every connection is gone. */
@@ -250,5 +261,120 @@ describe("a TCP proxy", () => {
     assert.equal(client.closed, true);
     assert.equal(harness.upstream().closed, true);
     assertNoLeaks();
+  });
+});
+
+describe("a TCP proxy that dials for a client that is silent", () => {
+  let proxy: TcpProxy;
+  let client: MemoryConnection;
+  let spoken: number;
+
+  beforeEach(() => {
+    proxy = new TcpProxy(defaults, harness.env);
+    client = new MemoryConnection();
+    spoken = 0;
+  });
+
+  function prepare(): EarlyUpstream {
+    const early = proxy.prepare(infoOf(client), () => spoken++);
+    assert.ok(early !== undefined);
+    return early;
+  }
+
+  test("hears the server, and the client gets all that it says, once", () => {
+    const early = prepare();
+    harness.run();
+    harness.upstream().send("220 ");
+    harness.run();
+    assert.equal(spoken, 1);
+    assert.equal(client.take(), "");
+    harness.upstream().send("ready");
+    harness.run();
+    assert.equal(spoken, 1);
+    serve(proxy, client, early);
+    harness.run();
+    assert.equal(client.take(), "220 ready");
+    client.send("EHLO");
+    harness.run();
+    assert.equal(harness.upstream().take(), "EHLO");
+    assert.equal(harness.upstreams.length, 1);
+    harness.upstream().break();
+    harness.run();
+    assert.deepEqual([client.closed, harness.loggedConnections[0]?.upstream?.attempts], [true, 1]);
+    assertNoLeaks();
+  });
+
+  test("uses the connection for a client that speaks first, or never, whether it is open yet or not", () => {
+    for (const isOpen of [true, false]) {
+      client = new MemoryConnection();
+      harness.holdDials = !isOpen;
+      const early = prepare();
+      harness.run();
+      serve(proxy, client, early);
+      client.send("hello");
+      harness.holdDials = false;
+      harness.run();
+      assert.equal(harness.upstreams.at(-1)!.take(), "hello");
+      client.destroy();
+      harness.run();
+    }
+    assert.equal(harness.upstreams.length, 2);
+    assert.equal(spoken, 0);
+    assertNoLeaks();
+  });
+
+  test("closes what nobody wants, in every state of it", () => {
+    harness.holdDials = true;
+    const dialling = prepare();
+    dialling.cancel();
+    harness.holdDials = false;
+    harness.run();
+    assert.equal(harness.upstreams.length, 0);
+    for (const says of ["", "220 ready"]) {
+      const early = prepare();
+      harness.run();
+      if (says !== "") harness.upstreams.at(-1)!.send(says);
+      harness.run();
+      early.cancel();
+      harness.run();
+      assert.equal(harness.upstreams.at(-1)!.closed, true);
+    }
+    assert.equal(harness.value("cluster.upstream_cx_active"), 0);
+    assertNoLeaks();
+  });
+
+  test("dials anew where the connection has failed, or ended before it was wanted, and says of that what it finds", () => {
+    harness.dialFailures.push(REFUSED, REFUSED);
+    const failed = prepare();
+    harness.run();
+    serve(proxy, client, failed);
+    harness.run();
+    assert.deepEqual([client.closed, flags()], [true, "UF,URX"]);
+    for (const end of ["sendEnd", "break"] as const) {
+      client = new MemoryConnection();
+      const early = prepare();
+      harness.run();
+      harness.upstreams.at(-1)![end]();
+      harness.run();
+      const dials = harness.upstreams.length;
+      serve(proxy, client, early);
+      harness.run();
+      assert.equal(harness.upstreams.length, dials + 1);
+      client.send("hello");
+      harness.run();
+      assert.equal(harness.upstreams.at(-1)!.take(), "hello");
+      client.destroy();
+      harness.run();
+    }
+    assert.equal(spoken, 0);
+    assertNoLeaks();
+  });
+
+  test("dials for nobody where there is no such cluster", () => {
+    proxy = new TcpProxy({ ...defaults, clusters: [{ name: "absent", weight: 1 }] }, harness.env);
+    assert.equal(
+      proxy.prepare(infoOf(client), () => spoken++),
+      undefined,
+    );
   });
 });

@@ -3,8 +3,8 @@ import { type DownstreamInfo, ResponseFlag, UpstreamState } from "@heddle/filter
 import type { Connection, ConnectionHandler } from "@heddle/net";
 import type { Cluster } from "../upstream/cluster.ts";
 import { ConnectAttempt, type ConnectAttemptOwner } from "../upstream/connect-attempt.ts";
+import type { EarlyUpstream } from "./early-upstream.ts";
 import type { ServedConnection } from "./network-filter.ts";
-import { chosenCluster } from "./sni-cluster.ts";
 import type { TcpProxy } from "./tcp-proxy.ts";
 
 /**
@@ -51,7 +51,8 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
     this.#startWallMs = proxy.env.clock.wallNow();
   }
 
-  start(): void {
+  /** @param early what was dialled for the client while nobody knew what it would say. */
+  start(early?: EarlyUpstream): void {
     const { connection } = this.#downstream;
     const { config, env, stats } = this.#proxy;
     stats.cxTotal.add();
@@ -65,7 +66,8 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
       this.#logEvery = callbackTimer(() => this.#logAgain());
       env.wheel.start(this.#logEvery, config.accessLogFlushIntervalMs);
     }
-    this.#connect();
+    if (early === undefined) this.#connect();
+    else this.#take(early);
   }
 
   /** Nothing of TCP could tell the two to come to an end, so they have the time that there is. */
@@ -79,7 +81,7 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
 
   #connect(): void {
     const { env, stats } = this.#proxy;
-    const name = chosenCluster(this.#info) ?? this.#proxy.drawCluster();
+    const name = this.#proxy.clusterFor(this.#info);
     const cluster = this.#proxy.cluster(name);
     this.#upstreamInfo.cluster = name;
     if (cluster === undefined) {
@@ -95,6 +97,14 @@ export class TcpTunnel implements ServedConnection, ConnectAttemptOwner {
     this.#attempt = new ConnectAttempt(cluster, env, { downstream: this.#info }, this);
     this.#upstreamInfo.attempts++;
     this.#attempt.start();
+  }
+
+  #take(early: EarlyUpstream): void {
+    this.#upstreamInfo.cluster = early.cluster;
+    this.#attempt = early.attempt;
+    this.#upstreamInfo.attempts++;
+    const connection = early.give(this);
+    if (connection !== undefined) this.onConnected(connection);
   }
 
   onConnectFailed(reason: Failure): void {

@@ -66,6 +66,20 @@ describe("the network RBAC filter", () => {
     assert.equal(count("rbac.denied"), 1);
   });
 
+  test("says beforehand whom it would deny, and counts nobody then", () => {
+    const context = { name: "rbac", listener: "l", env: harness.env } as const;
+    const foresees = (principal: Json): boolean | undefined => {
+      const read = networkRbacType.parse(allow(principal));
+      assert.ok(read.ok);
+      const { id: connectionId, remoteAddress, remotePort, localAddress, localPort } = new MemoryConnection();
+      const where = { directRemoteAddress: remoteAddress, remoteAddress, remotePort, localAddress, localPort };
+      const info = { ...where, connectionId, listener: "l", filterChain: "" };
+      return networkRbacType.create(read.value, context).foresees?.(info);
+    };
+    assert.deepEqual([foresees(HERE), foresees(ELSEWHERE)], [true, false]);
+    assert.deepEqual([count("rbac.allowed"), count("rbac.denied")], [0, 0]);
+  });
+
   test("keeps a denied connection for delay_deny", () => {
     const client = connect({ ...(allow(ELSEWHERE) as object), delayDeny: "0.250s" });
     assert.equal(client.closed, false);

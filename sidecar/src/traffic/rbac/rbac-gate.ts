@@ -1,5 +1,5 @@
 import { err, type Json, ok, type Result } from "@heddle/base";
-import type { ConfigIssue } from "@heddle/filter";
+import type { ConfigIssue, DownstreamInfo } from "@heddle/filter";
 import {
   type AccessDecision,
   AccessSubject,
@@ -46,6 +46,7 @@ export function createNetworkRbac(config: NetworkRbacConfig, context: GateContex
   const gate = new RbacGate(config, context);
   return {
     admit: (visit) => gate.ask(visit) ?? "allow",
+    foresees: (info) => gate.foresees(info),
     ...(config.continuous && { onData: (visit: GateVisit) => gate.ask(visit) }),
   };
 }
@@ -79,6 +80,12 @@ class RbacGate {
     const policy = decision.policy === "" ? "none" : decision.policy;
     visit.setMetadata(NAMESPACE, { enforced_effective_policy_id: policy, enforced_engine_result: "denied" });
     return { type: "deny", details: denialDetails(decision.policy), delayMs: delayDenyMs };
+  }
+
+  foresees(info: DownstreamInfo): boolean {
+    const decision = this.#config.enforced?.decide(this.#subject.set(info, info.metadata));
+    this.#subject.clear();
+    return decision?.allowed !== false;
   }
 
   #tellShadow(visit: GateVisit, decision: AccessDecision): void {
