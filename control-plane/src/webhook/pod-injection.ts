@@ -1,6 +1,7 @@
 import { err, isJsonObject, type JsonObject, type Live } from "@heddle/base";
 import {
   CAPTURE_CONTAINER,
+  completePod,
   formatFault,
   INJECTED_CONTAINER,
   type InjectionSettings,
@@ -20,6 +21,10 @@ export function podInjection(settings: Live<InjectionSettings>): PodInjection {
     inject: (pod) => {
       const injected = injectPod(pod, settings.current);
       return injected.ok ? injected : err(injected.error.map(formatFault));
+    },
+    complete: (pod) => {
+      const completed = completePod(pod, settings.current);
+      return completed.ok ? completed : err(completed.error.map(formatFault));
     },
   };
 }

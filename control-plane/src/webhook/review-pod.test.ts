@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { err, Live, ok } from "@heddle/base";
+import { err, type JsonObject, Live, ok } from "@heddle/base";
 import { DEFAULT_INJECTION_SETTINGS } from "@heddle/inject";
 import { type AdmissionRequest, readAdmissionReview } from "./admission-review.ts";
 import { podInjection } from "./pod-injection.ts";
@@ -51,6 +51,30 @@ test("W10: a pod that is asked about again, with what was patched in, gets an em
   const patched = applyJsonPatch(POD, patchOf(await review(POD)));
   const again = await review(patched);
   assert.deepEqual([again.outcome, again.answer.allowed, patchOf(again)], ["skipped", true, []]);
+});
+
+test("W10: of a container that another webhook has added since, the probes are patched, and nothing else", async () => {
+  const options = { ...OPTIONS, injection: podInjection(new Live(DEFAULT_INJECTION_SETTINGS)) };
+  const once = applyJsonPatch(POD, patchOf(await review(POD, {}, undefined, options))) as JsonObject;
+  assert.deepEqual(patchOf(await review(once, {}, undefined, options)), []);
+  const late = { name: "late", readinessProbe: { tcpSocket: { port: 81 } } };
+  const changed = { ...once, spec: { ...(once["spec"] as JsonObject), containers: [...POD.spec.containers, late] } };
+  const again = await review(changed, {}, undefined, options);
+  assert.deepEqual(
+    [again.outcome, ...patchOf(again).map(({ op, path }) => `${op} ${path}`)],
+    [
+      "injected",
+      "replace /metadata/annotations/heddle.dev~1status",
+      "remove /spec/containers/1/readinessProbe/tcpSocket",
+      "add /spec/containers/1/readinessProbe/httpGet",
+      "add /spec/initContainers/1/env/9",
+    ],
+  );
+  const completed = applyJsonPatch(changed, patchOf(again));
+  assert.deepEqual(patchOf(await review(completed, {}, undefined, options)), []);
+  const asProxy = { ...late, securityContext: { runAsUser: 1337 } };
+  const around = { ...once, spec: { ...(once["spec"] as JsonObject), containers: [...POD.spec.containers, asProxy] } };
+  assert.equal((await review(around, {}, undefined, options)).outcome, "refused");
 });
 
 test("W9: the answer is the same, and nothing is kept of it", async () => {

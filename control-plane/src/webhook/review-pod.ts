@@ -10,6 +10,8 @@ export interface PodInjection {
   readonly decide: (question: PodQuestion) => PodDecision;
   /** The pod with its sidecar. On failure every fault of its annotations, a sentence each. */
   readonly inject: (pod: JsonObject) => Result<JsonObject, readonly string[]>;
+  /** A pod that has its sidecar, with what was added since looked after by it as well; the same object where nothing is missing. */
+  readonly complete: (pod: JsonObject) => Result<JsonObject, readonly string[]>;
   /** What a pod's injected containers may have, by their names; others get none. */
   readonly capabilities: (pod: JsonObject) => InjectedCapabilities;
 }
@@ -25,6 +27,8 @@ export interface PodDecision {
   readonly inject: boolean;
   /** A half-sentence for people. */
   readonly reason: string;
+  /** It has a sidecar of ours already. */
+  readonly injected?: true;
 }
 
 export interface PodReviewOptions {
@@ -51,8 +55,9 @@ export interface PodReview {
 const CLUSTER_NAMESPACES: ReadonlySet<string> = new Set(["kube-system", "kube-public", "kube-node-lease"]);
 
 /**
- * Says what becomes of a pod that is being created: a patch that puts the sidecar into it, or none. A pod that has one already
- * gets none, so asking twice is asking once (`reinvocationPolicy: IfNeeded`), and nothing is kept of what was asked (`dryRun`).
+ * Says what becomes of a pod that is being created: a patch that puts the sidecar into it, or none. A pod that has one already is
+ * asked about again when another webhook has changed it (`reinvocationPolicy: IfNeeded`): what that has added is completed, and
+ * where it has added nothing, asking twice is asking once. Nothing is kept of what was asked (`dryRun`).
  *
  * @param tag which revision the API server asked for, by the webhook's path; undefined: whichever this one is.
  * @returns an error where nobody can say now: the API server's `failurePolicy` decides then.
@@ -78,18 +83,19 @@ export async function reviewPod(
     return skipped(`no pod of ${namespace} is touched`);
   const decided = await decide(object, namespace, tag, withinMs, options);
   if (!decided.ok) return decided;
-  const { inject, reason } = decided.value;
-  if (!inject) return skipped(reason);
-  const injected = injection.inject(object);
+  const { inject, reason, injected: isInjected = false } = decided.value;
+  if (!inject && !isInjected) return skipped(reason);
+  const injected = inject ? injection.inject(object) : injection.complete(object);
   if (!injected.ok) return refused(422, injected.error.join("; "));
   const privileges = addedPrivileges(object, injected.value, injection.capabilities(object));
   if (privileges.length > 0)
     return refused(403, `no annotation of a pod gives it privileges: ${privileges.join("; ")}`);
   const patch = jsonPatch(object, injected.value);
+  if (isInjected && patch.length === 0) return skipped(reason);
   return ok({
     answer: { allowed: true, patch, audit: { sidecar: "injected", revision } },
     outcome: patch.length === 0 ? "skipped" : "injected",
-    reason,
+    reason: isInjected ? "what was added to it since goes through its sidecar, too" : reason,
   });
 }
 

@@ -92,10 +92,12 @@ export const SCRIPTED_INJECTION: PodInjection = {
   decide: ({ namespaceLabels, pod, revision }) => {
     const { labels = {} } = (pod["metadata"] ?? {}) as { readonly labels?: Readonly<Record<string, string>> };
     const wanted = labels["heddle.dev/rev"] ?? namespaceLabels["heddle.dev/rev"] ?? "default";
-    if (labels["heddle.dev/injected"] === "true") return { inject: false, reason: "it has a sidecar" };
+    if (labels["heddle.dev/injected"] === "true")
+      return { inject: false, reason: "it has a sidecar", injected: true as const };
     if (namespaceLabels["heddle.dev/inject"] !== "enabled") return { inject: false, reason: "not enabled" };
     return wanted === revision ? { inject: true, reason: "enabled" } : { inject: false, reason: `revision ${wanted}` };
   },
+  complete: ok,
   inject: (pod) => {
     const { metadata, spec } = pod as { readonly metadata: JsonObject; readonly spec: JsonObject };
     const { annotations = {}, labels = {} } = metadata as Readonly<Record<string, JsonObject>>;

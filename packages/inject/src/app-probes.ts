@@ -35,21 +35,28 @@ export interface Rewriting {
 /**
  * Turns the application's probes and hooks that come over the network into questions to the sidecar's health port. The kubelet has no identity
  * of the mesh: under STRICT it would be refused, and a TCP probe would find the sidecar's own listener and always pass. Left as
- * they are: probes of another host, of the sidecar's own ports, and with a named port that no container has.
+ * they are: probes of another host, of the sidecar's own ports, and with a named port that no container has; and containers that
+ * are not the application's.
  */
-export function rewriteProbes(spec: JsonObject): Rewriting {
+export function rewriteProbes(
+  spec: JsonObject,
+  ofApplication: (list: "containers" | "initContainers", name: string) => boolean = () => true,
+): Rewriting {
   const probes: Record<string, AppProbe> = {};
-  const rewriteAll = (containers: Json | undefined, sidecarsOnly: boolean): Json | undefined =>
-    Array.isArray(containers)
-      ? containers.map((container: Json) =>
-          isJsonObject(container) && (!sidecarsOnly || container["restartPolicy"] === "Always")
-            ? rewriteContainer(container, probes)
-            : container,
-        )
-      : containers;
-  const containers = rewriteAll(spec["containers"], false);
-  // Init containers that go on running may have probes; others may not.
-  const initContainers = rewriteAll(spec["initContainers"], true);
+  const rewriteAll = (list: "containers" | "initContainers"): Json | undefined => {
+    const containers = spec[list];
+    if (!Array.isArray(containers)) return containers;
+    return containers.map((container: Json) =>
+      isJsonObject(container) &&
+      // Init containers that go on running may have probes; others may not.
+      (list === "containers" || container["restartPolicy"] === "Always") &&
+      ofApplication(list, container["name"] as string)
+        ? rewriteContainer(container, probes)
+        : container,
+    );
+  };
+  const containers = rewriteAll("containers");
+  const initContainers = rewriteAll("initContainers");
   return {
     spec: {
       ...spec,
@@ -135,4 +142,14 @@ function portNumber(port: Json | undefined, container: JsonObject): number | und
   const ports = container["ports"];
   const named = Array.isArray(ports) ? ports.filter(isJsonObject).find(({ name }) => name === port) : undefined;
   return named === undefined ? undefined : portNumber(named["containerPort"], {});
+}
+
+/** A value of an environment variable that the kubelet leaves as it is: it replaces `$(NAME)`, and `$$` by `$`. */
+export function unexpanded(text: string): string {
+  return text.replaceAll("$", "$$$$");
+}
+
+/** What a container is told of such a value. */
+export function expanded(value: string): string {
+  return value.replaceAll("$$", "$");
 }

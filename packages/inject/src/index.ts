@@ -1,4 +1,5 @@
 export { APP_PROBES_VARIABLE, type AppProbe, type AppProbes } from "./app-probes.ts";
+export { completePod } from "./complete-pod.ts";
 export { type InjectionContext, injectPod, uninjectPod } from "./inject-pod.ts";
 export { type InjectedStream, injectStream, type ObjectOutcome, uninjectStream } from "./inject-stream.ts";
 export { formatFault, type InjectionFault } from "./injection-fault.ts";

@@ -210,11 +210,40 @@ test("a pod that could not work with a sidecar is refused, with the place", () =
     /^spec\.containers\[0\]\.name: found "heddle-sidecar"/,
   );
   assert.match(faults(pod({}, { volumes: [{ name: "heddle-ca" }] }))[0]!, /^spec\.volumes\[0\]\.name/);
-  assert.match(faults(pod({}, {}, { securityContext: { runAsUser: 1337 } }))[0]!, /around the mesh/);
   assert.match(
     faults(pod({}, {}, { ports: [{ containerPort: 15_006 }] }))[0]!,
     /^spec\.containers\[0\]\.ports\[0\]\.containerPort: found 15006/,
   );
+});
+
+test("W12: nobody but the sidecar has its user or its group, or could take them", () => {
+  for (const field of ["runAsUser", "runAsGroup"]) {
+    assert.match(
+      faults(pod({}, {}, { securityContext: { [field]: 1337 } }))[0]!,
+      new RegExp(`^spec\\.containers\\[0\\]\\.securityContext\\.${field}: found 1337, .* around the mesh`),
+    );
+    const initContainers = [{ name: "i", securityContext: { [field]: 1337 } }];
+    assert.match(faults(pod({}, { initContainers }))[0]!, /^spec\.initContainers\[0\]/);
+  }
+  for (const context of [
+    { runAsUser: 1337 },
+    { runAsGroup: 1337 },
+    { fsGroup: 1337 },
+    { supplementalGroups: [1000, 1337] },
+  ]) {
+    const [field] = Object.keys(context);
+    assert.match(faults(pod({}, { securityContext: context }))[0]!, new RegExp(`^spec\\.securityContext\\.${field}:`));
+    const template = JSON.stringify({ securityContext: context });
+    assert.match(
+      faults(pod({ "heddle.dev/template": template }))[0]!,
+      new RegExp(`^metadata\\.annotations\\["heddle\\.dev/template"\\]: securityContext\\.${field}: found 1337`),
+    );
+    inject(pod({ "heddle.dev/capture": "none" }, { securityContext: context })); // nothing there to go around
+  }
+  const helper = { name: "helper", securityContext: { runAsUser: 1337 }, ports: [{ containerPort: 15_001 }] };
+  const added = faults(pod({ "heddle.dev/template": JSON.stringify({ containers: [helper] }) })).join("\n");
+  assert.match(added, /template"\]: containers\[0\]\.securityContext\.runAsUser: .*\n.*containers\[0\]\.ports\[0\]/);
+  inject(pod({}, { securityContext: { fsGroup: 1000, supplementalGroups: [1338] } }));
 });
 
 test("injecting twice is injecting once; uninjecting gives back what there was", () => {

@@ -1,11 +1,12 @@
 import { err, isJsonObject, type Json, type JsonObject, ok, type Result } from "@heddle/base";
-import { captureArguments, DEFAULT_CAPTURE_PORTS, PROXY_UID } from "@heddle/capture";
+import { captureArguments } from "@heddle/capture";
 import { rewriteProbes } from "./app-probes.ts";
-import type { InjectionFault } from "./injection-fault.ts";
+import { faultsOfPorts, faultsOfUsers } from "./conflicts.ts";
+import { annotationPath, type InjectionFault } from "./injection-fault.ts";
 import type { InjectionSettings } from "./injection-settings.ts";
 import { formatStatus, type InjectionStatus, statusOf } from "./injection-status.ts";
 import { objectAt, objectsAt } from "./json-fields.ts";
-import { INJECTED_CONTAINER, INJECTED_LABEL, REVISION_KEY, SIDECAR_PORTS, STATUS_ANNOTATION } from "./names.ts";
+import { INJECTED_CONTAINER, INJECTED_LABEL, REVISION_KEY, STATUS_ANNOTATION, TEMPLATE_ANNOTATION } from "./names.ts";
 import { type Additions, mergeTemplate, withFields } from "./overlay.ts";
 import { type PodSettings, readPodAnnotations } from "./pod-annotations.ts";
 import {
@@ -55,8 +56,9 @@ export function uninjectPod(pod: Json): Result<JsonObject, readonly InjectionFau
 export function statusHead({
   revision,
   image,
-}: InjectionSettings): Pick<InjectionStatus, "version" | "revision" | "image"> {
-  return { version: 1, revision, image };
+  rewriteProbes: rewrites,
+}: InjectionSettings): Omit<InjectionStatus, "added" | "was"> {
+  return { version: 1, revision, image, ...(!rewrites && { rewriteProbes: false }) };
 }
 
 /** The injected pod with its status, for which `composePod` has left a place. */
@@ -89,6 +91,7 @@ export function composePod(
   const captures = captured && !own.cni ? [captureContainer(own, ["capture", ...captureArguments(own.rules)])] : [];
   const merged = mergeTemplate(additions(own, sidecar, captures), own.template ?? {}, spec, faults);
   faults.push(...faultsOfNames(spec, merged), ...(captured ? faultsOfUsers(spec) : []), ...faultsOfPorts(spec));
+  faults.push(...faultsOfTemplate(merged, captured));
   const injected = withAdditions(rewriting.spec, merged, faults);
   if (faults.length > 0) return err(faults);
 
@@ -148,8 +151,20 @@ function withAdditions(spec: JsonObject, { fields, ...lists }: Additions, faults
   return whole;
 }
 
+/** Of what the pod's template adds: it may be as little as what is in the manifest. */
+function faultsOfTemplate(merged: Additions, captured: boolean): readonly InjectionFault[] {
+  const { initContainers, containers, fields } = merged;
+  const spec = {
+    ...fields,
+    initContainers: [...initContainers.first, ...initContainers.last],
+    containers: [...containers.first, ...containers.last],
+  };
+  const within = (path: string): string => `${annotationPath(TEMPLATE_ANNOTATION)}: ${path.replace(/^spec\./, "")}`;
+  return [...(captured ? faultsOfUsers(spec, within) : []), ...faultsOfPorts(spec, within)];
+}
+
 /** What every pod has, and no more: the API server checks the rest. */
-function faultsOfForm(pod: JsonObject): readonly InjectionFault[] {
+export function faultsOfForm(pod: JsonObject): readonly InjectionFault[] {
   const faults: InjectionFault[] = [];
   const { metadata, spec } = pod;
   const isMap = (value: Json | undefined): boolean => value === undefined || value === null || isJsonObject(value);
@@ -190,42 +205,4 @@ function faultsOfNames(spec: JsonObject, merged: Additions): readonly InjectionF
   taken("containers", new Set([...ours, INJECTED_CONTAINER]));
   taken("volumes", names(volumes.first, volumes.last));
   return faults;
-}
-
-/** What the sidecar's user sends is not captured, so no other container may be it. */
-function faultsOfUsers(spec: JsonObject): readonly InjectionFault[] {
-  const faults: InjectionFault[] = [];
-  const look = (holder: JsonObject, path: string): void => {
-    for (const field of ["runAsUser", "runAsGroup"])
-      if (objectAt(holder, "securityContext")[field] === PROXY_UID)
-        faults.push({
-          path: `${path}.securityContext.${field}`,
-          message: `found ${PROXY_UID}, which is the sidecar's: what such a container sends would go around the mesh`,
-        });
-  };
-  look(spec, "spec");
-  for (const field of ["initContainers", "containers"])
-    for (const [index, container] of objectsAt(spec, field).entries()) look(container, `spec.${field}[${index}]`);
-  return faults;
-}
-
-function faultsOfPorts(spec: JsonObject): readonly InjectionFault[] {
-  const taken: ReadonlySet<Json | undefined> = new Set<number>([
-    ...Object.values(SIDECAR_PORTS),
-    ...Object.values(DEFAULT_CAPTURE_PORTS),
-  ]);
-  return ["initContainers", "containers"].flatMap((field) =>
-    objectsAt(spec, field).flatMap((container, index) =>
-      objectsAt(container, "ports").flatMap(({ containerPort }, at) =>
-        taken.has(containerPort)
-          ? [
-              {
-                path: `spec.${field}[${index}].ports[${at}].containerPort`,
-                message: `found ${containerPort as number}, which the sidecar listens on in the same pod`,
-              },
-            ]
-          : [],
-      ),
-    ),
-  );
 }

@@ -10,6 +10,8 @@ export interface InjectionStatus extends Undo {
   readonly version: 1;
   readonly revision: string;
   readonly image: string;
+  /** False: the mesh's settings left probes as they are, when it was injected. */
+  readonly rewriteProbes?: false;
 }
 
 /** As text in ASCII: nothing of it can be taken for the end of a line by any reader of YAML. */

@@ -19,6 +19,9 @@ export const STATUS_ANNOTATION = "heddle.dev/status";
 /** Annotation: the workload's name, in place of the one that its owner gives. */
 export const WORKLOAD_ANNOTATION = "heddle.dev/workload";
 
+/** Annotation: a part of a pod's spec that is merged over what injection adds. */
+export const TEMPLATE_ANNOTATION = "heddle.dev/template";
+
 /** Ports of the sidecar in a pod that are not for the application's traffic, and never captured. */
 export const SIDECAR_PORTS = { admin: 15_000, metrics: 15_020, health: 15_021 } as const;
 

@@ -1,7 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
 import { annotationPath, type InjectionFault } from "./injection-fault.ts";
 import { objectsAt, sameJson } from "./json-fields.ts";
-import { HEDDLE_PREFIX } from "./names.ts";
+import { TEMPLATE_ANNOTATION } from "./names.ts";
 
 /** What injection adds to a pod's spec: in front of what is there, and behind it. */
 export interface Additions {
@@ -17,7 +17,7 @@ export interface Around {
   readonly last: readonly JsonObject[];
 }
 
-const PATH = annotationPath(`${HEDDLE_PREFIX}template`);
+const PATH = annotationPath(TEMPLATE_ANNOTATION);
 const LISTS = ["initContainers", "containers", "volumes"] as const;
 
 /** Lists that are merged item by item, and the field by which an item is known (`patchMergeKey` of Kubernetes' API). */

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from "@heddle/base";
 import { PROXY_UID } from "@heddle/capture";
-import { APP_PROBES_VARIABLE, type AppProbes } from "./app-probes.ts";
+import { APP_PROBES_VARIABLE, type AppProbes, unexpanded } from "./app-probes.ts";
 import { CA_ROOT_CONFIG_MAP, CAPTURE_CONTAINER, INJECTED_CONTAINER, SIDECAR_PORTS, TOKEN_AUDIENCE } from "./names.ts";
 import type { PodSettings } from "./pod-annotations.ts";
 
@@ -166,9 +166,4 @@ function resources({ cpuRequest, memoryRequest, cpuLimit, memoryLimit }: PodSett
     requests: { cpu: cpuRequest, memory: memoryRequest },
     ...(Object.keys(limits).length > 0 && { limits }),
   };
-}
-
-/** The kubelet replaces `$(NAME)` in values of environment variables, and `$$` by `$`. */
-function unexpanded(text: string): string {
-  return text.replaceAll("$", "$$$$");
 }

@@ -5,7 +5,7 @@ import type { Edit } from "./edit.ts";
 import { behindColon } from "./manifest-editor.ts";
 import { itemName, keyName, type ManifestDocument } from "./manifest-text.ts";
 import { contentEnd, itemEnd, itemStart, lineEndOf, lineStartOf, nextLineOf } from "./places.ts";
-import { scalarText } from "./print-yaml.ts";
+import { flowText, scalarText } from "./print-yaml.ts";
 
 /** Where a pointer leads: an item of a map or a list, and its value. */
 interface Spot {
@@ -37,16 +37,28 @@ export function restoringEdits(
   for (const [collection, indices] of gone)
     edits.push(...(collection.flow === true ? flowRemovals : blockRemovals)(text, collection, indices));
   const added = new Set(undo.added);
+  // An injected pod that an API server has given out as JSON is to be JSON afterwards.
+  const plainText = isJsonText(manifest, text) ? flowText : scalarText;
   for (const [pointer, [before, own]] of Object.entries(undo.was)) {
     const value = added.has(pointer) ? null : spotOf(pointer)?.value;
     if (value == null) continue;
     const [start, end] = [value.range?.[0] ?? 0, contentEnd(value)];
-    const replacement = own ?? scalarText(before);
+    const replacement = own ?? plainText(before);
     const from = replacement === "" ? behindColon(text, start) : start;
     const to = replacement.endsWith("\n") && text[end - 1] !== "\n" ? nextLineOf(text, end) : end;
     edits.push({ from, to, text: replacement });
   }
   return edits;
+}
+
+function isJsonText({ root }: ManifestDocument, text: string): boolean {
+  if (!isMap(root) || root.flow !== true) return false;
+  try {
+    JSON.parse(text.slice(root.range?.[0], contentEnd(root)));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function find(manifest: ManifestDocument, root: Node, pointer: string): Spot | undefined {
