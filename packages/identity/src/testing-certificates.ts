@@ -72,9 +72,9 @@ export class TestAuthority {
     };
   }
 
-  /** A list of those that it has revoked (RFC 5280 §5). */
-  revoke(certificates: readonly TestCertificate[]): string {
-    const now = new Date(systemClock.wallNow());
+  /** A list of those that it has revoked (RFC 5280 §5), made a day before `nowMs`, and good for a month from then. */
+  revoke(certificates: readonly TestCertificate[], nowMs: number = systemClock.wallNow()): string {
+    const now = new Date(nowMs);
     const entries = certificates.map(({ serialNumber }) =>
       sequence(integer(Buffer.from(serialNumber, "hex")), time(now)),
     );

@@ -54,6 +54,22 @@ test("without a list of its authority, or once that has expired, nobody is belie
   assert.equal(fault(between.revoke([bad]), bad, now + 31 * DAY_MS), "CERT_REVOKED");
 });
 
+test("a list of the future holds not yet, and of those that hold the newest says who is revoked", () => {
+  const [before, later] = [now - 10 * DAY_MS, now + 3 * DAY_MS];
+  assert.equal(fault(between.revoke([], later), good), "CRL_NOT_YET_VALID");
+  assert.equal(fault(between.revoke([], later), good, later), undefined);
+  assert.equal(fault(`${between.revoke([], later)}${between.revoke([])}`, good), undefined);
+  assert.equal(fault(`${between.revoke([], later)}${between.revoke([], now - 40 * DAY_MS)}`, good), "CRL_HAS_EXPIRED");
+  // Revoked since then, or let in again.
+  for (const lists of [
+    [between.revoke([], before), between.revoke([bad])],
+    [between.revoke([bad]), between.revoke([], before)],
+  ])
+    assert.equal(fault(lists.join(""), bad), "CERT_REVOKED");
+  assert.equal(fault(`${between.revoke([bad], before)}${between.revoke([])}`, bad), undefined);
+  assert.equal(fault(`${between.revoke([bad])}${between.revoke([], later)}`, bad), "CERT_REVOKED");
+});
+
 test("a list that is none is an error", () => {
   const pem = (text: string): string => `-----BEGIN X509 CRL-----\n${text}\n-----END X509 CRL-----\n`;
   assert.throws(() => new LeafRevocation(pem("AAAA"), []), /list of revoked certificates that is none/);

@@ -19,6 +19,8 @@ interface RevocationList {
   readonly signature: Uint8Array;
   /** Of the signature; undefined: the kind of key has one of its own (Ed25519). */
   readonly digest: string | undefined;
+  /** Wall time: when it was made. */
+  readonly thisUpdateMs: number;
   /** Wall time; undefined: it does not end. */
   readonly nextUpdateMs: number | undefined;
   /** Hexadecimal, without leading zeros. */
@@ -41,17 +43,26 @@ export class LeafRevocation {
     this.#authorities = blocks.map((pem) => new X509Certificate(pem));
   }
 
-  /** OpenSSL's word for why a certificate is not believed, or undefined. `issuers`: what was shown beside it. */
+  /**
+   * OpenSSL's word for why a certificate is not believed, or undefined. `issuers`: what was shown beside it. As OpenSSL does
+   * (`get_crl_sk`), of several lists the newest of those that hold now says it, since who is in none but older ones may have been
+   * let in again.
+   */
   fault(certificate: Certificate, issuers: readonly Certificate[], nowMs: number): string | undefined {
     const leaf = new X509Certificate(certificate.der);
     const all = [...this.#authorities, ...issuers.map(({ der }) => new X509Certificate(der))];
     const issuer = all.find((one) => leaf.checkIssued(one) && leaf.verify(one.publicKey));
     const lists = issuer === undefined ? [] : this.#of(issuer);
     if (lists.length === 0) return "UNABLE_TO_GET_CRL";
-    // One that says so counts, however old it is.
-    if (lists.some(({ serialNumbers }) => serialNumbers.has(certificate.serialNumber))) return "CERT_REVOKED";
-    const isFresh = lists.some(({ nextUpdateMs }) => nextUpdateMs === undefined || nowMs <= nextUpdateMs);
-    return isFresh ? undefined : "CRL_HAS_EXPIRED";
+    const names = ({ serialNumbers }: RevocationList): boolean => serialNumbers.has(certificate.serialNumber);
+    const begun = lists.filter(({ thisUpdateMs }) => thisUpdateMs <= nowMs);
+    const good = begun.filter(({ nextUpdateMs }) => nextUpdateMs === undefined || nowMs <= nextUpdateMs);
+    const newestMs = Math.max(...good.map(({ thisUpdateMs }) => thisUpdateMs));
+    const newest = good.filter(({ thisUpdateMs }) => thisUpdateMs === newestMs);
+    // Where none holds nobody is believed; one that was revoked is told so all the same.
+    if ((newest.length > 0 ? newest : lists).some(names)) return "CERT_REVOKED";
+    if (newest.length > 0) return undefined;
+    return begun.length > 0 ? "CRL_HAS_EXPIRED" : "CRL_NOT_YET_VALID";
   }
 
   #of(issuer: X509Certificate): readonly RevocationList[] {
@@ -111,12 +122,14 @@ function readCertificateList(der: Uint8Array): RevocationList {
     throw new TypeError("holds a list with critical extensions (of a part, or of changes), which are not supported");
   }
   const times = parts.filter(({ tag }) => tag === DerTag.UtcTime || tag === DerTag.GeneralizedTime);
-  const after = times[0] === undefined ? [] : parts.slice(parts.indexOf(times[0]) + 1);
+  if (times[0] === undefined) throw new DerError("a list without the time when it was made");
+  const after = parts.slice(parts.indexOf(times[0]) + 1);
   const entries = after.find(({ tag }) => tag === DerTag.Sequence);
   return {
     signed: tbs.whole,
     signature: signature.content.subarray(1),
     digest: DIGESTS[name],
+    thisUpdateMs: timeMs(times[0]),
     nextUpdateMs: times[1] && timeMs(times[1]),
     serialNumbers: new Set((entries === undefined ? [] : derElements(entries.content)).map(serialOf)),
   };

@@ -18,34 +18,53 @@ export type CallerProof =
   | { readonly type: "svid"; readonly svid: OwnSvid }
   | { readonly type: "token"; readonly token: string };
 
+/** Why nothing was issued. */
+export interface IssueFailure {
+  /** Shows nothing of a token. */
+  readonly reason: string;
+  /** The authority has heard the proof and does not take it: the same one again would be of no use. */
+  readonly isRefused: boolean;
+}
+
+const REFUSALS: ReadonlySet<status> = new Set([
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
+  status.INVALID_ARGUMENT,
+  status.FAILED_PRECONDITION,
+]);
+
 /** From the first byte to the answer, connecting included. */
 const DEADLINE_MS = 15_000;
 
 /**
  * Asks the authority to sign a key, on a connection of its own. `dial` makes it, with the certificate of the proof if that is
- * one. The error shows nothing of a token.
+ * one.
  */
 export function issueCertificate(
   dial: () => XdsChannel,
   csr: Uint8Array,
   proof: CallerProof,
   wallNowMs: number,
-): Promise<Result<Issued, string>> {
+): Promise<Result<Issued, IssueFailure>> {
   const metadata = new Metadata();
   if (proof.type === "token") metadata.set("authorization", `Bearer ${proof.token}`);
   let channel: XdsChannel;
   try {
     channel = dial();
   } catch (error) {
-    return Promise.resolve(err(`it cannot be dialled: ${error instanceof Error ? error.message : String(error)}`));
+    const reason = `it cannot be dialled: ${error instanceof Error ? error.message : String(error)}`;
+    return Promise.resolve(err({ reason, isRefused: false }));
   }
   return new Promise((resolve) => {
     const options = { deadline: wallNowMs + DEADLINE_MS };
     channel.makeUnaryRequest(ISSUE_PATH, asIs, asIs, encodeIssueRequest(csr), metadata, options, (error, answer) => {
       channel.close();
-      if (error !== null) resolve(err(describe(error)));
-      else if (answer === undefined) resolve(err("the authority gave no answer"));
-      else resolve(decodeIssueResponse(answer));
+      if (error !== null) resolve(err({ reason: describe(error), isRefused: REFUSALS.has(error.code) }));
+      else if (answer === undefined) resolve(err({ reason: "the authority gave no answer", isRefused: false }));
+      else {
+        const issued = decodeIssueResponse(answer);
+        resolve(issued.ok ? issued : err({ reason: issued.error, isRefused: false }));
+      }
     });
   });
 }

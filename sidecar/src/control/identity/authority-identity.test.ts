@@ -9,7 +9,7 @@ import { parseSpiffeId } from "@heddle/identity";
 import { Authority } from "@heddle/identity/ca";
 import type { Log } from "@heddle/telemetry";
 import { eventually } from "@heddle/xds/testing";
-import type { CallerProof } from "./authority-client.ts";
+import type { CallerProof, IssueFailure } from "./authority-client.ts";
 import { AuthorityIdentity, type AuthorityIdentityOptions } from "./authority-identity.ts";
 import type { Issued } from "./authority-wire.ts";
 import { IdentityFile } from "./identity-file.ts";
@@ -24,6 +24,7 @@ async function world(more: Partial<AuthorityIdentityOptions> = {}, clock = new M
   const asked: { readonly proof: CallerProof; readonly csr: Uint8Array }[] = [];
   const script = {
     refuses: undefined as string | undefined,
+    isRefused: false,
     /** Of the certificates. */
     id: WEB,
     hours: 24,
@@ -38,14 +39,16 @@ async function world(more: Partial<AuthorityIdentityOptions> = {}, clock = new M
       refreshHintSeconds: 0,
     },
   ];
-  const issue = async (csr: Uint8Array, proof: CallerProof): Promise<Result<Issued, string>> => {
+  const issue = async (csr: Uint8Array, proof: CallerProof): Promise<Result<Issued, IssueFailure>> => {
     asked.push({ proof, csr });
-    if (script.refuses !== undefined) return err(script.refuses);
+    if (script.refuses !== undefined) return err({ reason: script.refuses, isRefused: script.isRefused });
     const id = parseSpiffeId(script.id);
     assert.ok(id.ok);
     const options = { nowMs: clock.wallNow(), validityMs: script.hours * HOUR };
     const issued = await authority.issue(csr, id.value, options);
-    return issued.ok ? ok({ chain: issued.value.certificates, bundles: bundles() }) : issued;
+    return issued.ok
+      ? ok({ chain: issued.value.certificates, bundles: bundles() })
+      : err({ reason: issued.error, isRefused: false });
   };
   const identity = new AuthorityIdentity({
     clock,
@@ -239,7 +242,7 @@ test("a folder keeps the identity across restarts, for its owner alone; it serve
   const folder = temporaryFolder(t);
   const file = new IdentityFile(join(folder, "identity"));
   const clock = new ManualClock();
-  const first = await world({ keep: (identity) => file.save(identity) }, clock);
+  const first = await world({ keep: (identity, token) => file.save(identity, token) }, clock);
   first.identity.start();
   await answered(() => first.identity.live.current.svid !== undefined);
   first.identity.close();
@@ -273,6 +276,81 @@ test("a folder keeps the identity across restarts, for its owner alone; it serve
     "but to the authority, which may take it for a while",
   );
   expired.identity.close();
+});
+
+/** What the world's identity has kept, to begin with. */
+async function keptFrom(t: TestContext, clock: ManualClock, token = "hjt_one") {
+  const file = new IdentityFile(temporaryFolder(t));
+  const first = await world({ keep: (identity, digest) => file.save(identity, digest), token: () => ok(token) }, clock);
+  first.identity.start();
+  await answered(() => first.identity.live.current.svid !== undefined);
+  first.identity.close();
+  const loaded = file.load(clock.wallNow());
+  assert.ok(loaded.ok && loaded.value !== undefined);
+  return loaded.value;
+}
+
+test("a kept identity gives way to a new token, whosever that is, and serves until then", async (t) => {
+  const clock = new ManualClock();
+  const kept = await keptFrom(t, clock);
+  const { identity, asked, script, lines } = await world({ kept, token: () => ok("hjt_two") }, clock);
+  script.id = "spiffe://cluster.local/ns/shop/sa/orders";
+  identity.start();
+  assert.equal(identity.live.current.svid?.id, WEB);
+  await answered(() => identity.live.current.svid?.id === script.id);
+  assert.deepEqual(
+    asked.map(({ proof }) => proof.type),
+    ["token"],
+  );
+  assert.ok(!Buffer.from(asked[0]!.csr).includes(WEB), "a request for another identity would be refused");
+  assert.match(lines.join("\n"), /warn the token is of another identity .*sa\/web.*sa\/orders/);
+  clock.advance(12 * HOUR);
+  await answered(() => identity.state.renewals === 2);
+  assert.equal(asked[1]?.proof.type, "svid", "from there on it is that one");
+  identity.close();
+});
+
+test("a new token that the authority refuses leaves the kept identity, and is not tried again before that", async (t) => {
+  const clock = new ManualClock();
+  const kept = await keptFrom(t, clock);
+  const digests: (string | undefined)[] = [];
+  const keep = (_: unknown, digest: string | undefined): Result<void, string> => {
+    digests.push(digest);
+    return ok(undefined);
+  };
+  const { identity, asked, script } = await world({ kept, keep, token: () => ok("hjt_two") }, clock);
+  script.refuses = "it is used up";
+  script.isRefused = true;
+  identity.start();
+  await answered(() => identity.state.failures === 1);
+  script.refuses = undefined;
+  clock.advance(1000);
+  await answered(() => identity.state.renewals === 1);
+  assert.deepEqual(
+    asked.map(({ proof }) => proof.type),
+    ["token", "svid"],
+  );
+  assert.equal(identity.live.current.svid?.id, WEB);
+  assert.notEqual(digests[0], kept.tokenDigest, "nor after a restart");
+  identity.close();
+});
+
+test("while nobody says what becomes of a new token, the kept certificate is renewed before it ends", async (t) => {
+  const clock = new ManualClock();
+  const kept = await keptFrom(t, clock);
+  const { identity, asked, script } = await world({ kept, token: () => ok("hjt_two") }, clock);
+  script.refuses = "nobody answers";
+  identity.start();
+  for (let failures = 1; failures <= 7; failures++) {
+    await answered(() => identity.state.failures === failures);
+    clock.advance(60_000);
+  }
+  await answered(() => asked.length === 8);
+  assert.deepEqual(
+    asked.map(({ proof }) => proof.type),
+    [...Array(5).fill("token"), "svid", "token", "svid"],
+  );
+  identity.close();
 });
 
 test("a kept identity that others could read, that is not whole or not of its key, is as if it were not there", (t) => {

@@ -33,7 +33,11 @@ const VERSION = 1;
 const MAX_BYTES = 8 * 1024 * 1024;
 
 /** What was kept: an identity that has a certificate, which may have expired. */
-export type KeptIdentity = Identity & { readonly svid: OwnSvid };
+export interface KeptIdentity extends Identity {
+  readonly svid: OwnSvid;
+  /** SHA-256 of the last token that the authority has said anything of, hexadecimal; undefined: not known. */
+  readonly tokenDigest?: string | undefined;
+}
 
 /**
  * Keeps an identity across restarts, key included: a file of mode 0600 in a folder of this sidecar's own, written whole or not
@@ -71,7 +75,7 @@ export class IdentityFile {
   }
 
   /** The error says what is wrong with the folder. */
-  save({ svid, bundles }: Identity): Result<void, string> {
+  save({ svid, bundles }: Identity, tokenDigest?: string): Result<void, string> {
     if (svid === undefined) return ok(undefined);
     const document = {
       version: VERSION,
@@ -79,6 +83,7 @@ export class IdentityFile {
       certificates: certificatePem(svid.chain),
       key: svid.key,
       bundles: bundles.map((bundle) => ({ trustDomain: bundle.trustDomain, bundle: formatTrustBundle(bundle) })),
+      ...(tokenDigest !== undefined && { tokenDigest }),
     };
     const temporary = `${this.#path}.new`;
     try {
@@ -133,7 +138,9 @@ function read(text: string, nowMs: number): Result<KeptIdentity, string> {
     // One that has expired may still be good for getting the next.
     const atMs = Math.min(nowMs, ...chain.map((der) => new Certificate(der).validToMs));
     const svid = checkOwnSvid({ chain, key: createPrivateKey(key), bundles: bundles.slice(0, 1) }, atMs);
-    return svid.ok ? ok({ svid: svid.value, bundles }) : svid;
+    if (!svid.ok) return svid;
+    const { tokenDigest } = document;
+    return ok({ svid: svid.value, bundles, ...(typeof tokenDigest === "string" && { tokenDigest }) });
   } catch {
     return err("has a key that cannot be read"); // the error itself might show it
   }

@@ -95,7 +95,7 @@ function openAuthority(settings: AuthoritySource, options: OpenIdentityOptions):
     },
     token: () => readCallerToken(settings.tokens),
     kept: store && kept(store, clock, log),
-    ...(store && { keep: (identity: Identity) => store.save(identity) }),
+    ...(store && { keep: (identity: Identity, tokenDigest?: string) => store.save(identity, tokenDigest) }),
     ...(settings.renewAtPercent !== undefined && { renewAtPercent: settings.renewAtPercent }),
   });
   const trust = (): ControlPlaneTrust => {
