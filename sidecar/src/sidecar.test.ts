@@ -45,7 +45,7 @@ class RecordedWorkers implements TrafficWorkers {
   apply({ generation, changed, removed }: ConfigLaneUpdate): void {
     assert.equal(generation, this.generation + 1, "no step is left out");
     this.generation = generation;
-    for (const { key, bytes } of changed) this.held.set(key, decodeLane(key, new Uint8Array(bytes)));
+    for (const { key, bytes } of changed) this.held.set(key, decodeLane(key, bytes));
     for (const key of removed) this.held.delete(key);
   }
 

@@ -11,6 +11,8 @@ import {
   encodeLane,
   laneEntry,
   laneKey,
+  PackedUpdateReader,
+  packUpdate,
   parseLaneKey,
 } from "./lanes.ts";
 
@@ -91,13 +93,37 @@ test("bytes that are no endpoint lane are refused", () => {
   assert.throws(() => new EndpointLaneReader(bytes), /no endpoint lane/);
 });
 
-test("an entry's bytes lie in shared memory and are read from there", () => {
+test("a step crosses in one block of shared memory, and its entries are read from there", () => {
   const config = manyEndpoints(5);
-  const entry = laneEntry("endpoints/x", config);
-  assert.ok(entry.bytes instanceof SharedArrayBuffer);
-  assert.deepEqual(decodeLane(entry.key, new Uint8Array(entry.bytes)), config);
-  const route = laneEntry("route-configuration/é/x", { name: "é" });
-  assert.deepEqual(decodeLane(route.key, new Uint8Array(route.bytes)), { name: "é" });
+  const changed = [laneEntry("endpoints/x", config), laneEntry("route-configuration/é/x", { name: "é" })];
+  const packed = packUpdate({ generation: 7, changed, removed: ["cluster/ü", "listener/b"] });
+  const reader = new PackedUpdateReader(packed);
+  assert.throws(() => reader.result, /not been read to its end/);
+  assert.ok(reader.step(1, new ManualClock()));
+  const { generation, removed, changed: read } = reader.result;
+  assert.deepEqual([generation, removed], [7, ["cluster/ü", "listener/b"]]);
+  assert.deepEqual(
+    read.map(({ key, hash }) => [key, hash]),
+    changed.map(({ key, hash }) => [key, hash]),
+  );
+  assert.ok(read.every(({ bytes }) => bytes.buffer === packed.bytes));
+  assert.deepEqual(
+    read.map(({ key, bytes }) => decodeLane(key, bytes)),
+    [config, { name: "é" }],
+  );
+});
+
+test("a step is read in slices, and bytes that are none are refused", () => {
+  const removed = Array.from({ length: 1000 }, (_, index) => `cluster/${index}`);
+  const reader = new PackedUpdateReader(packUpdate({ generation: 1, changed: [], removed }));
+  let slices = 1;
+  while (!reader.step(0, new ManualClock())) slices += 1;
+  assert.equal(slices, Math.ceil(1000 / 64));
+  assert.deepEqual(reader.result.removed, removed);
+  const nothing = new PackedUpdateReader(packUpdate({ generation: 2, changed: [], removed: [] }));
+  assert.deepEqual(nothing.result, { generation: 2, changed: [], removed: [] });
+  for (const bytes of [new SharedArrayBuffer(0), new SharedArrayBuffer(12)])
+    assert.throws(() => new PackedUpdateReader({ generation: 1, bytes }), /no step of a configuration/);
 });
 
 test("equal configuration gives an equal hash, whatever the order of its fields; other configuration another", () => {

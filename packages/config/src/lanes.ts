@@ -21,6 +21,7 @@ import type { ConfigLaneEntry } from "./proxy-config.ts";
 
 export { canonicalJson, contentHash } from "./content-hash.ts";
 export { EndpointLaneReader } from "./endpoint-lane.ts";
+export { type PackedUpdate, PackedUpdateReader, packUpdate } from "./packed-update.ts";
 
 /** What crosses, by kind. A kind is also the first part of a key: "cluster/outbound/80/orders.default". */
 export interface LaneValues {
@@ -78,10 +79,8 @@ export function decodeLane(key: string, bytes: Uint8Array): LaneValues[LaneKind]
   return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
 }
 
-/** Encodes, hashes, and puts the bytes where every worker can read them without a copy. */
+/** Encodes and hashes. */
 export function laneEntry(key: string, value: LaneValues[LaneKind]): ConfigLaneEntry {
-  const encoded = encodeLane(key, value);
-  const bytes = new SharedArrayBuffer(encoded.byteLength);
-  new Uint8Array(bytes).set(encoded);
-  return { key, hash: contentHash(encoded), bytes };
+  const bytes = encodeLane(key, value);
+  return { key, hash: contentHash(bytes), bytes };
 }

@@ -24,15 +24,15 @@ export interface ProxyConfig {
 }
 
 /*
- * How configuration crosses to a traffic worker: by key and content hash, as bytes in shared memory. A worker decodes
- * only what changed, endpoints as columns. Keys: "listener/<name>", "route-configuration/<name>", "cluster/<name>",
+ * How configuration crosses to a traffic worker: by key and content hash, as bytes; a step in one block of shared memory
+ * (packed-update.ts). A worker decodes only what changed, endpoints as columns. Keys: "listener/<name>", "route-configuration/<name>", "cluster/<name>",
  * "endpoints/<cluster name>", "secret/<sds or static>/<name>", "runtime/values", "extension-config/<name>".
  */
 export interface ConfigLaneEntry {
   readonly key: string;
   /** Of the content; equal hash means equal configuration. */
   readonly hash: string;
-  readonly bytes: SharedArrayBuffer;
+  readonly bytes: Uint8Array;
 }
 
 /** One consistent step from one complete configuration to the next. A worker applies it in one synchronous block. */

@@ -52,7 +52,12 @@ export class SharedCells {
       own.push(part);
       blocks.push({ sum: this.#sums[block]!.buffer, own: part.buffer }); // `block` is below the length
     }
-    return { blocks, places };
+    const keys = JSON.stringify(places.map(({ key }) => key));
+    return {
+      blocks,
+      keys,
+      places: Int32Array.from(places.flatMap(({ block, offset, count }) => [block, offset, count])),
+    };
   }
 
   /** The worker is dead, and nothing will give back what it held. */

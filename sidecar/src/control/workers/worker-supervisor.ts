@@ -1,6 +1,6 @@
 import { Backoff, type Clock, type Json, type Timer } from "@heddle/base";
 import type { ConfigLaneEntry, ConfigLaneUpdate, LaneBook } from "@heddle/config";
-import { decodeLane, laneKey, parseLaneKey } from "@heddle/config/lanes";
+import { decodeLane, laneKey, packUpdate, parseLaneKey } from "@heddle/config/lanes";
 import type { SocketOpener } from "@heddle/net";
 import {
   DEFAULT_LOG_FLUSH,
@@ -411,8 +411,9 @@ export class WorkerSupervisor implements TrafficWorkers {
     const places = this.#cells.ensure(clusterKeys(update), CIRCUIT_BREAKER_CELLS);
     const gone = update.removed.filter((key) => kindOf(key) === "cluster");
     if (gone.length > 0) this.#releases.push({ generation: update.generation, keys: gone });
+    const packed = packUpdate(update);
     for (const { thread } of this.#slots) {
-      thread?.post({ type: "config", update, cells: this.#cells.tableFor(thread.id, places) });
+      thread?.post({ type: "config", update: packed, cells: this.#cells.tableFor(thread.id, places) });
     }
   }
 
@@ -479,7 +480,8 @@ export class WorkerSupervisor implements TrafficWorkers {
       slot.begin(thread, watch, clock.now());
       this.#stats.active.add(1);
       for (const key of this.#sockets.places) this.#sendTarget(thread, key);
-      if (update.generation > 0) thread.post({ type: "config", update, cells: { blocks: [], places: [] } });
+      if (update.generation > 0)
+        thread.post({ type: "config", update: packUpdate(update), cells: this.#cells.tableFor(worker, []) });
     });
   }
 
@@ -645,7 +647,7 @@ export class WorkerSupervisor implements TrafficWorkers {
 }
 
 function listenerOf({ key, bytes }: ConfigLaneEntry): ListenerConfig {
-  return decodeLane(key, new Uint8Array(bytes)) as ListenerConfig;
+  return decodeLane(key, bytes) as ListenerConfig;
 }
 
 function readingOf(thread: WorkerThread, { heapShare, delayMs }: WorkerWatch): WorkerReading {

@@ -10,10 +10,13 @@ export interface RuntimeEntry<Config> {
 
 /** A complete configuration as a worker has it, by name; endpoints by the cluster's name. */
 export interface RuntimeInput {
-  readonly routeConfigurations: ReadonlyMap<string, RuntimeEntry<RouteConfiguration>>;
-  readonly clusters: ReadonlyMap<string, RuntimeEntry<ClusterConfig>>;
-  readonly endpoints: ReadonlyMap<string, RuntimeEntry<EndpointsConfig>>;
+  readonly routeConfigurations: Named<RuntimeEntry<RouteConfiguration>>;
+  readonly clusters: Named<RuntimeEntry<ClusterConfig>>;
+  readonly endpoints: Named<RuntimeEntry<EndpointsConfig>>;
 }
+
+/** Things that are looked up by their names. */
+export type Named<Thing> = Pick<ReadonlyMap<string, Thing>, "get">;
 
 /** Something that was built, and the hash of what it was built from. */
 export interface Built<Thing> {
@@ -31,16 +34,18 @@ export class Runtime implements TrafficRuntime {
   readonly builtTables: ReadonlyMap<string, Built<RouteTable>>;
   readonly builtClusters: ReadonlyMap<string, Built<Cluster>>;
 
-  constructor(builtTables: ReadonlyMap<string, Built<RouteTable>>, builtClusters: ReadonlyMap<string, Built<Cluster>>) {
+  /** The last two are the things of the first two: there may be very many, so whoever builds them makes both as it goes. */
+  constructor(
+    builtTables: ReadonlyMap<string, Built<RouteTable>>,
+    builtClusters: ReadonlyMap<string, Built<Cluster>>,
+    routeTables: ReadonlyMap<string, RouteTable>,
+    clusters: ReadonlyMap<string, Cluster>,
+  ) {
     this.builtTables = builtTables;
     this.builtClusters = builtClusters;
-    this.routeTables = things(builtTables);
-    this.clusters = things(builtClusters);
+    this.routeTables = routeTables;
+    this.clusters = clusters;
   }
 }
 
-export const emptyRuntime = new Runtime(new Map(), new Map());
-
-function things<Thing>(built: ReadonlyMap<string, Built<Thing>>): ReadonlyMap<string, Thing> {
-  return new Map([...built].map(([name, { thing }]) => [name, thing]));
-}
+export const emptyRuntime = new Runtime(new Map(), new Map(), new Map(), new Map());

@@ -10,7 +10,7 @@ import {
   type RouteConfiguration,
 } from "@heddle/traffic";
 import { type BuildEnv, buildHttpConnectionManager } from "../build/build-http-connection-manager.ts";
-import { buildRuntime, leavingClusters, takeOver } from "../build/build-runtime.ts";
+import { RuntimeBuilder } from "../build/build-runtime.ts";
 import { emptyRuntime, type Runtime, type RuntimeInput } from "../build/runtime.ts";
 import { routerType } from "../filter/router-type.ts";
 import { serveTunnelType } from "../filter/serve-tunnel-type.ts";
@@ -178,12 +178,18 @@ export class Harness {
         clusterConfigs.map(({ name }) => [name, entry(endpointsConfig(name, endpoints[name] ?? ["10.0.0.1:80"]))]),
       ),
     };
-    const next = buildRuntime(input, this.runtime.current, this.env, new Map(), (_kind, _name, error) => {
-      throw error;
-    });
-    const previous = this.runtime.publish(next);
-    takeOver(next, input.endpoints);
-    for (const cluster of leavingClusters(next, previous)) cluster.drain();
+    const previous = this.runtime.current;
+    const touched = {
+      routeConfigurations: ["routes"],
+      clusters: new Set([...previous.clusters.keys(), ...clusterConfigs.map(({ name }) => name)]),
+    };
+    const builder = new RuntimeBuilder(input, touched, previous, this.env, () => true);
+    const slice = { clock: this.clock, leftMs: Number.POSITIVE_INFINITY };
+    Array.from(builder.prepare(slice));
+    const { runtime, leaving } = builder.finish();
+    for (const { error } of builder.refused) throw error;
+    this.runtime.publish(runtime);
+    for (const cluster of leaving) cluster.drain();
   }
 
   connect(): MemoryConnection & { http: HttpConnection } {

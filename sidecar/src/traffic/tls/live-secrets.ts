@@ -8,10 +8,10 @@ export type LiveSecrets = Live<ReadonlyMap<string, SecretConfig>>;
 export const NO_SECRETS: ReadonlyMap<string, SecretConfig> = new Map();
 
 /** Puts the secrets of a step in force: before whatever the step builds with them. */
-export function applySecrets(secrets: LiveSecrets, { changed, removed }: DecodedUpdate): void {
+export function applySecrets(secrets: LiveSecrets, { changed, removed, kinds }: DecodedUpdate): void {
+  if (!kinds.has("secret")) return;
   const came = changed.filter((entry) => entry.kind === "secret");
   const gone = removed.filter(({ kind }) => kind === "secret");
-  if (came.length === 0 && gone.length === 0) return;
   const next = new Map(secrets.current);
   for (const { name } of gone) next.delete(name);
   for (const { name, value } of came) next.set(name, value);

@@ -32,7 +32,8 @@ function world(validationSecret?: { readonly from: "sds" | "static"; readonly na
   const put = (name: string, secret: SecretConfig | undefined): void => {
     const key = { kind: "secret", name: `${validationSecret?.from ?? "sds"}/${name}` } as const;
     const changed = secret === undefined ? [] : [{ ...key, hash: "", value: secret }];
-    applySecrets(secrets, { generation: 1, changed, removed: secret === undefined ? [key] : [] });
+    const removed = secret === undefined ? [key] : [];
+    applySecrets(secrets, { generation: 1, changed, removed, kinds: new Set(["secret"]) });
   };
   return { live, put, problems, made: () => made };
 }

@@ -352,7 +352,8 @@ export class Cluster {
   }
 
   #drainPool(endpoint: Endpoint): void {
-    for (const pool of Array.from(this.#variedPools.values())) if (pool.endpoint === endpoint) pool.drain();
+    if (this.#variedPools.size > 0)
+      for (const pool of Array.from(this.#variedPools.values())) if (pool.endpoint === endpoint) pool.drain();
     for (const pools of [this.#pools, this.#http2Pools]) {
       const pool = pools.get(endpoint);
       pools.delete(endpoint);

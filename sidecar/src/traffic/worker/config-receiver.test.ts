@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "@heddle/base";
-import type { ConfigLaneEntry } from "@heddle/config";
-import { type LaneKind, type LaneValues, laneEntry } from "@heddle/config/lanes";
+import type { ConfigLaneEntry, ConfigLaneUpdate } from "@heddle/config";
+import { type LaneKind, type LaneValues, laneEntry, packUpdate } from "@heddle/config/lanes";
 import { endpointConfig, endpointsConfig, locality, routeConfiguration } from "@heddle/traffic/testing";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 
@@ -40,7 +40,8 @@ function receiver(clock = new ManualClock()) {
     applied.push(update);
   };
   const receiver = new ConfigReceiver(clock, apply, (_update, error) => broken.push(error));
-  return { receiver, applied, gate, broken };
+  const receive = (update: ConfigLaneUpdate): void => receiver.receive(packUpdate(update));
+  return { receive, applied, gate, broken };
 }
 
 async function turns(count: number): Promise<void> {
@@ -48,9 +49,9 @@ async function turns(count: number): Promise<void> {
 }
 
 test("decodes what changed, with its hash, and names what is gone", async () => {
-  const { receiver: it, applied } = receiver();
+  const { receive, applied } = receiver();
   const entry = routes("a");
-  it.receive({ generation: 1, changed: [entry, endpoints("c", 3)], removed: ["cluster/b/c"] });
+  receive({ generation: 1, changed: [entry, endpoints("c", 3)], removed: ["cluster/b/c"] });
   await turns(2);
   const [update] = applied;
   assert.deepEqual(update?.removed, [{ kind: "cluster", name: "b/c" }]);
@@ -65,14 +66,14 @@ test("decodes what changed, with its hash, and names what is gone", async () => 
 });
 
 test("leaves out what it has already, until it was removed", async () => {
-  const { receiver: it, applied } = receiver();
-  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  const { receive, applied } = receiver();
+  receive({ generation: 1, changed: [routes("a")], removed: [] });
   await turns(2);
-  it.receive({ generation: 2, changed: [routes("a"), routes("b")], removed: [] });
+  receive({ generation: 2, changed: [routes("a"), routes("b")], removed: [] });
   await turns(2);
-  it.receive({ generation: 3, changed: [], removed: ["route-configuration/a"] });
+  receive({ generation: 3, changed: [], removed: ["route-configuration/a"] });
   await turns(2);
-  it.receive({ generation: 4, changed: [routes("a")], removed: [] });
+  receive({ generation: 4, changed: [routes("a")], removed: [] });
   await turns(2);
   assert.deepEqual(
     applied.map(({ generation, changed }) => [generation, changed.map(({ name }) => name)]),
@@ -81,11 +82,12 @@ test("leaves out what it has already, until it was removed", async () => {
 });
 
 test("takes one update after the other, however long applying takes", async () => {
-  const { receiver: it, applied, gate } = receiver();
+  const { receive, applied, gate } = receiver();
   const opened = Promise.withResolvers<void>();
   gate.open = opened.promise;
-  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
-  it.receive({ generation: 2, changed: [routes("b")], removed: [] });
+  receive({ generation: 1, changed: [routes("a")], removed: [] });
+  await turns(1);
+  receive({ generation: 2, changed: [routes("b")], removed: [] });
   await turns(5);
   assert.equal(applied.length, 0);
   opened.resolve();
@@ -97,15 +99,16 @@ test("takes one update after the other, however long applying takes", async () =
 });
 
 test("what has come meanwhile is taken as one, but for what was removed and comes again", async () => {
-  const { receiver: it, applied, gate } = receiver();
+  const { receive, applied, gate } = receiver();
   const opened = Promise.withResolvers<void>();
   gate.open = opened.promise;
-  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  receive({ generation: 1, changed: [routes("a")], removed: [] });
+  await turns(1);
   const last = endpoints("c", 2);
   for (let generation = 2; generation < 1000; generation++)
-    it.receive({ generation, changed: [endpoints("c", generation % 2), routes(`r${generation % 2}`)], removed: [] });
-  it.receive({ generation: 1000, changed: [last], removed: ["route-configuration/r1", "route-configuration/a"] });
-  it.receive({ generation: 1001, changed: [routes("a")], removed: [] });
+    receive({ generation, changed: [endpoints("c", generation % 2), routes(`r${generation % 2}`)], removed: [] });
+  receive({ generation: 1000, changed: [last], removed: ["route-configuration/r1", "route-configuration/a"] });
+  receive({ generation: 1001, changed: [routes("a")], removed: [] });
   opened.resolve();
   await turns(5);
   assert.deepEqual(
@@ -126,13 +129,13 @@ test("what has come meanwhile is taken as one, but for what was removed and come
 });
 
 test("of what is taken as one a bad step is told of, and the good ones are applied", async () => {
-  const { receiver: it, applied, gate, broken } = receiver();
+  const { receive, applied, gate, broken } = receiver();
   const opened = Promise.withResolvers<void>();
   gate.open = opened.promise;
-  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
-  it.receive({ generation: 2, changed: [routes("b")], removed: [] });
-  it.receive({ generation: 3, changed: [{ ...routes("c"), bytes: new SharedArrayBuffer(3) }], removed: [] });
-  it.receive({ generation: 4, changed: [routes("d")], removed: [] });
+  receive({ generation: 1, changed: [routes("a")], removed: [] });
+  receive({ generation: 2, changed: [routes("b")], removed: [] });
+  receive({ generation: 3, changed: [{ ...routes("c"), bytes: new Uint8Array(3) }], removed: [] });
+  receive({ generation: 4, changed: [routes("d")], removed: [] });
   opened.resolve();
   await turns(5);
   assert.deepEqual(
@@ -142,9 +145,28 @@ test("of what is taken as one a bad step is told of, and the good ones are appli
   assert.equal(broken.length, 1);
 });
 
+test("nothing is decoded in the turn in which it comes, nor in that in which another step came into force", async () => {
+  const { receive, applied, gate } = receiver();
+  const opened = Promise.withResolvers<void>();
+  gate.open = opened.promise;
+  receive({ generation: 1, changed: [routes("a")], removed: [] });
+  await Promise.resolve();
+  assert.equal(applied.length, 0);
+  await turns(1);
+  receive({ generation: 2, changed: [routes("b")], removed: ["cluster/b"] });
+  opened.resolve();
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+  assert.deepEqual(
+    applied.map(({ generation }) => generation),
+    [1],
+  );
+  await turns(2);
+  assert.deepEqual([...(applied[1]?.kinds ?? [])], ["route-configuration", "cluster"]);
+});
+
 test("many endpoints are decoded in slices between which the thread serves others", async () => {
-  const { receiver: it, applied } = receiver(new BusyClock(0.3));
-  it.receive({ generation: 1, changed: [endpoints("c", 5000)], removed: [] });
+  const { receive, applied } = receiver(new BusyClock(0.3));
+  receive({ generation: 1, changed: [endpoints("c", 5000)], removed: [] });
   let served = 0;
   while (applied.length === 0) {
     await turns(1);
@@ -157,14 +179,14 @@ test("many endpoints are decoded in slices between which the thread serves other
 });
 
 test("an update that cannot be applied is told of, and the next one is", async () => {
-  const { receiver: it, applied, gate, broken } = receiver();
+  const { receive, applied, gate, broken } = receiver();
   gate.open = Promise.reject(new Error("cannot be built"));
   gate.open.catch(() => undefined);
-  it.receive({ generation: 1, changed: [routes("a")], removed: [] });
+  receive({ generation: 1, changed: [routes("a")], removed: [] });
   await turns(5);
   assert.match(String(broken), /cannot be built/);
   gate.open = Promise.resolve();
-  it.receive({ generation: 2, changed: [routes("a")], removed: [] });
+  receive({ generation: 2, changed: [routes("a")], removed: [] });
   await turns(5);
   assert.deepEqual(
     applied.map(({ generation, changed }) => [generation, changed.length]),
@@ -174,10 +196,11 @@ test("an update that cannot be applied is told of, and the next one is", async (
 });
 
 test("bytes that cannot be decoded are told of, and do not end the thread", async () => {
-  const { receiver: it, applied, broken } = receiver();
+  const { receive, applied, broken } = receiver();
   const entry = routes("a");
-  it.receive({ generation: 1, changed: [{ ...entry, bytes: new SharedArrayBuffer(3) }], removed: [] });
-  it.receive({ generation: 2, changed: [entry], removed: [] });
+  receive({ generation: 1, changed: [{ ...entry, bytes: new Uint8Array(3) }], removed: [] });
+  await turns(1);
+  receive({ generation: 2, changed: [entry], removed: [] });
   await turns(5);
   assert.equal(broken.length, 1);
   assert.equal(applied.length, 1);

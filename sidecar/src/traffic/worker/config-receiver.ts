@@ -1,7 +1,14 @@
 import type { Clock } from "@heddle/base";
 import type { ConfigLaneEntry, ConfigLaneUpdate } from "@heddle/config";
-import { decodeLane, EndpointLaneReader, type LaneKind, type LaneValues, parseLaneKey } from "@heddle/config/lanes";
-
+import {
+  decodeLane,
+  EndpointLaneReader,
+  type LaneKind,
+  type LaneValues,
+  type PackedUpdate,
+  PackedUpdateReader,
+  parseLaneKey,
+} from "@heddle/config/lanes";
 import { Slices } from "../build/slices.ts";
 
 /** One key of an update, decoded. */
@@ -19,6 +26,8 @@ export interface DecodedUpdate {
   /** Only what differs from what was applied before. */
   readonly changed: readonly DecodedEntry[];
   readonly removed: readonly { readonly kind: LaneKind; readonly name: string }[];
+  /** Of all these. A step has mostly one or two of many, and whoever has nothing to do with them need not look through it. */
+  readonly kinds: ReadonlySet<LaneKind>;
 }
 
 /**
@@ -28,16 +37,21 @@ export interface DecodedUpdate {
  */
 export class ConfigReceiver {
   readonly #clock: Clock;
-  readonly #apply: (update: DecodedUpdate) => Promise<void>;
+  readonly #apply: (update: DecodedUpdate, slices: Slices) => Promise<void>;
   readonly #onBroken: (update: ConfigLaneUpdate, error: unknown) => void;
   readonly #hashes = new Map<string, string>();
+  readonly #arrived: PackedUpdate[] = [];
+  /** Read, and not decoded. */
   readonly #queue: ConfigLaneUpdate[] = [];
   #working = false;
 
-  /** `onBroken`: decoding or applying an update threw. The next one is taken as if that had not come. */
+  /**
+   * `slices`: what is left of the one that runs is for `apply`. `onBroken`: decoding or applying an update threw. The next one is taken
+   * as if that had not come.
+   */
   constructor(
     clock: Clock,
-    apply: (update: DecodedUpdate) => Promise<void>,
+    apply: (update: DecodedUpdate, slices: Slices) => Promise<void>,
     onBroken: (update: ConfigLaneUpdate, error: unknown) => void,
   ) {
     this.#clock = clock;
@@ -45,20 +59,24 @@ export class ConfigReceiver {
     this.#onBroken = onBroken;
   }
 
-  receive(update: ConfigLaneUpdate): void {
-    this.#queue.push(update);
+  receive(update: PackedUpdate): void {
+    this.#arrived.push(update);
     if (!this.#working) void this.#work();
   }
 
   async #work(): Promise<void> {
     this.#working = true;
-    while (this.#queue.length > 0) {
+    const slices = new Slices(this.#clock);
+    while (this.#arrived.length + this.#queue.length > 0) {
+      // The turn in which a message comes, or a step has come into force, has had its work.
+      await slices.next();
+      await this.#read(slices);
       const steps = this.#queue.splice(0, joinable(this.#queue));
-      const error = await this.#take(joined(steps));
+      const error = await this.#take(joined(steps), slices);
       if (error === undefined) continue;
       // Together with others a good step must not be lost for the sake of a bad one.
       for (const step of steps) {
-        const why = steps.length === 1 ? error : await this.#take(step);
+        const why = steps.length === 1 ? error : await this.#take(step, slices);
         // It would come again to the worker that replaces this one, and end that one too.
         if (why !== undefined) this.#onBroken(step, why.cause);
       }
@@ -66,10 +84,18 @@ export class ConfigReceiver {
     this.#working = false;
   }
 
+  async #read(slices: Slices): Promise<void> {
+    for (let packed = this.#arrived.shift(); packed !== undefined; packed = this.#arrived.shift()) {
+      const reader = new PackedUpdateReader(packed);
+      while (!reader.step(slices.leftMs, this.#clock)) await slices.next();
+      this.#queue.push(reader.result);
+    }
+  }
+
   /** Decodes and applies it. Answers what it threw, if it did. */
-  async #take(update: ConfigLaneUpdate): Promise<{ readonly cause: unknown } | undefined> {
+  async #take(update: ConfigLaneUpdate, slices: Slices): Promise<{ readonly cause: unknown } | undefined> {
     try {
-      await this.#apply(await this.#decode(update));
+      await this.#apply(await this.#decode(update, slices), slices);
       return undefined;
     } catch (cause) {
       for (const { key } of update.changed) this.#hashes.delete(key);
@@ -77,24 +103,32 @@ export class ConfigReceiver {
     }
   }
 
-  async #decode({ generation, changed, removed }: ConfigLaneUpdate): Promise<DecodedUpdate> {
+  async #decode({ generation, changed, removed }: ConfigLaneUpdate, slices: Slices): Promise<DecodedUpdate> {
     const entries: DecodedEntry[] = [];
-    const slices = new Slices(this.#clock);
+    const gone: DecodedUpdate["removed"][number][] = [];
+    const kinds = new Set<LaneKind>();
     for (const entry of changed) {
       if (this.#hashes.get(entry.key) === entry.hash) continue;
       this.#hashes.set(entry.key, entry.hash);
-      entries.push(await this.#decodeEntry(entry, slices));
+      const decoded = await this.#decodeEntry(entry, slices);
+      entries.push(decoded);
+      kinds.add(decoded.kind);
       if (slices.leftMs <= 0) await slices.next();
     }
-    for (const key of removed) this.#hashes.delete(key);
-    return { generation, changed: entries, removed: removed.map(parseLaneKey) };
+    for (const key of removed) {
+      this.#hashes.delete(key);
+      const parsed = parseLaneKey(key);
+      gone.push(parsed);
+      kinds.add(parsed.kind);
+      if (slices.leftMs <= 0) await slices.next();
+    }
+    return { generation, changed: entries, removed: gone, kinds };
   }
 
   async #decodeEntry({ key, hash, bytes }: ConfigLaneEntry, slices: Slices): Promise<DecodedEntry> {
     const { kind, name } = parseLaneKey(key);
-    const view = new Uint8Array(bytes);
-    if (kind !== "endpoints") return { kind, name, hash, value: decodeLane(key, view) } as DecodedEntry;
-    const reader = new EndpointLaneReader(view);
+    if (kind !== "endpoints") return { kind, name, hash, value: decodeLane(key, bytes) } as DecodedEntry;
+    const reader = new EndpointLaneReader(bytes);
     while (!reader.step(slices.leftMs, this.#clock)) await slices.next();
     return { kind, name, hash, value: reader.result };
   }

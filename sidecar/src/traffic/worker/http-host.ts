@@ -3,28 +3,14 @@ import { type Json, Live, TimerWheel } from "@heddle/base";
 import { laneKey } from "@heddle/config/lanes";
 import { TurnClock } from "@heddle/net";
 import type { FormatEnvironment } from "@heddle/telemetry";
-import {
-  type ClusterConfig,
-  type EndpointsConfig,
-  type ListenerConfig,
-  LiveRuntime,
-  type RouteConfiguration,
-  systemRandom,
-} from "@heddle/traffic";
+import { type ClusterConfig, type ListenerConfig, LiveRuntime, systemRandom } from "@heddle/traffic";
 import { buildDatagramFilter } from "../build/build-datagram-filter.ts";
 import type { BuildEnv } from "../build/build-http-connection-manager.ts";
-import {
-  buildRuntime,
-  leavingClusters,
-  NOTHING_PREPARED,
-  type PreparedClusters,
-  prepareClusters,
-  takeOver,
-} from "../build/build-runtime.ts";
+import { RuntimeBuilder } from "../build/build-runtime.ts";
 import { type Extensions, NO_EXTENSIONS } from "../build/filter-builder.ts";
 import { networkFilters } from "../build/network-filters.ts";
-import { emptyRuntime, type Runtime, type RuntimeEntry } from "../build/runtime.ts";
-import { Slices } from "../build/slices.ts";
+import { emptyRuntime, type Runtime } from "../build/runtime.ts";
+import type { Slices } from "../build/slices.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
 import { filterConfigsOf, gateConfigsOf } from "../filter/filter-configs-of.ts";
 import { systemFilterData } from "../filter/filter-data.ts";
@@ -40,6 +26,7 @@ import { dialUpstream } from "../upstream/dial-upstream.ts";
 import { LoadLedger } from "../upstream/load-ledger.ts";
 import { AccessLogs } from "./access-logs.ts";
 import type { DecodedUpdate } from "./config-receiver.ts";
+import { HostConfig, HostStep } from "./host-step.ts";
 import type { WorkerEnv, WorkerHost } from "./run-worker.ts";
 import type { RefusedKey } from "./worker-messages.ts";
 
@@ -62,15 +49,10 @@ export class HttpHost implements WorkerHost {
   readonly #leaving: Cluster[] = [];
   /** Names in statistics of clusters that are gone. */
   readonly #retiring: string[] = [];
-  /** For the step that is applied next. */
-  #prepared: PreparedClusters | undefined;
+  /** What is applied next; then what has to be settled. */
+  #next: { readonly step: HostStep; readonly builder: RuntimeBuilder } | undefined;
   readonly #extensions = new Live<Extensions>(NO_EXTENSIONS);
-  #config: HostConfig = {
-    listeners: new Map(),
-    routeConfigurations: new Map(),
-    clusters: new Map(),
-    endpoints: new Map(),
-  };
+  readonly #config = new HostConfig();
 
   /** Relative paths of filters are taken from `filterFolder`, custom tags of spans and `%ENVIRONMENT%` from `environment`. */
   constructor(env: WorkerEnv, filterFolder: string, environment: TracingEnv["environment"]) {
@@ -127,21 +109,22 @@ export class HttpHost implements WorkerHost {
     this.makeFilter = networkFilters(this.#build, listenerOf);
   }
 
-  async prepare(update: DecodedUpdate): Promise<void> {
+  async prepare(update: DecodedUpdate, slices: Slices): Promise<void> {
+    this.#next = undefined;
     await this.#loadFilters(update);
-    const { changed } = update;
-    const touched = new Set<string>();
-    for (const { kind, name } of changed) if (kind === "cluster" || kind === "endpoints") touched.add(name);
+    const step = new HostStep(this.#config);
+    for (const _ of step.read(update)) if (slices.leftMs <= 0) await slices.next();
     // Such a cluster is built when its secrets are there, which come into force with the step.
-    const withSecrets = changed.some(({ kind }) => kind === "secret");
-    const mayBuild = ({ tls, transportSocketMatches }: ClusterConfig): boolean =>
+    const withSecrets = update.kinds.has("secret");
+    const mayPrepare = ({ tls, transportSocketMatches }: ClusterConfig): boolean =>
       !withSecrets || (tls === undefined && transportSocketMatches === undefined);
-    const input = changedConfig(this.#config, update);
-    const slices = new Slices(this.#env.clock);
-    this.#prepared = await prepareClusters(input, touched, this.#runtime.current, this.#build, slices, mayBuild);
+    const builder = new RuntimeBuilder(step, step.touched, this.#runtime.current, this.#build, mayPrepare);
+    for (const _ of builder.prepare(slices)) if (slices.leftMs <= 0) await slices.next();
+    this.#next = { step, builder };
   }
 
-  async #loadFilters({ changed }: DecodedUpdate): Promise<void> {
+  async #loadFilters({ changed, kinds }: DecodedUpdate): Promise<void> {
+    if (!kinds.has("listener") && !kinds.has("extension-config")) return;
     const listeners = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
     const extensions = changed.flatMap((entry) => (entry.kind === "extension-config" ? [entry.value.config] : []));
     const named = [...listeners.flatMap(filterConfigsOf), ...extensions];
@@ -162,30 +145,26 @@ export class HttpHost implements WorkerHost {
   }
 
   apply(update: DecodedUpdate): readonly RefusedKey[] {
-    const previous = this.#runtime.current;
-    const config = changedConfig(this.#config, update);
-    const prepared = this.#prepared ?? NOTHING_PREPARED;
-    this.#prepared = undefined;
-    const refused: RefusedKey[] = [];
-    const next = buildRuntime(config, previous, this.#build, prepared, (kind, name, error) => {
-      refused.push({ key: laneKey(kind, name), reason: error instanceof Error ? error.message : String(error) });
-      keepEntry(kind === "cluster" ? "clusters" : "routeConfigurations", name, config, this.#config);
-    });
-    takeOver(next, config.endpoints);
-    this.#runtime.publish(next);
-    this.#leaving.push(...leavingClusters(next, previous));
-    for (const entry of update.changed) if (entry.kind === "runtime") this.#runtimeValues.publish(entry.value);
+    if (this.#next === undefined) throw new Error("a step is prepared before it is applied");
+    const { step, builder } = this.#next;
+    const { runtime, leaving } = builder.finish();
+    this.#runtime.publish(runtime);
+    this.#leaving.push(...leaving);
+    if (update.kinds.has("runtime"))
+      for (const entry of update.changed) if (entry.kind === "runtime") this.#runtimeValues.publish(entry.value);
     this.#applyExtensions(update);
-    for (const { kind, name } of update.removed) {
-      const cluster = kind === "cluster" ? this.#config.clusters.get(name) : undefined;
-      if (cluster !== undefined) this.#retiring.push(cluster.value.statName);
-    }
-    this.#config = config;
-    return refused;
+    step.commitListeners();
+    this.#retiring.push(...step.retiring);
+    return builder.refused.map(({ kind, name, error }) => {
+      step.keep(kind, name);
+      return { key: laneKey(kind, name), reason: error instanceof Error ? error.message : String(error) };
+    });
   }
 
-  async settle(): Promise<void> {
-    const slices = new Slices(this.#env.clock);
+  async settle(slices: Slices): Promise<void> {
+    const step = this.#next?.step;
+    this.#next = undefined;
+    for (const _ of step?.commit() ?? []) if (slices.leftMs <= 0) await slices.next();
     for (let cluster = this.#leaving.pop(); cluster !== undefined; cluster = this.#leaving.pop()) {
       cluster.drain();
       if (slices.leftMs <= 0) await slices.next();
@@ -201,12 +180,12 @@ export class HttpHost implements WorkerHost {
   }
 
   /** As the last: a filter may be built of routes and clusters, which are there by now. */
-  #applyExtensions({ changed, removed }: DecodedUpdate): void {
+  #applyExtensions({ changed, removed, kinds }: DecodedUpdate): void {
+    if (!kinds.has("extension-config")) return;
     const next = new Map(this.#extensions.current);
     for (const { kind, name } of removed) if (kind === "extension-config") next.delete(name);
     for (const entry of changed) if (entry.kind === "extension-config") next.set(entry.name, entry.value.config);
-    const touched = [...changed, ...removed].some(({ kind }) => kind === "extension-config");
-    if (touched) this.#extensions.publish(next);
+    this.#extensions.publish(next);
   }
 
   reopenLogs(): void {
@@ -220,57 +199,4 @@ export class HttpHost implements WorkerHost {
   close(): void {
     this.#accessLogs.close();
   }
-}
-
-/** All that the worker has, by name. Immutable: a step makes another one, which counts only once all of it was built. */
-interface HostConfig {
-  readonly listeners: ReadonlyMap<string, ListenerConfig>;
-  readonly routeConfigurations: ReadonlyMap<string, RuntimeEntry<RouteConfiguration>>;
-  readonly clusters: ReadonlyMap<string, RuntimeEntry<ClusterConfig>>;
-  readonly endpoints: ReadonlyMap<string, RuntimeEntry<EndpointsConfig>>;
-}
-
-type Maps = {
-  readonly [Field in keyof HostConfig]: HostConfig[Field] extends ReadonlyMap<string, infer Value>
-    ? Map<string, Value>
-    : never;
-};
-
-/** What could not be built is not tried again with each step to come. */
-function keepEntry(field: "clusters" | "routeConfigurations", name: string, config: Maps, before: HostConfig): void {
-  const known = before[field].get(name);
-  if (known === undefined) config[field].delete(name);
-  else (config[field] as Map<string, RuntimeEntry<unknown>>).set(name, known);
-}
-
-function changedConfig(before: HostConfig, { changed, removed }: DecodedUpdate): Maps {
-  const listeners = new Map(before.listeners);
-  const routeConfigurations = new Map(before.routeConfigurations);
-  const clusters = new Map(before.clusters);
-  const endpoints = new Map(before.endpoints);
-  const maps = { listener: listeners, "route-configuration": routeConfigurations, cluster: clusters, endpoints };
-  for (const { kind, name } of removed) if (Object.hasOwn(maps, kind)) maps[kind as keyof typeof maps].delete(name);
-  for (const entry of changed) {
-    switch (entry.kind) {
-      case "listener":
-        listeners.set(entry.name, entry.value);
-        break;
-      case "route-configuration":
-        routeConfigurations.set(entry.name, entry);
-        break;
-      case "cluster":
-        clusters.set(entry.name, entry);
-        break;
-      case "endpoints":
-        endpoints.set(entry.name, entry);
-        break;
-      case "secret": // those are live
-      case "runtime":
-      case "extension-config":
-        break;
-      default:
-        throw new Error(`unknown kind ${(entry satisfies never as { kind: string }).kind}`);
-    }
-  }
-  return { listeners, routeConfigurations, clusters, endpoints };
 }

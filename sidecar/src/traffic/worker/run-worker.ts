@@ -6,6 +6,7 @@ import { watchRunningCode } from "@heddle/filter";
 import { connectionMover, loadSend, testRewrap } from "@heddle/net";
 import { type Log, type LogFlush, LogLevels, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import { systemRandom } from "@heddle/traffic";
+import type { Slices } from "../build/slices.ts";
 import type { RemoteKeys } from "../filter/jwt/remote-jwks.ts";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
@@ -60,15 +61,18 @@ export interface WorkerEnv {
 
 /** Everything behind the listeners: builds what serves connections from the configuration. */
 export interface WorkerHost {
-  /** What must happen before a step and may take time, such as loading the module of a filter. */
-  prepare(update: DecodedUpdate): Promise<void>;
   /**
-   * Puts routes, clusters and endpoints in force, in one synchronous block. Answers what it could not build; there the
-   * previous one goes on.
+   * What must happen before a step and may take time, such as loading the module of a filter or building clusters. Whatever can be got
+   * ready without traffic seeing it is, in slices.
+   */
+  prepare(update: DecodedUpdate, slices: Slices): Promise<void>;
+  /**
+   * Puts what was prepared in force, in one synchronous block. Answers what it could not build; there the previous one goes
+   * on.
    */
   apply(update: DecodedUpdate): readonly RefusedKey[];
   /** What a step leaves to be done that nobody waits for, in slices; before the next step is prepared. */
-  settle(): Promise<void>;
+  settle(slices: Slices): Promise<void>;
   /** The filter of a chain of a listener; called after `apply` of the step that brought it. Throws if it cannot be built. */
   readonly makeFilter: NetworkFilterFactory;
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
@@ -140,14 +144,14 @@ export async function runWorker(
     onStopped: (key, reason, exhausted) => tell({ type: "accept-stopped", key, reason, exhausted }),
     onPaused: () => tell({ type: "accept-paused" }),
   });
-  const apply = async (update: DecodedUpdate): Promise<void> => {
-    await host.prepare(update);
+  const apply = async (update: DecodedUpdate, slices: Slices): Promise<void> => {
+    await host.prepare(update, slices);
     // From here on nothing waits: traffic sees all of the step or nothing.
     applySecrets(secrets, update);
     const refused = [...host.apply(update), ...applyListeners(listeners, update)];
     tell({ type: "applied", generation: update.generation, refused });
     demands.applied(update.generation);
-    await host.settle();
+    await host.settle(slices);
   };
   const receiver = new ConfigReceiver(clock, apply, ({ generation, changed }, error) => {
     crashes.report("a step of the configuration", error);
@@ -240,7 +244,8 @@ async function findPeers(
   return new WorkerPeers(new IdleBoard(board, slot), { clock, mover, onThrow, answerWithinMs });
 }
 
-function applyListeners(listeners: ListenerSet, { changed, removed }: DecodedUpdate): RefusedKey[] {
+function applyListeners(listeners: ListenerSet, { changed, removed, kinds }: DecodedUpdate): readonly RefusedKey[] {
+  if (!kinds.has("listener")) return [];
   const configs = changed.flatMap((entry) => (entry.kind === "listener" ? [entry.value] : []));
   const gone = removed.flatMap(({ kind, name }) => (kind === "listener" ? [name] : []));
   const refused = listeners.apply(configs, gone);

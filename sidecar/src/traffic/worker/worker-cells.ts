@@ -1,4 +1,4 @@
-import type { CellTable } from "./worker-messages.ts";
+import type { CellPlace, CellTable } from "./worker-messages.ts";
 
 /** Cells of one name: the sum over all workers, and the part of it that this worker has added. */
 export interface Cells {
@@ -12,25 +12,27 @@ export interface Cells {
  */
 export class WorkerCells {
   readonly #blocks: { readonly sum: Int32Array; readonly own: Int32Array }[] = [];
-  readonly #cells = new Map<string, Cells>();
+  readonly #places = new Map<string, Omit<CellPlace, "key">>();
 
   constructor(first: CellTable) {
     this.add(first);
   }
 
-  add({ blocks, places }: CellTable): void {
+  add({ blocks, keys, places }: CellTable): void {
     for (const { sum, own } of blocks) this.#blocks.push({ sum: new Int32Array(sum), own: new Int32Array(own) });
-    for (const { key, block, offset, count } of places) {
-      const from = this.#blocks[block];
-      if (from === undefined) throw new RangeError(`cells of ${key} lie in a block that has not come`);
-      const end = offset + count;
-      this.#cells.set(key, { sum: from.sum.subarray(offset, end), own: from.own.subarray(offset, end) });
-    }
+    (JSON.parse(keys) as string[]).forEach((key, index) => {
+      const [block, offset, count] = [places[3 * index]!, places[3 * index + 1]!, places[3 * index + 2]!]; // three for each
+      this.#places.set(key, { block, offset, count });
+    });
   }
 
   get(key: string): Cells {
-    const cells = this.#cells.get(key);
-    if (cells === undefined) throw new RangeError(`there are no cells for ${key}`);
-    return cells;
+    const place = this.#places.get(key);
+    if (place === undefined) throw new RangeError(`there are no cells for ${key}`);
+    const { block, offset, count } = place;
+    const from = this.#blocks[block];
+    if (from === undefined) throw new RangeError(`cells of ${key} lie in a block that has not come`);
+    const end = offset + count;
+    return { sum: from.sum.subarray(offset, end), own: from.own.subarray(offset, end) };
   }
 }

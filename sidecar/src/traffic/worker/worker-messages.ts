@@ -1,6 +1,6 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Json } from "@heddle/base";
-import type { ConfigLaneUpdate } from "@heddle/config";
+import type { PackedUpdate } from "@heddle/config/lanes";
 import type { ListenTarget } from "@heddle/net";
 import type { LogFlush, LogLevel, MetricsMessage } from "@heddle/telemetry";
 import type { Demand } from "@heddle/traffic";
@@ -26,10 +26,16 @@ export interface CellBlock {
   readonly own: SharedArrayBuffer;
 }
 
-/** New cells, before the configuration that names them. */
+/**
+ * New cells, before the configuration that names them. There may be thousands at once, and a worker that got an object for each would
+ * spend a millisecond on the message alone.
+ */
 export interface CellTable {
   readonly blocks: readonly CellBlock[];
-  readonly places: readonly CellPlace[];
+  /** A JSON list. */
+  readonly keys: string;
+  /** Of each key three numbers: as in `CellPlace`. */
+  readonly places: Int32Array;
 }
 
 /** `workerData` of a traffic worker. */
@@ -62,7 +68,7 @@ export interface WorkerStart {
 }
 
 export type ToWorker =
-  | { readonly type: "config"; readonly update: ConfigLaneUpdate; readonly cells: CellTable }
+  | { readonly type: "config"; readonly update: PackedUpdate; readonly cells: CellTable }
   /** Accept there, once a listener has that place. The worker owns the target from now on. */
   | { readonly type: "listen"; readonly key: string; readonly target: ListenTarget }
   /** Nobody wants that place any more: let go of a target that no listener has taken. */
