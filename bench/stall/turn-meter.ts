@@ -12,6 +12,8 @@ const STDERR = 2;
 const CLOCK_THREAD_CPUTIME_ID = 3;
 const clockGettime = koffi.load("libc.so.6").func("int clock_gettime(int, _Out_ int64_t *)");
 const time = new BigInt64Array(2);
+/** ASCII. */
+let untold = "";
 
 if (!isMainThread) {
   let [lastMs, lastCpuMs] = [wallMs(), cpuMs()];
@@ -20,8 +22,18 @@ if (!isMainThread) {
     const [wall, cpu] = [nowMs - lastMs - 1, nowCpuMs - lastCpuMs];
     [lastMs, lastCpuMs] = [nowMs, nowCpuMs];
     if (Math.max(wall, cpu) < TOLD_MS) return;
-    writeSync(STDERR, `turn ${threadId} ${nowMs.toFixed(3)} ${wall.toFixed(3)} ${cpu.toFixed(3)}\n`);
+    tell(`turn ${threadId} ${nowMs.toFixed(3)} ${wall.toFixed(3)} ${cpu.toFixed(3)}\n`);
   }, 1).unref();
+}
+
+/** What the reader was too slow for is told with the next one: a pipe that is full must not end the thread. */
+function tell(line: string): void {
+  untold += line;
+  try {
+    untold = untold.slice(writeSync(STDERR, untold));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+  }
 }
 
 function wallMs(): number {
