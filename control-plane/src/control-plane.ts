@@ -27,11 +27,13 @@ import { ownerlessSecrets } from "./snapshot/ownerless-secrets.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { DiagnosticLog } from "./source/diagnostic-log.ts";
 import { FileSource } from "./source/files.ts";
+import { judgeChange } from "./source/judge-change.ts";
 import { parseResource } from "./source/parse-resource.ts";
 import { Sources } from "./source/sources.ts";
 import { StoredSource } from "./source/stored.ts";
 import type { Store } from "./store/store.ts";
 import { splitStore } from "./store/store-part.ts";
+import type { JudgeObject } from "./webhook/review-configuration.ts";
 import type { Webhooks } from "./webhook/start-webhooks.ts";
 import type { WebhookFlags } from "./webhook-flags.ts";
 
@@ -159,7 +161,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     kubernetes?.startWriters(ca === undefined ? {} : { rootPem: () => ca.bundleText("pem") });
     const unwatchRoots = ca?.authority.bundles.watch(() => kubernetes?.rootsChanged());
     ends.push(async () => unwatchRoots?.());
-    const webhooks = ca && (await serveWebhooks(ca, kubernetes, options));
+    const webhooks = ca && (await serveWebhooks(ca, kubernetes, sources, options));
     ends.push(async () => webhooks?.close());
     sources.start(() => {
       if (sources.world !== undefined) snapshots.publish(sources.world);
@@ -235,6 +237,7 @@ async function serveSecurely(
 async function serveWebhooks(
   ca: CertificateAuthority,
   kubernetes: Kubernetes | undefined,
+  sources: Sources,
   { webhooks, identifier, clock, log, metrics }: ControlPlaneOptions,
 ): Promise<Webhooks | undefined> {
   if (webhooks === undefined) return undefined;
@@ -247,5 +250,12 @@ async function serveWebhooks(
     api === undefined || namespace === undefined
       ? undefined
       : (revision: string) => openWebhookCluster({ api, namespace, revision, identifier, clock, log });
-  return startOwnWebhooks({ ...webhooks, authority: ca.authority, openCluster, clock, log, metrics });
+  const judgeObject = kubernetes && judgeObjectsOf(kubernetes, sources);
+  return startOwnWebhooks({ ...webhooks, authority: ca.authority, openCluster, judgeObject, clock, log, metrics });
+}
+
+/** What nobody here reads has nothing beside it. */
+function judgeObjectsOf({ source }: Kubernetes, sources: Sources): JudgeObject {
+  return (namespace, place, objects) =>
+    source.follows(namespace) ? judgeChange(sources, place, objects) : { errors: [], warnings: [] };
 }

@@ -1,11 +1,22 @@
 import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { DEFAULT_WEBHOOK_SETTINGS, type WebhookSettings, webhookConfigurations } from "@heddle/inject";
 import { eventually } from "../harness/eventually.ts";
 import type { JsonObject, KubeObject } from "../harness/kube/kube-object.ts";
+import { kubeRequest } from "../harness/kube/kube-requests.ts";
 import { KubeApiServer } from "../harness/kube-api-server.ts";
-import { CLUSTER_CA, definition, MESH_DEFINITIONS, startKubeControlPlane } from "../harness/kube-mesh.ts";
+import {
+  CLUSTER_CA,
+  definition,
+  GATEWAY_API,
+  kubeRoute,
+  MESH_DEFINITIONS,
+  startKubeControlPlane,
+} from "../harness/kube-mesh.ts";
 import { lastFirst, type Owner } from "../harness/owner.ts";
+import { scratchFolder } from "../harness/sidecar.ts";
 
 const ANY_PORT = { host: "127.0.0.1", port: 0 };
 const WEBHOOKS = {
@@ -64,6 +75,35 @@ describe("an API server that asks the webhooks of a control plane", () => {
     await server.delete("heddle.dev/v1", "PeerAuthentication", "shop", "all");
   });
 
+  it("refuses what another source has under the same name, and warns of what leads nowhere yet", async () => {
+    const { server, folder } = cluster;
+    const warned = async (name: string): Promise<string> => {
+      const answer = await kubeRequest(
+        server,
+        "POST",
+        "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes",
+        {
+          body: kubeRoute(name, "nowhere", "nowhere"),
+        },
+      );
+      assert.equal(answer.status, 201, JSON.stringify(answer.body));
+      return String(answer.headers["warning"]);
+    };
+    assert.match(await warned("early"), /there is no Service .*nowhere.* in the namespace .*shop/);
+    writeFileSync(join(folder, "policy.yaml"), JSON.stringify(policy("STRICT")));
+    await eventually("the file is known", async () => {
+      const refused = await kubeRequest(server, "POST", "/apis/heddle.dev/v1/namespaces/shop/peerauthentications", {
+        body: policy("DISABLE"),
+      });
+      if (refused.status === 201) await server.delete("heddle.dev/v1", "PeerAuthentication", "shop", "all");
+      return (
+        refused.status === 422 && /stands also in .*policy\.yaml:1, which serves/.test(JSON.stringify(refused.body))
+      );
+    });
+    rmSync(join(folder, "policy.yaml"));
+    await server.delete(GATEWAY_API, "HTTPRoute", "shop", "early");
+  });
+
   it("has its roots back where somebody takes them away, and by a tag asks the revision behind it", async () => {
     const { server, untilRoots } = cluster;
     for (const configuration of webhookConfigurations(DEFAULT_WEBHOOK_SETTINGS)) await server.put(configuration);
@@ -90,7 +130,9 @@ async function openCluster(owner: Owner, configurations: readonly Partial<Webhoo
   await server.create(namespace("heddle-system", {}));
   await server.create(namespace("shop", { "heddle.dev/inject": "enabled" }));
   await server.create(namespace("plain", {}));
-  const { controlPlane } = await startKubeControlPlane(server, owner, { ca: CLUSTER_CA, webhooks: WEBHOOKS });
+  const folder = scratchFolder(owner);
+  const more = { ca: CLUSTER_CA, webhooks: WEBHOOKS, folders: [folder] };
+  const { controlPlane } = await startKubeControlPlane(server, owner, more);
   for (const object of serviceAt(controlPlane.webhookAddress?.port ?? 0)) await server.create(object);
   for (const settings of configurations)
     for (const configuration of webhookConfigurations({ ...DEFAULT_WEBHOOK_SETTINGS, ...settings }))
@@ -98,7 +140,7 @@ async function openCluster(owner: Owner, configurations: readonly Partial<Webhoo
   const untilRoots = (): Promise<void> =>
     eventually("every webhook configuration has the roots", () => hasRoots(server), 60_000);
   await untilRoots();
-  return { server, untilRoots, stop: () => controlPlane.stop() };
+  return { server, folder, untilRoots, stop: () => controlPlane.stop() };
 }
 
 type Cluster = Awaited<ReturnType<typeof openCluster>>;

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Json, JsonObject } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config";
 import { type MeshObject, readObjects } from "@heddle/mesh";
-import { PlacelessDocument } from "../source/placeless-document.ts";
+import { kubePlace, PlacelessDocument } from "../source/placeless-document.ts";
 import type { KubeObject } from "./reflector.ts";
 
 /** What is kept of one object that the mesh reads as it would from a file. */
@@ -36,7 +36,7 @@ export interface ReadableKind {
 /** Reads one object by the mesh's readers. What has not changed for the mesh is the same object as before. */
 export function readKubeObject(kind: ReadableKind, object: KubeObject, before: ReadObject | undefined): ReadObject {
   const { key, json, resourceVersion } = object;
-  const place = `kubernetes ${kind.kind} ${key}`;
+  const place = kubePlace(kind.kind, key);
   // In a list the items have neither; and what we write into `status` is nothing that a user says.
   const { status, ...said } = json;
   const read = readObjects(new PlacelessDocument(place, { ...said, apiVersion: kind.apiVersion, kind: kind.kind }));

@@ -44,6 +44,7 @@ const PUBLISH_SHARE = 0.2;
 export class KubernetesSource implements Source {
   readonly name: string;
   readonly #clock: Clock;
+  readonly #namespaces: readonly string[] | undefined;
   readonly #objects: readonly (readonly [WatchedKind, readonly Reflector<ReadObject>[]])[];
   readonly #pods: readonly Reflector<KeptPod | undefined>[];
   readonly #nodes: Reflector<Locality>;
@@ -64,6 +65,7 @@ export class KubernetesSource implements Source {
   constructor({ api, server, clock, namespaces, random }: KubernetesSourceOptions) {
     this.name = `kubernetes ${server}`;
     this.#clock = clock;
+    this.#namespaces = namespaces;
     const reflect = <Value>(
       kind: WatchedKind,
       read: (object: KubeObject, before: Value | undefined) => Value,
@@ -113,6 +115,11 @@ export class KubernetesSource implements Source {
 
   get diagnostics(): readonly Diagnostic[] {
     return this.#diagnostics;
+  }
+
+  /** Whether objects of a namespace are read. */
+  follows(namespace: string): boolean {
+    return this.#namespaces?.includes(namespace) ?? true;
   }
 
   /** Objects of kinds whose status is written, as they were read. */

@@ -19,3 +19,8 @@ export class PlacelessDocument implements YamlDocument {
     return { severity, file: this.file, ...this.positionOf(), path, message };
   }
 }
+
+/** What stands in the place of a file's name in whatever is said of an object of a cluster. */
+export function kubePlace(kind: string, key: string): string {
+  return `kubernetes ${kind} ${key}`;
+}

@@ -18,6 +18,11 @@ export class Sources {
     return this.#merged?.world;
   }
 
+  /** Which item serves for each key, where several places have one. */
+  get serving(): ReadonlyMap<string, SourceItem> {
+    return this.#merged?.serving ?? new Map();
+  }
+
   get diagnostics(): readonly Diagnostic[] {
     return [...this.all.flatMap((source) => source.diagnostics), ...this.between];
   }
@@ -33,7 +38,7 @@ export class Sources {
     const sets = this.all.map((each) => (each === source ? items : each.items));
     const complete = sets.filter((set) => set !== undefined);
     if (complete.length < sets.length || source.items === undefined) return undefined;
-    const merged = mergeItems(complete.flat(), this.#merged?.serving ?? new Map());
+    const merged = mergeItems(complete.flat(), this.serving);
     return [...merged.diagnostics, ...checkGeneratedNames(merged.world)];
   }
 
@@ -51,7 +56,7 @@ export class Sources {
     const sets = this.all.map(({ items }) => items);
     const complete = sets.filter((items) => items !== undefined);
     if (complete.length === sets.length) {
-      this.#merged = mergeItems(complete.flat(), this.#merged?.serving ?? new Map());
+      this.#merged = mergeItems(complete.flat(), this.serving);
     }
     this.#onChange();
   }

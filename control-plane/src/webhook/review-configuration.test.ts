@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readAdmissionReview } from "./admission-review.ts";
-import { reviewConfiguration } from "./review-configuration.ts";
+import { type JudgeObject, reviewConfiguration } from "./review-configuration.ts";
 import { podReview } from "./testing.ts";
 
 const SERVICE_PARENT = { group: "", kind: "Service", name: "web", port: 80 };
 
-function review(object: object, change: object = {}) {
+function review(object: object, change: object = {}, judge?: JudgeObject) {
   const { apiVersion = "", kind = "" } = object as { apiVersion?: string; kind?: string };
   const [group = "", version = ""] = apiVersion.split("/");
   const resource = { group, version, resource: `${kind.toLowerCase()}s` };
@@ -14,7 +14,7 @@ function review(object: object, change: object = {}) {
     JSON.stringify(podReview(object, { kind: { group, version, kind }, resource, name: "", ...change })),
   );
   assert.ok(read.ok, JSON.stringify(read));
-  return reviewConfiguration(read.value);
+  return reviewConfiguration(read.value, judge);
 }
 
 function route(spec: object, metadata: object = {}) {
@@ -97,4 +97,48 @@ test("what is no object in the places where one stands is refused, and never a c
     const answer = review(object);
     assert.equal(typeof answer.allowed, "boolean");
   }
+});
+
+test("between objects what the change itself breaks refuses it, and all else is a warning", () => {
+  const good = route({ parentRefs: [SERVICE_PARENT] });
+  const place = "kubernetes HTTPRoute shop/web";
+  const fault = (severity: "error" | "warning", file: string, message: string) => ({
+    severity,
+    file,
+    line: 0,
+    column: 0,
+    path: file === place ? "spec" : "",
+    message,
+  });
+  const asked: unknown[] = [];
+  const judge: JudgeObject = (namespace, at, objects) => {
+    asked.push([namespace, at, objects.map(({ kind, name }) => `${kind} ${name}`)]);
+    return {
+      errors: [fault("error", place, "is twice"), fault("error", "stored x", "is twice too")],
+      warnings: [fault("warning", place, "leads nowhere")],
+    };
+  };
+  const inShop = { namespace: "shop", name: "web" };
+  assert.deepEqual(review(good, inShop, judge), {
+    allowed: false,
+    code: 422,
+    message: "spec: is twice; stored x: is twice too",
+    warnings: ["spec: leads nowhere"],
+  });
+  assert.deepEqual(asked.splice(0), [["shop", place, ["http-route web"]]]);
+  assert.equal(review(good, { ...inShop, operation: "UPDATE", oldObject: good }, judge).allowed, true);
+  assert.equal(review(good, { operation: "DELETE", object: null, oldObject: good }, judge).allowed, true);
+  assert.equal(review(route({ parentRefs: [{ name: "edge" }] }), inShop, judge).allowed, true);
+  assert.equal(review(route({ parentRefs: [SERVICE_PARENT], rules: [BAD_RULE] }), inShop, judge).allowed, false);
+  assert.deepEqual(asked, [], "what passes or is refused alone is not asked about");
+});
+
+test("where the other objects are not known yet, the object alone is judged, and that is said", () => {
+  assert.deepEqual(
+    review(route({ parentRefs: [SERVICE_PARENT] }), {}, () => undefined),
+    {
+      allowed: true,
+      warnings: ["not all of the mesh's configuration has been read yet: this object was judged alone"],
+    },
+  );
 });

@@ -1,36 +1,76 @@
 import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
-import type { Diagnostic, YamlDocument } from "@heddle/config";
-import { readObjects } from "@heddle/mesh";
+import { type Diagnostic, formatDiagnostic } from "@heddle/config";
+import { type MeshObject, readObjects } from "@heddle/mesh";
+import type { ChangeFaults } from "../source/judge-change.ts";
+import { kubePlace, PlacelessDocument } from "../source/placeless-document.ts";
 import type { AdmissionAnswer, AdmissionRequest } from "./admission-review.ts";
 import { isEqual } from "./json-patch.ts";
 
 /** The API groups whose objects configure the mesh. */
 const GROUPS: ReadonlySet<string> = new Set(["heddle.dev", "gateway.networking.k8s.io"]);
 
+/** Says what an object of a namespace would put wrong beside others. Undefined: not known now. */
+export type JudgeObject = (
+  namespace: string,
+  place: string,
+  objects: readonly MeshObject[],
+) => ChangeFaults | undefined;
+
 /**
- * Says whether an object may configure the mesh: what `heddle check` has as errors of one object refuses it, its warnings are
- * warnings. What stands between objects (a route without its Service) is none of it: a cluster takes objects in any order.
+ * Says whether an object may configure the mesh: what `heddle check` has as errors refuses it, its warnings are warnings. Of what
+ * stands between objects errors alone refuse that this change brings: a route without its Service is a warning, since a cluster takes
+ * objects in any order. Where the others are not known, the object alone is judged, and that is said.
  *
  * Never in the way of what mends or ends an object: a deletion, what is being deleted, a status, and a change that leaves its
  * specification as it is pass whatever it is.
  */
-export function reviewConfiguration(request: AdmissionRequest): AdmissionAnswer {
+export function reviewConfiguration(request: AdmissionRequest, judge?: JudgeObject): AdmissionAnswer {
   const { group, operation, subResource, object, oldObject } = request;
   if (!GROUPS.has(group) || subResource !== "" || object === undefined || operation === "DELETE")
     return { allowed: true };
   const metadata = isJsonObject(object["metadata"]) ? object["metadata"] : {};
   if (metadata["deletionTimestamp"] !== undefined) return { allowed: true };
-  const { diagnostics } = readObjects(documentOf(request, object, metadata));
-  const textsOf = (severity: Diagnostic["severity"]): readonly string[] =>
-    diagnostics.filter((one) => one.severity === severity).map(formatted);
-  const [errors, warnings] = [textsOf("error"), textsOf("warning")];
-  const isOfOthers = group !== "heddle.dev" && !hasServiceParent(object);
-  if (errors.length === 0) return { allowed: true, warnings: isOfOthers ? [] : warnings };
+  const document = documentOf(request, object, metadata);
+  const { objects, diagnostics } = readObjects(document);
   // Routes of a gateway are that gateway's to judge: it may take what we do not.
-  if (isOfOthers) return { allowed: true };
+  if (group !== "heddle.dev" && !hasServiceParent(object)) return { allowed: true };
+  const own: Said = {
+    errors: diagnostics.filter(({ severity }) => severity === "error").map(formatted),
+    warnings: diagnostics.filter(({ severity }) => severity === "warning").map(formatted),
+  };
   if (oldObject !== undefined && isEqual(withoutChangeable(oldObject), withoutChangeable(object)))
-    return { allowed: true, warnings: [...errors, ...warnings] };
-  return { allowed: false, code: 422, message: errors.join("; "), warnings };
+    return { allowed: true, warnings: [...own.errors, ...own.warnings] };
+  const between =
+    own.errors.length > 0 || judge === undefined ? NOTHING : saidBetween(request, document, objects, judge);
+  const errors = [...own.errors, ...between.errors];
+  const warnings = [...own.warnings, ...between.warnings];
+  return errors.length === 0
+    ? { allowed: true, warnings }
+    : { allowed: false, code: 422, message: errors.join("; "), warnings };
+}
+
+/** As whoever wants the object reads it. */
+interface Said {
+  readonly errors: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+const NOTHING: Said = { errors: [], warnings: [] };
+
+function saidBetween(
+  { namespace }: AdmissionRequest,
+  { file }: PlacelessDocument,
+  objects: readonly MeshObject[],
+  judge: JudgeObject,
+): Said {
+  const faults = judge(namespace, file, objects);
+  if (faults === undefined)
+    return {
+      errors: [],
+      warnings: ["not all of the mesh's configuration has been read yet: this object was judged alone"],
+    };
+  const told = (one: Diagnostic): string => (one.file === file ? formatted(one) : formatDiagnostic(one));
+  return { errors: faults.errors.map(told), warnings: faults.warnings.map(told) };
 }
 
 /** The object as a document of one file. Its lines are the API server's, so no place has any. */
@@ -38,7 +78,7 @@ function documentOf(
   { kind, namespace, name }: AdmissionRequest,
   object: JsonObject,
   metadata: JsonObject,
-): YamlDocument {
+): PlacelessDocument {
   // Its status is for whoever serves it to write. Names may stand in the request's path alone.
   const { status: _status, ...rest } = object;
   const names = {
@@ -46,15 +86,10 @@ function documentOf(
     ...(name !== "" && { name }),
     ...generatedName(metadata, name),
   };
-  const json: Json = { ...rest, metadata: { ...names, ...metadata } };
-  const file = `${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`;
-  const place = { line: 0, column: 0 };
-  return {
-    file,
-    json,
-    positionOf: () => place,
-    diagnostic: (path, message, severity = "error") => ({ severity, file, ...place, path, message }),
-  };
+  return new PlacelessDocument(kubePlace(kind, namespace === "" ? name : `${namespace}/${name}`), {
+    ...rest,
+    metadata: { ...names, ...metadata },
+  });
 }
 
 /** `generateName`: the name is not there yet, and will be a good one. */

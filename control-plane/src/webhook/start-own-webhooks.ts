@@ -6,7 +6,9 @@ import { openSettings } from "./open-settings.ts";
 import { certificateOfAuthority } from "./serving-certificate.ts";
 import { type ClosableCluster, startWebhooks, type Webhooks, type WebhooksOptions } from "./start-webhooks.ts";
 
-export interface OwnWebhooksOptions extends WebhookFlags, Pick<WebhooksOptions, "clock" | "log" | "metrics"> {
+export interface OwnWebhooksOptions
+  extends WebhookFlags,
+    Pick<WebhooksOptions, "judgeObject" | "clock" | "log" | "metrics"> {
   /** Opens the cluster for a revision. Left out: without Kubernetes. */
   readonly openCluster?: ((revision: string) => ClosableCluster) | undefined;
   /** Of the mesh, in this process. */

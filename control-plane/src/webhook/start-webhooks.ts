@@ -6,6 +6,7 @@ import { CaBundles, type WebhookConfigurations } from "./ca-bundles.ts";
 import { followFile } from "./followed-file.ts";
 import type { NamespaceLabels } from "./namespace-labels.ts";
 import { podInjection } from "./pod-injection.ts";
+import type { JudgeObject } from "./review-configuration.ts";
 import { readAuthorities, type ServingCertificate } from "./serving-certificate.ts";
 import { WebhookServer } from "./webhook-server.ts";
 
@@ -34,6 +35,8 @@ export interface WebhooksOptions {
   readonly clientNames: readonly string[];
   /** Undefined: the selectors of the webhook configurations decide alone, and their `caBundle` is somebody else's. */
   readonly cluster: WebhookCluster | undefined;
+  /** By whoever knows all that the mesh is configured by. Left out: configuration is judged object by object. */
+  readonly judgeObject?: JudgeObject | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
@@ -49,7 +52,7 @@ export interface Webhooks {
 
 /** Serves the admission webhooks. Rejects with a `StartError`, with nothing left behind but what it was given. */
 export async function startWebhooks(options: WebhooksOptions): Promise<Webhooks> {
-  const { settings, certificate, clientCaFile, clientNames, cluster, clock, metrics } = options;
+  const { settings, certificate, clientCaFile, clientNames, cluster, judgeObject, clock, metrics } = options;
   const log = options.log.with({ part: "webhook" });
   const { revision, namespace } = settings.current;
   const clientCa =
@@ -66,6 +69,7 @@ export async function startWebhooks(options: WebhooksOptions): Promise<Webhooks>
       revision,
       systemNamespace: namespace,
     },
+    judgeObject,
     notReady: () => cluster?.notReady(),
     clock,
     log,

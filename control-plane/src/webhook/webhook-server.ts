@@ -16,7 +16,7 @@ import {
   statusOf,
 } from "./admission-review.ts";
 import { BodyRoom, type CallFault, headFault, readReviewBody } from "./read-review-body.ts";
-import { reviewConfiguration } from "./review-configuration.ts";
+import { type JudgeObject, reviewConfiguration } from "./review-configuration.ts";
 import { type PodReviewOptions, reviewPod } from "./review-pod.ts";
 import { ReviewTurns } from "./review-turns.ts";
 import { DEFAULT_WEBHOOK_LIMITS, type WebhookLimits } from "./webhook-limits.ts";
@@ -30,6 +30,8 @@ export interface WebhookServerOptions {
   /** Which of those certificates: by their common name or a DNS name. Empty: each. */
   readonly clientNames: readonly string[];
   readonly pods: PodReviewOptions;
+  /** Left out: configuration is judged object by object. */
+  readonly judgeObject?: JudgeObject | undefined;
   /** What still has to be there before reviews can be answered; undefined: nothing. For /readyz. */
   readonly notReady: () => string | undefined;
   readonly clock: Clock;
@@ -225,7 +227,7 @@ export class WebhookServer {
     const { uid, namespace, kind, operation, dryRun } = review;
     const about = { uid, kind, operation, namespace, ...(dryRun && { dryRun }) };
     if (call.type !== "inject") {
-      const answer = reviewConfiguration(review);
+      const answer = reviewConfiguration(review, this.#options.judgeObject);
       if (!answer.allowed) log.info("configuration is refused", { ...about, name: review.name, why: answer.message });
       return ok(reviewAnswer(uid, answer, answer.allowed ? "allowed" : "refused"));
     }
