@@ -30,9 +30,6 @@ export interface PodSubjects {
   readonly log: Log;
 }
 
-/** How many probes of the application run at once. The kubelet asks each a second apart at the most often. */
-const MAX_PROBES_AT_ONCE = 64;
-
 /** The ports of a sidecar in a pod. */
 export interface PodPorts {
   close(): Promise<void>;
@@ -46,6 +43,9 @@ export async function openPodPorts(
   const { log } = subjects;
   const probes = readAppProbes(settings.probes);
   if (!probes.ok) return err(`HEDDLE_APP_PROBES: ${probes.error.join("; ")}`);
+  for (const [path, { port }] of probes.value)
+    if (port !== 0 && port === settings.health?.port)
+      return err(`HEDDLE_APP_PROBES: ${JSON.stringify(path)}: port: ${port} is the sidecar's own`); // it would ask itself
   const servers: PodServer[] = [];
   const close = async (): Promise<void> => void (await Promise.all(servers.map((server) => server.close())));
   for (const [name, address, pages] of [
@@ -76,25 +76,33 @@ function placeOf({ podIp, isCaptured }: PodPortSettings): ProbePlace {
   return { host: podIp, from: isIPv6(podIp) ? UNCAPTURED_SOURCE.ipv6 : UNCAPTURED_SOURCE.ipv4 };
 }
 
+/**
+ * Whoever reaches the pod may ask, and learns what the kubelet would. It cannot choose what the application is asked, nor keep the kubelet
+ * from being answered: of each probe one runs at a time, and whoever asks meanwhile is told what comes of it.
+ */
 function healthPages(probes: AppProbes, place: ProbePlace, { state }: PodSubjects): ReadonlyMap<string, PodPage> {
-  let running = 0;
   const pages = new Map<string, PodPage>([
     ["/healthz/ready", () => ({ status: state() === "LIVE" ? 200 : 503, body: `${state()}\n` })],
     // That it answers is the answer.
     ["/healthz/live", () => ({ status: 200, body: "alive\n" })],
   ]);
-  for (const [path, probe] of probes)
-    pages.set(path, async ({ headers }) => {
-      if (running >= MAX_PROBES_AT_ONCE) return { status: 503, body: "too many probes at once\n" };
-      running += 1;
-      try {
-        const { status, reason } = await runAppProbe(probe, place, headers["user-agent"] ?? "heddle-probe");
-        return { status, body: `${reason}\n` };
-      } finally {
-        running -= 1;
-      }
+  for (const [path, probe] of probes) {
+    let underWay: Promise<PodAnswer> | undefined;
+    const run = async (userAgent: string): Promise<PodAnswer> => {
+      const { status, reason } = await runAppProbe(probe, place, userAgent);
+      return { status, body: `${reason}\n` };
+    };
+    pages.set(path, ({ headers }) => {
+      underWay ??= run(userAgentOf(headers["user-agent"])).finally(() => (underWay = undefined));
+      return underWay;
     });
+  }
   return pages;
+}
+
+/** Applications may know the kubelet by it; anything else that a caller says is no part of the manifest. */
+function userAgentOf(said: string | undefined): string {
+  return said !== undefined && /^kube-probe\/[\w.+-]{1,64}$/.test(said) ? said : "heddle-probe";
 }
 
 function metricsPages({ prometheus }: PodSubjects): ReadonlyMap<string, PodPage> {

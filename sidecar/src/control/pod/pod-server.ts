@@ -1,9 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
 
 const LIMITS = { maxHeaderSize: 16 * 1024, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 };
 const MAX_CONNECTIONS = 256;
+/** Of one address: a neighbour alone must not keep the kubelet out, which would restart the pod. */
+const MAX_CONNECTIONS_PER_SOURCE = 32;
 
 export interface PodAnswer {
   /** 200 where unset. */
@@ -23,12 +26,14 @@ export class PodServer {
   readonly #pages: ReadonlyMap<string, PodPage>;
   readonly #log: Log;
   readonly #server: Server;
+  readonly #connectionsOf = new Map<string, number>();
 
   constructor(pages: ReadonlyMap<string, PodPage>, log: Log) {
     this.#pages = pages;
     this.#log = log;
     this.#server = createServer(LIMITS, (request, response) => void this.#handle(request, response));
     this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on("connection", (socket: Socket) => this.#count(socket));
   }
 
   /** Listens; "::" stands for 0.0.0.0 where the system has no IPv6. Gives the port, or what the system said. */
@@ -62,6 +67,21 @@ export class PodServer {
         const bound = this.#server.address();
         resolve(ok(typeof bound === "object" && bound !== null ? bound.port : port));
       });
+    });
+  }
+
+  #count(socket: Socket): void {
+    const source = socket.remoteAddress ?? "";
+    const count = this.#connectionsOf.get(source) ?? 0;
+    if (count >= MAX_CONNECTIONS_PER_SOURCE) {
+      socket.destroy();
+      return;
+    }
+    this.#connectionsOf.set(source, count + 1);
+    socket.once("close", () => {
+      const left = (this.#connectionsOf.get(source) ?? 1) - 1;
+      if (left > 0) this.#connectionsOf.set(source, left);
+      else this.#connectionsOf.delete(source);
     });
   }
 
