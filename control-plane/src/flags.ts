@@ -38,7 +38,7 @@ export type FlagsReading =
 
 export const HELP = `Usage: heddle control-plane [OPTIONS]
 
-Runs the control plane: reads the configuration files in DIR (Kubernetes Services, Gateway API HTTPRoutes, Heddle's
+Runs the control plane: reads the configuration files in DIR (Kubernetes Services, Gateway API routes, Heddle's
 Workloads, xDS resources in proto JSON or YAML), follows their changes, takes what is put in with heddle apply, and serves
 all of it over xDS to sidecars, Envoys and gRPC clients.
 

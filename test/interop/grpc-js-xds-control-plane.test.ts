@@ -50,6 +50,13 @@ spec:
   rules:
     - matches: [{ path: { type: Exact, value: /heddle.test.Who/AmI } }]
       backendRefs: [{ name: special, namespace: other, port: 80 }]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: { name: orders, namespace: other }
+spec:
+  from: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default }]
+  to: [{ group: "", kind: Service, name: special }]
 `,
   );
   await eventually("calls go where the route says", async () => (await caller.call()) === "special");

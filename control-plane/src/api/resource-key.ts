@@ -26,6 +26,14 @@ const OBJECT = { namespaced: true } as const;
 export const STORED_TYPES: readonly StoredType[] = [
   { ...OBJECT, type: "Service", shortNames: ["service", "services", "svc"] },
   { ...OBJECT, type: "gateway.networking.k8s.io/HTTPRoute", shortNames: ["httproute", "httproutes"] },
+  { ...OBJECT, type: "gateway.networking.k8s.io/GRPCRoute", shortNames: ["grpcroute", "grpcroutes"] },
+  { ...OBJECT, type: "gateway.networking.k8s.io/TLSRoute", shortNames: ["tlsroute", "tlsroutes"] },
+  { ...OBJECT, type: "gateway.networking.k8s.io/TCPRoute", shortNames: ["tcproute", "tcproutes"] },
+  {
+    ...OBJECT,
+    type: "gateway.networking.k8s.io/ReferenceGrant",
+    shortNames: ["referencegrant", "referencegrants", "refgrant"],
+  },
   { ...OBJECT, type: "heddle.dev/Workload", shortNames: ["workload", "workloads"] },
   { ...OBJECT, type: "heddle.dev/PeerAuthentication", shortNames: ["peerauthentication", "peerauthentications", "pa"] },
   {

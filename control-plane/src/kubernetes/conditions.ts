@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Json, JsonObject } from "@heddle/base";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
-import type { HttpRoute, Mesh } from "@heddle/mesh";
+import { attachmentFault, backendRefsOf, isRefused, isRoute, type Mesh, type Route, refusalOf } from "@heddle/mesh";
 import type { KubeStatus, ReadObject } from "./object-reader.ts";
 
 /** Who says it: `controllerName` in the status of routes, which others write too. */
@@ -26,10 +26,10 @@ interface Finding {
 export function statusFor(read: ReadObject, mesh: Mesh, nowText: string): JsonObject | undefined {
   const { status: seen, place } = read;
   if (seen === undefined) return undefined;
-  return place.startsWith("kubernetes HTTPRoute ")
-    ? routeStatus(read, seen, mesh, nowText)
-    : ownStatus(read, seen, nowText);
+  return ROUTE.test(place) ? routeStatus(read, seen, mesh, nowText) : ownStatus(read, seen, nowText);
 }
+
+const ROUTE = /^kubernetes (HTTP|GRPC|TLS|TCP)Route /;
 
 function ownStatus({ diagnostics }: ReadObject, seen: KubeStatus, nowText: string): JsonObject | undefined {
   const conditions = listOf(seen.status["conditions"]);
@@ -45,10 +45,13 @@ function routeStatus(
 ): JsonObject | undefined {
   const entries = listOf(status["parents"]);
   const isOurs = (entry: JsonObject): boolean => entry["controllerName"] === CONTROLLER_NAME;
-  const route = object?.kind === "http-route" ? object : undefined;
+  const route = object !== undefined && isRoute(object) ? mesh.granted(object) : undefined;
   const ours = parentRefs.map((parentRef) => {
     const before = entries.find((entry) => isOurs(entry) && same(entry["parentRef"], parentRef));
-    const findings = [acceptedBy(parentRef, route, diagnostics, mesh), resolved(route, diagnostics, mesh)];
+    const findings = [
+      acceptedBy(parentRef, route, diagnostics, mesh),
+      resolvedFor(parentRef, route, diagnostics, mesh),
+    ];
     const conditions = mergeConditions(listOf(before?.["conditions"]), findings, generation, nowText);
     return { parentRef, controllerName: CONTROLLER_NAME, conditions };
   });
@@ -68,7 +71,7 @@ function accepted(diagnostics: readonly Diagnostic[], reasonOfFault: string): Fi
 /** Reasons are Gateway API's. */
 function acceptedBy(
   parentRef: JsonObject,
-  route: HttpRoute | undefined,
+  route: Route | undefined,
   diagnostics: readonly Diagnostic[],
   mesh: Mesh,
 ): Finding {
@@ -79,21 +82,34 @@ function acceptedBy(
       namespace === (parentRef["namespace"] ?? route.namespace) &&
       port === (parentRef["port"] ?? undefined),
   );
-  if (!fault.isTrue || parent === undefined) return fault;
+  if (!fault.isTrue || route === undefined || parent === undefined) return fault;
   const service = mesh.service(parent.namespace, parent.name);
-  const message =
-    service === undefined
-      ? `there is no Service ${parent.namespace}/${parent.name}`
-      : parent.port !== undefined && !service.ports.some(({ port }) => port === parent.port)
-        ? `the Service ${parent.namespace}/${parent.name} has no port ${parent.port}`
-        : undefined;
-  return message === undefined ? fault : { type: "Accepted", isTrue: false, reason: "NoMatchingParent", message };
+  if (service === undefined) {
+    const message = `there is no Service ${parent.namespace}/${parent.name}`;
+    return { type: "Accepted", isTrue: false, reason: "NoMatchingParent", message };
+  }
+  const found = attachmentFault(route, parent, service, mesh.routesOf(service));
+  if (found === undefined) return fault;
+  if (found.reason === undefined)
+    return { ...fault, message: [fault.message, found.message].filter(Boolean).join("; ") };
+  return { type: "Accepted", isTrue: false, reason: found.reason, message: found.message };
 }
 
-function resolved(route: HttpRoute | undefined, diagnostics: readonly Diagnostic[], mesh: Mesh): Finding {
+function resolvedFor(
+  parentRef: JsonObject,
+  route: Route | undefined,
+  diagnostics: readonly Diagnostic[],
+  mesh: Mesh,
+): Finding {
   const fault = diagnostics.find(({ severity, path }) => severity === "error" && path.includes(".backendRefs["));
   if (fault !== undefined) return unresolved("InvalidKind", textOf([fault]));
-  for (const { namespace, name, port } of (route?.rules ?? []).flatMap(({ backends }) => backends)) {
+  const backends = route === undefined ? [] : backendRefsOf(route);
+  const said = parentRef["namespace"];
+  const parent = { namespace: typeof said === "string" ? said : (route?.namespace ?? "") };
+  // First, so that nobody learns from it what there is in another namespace.
+  const refused = backends.find((backend) => route !== undefined && isRefused(route, backend, parent));
+  if (route !== undefined && refused !== undefined) return unresolved("RefNotPermitted", refusalOf(route, refused));
+  for (const { namespace, name, port } of backends) {
     const service = mesh.service(namespace, name);
     if (service === undefined) return unresolved("BackendNotFound", `there is no Service ${namespace}/${name}`);
     if (!service.ports.some((one) => one.port === port))

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Json, JsonObject } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config";
-import { type MeshObject, readObjects } from "@heddle/mesh";
+import { isRoute, type MeshObject, readObjects } from "@heddle/mesh";
 import { kubePlace, PlacelessDocument } from "../source/placeless-document.ts";
 import type { KubeObject } from "./reflector.ts";
 
@@ -43,7 +43,7 @@ export function readKubeObject(kind: ReadableKind, object: KubeObject, before: R
   const isBad = read.diagnostics.some(({ severity }) => severity === "error");
   const made = isBad ? before?.object : read.objects[0];
   const diagnostics = read.diagnostics.filter((one) => isOfInterest(kind, one));
-  const isOurs = made?.kind !== "http-route" || made.parents.length > 0; // of a gateway's routes nothing is ours to say
+  const isOurs = made === undefined || !isRoute(made) || made.parents.length > 0; // of a gateway's routes nothing is ours to say
   return {
     place,
     key,
@@ -67,7 +67,7 @@ export function readKubeObject(kind: ReadableKind, object: KubeObject, before: R
 function isOfInterest({ kind }: ReadableKind, { severity, path }: Diagnostic): boolean {
   if (severity === "error") return true;
   if (kind === "Service") return !/^spec\.ports\[\d+\]\.(protocol|appProtocol)$/.test(path);
-  return kind !== "HTTPRoute" || !/^spec\.parentRefs\[\d+\]$/.test(path);
+  return !kind.endsWith("Route") || !/^spec\.parentRefs\[\d+\]$/.test(path);
 }
 
 function serviceParents(parentRefs: Json | undefined): readonly JsonObject[] {

@@ -253,7 +253,7 @@ describe("a reflector", () => {
 
   it("a kind that is not there is empty, is looked for again, and is followed when it comes", async () => {
     const api = new ScriptedKubeApi();
-    const { reflector } = reflect(api, { isAbsent: async () => true });
+    const { reflector } = reflect(api, { findPath: async () => undefined });
     await settle();
     assert.deepEqual([reflector.isSynchronised, reflector.trouble], [true, undefined]);
     api.put(PATH, thing("a"));
@@ -264,7 +264,7 @@ describe("a reflector", () => {
 
   it("a kind that is defined and not served yet leaves it unsynchronised", async () => {
     const api = new ScriptedKubeApi();
-    const { reflector } = reflect(api, { isAbsent: async () => false });
+    const { reflector } = reflect(api, { findPath: async () => PATH });
     await settle();
     assert.equal(reflector.isSynchronised, false);
     assert.match(reflector.trouble ?? "", /does not serve it yet/);
@@ -277,7 +277,7 @@ describe("a reflector", () => {
   it("what is kept of a kind outlives by a minute that the API server says there is none", async () => {
     const api = new ScriptedKubeApi();
     api.put(PATH, thing("a"));
-    const { reflector } = reflect(api, { isAbsent: async () => true });
+    const { reflector } = reflect(api, { findPath: async () => undefined });
     await settle();
     api.undefine(PATH);
     for (let second = 0; second < 55; second += 5) {

@@ -27,10 +27,10 @@ export interface ReflectorOptions<Value> {
   /** What is kept of an object, which should be little: there are thousands. `before`: what is kept of it until now. */
   readonly read: (object: KubeObject, before: Value | undefined) => Value;
   /**
-   * The collection is not found: whether that is so because there is no such kind. Rejects where nobody can say. Left out: it
-   * is always there.
+   * The collection is not found: where it is. Undefined: there is no such kind. Rejects where nobody can say. Left out: it is
+   * always there.
    */
-  readonly isAbsent?: (signal: AbortSignal) => Promise<boolean>;
+  readonly findPath?: (signal: AbortSignal) => Promise<string | undefined>;
   /** Nobody may read it: then it counts as empty, and the trouble is told. */
   readonly isDispensable?: boolean;
   /** Something of what it holds, of its being synchronised or of its trouble is another now. */
@@ -69,6 +69,7 @@ export class Reflector<Value> {
   readonly #random: () => number;
   readonly #closing = new AbortController();
   readonly #kept = new Map<string, Kept<Value>>();
+  #path: string;
   /** Where to go on watching; undefined: a list comes first. */
   #version: string | undefined;
   #isSynchronised = false;
@@ -80,12 +81,14 @@ export class Reflector<Value> {
 
   constructor(options: ReflectorOptions<Value>) {
     this.#options = options;
+    this.#path = options.path;
     this.#random = options.random ?? Math.random;
     this.#backoff = new Backoff(BACKOFF, this.#random);
   }
 
+  /** Of the collection: that of another version, where the first one's is not served. */
   get path(): string {
-    return this.#options.path;
+    return this.#path;
   }
 
   /** It is known what there is, or that there is no such kind. */
@@ -148,7 +151,7 @@ export class Reflector<Value> {
 
   async #afterFailure(error: unknown, wasWatch: boolean, lastedMs: number): Promise<number> {
     const { status, isExpired, retryAfterMs, reason } = error instanceof KubeError ? error : NO_ANSWER;
-    if (status === 404 && this.#options.isAbsent !== undefined) return this.#afterNotFound(this.#options.isAbsent);
+    if (status === 404 && this.#options.findPath !== undefined) return this.#afterNotFound(this.#options.findPath);
     // A watch goes on where it was if the API server was only busy or away, and else begins anew with a list.
     const isTransient = status === 429 || status >= 500 || (status === 0 && reason === "");
     if (!isTransient) this.#version = undefined;
@@ -156,7 +159,7 @@ export class Reflector<Value> {
     if (wasWatch && lastedMs >= SHORT_MS) this.#backoff.reset();
     if (isExpired) return wasWatch && lastedMs >= SHORT_MS ? 0 : this.#backoff.nextMs();
     if (status === 403 && this.#options.isDispensable === true) this.#isSynchronised = true;
-    this.#setTrouble(`${this.#options.path}: ${reasonOf(error)}`);
+    this.#setTrouble(`${this.#path}: ${reasonOf(error)}`);
     return Math.max(retryAfterMs ?? 0, this.#backoff.nextMs());
   }
 
@@ -164,19 +167,24 @@ export class Reflector<Value> {
    * The API server answers so too while it starts and has not read its CustomResourceDefinitions: then policies must not
    * vanish. So whoever knows is asked, and what is kept outlives the answer by a minute.
    */
-  async #afterNotFound(isAbsent: NonNullable<ReflectorOptions<Value>["isAbsent"]>): Promise<number> {
-    const { clock, path } = this.#options;
+  async #afterNotFound(findPath: NonNullable<ReflectorOptions<Value>["findPath"]>): Promise<number> {
+    const { clock } = this.#options;
+    const path = this.#path;
     this.#version = undefined;
-    let absent = false;
+    let found: string | undefined;
     try {
-      absent = await isAbsent(this.#closing.signal);
+      found = await findPath(this.#closing.signal);
     } catch (error) {
       this.#absentSinceMs = undefined;
       this.#setTrouble(`${path}: ${reasonOf(error)}`);
       return this.#backoff.nextMs();
     }
-    if (!absent) {
+    if (found !== undefined) {
       this.#absentSinceMs = undefined;
+      if (found !== path) {
+        this.#path = found;
+        return 0;
+      }
       this.#setTrouble(`${path}: the API server does not serve it yet`);
       return this.#backoff.nextMs();
     }
@@ -214,7 +222,8 @@ export class Reflector<Value> {
   }
 
   async #page(token: string | undefined) {
-    const { api, path, query, accept } = this.#options;
+    const { api, query, accept } = this.#options;
+    const path = this.#path;
     const { signal } = this.#closing;
     const answer = await api.request({
       method: "GET",
@@ -227,7 +236,8 @@ export class Reflector<Value> {
   }
 
   async #watch(version: string): Promise<void> {
-    const { api, path, query, accept } = this.#options;
+    const { api, query, accept } = this.#options;
+    const path = this.#path;
     const timeoutSeconds = Math.round(WATCH_S * (1 + this.#random()));
     await api.watch({
       path,

@@ -10,6 +10,8 @@ export interface WatchedKind extends ReadableKind {
   readonly isCustom: boolean;
   /** The mesh does without it where our account may not read it. */
   readonly isDispensable: boolean;
+  /** Of the same group, which older definitions serve in the place of `apiVersion`: the best first. */
+  readonly olderVersions?: readonly string[];
 }
 
 const GATEWAY = "gateway.networking.k8s.io";
@@ -20,8 +22,10 @@ export const MESH_KINDS: readonly WatchedKind[] = [
   core("v1", "Service", "services"),
   core("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
   { ...custom(`${GATEWAY}/v1`, "HTTPRoute", "httproutes"), hasStatus: true },
-  // Of these it is said that they have no effect yet.
-  { ...custom(`${GATEWAY}/v1`, "GRPCRoute", "grpcroutes"), isDispensable: true },
+  { ...custom(`${GATEWAY}/v1`, "GRPCRoute", "grpcroutes"), hasStatus: true, isDispensable: true },
+  { ...gateway("TLSRoute", "tlsroutes", "v1alpha3", "v1alpha2"), hasStatus: true },
+  { ...gateway("TCPRoute", "tcproutes", "v1alpha2"), hasStatus: true },
+  gateway("ReferenceGrant", "referencegrants", "v1beta1"),
   { ...custom(`${OURS}/v1`, "Workload", "workloads"), hasStatus: true },
   { ...custom(`${OURS}/v1`, "PeerAuthentication", "peerauthentications"), hasStatus: true },
   { ...custom(`${OURS}/v1`, "AuthorizationPolicy", "authorizationpolicies"), hasStatus: true },
@@ -47,12 +51,27 @@ function custom(apiVersion: string, kind: string, plural: string): WatchedKind {
   return { ...core(apiVersion, kind, plural), isCustom: true };
 }
 
+/** An account of an earlier installation may not read it. */
+function gateway(kind: string, plural: string, ...olderVersions: readonly string[]): WatchedKind {
+  return {
+    ...custom(`${GATEWAY}/v1`, kind, plural),
+    isDispensable: true,
+    olderVersions: olderVersions.map((version) => `${GATEWAY}/${version}`),
+  };
+}
+
 /** Of the collection, in one namespace or in all. */
 export function collectionPath({ apiVersion, plural }: WatchedKind, namespace?: string): string {
   const root = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   return namespace === undefined
     ? `${root}/${plural}`
     : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
+}
+
+/** The kind in the version whose collection has that path. */
+export function atVersionOf(kind: WatchedKind, path: string): WatchedKind {
+  const version = /^\/apis\/([^/]+\/[^/]+)\//.exec(path)?.[1];
+  return version === undefined || version === kind.apiVersion ? kind : { ...kind, apiVersion: version };
 }
 
 /** Of one object; `name` as in its key: "shop/web". */
@@ -63,29 +82,37 @@ export function objectPath(kind: WatchedKind, key: string, subresource = ""): st
 }
 
 /**
- * Whether the API server has no such kind, and does not but start: its definition says. Where we may not read definitions, the
- * API server's word for the version counts. Rejects where nobody can say.
+ * Which version of a kind the API server has: the first of ours that the kind's definition serves. Where we may not read
+ * definitions, the API server's word for the versions counts. Undefined: there is no such kind, and the API server does not but
+ * start. Rejects where nobody can say.
  */
-export async function isAbsentKind(
+export async function servedVersion(
   api: KubeApi,
-  { apiVersion, plural }: WatchedKind,
+  { apiVersion, olderVersions = [], plural }: WatchedKind,
   signal: AbortSignal,
-): Promise<boolean> {
-  const [group = "", version] = apiVersion.split("/", 2);
+): Promise<string | undefined> {
+  const versions = [apiVersion, ...olderVersions];
+  const [group = ""] = apiVersion.split("/", 1);
   const definition = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${plural}.${group}`;
   try {
-    const found = (await api.request({ method: "GET", path: definition, signal })) as Definition;
-    return found.spec?.versions?.some(({ name, served }) => name === version && served === true) !== true;
+    const { spec } = (await api.request({ method: "GET", path: definition, signal })) as Definition;
+    const served = new Set(spec?.versions?.flatMap((one) => (one.served === true ? [`${group}/${one.name}`] : [])));
+    return versions.find((version) => served.has(version));
   } catch (error) {
     if (!(error instanceof KubeError)) throw error;
-    if (error.status === 404) return true;
+    if (error.status === 404) return undefined;
     if (error.status !== 403) throw error;
   }
+  for (const version of versions) if (await serves(api, version, plural, signal)) return version;
+  return undefined;
+}
+
+async function serves(api: KubeApi, version: string, plural: string, signal: AbortSignal): Promise<boolean> {
   try {
-    const found = (await api.request({ method: "GET", path: `/apis/${apiVersion}`, signal })) as ApiResources;
-    return found.resources?.some(({ name }) => name === plural) !== true;
+    const found = (await api.request({ method: "GET", path: `/apis/${version}`, signal })) as ApiResources;
+    return found.resources?.some(({ name }) => name === plural) === true;
   } catch (error) {
-    if (error instanceof KubeError && error.status === 404) return true;
+    if (error instanceof KubeError && error.status === 404) return false;
     throw error;
   }
 }

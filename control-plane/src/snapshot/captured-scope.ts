@@ -75,7 +75,7 @@ export class CapturedScope {
       ...httpPorts
         .filter((port) => routes.has(port))
         .map((port) => this.#encoder.encodeOnce(listener, httpPortListener(port, captured))),
-      ...listened.map(({ service, port }) => parts.of(service).capturedListener(port, captured)),
+      ...listened.map(({ service, port }) => parts.of(service).capturedListener(port, captured, namespace)),
       ...pods.map(({ listener: made }) => made),
       this.#dnsListener(mesh, named, parts),
       this.#encoder.encodeOnce(listener, dnsTcpListener(captured)),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { SnapshotWatch } from "@heddle/xds";
-import { changes, node, TestMesh } from "./testing.ts";
+import { changes, listener, node, TestMesh } from "./testing.ts";
 
 const SERVICE = (name: string, ports: string, more = ""): string =>
   `apiVersion: v1\nkind: Service\nmetadata: { name: ${name} }\nspec: { selector: { app: ${name} }, ports: [${ports}]${more} }\n---\n`;
@@ -64,6 +64,26 @@ describe("what a captured node gets", () => {
       "outbound/9000/any.default",
       "passthrough",
     ]);
+  });
+
+  it("has a listener of its own for a port whose connections a route divides, for callers of the namespace that it is for", () => {
+    const route = (namespace: string): string =>
+      `apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: TCPRoute\nmetadata: { name: split, namespace: ${namespace} }\nspec:\n  parentRefs: [{ group: "", kind: Service, name: orders, namespace: default }]\n  rules: [{ backendRefs: [{ name: stock, namespace: default, port: 8080 }, { name: db, namespace: default, port: 8080 }] }]\n---\n`;
+    const world = captured(ORDERS, STOCK, DB);
+    assert.deepEqual(world.changed(ORDERS, STOCK, DB, route("default")), [
+      "listener outbound/8080/10.96.0.1",
+      "route-configuration outbound/8080",
+    ]);
+    const config = listener(world.watch.current, "outbound/8080/10.96.0.1");
+    const [filter] = config.filterChains[0]?.filters ?? [];
+    assert.ok(filter?.type === "tcp-proxy");
+    assert.deepEqual(
+      filter.config.clusters.map(({ name }) => name),
+      ["outbound/8080/stock.default", "outbound/8080/db.default"],
+    );
+    const before = world.watch.current;
+    assert.deepEqual(world.changed(ORDERS, STOCK, DB, route("elsewhere")).length, 2, "another's is none of ours");
+    assert.deepEqual(changes(before, world.watch.current).length, 2);
   });
 
   it("changes with a service of bytes by that service's listener, and by nothing of HTTP on the same port", () => {

@@ -3,14 +3,15 @@ import {
   capturedVirtualHost,
   type EndpointSlice,
   endpointsBehind,
-  type HttpRoute,
   identitiesOf,
+  isStreamRoute,
   type Mesh,
   type MeshTrust,
   mtlsMode,
   outboundCluster,
   podsCluster,
   podsListener,
+  type Route,
   routesFor,
   type Service,
   type ServicePort,
@@ -47,7 +48,7 @@ export class ServiceParts {
   readonly #plaintext: readonly PortNumbers[];
   /** Whom callers may find there. */
   readonly #identities: readonly string[];
-  readonly #routes: readonly HttpRoute[];
+  readonly #routes: readonly Route[];
   readonly #maker: PartsMaker;
   readonly #clusters: Map<ServicePort, EncodedResource>;
   readonly #securedClusters: Map<ServicePort, EncodedResource>;
@@ -170,13 +171,17 @@ export class ServiceParts {
     });
   }
 
-  /** The listener of a port at the service's own addresses, for callers that are captured. */
-  capturedListener(port: ServicePort, rules: CapturedRules): EncodedResource {
+  /** The listener of a port at the service's own addresses, for callers of a namespace that are captured. */
+  capturedListener(port: ServicePort, rules: CapturedRules, fromNamespace: string): EncodedResource {
+    const { encoder, computed } = this.#maker;
+    const { listener } = encoder.types;
+    const streams = routesFor(this.#service, port, this.#routes, fromNamespace).filter(isStreamRoute);
+    if (streams.length > 0)
+      return encoder.encodeOnce(listener, serviceListener(this.#service, port, this.#addresses, rules, streams));
     const byRules = getOrMake(this.#listeners, port, () => new Map<CapturedRules, EncodedResource>());
     return getOrMake(byRules, rules, () => {
-      const { encoder, computed } = this.#maker;
       computed.add("captured-listener");
-      return encoder.encode(encoder.types.listener, serviceListener(this.#service, port, this.#addresses, rules));
+      return encoder.encode(listener, serviceListener(this.#service, port, this.#addresses, rules));
     });
   }
 

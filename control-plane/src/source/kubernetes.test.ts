@@ -66,6 +66,39 @@ describe("a cluster as a source", () => {
     );
   });
 
+  it("follows a kind in the version that its definition serves, and writes its status there", async () => {
+    const api = new ScriptedKubeApi();
+    api.define(SERVICES, SLICES, collectionPath(PODS), collectionPath(NODES));
+    const older = "/apis/gateway.networking.k8s.io/v1alpha2/tcproutes";
+    api.put(older, routeOf("db", "db"));
+    const serves = (versions: readonly object[]) => () => ({ spec: { versions } });
+    const definition =
+      "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/tcproutes.gateway.networking.k8s.io";
+    api.answers.set(
+      definition,
+      serves([
+        { name: "v1", served: false },
+        { name: "v1alpha2", served: true },
+      ]),
+    );
+    const source = await follow(api);
+    assert.deepEqual(said(source), ["kubernetes TCPRoute shop/db: spec.rules: is missing: one rule"]);
+    assert.deepEqual(
+      [...source.withStatus()].map(([kind, { key }]) => [collectionPath(kind), key]),
+      [[older, "shop/db"]],
+    );
+    // The definition is another one: what was read stays until the other version is.
+    api.put("/apis/gateway.networking.k8s.io/v1/tcproutes", routeOf("db", "db"));
+    api.answers.set(definition, serves([{ name: "v1", served: true }]));
+    api.undefine(older);
+    await turn();
+    await turn(60_000);
+    assert.deepEqual(
+      [...source.withStatus()].map(([kind, { key }]) => [kind.apiVersion, key]),
+      [["gateway.networking.k8s.io/v1", "shop/db"]],
+    );
+  });
+
   it("names the object and the field in whatever is wrong, and reads no status", async () => {
     const api = emptyCluster();
     api.put(

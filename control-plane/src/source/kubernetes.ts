@@ -10,13 +10,14 @@ import { podWorkload } from "../kubernetes/pod-workload.ts";
 import { type KubeObject, Reflector, type Selectors } from "../kubernetes/reflector.ts";
 import { ServiceSelectors } from "../kubernetes/service-selectors.ts";
 import {
+  atVersionOf,
   collectionPath,
   INJECTED_PODS,
-  isAbsentKind,
   MESH_KINDS,
   METADATA_ONLY,
   NODES,
   PODS,
+  servedVersion,
   type WatchedKind,
 } from "../kubernetes/watched-kinds.ts";
 import type { Source, SourceItem } from "./source.ts";
@@ -83,7 +84,12 @@ export class KubernetesSource implements Source {
         path: collectionPath(kind, more.namespace),
         ...(more.query && { query: more.query }),
         ...(more.accept && { accept: more.accept }),
-        ...(kind.isCustom && { isAbsent: (signal: AbortSignal) => isAbsentKind(api, kind, signal) }),
+        ...(kind.isCustom && {
+          async findPath(signal: AbortSignal) {
+            const apiVersion = await servedVersion(api, kind, signal);
+            return apiVersion && collectionPath({ ...kind, apiVersion }, more.namespace);
+          },
+        }),
         isDispensable: kind.isDispensable,
         ...(random && { random }),
         onChange: () => {
@@ -122,11 +128,14 @@ export class KubernetesSource implements Source {
     return this.#namespaces?.includes(namespace) ?? true;
   }
 
-  /** Objects of kinds whose status is written, as they were read. */
+  /** Objects of kinds whose status is written, as they were read, and each kind in the version in which it is followed. */
   *withStatus(): Generator<readonly [WatchedKind, ReadObject]> {
     for (const [kind, reflectors] of this.#objects) {
       if (!kind.hasStatus) continue;
-      for (const reflector of reflectors) for (const read of reflector.values()) yield [kind, read];
+      for (const reflector of reflectors) {
+        const followed = atVersionOf(kind, reflector.path);
+        for (const read of reflector.values()) yield [followed, read];
+      }
     }
   }
 

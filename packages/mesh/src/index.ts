@@ -1,3 +1,4 @@
+export { type AttachmentFault, attachmentFault, refusalOf } from "./check/attachment-fault.ts";
 export { checkPolicies } from "./check/check-policies.ts";
 export { checkReferences } from "./check/check-references.ts";
 export { checkServices } from "./check/check-services.ts";
@@ -6,10 +7,10 @@ export type { Attribute, AuthorizationPolicy, AuthorizationRule, Criterion } fro
 export type { EndpointSlice, SliceEndpoint, SlicePort } from "./model/endpoint-slice.ts";
 export type {
   Backend,
+  GrpcMethod,
   HeaderChanges,
   HeaderValue,
   HttpRoute,
-  ParentService,
   PathChange,
   Redirect,
   RequestMatch,
@@ -22,11 +23,16 @@ export { keyOf, Mesh, type MeshObject } from "./model/mesh.ts";
 export { diagnosticAt, formatOrigin, type Origin } from "./model/origin.ts";
 export type { MtlsMode, PeerAuthentication } from "./model/peer-authentication.ts";
 export { NO_POLICIES, type Policy, samePolicies, type WorkloadPolicies } from "./model/policy-index.ts";
+export type { ReferenceGrant } from "./model/reference-grant.ts";
 export type { JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
+export { backendRefsOf, isRoute, isStreamRoute, ROUTE_KINDS, type Route, type RouteKind } from "./model/route.ts";
+export type { BackendRef, ParentService } from "./model/route-ends.ts";
 export type { AppProtocol, IpFamily, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
+export type { StreamRoute } from "./model/stream-route.ts";
 export type { CaptureMode, EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
 export { protocolOfPortName } from "./read/read-service.ts";
+export { isRefused, routesFor } from "./translate/attached-routes.ts";
 export { capturedInboundListener } from "./translate/captured-inbound.ts";
 export {
   CAPTURE_PORTS,
@@ -82,7 +88,6 @@ export {
   hostOfVirtualHostName,
   inboundRouteConfiguration,
   outboundRouteConfiguration,
-  routesFor,
   serviceVirtualHost,
   type UnknownDestinations,
   virtualHostNames,

@@ -8,7 +8,7 @@ import { EXIT_HELP, formatDiagnostics, formatOutcomes, reportFailure } from "../
 
 const help = `Usage: heddle apply -f FILE [-f FILE…] [OPTIONS]
 
-Puts resources into the control plane's store: Services, HTTPRoutes, Workloads, xDS resources, whatever may stand in a
+Puts resources into the control plane's store: Services, routes, Workloads, xDS resources, whatever may stand in a
 configuration folder. All of them or none: they are checked first, together with what is there, and every fault is told
 with file:line:column. What is stored already is left as it is.
 

@@ -13,7 +13,7 @@ Takes resources out of the control plane's store: all that are named or none.
 
 Options:
   -f FILE            the resources of a file, a folder, or - for standard input; may be given more than once
-  -n NAMESPACE       of a Service, HTTPRoute, Workload or policy (default)
+  -n NAMESPACE       of a Service, route, Workload or policy (default)
   --for node.cluster=NAME
                      the resources for just that cluster; otherwise those for all nodes
   --dry-run          say what would go, and what would be wrong then

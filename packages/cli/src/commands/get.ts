@@ -15,7 +15,7 @@ extension, virtualhost, service, httproute, workload, or the whole name of one. 
 
 Options:
   -o FORMAT          table (default), yaml, json or name; heddle apply takes YAML back
-  -n NAMESPACE       of a Service, HTTPRoute, Workload or policy (default for one, all for many)
+  -n NAMESPACE       of a Service, route, Workload or policy (default for one, all for many)
   --for node.cluster=NAME
                      the resources for just that cluster; of one name otherwise the one for all nodes
   --show-secrets     with a token of the role admin; otherwise keys and the like are [redacted]

@@ -11,7 +11,7 @@ heddle control-plane --api-tokens names, which has its hash alone.
 Options:
   --role ROLE           read, write (default) or admin, who also sees secrets, makes join tokens and replaces the root
   --group NAME          may write the resources for the nodes of that node.cluster alone; may be given more than once
-  --namespace NAME      may write Services, HTTPRoutes, Workloads and policies of that namespace alone; likewise
+  --namespace NAME      may write Services, routes, Workloads and policies of that namespace alone; likewise
   --json                both as JSON
 
 join: makes a token with which one workload gets its first certificate, once (heddle sidecar --join-token-file). Prints the

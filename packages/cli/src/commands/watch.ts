@@ -14,7 +14,7 @@ where it was when the connection is lost; what was missed is told.
 
 Options:
   --from REVISION    only changes after this one
-  -n NAMESPACE       of Services, HTTPRoutes, Workloads and policies
+  -n NAMESPACE       of Services, routes, Workloads and policies
   --for node.cluster=NAME
                      the resources for just that cluster
   --json             each event as a line of JSON

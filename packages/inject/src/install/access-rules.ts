@@ -4,6 +4,7 @@ import type { JsonObject } from "@heddle/base";
 
 const READ = ["get", "list", "watch"];
 const WEBHOOKS = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
+const ROUTES = ["httproutes", "grpcroutes", "tlsroutes", "tcproutes"];
 const OUR_KINDS = ["workloads", "peerauthentications", "authorizationpolicies", "requestauthentications"];
 
 function rule(
@@ -21,10 +22,14 @@ export function clusterRules(webhooks: readonly string[]): readonly JsonObject[]
     // What the mesh is made of. Secrets are not among it.
     rule("", ["services", "pods", "namespaces", "nodes"], READ),
     rule("discovery.k8s.io", ["endpointslices"], READ),
-    rule("gateway.networking.k8s.io", ["httproutes", "grpcroutes"], READ),
+    rule("gateway.networking.k8s.io", [...ROUTES, "referencegrants"], READ),
     rule("heddle.dev", OUR_KINDS, READ),
     // What became of it.
-    rule("gateway.networking.k8s.io", ["httproutes/status"], ["patch"]),
+    rule(
+      "gateway.networking.k8s.io",
+      ROUTES.map((kind) => `${kind}/status`),
+      ["patch"],
+    ),
     rule(
       "heddle.dev",
       OUR_KINDS.map((kind) => `${kind}/status`),

@@ -1,22 +1,15 @@
 import type { Origin } from "./origin.ts";
+import type { BackendRef, ParentService } from "./route-ends.ts";
 
-/** How requests to a service are routed: a Gateway API HTTPRoute whose parents are Services (GAMMA), decoded. */
+/** How requests to a service are routed: a Gateway API HTTPRoute or GRPCRoute whose parents are Services (GAMMA), decoded. */
 export interface HttpRoute {
-  readonly kind: "http-route";
+  readonly kind: "http-route" | "grpc-route";
   readonly namespace: string;
   readonly name: string;
   /** Milliseconds since the Unix epoch; older routes win ties. Undefined (a file without one) is younger than all. */
   readonly createdAtMs: number | undefined;
   readonly parents: readonly ParentService[];
   readonly rules: readonly RouteRule[];
-  readonly origin: Origin;
-}
-
-export interface ParentService {
-  readonly namespace: string;
-  readonly name: string;
-  /** Undefined: all of the service's ports. */
-  readonly port: number | undefined;
   readonly origin: Origin;
 }
 
@@ -41,8 +34,17 @@ export interface RequestMatch {
     readonly value: string;
   };
   readonly method: string | undefined;
+  /** Of a GRPCRoute: what `path` says, as it was written. */
+  readonly grpc?: GrpcMethod;
   readonly headers: readonly ValueMatch[];
   readonly queryParameters: readonly ValueMatch[];
+}
+
+/** "" is any. */
+export interface GrpcMethod {
+  readonly type: "exact" | "regex";
+  readonly service: string;
+  readonly method: string;
 }
 
 export interface ValueMatch {
@@ -90,13 +92,7 @@ export interface PathChange {
   readonly value: string;
 }
 
-export interface Backend {
-  readonly namespace: string;
-  readonly name: string;
-  readonly port: number;
-  /** 0 gets nothing. */
-  readonly weight: number;
+export interface Backend extends BackendRef {
   /** Only header changes may stand at a backend. */
   readonly filters: RouteFilters;
-  readonly origin: Origin;
 }

@@ -1,11 +1,13 @@
 import type { EndpointSlice, SliceEndpoint } from "./endpoint-slice.ts";
-import type { HttpRoute } from "./http-route.ts";
+import { GrantIndex } from "./grant-index.ts";
 import { type Policy, PolicyIndex, type WorkloadPolicies } from "./policy-index.ts";
+import type { ReferenceGrant } from "./reference-grant.ts";
+import { isRoute, type Route } from "./route.ts";
 import type { Labels, Service } from "./service.ts";
 import { type VirtualIps, virtualIps } from "./virtual-ips.ts";
 import type { Workload } from "./workload.ts";
 
-export type MeshObject = Service | EndpointSlice | Workload | HttpRoute | Policy;
+export type MeshObject = Service | EndpointSlice | Workload | Route | ReferenceGrant | Policy;
 
 /** "service default/orders", of a pod "workload default/orders/orders-7d4b": what may exist once. */
 export function keyOf(object: MeshObject): string {
@@ -31,9 +33,11 @@ export class Mesh {
   /** Each kind ordered by namespace and name. */
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
-  readonly routes: readonly HttpRoute[];
+  /** Of all kinds, ordered by kind, namespace and name. Of a backend that is not granted they say so. */
+  readonly routes: readonly Route[];
   /** Of all three kinds, ordered by kind, namespace and name. */
   readonly policies: readonly Policy[];
+  readonly #grants: GrantIndex;
   readonly #policyIndex: PolicyIndex;
   readonly #servicesByName: ReadonlyMap<string, Service>;
   readonly #servicesByNamespace: ReadonlyMap<string, readonly Service[]>;
@@ -47,7 +51,7 @@ export class Mesh {
   readonly #slicesByService: ReadonlyMap<string, readonly EndpointSlice[]>;
   /** Those that slices can refer to: by namespace and pod, and by namespace and address. Made when first asked for. */
   #workloadsByPlace: ReadonlyMap<string, Workload> | undefined;
-  readonly #routesByService: ReadonlyMap<string, readonly HttpRoute[]>;
+  readonly #routesByService: ReadonlyMap<string, readonly Route[]>;
   /** Made when first asked for: where nothing is captured nobody needs them. */
   #virtualIps: ReadonlyMap<Service, VirtualIps> | undefined;
 
@@ -56,7 +60,8 @@ export class Mesh {
     const all = [...objects];
     const services = sortedByKey(all.filter((object) => object.kind === "service"));
     const workloads = sortedByKey(all.filter((object) => object.kind === "workload"));
-    const routes = sortedByKey(all.filter((object) => object.kind === "http-route"));
+    this.#grants = new GrantIndex(all.filter((object) => object.kind === "reference-grant"));
+    const routes = sortedByKey(all.filter(isRoute)).map((route) => this.granted(route));
     const slices = sortedByKey(all.filter((object) => object.kind === "endpoint-slice"));
     this.services = services;
     this.workloads = workloads;
@@ -146,9 +151,14 @@ export class Mesh {
     return given === undefined ? [] : [given.ipv4, given.ipv6];
   }
 
-  /** The routes that have the service as a parent, ordered by namespace and name. */
-  routesOf(service: Service): readonly HttpRoute[] {
+  /** The routes of any kind that have the service as a parent, ordered by kind, namespace and name. */
+  routesOf(service: Service): readonly Route[] {
     return this.#routesByService.get(nameOf(service.namespace, service.name)) ?? [];
+  }
+
+  /** The route, whose backends say where no ReferenceGrant of this mesh allows it to lead. */
+  granted(route: Route): Route {
+    return this.#grants.marked(route);
   }
 
   /** The policies that are for a workload. */
@@ -205,6 +215,10 @@ function isPolicy(object: MeshObject): object is Policy {
     case "endpoint-slice":
     case "workload":
     case "http-route":
+    case "grpc-route":
+    case "tls-route":
+    case "tcp-route":
+    case "reference-grant":
       return false;
     default:
       return true;

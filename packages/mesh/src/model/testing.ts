@@ -41,3 +41,27 @@ spec:
   rules: ${rules}
 ---`;
 }
+
+/** @param spec as JSON. */
+export function streamRouteYaml(kind: "TCPRoute" | "TLSRoute", name: string, spec: string): string {
+  const [route = "", namespace = "default"] = name.split(".");
+  return `
+apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: ${kind}
+metadata: { name: ${route}, namespace: ${namespace} }
+spec: ${spec}
+---`;
+}
+
+/** Lets routes of that kind, of the namespace "default", lead to a Service of the grant's namespace. */
+export function grantYaml(name: string, kind: string, to: string): string {
+  const [grant = "", namespace = "default"] = name.split(".");
+  return `
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: { name: ${grant}, namespace: ${namespace} }
+spec:
+  from: [{ group: gateway.networking.k8s.io, kind: ${kind}, namespace: default }]
+  to: [{ group: "", kind: Service, name: ${to} }]
+---`;
+}

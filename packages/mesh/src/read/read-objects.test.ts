@@ -400,13 +400,115 @@ test("an HTTPRoute without rules matches everything and has no backend; one with
   ]);
 });
 
+const GATEWAY = "apiVersion: gateway.networking.k8s.io/v1\n";
+const PARENT = `parentRefs: [{ group: "", kind: Service, name: orders }]`;
+
+test("a GRPCRoute is read as requests: a method is a path, of names or of patterns", () => {
+  const rule = (matches: string): string =>
+    `[{ matches: ${matches}, backendRefs: [{ name: b, port: 80, weight: 2 }] }]`;
+  const grpc = (rules: string): string =>
+    `${GATEWAY}kind: GRPCRoute\nmetadata: { name: g }\nspec:\n  ${PARENT}\n  rules: ${rules}`;
+  const matches = `[{ method: { service: a.B, method: C } }, { method: { service: a.B } }, { method: { method: C } },
+    { method: { type: RegularExpression, service: "a|b", method: "Get.*" } }, { headers: [{ name: X-A, value: "1" }] }]`;
+  const { object, diagnostics } = read(grpc(rule(matches)));
+  assert.deepEqual(diagnostics, []);
+  assert.ok(object?.kind === "grpc-route");
+  assert.deepEqual(
+    object.rules[0]?.matches.map(({ path }) => path),
+    [
+      { type: "exact", value: "/a.B/C" },
+      { type: "prefix", value: "/a.B" },
+      { type: "regex", value: "/[^/]+/(?:C)" },
+      { type: "regex", value: "/(?:a|b)/(?:Get.*)" },
+      { type: "prefix", value: "/" },
+    ],
+  );
+  assert.deepEqual(object.rules[0]?.matches[4]?.headers, [{ name: "x-a", type: "exact", value: "1" }]);
+  for (const [bad, fault] of [
+    [`[{ method: {} }]`, "method: matches nothing: give service or method"],
+    [`[{ method: { service: a/b } }]`, `method.service: found "a/b", allowed: a name of letters, digits, "_" and "."`],
+    [`[{ method: { method: "a.b" } }]`, `method.method: found "a.b", allowed: a name of letters, digits and "_"`],
+    [
+      `[{ method: { type: Prefix, service: a } }]`,
+      `method.type: found "Prefix", allowed: "Exact", "RegularExpression"`,
+    ],
+  ] as const)
+    assert.deepEqual(
+      read(grpc(rule(bad))).diagnostics.map(({ path, message }) => `${path}: ${message}`),
+      [`spec.rules[0].matches[0].${fault}`],
+    );
+  const { diagnostics: open } = read(grpc(rule(`[{ method: { type: RegularExpression, service: 'a)|(b' } }]`)));
+  assert.match(open.map(({ path }) => path).join(), /method\.service/, "no pattern leaves its place");
+  const filters = `[{ filters: [{ type: URLRewrite, urlRewrite: { hostname: a } }, { type: RequestMirror }] }]`;
+  assert.deepEqual(
+    read(grpc(filters)).diagnostics.map(({ message }) => message),
+    [
+      'found "URLRewrite", allowed: RequestHeaderModifier, ResponseHeaderModifier',
+      "RequestMirror is not supported yet; allowed: RequestHeaderModifier, ResponseHeaderModifier",
+    ],
+  );
+  assert.deepEqual(
+    read(grpc(`[{ sessionPersistence: { type: Cookie } }]`)).diagnostics.map(({ severity, path }) => [severity, path]),
+    [["warning", "spec.rules[0].sessionPersistence"]],
+  );
+});
+
+test("TCPRoute and TLSRoute are read in all their versions, a ReferenceGrant as far as it is about routes and Services", () => {
+  const backend =
+    "rules: [{ backendRefs: [{ name: b, port: 80 }, { name: c, namespace: other, port: 81, weight: 3 }] }]";
+  const text = (version: string, kind: string, spec: string): string =>
+    `apiVersion: gateway.networking.k8s.io/${version}\nkind: ${kind}\nmetadata: { name: r }\nspec: { ${spec} }`;
+  for (const version of ["v1", "v1alpha2"]) {
+    const { object, diagnostics } = read(text(version, "TCPRoute", `${PARENT}, ${backend}`));
+    assert.deepEqual(diagnostics, []);
+    assert.ok(object?.kind === "tcp-route");
+    assert.deepEqual(
+      object.backends.map(({ namespace, name, port, weight }) => [namespace, name, port, weight]),
+      [
+        ["default", "b", 80, 1],
+        ["other", "c", 81, 3],
+      ],
+    );
+  }
+  for (const version of ["v1", "v1alpha3", "v1alpha2"]) {
+    const { object } = read(text(version, "TLSRoute", `${PARENT}, hostnames: [a.example, "*.b.example"], ${backend}`));
+    assert.ok(object?.kind === "tls-route");
+    assert.deepEqual(object.serverNames, ["a.example", "*.b.example"]);
+  }
+  for (const name of ["10.0.0.1", "a.*.example", "*", "*.*.example", "UPPER.example"])
+    assert.equal(read(text("v1", "TLSRoute", `${PARENT}, hostnames: ["${name}"], ${backend}`)).object, undefined, name);
+  assert.deepEqual(
+    read(text("v1", "TCPRoute", `${PARENT}, rules: [{}, {}]`)).diagnostics.map(({ path }) => path),
+    ["spec.rules[1]"],
+  );
+  const from = (more: string): string =>
+    `from: [{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop }${more}]`;
+  const gateway = `, { group: gateway.networking.k8s.io, kind: Gateway, namespace: shop }`;
+  for (const version of ["v1", "v1beta1"]) {
+    const { object } = read(text(version, "ReferenceGrant", `${from(gateway)}, to: [{ group: "", kind: Service }]`));
+    assert.ok(object?.kind === "reference-grant");
+    assert.deepEqual([object.from, object.to], [[{ kind: "http-route", namespace: "shop" }], "all"]);
+  }
+  const { object } = read(
+    text(
+      "v1",
+      "ReferenceGrant",
+      `${from("")}, to: [{ group: "", kind: Service, name: a }, { group: "", kind: Secret }]`,
+    ),
+  );
+  assert.ok(object?.kind === "reference-grant");
+  assert.deepEqual(object.to, ["a"]);
+  const secrets = read(text("v1", "ReferenceGrant", `${from("")}, to: [{ group: "", kind: Secret }]`));
+  assert.deepEqual([secrets.object, secrets.diagnostics], [undefined, []]);
+});
+
 test("kinds that are none of ours are passed over, and only a likely mistake is mentioned", () => {
   const text = (version: string, kind: string): string =>
     `apiVersion: ${version}\nkind: ${kind}\nmetadata: { name: x }`;
   faults(text("apps/v1", "Deployment"), []);
   faults(text("heddle.dev/v1", "Process"), []);
   faults(text("example.com/v1", "Thing"), ["warning f.yaml:2:1: kind: example.com/v1 Thing is not read"]);
-  faults(text("gateway.networking.k8s.io/v1", "GRPCRoute"), ["warning f.yaml:2:1: kind: GRPCRoute has no effect yet"]);
+  faults(text("gateway.networking.k8s.io/v1", "UDPRoute"), ["warning f.yaml:2:1: kind: UDPRoute has no effect yet"]);
   faults(text("gateway.networking.k8s.io/v1alpha2", "HTTPRoute"), [
     `f.yaml:1:1: apiVersion: found "gateway.networking.k8s.io/v1alpha2", allowed for HTTPRoute: "gateway.networking.k8s.io/v1"`,
   ]);

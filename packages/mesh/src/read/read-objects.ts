@@ -4,10 +4,13 @@ import type { MeshObject } from "../model/mesh.ts";
 import { Field, type UnknownFields } from "./field.ts";
 import { readAuthorizationPolicy } from "./read-authorization-policy.ts";
 import { readEndpointSlice } from "./read-endpoint-slice.ts";
+import { readGrpcRoute } from "./read-grpc-route.ts";
 import { readHttpRoute } from "./read-http-route.ts";
 import { readPeerAuthentication } from "./read-peer-authentication.ts";
+import { readReferenceGrant } from "./read-reference-grant.ts";
 import { readRequestAuthentication } from "./read-request-authentication.ts";
 import { readService } from "./read-service.ts";
+import { readTcpRoute, readTlsRoute } from "./read-stream-route.ts";
 import { readWorkload } from "./read-workload.ts";
 
 /** `objects` holds none that has errors, and none of a kind that the mesh has no use for. */
@@ -22,10 +25,23 @@ interface Kind {
   readonly read: (document: Field) => MeshObject | undefined;
 }
 
+const TCP_ROUTE: Kind = { unknownFields: "warning", read: readTcpRoute };
+const TLS_ROUTE: Kind = { unknownFields: "warning", read: readTlsRoute };
+const REFERENCE_GRANT: Kind = { unknownFields: "warning", read: readReferenceGrant };
+
+/** Of Gateway API the versions that its releases have served; where there are several, they say the same. */
 const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["v1 Service", { unknownFields: "warning", read: readService }],
   ["discovery.k8s.io/v1 EndpointSlice", { unknownFields: "warning", read: readEndpointSlice }],
   ["gateway.networking.k8s.io/v1 HTTPRoute", { unknownFields: "warning", read: readHttpRoute }],
+  ["gateway.networking.k8s.io/v1 GRPCRoute", { unknownFields: "warning", read: readGrpcRoute }],
+  ["gateway.networking.k8s.io/v1 TLSRoute", TLS_ROUTE],
+  ["gateway.networking.k8s.io/v1alpha3 TLSRoute", TLS_ROUTE],
+  ["gateway.networking.k8s.io/v1alpha2 TLSRoute", TLS_ROUTE],
+  ["gateway.networking.k8s.io/v1 TCPRoute", TCP_ROUTE],
+  ["gateway.networking.k8s.io/v1alpha2 TCPRoute", TCP_ROUTE],
+  ["gateway.networking.k8s.io/v1 ReferenceGrant", REFERENCE_GRANT],
+  ["gateway.networking.k8s.io/v1beta1 ReferenceGrant", REFERENCE_GRANT],
   ["heddle.dev/v1 Workload", { unknownFields: "error", read: readWorkload }],
   ["heddle.dev/v1 PeerAuthentication", { unknownFields: "error", read: readPeerAuthentication }],
   ["heddle.dev/v1 AuthorizationPolicy", { unknownFields: "error", read: readAuthorizationPolicy }],
@@ -56,8 +72,8 @@ const EXPECTED_FOREIGN_KINDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Reads one document: a Kubernetes Service or EndpointSlice, a Gateway API HTTPRoute, a kind of ours, or a `List` of them, which is what
- * `kubectl get -o yaml` writes. Every fault is in `diagnostics`.
+ * Reads one document: a Kubernetes Service or EndpointSlice, a route or a ReferenceGrant of Gateway API, a kind of ours, or a `List` of
+ * them, which is what `kubectl get -o yaml` writes. Every fault is in `diagnostics`.
  */
 export function readObjects(document: YamlDocument): ReadObjects {
   const diagnostics: Diagnostic[] = [];

@@ -8,7 +8,24 @@ const FIELDS = {
   URLRewrite: "urlRewrite",
 } as const;
 
-const LATER = ["RequestMirror", "CORS", "ExtensionRef", "ExternalAuth"];
+/** Types of filters that a kind of routes may have. */
+export interface FilterTypes {
+  readonly allowed: readonly (keyof typeof FIELDS)[];
+  /** The standard has them, and we have not. */
+  readonly later: readonly string[];
+}
+
+/** Of an HTTPRoute. */
+export const HTTP_FILTERS: FilterTypes = {
+  allowed: ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"],
+  later: ["RequestMirror", "CORS", "ExtensionRef", "ExternalAuth"],
+};
+
+/** Of a GRPCRoute. */
+export const GRPC_FILTERS: FilterTypes = {
+  allowed: ["RequestHeaderModifier", "ResponseHeaderModifier"],
+  later: ["RequestMirror", "ExtensionRef"],
+};
 
 /** Framing and connection management are the codec's (RFC 9110 §7.6.1), routing fields are a rewrite's: a header filter may not touch them. */
 const UNTOUCHABLE = /^(:.*|host|connection|keep-alive|proxy-connection|te|transfer-encoding|upgrade|content-length)$/;
@@ -17,7 +34,8 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const VALUE = /^[\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?$/;
 
 /** Reads the filters of a rule or of one of its backends. One that is not understood is an error: it may guard something. */
-export function readFilters(list: Field, at: "rule" | "backend"): RouteFilters {
+export function readFilters(list: Field, at: "rule" | "backend", types: FilterTypes): RouteFilters {
+  const names = types.allowed.join(", ");
   let requestHeaders: HeaderChanges | undefined;
   let responseHeaders: HeaderChanges | undefined;
   let redirect: Redirect | undefined;
@@ -32,23 +50,23 @@ export function readFilters(list: Field, at: "rule" | "backend"): RouteFilters {
       "extensionRef",
       "externalAuth",
     );
-    const type = fields.type.requiredText();
-    if (LATER.includes(type))
-      fields.type.error(`${type} is not supported yet; allowed: ${Object.keys(FIELDS).join(", ")}`);
-    else if (!Object.hasOwn(FIELDS, type)) {
-      if (type !== "") fields.type.error(`found "${type}", allowed: ${Object.keys(FIELDS).join(", ")}`);
+    const said = fields.type.requiredText();
+    const type = types.allowed.find((allowed) => allowed === said);
+    if (types.later.includes(said)) fields.type.error(`${said} is not supported yet; allowed: ${names}`);
+    else if (type === undefined) {
+      if (said !== "") fields.type.error(`found "${said}", allowed: ${names}`);
     } else if (seen.has(type)) fields.type.error(`${type} stands here twice; once is allowed`);
     else if (at === "backend" && (type === "RequestRedirect" || type === "URLRewrite"))
       fields.type.error(`${type} is not supported at a single backend; put it into the rule's filters`);
     else {
-      const config = fields[FIELDS[type as keyof typeof FIELDS]];
+      const config = fields[FIELDS[type]];
       if (!config.present) config.error("is missing");
       if (type === "RequestHeaderModifier") requestHeaders = readHeaderChanges(config);
       else if (type === "ResponseHeaderModifier") responseHeaders = readHeaderChanges(config);
       else if (type === "RequestRedirect") redirect = readRedirect(config);
       else rewrite = readRewrite(config);
     }
-    seen.add(type);
+    seen.add(said);
   }
   if (redirect !== undefined && rewrite !== undefined) list.error("RequestRedirect and URLRewrite exclude each other");
   return { requestHeaders, responseHeaders, redirect, rewrite };

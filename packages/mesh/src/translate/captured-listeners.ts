@@ -6,6 +6,7 @@ import type {
   ListenerConfig,
 } from "@heddle/traffic";
 import type { Service, ServicePort } from "../model/service.ts";
+import type { StreamRoute } from "../model/stream-route.ts";
 import type { Workload } from "../model/workload.ts";
 import { ANY, chain, SERVER_FIRST, tcpProxyTo } from "./inbound-listener.ts";
 import { connectionManager, listener, ON_DEMAND } from "./listeners.ts";
@@ -20,6 +21,7 @@ import {
   podsName,
 } from "./names.ts";
 import { everythingTo, type UnknownDestinations } from "./routes.ts";
+import { streamChains } from "./stream-chains.ts";
 
 /*
  * What a sidecar in a pod listens to for its application's calls, which rules of the kernel redirect to one port, 15001. The
@@ -100,17 +102,24 @@ export function httpPortListener(port: number, rules: CapturedRules): ListenerCo
   };
 }
 
-/** One port of a service that has addresses of its own, at least one. */
+/**
+ * One port of a service that has addresses of its own, at least one.
+ *
+ * @param streams routes of connections that apply to callers of the node's namespace: see `routesFor`.
+ */
 export function serviceListener(
   service: Service,
   port: ServicePort,
   addresses: readonly string[],
   rules: CapturedRules,
+  streams: readonly StreamRoute[] = [],
 ): ListenerConfig {
-  const cluster = outboundClusterName(service.namespace, service.name, port.port);
-  const bytes = chain("tcp", undefined, [tcpProxyTo(cluster)]);
   const places = addresses.map((address): Address => ({ type: "socket", address, port: port.port }));
   const name = outboundAddressName(port.port, addresses[0] ?? "");
+  if (streams.length > 0)
+    return { ...listener(name, places, []), ...streamChains(service, streams), bindToPort: false };
+  const cluster = outboundClusterName(service.namespace, service.name, port.port);
+  const bytes = chain("tcp", undefined, [tcpProxyTo(cluster)]);
   if (carriageOf(port) === "tcp") return { ...listener(name, places, [bytes]), bindToPort: false };
   return {
     ...listener(name, places, [httpChain(port.port, rules)]),

@@ -1,4 +1,5 @@
 import type { JwksUri } from "../model/request-authentication.ts";
+import type { BackendRef } from "../model/route-ends.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 
 /* The names of generated resources. People see them in `heddle status`, in the access log and in metrics. */
@@ -31,6 +32,14 @@ export function outboundAddressName(port: number, address: string): string {
 export function outboundClusterName(namespace: string, service: string, port: number): string {
   return `outbound/${port}/${service}.${namespace}`;
 }
+
+/** Of the cluster that a route's backend is. */
+export function clusterNameOf({ namespace, name, port }: Pick<BackendRef, "namespace" | "name" | "port">): string {
+  return outboundClusterName(namespace, name, port);
+}
+
+/** Of no cluster: where requests of a backend go that must not have them. */
+export const NO_CLUSTER = "refused";
 
 /** Of the listener at a workload's public port, its route configuration, and the cluster that is the application. */
 export function inboundName(publicPort: number): string {

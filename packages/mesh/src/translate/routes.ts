@@ -1,16 +1,21 @@
 import type { ForwardAction, RouteAction, RouteConfiguration, RouteEntry, VirtualHost } from "@heddle/traffic";
-import type { Backend, HttpRoute } from "../model/http-route.ts";
+import type { Backend, RequestMatch, RouteFilters, RouteRule } from "../model/http-route.ts";
+import { isHttpRoute, isStreamRoute, type Route, type RouteKind } from "../model/route.ts";
 import type { Service, ServicePort } from "../model/service.ts";
+import type { StreamRoute } from "../model/stream-route.ts";
+import { isRefused } from "./attached-routes.ts";
 import {
+  clusterNameOf,
   defaultPort,
   inboundName,
+  NO_CLUSTER,
   OUTBOUND_ROUTES,
   outboundClusterName,
   outboundPortName,
   PASSTHROUGH_CLUSTER,
   serviceHosts,
 } from "./names.ts";
-import { type OrderedMatch, orderMatches } from "./route-order.ts";
+import { byAgeThenName, type OrderedMatch, orderMatches } from "./route-order.ts";
 import { headerMutations, NO_MUTATIONS, pathRewrite, redirectAction, routeMatch } from "./route-parts.ts";
 
 /**
@@ -48,24 +53,53 @@ export function everythingTo(name: string): RouteConfiguration {
 export function serviceVirtualHost(
   service: Service,
   port: ServicePort,
-  routes: readonly HttpRoute[],
+  routes: readonly Route[],
   fromNamespace: string,
 ): VirtualHost {
   const hosts = serviceHosts(service, fromNamespace);
   const domains = hosts.map((host) => `${host}:${port.port}`);
   if (defaultPort(service) === port) domains.push(...hosts);
-  const self = { type: "cluster", name: outboundClusterName(service.namespace, service.name, port.port) } as const;
-  const entries =
-    routes.length > 0
-      ? orderMatches(routes).map(routeEntry)
-      : [
-          {
-            ...entry("default", routeMatch(PREFIX_ALL)),
-            action: { type: "forward", forward: forwardTo(self) },
-          } as const,
-        ];
-  return virtualHost(virtualHostName(service, port), domains, entries);
+  return virtualHost(virtualHostName(service, port), domains, entriesOf(service, port, routes));
 }
+
+function entriesOf(service: Service, port: ServicePort, routes: readonly Route[]): readonly RouteEntry[] {
+  const http = routes.filter(isHttpRoute);
+  if (http.length > 0) return orderMatches(http).map((one) => routeEntry(one, service));
+  const stream = routes.filter(isStreamRoute);
+  if (stream.length > 0) return streamEntries(stream, service);
+  const self = { type: "cluster", name: outboundClusterName(service.namespace, service.name, port.port) } as const;
+  return [
+    { ...entry("default", routeMatch(PREFIX_ALL)), action: { type: "forward", forward: forwardTo(self) } } as const,
+  ];
+}
+
+/**
+ * Of callers who have connections of HTTP alone, through a proxy: a TCPRoute decides on each request; what a TLSRoute is for
+ * never comes this way.
+ */
+function streamEntries(routes: readonly StreamRoute[], service: Service): readonly RouteEntry[] {
+  const route = routes.filter(({ kind }) => kind === "tcp-route").sort(byAgeThenName)[0];
+  if (route === undefined) return [];
+  const rule = { ...NO_RULE, backends: route.backends.map((backend) => ({ ...backend, filters: NO_FILTERS })) };
+  const name = `${route.namespace}/${route.name}/0/0`;
+  return [{ ...entry(name, routeMatch(PREFIX_ALL)), action: actionOf(route, rule, PREFIX_ALL, service) }];
+}
+
+const NO_FILTERS: RouteFilters = {
+  requestHeaders: undefined,
+  responseHeaders: undefined,
+  redirect: undefined,
+  rewrite: undefined,
+};
+
+const NO_RULE: RouteRule = {
+  name: "",
+  matches: [],
+  filters: NO_FILTERS,
+  backends: [],
+  requestTimeoutMs: undefined,
+  backendRequestTimeoutMs: undefined,
+};
 
 /**
  * The same for callers whose traffic is captured: there the port is known by where they connect to, so that every name stands
@@ -74,7 +108,7 @@ export function serviceVirtualHost(
 export function capturedVirtualHost(
   service: Service,
   port: ServicePort,
-  routes: readonly HttpRoute[],
+  routes: readonly Route[],
   fromNamespace: string,
   addresses: readonly string[],
 ): VirtualHost {
@@ -121,33 +155,6 @@ export function hostOfVirtualHostName(name: string): string | undefined {
   return name.startsWith(`${OUTBOUND_ROUTES}/`) ? name.slice(OUTBOUND_ROUTES.length + 1) : undefined;
 }
 
-/**
- * Which of a service's routes apply to callers of a namespace, at one port. A route in another namespace than its
- * service is a consumer's: it binds only callers of the route's own namespace, and there it takes the place of the
- * producer's (GEP-1426).
- */
-export function routesFor(
-  service: Service,
-  port: ServicePort,
-  routes: readonly HttpRoute[],
-  fromNamespace: string,
-): readonly HttpRoute[] {
-  const attached = routes.filter((route) => isAttached(route, service, port));
-  const consumers = attached.filter(
-    (route) => route.namespace === fromNamespace && route.namespace !== service.namespace,
-  );
-  return consumers.length > 0 ? consumers : attached.filter((route) => route.namespace === service.namespace);
-}
-
-function isAttached(route: HttpRoute, service: Service, port: ServicePort): boolean {
-  return route.parents.some(
-    (parent) =>
-      parent.namespace === service.namespace &&
-      parent.name === service.name &&
-      (parent.port === undefined || parent.port === port.port),
-  );
-}
-
 const PREFIX_ALL = {
   path: { type: "prefix", value: "/" },
   method: undefined,
@@ -155,25 +162,27 @@ const PREFIX_ALL = {
   queryParameters: [],
 } as const;
 
-function routeEntry({ route, rule, match, matchIndex }: OrderedMatch): RouteEntry {
+function routeEntry({ route, rule, match, matchIndex }: OrderedMatch, service: Service): RouteEntry {
   return {
     ...entry(`${route.namespace}/${route.name}/${rule.name}/${matchIndex}`, routeMatch(match)),
-    action: actionOf({ route, rule, match, matchIndex }),
+    action: actionOf(route, rule, match, service),
     ...headerMutations(rule.filters),
   };
 }
 
-function actionOf({ rule, match }: OrderedMatch): RouteAction {
+function actionOf(route: Route, rule: RouteRule, match: RequestMatch, service: Service): RouteAction {
   const { redirect, rewrite } = rule.filters;
   if (redirect !== undefined) return { type: "redirect", redirect: redirectAction(redirect, match.path) };
-  const total = rule.backends.reduce((sum, { weight }) => sum + weight, 0);
-  // No backend that may take the request: 500, says HTTPRouteRule.backendRefs.
-  if (total === 0) return { type: "direct-response", status: 500, body: "" };
-  const forward = forwardTo(clusterOf(rule.backends));
+  const status = STATUS_WITHOUT_BACKEND[route.kind];
+  const taking = rule.backends.filter(({ weight }) => weight > 0);
+  if (taking.every((backend) => isRefused(route, backend, service)))
+    return { type: "direct-response", status, body: "" };
+  const forward = forwardTo(clusterOf(taking, (backend) => isRefused(route, backend, service)));
   return {
     type: "forward",
     forward: {
       ...forward,
+      clusterNotFoundResponseCode: status,
       ...(rewrite?.path === undefined ? {} : pathRewrite(rewrite.path, match.path)),
       hostRewrite: rewrite?.hostname === undefined ? forward.hostRewrite : { type: "literal", value: rewrite.hostname },
       timeoutMs: timeoutMs(rule.requestTimeoutMs ?? 0, rule.backendRequestTimeoutMs ?? 0),
@@ -181,21 +190,32 @@ function actionOf({ rule, match }: OrderedMatch): RouteAction {
   };
 }
 
+/**
+ * Where no backend may take the request, or there is none: 500, says HTTPRouteRule.backendRefs, and UNAVAILABLE, says
+ * GRPCRouteRule.backendRefs, which is 503 for whoever speaks no gRPC.
+ */
+const STATUS_WITHOUT_BACKEND: Readonly<Record<RouteKind, 500 | 503>> = {
+  "grpc-route": 503,
+  "http-route": 500,
+  "tls-route": 503,
+  "tcp-route": 503,
+};
+
 /** There is one attempt (Gateway API's retries are experimental), so the shorter of both bounds it; 0 is none. */
 function timeoutMs(requestMs: number, backendRequestMs: number): number {
   if (requestMs === 0 || backendRequestMs === 0) return requestMs + backendRequestMs;
   return Math.min(requestMs, backendRequestMs);
 }
 
-function clusterOf(backends: readonly Backend[]): ForwardAction["cluster"] {
-  const taking = backends.filter(({ weight }) => weight > 0);
+/** @param taking those with a weight. */
+function clusterOf(taking: readonly Backend[], refused: (backend: Backend) => boolean): ForwardAction["cluster"] {
   const only = taking[0];
   if (taking.length === 1 && only !== undefined && headerMutations(only.filters) === NO_MUTATIONS)
     return { type: "cluster", name: clusterNameOf(only) };
   return {
     type: "weighted",
     clusters: taking.map((backend) => ({
-      name: clusterNameOf(backend),
+      name: refused(backend) ? NO_CLUSTER : clusterNameOf(backend),
       weight: backend.weight,
       hostRewriteLiteral: undefined,
       typedPerFilterConfig: {},
@@ -204,14 +224,10 @@ function clusterOf(backends: readonly Backend[]): ForwardAction["cluster"] {
   };
 }
 
-function clusterNameOf({ namespace, name, port }: Backend): string {
-  return outboundClusterName(namespace, name, port);
-}
-
 function forwardTo(cluster: ForwardAction["cluster"]): ForwardAction {
   return {
     cluster,
-    clusterNotFoundResponseCode: 500, // a backend that does not exist: 500, says HTTPBackendRef
+    clusterNotFoundResponseCode: 500,
     prefixRewrite: undefined,
     regexRewrite: undefined,
     hostRewrite: { type: "none" },

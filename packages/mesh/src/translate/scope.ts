@@ -1,10 +1,11 @@
-import type { Backend, HttpRoute } from "../model/http-route.ts";
 import type { Mesh } from "../model/mesh.ts";
+import { backendRefsOf, isStreamRoute, type Route } from "../model/route.ts";
+import type { BackendRef } from "../model/route-ends.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { EgressRule } from "../model/workload.ts";
+import { isRefused, routesFor } from "./attached-routes.ts";
 import { type CapturedRules, carriageOf } from "./captured-listeners.ts";
 import { isCarried, type ServiceHost } from "./names.ts";
-import { routesFor } from "./routes.ts";
 
 /** What decides which services a node hears of. */
 export interface ScopeRules {
@@ -24,7 +25,7 @@ export interface ScopeRules {
 export interface ReachablePort {
   readonly service: Service;
   readonly port: ServicePort;
-  readonly routes: readonly HttpRoute[];
+  readonly routes: readonly Route[];
 }
 
 export interface Reachable {
@@ -70,7 +71,7 @@ export interface CapturedReach {
   /** Have a cluster and endpoints. */
   readonly served: readonly ServicePortPair[];
   /** Where routes of the scope lead, whether it exists or not. */
-  readonly behind: readonly Backend[];
+  readonly behind: readonly BackendRef[];
 }
 
 export interface ServicePortPair {
@@ -91,21 +92,27 @@ export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
   const listened: ServicePortPair[] = [];
   const headless: ServicePortPair[] = [];
   const served: ServicePortPair[] = [];
-  const behind: Backend[] = [];
+  const behind: BackendRef[] = [];
   for (const service of named) {
     for (const port of service.ports) {
       const carriage = carriageOf(port);
       if (carriage === "none") continue;
+      const hasAddress = mesh.addressesOf(service).length > 0;
+      const reached = { service, port, routes: routesFor(service, port, mesh.routesOf(service), rules.namespace) };
+      if (hasAddress && reached.routes.some(isStreamRoute)) {
+        listened.push({ service, port });
+        served.push({ service, port });
+        behind.push(...backendsOf(reached));
+        continue;
+      }
       if (service.headless && mesh.routesOf(service).length === 0) headless.push({ service, port });
       if (carriage !== "tcp") {
-        const reached = { service, port, routes: routesFor(service, port, mesh.routesOf(service), rules.namespace) };
         const group = routed.get(port.port);
         if (group === undefined) routed.set(port.port, [reached]);
         else group.push(reached);
         if (inScope.has(service)) behind.push(...backendsOf(reached));
       }
-      const alone = carriage !== "http" && mesh.addressesOf(service).length > 0;
-      if (alone) listened.push({ service, port });
+      if (carriage !== "http" && hasAddress) listened.push({ service, port });
       else httpPorts.add(port.port);
       if (carriage !== "http" || inScope.has(service)) served.push({ service, port });
     }
@@ -122,8 +129,8 @@ export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
 }
 
 /** Where the routes of a port lead, whether it exists or not. */
-export function backendsOf({ routes }: ReachablePort): readonly Backend[] {
-  return routes.flatMap((route) => route.rules.flatMap((rule) => rule.backends));
+export function backendsOf({ service, routes }: ReachablePort): readonly BackendRef[] {
+  return routes.flatMap((route) => backendRefsOf(route).filter((backend) => !isRefused(route, backend, service)));
 }
 
 /** Whether a service of that name is called by nodes with these rules, should it exist. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { checkReferences } from "../check/check-references.ts";
-import { meshOf, objectsOf, routeYaml, serviceYaml } from "../model/testing.ts";
+import { grantYaml, meshOf, objectsOf, routeYaml, serviceYaml } from "../model/testing.ts";
 import type { Workload } from "../model/workload.ts";
 import { inboundCluster, outboundCluster } from "./clusters.ts";
 import { serviceEndpoints } from "./endpoints.ts";
@@ -176,10 +176,11 @@ describe("scope", () => {
     routeYaml(
       "r",
       `{ group: "", kind: Service, name: a }`,
-      "[{ backendRefs: [{ name: c, namespace: other, port: 80 }] }]",
-    );
+      "[{ backendRefs: [{ name: c, namespace: other, port: 80 }, { name: d, namespace: other, port: 80 }] }]",
+    ) +
+    grantYaml("to-c.other", "HTTPRoute", "c");
   for (const [what, egress, demanded, called, behind] of [
-    ["its own namespace, and what its routes lead to", undefined, [], ["a", "b"], ["c"]],
+    ["its own namespace, and what its routes may lead to", undefined, [], ["a", "b"], ["c"]],
     ["the services that it names", [{ namespace: "default", service: "b" }], [], ["b"], []],
     [
       "a namespace that it names, without what carries no HTTP",
