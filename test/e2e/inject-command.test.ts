@@ -53,7 +53,23 @@ test("heddle install prints what installs the mesh as it is told, and heddle uni
   assert.equal(uninstall.status, 0);
   assert.match(uninstall.stdout, /^---\napiVersion: admissionregistration\.k8s\.io\/v1\n/);
   assert.doesNotMatch(uninstall.stdout, /kind: (Namespace|CustomResourceDefinition|ServiceAccount)$/m);
+  const tagged = heddle(["install", "--tag", "prod", "--tag", "stable"], "");
+  const gone = heddle(["uninstall", "--tag", "prod", "--tag", "stable"], "");
+  for (const tag of ["prod", "stable"])
+    for (const { stdout } of [tagged, gone])
+      assert.match(stdout, new RegExp(`^  name: heddle-injector-tag-${tag}$`, "m"));
   const wrong = heddle(["install", "--replicas", "0", "--trust-domain", "A B"], "");
   assert.equal(wrong.status, 2);
   assert.match(wrong.stderr, /trustDomain: found "A B"/);
+});
+
+test("heddle tag prints a name of a revision, and what is to be deleted of it", () => {
+  const set = heddle(["tag", "set", "prod", "--revision", "v2"], "");
+  assert.deepEqual([set.status, set.stderr], [0, ""]);
+  assert.match(set.stdout, /^ {6}name: heddle-control-plane-v2$/m);
+  const removed = heddle(["tag", "remove", "prod"], "");
+  assert.deepEqual(
+    [...removed.stdout.matchAll(/^ {2}name: (.+)$/gm)].map(([, name]) => name),
+    ["heddle-injector-tag-prod", "heddle-tag-prod", "heddle-tag-prod"],
+  );
 });

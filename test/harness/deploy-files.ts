@@ -5,6 +5,7 @@ import {
   type InstallSettings,
   installObjects,
   manifestText,
+  tagObjects,
 } from "@heddle/inject/install";
 
 /*
@@ -51,7 +52,17 @@ export function chartFiles(): ReadonlyMap<string, string> {
     const text = condition === undefined ? manifestText([object]) : onlyIf(condition, manifestText([object]));
     files.set(path, (files.get(path) ?? (isDefinition ? "" : HEAD)) + (isDefinition ? text : template(text)));
   }
+  const tag = { tag: TAG, revision: injection.revision, namespace: place("namespace") };
+  files.set("templates/tags.yaml", HEAD + forEach("tags", template(manifestText(tagObjects(tag)))));
   return files;
+}
+
+const TAG = "@@tag@@";
+
+/** Within, `.` is the item. */
+function forEach(value: string, text: string): string {
+  const inside = text.replaceAll("{{ .Values.tag }}", "{{ . }}").replaceAll("{{ .Values.", "{{ $.Values.");
+  return `{{- range .Values.${value} }}\n${inside}{{- end }}\n`;
 }
 
 function onlyIf(value: string, text: string): string {
@@ -78,13 +89,20 @@ function template(text: string): string {
     .replaceAll(/@@([\w.]+)@@/g, "{{ .Values.$1 }}");
 }
 
-/** Enough of Helm for these templates: values, `quote`, conditions over whole lines, comments. Throws on anything else. */
+/** Enough of Helm for these templates: values, `quote`, conditions and lists over whole lines, comments. Throws on anything else. */
 export function renderTemplate(text: string, values: Json): string {
+  const unrolled = text.replaceAll(
+    /^\{\{- range \.Values\.(\w+) \}\}\n(.*?)^\{\{- end \}\}\n/gms,
+    (_, name: string, inside: string) =>
+      ((values as JsonObject)[name] as readonly string[])
+        .map((item) => inside.replaceAll("{{ . }}", item).replaceAll("{{ $.Values.", "{{ .Values."))
+        .join(""),
+  );
   const look = (path: string): Json =>
     path.split(".").reduce<Json>((value, key) => (value as JsonObject)[key]!, values);
   let shown = true;
   const lines: string[] = [];
-  for (const line of text.split("\n")) {
+  for (const line of unrolled.split("\n")) {
     const condition = /^\s*\{\{- if \.Values\.([\w.]+) \}\}$/.exec(line)?.[1];
     if (condition !== undefined) shown = Boolean(look(condition));
     else if (/^\s*\{\{- end \}\}$/.test(line)) shown = true;

@@ -22,7 +22,7 @@ async function install(
   server: KubeEndpoint,
   owner: Owner,
 ): Promise<{ cluster: KubeCluster; manifests: readonly KubeObject[] }> {
-  const command = ["--conditions=heddle-src", "packages/cli/src/main.ts", "install"];
+  const command = ["--conditions=heddle-src", "packages/cli/src/main.ts", "install", "--tag", "prod"];
   const { stdout } = await promisify(execFile)(process.execPath, command, { cwd: projectRoot });
   const manifests = parseAllDocuments(stdout).map((document) => document.toJS() as KubeObject);
   const isWebhook = ({ kind }: KubeObject): boolean => kind.endsWith("WebhookConfiguration");

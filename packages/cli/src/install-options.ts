@@ -8,6 +8,7 @@ export const INSTALL_OPTIONS = {
   namespace: { type: "string" },
   image: { type: "string" },
   revision: { type: "string" },
+  tag: { type: "string", multiple: true },
   "trust-domain": { type: "string" },
   cni: { type: "boolean" },
   replicas: { type: "string" },
@@ -19,13 +20,14 @@ export const INSTALL_HELP = `  --settings FILE          how pods are injected: a
   --namespace NAME         where the control plane runs (heddle-system); in place of what the settings say, as are
   --image IMAGE            of the control plane and of the sidecars (heddle/heddle:<version>)
   --revision NAME          a control plane beside others: pods and namespaces with heddle.dev/rev: NAME are its (default)
+  --tag NAME               another name of that revision, which heddle.dev/rev may say; may be given more than once (heddle tag)
   --trust-domain NAME      (cluster.local)
   --cni                    a CNI plugin captures the traffic of pods: they need no init container
   --replicas N             of the control plane, 1 to 20 (2)
   --store PLACE            where it keeps what is put in with heddle apply: etcds://HOST:PORT[,HOST:PORT][/PREFIX] (nowhere)
   --ca-secret NAME         Secret with the authority's tls.crt and tls.key (heddle-ca)`;
 
-type Values = { readonly [name in keyof typeof INSTALL_OPTIONS]?: string | boolean | undefined };
+type Values = { readonly [name in keyof typeof INSTALL_OPTIONS]?: string | boolean | string[] | undefined };
 
 /** The flags over the settings over the defaults. On failure every reason. */
 export async function readInstallSettings(values: Values): Promise<Result<InstallSettings, readonly string[]>> {
@@ -66,12 +68,25 @@ export async function readInstallSettings(values: Values): Promise<Result<Instal
   const caSecret = values["ca-secret"] ?? DEFAULT_INSTALL_SETTINGS.caSecret;
   if (typeof caSecret !== "string" || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(caSecret))
     faults.push(`--ca-secret: found "${String(caSecret)}", allowed is a Secret's name`);
+  const tags = Array.isArray(values.tag) ? [...new Set(values.tag)] : [];
+  for (const tag of tags) {
+    const fault = tagFault(tag, injection.revision);
+    if (fault !== undefined) faults.push(`--tag: ${fault}`);
+  }
   if (faults.length > 0) return err(faults);
   return ok({
     ...DEFAULT_INSTALL_SETTINGS,
     injection,
+    tags,
     replicas,
     store: typeof store === "string" ? store : undefined,
     caSecret: String(caSecret),
   });
+}
+
+/** What is wrong with a tag of a revision; undefined: nothing. */
+export function tagFault(tag: string, revision: string | undefined): string | undefined {
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(tag))
+    return `found "${tag}", allowed are lower-case letters, digits and dashes, at most 63`;
+  return tag === revision ? `"${tag}" is the name of the revision itself` : undefined;
 }

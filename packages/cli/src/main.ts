@@ -22,6 +22,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["wait", async () => (await import("./commands/wait.ts")).wait],
   ["install", async () => (await import("./commands/install.ts")).install],
   ["uninstall", async () => (await import("./commands/uninstall.ts")).uninstall],
+  ["tag", async () => (await import("./commands/tag.ts")).tag],
   ["capture", async () => (await import("./commands/capture.ts")).capture],
   ["cni", async () => (await import("./commands/cni.ts")).cni],
   program("control-plane", "run the control plane: serves configuration over xDS to sidecars, Envoys and gRPC clients"),

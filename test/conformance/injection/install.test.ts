@@ -11,6 +11,7 @@ import {
   type InstallSettings,
   installObjects,
   manifestText,
+  tagObjects,
   uninstallObjects,
 } from "@heddle/inject/install";
 import { readObjects } from "@heddle/mesh";
@@ -44,7 +45,7 @@ for (const [what, settings] of [
   ["by default", DEFAULT_INSTALL_SETTINGS],
   [
     "of a revision, with etcd and one replica",
-    settingsWith({ replicas: 1, store: "etcds://a:2379/m" }, { revision: "v2" }),
+    settingsWith({ replicas: 1, store: "etcds://a:2379/m", tags: ["prod", "default"] }, { revision: "v2" }),
   ],
   [
     "elsewhere, with CNI",
@@ -137,6 +138,34 @@ test("the control plane may read what it follows, write the status of what has o
   }
 });
 
+test("a tag leads to its revision's Service, and the control planes' account may write its caBundle, by its name", () => {
+  for (const revision of ["default", "v2"]) {
+    const objects = tagObjects({ tag: "prod", revision, namespace: "mesh" });
+    const service = revision === "default" ? "heddle-control-plane" : "heddle-control-plane-v2";
+    const webhooks = ofKind("MutatingWebhookConfiguration", objects);
+    assert.deepEqual(at(webhooks, "webhooks", 0, "clientConfig", "service"), {
+      namespace: "mesh",
+      name: service,
+      port: 443,
+      path: "/inject/rev/prod",
+    });
+    assert.equal(at(webhooks, "metadata", "labels", "heddle.dev/rev"), revision);
+    assert.deepEqual(at(ofKind("ClusterRole", objects), "rules"), [
+      {
+        apiGroups: ["admissionregistration.k8s.io"],
+        resources: ["mutatingwebhookconfigurations"],
+        verbs: ["patch"],
+        resourceNames: [at(webhooks, "metadata", "name")],
+      },
+    ]);
+    assert.deepEqual(at(ofKind("ClusterRoleBinding", objects), "subjects", 0), {
+      kind: "ServiceAccount",
+      name: "control-plane",
+      namespace: "mesh",
+    });
+  }
+});
+
 for (const definition of customResourceDefinitions()) {
   const kind = at(definition, "spec", "names", "kind") as string;
   test(`${kind}: its schema knows the fields that its reader does, no more and no less`, () => {
@@ -213,6 +242,8 @@ test("the chart is as scripts/print-deploy.ts writes it, and with its own values
     ),
     sorted(installObjects(settingsWith({ replicas: 3 }, { cni: true }))),
   );
+  const tagged = documentsOf(files, { ...(values as JsonObject), tags: ["prod", "1"] });
+  assert.deepEqual(sorted(tagged), sorted(installObjects(settingsWith({ tags: ["prod", "1"] }))));
   const beside = documentsOf(files, { ...(values as JsonObject), createNamespace: false });
   assert.deepEqual(sorted(beside), sorted(byDefault.filter(({ kind }) => kind !== "Namespace")));
   assert.equal(at(ofKind("Namespace"), "metadata", "annotations", "helm.sh/resource-policy"), "keep");

@@ -10,6 +10,8 @@ when nobody answers. The namespace, and the kinds of heddle.dev with every objec
 Options:
   --namespace NAME     where the control plane is (heddle-system)
   --revision NAME      of which one (default)
+  --tag NAME           another name of it, which goes too; may be given more than once. Pods that have the name are not made as long
+                       as it leads to a revision that is gone
   --all                the namespace and the kinds as well
   -h, --help           print this`;
 
@@ -18,8 +20,8 @@ export const uninstall: Command = {
   summary: "print what is to be deleted to take the mesh out of a cluster",
   help,
   async run(args) {
-    const { namespace, revision } = INSTALL_OPTIONS;
-    const { values } = parseCommandLine(args, { options: { namespace, revision, all: { type: "boolean" } } });
+    const { namespace, revision, tag } = INSTALL_OPTIONS;
+    const { values } = parseCommandLine(args, { options: { namespace, revision, tag, all: { type: "boolean" } } });
     const settings = await readInstallSettings(values);
     if (!settings.ok) throw new UsageError(settings.error.join("\n"));
     const { manifestText, uninstallObjects } = await import("@heddle/inject/install");

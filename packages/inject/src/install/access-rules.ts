@@ -44,8 +44,13 @@ export function clusterRules(webhooks: readonly string[]): readonly JsonObject[]
     rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
     // Its own authority's roots, in the webhook configurations that ask it.
     rule("admissionregistration.k8s.io", WEBHOOKS, READ),
-    rule("admissionregistration.k8s.io", WEBHOOKS, ["patch"], webhooks),
+    bundleRule(WEBHOOKS, webhooks),
   ];
+}
+
+/** To write `caBundle` of webhook configurations of these names. */
+export function bundleRule(resources: readonly string[], names: readonly string[]): JsonObject {
+  return rule("admissionregistration.k8s.io", resources, ["patch"], names);
 }
 
 /** In the control plane's own namespace: which replica writes, to the mesh and to the webhooks of a revision. */

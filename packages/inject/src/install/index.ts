@@ -5,3 +5,5 @@ export { customResourceDefinitions } from "./custom-resources.ts";
 export { installObjects, uninstallObjects } from "./install-objects.ts";
 export { DEFAULT_INSTALL_SETTINGS, type InstallSettings } from "./install-settings.ts";
 export { manifestText } from "./manifest-text.ts";
+export { namesToDelete } from "./names-to-delete.ts";
+export { tagObjects } from "./tag-objects.ts";

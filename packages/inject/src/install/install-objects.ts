@@ -3,13 +3,15 @@ import { DEFAULT_REVISION } from "../should-inject.ts";
 import { DEFAULT_WEBHOOK_SETTINGS, webhookConfigurations } from "../webhook-configurations.ts";
 import { clusterRules, ownRules } from "./access-rules.ts";
 import { cniObjects } from "./cni-objects.ts";
+import { CONTROL_PLANE_ACCOUNT, controlPlaneName } from "./control-plane-names.ts";
 import { customResourceDefinitions } from "./custom-resources.ts";
 import type { InstallSettings } from "./install-settings.ts";
+import { namesToDelete } from "./names-to-delete.ts";
+import { tagObjects } from "./tag-objects.ts";
 
 const RBAC = "rbac.authorization.k8s.io";
 /** Of the control plane: what design and docs call its ports. */
 const PORTS = { xds: 15_012, webhooks: 15_017 } as const;
-const ACCOUNT = "control-plane";
 const UID = 1337;
 const CA_DIR = "/var/run/heddle/ca";
 const SETTINGS_DIR = "/etc/heddle";
@@ -40,7 +42,7 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
       },
     },
     ...customResourceDefinitions(),
-    { apiVersion: "v1", kind: "ServiceAccount", metadata: metadata(settings, ACCOUNT, true) },
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: metadata(settings, CONTROL_PLANE_ACCOUNT, true) },
     {
       apiVersion: `${RBAC}/v1`,
       kind: "ClusterRole",
@@ -52,7 +54,7 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
       kind: "ClusterRoleBinding",
       metadata: metadata(settings, name),
       roleRef: { apiGroup: RBAC, kind: "ClusterRole", name },
-      subjects: [{ kind: "ServiceAccount", name: ACCOUNT, namespace }],
+      subjects: [{ kind: "ServiceAccount", name: CONTROL_PLANE_ACCOUNT, namespace }],
     },
     {
       apiVersion: `${RBAC}/v1`,
@@ -65,7 +67,7 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
       kind: "RoleBinding",
       metadata: metadata(settings, name, true),
       roleRef: { apiGroup: RBAC, kind: "Role", name },
-      subjects: [{ kind: "ServiceAccount", name: ACCOUNT, namespace }],
+      subjects: [{ kind: "ServiceAccount", name: CONTROL_PLANE_ACCOUNT, namespace }],
     },
     {
       apiVersion: "v1",
@@ -98,6 +100,7 @@ export function installObjects(settings: InstallSettings): readonly JsonObject[]
     deployment(settings, name),
     ...(settings.injection.cni ? cniObjects(settings) : []),
     ...webhooks,
+    ...settings.tags.flatMap((tag) => tagObjects({ tag, revision, namespace })),
   ];
 }
 
@@ -111,17 +114,7 @@ export function uninstallObjects(settings: InstallSettings, everything: boolean)
   // Revisions share an account, and the plugin of the nodes: it may be there.
   if (!everything && !isDefault) keep.add("ServiceAccount");
   const injection = { ...settings.injection, cni: isDefault || everything };
-  return installObjects({ ...settings, injection })
-    .filter(({ kind }) => !keep.has(kind))
-    .toReversed()
-    .map(({ apiVersion, kind, metadata }) => {
-      const { name, namespace } = metadata as JsonObject;
-      return {
-        apiVersion: apiVersion!,
-        kind: kind!,
-        metadata: { name: name!, ...(namespace !== undefined && { namespace }) },
-      };
-    });
+  return namesToDelete(installObjects({ ...settings, injection }).filter(({ kind }) => !keep.has(kind)));
 }
 
 const PART_OF = { "app.kubernetes.io/part-of": "heddle", "app.kubernetes.io/managed-by": "heddle" };
@@ -132,10 +125,6 @@ function metadata({ injection }: InstallSettings, name: string, namespaced = fal
     ...(namespaced && { namespace: injection.namespace }),
     labels: { ...PART_OF, "app.kubernetes.io/name": "heddle-control-plane" },
   };
-}
-
-function controlPlaneName(revision: string): string {
-  return revision === DEFAULT_REVISION ? "heddle-control-plane" : `heddle-control-plane-${revision}`;
 }
 
 function injectionName(revision: string): string {
@@ -166,7 +155,7 @@ function deployment(settings: InstallSettings, name: string): JsonObject {
       template: {
         metadata: { labels: { ...PART_OF, ...selectorOf(revision), "heddle.dev/inject": "false" } },
         spec: {
-          serviceAccountName: ACCOUNT,
+          serviceAccountName: CONTROL_PLANE_ACCOUNT,
           nodeSelector: { "kubernetes.io/os": "linux" },
           terminationGracePeriodSeconds: 30,
           securityContext: {

@@ -4,6 +4,8 @@ import { DEFAULT_INJECTION_SETTINGS, type InjectionSettings } from "../injection
 export interface InstallSettings {
   /** How its webhook injects; namespace, image, revision and trust domain are the control plane's too. */
   readonly injection: InjectionSettings;
+  /** Other names of its revision, which `heddle.dev/rev` may say. */
+  readonly tags: readonly string[];
   readonly replicas: number;
   /** Where several control planes keep what is put in with `heddle apply`: `etcds://HOST:PORT[,HOST:PORT][/PREFIX]`. Undefined: nowhere. */
   readonly store: string | undefined;
@@ -16,6 +18,7 @@ export interface InstallSettings {
 
 export const DEFAULT_INSTALL_SETTINGS: InstallSettings = {
   injection: DEFAULT_INJECTION_SETTINGS,
+  tags: [],
   replicas: 2,
   store: undefined,
   caSecret: "heddle-ca",
