@@ -1,13 +1,6 @@
 import { type Clock, err, type Inspectable, type Json, ok, type Result, type Timer } from "@heddle/base";
 import { type AssembledResource, ConfigAssembler, LaneBook } from "@heddle/config";
-import {
-  type Labels,
-  type Log,
-  type LogLevels,
-  MetricsRegistry,
-  type SeriesValue,
-  SharedMetrics,
-} from "@heddle/telemetry";
+import { type Labels, type Log, type LogLevels, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { type AdminAnswer, type AdminPage, AdminServer } from "@heddle/telemetry/admin";
 import { type Address, type Demand, defaultTelemetry } from "@heddle/traffic";
 import { authorityLookup, type ResourceTypes, type ResourceUpdate } from "@heddle/xds";
@@ -229,11 +222,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     daysUntilFirstCertExpires: () => certificates.daysUntilFirstExpires(),
   });
   const lookAtIdentity = identity && identityGauges(metrics, identity, clock);
-  const collect = (): readonly SeriesValue[] => {
+  const lookAtGauges = function* (): Generator<undefined, void> {
     gauges();
     lookAtIdentity?.();
-    configStats.look(assembler.current(), assembler.resources(), (name) => workers.breakerCounts?.(name) ?? []);
-    return registry.collect();
+    yield;
+    yield* configStats.look(assembler.current(), assembler.resources(), (name) => workers.breakerCounts?.(name) ?? []);
   };
   const exports = new TelemetryExports({
     telemetry,
@@ -244,7 +237,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     log,
     metrics,
     config: () => assembler.current(),
-    collect,
+    collect() {
+      for (const _ of lookAtGauges()); // its export is one step all the same
+      return registry.collect();
+    },
   });
 
   /** What the workers have to serve for the sidecar to be ready. */
@@ -267,7 +263,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     options.onReady();
   };
 
-  const stats = statsPages(new StatsView(collect), { ...presentation, tags: options.statsTags });
+  const stats = statsPages(new StatsView(registry, lookAtGauges), { ...presentation, tags: options.statsTags });
   const admin = new AdminServer(adminPages(), log);
   const listening = bootstrap.admin === undefined ? ok(undefined) : await listenAdmin(admin, bootstrap.admin);
   if (!listening.ok) return err(listening.error);

@@ -36,16 +36,29 @@ export { STDERR, STDOUT } from "./log-descriptor.ts";
 export { LogLevels } from "./log-levels.ts";
 export type { MetricKind, MetricsMessage } from "./metric-table.ts";
 export type { Counter, Gauge, Histogram, Labels, MetricScope } from "./metrics.ts";
-export { MetricsRegistry, type SeriesValue } from "./metrics-registry.ts";
+export { MetricsRegistry } from "./metrics-registry.ts";
 export { type ProgramLog, programLog } from "./program-log.ts";
-export { formatPrometheus, PROMETHEUS_CONTENT_TYPE, type PrometheusOptions } from "./prometheus.ts";
+export {
+  formatPrometheus,
+  PROMETHEUS_CONTENT_TYPE,
+  type PrometheusOptions,
+  prometheusText,
+} from "./prometheus.ts";
 export { formatResponseFlags, formatResponseFlagsLong, ResponseFlag, responseFlagOf } from "./response-flags.ts";
 export { type SeriesGroup, seriesGroup } from "./series-group.ts";
+export type { SeriesOrder, SeriesValue, SeriesWalk, WalkOptions } from "./series-walk.ts";
 export { SharedMetrics } from "./shared-metrics.ts";
 export type { SpanRecord } from "./span-record.ts";
 export { type StatNaming, statName, type TaggedName, taggedName } from "./stat-names.ts";
-export { bucketsText, HISTOGRAM_FORMS, type HistogramForm, selectStats, statsJson } from "./stats-json.ts";
-export { formatStats, type StatsFilter } from "./stats-text.ts";
+export { statsJson } from "./stats-json.ts";
+export {
+  HISTOGRAM_FORMS,
+  type HistogramForm,
+  type SeriesSource,
+  type StatsFilter,
+  selectStats,
+  statsText,
+} from "./stats-text.ts";
 export {
   formatTraceparent,
   parseTraceparent,

@@ -2,8 +2,6 @@ import { BUCKET_COUNT } from "./histogram-buckets.ts";
 import {
   BLOCK_SLOTS,
   type GroupEntry,
-  labelsKey,
-  type MetricKind,
   type MetricsMessage,
   type SeriesEntry,
   SUM_SLOT,
@@ -11,18 +9,14 @@ import {
 } from "./metric-table.ts";
 import type { Labels } from "./metrics.ts";
 import type { SeriesGroup } from "./series-group.ts";
-
-/** One series over all threads. */
-export interface SeriesValue {
-  readonly kind: MetricKind;
-  readonly name: string;
-  readonly labels: Labels;
-  /** Of a counter or gauge; of a histogram the count. */
-  readonly value: number;
-  /** Of a histogram only: counts by bucket (see histogram-buckets.ts), and the sum of all recorded values. */
-  readonly buckets: Float64Array | undefined;
-  readonly sum: number;
-}
+import {
+  type KeptSeries,
+  type SeriesOrder,
+  type SeriesValue,
+  type SeriesWalk,
+  type WalkOptions,
+  walkSeries,
+} from "./series-walk.ts";
 
 /**
  * All threads' metrics, read on the control thread. Values of different slots are read without a lock, so a sum may
@@ -33,7 +27,7 @@ export interface SeriesValue {
 export class MetricsRegistry {
   readonly #threads = new Map<number, ThreadTable>();
   /** Counters and histograms of threads that are gone. */
-  readonly #kept = new Map<string, Total>();
+  #kept: ReadonlyMap<string, KeptSeries> = new Map();
   readonly #accepts: ((name: string, labels: Labels) => boolean) | undefined;
   /** Series that nobody wants to see. */
   readonly #unwanted = new Set<string>();
@@ -71,45 +65,64 @@ export class MetricsRegistry {
     const table = this.#threads.get(thread);
     if (table === undefined) return;
     this.#threads.delete(thread);
+    const kept = new Map(this.#kept); // somebody may be walking over the one before
     for (const entry of allOf(table)) {
-      if (entry.kind !== "gauge") addTo(this.#kept, seriesKey(entry.name, entry.labels), entry, table.blocks);
+      if (entry.kind !== "gauge") keep(kept, seriesKey(entry.name, entry.labels), entry, table.blocks);
     }
+    this.#kept = kept;
   }
 
   /** The sum over all series of that name, whatever their labels. Counters and gauges alone. */
   sum(name: string): number {
     let sum = 0;
     for (const kept of this.#kept.values()) if (kept.name === name) sum += kept.value;
-    for (const table of this.#threads.values()) {
-      const { blocks } = table;
-      for (const entry of allOf(table)) {
-        if (entry.name === name) sum += blocks[Math.floor(entry.slot / BLOCK_SLOTS)]?.[entry.slot % BLOCK_SLOTS] ?? 0;
+    for (const { series, groups, blocks } of this.#threads.values()) {
+      const offsets = groups.map((group) => offsetOf(group, name));
+      for (const entry of series.values()) {
+        const offset = entry.kind === "group" ? offsets[entry.group] : entry.name === name ? 0 : undefined;
+        if (offset === undefined) continue;
+        sum += blocks[Math.floor(entry.slot / BLOCK_SLOTS)]?.[(entry.slot % BLOCK_SLOTS) + offset] ?? 0;
       }
     }
     return sum;
   }
 
+  /** Every series that is shown, one by one; what is counted meanwhile may or may not be in what comes later. */
+  walk(order: SeriesOrder, options: Omit<WalkOptions, "hidden"> = {}): SeriesWalk {
+    return this.#walk(order, { ...options, hidden: this.#unwanted });
+  }
+
   /** Every series that is shown, sorted by name and labels. `all`: those that are not shown as well. */
   collect({ all = false }: { readonly all?: boolean } = {}): SeriesValue[] {
-    const totals = new Map<string, Total>();
-    for (const [key, kept] of this.#kept) totals.set(key, { ...kept, buckets: kept.buckets?.slice() });
-    for (const table of this.#threads.values()) addAll(totals, table);
-    for (const table of this.#threads.values()) addEmptyHistograms(totals, table);
-    const hidden = all ? NONE : this.#unwanted;
-    const keys = [...totals.keys()].filter((key) => !hidden.has(key)).sort();
-    return keys.map((key) => toValue(totals.get(key)!)); // each key is of the map
+    const series: SeriesValue[] = [];
+    for (const one of this.#walk("name", all ? {} : { hidden: this.#unwanted }))
+      if (one !== undefined) series.push(one);
+    return series;
+  }
+
+  /** What there is at this moment; a thread that ends later is read to the end all the same. */
+  #walk(order: SeriesOrder, options: WalkOptions): SeriesWalk {
+    const threads = [...this.#threads.values()].map(({ series, groups, blocks }) => ({
+      entries: [...series.values()],
+      groups,
+      blocks,
+    }));
+    return walkSeries(threads, this.#kept.values(), order, options);
   }
 
   /** What its owner has ended is forgotten by name too, once no thread has it. */
   #forget(entries: Iterable<SeriesEntry>): void {
     // Nothing is kept until a worker has died, so that this costs nothing.
     if (this.#kept.size === 0 && this.#unwanted.size === 0) return;
+    let kept: Map<string, KeptSeries> | undefined; // somebody may be walking over the one before
     for (const entry of entries) {
       const key = seriesKey(entry.name, entry.labels);
       if ((!this.#kept.has(key) && !this.#unwanted.has(key)) || this.#has(key)) continue;
-      this.#kept.delete(key);
+      kept ??= new Map(this.#kept);
+      kept.delete(key);
       this.#unwanted.delete(key);
     }
+    if (kept !== undefined) this.#kept = kept;
   }
 
   #has(key: string): boolean {
@@ -119,8 +132,6 @@ export class MetricsRegistry {
     return false;
   }
 }
-
-const NONE: ReadonlySet<string> = new Set();
 
 interface ThreadTable {
   readonly blocks: Float64Array[];
@@ -159,81 +170,32 @@ function* namesOf(
   for (const name of histograms) yield { name: `${prefix}.${name}`, labels: entry.labels };
 }
 
-/** Histograms of groups that nothing was recorded in are there all the same, empty. */
-function addEmptyHistograms(totals: Map<string, Total>, { series, groups }: ThreadTable): void {
-  for (const entry of series.values()) {
-    if (entry.kind !== "group") continue;
-    const { prefix, histograms } = groups[entry.group]!; // as above
-    const { labels } = entry;
-    const suffix = labelsKey(labels);
-    for (const of of histograms) {
-      const name = `${prefix}.${of}`;
-      const key = name + suffix;
-      if (!totals.has(key)) totals.set(key, { kind: "histogram", name, labels, value: 0, buckets: EMPTY_HISTOGRAM });
-    }
-  }
+/** Where a group has that name, from its slot on; undefined where it has not. */
+function offsetOf({ prefix, counters, gauges }: SeriesGroup, name: string): number | undefined {
+  if (!name.startsWith(`${prefix}.`)) return undefined;
+  const member = name.slice(prefix.length + 1);
+  const counter = counters.indexOf(member);
+  if (counter !== -1) return counter;
+  const gauge = gauges.indexOf(member);
+  return gauge === -1 ? undefined : counters.length + gauge;
 }
 
-const EMPTY_HISTOGRAM = new Float64Array(BUCKET_COUNT);
-
-interface Total {
-  readonly kind: MetricKind;
-  readonly name: string;
-  readonly labels: Labels;
-  /** Of a histogram the sum. */
-  value: number;
-  /** Of a histogram alone. */
-  readonly buckets: Float64Array | undefined;
-}
-
-/** A look at ten thousand clusters passes here half a million times: what a group has in common is made once for it. */
-function addAll(totals: Map<string, Total>, { series, groups, blocks }: ThreadTable): void {
-  for (const entry of series.values()) {
-    const { labels } = entry;
-    const suffix = labelsKey(labels);
-    if (entry.kind !== "group") {
-      addTo(totals, entry.name + suffix, entry, blocks);
-      continue;
-    }
-    const { prefix, counters, gauges } = groups[entry.group]!; // a group is told of before its entries
-    const block = blocks[Math.floor(entry.slot / BLOCK_SLOTS)];
-    let at = entry.slot % BLOCK_SLOTS;
-    const add = (kind: "counter" | "gauge", of: string): void => {
-      const name = `${prefix}.${of}`;
-      const key = name + suffix;
-      const value = block?.[at++] ?? 0;
-      const total = totals.get(key);
-      if (total === undefined) totals.set(key, { kind, name, labels, value, buckets: undefined });
-      else if (total.kind === kind) total.value += value;
-    };
-    for (const name of counters) add("counter", name);
-    for (const name of gauges) add("gauge", name);
-  }
-}
-
-function addTo(
-  totals: Map<string, Total>,
+/** Adds what a thread had counted to what is kept; the one before stays as it was. */
+function keep(
+  kept: Map<string, KeptSeries>,
   key: string,
   { kind, name, labels, slot }: SeriesEntry,
   blocks: readonly Float64Array[],
 ): void {
-  let total = totals.get(key);
-  if (total === undefined) {
-    const buckets = kind === "histogram" ? new Float64Array(BUCKET_COUNT) : undefined;
-    total = { kind, name, labels, value: 0, buckets };
-    totals.set(key, total);
-  }
-  if (total.kind !== kind) return; // one name, two kinds: whoever came first stays
+  const before = kept.get(key);
+  if (before !== undefined && before.kind !== kind) return; // one name, two kinds: whoever came first stays
   const block = blocks[Math.floor(slot / BLOCK_SLOTS)];
   const at = slot % BLOCK_SLOTS;
-  if (total.buckets === undefined) total.value += block?.[at] ?? 0;
-  else {
-    for (let i = 0; i < BUCKET_COUNT; i++) total.buckets[i]! += block?.[at + i] ?? 0;
-    total.value += block?.[at + SUM_SLOT] ?? 0;
+  if (kind !== "histogram") {
+    kept.set(key, { kind, name, labels, value: (before?.value ?? 0) + (block?.[at] ?? 0), buckets: undefined });
+    return;
   }
-}
-
-function toValue({ kind, name, labels, value, buckets }: Total): SeriesValue {
-  if (buckets === undefined) return { kind, name, labels, value, buckets, sum: 0 };
-  return { kind, name, labels, value: buckets.reduce((a, b) => a + b, 0), buckets, sum: value };
+  const buckets = before?.buckets?.slice() ?? new Float64Array(BUCKET_COUNT);
+  for (let i = 0; i < BUCKET_COUNT; i++) buckets[i]! += block?.[at + i] ?? 0;
+  kept.set(key, { kind, name, labels, value: (before?.value ?? 0) + (block?.[at + SUM_SLOT] ?? 0), buckets });
 }

@@ -41,6 +41,13 @@ const NONE: readonly string[] = [];
 
 /** "cluster.orders.upstream_rq_2xx". Labels that Envoy does not know follow at the end: "xds_server.requests.type.Cluster". */
 export function statName(name: string, labels: Labels): string {
+  let text = statStem(name, labels);
+  for (const label of Object.keys(labels).sort()) if (!KNOWN.has(label)) text += `.${label}.${labels[label]}`;
+  return text;
+}
+
+/** What the names of all series begin with whose names begin with `name` and that have these labels. */
+export function statStem(name: string, labels: Labels): string {
   let text = "";
   for (const part of name.split(".")) {
     const before = labels[LABEL_BEFORE_PART[part] ?? ""];
@@ -51,7 +58,6 @@ export function statName(name: string, labels: Labels): string {
       if (value !== undefined) text += `.${sanitize(value)}`;
     }
   }
-  for (const label of Object.keys(labels).sort()) if (!KNOWN.has(label)) text += `.${label}.${labels[label]}`;
   return text;
 }
 

@@ -87,14 +87,14 @@ test("a circuit breaker is open while its count is at the limit, and then it is 
   const { stats, values } = world();
   const config = serving({ clusters: new Map([["a", cluster("a")]]) });
   stats.applied(delta({ "cluster/a": cluster("a") }));
-  stats.look(config, [], () => [2, 0, 3, 0]);
+  for (const _ of stats.look(config, [], () => [2, 0, 3, 0]));
   const open = values();
   assert.deepEqual(
     [open["cluster.a.circuit_breakers.default.cx_open"], open["cluster.a.circuit_breakers.default.rq_open"]],
     [1, 0],
   );
   assert.equal(open["cluster.a.circuit_breakers.default.remaining_rq"], 7);
-  stats.look(config, [], () => [0, 0, 0, 0]);
+  for (const _ of stats.look(config, [], () => [0, 0, 0, 0]));
   const closed = values();
   assert.equal(closed["cluster.a.circuit_breakers.default.cx_open"], 0);
   assert.equal(closed["cluster.a.circuit_breakers.default.remaining_cx"], 2);

@@ -139,8 +139,13 @@ export class ConfigStats {
   }
 
   /** Brings gauges up to date that are read where they lie. */
-  look(config: ProxyConfig, resources: readonly AssembledResource[], breakers: BreakerCounts): void {
+  *look(
+    config: ProxyConfig,
+    resources: readonly AssembledResource[],
+    breakers: BreakerCounts,
+  ): Generator<undefined, void> {
     for (const [name, gauges] of this.#clusters) {
+      yield;
       const limits = config.clusters.get(name)?.circuitBreakers.default;
       if (limits !== undefined) gauges.setBreakers(breakers(name), Object.values(orderedLimits(limits)));
     }

@@ -83,14 +83,11 @@ const FIGURES = {
 } as const satisfies { readonly [figure in keyof SidecarHealth]?: string };
 
 function trafficFigures(registry: MetricsRegistry): { [figure in keyof typeof FIGURES]: number } {
-  const sums = new Map<string, number>();
-  for (const { name, value } of registry.collect({ all: true })) sums.set(name, (sums.get(name) ?? 0) + value);
-  const of = (figure: keyof typeof FIGURES): number => sums.get(FIGURES[figure]) ?? 0;
   return {
-    downstreamConnections: of("downstreamConnections"),
-    upstreamConnections: of("upstreamConnections"),
-    requests: of("requests"),
-    requests5xx: of("requests5xx"),
+    downstreamConnections: registry.sum(FIGURES.downstreamConnections),
+    upstreamConnections: registry.sum(FIGURES.upstreamConnections),
+    requests: registry.sum(FIGURES.requests),
+    requests5xx: registry.sum(FIGURES.requests5xx),
   };
 }
 

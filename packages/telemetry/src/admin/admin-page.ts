@@ -1,4 +1,5 @@
 import type { Json } from "@heddle/base";
+import { jsonPieces, type StreamedJson } from "../json-pieces.ts";
 
 /** One path of the admin server. Pages are made by the parts' owners and handed over by the composition root. */
 export interface AdminPage {
@@ -27,9 +28,23 @@ export interface AdminAnswer {
   readonly status?: number;
   /** "text/plain; charset=utf-8" where unset. */
   readonly contentType?: string;
-  readonly body: string;
+  /**
+   * Pieces are made while they are sent, some milliseconds of work at a time, and no faster than they are taken: for what grows with
+   * the configuration. An empty one is a place to pause.
+   */
+  readonly body: string | Iterable<string>;
 }
 
 export function jsonAnswer(json: Json): AdminAnswer {
   return { contentType: "application/json", body: `${JSON.stringify(json, null, 1)}\n` };
+}
+
+/** The same, written while it is made. */
+export function streamedJsonAnswer(json: StreamedJson): AdminAnswer {
+  return { contentType: "application/json", body: withNewLine(jsonPieces(json)) };
+}
+
+function* withNewLine(pieces: Iterable<string>): Generator<string> {
+  yield* pieces;
+  yield "\n";
 }

@@ -4,10 +4,13 @@ import { err, ok, type Result } from "@heddle/base";
 import type { Log } from "../log.ts";
 import { adminListHtml, adminListText } from "./admin-list.ts";
 import type { AdminAnswer, AdminPage } from "./admin-page.ts";
+import { sendBody } from "./send-body.ts";
 
 const MAX_CONNECTIONS = 64;
 /** Of a posted form; nothing else that is sent is kept. */
 const MAX_BODY_BYTES = 64 * 1024;
+/** Answers that are made while they are sent: each holds a picture of what it shows. */
+const MAX_STREAMED = 8;
 const FORM = "application/x-www-form-urlencoded";
 const HTML = "text/html; charset=utf-8";
 const LIMITS = { maxHeaderSize: 16 * 1024, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 };
@@ -27,6 +30,7 @@ export class AdminServer {
   readonly #pages: ReadonlyMap<string, AdminPage>;
   readonly #log: Log;
   readonly #server: Server;
+  #streamed = 0;
   /** In lower case, the name that the user chose to listen on; undefined for a Unix socket. */
   #ownName: string | undefined;
 
@@ -75,18 +79,31 @@ export class AdminServer {
       this.#log.error("an admin page failed", { path: request.url, error });
       answer = { status: 500, body: "this page failed; the log says why\n" };
     }
+    if (typeof answer.body !== "string" && this.#streamed >= MAX_STREAMED)
+      answer = { status: 503, body: `${MAX_STREAMED} large answers are being sent; try again\n` };
     const { status = 200, contentType = "text/plain; charset=utf-8", body } = answer;
     response.writeHead(status, {
       "content-type": contentType,
-      "content-length": Buffer.byteLength(body),
+      ...(typeof body === "string" ? { "content-length": Buffer.byteLength(body) } : {}),
       "cache-control": "no-cache, max-age=0",
       "x-content-type-options": "nosniff",
       "content-security-policy":
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
       ...(request.complete ? {} : { connection: "close" }), // somebody sends more than anybody reads
     });
-    response.end(request.method === "HEAD" ? undefined : body);
     request.resume();
+    if (typeof body === "string" || request.method === "HEAD") {
+      response.end(request.method === "HEAD" ? undefined : body);
+      return;
+    }
+    this.#streamed += 1;
+    try {
+      await sendBody(response, body);
+    } catch (error) {
+      this.#log.error("an admin page failed", { path: request.url, error });
+    } finally {
+      this.#streamed -= 1;
+    }
   }
 
   async #answer(request: IncomingMessage): Promise<AdminAnswer> {

@@ -8,7 +8,7 @@ import {
 } from "@opentelemetry/sdk-metrics";
 import { type BucketBounds, countsBelow } from "../bucket-settings.ts";
 import type { Labels } from "../metrics.ts";
-import type { SeriesValue } from "../metrics-registry.ts";
+import type { SeriesValue } from "../series-walk.ts";
 import { statName } from "../stat-names.ts";
 import { makeExporter } from "./make-exporter.ts";
 import type { OtlpExporter, OtlpOptions } from "./otlp-options.ts";

@@ -1,6 +1,6 @@
 import type { Json } from "@heddle/base";
 import type { AssembledResource, ProxyConfig } from "@heddle/config";
-import { type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
+import { type AdminPage, JsonFields, JsonItems, type StreamedJson, streamedJsonAnswer } from "@heddle/telemetry/admin";
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointConfig, LocalityEndpoints } from "@heddle/traffic";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { addressJson, addressText } from "./address-form.ts";
@@ -28,20 +28,36 @@ export function clustersPage(
       const dynamic = new Set(
         resources().flatMap(({ kind, name, source }) => (kind === "cluster" && source === "dynamic" ? [name] : [])),
       );
-      const clusters = [...config().clusters.values()].map((cluster) => ({
-        cluster,
-        addedViaApi: dynamic.has(cluster.name),
-        localities:
-          cluster.discovery.type === "ORIGINAL_DST"
-            ? foundByTraffic(figures?.addressesOf(cluster.name) ?? [])
-            : (config().endpoints.get(cluster.name)?.localities ?? []),
-        figures,
-      }));
+      const clusters = shownClusters(config(), dynamic, figures);
       return query.get("format") === "json"
-        ? jsonAnswer({ cluster_statuses: clusters.map(toJson) })
-        : { body: clusters.map(toText).join("") };
+        ? streamedJsonAnswer(new JsonFields([["cluster_statuses", new JsonItems(eachJson(clusters))]]))
+        : { body: eachText(clusters) };
     },
   };
+}
+
+function* shownClusters(
+  { clusters, endpoints }: ProxyConfig,
+  dynamic: ReadonlySet<string>,
+  figures: Figures | undefined,
+): Generator<ShownCluster> {
+  for (const cluster of clusters.values()) {
+    const { name, discovery } = cluster;
+    const localities =
+      discovery.type === "ORIGINAL_DST"
+        ? foundByTraffic(figures?.addressesOf(name) ?? [])
+        : (endpoints.get(name)?.localities ?? []);
+    yield { cluster, addedViaApi: dynamic.has(name), localities, figures };
+  }
+}
+
+function* eachText(clusters: Iterable<ShownCluster>): Generator<string> {
+  for (const shown of clusters)
+    for (const lines of toText(shown)) yield lines.map((line) => `${shown.cluster.name}::${line}\n`).join("");
+}
+
+function* eachJson(clusters: Iterable<ShownCluster>): Generator<StreamedJson> {
+  for (const shown of clusters) yield toJson(shown);
 }
 
 interface ShownCluster {
@@ -51,20 +67,20 @@ interface ShownCluster {
   readonly figures: Figures | undefined;
 }
 
-function toText({ cluster, addedViaApi, localities, figures }: ShownCluster): string {
+/** The lines about the cluster, then those about each endpoint. */
+function* toText({ cluster, addedViaApi, localities, figures }: ShownCluster): Generator<readonly string[]> {
   const lines = [`observability_name::${cluster.statName}`];
   const { default: byDefault, high } = cluster.circuitBreakers;
   lines.push(...thresholdLines("default_priority", byDefault), ...thresholdLines("high_priority", high));
   lines.push(`added_via_api::${addedViaApi}`);
   if (cluster.discovery.type === "EDS") lines.push(`eds_service_name::${cluster.discovery.serviceName}`);
+  yield lines;
   for (const { locality, priority, endpoints } of localities) {
     for (const endpoint of endpoints) {
       const address = addressText(endpoint.address);
       const counted = figures?.of(cluster.name, address);
-      if (counted !== undefined) {
-        lines.push(...FIGURES.map(({ name }) => `${address}::${name}::${counted[name]}`));
-      }
-      lines.push(
+      yield [
+        ...(counted === undefined ? [] : FIGURES.map(({ name }, index) => `${address}::${name}::${counted[index]}`)),
         `${address}::hostname::${endpoint.hostname}`,
         `${address}::health_flags::${healthFlags(endpoint)}`,
         `${address}::weight::${endpoint.loadBalancingWeight}`,
@@ -75,10 +91,9 @@ function toText({ cluster, addedViaApi, localities, figures }: ShownCluster): st
         `${address}::priority::${priority}`,
         `${address}::success_rate::-1`, // Envoy's word for: not enough is known
         `${address}::local_origin_success_rate::-1`,
-      );
+      ];
     }
   }
-  return lines.map((line) => `${cluster.name}::${line}\n`).join("");
 }
 
 /** Of a cluster whose endpoints no configuration has. */
@@ -107,8 +122,9 @@ function thresholdLines(priority: string, thresholds: CircuitBreakerThresholds):
   ];
 }
 
-function toJson({ cluster, addedViaApi, localities, figures }: ShownCluster): Json {
-  return {
+function toJson(shown: ShownCluster): StreamedJson {
+  const { cluster, addedViaApi } = shown;
+  const head: Readonly<Record<string, Json>> = {
     name: cluster.name,
     added_via_api: addedViaApi,
     observability_name: cluster.statName,
@@ -119,8 +135,14 @@ function toJson({ cluster, addedViaApi, localities, figures }: ShownCluster): Js
         thresholdJson("HIGH", cluster.circuitBreakers.high),
       ],
     },
-    host_statuses: localities.flatMap(({ locality, priority, endpoints }) =>
-      endpoints.map((endpoint) => ({
+  };
+  return new JsonFields([...Object.entries(head), ["host_statuses", new JsonItems(hostsJson(shown))]]);
+}
+
+function* hostsJson({ cluster, localities, figures }: ShownCluster): Generator<Json> {
+  for (const { locality, priority, endpoints } of localities) {
+    for (const endpoint of endpoints) {
+      yield {
         address: addressJson(endpoint.address),
         ...statsJson(figures?.of(cluster.name, addressText(endpoint.address))),
         health_status: { eds_health_status: endpoint.healthStatus },
@@ -128,15 +150,15 @@ function toJson({ cluster, addedViaApi, localities, figures }: ShownCluster): Js
         hostname: endpoint.hostname,
         priority,
         locality: { region: locality.region, zone: locality.zone, sub_zone: locality.subZone },
-      })),
-    ),
-  };
+      };
+    }
+  }
 }
 
 /** `envoy.admin.v3.HostStatus.stats`; its numbers are 64 bits wide, so text in JSON. */
 function statsJson(figures: EndpointFigures | undefined): { readonly stats?: Json } {
   if (figures === undefined) return {};
-  return { stats: FIGURES.map(({ name, type }) => ({ type, name, value: String(figures[name]) })) };
+  return { stats: FIGURES.map(({ name, type }, index) => ({ type, name, value: String(figures[index]) })) };
 }
 
 function thresholdJson(priority: string, thresholds: CircuitBreakerThresholds): Json {

@@ -1,12 +1,20 @@
 import type { Json, JsonObject } from "@heddle/base";
 import type { AssembledResource, ProxyConfig, SidecarBootstrap, Versioned } from "@heddle/config";
-import { messageFromJson, messageToJson, toProtoJson, typeNameOf } from "@heddle/proto";
-import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
+import { toProtoJson, typeNameOf } from "@heddle/proto";
+import {
+  type AdminAnswer,
+  type AdminPage,
+  JsonFields,
+  JsonItems,
+  type StreamedJson,
+  streamedJsonAnswer,
+} from "@heddle/telemetry/admin";
 import { compileSafeRegex, filterChainsOf, type ListenerConfig } from "@heddle/traffic";
 import { type ResourceKind, type ResourceType, redactSecrets } from "@heddle/xds";
 import type { ResourceStatus } from "@heddle/xds/client";
-import { addressJson } from "./address-form.ts";
-import { applyMask, parseMask } from "./field-mask.ts";
+import { bootstrapFields } from "./bootstrap-dump.ts";
+import { DumpFields, DumpList, type DumpTree, each, maskTree, streamed } from "./dump-tree.ts";
+import { parseMask } from "./field-mask.ts";
 import { withProtoNames } from "./proto-names.ts";
 
 /** What `/config_dump` shows. */
@@ -23,7 +31,6 @@ export interface ConfigDumpSubjects {
 
 const TYPE = "type.googleapis.com/";
 const DUMP = `${TYPE}envoy.admin.v3.`;
-const BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap";
 
 /** The message of one element of each list of the dump, as `?resource=` shows it. */
 const ELEMENT_TYPES: Readonly<Record<string, string>> = {
@@ -63,7 +70,7 @@ export function configDumpPage(subjects: ConfigDumpSubjects): AdminPage {
   };
 }
 
-function configDump(subjects: ConfigDumpSubjects, query: URLSearchParams): AdminAnswer {
+async function configDump(subjects: ConfigDumpSubjects, query: URLSearchParams): Promise<AdminAnswer> {
   const pattern = query.get("name_regex") ?? "";
   const regex = pattern === "" ? undefined : compileSafeRegex(pattern);
   if (regex?.ok === false) return refuse(400, `name_regex: ${regex.error}`);
@@ -72,30 +79,36 @@ function configDump(subjects: ConfigDumpSubjects, query: URLSearchParams): Admin
   const includeEds = query.has("include_eds") || resource.endsWith("_endpoint_configs");
   const sections = allSections(subjects, includeEds, (name) => regex === undefined || regex.value.test(name));
   if (resource !== "") return oneList(sections, resource, maskText);
-  if (maskText === "") return jsonAnswer({ configs: sections });
+  if (maskText === "") return answer(sections.map(streamed));
   const mask = parseMask(maskText);
-  const masked = sections.flatMap((section) => applyMask(section, mask) ?? []);
+  const masked: StreamedJson[] = [];
+  for (const section of sections) {
+    const shown = await maskTree(section, mask);
+    if (shown !== undefined) masked.push(streamed(shown));
+  }
   if (masked.length === 0) return refuse(400, `mask: "${maskText}" names no field of any section`);
-  return jsonAnswer({ configs: masked });
+  return answer(masked);
 }
 
 /** The elements of one list, each with its type. */
-function oneList(sections: readonly JsonObject[], resource: string, maskText: string): AdminAnswer {
-  const section = sections.find((candidate) => Object.hasOwn(candidate, resource));
-  const list = section?.[resource];
+async function oneList(sections: readonly DumpFields[], resource: string, maskText: string): Promise<AdminAnswer> {
+  const list = sections.flatMap(({ fields }) => fields).find(([name]) => name === resource)?.[1];
   if (list === undefined) {
     const known = Object.keys(ELEMENT_TYPES).join(", ");
     return refuse(404, `${resource} not found in config dump; there are ${known}`);
   }
-  if (!Array.isArray(list)) return refuse(400, `${resource} is not a repeated field. Use mask to get only this field`);
-  const mask = maskText === "" ? undefined : parseMask(maskText);
-  const elements = (list as readonly JsonObject[]).flatMap((element) => {
-    const shown = mask === undefined ? element : applyMask(element, mask);
-    return shown === undefined ? [] : [{ "@type": `${DUMP}${ELEMENT_TYPES[resource]}`, ...shown }];
-  });
-  if (mask !== undefined && elements.length === 0 && list.length > 0)
-    return refuse(400, `mask: "${maskText}" names no field of ${resource}`);
-  return jsonAnswer({ configs: elements });
+  if (!(list instanceof DumpList))
+    return refuse(400, `${resource} is not a repeated field. Use mask to get only this field`);
+  const shown = maskText === "" ? list : await maskTree(list, parseMask(maskText));
+  if (shown === undefined) return refuse(400, `mask: "${maskText}" names no field of ${resource}`);
+  const type = `${DUMP}${ELEMENT_TYPES[resource]}`;
+  return answer(
+    each((shown as DumpList).elements(), (element) => element && { "@type": type, ...(element as JsonObject) }),
+  );
+}
+
+function answer(configs: Iterable<StreamedJson | undefined>): AdminAnswer {
+  return streamedJsonAnswer(new JsonFields([["configs", new JsonItems(configs)]]));
 }
 
 function refuse(status: number, why: string): AdminAnswer {
@@ -104,150 +117,123 @@ function refuse(status: number, why: string): AdminAnswer {
 
 type NameFilter = (name: string) => boolean;
 
-function allSections(subjects: ConfigDumpSubjects, includeEds: boolean, named: NameFilter): JsonObject[] {
-  const resources = subjects.resources().filter(({ name }) => named(name));
+function allSections(subjects: ConfigDumpSubjects, includeEds: boolean, named: NameFilter): DumpFields[] {
+  const all = subjects.resources();
+  const resources = all.filter(({ name }) => named(name));
   const of = (kind: ResourceKind): readonly AssembledResource[] =>
     resources.filter((resource) => resource.kind === kind);
   const writer = new Writer(subjects, named);
-  const inline = subjects
-    .resources()
-    .filter(({ kind }) => kind === "listener")
-    .flatMap((listener) => inlineRoutes(listener, named));
+  const inline = all.filter(({ kind }) => kind === "listener").flatMap((listener) => inlineRoutes(listener, named));
   return [
-    bootstrapDump(subjects),
-    clustersDump(writer, of("cluster")),
-    ...(includeEds ? [endpointsDump(writer, of("endpoints"), subjects, named)] : []),
-    listenersDump(writer, of("listener")),
-    { "@type": `${DUMP}ScopedRoutesConfigDump`, inline_scoped_route_configs: [], dynamic_scoped_route_configs: [] },
-    routesDump(writer, of("route-configuration"), inline),
-    secretsDump(writer, of("secret")),
+    section("BootstrapConfigDump", bootstrapFields(subjects)),
+    section("ClustersConfigDump", clusterLists(writer, of("cluster"))),
+    ...(includeEds
+      ? [section("EndpointsConfigDump", endpointLists(writer, of("endpoints"), all, subjects, named))]
+      : []),
+    section("ListenersConfigDump", listenerLists(writer, of("listener"))),
+    section("ScopedRoutesConfigDump", { inline_scoped_route_configs: NO_LIST, dynamic_scoped_route_configs: NO_LIST }),
+    section("RoutesConfigDump", routeLists(writer, of("route-configuration"), inline)),
+    section("SecretsConfigDump", secretLists(writer, of("secret"))),
   ];
 }
 
-function bootstrapDump({ bootstrap, startedWallMs }: ConfigDumpSubjects): JsonObject {
-  const { node, admin, document } = bootstrap;
-  const { subZone, ...locality } = node.locality;
-  const message = messageFromJson(BOOTSTRAP, document);
-  // Where it cannot be read as a whole (unknown fields were allowed), it stands as it was written.
-  const written = message.ok ? withProtoNames(BOOTSTRAP, messageToJson(BOOTSTRAP, message.value)) : document;
+const NO_LIST = new DumpList(() => []);
+
+function section(type: string, fields: Readonly<Record<string, DumpTree>>): DumpFields {
+  return new DumpFields([["@type", `${DUMP}${type}`], ...Object.entries(fields)]);
+}
+
+function clusterLists(writer: Writer, clusters: readonly AssembledResource[]): Record<string, DumpTree> {
+  const list = (source: AssembledResource["source"], state: "active" | "warming"): DumpList =>
+    writer.states(
+      clusters.filter((cluster) => cluster.source === source && cluster[state] !== undefined),
+      state,
+      "cluster",
+    );
   return {
-    "@type": `${DUMP}BootstrapConfigDump`,
-    bootstrap: {
-      ...(redactSecrets(written) as JsonObject),
-      node: {
-        id: node.id,
-        cluster: node.cluster,
-        metadata: node.metadata as Json,
-        locality: { ...locality, sub_zone: subZone },
-        user_agent_name: "heddle",
-      },
-      ...(admin === undefined ? {} : { admin: { address: addressJson(admin) } }),
-    },
-    last_updated: time(startedWallMs),
+    static_clusters: list("static", "active"),
+    dynamic_active_clusters: list("dynamic", "active"),
+    dynamic_warming_clusters: list("dynamic", "warming").with(writer.refused("cluster", clusters)),
   };
 }
 
-function clustersDump(writer: Writer, clusters: readonly AssembledResource[]): JsonObject {
-  const active = clusters.filter((cluster) => cluster.active !== undefined);
-  const dynamic = (source: readonly AssembledResource[], state: "active" | "warming"): Json[] =>
-    source.flatMap((cluster) => (cluster.source === "dynamic" ? writer.state(cluster, cluster[state], "cluster") : []));
-  return {
-    "@type": `${DUMP}ClustersConfigDump`,
-    static_clusters: active.filter(isStatic).flatMap((cluster) => writer.state(cluster, cluster.active, "cluster")),
-    dynamic_active_clusters: dynamic(active, "active"),
-    dynamic_warming_clusters: [...dynamic(clusters, "warming"), ...writer.refused("cluster", clusters)],
-  };
-}
-
-function listenersDump(writer: Writer, listeners: readonly AssembledResource[]): JsonObject {
+function listenerLists(writer: Writer, listeners: readonly AssembledResource[]): Record<string, DumpTree> {
   const dynamic = listeners.filter((listener) => !isStatic(listener));
+  const shown = (listener: AssembledResource): JsonObject => {
+    const activeState = writer.state(listener, listener.active, "listener");
+    const warmingState = writer.state(listener, listener.warming, "listener");
+    return {
+      name: listener.name,
+      ...(activeState === undefined ? {} : { active_state: activeState }),
+      ...(warmingState === undefined ? {} : { warming_state: warmingState }),
+      ...writer.errorState("listener", listener.name),
+    };
+  };
   return {
-    "@type": `${DUMP}ListenersConfigDump`,
-    static_listeners: listeners
-      .filter(isStatic)
-      .flatMap((listener) => writer.state(listener, listener.active ?? listener.warming, "listener")),
-    dynamic_listeners: [
-      ...dynamic.map((listener) => {
-        const [activeState] = writer.state(listener, listener.active, "listener");
-        const [warmingState] = writer.state(listener, listener.warming, "listener");
-        return {
-          name: listener.name,
-          ...(activeState === undefined ? {} : { active_state: activeState }),
-          ...(warmingState === undefined ? {} : { warming_state: warmingState }),
-          ...writer.errorState("listener", listener.name),
-        };
-      }),
-      ...writer.refused("listener", dynamic),
-    ],
+    static_listeners: new DumpList(() =>
+      each(listeners.filter(isStatic), (listener) =>
+        writer.state(listener, listener.active ?? listener.warming, "listener"),
+      ),
+    ),
+    dynamic_listeners: new DumpList(() => each(dynamic, shown)).with(writer.refused("listener", dynamic)),
   };
 }
 
-function routesDump(
+function routeLists(
   writer: Writer,
   routes: readonly AssembledResource[],
   inline: readonly AssembledResource[],
-): JsonObject {
-  const states = routes.flatMap((route) => writer.state(route, route.active, "route_config"));
+): Record<string, DumpTree> {
+  const held = routes.filter(({ active }) => active !== undefined);
   return {
-    "@type": `${DUMP}RoutesConfigDump`,
-    static_route_configs: inline.flatMap((route) => writer.state(route, route.active, "route_config")),
-    dynamic_route_configs: [
-      ...states,
-      ...writer.refused(
-        "route-configuration",
-        routes.filter(({ active }) => active !== undefined),
-      ),
-    ],
+    static_route_configs: writer.states(inline, "active", "route_config"),
+    dynamic_route_configs: writer
+      .states(held, "active", "route_config")
+      .with(writer.refused("route-configuration", held)),
   };
 }
 
 /** Keys and other things that nobody may see are "[redacted]", as everywhere. */
-function secretsDump(writer: Writer, secrets: readonly AssembledResource[]): JsonObject {
-  const states = (chosen: readonly AssembledResource[]): Json[] =>
-    chosen.flatMap((secret) =>
-      writer.state(secret, secret.active, "secret").map((state) => ({ name: secret.name, ...state })),
-    );
+function secretLists(writer: Writer, secrets: readonly AssembledResource[]): Record<string, DumpTree> {
   const dynamic = secrets.filter((secret) => !isStatic(secret));
+  const states = (chosen: readonly AssembledResource[]): DumpList =>
+    new DumpList(() =>
+      each(chosen, (secret) => {
+        const state = writer.state(secret, secret.active, "secret");
+        return state && { name: secret.name, ...state };
+      }),
+    );
+  const warming = dynamic.filter(({ active }) => active === undefined);
   return {
-    "@type": `${DUMP}SecretsConfigDump`,
     static_secrets: states(secrets.filter(isStatic)),
     dynamic_active_secrets: states(dynamic),
-    dynamic_warming_secrets: dynamic
-      .filter(({ active }) => active === undefined)
-      .map(({ name }) => ({ name, ...writer.errorState("secret", name) })),
+    dynamic_warming_secrets: new DumpList(() =>
+      each(warming, ({ name }) => ({ name, ...writer.errorState("secret", name) })),
+    ),
   };
 }
 
-function endpointsDump(
+function endpointLists(
   writer: Writer,
   endpoints: readonly AssembledResource[],
-  { resources, current }: ConfigDumpSubjects,
+  all: readonly AssembledResource[],
+  { current }: ConfigDumpSubjects,
   named: NameFilter,
-): JsonObject {
-  const states = endpoints.flatMap((assignment) => writer.state(assignment, assignment.active, "endpoint_config"));
+): Record<string, DumpTree> {
+  const held = endpoints.filter(({ active }) => active !== undefined);
   const assignments = current().endpoints;
-  const fixed = resources().filter(({ kind, name }) => kind === "cluster" && named(name) && assignments.has(name));
+  const fixed = all.filter(({ kind, name }) => kind === "cluster" && named(name) && assignments.has(name));
+  const fixedState = ({ name, source, active }: AssembledResource): JsonObject | undefined => {
+    const version = active && { ...active, bytes: undefined, config: assignments.get(name) };
+    return writer.state(
+      { kind: "endpoints", name, source, active: version, warming: undefined, waitingFor: [] },
+      version,
+      "endpoint_config",
+    );
+  };
   return {
-    "@type": `${DUMP}EndpointsConfigDump`,
-    static_endpoint_configs: fixed.filter(hasOwnEndpoints).flatMap(({ name, source, active }) => {
-      const version = active && { ...active, bytes: undefined, config: assignments.get(name) };
-      const assignment = {
-        kind: "endpoints",
-        name,
-        source,
-        active: version,
-        warming: undefined,
-        waitingFor: [],
-      } as const;
-      return writer.state(assignment, version, "endpoint_config");
-    }),
-    dynamic_endpoint_configs: [
-      ...states,
-      ...writer.refused(
-        "endpoints",
-        endpoints.filter(({ active }) => active !== undefined),
-      ),
-    ],
+    static_endpoint_configs: new DumpList(() => each(fixed.filter(hasOwnEndpoints), fixedState)),
+    dynamic_endpoint_configs: writer.states(held, "active", "endpoint_config").with(writer.refused("endpoints", held)),
   };
 }
 
@@ -288,22 +274,29 @@ class Writer {
     this.#refused = new Map(refused.map((status) => [`${status.kind}/${status.name}`, status]));
   }
 
-  /** A version of a resource as Envoy's dump has it, in a list of one; of none where there is none. */
-  state({ kind, name }: AssembledResource, version: Versioned<unknown> | undefined, field: string): JsonObject[] {
-    if (version === undefined) return [];
+  /** One version of each, in a list. */
+  states(resources: readonly AssembledResource[], version: "active" | "warming", field: string): DumpList {
+    return new DumpList(() => each(resources, (resource) => this.state(resource, resource[version], field)));
+  }
+
+  /** A version of a resource as Envoy's dump has it; undefined where there is none. */
+  state(
+    { kind, name }: AssembledResource,
+    version: Versioned<unknown> | undefined,
+    field: string,
+  ): JsonObject | undefined {
+    if (version === undefined) return undefined;
     const type = this.#typeOf(kind);
     const typeName = typeNameOf(type.typeUrl);
     const json = toProtoJson(typeName, version.bytes ?? type.encode(version.config));
     if (!json.ok) throw new Error(`${kind} ${name} cannot be written: ${json.error}`);
     const message = redactSecrets(withProtoNames(typeName, json.value)) as JsonObject;
-    return [
-      {
-        ...(version.version === "" ? {} : { version_info: version.version }),
-        [field]: { "@type": type.typeUrl, ...message },
-        last_updated: time(version.acceptedMs),
-        ...(field === "listener" ? {} : this.errorState(kind, name)),
-      },
-    ];
+    return {
+      ...(version.version === "" ? {} : { version_info: version.version }),
+      [field]: { "@type": type.typeUrl, ...message },
+      last_updated: time(version.acceptedMs),
+      ...(field === "listener" ? {} : this.errorState(kind, name)),
+    };
   }
 
   /** Why the last version of it was refused, if it was. */

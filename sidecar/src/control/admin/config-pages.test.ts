@@ -80,7 +80,7 @@ async function dump(
   statuses: readonly ResourceStatus[] = [],
   prepare?: (a: ConfigAssembler) => void,
 ): Promise<Json[]> {
-  return JSON.parse((await answerOf(query, statuses, prepare)).body).configs;
+  return JSON.parse(textOf(await answerOf(query, statuses, prepare))).configs;
 }
 
 async function answerOf(
@@ -110,6 +110,10 @@ function at(configs: readonly Json[], part: string, path: string): Json | undefi
   );
   for (const key of path.split(".")) value = field(value, key);
   return value;
+}
+
+function textOf({ body }: AdminAnswer): string {
+  return typeof body === "string" ? body : [...body].join("");
 }
 
 function field(json: Json | undefined, key: string): Json | undefined {
@@ -226,17 +230,10 @@ test("config_dump tells why resources were refused, held or not", async () => {
 test("clusters come as Envoy's text and as JSON, with what runs towards their endpoints", async () => {
   const { assembler } = world();
   const json = new URLSearchParams("format=json");
-  const workerWith = (activeConnections: number, activeRequests: number): Json => ({
-    serving: {
-      clusters: [
-        {
-          name: "local",
-          endpoints: [{ address: "10.0.0.1:80", activeConnections, activeRequests, connections: 4, requestsFailed: 1 }],
-        },
-      ],
-    },
-  });
-  let inspected = [
+  const workerWith = (active: number, activeRequests: number): Json => [
+    ["local", "10.0.0.1:80", active, 0, 4, activeRequests, 1, 0, 0, 0],
+  ];
+  let inspected: { worker: number; value: Json }[] = [
     { worker: 1, value: workerWith(2, 0) },
     { worker: 2, value: workerWith(3, 1) },
   ];
@@ -245,7 +242,7 @@ test("clusters come as Envoy's text and as JSON, with what runs towards their en
     () => assembler.resources(),
     { inspectWorkers: () => Promise.resolve(inspected) },
   );
-  const text = (await page.answer(new URLSearchParams())).body;
+  const text = textOf(await page.answer(new URLSearchParams()));
   for (const line of [
     "local::observability_name::local",
     "local::default_priority::max_connections::1024",
@@ -263,7 +260,7 @@ test("clusters come as Envoy's text and as JSON, with what runs towards their en
     "local::/run/x::health_flags::/eds_status_draining",
   ])
     assert.ok(text.split("\n").includes(line), `${line}\n${text}`);
-  const [cluster] = JSON.parse((await page.answer(json)).body).cluster_statuses;
+  const [cluster] = JSON.parse(textOf(await page.answer(json))).cluster_statuses;
   assert.equal(cluster.name, "local");
   assert.deepEqual(cluster.host_statuses[1].address, { pipe: { path: "/run/x" } });
   assert.equal(cluster.host_statuses[1].health_status.eds_health_status, "DRAINING");
@@ -280,7 +277,7 @@ test("clusters come as Envoy's text and as JSON, with what runs towards their en
 
   // A sum without the worker that does not answer would be wrong.
   inspected = [inspected[0]!, { worker: 2, value: null }];
-  const partial = (await page.answer(new URLSearchParams())).body;
+  const partial = textOf(await page.answer(new URLSearchParams()));
   assert.match(partial, /local::10\.0\.0\.1:80::weight::3/);
   assert.doesNotMatch(partial, /_active/);
   assembler.close();

@@ -1,27 +1,30 @@
-import type { Json } from "@heddle/base";
+import { inSlices } from "@heddle/telemetry/admin";
+import type { EndpointRow } from "../../traffic/upstream/endpoint-row.ts";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 
-/** What went towards one endpoint of a cluster, over all workers: the names are those of `envoy.admin.v3.HostStatus.stats`. */
-export type EndpointFigures = Readonly<Record<(typeof FIGURES)[number]["name"], number>>;
+/** What went towards one endpoint of a cluster, over all workers, in the order of `FIGURES`. */
+export type EndpointFigures = readonly number[];
 
 export interface Figures {
   /** By cluster and address ("10.0.0.1:80"). */
   of(cluster: string, address: string): EndpointFigures;
-  /** Of the endpoints that some worker has, sorted. */
+  /** Of the endpoints that some worker has, sorted; of those that no configuration has alone. */
   addressesOf(cluster: string): readonly string[];
 }
 
-/** In Envoy's order; `field` is what a worker calls it. */
+/** `envoy.admin.v3.HostStatus.stats`, in Envoy's order, which is that of `ROW_FIGURES`. */
 export const FIGURES = [
-  { name: "cx_active", field: "activeConnections", type: "GAUGE" },
-  { name: "cx_connect_fail", field: "connectFailures", type: "COUNTER" },
-  { name: "cx_total", field: "connections", type: "COUNTER" },
-  { name: "rq_active", field: "activeRequests", type: "GAUGE" },
-  { name: "rq_error", field: "requestsFailed", type: "COUNTER" },
-  { name: "rq_success", field: "requestsAnswered", type: "COUNTER" },
-  { name: "rq_timeout", field: "requestTimeouts", type: "COUNTER" },
-  { name: "rq_total", field: "requests", type: "COUNTER" },
+  { name: "cx_active", type: "GAUGE" },
+  { name: "cx_connect_fail", type: "COUNTER" },
+  { name: "cx_total", type: "COUNTER" },
+  { name: "rq_active", type: "GAUGE" },
+  { name: "rq_error", type: "COUNTER" },
+  { name: "rq_success", type: "COUNTER" },
+  { name: "rq_timeout", type: "COUNTER" },
+  { name: "rq_total", type: "COUNTER" },
 ] as const;
+
+const NOTHING: EndpointFigures = FIGURES.map(() => 0);
 
 /**
  * Asks the workers and adds up what they say. Undefined if one of them does not answer within `withinMs`: a sum without
@@ -31,50 +34,25 @@ export async function endpointFigures(
   workers: Pick<TrafficWorkers, "inspectWorkers">,
   withinMs: number,
 ): Promise<Figures | undefined> {
-  const seen = await workers.inspectWorkers(withinMs);
+  const seen = await workers.inspectWorkers(withinMs, "endpoints");
   if (seen.some(({ value }) => value === null)) return undefined;
-  const sums = new Map<string, EndpointFigures>();
+  const sums = new Map<string, Map<string, number[]>>();
   for (const { value } of seen) {
-    for (const cluster of listAt(fieldOf(value, "serving"), "clusters")) {
-      for (const endpoint of listAt(cluster, "endpoints")) {
-        const key = `${textAt(cluster, "name")}\n${textAt(endpoint, "address")}`;
-        const sum = sums.get(key) ?? NOTHING;
-        sums.set(
-          key,
-          figures((figure) => sum[figure.name] + numberAt(endpoint, figure.field)),
-        );
+    const rows = value as unknown as readonly EndpointRow[]; // a worker answers "endpoints" with nothing else
+    await inSlices(rows.values(), ([cluster, address, ...figures]) => {
+      let ofCluster = sums.get(cluster);
+      if (ofCluster === undefined) {
+        ofCluster = new Map();
+        sums.set(cluster, ofCluster);
       }
-    }
+      const sum = ofCluster.get(address);
+      if (sum === undefined) ofCluster.set(address, figures);
+      else for (const [index, figure] of figures.entries()) sum[index]! += figure;
+      return true;
+    });
   }
   return {
-    of: (cluster, address) => sums.get(`${cluster}\n${address}`) ?? NOTHING,
-    addressesOf: (cluster) =>
-      [...sums.keys()].flatMap((key) => (key.startsWith(`${cluster}\n`) ? [key.slice(cluster.length + 1)] : [])).sort(),
+    of: (cluster, address) => sums.get(cluster)?.get(address) ?? NOTHING,
+    addressesOf: (cluster) => [...(sums.get(cluster)?.keys() ?? [])].sort(),
   };
-}
-
-function figures(countOf: (figure: (typeof FIGURES)[number]) => number): EndpointFigures {
-  return Object.fromEntries(FIGURES.map((figure) => [figure.name, countOf(figure)])) as unknown as EndpointFigures;
-}
-
-const NOTHING = figures(() => 0);
-
-function fieldOf(json: Json | undefined, name: string): Json | undefined {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
-  return (json as { readonly [key: string]: Json })[name];
-}
-
-function listAt(json: Json | undefined, name: string): readonly Json[] {
-  const list = fieldOf(json, name);
-  return Array.isArray(list) ? list : [];
-}
-
-function numberAt(json: Json, name: string): number {
-  const value = fieldOf(json, name);
-  return typeof value === "number" ? value : 0;
-}
-
-function textAt(json: Json, name: string): string {
-  const value = fieldOf(json, name);
-  return typeof value === "string" ? value : "";
 }

@@ -1,31 +1,30 @@
 import {
-  bucketsText,
-  formatPrometheus,
-  formatStats,
   HISTOGRAM_FORMS,
   type HistogramForm,
-  type Labels,
+  type MetricKind,
   PROMETHEUS_CONTENT_TYPE,
   type PrometheusOptions,
-  type SeriesValue,
+  prometheusText,
+  type SeriesSource,
   type StatsFilter,
   selectStats,
   statsJson,
-  taggedName,
+  statsText,
 } from "@heddle/telemetry";
-import { type AdminAnswer, type AdminPage, type AdminParam, jsonAnswer } from "@heddle/telemetry/admin";
+import { type AdminAnswer, type AdminPage, type AdminParam, streamedJsonAnswer } from "@heddle/telemetry/admin";
 import { compileSafeRegex } from "@heddle/traffic";
 
 /** Every series of the process. */
-export interface StatsSubject {
-  collect(): readonly SeriesValue[];
-  resetCounters(): void;
+export interface StatsSubject extends SeriesSource {
+  /** Brings gauges up to date before a page reads them; each `yield` is a place to pause. */
+  look(): Iterable<undefined>;
+  resetCounters(): Promise<void>;
 }
 
 const FORMATS = ["text", "json", "prometheus", "html"] as const;
 
 /** Envoy's `?type=`, and the kinds that it means. */
-const TYPES: Readonly<Record<string, readonly SeriesValue["kind"][]>> = {
+const TYPES: Readonly<Record<string, readonly MetricKind[]>> = {
   All: ["counter", "gauge", "histogram"],
   Counters: ["counter"],
   Gauges: ["gauge"],
@@ -39,15 +38,12 @@ const FILTERS: readonly AdminParam[] = [
   { name: "type", help: "only these", values: Object.keys(TYPES) },
 ];
 
-/** How series are shown, beyond what a query says. */
-export interface StatsOptions extends PrometheusOptions {
-  /** Labels that every series has for Prometheus. */
-  readonly tags?: Labels;
-}
-
 /** `/stats`, `/stats/prometheus` and `/reset_counters`. */
-export function statsPages(stats: StatsSubject, options: StatsOptions = {}): AdminPage[] {
-  const answer = (query: URLSearchParams, format: string): AdminAnswer => statsAnswer(stats, options, query, format);
+export function statsPages(stats: StatsSubject, options: PrometheusOptions = {}): AdminPage[] {
+  const answer = (query: URLSearchParams, format: string): AdminAnswer => {
+    const said = statsAnswer(stats, options, query, format);
+    return typeof said.body === "string" ? said : { ...said, body: behindLook(stats, said.body) };
+  };
   return [
     {
       path: "/stats",
@@ -71,15 +67,20 @@ export function statsPages(stats: StatsSubject, options: StatsOptions = {}): Adm
       path: "/reset_counters",
       method: "POST",
       help: "set all counters to zero, as far as admin shows them",
-      answer() {
-        stats.resetCounters();
+      async answer() {
+        await stats.resetCounters();
         return { body: "OK\n" };
       },
     },
   ];
 }
 
-function statsAnswer(stats: StatsSubject, options: StatsOptions, query: URLSearchParams, format: string): AdminAnswer {
+function statsAnswer(
+  stats: StatsSubject,
+  options: PrometheusOptions,
+  query: URLSearchParams,
+  format: string,
+): AdminAnswer {
   const pattern = query.get("filter");
   // Everybody who can reach admin may send one, so it runs on the engine that cannot backtrack.
   const regex = pattern === null || pattern === "" ? undefined : compileSafeRegex(`(?s:.*(?:${pattern}).*)`);
@@ -95,42 +96,36 @@ function statsAnswer(stats: StatsSubject, options: StatsOptions, query: URLSearc
     ...(regex !== undefined && { matches: (name: string) => regex.value.test(name) }),
     usedOnly: query.has("usedonly"),
   };
-  const ofKind = stats.collect().filter(({ kind }) => kinds.includes(kind));
-  const series = selectStats(ofKind, filter);
+  const chosen: SeriesSource = {
+    walk(order, walked) {
+      const wanted = walked?.kinds?.filter((kind) => kinds.includes(kind)) ?? kinds;
+      return selectStats(stats.walk(order, { ...walked, kinds: wanted }), filter);
+    },
+  };
   switch (format) {
     case "text":
-      return { body: statsText(series, form, options) };
+      return { body: statsText(chosen, form, options.buckets) };
     case "json":
-      return jsonAnswer(statsJson(series, form, options.buckets));
+      return streamedJsonAnswer(statsJson(chosen, form, options.buckets));
     case "prometheus":
-      return { contentType: PROMETHEUS_CONTENT_TYPE, body: formatPrometheus(series, withTags(options)) };
+      return { contentType: PROMETHEUS_CONTENT_TYPE, body: prometheusText(chosen, options) };
     case "html":
-      return { contentType: "text/html; charset=utf-8", body: statsHtml(statsText(series, form, options)) };
+      return { contentType: "text/html; charset=utf-8", body: statsHtml(statsText(chosen, form, options.buckets)) };
     default:
       return refuse(`format: found "${format}", allowed are ${FORMATS.join(", ")}`);
   }
 }
 
-/** Labels of the command line go on every series, whatever the configuration makes of its name. */
-function withTags({ tags = {}, naming = taggedName, ...rest }: StatsOptions): PrometheusOptions {
-  return {
-    ...rest,
-    naming(name, labels) {
-      const named = naming(name, labels);
-      return { ...named, labels: { ...tags, ...named.labels } };
-    },
-  };
-}
-
-function statsText(series: readonly SeriesValue[], form: HistogramForm, { buckets }: StatsOptions): string {
-  if (form !== "cumulative" && form !== "disjoint") return formatStats(series);
-  return formatStats(series.filter(({ kind }) => kind !== "histogram")) + bucketsText(series, form, buckets);
+function* behindLook(stats: StatsSubject, pieces: Iterable<string>): Generator<string> {
+  for (const _ of stats.look()) yield "";
+  yield* pieces;
 }
 
 /** Names come from configuration, so they are escaped. */
-function statsHtml(text: string): string {
-  const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  return `<!DOCTYPE html>\n<meta charset="utf-8">\n<title>stats</title>\n<pre>\n${escaped}</pre>\n`;
+function* statsHtml(text: Iterable<string>): Generator<string> {
+  yield `<!DOCTYPE html>\n<meta charset="utf-8">\n<title>stats</title>\n<pre>\n`;
+  for (const piece of text) yield piece.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  yield "</pre>\n";
 }
 
 function refuse(why: string): AdminAnswer {

@@ -1,30 +1,39 @@
-import type { SeriesValue } from "@heddle/telemetry";
+import type { SeriesOrder, SeriesSource, SeriesValue, SeriesWalk, WalkOptions } from "@heddle/telemetry";
+import { inSlices } from "@heddle/telemetry/admin";
 
 /**
- * The series of all threads, collected when somebody looks.
+ * The series of all threads, read when somebody looks.
  *
  * Counters can be set to zero as far as this view goes. Nobody but the thread that counts may write a counter, so what it
  * had then is remembered and taken away.
  */
-export class StatsView {
-  readonly #collect: () => readonly SeriesValue[];
+export class StatsView implements SeriesSource {
+  readonly #source: SeriesSource;
+  readonly look: () => Iterable<undefined>;
   /** Of counters, by name and labels: what they had when they were reset. */
   readonly #zero = new Map<string, number>();
 
-  constructor(collect: () => readonly SeriesValue[]) {
-    this.#collect = collect;
+  /** `look` brings up to date what is only counted when somebody looks; each `yield` is a place to pause. */
+  constructor(source: SeriesSource, look: () => Iterable<undefined> = () => []) {
+    this.#source = source;
+    this.look = look;
   }
 
-  collect(): readonly SeriesValue[] {
-    const all = this.#collect();
-    return this.#zero.size === 0 ? all : all.map((series) => this.#sinceReset(series));
+  walk(order: SeriesOrder, options?: Omit<WalkOptions, "hidden">): SeriesWalk {
+    const all = this.#source.walk(order, options);
+    return this.#zero.size === 0 ? all : this.#sinceResetAll(all);
   }
 
-  resetCounters(): void {
+  async resetCounters(): Promise<void> {
     this.#zero.clear();
-    for (const series of this.#collect()) {
-      if (series.kind === "counter" && series.value > 0) this.#zero.set(keyOf(series), series.value);
-    }
+    await inSlices(this.#source.walk("name", { kinds: ["counter"] })[Symbol.iterator](), (series) => {
+      if (series !== undefined && series.value > 0) this.#zero.set(keyOf(series), series.value);
+      return true;
+    });
+  }
+
+  *#sinceResetAll(all: SeriesWalk): SeriesWalk {
+    for (const series of all) yield series && this.#sinceReset(series);
   }
 
   #sinceReset(series: SeriesValue): SeriesValue {

@@ -2,17 +2,21 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { sendBody } from "@heddle/telemetry/admin";
 
 const LIMITS = { maxHeaderSize: 16 * 1024, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 };
 const MAX_CONNECTIONS = 256;
 /** Of one address: a neighbour alone must not keep the kubelet out, which would restart the pod. */
 const MAX_CONNECTIONS_PER_SOURCE = 32;
+/** Answers that are made while they are sent: each holds a picture of what it shows. */
+const MAX_STREAMED = 4;
 
 export interface PodAnswer {
   /** 200 where unset. */
   readonly status?: number;
   readonly contentType?: string;
-  readonly body: string;
+  /** Pieces are made while they are sent (`sendBody`). */
+  readonly body: string | Iterable<string>;
 }
 
 /** What one path answers. */
@@ -27,6 +31,7 @@ export class PodServer {
   readonly #log: Log;
   readonly #server: Server;
   readonly #connectionsOf = new Map<string, number>();
+  #streamed = 0;
 
   constructor(pages: ReadonlyMap<string, PodPage>, log: Log) {
     this.#pages = pages;
@@ -93,16 +98,29 @@ export class PodServer {
       this.#log.error("a page of the pod failed", { path: request.url, error });
       answer = { status: 500, body: "this page failed; the log says why\n" };
     }
+    if (typeof answer.body !== "string" && this.#streamed >= MAX_STREAMED)
+      answer = { status: 503, body: `${MAX_STREAMED} scrapes are being answered; try again\n` };
     const { status = 200, contentType = "text/plain; charset=utf-8", body } = answer;
     response.writeHead(status, {
       "content-type": contentType,
-      "content-length": Buffer.byteLength(body),
+      ...(typeof body === "string" ? { "content-length": Buffer.byteLength(body) } : {}),
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
       ...(request.complete ? {} : { connection: "close" }), // somebody sends a body that nobody reads
     });
-    response.end(request.method === "HEAD" ? undefined : body);
     request.resume();
+    if (typeof body === "string" || request.method === "HEAD") {
+      response.end(request.method === "HEAD" ? undefined : body);
+      return;
+    }
+    this.#streamed += 1;
+    try {
+      await sendBody(response, body);
+    } catch (error) {
+      this.#log.error("a page of the pod failed", { path: request.url, error });
+    } finally {
+      this.#streamed -= 1;
+    }
   }
 
   #answer(request: IncomingMessage): PodAnswer | Promise<PodAnswer> {

@@ -73,6 +73,7 @@ const host = (worker: number): WorkerHost => ({
     throw new Error("it greets connections alone");
   },
   inspect: () => ({ greeting: true }),
+  endpointRows: () => [],
   load: () => [],
   reopenLogs: () => undefined,
   close: () => undefined,

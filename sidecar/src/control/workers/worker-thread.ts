@@ -24,7 +24,7 @@ export interface WorkerThreadEvents {
 export class WorkerThread {
   readonly id: number;
   readonly #thread: Worker;
-  readonly #inspecting = new Map<number, (value: Json) => void>();
+  readonly #inspecting = new Map<number, Inspection>();
   #nextInspection = 0;
   #error: unknown;
   #gone = false;
@@ -47,7 +47,7 @@ export class WorkerThread {
     this.#exited = new Promise((resolve) => {
       this.#thread.on("exit", (code) => {
         this.#gone = true;
-        for (const answer of this.#inspecting.values()) answer(null);
+        for (const { answer } of this.#inspecting.values()) answer(null);
         this.#inspecting.clear();
         events.onExit(this.#asked ? undefined : (this.#error ?? new Error(`the thread ended with code ${code}`)));
         resolve();
@@ -57,7 +57,7 @@ export class WorkerThread {
       this.#error = error;
     });
     this.#thread.on("message", (message: FromWorker) => {
-      if (message.type === "inspected") this.#inspected(message.id, message.value);
+      if (message.type === "inspected") this.#inspected(message);
       else this.#hand(message, events);
     });
   }
@@ -77,7 +77,7 @@ export class WorkerThread {
     if (this.#gone) return Promise.resolve(null);
     const id = this.#nextInspection++;
     return new Promise((resolve) => {
-      this.#inspecting.set(id, resolve);
+      this.#inspecting.set(id, { parts: [], answer: resolve });
       this.post({ type: "inspect", id, about });
     });
   }
@@ -108,8 +108,18 @@ export class WorkerThread {
     }
   }
 
-  #inspected(id: number, value: Json): void {
-    this.#inspecting.get(id)?.(value);
+  #inspected({ id, value, more }: Extract<FromWorker, { type: "inspected" }>): void {
+    const inspection = this.#inspecting.get(id);
+    if (inspection === undefined) return;
+    inspection.parts.push(value);
+    if (more) return;
     this.#inspecting.delete(id);
+    // In parts only lists come.
+    inspection.answer(inspection.parts.length === 1 ? value : (inspection.parts as (readonly Json[])[]).flat());
   }
+}
+
+interface Inspection {
+  readonly parts: Json[];
+  readonly answer: (value: Json) => void;
 }

@@ -22,6 +22,7 @@ import {
 } from "@heddle/traffic";
 import { SslStats } from "../tls/ssl-stats.ts";
 import { ClusterStats } from "./cluster-stats.ts";
+import { type EndpointRow, endpointRow } from "./endpoint-row.ts";
 import { type Asker, OriginalDstHosts } from "./original-dst-hosts.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
 import { type ConnectionIdentity, poolKey } from "./pool/pool-key.ts";
@@ -267,6 +268,13 @@ export class Cluster {
     this.#drained = true;
     this.#originalDst?.close();
     for (const pool of this.#allPools()) pool.destroy();
+  }
+
+  /** Of those that something has gone to, and of all that traffic alone has found; undefined of each other one. */
+  *endpointRows(): Generator<EndpointRow | undefined> {
+    const found = this.#originalDst?.endpoints;
+    for (const endpoint of found ?? this.#endpoints?.byKey.values() ?? [])
+      yield endpointRow(this.name, endpoint, found !== undefined);
   }
 
   inspect(): Json {

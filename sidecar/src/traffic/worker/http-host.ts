@@ -23,6 +23,7 @@ import { builtInGates } from "../network/built-in-gates.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import { dialUpstream } from "../upstream/dial-upstream.ts";
+import type { EndpointRow } from "../upstream/endpoint-row.ts";
 import { LoadLedger } from "../upstream/load-ledger.ts";
 import { AccessLogs } from "./access-logs.ts";
 import type { DecodedUpdate } from "./config-receiver.ts";
@@ -194,6 +195,13 @@ export class HttpHost implements WorkerHost {
 
   inspect(): Json {
     return { clusters: [...this.#runtime.current.clusters.values()].map((cluster) => cluster.inspect()) };
+  }
+
+  *endpointRows(): Generator<EndpointRow | undefined> {
+    for (const cluster of this.#runtime.current.clusters.values()) {
+      yield undefined;
+      yield* cluster.endpointRows();
+    }
   }
 
   close(): void {

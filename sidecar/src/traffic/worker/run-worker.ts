@@ -6,7 +6,7 @@ import { watchRunningCode } from "@heddle/filter";
 import { connectionMover, loadSend, testRewrap } from "@heddle/net";
 import { type Log, type LogFlush, LogLevels, type MetricScope, programLog, SharedMetrics } from "@heddle/telemetry";
 import { systemRandom } from "@heddle/traffic";
-import type { Slices } from "../build/slices.ts";
+import { Slices } from "../build/slices.ts";
 import type { RemoteKeys } from "../filter/jwt/remote-jwks.ts";
 import type { TracingEnv } from "../http/tracing/tracing-env.ts";
 import { ConnectionLimit } from "../listener/connection-limit.ts";
@@ -18,6 +18,7 @@ import { LoadShedder } from "../overload/load-shedder.ts";
 import { Vital } from "../overload/vitals.ts";
 import { applySecrets, type LiveSecrets, NO_SECRETS } from "../tls/live-secrets.ts";
 import { TicketSeed } from "../tls/ticket-seed.ts";
+import type { EndpointRow } from "../upstream/endpoint-row.ts";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 import { CrashReports } from "./crash-reports.ts";
 import { type Demands, WorkerDemands } from "./demands.ts";
@@ -78,6 +79,8 @@ export interface WorkerHost {
   readonly makeConnectionLogger: ListenerEnv["makeConnectionLogger"];
   readonly makeDatagramFilter: ListenerEnv["makeDatagramFilter"];
   inspect(): Json;
+  /** What the endpoints of all clusters have carried; undefined is a place to pause. */
+  endpointRows(): Iterable<EndpointRow | undefined>;
   /** A `WorkerLoad`. */
   load(): Json;
   /** Files of access logs have been moved away. */
@@ -219,13 +222,26 @@ export async function runWorker(
         listeners.pauseAccepting();
         break;
       case "inspect":
-        tell({ type: "inspected", id: message.id, value: inspected(message.about) });
+        if (message.about === "endpoints") void tellEndpoints(message.id).catch(crashes.of("a look at the endpoints"));
+        else tell({ type: "inspected", id: message.id, value: inspected(message.about), more: false });
         break;
       default:
         throw new Error(`unknown message ${(message satisfies never as { type: string }).type}`);
     }
   };
-  const inspected = (about: InspectedPart): Json =>
+  const tellEndpoints = async (id: number): Promise<void> => {
+    const slices = new Slices(systemClock);
+    let rows: EndpointRow[] = [];
+    for (const row of host.endpointRows()) {
+      if (row !== undefined) rows.push(row);
+      if (slices.leftMs > 0) continue;
+      if (rows.length > 0) tell({ type: "inspected", id, value: rows as unknown as Json, more: true });
+      rows = [];
+      await slices.next();
+    }
+    tell({ type: "inspected", id, value: rows as unknown as Json, more: false });
+  };
+  const inspected = (about: Exclude<InspectedPart, "endpoints">): Json =>
     about === "load" ? host.load() : { listeners: listeners.inspect(), serving: host.inspect() };
   port.on("message", guarded(receive, crashes.of("a message of the control thread")));
   tell({ type: "started", rewrap });

@@ -114,10 +114,14 @@ export type FromWorker =
   | { readonly type: "accept-paused" }
   /** A filter's number in `Vital.running`. */
   | { readonly type: "code-named"; readonly id: number; readonly name: string }
-  | { readonly type: "inspected"; readonly id: number; readonly value: Json };
+  /** `more`: it is a list, and the rest of it comes later. */
+  | { readonly type: "inspected"; readonly id: number; readonly value: Json; readonly more: boolean };
 
-/** "inside": listeners, clusters and pools, for those who look. "load": what load reports add up (`WorkerLoad`). */
-export type InspectedPart = "inside" | "load";
+/**
+ * "inside": listeners, clusters and pools, for those who look. "endpoints": what endpoints have carried (a list of `EndpointRow`).
+ * "load": what load reports add up (`WorkerLoad`).
+ */
+export type InspectedPart = "inside" | "endpoints" | "load";
 
 export interface RefusedKey {
   readonly key: string;
