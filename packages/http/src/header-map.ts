@@ -92,7 +92,7 @@ export class HeaderMap {
       kept += 2;
     }
     const removed = kept !== fields.length;
-    if (removed) fields.length = kept;
+    while (fields.length > kept) fields.pop(); // to set the length is a call into the engine
     return removed;
   }
 

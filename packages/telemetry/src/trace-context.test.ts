@@ -30,6 +30,10 @@ for (const [why, value] of [
   ["a span id of zeros", `00-${TRACE}-${"0".repeat(16)}-01`],
   ["a short id", `00-${TRACE.slice(1)}-${SPAN}-01`],
   ["flags that are no hex", `00-${TRACE}-${SPAN}-0x`],
+  ["a trace id that is no hex", `00-${TRACE.slice(1)}g-${SPAN}-01`],
+  ["a span id that is no hex", `00-${TRACE}-${SPAN.slice(1)}:-01`],
+  ["a dash in another place", `00-${TRACE}a${SPAN.slice(1)}--01`],
+  ["a character that ends as a digit", `00-${TRACE.slice(1)}\u0130-${SPAN}-01`],
 ] as const) {
   test(`${why} is not continued`, () => assert.equal(parseTraceparent(value), undefined));
 }

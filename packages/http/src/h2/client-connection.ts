@@ -201,8 +201,10 @@ export class H2ClientConnection extends H2Connection<ClientStream> implements Cl
   }
 
   #meaningOf(block: DecodedBlock): ResponseMeaning | MessageError {
-    const { meaning } = block;
+    const { meaning, like } = block;
     if (meaning instanceof ResponseMeaning) return meaning;
+    const alike = like?.meaning instanceof ResponseMeaning ? like.meaning.ofLike(block) : undefined;
+    if (alike !== undefined) return alike;
     const read = readResponse(block.fields, this.options.limits.maxHeaderCount);
     block.meaning = read;
     return read;

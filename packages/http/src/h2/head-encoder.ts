@@ -3,7 +3,7 @@ import { FieldKind, knownField } from "../h1/field-names.ts";
 import { isBlank, table } from "../h1/tokens.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { FRAME_HEADER_BYTES } from "./frame/index.ts";
-import { HpackEncoder } from "./hpack/index.ts";
+import { HpackEncoder, type NameState } from "./hpack/index.ts";
 
 /** Fields that are left out of a head beside those that HTTP/2 does not have. */
 export const LeaveOut = {
@@ -26,6 +26,8 @@ interface KnownList {
   readonly ends: Uint16Array;
   /** By field: 1 where another list has differed. Nobody compares there again: to find two ids different is not free. */
   readonly differs: Uint8Array;
+  /** By field that differs, where its name pauses: see `addPaused`. */
+  readonly paused: (NameState | undefined)[];
   /** Lists since the first that differed. */
   others: number;
 }
@@ -104,6 +106,7 @@ export class HeadEncoder {
         bytes: Buffer.from(bytes),
         ends: this.#ends.slice(0, (lead.length + fields.length) / 2),
         differs: new Uint8Array((lead.length + fields.length) / 2),
+        paused: new Array<undefined>((lead.length + fields.length) / 2).fill(undefined),
         others: 0,
       };
     return bytes;
@@ -131,7 +134,7 @@ export class HeadEncoder {
   /** `known` has as many fields. What is the same in both is copied, run by run. */
   #encodeLike(known: KnownList, lead: readonly string[], fields: readonly string[], leaveOut: number): void {
     const hpack = this.#hpack;
-    const { ends, differs, version } = known;
+    const { ends, differs, paused, version } = known;
     let runFrom = FRAME_HEADER_BYTES;
     let runTo = FRAME_HEADER_BYTES;
     let shift = 0;
@@ -153,8 +156,15 @@ export class HeadEncoder {
         differs[place] = 1;
       }
       hpack.addEncoded(known.bytes, runFrom, runTo);
-      if (isLead) hpack.add(name, value);
-      else this.#add(name, value, leaveOut, undefined);
+      const state = paused[place];
+      if (state === undefined || knownList[at] !== name || !hpack.addPaused(state, value)) {
+        const before = hpack.length;
+        if (isLead) hpack.add(name, value);
+        else this.#add(name, value, leaveOut, undefined);
+        // Whether `te` is sent is a matter of its value.
+        paused[place] =
+          hpack.length > before && knownList[at] === name && name !== "te" ? hpack.pausing(name) : undefined;
+      }
       this.#ends[place] = hpack.length;
       shift = hpack.length - end;
       runFrom = end;

@@ -1,6 +1,7 @@
 import { FieldKind, knownField } from "../h1/field-names.ts";
 import { parseContentLength } from "../h1/fields.ts";
 import { isBlank, table } from "../h1/tokens.ts";
+import type { DecodedBlock } from "./hpack/index.ts";
 import { badField, badMessage, MessageError } from "./message-error.ts";
 
 const BAD_NAME = badField("a field name is not a token in lower case"); // RFC 9113 §8.2.1
@@ -17,8 +18,15 @@ const COLON = 0x3a;
 const NAME_CHARACTERS = table("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz");
 const BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 
+/** What a section has behind its pseudo-fields. */
+export interface SectionFields {
+  readonly fields: string[];
+  /** Bytes; -1 if it is not said. */
+  readonly contentLength: number;
+}
+
 /** The fields of a section behind its pseudo-fields, and what they say to the codec. */
-export class Section {
+export class Section implements SectionFields {
   readonly fields: string[] = [];
   /** The one Host field of a request. */
   host: string | undefined = undefined;
@@ -81,6 +89,31 @@ export class Section {
       this.fields.push("cookie", crumb);
     } else this.fields[this.#cookieAt] += `; ${crumb}`;
   }
+}
+
+/**
+ * Where in `list` the fields begin that were read from it, if all of them were taken as they stand; -1 if not. So the fields of a list
+ * that differs only in values that nobody looks at are that list from there on.
+ */
+export function verbatimFrom(list: readonly string[], fields: readonly string[]): number {
+  const from = list.length - fields.length;
+  for (let i = 0; i < fields.length; i++) if (list[from + i] !== fields[i]) return -1;
+  return from;
+}
+
+/**
+ * The fields of a block that is like one whose fields were good, and taken as they stand from `from` on: only values that are
+ * others than there are looked at. Undefined: it has to be read as a whole, since one of them is bad or says something to the codec.
+ */
+export function fieldsLike({ fields, changed }: DecodedBlock, from: number): string[] | undefined {
+  if (from < 0) return undefined;
+  for (let i = 0; i < changed.length; i++) {
+    const place = changed[i]!; // below the length
+    if (place < from || !isValue(fields[place]!)) return undefined;
+    const known = knownField(fields[place - 1]!); // its name
+    if (known !== undefined && known.kind !== FieldKind.Ordinary) return undefined;
+  }
+  return fields.slice(from);
 }
 
 function isName(name: string): boolean {

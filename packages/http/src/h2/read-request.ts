@@ -4,8 +4,9 @@ import { isTargetText } from "../h1/request-target.ts";
 import { isToken } from "../h1/tokens.ts";
 import { RequestHead } from "../head.ts";
 import { HeaderMap } from "../header-map.ts";
+import type { DecodedBlock } from "./hpack/index.ts";
 import { badField, badMessage, MessageError } from "./message-error.ts";
-import { Section } from "./read-fields.ts";
+import { fieldsLike, Section, type SectionFields, verbatimFrom } from "./read-fields.ts";
 
 const UNKNOWN_PSEUDO = badMessage("a pseudo-field that requests do not have");
 const REPEATED_PSEUDO = badMessage("a pseudo-field is repeated");
@@ -32,17 +33,21 @@ export interface RequestReading {
   readonly allowConnect: boolean;
 }
 
-/** What a header list says that is a request. It may be used for many requests whose lists are the same. */
+/** What a header list says that is a request. It may be used for many requests whose lists are the same, or alike. */
 export class RequestMeaning {
   readonly method: string;
   readonly scheme: "http" | "https";
   readonly authority: string;
   readonly path: string;
   readonly upgrade: string | undefined;
-  readonly fields: readonly string[];
+  readonly fields: string[];
   /** Bytes; -1 if it is not said. */
   readonly contentLength: number;
   readonly isTunnel: boolean;
+  /** It is for one request, which may have the fields for its own. */
+  readonly #once: boolean;
+  /** As `verbatimFrom` answers; -2: nobody has asked. */
+  #likeFrom = -2;
 
   constructor(
     method: string,
@@ -50,8 +55,10 @@ export class RequestMeaning {
     authority: string,
     path: string,
     upgrade: string | undefined,
-    { fields, contentLength }: Section,
+    { fields, contentLength }: SectionFields,
+    once = false,
   ) {
+    this.#once = once;
     this.method = method;
     this.scheme = scheme;
     this.authority = authority;
@@ -63,8 +70,17 @@ export class RequestMeaning {
   }
 
   toHead(): RequestHead {
-    const headers = new HeaderMap(this.fields.slice());
+    const headers = new HeaderMap(this.#once ? this.fields : this.fields.slice());
     return new RequestHead(this.method, this.scheme, this.authority, this.path, headers, "2", this.upgrade);
+  }
+
+  /** Of a block whose `like` says this. Undefined: it has to be read as a whole. */
+  ofLike(block: DecodedBlock): RequestMeaning | undefined {
+    if (this.#likeFrom === -2) this.#likeFrom = verbatimFrom(block.like!.fields, this.fields); // the caller has it from there
+    const fields = fieldsLike(block, this.#likeFrom);
+    if (fields === undefined) return undefined;
+    const { method, scheme, authority, path, upgrade, contentLength } = this;
+    return new RequestMeaning(method, scheme, authority, path, upgrade, { fields, contentLength }, true);
   }
 }
 

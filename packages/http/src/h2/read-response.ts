@@ -1,8 +1,9 @@
 import { removeForbiddenTrailers } from "../h1/fields.ts";
 import { ResponseHead } from "../head.ts";
 import { HeaderMap } from "../header-map.ts";
+import type { DecodedBlock } from "./hpack/index.ts";
 import { badField, badMessage, type MessageError } from "./message-error.ts";
-import { Section } from "./read-fields.ts";
+import { fieldsLike, Section, type SectionFields, verbatimFrom } from "./read-fields.ts";
 
 const BAD_PSEUDO = badMessage("a response has other pseudo-fields than one status"); // RFC 9113 §8.3.2
 const BAD_STATUS = badField("the status is not a number from 100 to 599");
@@ -10,22 +11,33 @@ const SWITCHING = badMessage("101, which HTTP/2 does not have"); // RFC 9113 §8
 
 const COLON = 0x3a;
 
-/** What a header list says that is a response. It may be used for many responses whose lists are the same. */
+/** What a header list says that is a response. It may be used for many responses whose lists are the same, or alike. */
 export class ResponseMeaning {
   readonly status: number;
-  readonly fields: readonly string[];
+  readonly fields: string[];
   /** Bytes; -1 if it is not said. */
   readonly contentLength: number;
+  /** It is for one response, which may have the fields for its own. */
+  readonly #once: boolean;
+  /** As `verbatimFrom` answers; -2: nobody has asked. */
+  #likeFrom = -2;
 
-  constructor(status: number, { fields, contentLength, host }: Section) {
+  constructor(status: number, { fields, contentLength }: SectionFields, once = false) {
     this.status = status;
-    if (host !== undefined) fields.push("host", host); // means nothing in a response, so it passes
     this.fields = fields;
     this.contentLength = contentLength;
+    this.#once = once;
   }
 
   toHead(): ResponseHead {
-    return new ResponseHead(this.status, new HeaderMap(this.fields.slice()), "", "2");
+    return new ResponseHead(this.status, new HeaderMap(this.#once ? this.fields : this.fields.slice()), "", "2");
+  }
+
+  /** Of a block whose `like` says this. Undefined: it has to be read as a whole. */
+  ofLike(block: DecodedBlock): ResponseMeaning | undefined {
+    if (this.#likeFrom === -2) this.#likeFrom = verbatimFrom(block.like!.fields, this.fields); // the caller has it from there
+    const fields = fieldsLike(block, this.#likeFrom);
+    return fields && new ResponseMeaning(this.status, { fields, contentLength: this.contentLength }, true);
   }
 }
 
@@ -36,7 +48,10 @@ export function readResponse(list: readonly string[], maxHeaderCount: number): R
   if (status === 0) return BAD_STATUS;
   if (status === 101) return SWITCHING;
   const section = new Section();
-  return section.read(list, 2, maxHeaderCount) ?? new ResponseMeaning(status, section);
+  const error = section.read(list, 2, maxHeaderCount);
+  if (error !== undefined) return error;
+  if (section.host !== undefined) section.fields.push("host", section.host); // means nothing in a response, so it passes
+  return new ResponseMeaning(status, section);
 }
 
 const STATUS = /^[1-5][0-9][0-9]$/;

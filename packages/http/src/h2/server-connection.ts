@@ -245,8 +245,10 @@ export class H2ServerConnection extends H2Connection<ServerStream> implements Se
   }
 
   #meaningOf(block: DecodedBlock): RequestMeaning | MessageError {
-    const { meaning } = block;
+    const { meaning, like } = block;
     if (meaning instanceof RequestMeaning) return meaning;
+    const alike = like?.meaning instanceof RequestMeaning ? like.meaning.ofLike(block) : undefined;
+    if (alike !== undefined) return alike;
     const read = readRequest(block.fields, this.#reading);
     block.meaning = read;
     return read;

@@ -45,6 +45,10 @@ export class Forwarding {
   readonly #drops: number;
   readonly #makeId: () => string;
   readonly #found = new Found();
+  // What `#joined` has joined last.
+  #lastForwardedFor = "";
+  #lastRemote = "";
+  #lastJoined = "";
 
   /** `makeId` gives new request ids. */
   constructor(config: HttpConnectionManagerConfig, makeId: () => string) {
@@ -156,7 +160,7 @@ export class Forwarding {
       }
       kept += 2;
     }
-    if (kept !== fields.length) fields.length = kept;
+    while (fields.length > kept) fields.pop(); // to set the length is a call into the engine
     found.forwardedFor = forwardedFor;
     found.proto = proto;
     found.port = port;
@@ -172,7 +176,10 @@ export class Forwarding {
     found.mayBeInternal = forwardedFor === undefined;
     found.client = (hops === 0 ? undefined : addressFromEnd(forwardedFor, hops - 1)) ?? remoteAddress;
     if (this.#appendsFor && remoteAddress !== "") {
-      headers.set("x-forwarded-for", forwardedFor === undefined ? remoteAddress : `${forwardedFor},${remoteAddress}`);
+      headers.set(
+        "x-forwarded-for",
+        forwardedFor === undefined ? remoteAddress : this.#joined(forwardedFor, remoteAddress),
+      );
     }
     if (hops > 0) return;
     // Nobody whom we trust has said these.
@@ -180,6 +187,16 @@ export class Forwarding {
     if (found.proto !== undefined) headers.set("x-forwarded-proto", scheme);
     else headers.append("x-forwarded-proto", scheme);
     found.proto = scheme;
+  }
+
+  /** Between two sidecars both are the same for long, and a string that is the same is known to whoever compares it next. */
+  #joined(forwardedFor: string, remoteAddress: string): string {
+    if (forwardedFor !== this.#lastForwardedFor || remoteAddress !== this.#lastRemote) {
+      this.#lastForwardedFor = forwardedFor;
+      this.#lastRemote = remoteAddress;
+      this.#lastJoined = `${forwardedFor},${remoteAddress}`;
+    }
+    return this.#lastJoined;
   }
 
   #believeHeaders(headers: HeaderMap): number | undefined {

@@ -651,7 +651,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const expectedMs = perTryMs > 0 && (leftMs === 0 || perTryMs < leftMs) ? perTryMs : leftMs;
     if (expectedMs === 0) return;
     const { headers } = exchange.request;
-    if (!this.#config.suppressEnvoyHeaders) headers.set("x-envoy-expected-rq-timeout-ms", String(expectedMs));
+    if (!this.#config.suppressEnvoyHeaders) headers.set("x-envoy-expected-rq-timeout-ms", millisecondsText(expectedMs));
     if (this.#tellsCallee) tellCallee(headers, expectedMs);
   }
 
@@ -721,6 +721,18 @@ function outcomeOf(status: number, fields: HeaderMap): number {
   const grpcStatus = status === 200 ? grpcStatusOf(fields) : undefined;
   return grpcStatus === undefined ? status : httpStatusOfGrpc(grpcStatus);
 }
+
+/** Of the same number the same text, which whoever encodes it finds again without comparing. */
+function millisecondsText(milliseconds: number): string {
+  if (milliseconds !== lastMilliseconds) {
+    lastMilliseconds = milliseconds;
+    lastText = String(milliseconds);
+  }
+  return lastText;
+}
+
+let lastMilliseconds = -1;
+let lastText = "";
 
 /** Who left before its answer says nothing about the endpoint. */
 function countFailure(endpoint: Endpoint, { kind, side }: Failure): void {

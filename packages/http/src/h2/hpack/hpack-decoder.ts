@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
-import { BlockMemo } from "./block-memo.ts";
+import { BlockMemo, Found, MAX_LITERALS } from "./block-memo.ts";
 import { DynamicTable, entrySize } from "./dynamic-table.ts";
 import { decodedRoom, decodeHuffman } from "./huffman-decode.ts";
 import { INTEGER_END, readInteger } from "./integer.ts";
@@ -24,13 +24,27 @@ export class DecodedBlock {
   readonly overLimit: boolean;
   /** For the user, who may note here what the fields mean, so that it need not be found out again. */
   meaning: unknown = undefined;
+  /** One that came before and differs from this one in `changed` alone. */
+  readonly like: DecodedBlock | undefined;
+  /** The indexes in `fields` of the values that are others than those of `like`. */
+  readonly changed: readonly number[];
 
-  constructor(fields: readonly string[], neverIndexed: readonly string[] | undefined, overLimit: boolean) {
+  constructor(
+    fields: readonly string[],
+    neverIndexed: readonly string[] | undefined,
+    overLimit: boolean,
+    like?: DecodedBlock,
+    changed: readonly number[] = UNCHANGED,
+  ) {
     this.fields = fields;
     this.neverIndexed = neverIndexed;
     this.overLimit = overLimit;
+    this.like = like;
+    this.changed = changed;
   }
 }
+
+const UNCHANGED: readonly number[] = [];
 
 /** Why a block cannot be decoded: COMPRESSION_ERROR, since the table is lost (RFC 9113 §4.3). */
 export class HpackError {
@@ -49,8 +63,12 @@ const LATE_RESIZE = new HpackError("a table size update behind a field");
 const BAD_RESIZE = new HpackError("a table size above what we allow");
 const NO_RESIZE = new HpackError("no table size update after we allowed less");
 
-/** A string that has just been read; functions return one thing. */
-const read = { text: "", at: 0 };
+/** A string that has just been read; functions return one thing. `from`: where it lies in the block as it is; -1 if it was coded. */
+const read = { text: "", from: 0, at: 0 };
+
+/** Of the block that is being decoded: where it has values as they are, as `Literals`; of more than there is room for the first. */
+const literals = new Uint16Array(3 * MAX_LITERALS);
+let literalCount = 0;
 
 /** Grows to the longest coded string, which is at most a block. */
 let scratch = Buffer.allocUnsafeSlow(1024);
@@ -92,13 +110,30 @@ export class HpackDecoder {
 
   /** `block` is whole: the fragments of HEADERS and its CONTINUATIONs together. */
   decode(block: Buffer): DecodedBlock | HpackError {
-    const known = this.#mustResize ? undefined : this.#memo.find(block, this.#version);
-    if (known !== undefined) return known;
+    const memo = this.#memo;
+    const found = this.#mustResize ? Found.Nothing : memo.find(block, this.#version);
+    if (found === Found.Same) return memo.result;
+    if (found === Found.Like) return this.#decodeLike(block, memo);
     const version = this.#version;
     const decoded = this.#decode(block);
     if (decoded instanceof HpackError) return decoded;
-    if (version === this.#version && !decoded.overLimit) this.#memo.missed(block, version, decoded);
+    if (version === this.#version && !decoded.overLimit)
+      memo.missed(block, version, decoded, literals.subarray(0, literalCount));
     return decoded;
+  }
+
+  /** As long as the known block and its strings, so within the limits as it was. */
+  #decodeLike(block: Buffer, memo: BlockMemo<DecodedBlock>): DecodedBlock {
+    const known = memo.result;
+    const found = memo.changed;
+    const fields = known.fields.slice();
+    const changed: number[] = [];
+    for (let i = 0; i < memo.changedCount; i += 3) {
+      const place = found[i]!; // place, begin and end in turn
+      fields[place] = block.toString("latin1", found[i + 1], found[i + 2]);
+      changed.push(place);
+    }
+    return new DecodedBlock(fields, known.neverIndexed, false, known, changed);
   }
 
   #decode(block: Buffer): DecodedBlock | HpackError {
@@ -109,6 +144,7 @@ export class HpackDecoder {
     let count = 0;
     let overLimit = false;
     let at = 0;
+    literalCount = 0;
     while (at < length) {
       const first = block[at]!; // below the length
       if ((first & 0xe0) === 0x20) {
@@ -149,9 +185,16 @@ export class HpackDecoder {
         if (error !== undefined) return error;
         ({ text: value, at } = read);
         if (inserts) {
-          this.#table.insert(name, value);
+          this.#table.insert(interned(name), value);
           this.#version++;
-        } else if ((first & 0x10) !== 0) (neverIndexed ??= []).push(name);
+        } else {
+          if (read.from >= 0 && literalCount < literals.length) {
+            literals[literalCount++] = read.from;
+            literals[literalCount++] = at;
+            literals[literalCount++] = fields.length + 1;
+          }
+          if ((first & 0x10) !== 0) (neverIndexed ??= []).push(name);
+        }
       }
       room -= entrySize(name, value);
       if (room < 0 || count > this.#maxCount) overLimit = true;
@@ -160,6 +203,15 @@ export class HpackDecoder {
     if (this.#mustResize && count > 0) return NO_RESIZE;
     return new DecodedBlock(fields, neverIndexed, overLimit);
   }
+}
+
+/**
+ * The engine's own copy of a name: two of those are the same text only if they are the same object, and names are compared dozens of times
+ * in each exchange.
+ */
+function interned(name: string): string {
+  for (const key in { [name]: true }) return key;
+  return name;
 }
 
 /** Reads a string literal (RFC 7541 §5.2) into `read`. */
@@ -175,8 +227,10 @@ function readString(block: Buffer, at: number): HpackError | undefined {
   read.at = end;
   if (!huffman) {
     read.text = block.toString("latin1", from, end);
+    read.from = from;
     return undefined;
   }
+  read.from = -1;
   const room = decodedRoom(size);
   if (room > scratch.length) scratch = Buffer.allocUnsafeSlow(room * 2);
   const decoded = decodeHuffman(block, from, end, scratch);

@@ -31,7 +31,9 @@ const DELETE = 0x7f;
 const MAX_PAUSING = 64;
 
 /** What is known of a name that is, or lately was, in the dynamic table. */
-interface NameState {
+export interface NameState {
+  /** In the static table; 0 if it is not there. */
+  readonly staticIndex: number;
   /** By value: the number of its insertion. */
   readonly values: Map<string, number>;
   /** The last insertion; -1 if none is left. */
@@ -137,6 +139,26 @@ export class HpackEncoder {
     this.#insert(name, value);
   }
 
+  /**
+   * For `addPaused`, of a name whose values are mostly others each time. Undefined: each value of it has to be looked at, as those of
+   * credentials and of names that the static table has with values.
+   */
+  pausing(name: string): NameState | undefined {
+    const state = this.#names.get(name);
+    if (state === undefined || state.pause === 0 || isCredential(name, "")) return undefined;
+    return (STATIC_BY_NAME.get(name)?.values.size ?? 0) > 0 ? undefined : state;
+  }
+
+  /** What `add` does for a name that pauses, without a look at any table. False: nothing is written, `add` has to. */
+  addPaused(state: NameState, value: string): boolean {
+    if (state.pause <= 1) return false;
+    const nameIndex = this.#nameIndex(state.staticIndex === 0 ? undefined : state.staticIndex, state);
+    if (nameIndex === 0) return false;
+    state.pause--;
+    this.#plainLiteral(NOT_INDEXED, nameIndex, "", value);
+    return true;
+  }
+
   /** Bytes of the block so far, headroom included. */
   get length(): number {
     return this.#at;
@@ -191,7 +213,8 @@ export class HpackEncoder {
     this.#table.insert(name, value); // evicts first, which may forget the name
     let state = this.#names.get(name);
     if (state === undefined) {
-      state = { values: new Map(), latest: -1, inserted: 0, hits: 0, pause: 0, nextPause: FIRST_PAUSE };
+      const staticIndex = STATIC_BY_NAME.get(name)?.index ?? 0;
+      state = { staticIndex, values: new Map(), latest: -1, inserted: 0, hits: 0, pause: 0, nextPause: FIRST_PAUSE };
       this.#names.set(name, state);
     }
     state.latest = this.#table.inserted - 1;

@@ -1,2 +1,2 @@
 export { DecodedBlock, HpackDecoder, type HpackDecoderOptions, HpackError } from "./hpack-decoder.ts";
-export { HpackEncoder } from "./hpack-encoder.ts";
+export { HpackEncoder, type NameState } from "./hpack-encoder.ts";
