@@ -95,6 +95,15 @@ describe("statement 80: xDS behind mutual TLS", { timeout: 60_000 }, () => {
     assert.ok(delta.resources.some(({ name }) => name === "outbound/80/web.shop"));
   });
 
+  it("X1: so is one whose certificate is of an intermediate from before, which it shows, and of no other root", async () => {
+    const former = new TestAuthority("Former", top, { uris: ["spiffe://cluster.local"] });
+    const delta = await firstDelta(secure({ uris: [ID] }, former), "shop/web/1", CLUSTER);
+    assert.ok(delta.resources.some(({ name }) => name === "outbound/80/web.shop"));
+    const others = new TestAuthority("Former", new TestAuthority("Root"), { uris: ["spiffe://cluster.local"] });
+    const error = await failureOf(openDelta(secure({ uris: [ID] }, others), "shop/web/1", CLUSTER));
+    assert.equal(error.code, status.UNAVAILABLE);
+  });
+
   it("X4: another node's secret is not given by name, nor because of what a node says its cluster is", async () => {
     const client = secure({ uris: [ID] });
     const asked = await firstDelta(client, "shop/web/1", SECRET, ADS, "DeltaAggregatedResources", ["of-orders"]);

@@ -1,16 +1,16 @@
 import { constants } from "node:crypto";
-import type { Socket } from "node:net";
-import { createServer, type TLSSocket } from "node:tls";
+import { createServer, type Socket } from "node:net";
+import { createSecureContext, type TLSSocket } from "node:tls";
 import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { type Clock, err, type Live, ok, type Result, type Timer } from "@heddle/base";
-import { Certificate, certificatesInPem, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
+import { certificatesInPem, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
+import { type AcceptedTls, acceptTls, type ShownPeer } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { LinePace, type PeerOf, xdsServerOptions } from "@heddle/xds/server";
 import { callSource } from "../ca/call-source.ts";
 import type { TlsIdentity } from "../ca/own-svid.ts";
 import type { HostPort } from "./address.ts";
 import { boundPort, MAX_MESSAGE_BYTES } from "./bound-port.ts";
-import { certificateChainOf } from "./certificate-chain.ts";
 import { connectionEndMs, isStillTrusted } from "./connection-trust.ts";
 import { listen } from "./listen.ts";
 import { MessageBudget, type MessageBudgetLimits } from "./message-budget.ts";
@@ -71,7 +71,8 @@ const REFUSALS_LOGGED_PER_SECOND = 50;
  * trust domain that our bundle vouches for, by OpenSSL's judgement and by our own; else the connection ends before any call.
  * It ends too when the certificate does, and when the bundle vouches for it no more.
  *
- * The handshake is ours rather than gRPC's, which can ask only whether OpenSSL is content. Nothing is resumed: a session
+ * The handshake is ours rather than gRPC's, which can ask only whether OpenSSL is content. What a client shows beside its
+ * certificate counts: after an intermediate has been replaced, certificates of the one before are good until they end. Nothing is resumed: a session
  * would outlive the authority that vouched for it.
  *
  * Rejects with a `ListenError` where the address cannot be taken.
@@ -101,45 +102,46 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   /** Also those that have not come to the end of their handshake. */
   const connections = new Set<Socket>();
   let ownIssuers = issuersOf(options.identity.current);
+  let context = createSecureContext(contextOf(options));
 
-  const server = createServer(
-    { ...contextOf(options), ...HANDSHAKE, requestCert: true, rejectUnauthorized: false },
-    (socket) => {
-      socket.on("error", () => undefined); // it is gone; gRPC hears of it by itself
-      const admitted = admit(socket, options, ownIssuers);
-      const source = callSource(`${socket.remoteAddress}:${socket.remotePort}`);
-      const isStranger = admitted.ok && admitted.value === undefined;
-      const fault = admitted.ok ? (isStranger ? tooMany(strangersOf, source, limits) : undefined) : admitted.error;
-      if (!admitted.ok || fault !== undefined) {
-        refused.add();
-        if (refusals.take()) log.warn("TLS client refused", { peer: socket.remoteAddress, why: fault });
-        socket.destroy();
+  const take = ({ socket, peer, chainError }: AcceptedTls): void => {
+    const admitted = admit(socket, peer, chainError, options, ownIssuers);
+    const source = callSource(`${socket.remoteAddress}:${socket.remotePort}`);
+    const isStranger = admitted.ok && admitted.value === undefined;
+    const fault = admitted.ok ? (isStranger ? tooMany(strangersOf, source, limits) : undefined) : admitted.error;
+    if (!admitted.ok || fault !== undefined) {
+      refused.add();
+      if (refusals.take()) log.warn("TLS client refused", { peer: socket.remoteAddress, why: fault });
+      socket.destroy();
+      return;
+    }
+    accepted.add();
+    if (isStranger) count(strangersOf, source, socket);
+    sockets.set(socket, admitted.value);
+    socket.on("close", () => sockets.delete(socket));
+    if (admitted.value !== undefined) endWithCertificate(socket, admitted.value, options);
+    (isStranger ? strangers : injector).injectConnection(socket);
+  };
+  const server = createServer((beneath) => {
+    connections.add(beneath);
+    beneath.on("close", () => connections.delete(beneath));
+    acceptTls(beneath, { ...HANDSHAKE, context, clock: options.clock }, (outcome) => {
+      if (outcome.ok) {
+        take(outcome.value);
         return;
       }
-      accepted.add();
-      if (isStranger) count(strangersOf, source, socket);
-      sockets.set(socket, admitted.value);
-      socket.on("close", () => sockets.delete(socket));
-      if (admitted.value !== undefined) endWithCertificate(socket, admitted.value, options);
-      (isStranger ? strangers : injector).injectConnection(socket);
-    },
-  );
-  server.on("connection", (socket: Socket) => {
-    connections.add(socket);
-    socket.on("close", () => connections.delete(socket));
+      refused.add();
+      log.debug("no TLS handshake", { peer: beneath.remoteAddress, error: outcome.error });
+    });
   });
   server.maxConnections = MAX_CONNECTIONS;
-  server.on("tlsClientError", (error, socket) => {
-    refused.add();
-    log.debug("no TLS handshake", { peer: socket.remoteAddress, error: error.message });
-  });
   const unwatch = [
     options.identity.watch((next) => {
       ownIssuers = issuersOf(next);
-      server.setSecureContext(contextOf(options));
+      context = createSecureContext(contextOf(options));
     }),
     options.bundles.watch((bundles) => {
-      server.setSecureContext(contextOf(options));
+      context = createSecureContext(contextOf(options));
       for (const [socket, svid] of sockets)
         if (svid !== undefined && !isStillTrusted(svid, bundles, options.clock.wallNow())) {
           log.info("TLS client's authority is trusted no more", { peer: socket.remoteAddress });
@@ -162,7 +164,7 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   };
 }
 
-const HANDSHAKE = { ALPNProtocols: ["h2"], handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+const HANDSHAKE = { alpnProtocols: ["h2"], timeoutMs: HANDSHAKE_TIMEOUT_MS };
 
 function optionsOf({ streams, idleMs }: StrangerLimits): ServerOptions {
   return {
@@ -226,25 +228,25 @@ function contextOf({ identity, bundles, trustDomain }: TlsServingOptions) {
 /** Undefined: a client without a certificate. */
 function admit(
   socket: TLSSocket,
+  peer: ShownPeer | undefined,
+  chainError: string,
   options: TlsServingOptions,
   ownIssuers: readonly Uint8Array[],
 ): Result<VerifiedSvid | undefined, string> {
   if (socket.alpnProtocol !== "h2") return err("it does not speak HTTP/2 (ALPN)");
-  const chain = certificateChainOf(socket.getPeerCertificate(true));
-  if (chain.length === 0) return ok(undefined);
+  if (peer === undefined) return ok(undefined);
   const { bundles, trustDomain, renewalGraceMs, clock } = options;
-  const own = new Certificate(chain[0]!); // it is not empty
+  const { certificate, issuers = [] } = peer;
   const nowMs = clock.wallNow();
-  const hasEnded = nowMs > own.validToMs && nowMs <= own.validToMs + renewalGraceMs;
-  // Where OpenSSL accepts a client, Node 24 tells of its own certificate alone; what signed it is most often what signed ours.
-  const ways = [...chain, ...ownIssuers];
-  const verified = verifySvid(ways, bundles.current, hasEnded ? own.validToMs : nowMs);
+  const hasEnded = nowMs > certificate.validToMs && nowMs <= certificate.validToMs + renewalGraceMs;
+  // What signed it is most often what signed ours: a client need not show that.
+  const ways = [certificate.der, ...issuers.map(({ der }) => der), ...ownIssuers];
+  const verified = verifySvid(ways, bundles.current, hasEnded ? certificate.validToMs : nowMs);
   if (!verified.ok) return verified;
   if (verified.value.spiffeId.trustDomain !== trustDomain) return err("the certificate is of another trust domain");
-  const complaint = socket.authorizationError as unknown as string | undefined | null;
-  if (!socket.authorized && !(hasEnded && complaint === "CERT_HAS_EXPIRED"))
-    return err(`the certificate is not accepted: ${complaint ?? "unknown"}`);
-  // gRPC shows services the certificate of an authorized connection alone. peer-svid.ts knows that it may have ended.
+  if (chainError !== "" && !(hasEnded && chainError === "CERT_HAS_EXPIRED"))
+    return err(`the certificate is not accepted: ${chainError}`);
+  // peer-svid.ts knows that it may have ended.
   socket.authorized = true;
   return verified;
 }

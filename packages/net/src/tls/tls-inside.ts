@@ -14,6 +14,7 @@ interface Inside {
     reading: boolean;
   } | null;
   _releaseControl(): boolean;
+  secureConnecting: boolean;
   push(chunk: unknown, encoding?: BufferEncoding): boolean;
 }
 
@@ -77,6 +78,12 @@ export function onHello(
 /** From now on errors of a server's socket come as `error` events; before, Node keeps them for its own server. */
 export function releaseControl(socket: TLSSocket): void {
   (socket as unknown as Inside)._releaseControl();
+}
+
+/** What Node's own server says of a socket before anybody gets it: its handshake is over. HTTP/2 waits for that. */
+export function handOver(socket: TLSSocket): void {
+  releaseControl(socket);
+  (socket as unknown as Inside).secureConnecting = false;
 }
 
 /**
