@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -362,6 +363,43 @@ describe("capture, whichever the backend", { skip }, () => {
     assert.match(stderr, /^heddle capture: nft list tables: .*not permitted/m);
     assert.match(stderr, /NET_ADMIN/);
   });
+
+  for (const flags of [
+    [],
+    [
+      "--backend=iptables-legacy",
+      "--mode=tproxy",
+      "--exclude-outbound-ports=80",
+      "--include-outbound-cidrs=10.0.0.0/8,fd00::/8",
+    ],
+    ["--exclude-outbound-ports=*"],
+  ])
+    test(`--check tells without any capability whether traffic is captured, and waits until it is: ${flags.join(" ")}`, async () => {
+      const pod = network!.pod(`check${flags.length}`);
+      const words = flags.filter((flag) => !flag.startsWith("--backend"));
+      const uid = flags[0] === "--exclude-outbound-ports=*" ? 1337 : 65_534;
+      const check = (...more: string[]) =>
+        pod.spawn({ uid, gid: uid }, [process.execPath, HEDDLE, "capture", "--check", ...words, ...more], {
+          stdio: ["ignore", "pipe", "pipe"],
+        });
+      const endOf = async (child: ChildProcess): Promise<readonly [number | null, string]> => {
+        let printed = "";
+        for (const stream of [child.stdout, child.stderr])
+          stream?.setEncoding("utf8").on("data", (more: string) => (printed += more));
+        const [status] = (await once(child, "close")) as [number | null];
+        return [status, printed];
+      };
+      const [status, why] = await endOf(check("--timeout=0s"));
+      assert.equal(status, 126, why);
+      assert.match(why, /does not arrive at port 150\d\d: the rules of capture are not in force/);
+      const waiting = endOf(check("--timeout=60s"));
+      captured(pod, ...flags);
+      assert.deepEqual(await waiting, [0, "what is sent from here is captured (ipv4 and ipv6)\n"]);
+      if (flags.length > 0) return;
+      pod.run("nft", "insert rule inet heddle output meta nfproto ipv6 return");
+      const [half, told] = await endOf(check("--timeout=0s"));
+      assert.deepEqual([half, /2001:db8::1 port 80 does not arrive/.test(told)], [126, true], told);
+    });
 
   test("a namespace with IPv6 switched off is captured all the same, with a warning", () => {
     const pod = network!.pod("g");

@@ -283,11 +283,20 @@ describe("the CNI plugin", { skip }, () => {
     symlinkSync(pod.netns, join(folder, "ns/net"));
   }
 
-  test("a pod that started without its rules is mended: its rules are set", async () => {
+  test("a pod that started without its rules is mended, and the init container that has waited for them lets it go on", async () => {
     const { pod, uid } = await makePod("missed");
+    const validation = pod.spawn({ uid: 65_534, gid: 65_534 }, [
+      process.execPath,
+      HEDDLE,
+      "capture",
+      "--check",
+      "--timeout=60s",
+    ]);
+    const validated = new Promise((resolve) => validation.once("close", resolve));
     runs(pod, uid);
     await eventually("it is said", () => log.includes("pod shop/missed ran without its rules: they are set"), 30_000);
     assert.match(rulesOf(pod), /redirect to :15006/);
+    assert.equal(await validated, 0);
   });
 
   test("at its end everything of the plugin is gone", async () => {

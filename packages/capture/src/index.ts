@@ -38,3 +38,4 @@ export {
   type FamilySwitch,
   formatCaptureDiagnostic,
 } from "./settings.ts";
+export { type CaptureWitness, captureWitness } from "./witness.ts";

@@ -2,10 +2,10 @@ import type { Json, JsonObject } from "@heddle/base";
 import { DEFAULT_CAPTURE_PORTS, PROXY_UID } from "@heddle/capture";
 import type { InjectionFault } from "./injection-fault.ts";
 import { objectAt, objectsAt } from "./json-fields.ts";
-import { CAPTURE_CONTAINER, INJECTED_CONTAINER, SIDECAR_PORTS } from "./names.ts";
+import { CAPTURE_CONTAINER, INJECTED_CONTAINER, SIDECAR_PORTS, VALIDATION_CONTAINER } from "./names.ts";
 
 /** Containers of injection's own; no manifest has one of these names (`faultsOfNames`). */
-const OWN: ReadonlySet<Json | undefined> = new Set([INJECTED_CONTAINER, CAPTURE_CONTAINER]);
+const OWN: ReadonlySet<Json | undefined> = new Set([INJECTED_CONTAINER, CAPTURE_CONTAINER, VALIDATION_CONTAINER]);
 
 /**
  * What the sidecar's user or group sends is not captured, so nobody else in the pod may be either, nor be able to become it: who is in a

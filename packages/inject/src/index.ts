@@ -14,6 +14,7 @@ export {
   SIDECAR_PORTS,
   STATUS_ANNOTATION,
   TOKEN_AUDIENCE,
+  VALIDATION_CONTAINER,
   WORKLOAD_ANNOTATION,
 } from "./names.ts";
 export { POD_ANNOTATIONS } from "./pod-annotations.ts";

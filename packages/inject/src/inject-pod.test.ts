@@ -69,9 +69,23 @@ test("the lock of iptables-legacy lies where a container with a read-only root f
   assert.deepEqual(env, [{ name: "XTABLES_LOCKFILE", value: "/dev/shm/xtables.lock" }]);
 });
 
-test("with CNI, and where nothing is captured, there is no init container but the sidecar", () => {
-  assert.deepEqual(names(inject(pod(), { cni: true }), "initContainers"), ["heddle-sidecar"]);
+test("with CNI an init container without any capability waits for the rules; where nothing is captured there is none", () => {
+  const cni = (annotations: JsonObject = {}) => inject(pod(annotations), { cni: true });
+  const validated = cni({ "heddle.dev/exclude-outbound-ports": "80" });
+  assert.deepEqual(names(validated, "initContainers"), ["heddle-validation", "heddle-sidecar"]);
+  const { args, securityContext } = container(validated, "heddle-validation");
+  assert.deepEqual(args, ["capture", "--check", "--mode=redirect", "--exclude-outbound-ports=80"]);
+  const { runAsUser, runAsNonRoot, capabilities } = securityContext as JsonObject;
+  assert.deepEqual([runAsUser, runAsNonRoot, capabilities], [65_534, true, { drop: ["ALL"] }]);
+  // What anybody else sends goes out: by what the sidecar sends to its own pod it can be told.
+  const inboundOnly = container(cni({ "heddle.dev/exclude-outbound-ports": "*" }), "heddle-validation");
+  assert.equal(objectAt(inboundOnly, "securityContext")["runAsUser"], 1337);
+  const untold = cni({ "heddle.dev/exclude-outbound-ports": "*", "heddle.dev/capture": "tproxy" });
+  assert.deepEqual(names(untold, "initContainers"), ["heddle-sidecar"]);
+  assert.deepEqual(names(cni({ "heddle.dev/capture": "none" }), "initContainers"), ["heddle-sidecar"]);
   assert.deepEqual(names(inject(pod({ "heddle.dev/capture": "none" })), "initContainers"), ["heddle-sidecar"]);
+  const plain = inject(pod({}, { initContainers: [{ name: "own" }] }), { cni: true, nativeSidecar: false });
+  assert.deepEqual(names(plain, "initContainers"), ["own", "heddle-validation"]);
 });
 
 test("a plain container comes first and holds the application; capture is behind the application's init containers", () => {

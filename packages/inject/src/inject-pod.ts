@@ -1,5 +1,11 @@
 import { err, isJsonObject, type Json, type JsonObject, ok, type Result } from "@heddle/base";
-import { captureArguments } from "@heddle/capture";
+import {
+  type CaptureWitness,
+  captureArguments,
+  captureWitness,
+  type ResolvedCapture,
+  resolveCapture,
+} from "@heddle/capture";
 import { rewriteProbes } from "./app-probes.ts";
 import { faultsOfPorts, faultsOfUsers } from "./conflicts.ts";
 import { annotationPath, type InjectionFault } from "./injection-fault.ts";
@@ -15,6 +21,7 @@ import {
   captureContainer,
   sidecarContainer,
   sidecarVolumes,
+  validationContainer,
 } from "./sidecar-container.ts";
 import { applyUndo, undoOf } from "./undo.ts";
 import { workloadNameOf } from "./workload-name.ts";
@@ -88,7 +95,7 @@ export function composePod(
   const named = context.workload ?? "";
   const workload = workloadNameOf(withoutOwnName(pod, named)) || named;
   const sidecar = sidecarContainer(own, workload, rewriting.probes);
-  const captures = captured && !own.cni ? [captureContainer(own, ["capture", ...captureArguments(own.rules)])] : [];
+  const captures = captured ? captureContainers(own) : [];
   const merged = mergeTemplate(additions(own, sidecar, captures), own.template ?? {}, spec, faults);
   faults.push(...faultsOfNames(spec, merged), ...(captured ? faultsOfUsers(spec) : []), ...faultsOfPorts(spec));
   faults.push(...faultsOfTemplate(merged, captured));
@@ -117,6 +124,21 @@ function withoutOwnName(pod: JsonObject, workload: string): JsonObject {
   if (workload === "") return pod;
   const annotations = objectAt(objectAt(pod, "metadata"), "annotations");
   return { metadata: { annotations, name: workload } };
+}
+
+/** What sets the rules of capture; where a CNI plugin does, what keeps the pod from starting without them. */
+function captureContainers(own: PodSettings): readonly JsonObject[] {
+  const args = captureArguments(own.rules);
+  if (!own.cni) return [captureContainer(own, ["capture", ...args])];
+  const resolved = resolveCapture(own.rules, { hasIpv4: true, hasIpv6: true, resolvConf: undefined });
+  const witnesses = resolved.ok && resolved.value !== undefined ? witnessesOf(resolved.value) : [];
+  if (witnesses.length === 0) return []; // nothing that could be tried from within
+  const asProxy = witnesses.every((witness) => witness.asProxy);
+  return [validationContainer(own, ["capture", "--check", ...args], asProxy)];
+}
+
+function witnessesOf(capture: ResolvedCapture): readonly CaptureWitness[] {
+  return capture.families.flatMap((family) => captureWitness(capture, family) ?? []);
 }
 
 function additions(settings: PodSettings, sidecar: JsonObject, captures: readonly JsonObject[]): Additions {

@@ -5,6 +5,9 @@ export const INJECTED_CONTAINER = "heddle-sidecar";
 /** The init container that sets the rules of capture, where no CNI plugin does. */
 export const CAPTURE_CONTAINER = "heddle-capture";
 
+/** The init container that waits for those rules, where a CNI plugin sets them. */
+export const VALIDATION_CONTAINER = "heddle-validation";
+
 /** Before every label and annotation of Heddle. */
 export const HEDDLE_PREFIX = "heddle.dev/";
 

@@ -1,7 +1,14 @@
 import type { Json, JsonObject } from "@heddle/base";
 import { PROXY_UID } from "@heddle/capture";
 import { APP_PROBES_VARIABLE, type AppProbes, unexpanded } from "./app-probes.ts";
-import { CA_ROOT_CONFIG_MAP, CAPTURE_CONTAINER, INJECTED_CONTAINER, SIDECAR_PORTS, TOKEN_AUDIENCE } from "./names.ts";
+import {
+  CA_ROOT_CONFIG_MAP,
+  CAPTURE_CONTAINER,
+  INJECTED_CONTAINER,
+  SIDECAR_PORTS,
+  TOKEN_AUDIENCE,
+  VALIDATION_CONTAINER,
+} from "./names.ts";
 import type { PodSettings } from "./pod-annotations.ts";
 
 const CA_DIR = "/var/run/heddle/ca";
@@ -109,6 +116,22 @@ export function captureContainer(settings: PodSettings, args: readonly string[])
   };
 }
 
+/**
+ * Ends when the pod's traffic is captured, and fails where it is not: a pod that started while the CNI plugin was not in the chain has no rules,
+ * and neither its application nor the application's init containers may run so.
+ * @param asProxy what the sidecar sends is what is captured; else what anybody else does.
+ */
+export function validationContainer(settings: PodSettings, args: readonly string[], asProxy: boolean): JsonObject {
+  return {
+    name: VALIDATION_CONTAINER,
+    image: settings.image,
+    ...(settings.imagePullPolicy !== undefined && { imagePullPolicy: settings.imagePullPolicy }),
+    args: [...args],
+    resources: resources(settings),
+    securityContext: { ...CONFINED, ...(asProxy ? PLAIN_USER : NOBODY) },
+  };
+}
+
 /** What the sidecar needs of the node, by name: nothing of it does the application see. */
 export function sidecarVolumes(): readonly JsonObject[] {
   return [
@@ -140,6 +163,9 @@ const PLAIN_USER = {
   runAsNonRoot: true,
   capabilities: { drop: ["ALL"] },
 } as const;
+
+/** Anybody but the sidecar. */
+const NOBODY = { ...PLAIN_USER, runAsUser: 65_534, runAsGroup: 65_534 } as const;
 
 /**
  * IP_TRANSPARENT and SO_MARK need NET_ADMIN, and a user other than 0 gets none: Kubernetes has no ambient capabilities. By its
