@@ -21,6 +21,7 @@ export function podWorkload(pod: InjectedPod, services: readonly Service[], loca
     serviceAccount,
     capture,
     locality,
+    node: pod.node,
     egress: undefined,
     outboundPort: OUTBOUND_PORT,
     accessLog: "off",

@@ -10,6 +10,7 @@ import {
   passthroughCluster,
   type ScopeRules,
   type Service,
+  type ServicePortPair,
   virtualOutboundListener,
 } from "@heddle/mesh";
 import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
@@ -23,6 +24,8 @@ import { NO_RESOURCES, type Resources, resourceMap, sameList } from "./resource-
 export interface CapturedResources {
   readonly clusters: readonly EncodedResource[];
   readonly endpoints: readonly EncodedResource[];
+  /** What these are the endpoints of. */
+  readonly served: readonly ServicePortPair[];
   readonly routes: readonly EncodedResource[];
   /** Services that routes lead to, whether they exist or not. */
   readonly behind: ReadonlySet<string>;
@@ -87,6 +90,7 @@ export class CapturedScope {
         ...served.map(({ service, port }) => parts.of(service).cluster(port, this.#secured)),
         ...pods.map(({ cluster: made }) => made),
       ],
+      served,
       endpoints: served.map(({ service, port }) => parts.of(service).endpoints(port)),
       routes: [...routes.values()].map(({ resource }) => resource),
       behind: new Set(behind.map(serviceKey)),

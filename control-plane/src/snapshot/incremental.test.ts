@@ -57,7 +57,7 @@ const YAML = fc.oneof(
       port: PORTS,
       app: SERVICES,
       portName: fc.constantFrom("http", "tcp", "any"),
-      more: fc.constantFrom("", ", clusterIP: None"),
+      more: fc.constantFrom("", ", clusterIP: None", ", trafficDistribution: PreferClose"),
     })
     .map(({ name, namespace, port, app, portName, more }) => ({
       name: `service-${name}-${namespace}`,
@@ -69,11 +69,12 @@ const YAML = fc.oneof(
       port: fc.integer({ min: 1000, max: 1003 }),
       egress: fc.constantFrom("", "egress: ['*']", "egress: [a, c.other]"),
       account: fc.constantFrom("default", "other"),
+      zone: fc.constantFrom("a", "b"),
       ports: fc.constantFrom("applicationPort: 9 }]", "applicationPort: 9 }]", "}]\n  capture: redirect"),
     })
-    .map(({ app, port, egress, account, ports }) => ({
+    .map(({ app, port, egress, account, zone, ports }) => ({
       name: `workload-${app}`,
-      yaml: `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${app}-1, labels: { app: ${app} } }\nspec:\n  addresses: [10.0.0.1]\n  ports: [{ name: http, port: ${port}, ${ports}\n  serviceAccount: ${account}\n  ${egress}`,
+      yaml: `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${app}-1, labels: { app: ${app} } }\nspec:\n  addresses: [10.0.0.1]\n  ports: [{ name: http, port: ${port}, ${ports}\n  serviceAccount: ${account}\n  locality: { zone: ${zone} }\n  ${egress}`,
     })),
   fc
     .record({
@@ -81,13 +82,22 @@ const YAML = fc.oneof(
       namespace: NAMESPACES,
       parent: SERVICES,
       parentNamespace: NAMESPACES,
-      to: SERVICES,
+      to: fc.constantFrom("a", "b", "c", "a, namespace: other"),
       weight: fc.nat(2),
+      kind: fc.constantFrom("HTTPRoute", "HTTPRoute", "GRPCRoute", "TCPRoute"),
     })
-    .map(({ name, namespace, parent, parentNamespace, to, weight }) => ({
-      name: `route-${name}-${namespace}`,
-      yaml: `apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: ${name}, namespace: ${namespace} }\nspec:\n  parentRefs: [{ group: "", kind: Service, name: ${parent}, namespace: ${parentNamespace} }]\n  rules: [{ backendRefs: [{ name: ${to}, port: 80, weight: ${weight} }] }]`,
+    .map(({ name, namespace, parent, parentNamespace, to, weight, kind }) => ({
+      name: `${kind}-${name}-${namespace}`,
+      yaml: `apiVersion: gateway.networking.k8s.io/v1\nkind: ${kind}\nmetadata: { name: ${name}, namespace: ${namespace} }\nspec:\n  parentRefs: [{ group: "", kind: Service, name: ${parent}, namespace: ${parentNamespace} }]\n  rules: [{ backendRefs: [{ name: ${to}, port: 80, weight: ${weight} }] }]`,
     })),
+  fc.constantFrom("HTTPRoute", "TCPRoute").map((kind) => ({
+    name: "grant",
+    yaml: `apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: { name: g, namespace: other }\nspec:\n  from: [{ group: gateway.networking.k8s.io, kind: ${kind}, namespace: default }]\n  to: [{ group: "", kind: Service }]`,
+  })),
+  fc.record({ service: SERVICES, zone: fc.constantFrom("a", "b", "") }).map(({ service, zone }) => ({
+    name: `slice-${service}`,
+    yaml: `apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: { name: ${service}, labels: { kubernetes.io/service-name: ${service} } }\naddressType: IPv4\nports: [{ name: http, port: 80 }]\nendpoints:\n  - { addresses: [10.9.0.1], zone: a${zone === "" ? "" : `, hints: { forZones: [{ name: ${zone} }] }`} }\n  - { addresses: [10.9.0.2], zone: b, hints: { forZones: [{ name: b }] } }`,
+  })),
   fc
     .record({
       name: fc.constantFrom("p", "q"),
@@ -156,7 +166,7 @@ function node(id: string): XdsNode {
     id,
     cluster: id.split("/")[1] ?? id,
     metadata: id.startsWith("other") ? { heddle: {} } : {},
-    locality: { region: "", zone: "", subZone: "" },
+    locality: { region: "", zone: id === "foreign" ? "a" : "", subZone: "" },
     userAgentName: "test",
     userAgentVersion: "",
     clientFeatures: [],

@@ -5,6 +5,7 @@ import {
   type MeshTrust,
   NO_POLICIES,
   type OutboundOptions,
+  type Place,
   parseOutboundClusterName,
   parseServiceHost,
   type ScopeRules,
@@ -19,6 +20,8 @@ import { accountOf, type SecretRights } from "./node-rights.ts";
 /** What of the mesh a node gets. */
 export interface NodeScope {
   readonly rules: ScopeRules;
+  /** Where it is, as far as that makes a difference to any of the mesh's callers. */
+  readonly place: Place;
   /** The node's own; undefined for a client that the mesh does not know. */
   readonly workload: Workload | undefined;
   /** How it takes what others send to its workload; with an identity it also calls others by mutual TLS. */
@@ -66,6 +69,7 @@ export function nodeScope(
       onDemand: node.userAgentName === OUR_SIDECAR,
       ...(workload?.capture !== undefined && { captured: capturedRules(workload, unknown) }),
     },
+    place: placeOf(node, workload, mesh),
     workload,
     security: {
       policies: workload === undefined ? NO_POLICIES : mesh.policiesOf(workload),
@@ -77,6 +81,12 @@ export function nodeScope(
     dialledNames: demand.dialledNames,
     cluster: node.cluster,
   };
+}
+
+/** A node that the mesh does not know is where it says. */
+export function placeOf(node: XdsNode, workload: Workload | undefined, { sensitivity }: Mesh): Place {
+  const { zone } = workload?.locality ?? node.locality;
+  return { zone: sensitivity.zone ? zone : "", node: sensitivity.node ? (workload?.node ?? "") : "" };
 }
 
 function capturedRules({ accessLog, addresses }: Workload, unknown: UnknownDestinations): CapturedRules {

@@ -1,5 +1,6 @@
 import type { ResourceTypes, Snapshot } from "@heddle/xds";
 import type { RawResource } from "../source/raw-resource.ts";
+import type { MeshParts } from "./mesh-parts.ts";
 import type { Inbound, NodeResources } from "./node-resources.ts";
 import { rawResourcesFor } from "./node-rights.ts";
 import type { NodeScope } from "./node-scope.ts";
@@ -13,6 +14,7 @@ export class NodeView {
   readonly outboundKey: string;
   readonly #clusters = new JoinedMap();
   readonly #joinedListeners = new JoinedMap();
+  readonly #joinedEndpoints = new JoinedMap();
   #listeners: Resources = NO_RESOURCES;
   /** What `#listeners` were made of. */
   #inbound: Inbound | undefined;
@@ -32,7 +34,13 @@ export class NodeView {
   }
 
   /** Makes it anew, `outbound` being up to date. `scope` of any of its nodes. Returns whether anything is different. */
-  rebuild(scope: NodeScope, rawResources: readonly RawResource[], types: ResourceTypes, made: NodeResources): boolean {
+  rebuild(
+    scope: NodeScope,
+    rawResources: readonly RawResource[],
+    parts: MeshParts,
+    types: ResourceTypes,
+    made: NodeResources,
+  ): boolean {
     const { clusters, endpoints, routes, virtualHosts, listeners } = this.outbound;
     const inbound = made.inbound(scope);
     if (this.#inbound !== inbound) {
@@ -43,7 +51,7 @@ export class NodeView {
     }
     const resources = new Map<string, Resources>([
       [types.cluster.typeUrl, this.#clusters.join(clusters, inbound.clusters)],
-      [types.endpoints.typeUrl, endpoints],
+      [types.endpoints.typeUrl, this.#joinedEndpoints.join(endpoints, this.outbound.endpointsAt(scope.place, parts))],
       [types.listener.typeUrl, this.#joinedListeners.join(this.#listeners, [...listeners.values()])],
       [types["route-configuration"].typeUrl, routes],
       [types["virtual-host"].typeUrl, virtualHosts],

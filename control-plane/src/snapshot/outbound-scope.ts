@@ -4,10 +4,12 @@ import {
   type Mesh,
   OUTBOUND_ROUTES,
   outboundClusterName,
+  type Place,
   type ReachablePort,
   reachable,
   type ScopeRules,
   type Service,
+  type ServicePortPair,
   virtualHostNames,
 } from "@heddle/mesh";
 import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
@@ -31,6 +33,8 @@ export class OutboundScope {
   #endpoints: Resources = NO_RESOURCES;
   #routes: Resources = NO_RESOURCES;
   #demandedHosts: Resources = NO_RESOURCES;
+  /** By the name of its endpoints: what of it depends on where the caller is. */
+  #placed: ReadonlyMap<string, ServicePortPair> = new Map();
   readonly #captured: CapturedScope | undefined;
 
   constructor(rules: ScopeRules, secured: boolean, encoder: ResourceEncoder, computed: Computed) {
@@ -48,6 +52,12 @@ export class OutboundScope {
 
   get endpoints(): Resources {
     return this.#endpoints;
+  }
+
+  /** Endpoints that are others, or in another order, to a caller at that place: in the place of those of `endpoints`. */
+  endpointsAt(place: Place, parts: MeshParts): readonly EncodedResource[] {
+    if (place.zone === "" && place.node === "") return [];
+    return [...this.#placed.values()].map(({ service, port }) => parts.of(service).endpointsAt(port, place));
   }
 
   /** Of services that were asked for by name, each by itself. */
@@ -80,19 +90,26 @@ export class OutboundScope {
 
   #takeEndpoints(services: readonly Service[], parts: MeshParts): boolean {
     const endpoints = new Map(this.#endpoints);
+    const placed = new Map(this.#placed);
     let different = false;
     for (const service of services) {
       for (const port of service.ports) {
         const before = endpoints.get(outboundClusterName(service.namespace, service.name, port.port));
         if (before === undefined) continue; // not in the scope are ports that only routes of others lead to
-        const made = parts.of(service).endpoints(port);
+        const of = parts.of(service);
+        const made = of.endpoints(port);
+        const wasPlaced = placed.delete(made.name);
+        if (of.isPlaced) placed.set(made.name, { service, port });
+        different ||= wasPlaced || of.isPlaced; // hints are no part of what callers at no place get
         if (before === made) continue;
         endpoints.set(made.name, made);
         different = true;
       }
     }
-    if (different) this.#endpoints = endpoints;
-    return different;
+    if (!different) return false;
+    this.#endpoints = endpoints;
+    this.#placed = placed;
+    return true;
   }
 
   /** Makes it of a world, of which `parts` are. Returns whether anything is different. */
@@ -105,6 +122,8 @@ export class OutboundScope {
     const before = [this.#clusters, this.#endpoints, this.#routes, this.#demandedHosts];
     const clusters: EncodedResource[] = [];
     const endpoints: EncodedResource[] = [];
+    const placedBefore = this.#placed;
+    this.#placed = placedOf([...called, ...behind], parts);
     for (const { service, port } of [...called, ...behind]) {
       const made = parts.of(service);
       clusters.push(made.cluster(port, this.#secured));
@@ -118,6 +137,7 @@ export class OutboundScope {
       this.#routes = resourceMap(this.#routes, [this.#encodeRoutes(virtualHosts)]);
     }
     this.#demandedHosts = this.#encodeDemanded(called, parts);
+    if (this.#placed.size + placedBefore.size > 0) return true;
     return !sameList(before, [this.#clusters, this.#endpoints, this.#routes, this.#demandedHosts]);
   }
 
@@ -125,10 +145,13 @@ export class OutboundScope {
     const { listeners } = captured;
     const before = [this.#clusters, this.#endpoints, this.#routes, listeners];
     const made = captured.rebuild(mesh, parts);
+    const placedBefore = this.#placed;
+    this.#placed = placedOf(made.served, parts);
     this.#behind = made.behind;
     this.#clusters = resourceMap(this.#clusters, made.clusters);
     this.#endpoints = resourceMap(this.#endpoints, made.endpoints);
     this.#routes = resourceMap(this.#routes, made.routes);
+    if (this.#placed.size + placedBefore.size > 0) return true;
     return !sameList(before, [this.#clusters, this.#endpoints, this.#routes, captured.listeners]);
   }
 
@@ -159,4 +182,14 @@ export class OutboundScope {
       joinRouteConfiguration(this.#encoder.emptyRoutes(this.rules), virtualHosts),
     );
   }
+}
+
+function placedOf(pairs: readonly ServicePortPair[], parts: MeshParts): ReadonlyMap<string, ServicePortPair> {
+  const placed = pairs.filter(({ service }) => parts.of(service).isPlaced);
+  return new Map(
+    placed.map(({ service, port }) => [
+      outboundClusterName(service.namespace, service.name, port.port),
+      { service, port },
+    ]),
+  );
 }

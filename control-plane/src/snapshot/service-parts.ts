@@ -9,13 +9,16 @@ import {
   type MeshTrust,
   mtlsMode,
   outboundCluster,
+  type Place,
   podsCluster,
   podsListener,
   type Route,
+  relevantPlace,
   routesFor,
   type Service,
   type ServicePort,
   securedOutboundCluster,
+  sensitivityOf,
   serviceListener,
   serviceVirtualHost,
   spiffeIdOf,
@@ -53,6 +56,8 @@ export class ServiceParts {
   readonly #clusters: Map<ServicePort, EncodedResource>;
   readonly #securedClusters: Map<ServicePort, EncodedResource>;
   readonly #endpoints: Map<ServicePort, EncodedResource>;
+  /** As callers at a place see them, by the port and what of the place makes a difference. */
+  readonly #placedEndpoints: Map<ServicePort, Map<string, EncodedResource>>;
   /** By port and the namespace of the callers: each an element of whatever route configuration holds it, as bytes. */
   readonly #virtualHosts: Map<ServicePort, Map<string, Uint8Array>>;
   /** For callers that are captured. */
@@ -75,6 +80,7 @@ export class ServiceParts {
     this.#clusters = new Map();
     this.#securedClusters = new Map();
     this.#endpoints = new Map();
+    this.#placedEndpoints = new Map();
     this.#virtualHosts = new Map();
     this.#addresses = mesh.addressesOf(service);
     this.#capturedHosts = new Map();
@@ -86,6 +92,7 @@ export class ServiceParts {
     const sameBacking = sameList(before.#slices, this.#slices) && sameList(before.#workloads, this.#workloads);
     if (sameBacking && samePorts(before.#plaintext, this.#plaintext)) {
       this.#endpoints = before.#endpoints;
+      this.#placedEndpoints = before.#placedEndpoints;
       this.#podsListeners = before.#podsListeners;
     }
     const sameAddresses = sameList(before.#addresses, this.#addresses);
@@ -143,7 +150,25 @@ export class ServiceParts {
     });
   }
 
-  #endpointsOf(port: ServicePort): EndpointsConfig {
+  /** Whether callers at one place find others behind the service, or in another order, than callers at another. */
+  get isPlaced(): boolean {
+    const { zone, node } = sensitivityOf(this.#service, this.#slices);
+    return zone || node;
+  }
+
+  /** As callers at a place see them. */
+  endpointsAt(port: ServicePort, place: Place): EncodedResource {
+    const relevant = relevantPlace(this.#service, this.#slices, this.#workloads, place);
+    if (relevant.zone === "" && relevant.node === "") return this.endpoints(port);
+    const byPlace = getOrMake(this.#placedEndpoints, port, () => new Map<string, EncodedResource>());
+    return getOrMake(byPlace, `${relevant.zone} ${relevant.node}`, () => {
+      const { encoder, computed } = this.#maker;
+      computed.add("placed-endpoints");
+      return encoder.encode(encoder.types.endpoints, this.#endpointsOf(port, relevant));
+    });
+  }
+
+  #endpointsOf(port: ServicePort, place?: Place): EndpointsConfig {
     const { trust } = this.#maker;
     const plaintext = new Map(this.#workloads.map((workload, index) => [workload, this.#plaintext[index]]));
     const identityOf = (workload: Workload, at: WorkloadPort): string | undefined => {
@@ -151,7 +176,7 @@ export class ServiceParts {
       return plaintext.get(workload)?.includes(at.port) === true ? undefined : spiffeIdOf(workload, trust);
     };
     const backing = { slices: this.#slices, workloads: this.#workloads };
-    return endpointsBehind(this.#service, port, backing, identityOf);
+    return endpointsBehind(this.#service, port, backing, identityOf, place);
   }
 
   /** As `Mesh.addressesOf`. */

@@ -23,6 +23,7 @@ import {
   type NodeIdentity,
   type NodeScope,
   nodeScope,
+  placeOf,
   workloadOf,
 } from "./node-scope.ts";
 import { NodeView } from "./node-view.ts";
@@ -79,7 +80,7 @@ export class Snapshots implements SnapshotSource {
     const rawChanged = before === undefined || !sameList(before.rawResources, world.rawResources);
     for (const watched of this.#watched) {
       const { view, scope } = watched;
-      if (view === undefined || scope === undefined || !this.#isAs(scope, watched.identity, world.mesh))
+      if (view === undefined || scope === undefined || !this.#isAs(scope, watched, world.mesh))
         this.#place(watched, world);
       else if (rawChanged || touched.has(view.outbound)) this.#rebuild(view, scope, world);
     }
@@ -160,9 +161,11 @@ export class Snapshots implements SnapshotSource {
     queueMicrotask(() => this.#watched.has(watched) && this.#tell(watched));
   }
 
-  /** Whether the node's own workload, and the policies that are for it, are what they were. */
-  #isAs({ workload, security }: NodeScope, identity: NodeIdentity, mesh: Mesh): boolean {
+  /** Whether the node's own workload, the policies that are for it, and what counts of its place are what they were. */
+  #isAs({ workload, security, place }: NodeScope, { identity, node }: WatchedNode, mesh: Mesh): boolean {
     if (workload !== workloadOf(identity, mesh)) return false;
+    const now = placeOf(node, workload, mesh);
+    if (now.zone !== place.zone || now.node !== place.node) return false;
     return workload === undefined || samePolicies(security.policies, mesh.policiesOf(workload));
   }
 
@@ -173,11 +176,11 @@ export class Snapshots implements SnapshotSource {
   /** Finds the view of the node in that world, and brings it up to date. */
   #place(watched: WatchedNode, world: World): void {
     const scope = nodeScope(watched.node, world.mesh, watched.demand, this.#trust, this.#unknown);
-    const { workload, outbound, dialledNames, cluster, rules, security, secrets } = scope;
+    const { workload, outbound, dialledNames, cluster, rules, place, security, secrets } = scope;
     watched.denied = this.denialOf(watched.node);
     const outboundKey = JSON.stringify([rules, security.hasIdentity]);
     const own = workload && workloadShape(workload, security.policies);
-    const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey, secrets]);
+    const viewKey = JSON.stringify([own, outbound, dialledNames, cluster, outboundKey, place, secrets]);
     let { view } = watched;
     if (view === undefined || viewKey !== watched.viewKey) {
       const before = view?.snapshot;
@@ -194,7 +197,7 @@ export class Snapshots implements SnapshotSource {
   }
 
   #rebuild(view: NodeView, scope: NodeScope, world: World): void {
-    if (view.rebuild(scope, world.rawResources, this.#types, this.#made)) this.#computed.add("snapshot");
+    if (view.rebuild(scope, world.rawResources, this.#parts, this.#types, this.#made)) this.#computed.add("snapshot");
   }
 
   #takeOutbound({ rules, security }: NodeScope, key: string, world: World): OutboundScope {

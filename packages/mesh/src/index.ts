@@ -4,7 +4,7 @@ export { checkReferences } from "./check/check-references.ts";
 export { checkServices } from "./check/check-services.ts";
 export { checkWorkloads } from "./check/check-workloads.ts";
 export type { Attribute, AuthorizationPolicy, AuthorizationRule, Criterion } from "./model/authorization-policy.ts";
-export type { EndpointSlice, SliceEndpoint, SlicePort } from "./model/endpoint-slice.ts";
+export type { EndpointHints, EndpointSlice, SliceEndpoint, SlicePort } from "./model/endpoint-slice.ts";
 export type {
   Backend,
   GrpcMethod,
@@ -22,6 +22,7 @@ export type {
 export { keyOf, Mesh, type MeshObject } from "./model/mesh.ts";
 export { diagnosticAt, formatOrigin, type Origin } from "./model/origin.ts";
 export type { MtlsMode, PeerAuthentication } from "./model/peer-authentication.ts";
+export { ANYWHERE, type Place, relevantPlace, type Sensitivity, sensitivityOf } from "./model/place.ts";
 export { NO_POLICIES, type Policy, samePolicies, type WorkloadPolicies } from "./model/policy-index.ts";
 export type { ReferenceGrant } from "./model/reference-grant.ts";
 export type { JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
@@ -101,4 +102,5 @@ export {
   type ReachablePort,
   reachable,
   type ScopeRules,
+  type ServicePortPair,
 } from "./translate/scope.ts";

@@ -15,6 +15,13 @@ export interface EndpointSlice {
   readonly origin: Origin;
 }
 
+export interface EndpointHints {
+  /** Names of zones (`forZones`). */
+  readonly zones: readonly string[];
+  /** Names of Nodes (`forNodes`). */
+  readonly nodes: readonly string[];
+}
+
 export interface SlicePort {
   /** That of the Service's port which it is for. */
   readonly name: string;
@@ -37,4 +44,6 @@ export interface SliceEndpoint {
   /** The first label of the pod's own DNS name below a headless service; "" where it has none. */
   readonly hostname: string;
   readonly locality: Locality;
+  /** Whose callers it is for, as whoever made the slice has shared them out. Left out: he has not. */
+  readonly hints?: EndpointHints;
 }

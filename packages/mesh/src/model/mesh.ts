@@ -1,5 +1,6 @@
 import type { EndpointSlice, SliceEndpoint } from "./endpoint-slice.ts";
 import { GrantIndex } from "./grant-index.ts";
+import { type Sensitivity, sensitivityOf } from "./place.ts";
 import { type Policy, PolicyIndex, type WorkloadPolicies } from "./policy-index.ts";
 import type { ReferenceGrant } from "./reference-grant.ts";
 import { isRoute, type Route } from "./route.ts";
@@ -52,6 +53,7 @@ export class Mesh {
   /** Those that slices can refer to: by namespace and pod, and by namespace and address. Made when first asked for. */
   #workloadsByPlace: ReadonlyMap<string, Workload> | undefined;
   readonly #routesByService: ReadonlyMap<string, readonly Route[]>;
+  #sensitivity: Sensitivity | undefined;
   /** Made when first asked for: where nothing is captured nobody needs them. */
   #virtualIps: ReadonlyMap<Service, VirtualIps> | undefined;
 
@@ -132,6 +134,15 @@ export class Mesh {
       this.#workloadsBehind.set(service, workloads);
     }
     return workloads;
+  }
+
+  /** What of its place makes a difference to a caller of some service of the mesh. */
+  get sensitivity(): Sensitivity {
+    if (this.#sensitivity === undefined) {
+      const all = this.services.map((service) => sensitivityOf(service, this.slicesOf(service)));
+      this.#sensitivity = { zone: all.some(({ zone }) => zone), node: all.some(({ node }) => node) };
+    }
+    return this.#sensitivity;
   }
 
   /** The workloads that a service selects, ordered by name. */

@@ -23,6 +23,10 @@ export interface Service {
   readonly ipFamilies: readonly IpFamily[];
   /** Its name stands for this DNS name, outside of the mesh, and it has no endpoints (`type: ExternalName`). */
   readonly externalName: string | undefined;
+  /** Whom a caller prefers: endpoints of its zone, or first those of its node. Left out: all alike (`trafficDistribution`). */
+  readonly prefers?: "same-zone" | "same-node";
+  /** A caller has endpoints of its own node alone (`internalTrafficPolicy: Local`). */
+  readonly isNodeLocal?: true;
   readonly origin: Origin;
 }
 

@@ -23,6 +23,8 @@ export interface Workload {
    */
   readonly capture: CaptureMode | undefined;
   readonly locality: Locality;
+  /** Of a pod: the name of its Node. */
+  readonly node?: string;
   /** The services that it calls; undefined: all of its own namespace. */
   readonly egress: readonly EgressRule[] | undefined;
   /** Where its sidecar takes the application's own calls, on loopback. */

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { EndpointSlice, SliceEndpoint, SlicePort } from "../model/endpoint-slice.ts";
+import type { EndpointHints, EndpointSlice, SliceEndpoint, SlicePort } from "../model/endpoint-slice.ts";
 import type { IpFamily } from "../model/service.ts";
 import type { Field } from "./field.ts";
 import { readMetadata } from "./metadata.ts";
@@ -39,7 +39,7 @@ function readPorts(ports: Field): readonly SlicePort[] {
 
 /** What nobody says is as for kube-proxy: an endpoint is ready unless somebody says that it is not. */
 function readEndpoint(item: Field, family: IpFamily): SliceEndpoint | undefined {
-  const fields = item.pick("addresses", "conditions", "targetRef", "nodeName", "hostname", "zone");
+  const fields = item.pick("addresses", "conditions", "targetRef", "nodeName", "hostname", "zone", "hints");
   const addresses = fields.addresses.items().flatMap((field) => readAddress(field, family) ?? []);
   const { ready, serving, terminating } = fields.conditions.pick("ready", "serving", "terminating");
   const isReady = ready.oneOf(true, false) ?? true;
@@ -48,6 +48,7 @@ function readEndpoint(item: Field, family: IpFamily): SliceEndpoint | undefined 
     if (fields.addresses.items().length === 0) fields.addresses.error("is missing: at least one IP address");
     return undefined;
   }
+  const hints = readHints(fields.hints);
   return {
     addresses,
     ready: isReady,
@@ -57,7 +58,15 @@ function readEndpoint(item: Field, family: IpFamily): SliceEndpoint | undefined 
     node: fields.nodeName.text() ?? "",
     hostname: fields.hostname.text() ?? "",
     locality: { region: "", zone: fields.zone.text() ?? "", subZone: "" },
+    ...(hints !== undefined && { hints }),
   };
+}
+
+function readHints(field: Field): EndpointHints | undefined {
+  const { forZones, forNodes } = field.pick("forZones", "forNodes");
+  const names = (list: Field): readonly string[] => list.items().map((item) => item.pick("name").name.requiredText());
+  const hints = { zones: names(forZones), nodes: names(forNodes) };
+  return hints.zones.length + hints.nodes.length > 0 ? hints : undefined;
 }
 
 function readAddress(field: Field, family: IpFamily): string | undefined {

@@ -50,6 +50,38 @@ spec:
   assert.deepEqual([headless.object.headless, headless.object.clusterIps], [true, []]);
 });
 
+test("reads whom a Service prefers, and whom each endpoint of a slice is for", () => {
+  const said = (spec: string): readonly unknown[] => {
+    const { object, diagnostics } = read(`{ apiVersion: v1, kind: Service, metadata: { name: a }, spec: { ${spec} } }`);
+    assert.ok(object?.kind === "service");
+    return [object.prefers, object.isNodeLocal, diagnostics.map(({ path }) => path).join()];
+  };
+  for (const [distribution, prefers] of [
+    ["PreferClose", "same-zone"],
+    ["PreferSameZone", "same-zone"],
+    ["PreferSameNode", "same-node"],
+  ])
+    assert.deepEqual(said(`trafficDistribution: ${distribution}`), [prefers, undefined, ""]);
+  assert.deepEqual(said("trafficDistribution: PreferMoon"), [undefined, undefined, "spec.trafficDistribution"]);
+  assert.deepEqual(said("internalTrafficPolicy: Local"), [undefined, true, ""]);
+  assert.deepEqual(said("internalTrafficPolicy: Cluster"), [undefined, undefined, ""]);
+  const { object } = read(`
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: a, labels: { kubernetes.io/service-name: a } }
+addressType: IPv4
+endpoints:
+  - { addresses: [10.0.0.1], hints: { forZones: [{ name: a }, { name: b }], forNodes: [{ name: n }] } }
+  - { addresses: [10.0.0.2], hints: { forZones: [] } }
+  - { addresses: [10.0.0.3] }
+`);
+  assert.ok(object?.kind === "endpoint-slice");
+  assert.deepEqual(
+    object.endpoints.map(({ hints }) => hints),
+    [{ zones: ["a", "b"], nodes: ["n"] }, undefined, undefined],
+  );
+});
+
 test("an ExternalName is a DNS name of somebody else, never this machine", () => {
   const external = (name: string) =>
     read(
@@ -149,7 +181,7 @@ spec:
 `,
     [
       `f.yaml:5:3: metadata.name: found "Orders_1", allowed: lower-case letters, digits and "-", at most 63`,
-      `warning f.yaml:7:3: spec.selectors: has no effect; Heddle reads selector, ports, externalName, type, clusterIP, clusterIPs, ipFamilies, ipFamilyPolicy, internalTrafficPolicy, externalTrafficPolicy, allocateLoadBalancerNodePorts, healthCheckNodePort, loadBalancerClass, loadBalancerIP, loadBalancerSourceRanges, externalIPs, sessionAffinity, sessionAffinityConfig, publishNotReadyAddresses, trafficDistribution`,
+      `warning f.yaml:7:3: spec.selectors: has no effect; Heddle reads selector, ports, externalName, type, clusterIP, clusterIPs, ipFamilies, internalTrafficPolicy, trafficDistribution, ipFamilyPolicy, externalTrafficPolicy, allocateLoadBalancerNodePorts, healthCheckNodePort, loadBalancerClass, loadBalancerIP, loadBalancerSourceRanges, externalIPs, sessionAffinity, sessionAffinityConfig, publishNotReadyAddresses`,
       `f.yaml:9:7: spec.ports[0].port: found 70000, allowed: 1 to 65535`,
       `f.yaml:9:7: spec.ports[0].name: is missing: of several ports each needs one`,
       `f.yaml:11:9: spec.ports[2].name: "a" names two ports`,

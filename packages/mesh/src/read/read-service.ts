@@ -6,7 +6,6 @@ import { checkName, readMetadata } from "./metadata.ts";
 /** Fields of a ServiceSpec that are about the cluster's own networking: a sidecar goes to the workloads directly. */
 const WITHOUT_MEANING = [
   "ipFamilyPolicy",
-  "internalTrafficPolicy",
   "externalTrafficPolicy",
   "allocateLoadBalancerNodePorts",
   "healthCheckNodePort",
@@ -17,7 +16,6 @@ const WITHOUT_MEANING = [
   "sessionAffinity",
   "sessionAffinityConfig",
   "publishNotReadyAddresses",
-  "trafficDistribution",
 ] as const;
 
 /** Reads a Kubernetes `Service` (core v1). */
@@ -32,15 +30,15 @@ export function readService(document: Field): Service {
     "clusterIP",
     "clusterIPs",
     "ipFamilies",
+    "internalTrafficPolicy",
+    "trafficDistribution",
     ...WITHOUT_MEANING,
   );
   const isExternal = fields.type.value === "ExternalName";
   if (fields.sessionAffinity.value === "ClientIP")
     fields.sessionAffinity.warn("ClientIP has no effect yet: requests are balanced one by one");
-  if (fields.trafficDistribution.present)
-    fields.trafficDistribution.warn("has no effect yet: endpoints of all zones are balanced alike");
-  if (fields.internalTrafficPolicy.value === "Local")
-    fields.internalTrafficPolicy.warn("Local has no effect yet: endpoints of all nodes are balanced alike");
+  const prefers = readTrafficDistribution(fields.trafficDistribution);
+  const isNodeLocal = fields.internalTrafficPolicy.oneOf("Cluster", "Local") === "Local";
   return {
     kind: "service",
     namespace,
@@ -50,8 +48,27 @@ export function readService(document: Field): Service {
     ...readAddresses(fields.clusterIP, fields.clusterIPs),
     ipFamilies: fields.ipFamilies.items().flatMap((item) => item.oneOf("IPv4", "IPv6") ?? []),
     externalName: isExternal ? readExternalName(fields.externalName) : undefined,
+    ...(prefers !== undefined && { prefers }),
+    ...(isNodeLocal && { isNodeLocal }),
     origin: document.origin,
   };
+}
+
+/** Kubernetes has more of them from time to time, and asks that they be passed over by who does not know them. */
+function readTrafficDistribution(field: Field): Service["prefers"] {
+  const said = field.text();
+  switch (said) {
+    case undefined:
+      return undefined;
+    case "PreferClose":
+    case "PreferSameZone":
+      return "same-zone";
+    case "PreferSameNode":
+      return "same-node";
+    default:
+      field.warn(`"${said}" has no effect; Heddle knows PreferClose, PreferSameZone, PreferSameNode`);
+      return undefined;
+  }
 }
 
 /** `clusterIPs` has the second family's too; where it is left out, in a file say, `clusterIP` alone counts. */

@@ -2,8 +2,10 @@ import { isIP } from "node:net";
 import type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
 import type { EndpointSlice, SliceEndpoint } from "../model/endpoint-slice.ts";
 import { placesOfEndpoint, workloadsByPlace } from "../model/mesh.ts";
+import { ANYWHERE, type Place } from "../model/place.ts";
 import type { IpFamily, Service, ServicePort } from "../model/service.ts";
 import type { Locality, Workload, WorkloadPort } from "../model/workload.ts";
+import { type Placed, prioritiesFor } from "./closeness.ts";
 import { mtlsMetadata } from "./mtls.ts";
 import { outboundClusterName } from "./names.ts";
 
@@ -18,16 +20,17 @@ export interface Backing {
   readonly workloads: readonly Workload[];
 }
 
-/** Who serves one port of a service, grouped by locality. */
+/** Who serves one port of a service, grouped by priority and locality, for callers at a place. */
 export function endpointsBehind(
   service: Service,
   port: ServicePort,
   { slices, workloads }: Backing,
   identityOf?: IdentityOf,
+  place: Place = ANYWHERE,
 ): EndpointsConfig {
   return slices.length === 0
-    ? serviceEndpoints(service, port, workloads, identityOf)
-    : endpointsOfSlices(service, port, { slices, workloads }, identityOf);
+    ? serviceEndpoints(service, port, workloads, identityOf, place)
+    : endpointsOfSlices(service, port, { slices, workloads }, identityOf, place);
 }
 
 /** The same of a service without slices: the public ports of the workloads that it selects. */
@@ -36,16 +39,19 @@ export function serviceEndpoints(
   port: ServicePort,
   workloads: readonly Workload[],
   identityOf: IdentityOf = () => undefined,
+  place: Place = ANYWHERE,
 ): EndpointsConfig {
-  const localities = new EndpointGroups();
+  const found: FoundEndpoint[] = [];
   for (const workload of workloads) {
     const target = targetPort(service, port, workload);
     if (target === undefined) continue;
     const identity = identityOf(workload, target);
+    const { locality, node = "" } = workload;
+    const placed = { zone: locality.zone, node, hints: undefined };
     for (const address of workload.addresses)
-      localities.add(workload.locality, endpoint(address, target.port, metadataOf(target, identity)));
+      found.push({ locality, placed, config: endpoint(address, target.port, metadataOf(target, identity)) });
   }
-  return loadAssignment(service, port, localities);
+  return loadAssignment(service, port, found, place);
 }
 
 function endpointsOfSlices(
@@ -53,20 +59,24 @@ function endpointsOfSlices(
   port: ServicePort,
   { slices, workloads }: Backing,
   identityOf: IdentityOf = () => undefined,
+  place: Place = ANYWHERE,
 ): EndpointsConfig {
   const places = workloadsByPlace(workloads);
-  const localities = new EndpointGroups();
+  const found: FoundEndpoint[] = [];
   for (const { namespace, number, endpoint: one } of servingEndpoints(service, port, slices)) {
     const address = one.addresses[0]!; // at least one
     const workload = placesOfEndpoint(namespace, one)
       .map((place) => places.get(place))
       // A slice may say of any address whose it is: only the pod's own is believed.
-      .find((found) => found?.addresses.includes(address));
+      .find((candidate) => candidate?.addresses.includes(address));
     const target = workload?.ports.find((candidate) => candidate.port === number);
     const identity = workload && target && identityOf(workload, target);
-    localities.add(one.locality, endpoint(address, number, target === undefined ? {} : metadataOf(target, identity)));
+    const { locality, node, hints } = one;
+    const placed = { zone: locality.zone, node, hints };
+    const metadata = target === undefined ? {} : metadataOf(target, identity);
+    found.push({ locality, placed, config: endpoint(address, number, metadata) });
   }
-  return loadAssignment(service, port, localities);
+  return loadAssignment(service, port, found, place);
 }
 
 /** An endpoint of a slice that serves a port of its service now. */
@@ -107,15 +117,42 @@ function familiesOf({ ipFamilies, clusterIps }: Service, slices: readonly Endpoi
   return new Set([...said, ...slices.map(({ family }) => family).sort()]);
 }
 
-/** Endpoints by locality. */
-class EndpointGroups {
-  readonly #groups = new Map<string, { readonly locality: Locality; readonly endpoints: EndpointConfig[] }>();
+interface FoundEndpoint {
+  readonly locality: Locality;
+  readonly placed: Placed;
+  readonly config: EndpointConfig;
+}
 
-  add(locality: Locality, one: EndpointConfig): void {
+function loadAssignment(
+  service: Service,
+  port: ServicePort,
+  found: readonly FoundEndpoint[],
+  place: Place,
+): EndpointsConfig {
+  const endpoints = found.map(({ placed }) => placed);
+  const priorities = prioritiesFor(service, endpoints, place);
+  const groups = new EndpointGroups();
+  for (const [index, { locality, config }] of found.entries()) {
+    const priority = priorities[index];
+    if (priority !== undefined) groups.add(priority, locality, config);
+  }
+  return {
+    clusterName: outboundClusterName(service.namespace, service.name, port.port),
+    localities: groups.all,
+    overprovisioningFactorPercent: 140,
+    dropOverloads: [],
+  };
+}
+
+/** Endpoints by priority and locality. */
+class EndpointGroups {
+  readonly #groups = new Map<string, EndpointGroup>();
+
+  add(priority: number, locality: Locality, one: EndpointConfig): void {
     const { region, zone, subZone } = locality;
-    const key = [region, zone, subZone].join("/");
+    const key = [priority, region, zone, subZone].join("/");
     const group = this.#groups.get(key);
-    if (group === undefined) this.#groups.set(key, { locality, endpoints: [one] });
+    if (group === undefined) this.#groups.set(key, { priority, locality, endpoints: [one] });
     else group.endpoints.push(one);
   }
 
@@ -124,13 +161,11 @@ class EndpointGroups {
   }
 }
 
-function loadAssignment(service: Service, port: ServicePort, localities: EndpointGroups): EndpointsConfig {
-  return {
-    clusterName: outboundClusterName(service.namespace, service.name, port.port),
-    localities: localities.all,
-    overprovisioningFactorPercent: 140,
-    dropOverloads: [],
-  };
+interface EndpointGroup {
+  /** At most 2, so that the order of keys is theirs too. */
+  readonly priority: number;
+  readonly locality: Locality;
+  readonly endpoints: EndpointConfig[];
 }
 
 /** The port of the workload that is meant by the port of the service; see `TargetPort`. */
@@ -158,15 +193,9 @@ export function targetPort(
   }
 }
 
-function localityEndpoints({
-  locality,
-  endpoints,
-}: {
-  locality: Locality;
-  endpoints: EndpointConfig[];
-}): LocalityEndpoints {
+function localityEndpoints({ priority, locality, endpoints }: EndpointGroup): LocalityEndpoints {
   // One weight for each endpoint: gRPC ignores a locality without weight (gRFC A27).
-  return { locality, loadBalancingWeight: endpoints.length, priority: 0, endpoints };
+  return { locality, loadBalancingWeight: endpoints.length, priority, endpoints };
 }
 
 function endpoint(address: string, port: number, metadata: EndpointConfig["metadata"]): EndpointConfig {
