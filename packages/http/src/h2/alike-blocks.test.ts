@@ -89,3 +89,24 @@ test("responses whose blocks are alike are each taken as if it came alone", () =
     { seed: 6, numRuns: 150 },
   );
 });
+
+test("a value that says something to the codec is read each time", () => {
+  const server = new ScriptedH2Server({ streamErrorOnInvalidHttpMessage: true }).begin();
+  const send = (streamId: number, te: string, length: string, body: string): unknown => {
+    const fields = [":method", "PUT", ":scheme", "http", ":authority", "a.test", ":path", "/", "te", te];
+    const block = plainBlock([...fields, "content-length", length]);
+    server.receive(
+      server.client.frame(FrameType.Headers, 0x04, streamId, block),
+      server.client.data(streamId, body, true),
+    );
+    const { body: received, ended, failure } = server.last;
+    return { received, ended, broken: failure !== undefined };
+  };
+  const good = { received: "four", ended: true, broken: false };
+  for (const streamId of [1, 3, 5]) assert.deepEqual(send(streamId, "trailers", "4", "four"), good);
+  assert.deepEqual(send(7, "trailers", "5", "four!"), { ...good, received: "four!" });
+  assert.equal((send(9, "trailers", "5", "four") as { broken: boolean }).broken, true);
+  const before = server.requests.length;
+  send(11, "trailerz", "4", "four");
+  assert.equal(server.requests.length, before);
+});
