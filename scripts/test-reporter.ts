@@ -45,7 +45,7 @@ function where(data: { readonly file?: string; readonly line?: number }): string
 }
 
 function isFile(name: string): boolean {
-  return name.endsWith(".test.ts");
+  return name.endsWith(".test.ts") || name.endsWith(".test.mjs"); // the latter is a batch
 }
 
 function reasonOf(skip: string | boolean | undefined): string {

