@@ -17,6 +17,10 @@ export const noEtcd: string | false =
 export interface EtcdMember {
   /** "127.0.0.1:2379" */
   readonly endpoint: string;
+  /** Writes what it holds into a file. */
+  backup(file: string): void;
+  /** Holds what the file holds: of a member alone, between `kill` and `start`. */
+  restore(file: string): void;
   start(): void;
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Stops it, or lets it go on, without ending it. */
@@ -52,6 +56,25 @@ export async function startEtcd(
     owner.after(() => kill("SIGKILL"));
     return {
       endpoint: `127.0.0.1:${ports[2 * i]}`,
+      backup: (file) => {
+        const { ok, output } = etcdctl(`127.0.0.1:${ports[2 * i]}`, "snapshot", "save", file);
+        if (!ok) throw new Error(output);
+      },
+      restore: (file) => {
+        const place = join(folder, `m${i}`);
+        rmSync(place, { recursive: true });
+        const words = ["--name", `m${i}`, "--data-dir", place, "--initial-cluster", initialCluster];
+        const { ok, output } = etcdctl(
+          "",
+          "snapshot",
+          "restore",
+          file,
+          ...words,
+          "--initial-advertise-peer-urls",
+          peerUrl(i),
+        );
+        if (!ok) throw new Error(output);
+      },
       start: () => {
         child = spawn("etcd", argv, { stdio: "ignore" });
       },
@@ -70,10 +93,14 @@ export function etcdctl(
   endpoint: string,
   ...words: readonly string[]
 ): { readonly ok: boolean; readonly output: string } {
-  const { status, stdout, stderr } = spawnSync("etcdctl", ["--endpoints", endpoint, ...words], {
-    encoding: "utf8",
-    env: { ...process.env, ETCDCTL_API: "3" },
-  });
+  const { status, stdout, stderr } = spawnSync(
+    "etcdctl",
+    [...(endpoint === "" ? [] : ["--endpoints", endpoint]), ...words],
+    {
+      encoding: "utf8",
+      env: { ...process.env, ETCDCTL_API: "3" },
+    },
+  );
   return { ok: status === 0, output: status === 0 ? stdout : stderr };
 }
 

@@ -43,6 +43,8 @@ export interface ServerOutages {
   listen(): Promise<void>;
   /** Versions from before are too old. */
   forget(): Promise<void>;
+  /** Keeps what there is now; `restore` starts the server again with that and nothing else. Left out: it cannot. */
+  backUp?(): Promise<{ restore(): Promise<void> }>;
   /** Answers that late; left out: it cannot. */
   setLatency?(ms: number): void;
 }
@@ -128,6 +130,18 @@ async function startBuiltKubeApiServer(owner: Owner): Promise<RealKubeApiServer>
     etcdctl(etcd!.endpoint, "compaction", String(status[0]!.Status.header.revision));
     await start();
   };
+  const backUp = async () => {
+    const backup = join(folder, "backup");
+    etcd!.backup(backup);
+    const restore = async (): Promise<void> => {
+      await stop();
+      await etcd!.kill("SIGKILL");
+      etcd!.restore(backup);
+      etcd!.start();
+      await start();
+    };
+    return { restore };
+  };
   const restart = async (): Promise<void> => {
     await stop();
     await start();
@@ -137,7 +151,7 @@ async function startBuiltKubeApiServer(owner: Owner): Promise<RealKubeApiServer>
     noInitialEvents: "Debian's etcd 3.4 cannot say how far its watches are (RequestWatchProgress)",
     kubeconfig: () => adminKubeconfig(endpoint),
     forget,
-    outages: { restart, stop, listen: start, forget },
+    outages: { restart, stop, listen: start, forget, backUp },
   };
 }
 

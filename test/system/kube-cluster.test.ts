@@ -119,6 +119,23 @@ for (const [title, start, skip] of servers)
       );
     });
 
+    // The other one has no etcd.
+    if (title === realKubeApiServer)
+      test("what an API server that is restored from a backup has lost is gone, and what comes then is followed", async (t) => {
+        const backUp = server.outages?.backUp;
+        if (backUp === undefined) return t.skip("it cannot be restored from a backup");
+        const isRefused = async (): Promise<boolean> => (await cluster.callPlaintext()).status !== 200;
+        assert.equal(await isRefused(), true, "the policy of the test before");
+        const { restore } = await backUp();
+        await put(cluster.placed({ ...peerPolicy("PERMISSIVE"), metadata: { name: "all" } }));
+        await eventually("plaintext is taken", async () => !(await isRefused()), 60_000);
+        await restore();
+        await eventually("the policy is the one of before", isRefused, 60_000);
+        await kubeRequest(server, "DELETE", kubePath(cluster.placed({ ...peerPolicy(""), metadata: { name: "all" } })));
+        await eventually("what happens then is followed", async () => !(await isRefused()), 60_000);
+        assert.equal((await cluster.call()).status, 200);
+      });
+
     test("endpoints that come and go are followed", async () => {
       const { name } = cluster.workload("orders");
       const metadata = { name, labels: { app: name } };

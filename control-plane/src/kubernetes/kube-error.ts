@@ -21,6 +21,11 @@ export class KubeError extends Error {
   get isExpired(): boolean {
     return this.status === 410 || this.reason === "Expired" || this.reason === "Gone";
   }
+
+  /** The API server knows no version so new. */
+  get isOfFuture(): boolean {
+    return this.status === 504 && this.message.includes("Too large resource version");
+  }
 }
 
 /** Of a `Status` (meta/v1), as it comes as an answer or in a watch. What it says is cut: it goes into logs. */

@@ -127,9 +127,9 @@ describe("a reflector", () => {
     await settle();
     clock.advance(60_000);
     let asked = 0;
-    api.fault = ({ isWatch }) => {
+    const listed = api.requests.length;
+    api.fault = () => {
       asked += 1;
-      assert.ok(isWatch, "no list: the version is still good");
       return new KubeError(0, "", "no answer: ECONNREFUSED");
     };
     watchOf(api).fail(new KubeError(0, "", "no answer: UND_ERR_SOCKET"));
@@ -146,9 +146,65 @@ describe("a reflector", () => {
     clock.advance(30_000);
     await settle();
     assert.equal(reflector.trouble, undefined);
+    const looks = api.requests.slice(listed).map(({ query }) => query?.["limit"]);
+    assert.deepEqual(new Set(looks), new Set([1]), "no list: the version is still good");
+    assert.equal(watchOf(api).request.query["resourceVersion"], "101");
     api.put(PATH, thing("b"));
     assert.equal(reflector.size, 2);
   });
+
+  it("reads everything anew where the API server has gone back, since it says nothing of what is after a version of its future", async () => {
+    const api = new ScriptedKubeApi();
+    api.put(PATH, thing("a"));
+    api.put(PATH, thing("b", "first"));
+    const { reflector, reads } = reflect(api);
+    await settle();
+    assert.equal(watchOf(api).request.query["resourceVersion"], "102");
+    // After the backup b had another life: what it is now has the version that was seen of what it was then.
+    api.remove(PATH, "a/b");
+    api.setBack(101);
+    api.put(PATH, thing("b", "second"));
+    api.setBack(101);
+    reads.length = 0;
+    await settle();
+    clock.advance(2000);
+    await settle();
+    assert.deepEqual([...reflector.values()], ["a", "second"].map(json));
+    assert.deepEqual(reads, ["a/a", "a/b"]);
+    api.put(PATH, thing("c"));
+    assert.equal(reflector.size, 3);
+  });
+
+  for (const [what, tell] of [
+    [
+      "a 504 for a version that is too large",
+      (watch: ScriptedWatch) =>
+        watch.fail(new KubeError(504, "Timeout", "Timeout: Too large resource version: 102, current: 100", 1000)),
+    ],
+    [
+      "an event that is older than what was seen",
+      (watch: ScriptedWatch) =>
+        watch.send({ type: "ADDED", object: { metadata: { name: "x", namespace: "a", resourceVersion: "99" } } }),
+    ],
+  ] as const)
+    it(`begins anew after ${what}`, async () => {
+      const api = new ScriptedKubeApi();
+      api.put(PATH, thing("a"));
+      api.put(PATH, thing("b"));
+      const { reflector, reads } = reflect(api);
+      await settle();
+      tell(watchOf(api));
+      await settle();
+      clock.advance(2000);
+      await settle();
+      assert.deepEqual(
+        api.requests.map(({ query }) => query?.["limit"]),
+        [500, 500],
+      );
+      assert.deepEqual(reads, ["a/a", "a/b", "a/a", "a/b"]);
+      assert.equal(reflector.trouble, undefined);
+      assert.equal(api.watches.size, 1);
+    });
 
   it("waits for as long as a 429 asks it to", async () => {
     const api = new ScriptedKubeApi();

@@ -61,7 +61,9 @@ const ABSENT_GRACE_MS = 60_000;
  * - a version that is too old (410) leads to a new list, of which the differences alone are taken;
  * - an answer of 429 or 5xx, or none at all, to waiting, longer each time, and by jitter not with all others; then it
  *   goes on where it was;
- * - a watch that is silent for longer than it may last is renewed, beginning with a list.
+ * - a watch that is silent for longer than it may last is renewed, beginning with a list;
+ * - before a watch is renewed that has ended before its time it is asked whether there is anything so new. An API server whose etcd
+ *   was restored from a backup has gone back: of a version of its future it says nothing at all, so everything is read anew.
  */
 export class Reflector<Value> {
   readonly #options: ReflectorOptions<Value>;
@@ -75,6 +77,10 @@ export class Reflector<Value> {
   #isSynchronised = false;
   #trouble: string | undefined;
   #absentSinceMs: number | undefined;
+  /** The API server, or what it stands on, may be another now. */
+  #isDoubtful = false;
+  /** It has gone back: a version that was seen may be that of something else. */
+  #isSetBack = false;
   /** In a row: the token for the next page was too old. */
   #expiredLists = 0;
   #running: Promise<void> = Promise.resolve();
@@ -136,8 +142,16 @@ export class Reflector<Value> {
     const startedMs = clock.now();
     const version = this.#version;
     try {
+      if (version !== undefined && this.#isDoubtful) {
+        await this.#look(version);
+        return 0;
+      }
       if (version === undefined) await this.#list();
-      else await this.#watch(version);
+      else {
+        this.#isDoubtful = true; // unless it lasts for as long as it may
+        await this.#watch(version);
+        this.#isDoubtful = clock.now() - startedMs < WATCH_S * 1000;
+      }
       if (version === undefined || clock.now() - startedMs >= SHORT_MS) {
         if (version !== undefined) this.#backoff.reset();
         return 0;
@@ -155,6 +169,7 @@ export class Reflector<Value> {
     // A watch goes on where it was if the API server was only busy or away, and else begins anew with a list.
     const isTransient = status === 429 || status >= 500 || (status === 0 && reason === "");
     if (!isTransient) this.#version = undefined;
+    if (error instanceof KubeError && error.isOfFuture) this.#setBack();
     if (isExpired && !wasWatch) this.#expiredLists += 1;
     if (wasWatch && lastedMs >= SHORT_MS) this.#backoff.reset();
     if (isExpired) return wasWatch && lastedMs >= SHORT_MS ? 0 : this.#backoff.nextMs();
@@ -217,6 +232,8 @@ export class Reflector<Value> {
     for (const key of removed) this.#kept.delete(key);
     for (const [key, kept] of listed) this.#kept.set(key, kept);
     this.#version = version;
+    this.#isDoubtful = false;
+    this.#isSetBack = false;
     this.#expiredLists = 0;
     this.#isGood([...changed, ...removed]);
   }
@@ -233,6 +250,27 @@ export class Reflector<Value> {
       signal,
     });
     return isJsonObject(answer) ? answer : {};
+  }
+
+  /** Whether what the API server has is as new as what was seen of it. */
+  async #look(version: string): Promise<void> {
+    const { api, query, accept } = this.#options;
+    const answer = await api.request({
+      method: "GET",
+      path: this.#path,
+      query: { ...query, limit: 1 },
+      ...(accept && { accept }),
+      signal: this.#closing.signal,
+    });
+    this.#isDoubtful = false;
+    const metadata = isJsonObject(answer) ? answer["metadata"] : undefined;
+    const now = isJsonObject(metadata) ? metadata["resourceVersion"] : undefined;
+    if (typeof now === "string" && isOlder(now, version)) this.#setBack();
+  }
+
+  #setBack(): void {
+    this.#version = undefined;
+    this.#isSetBack = true;
   }
 
   async #watch(version: string): Promise<void> {
@@ -256,6 +294,10 @@ export class Reflector<Value> {
     if (type === "ERROR") throw kubeErrorOf(500, object);
     const kube = kubeObjectOf(object);
     if (kube === undefined) return; // what has neither name nor version is nothing that can be kept
+    if (this.#version !== undefined && isOlder(kube.resourceVersion, this.#version)) {
+      this.#setBack();
+      throw new KubeError(410, "Expired", "the API server has gone back to an older version");
+    }
     this.#version = kube.resourceVersion;
     switch (type) {
       case "ADDED":
@@ -279,7 +321,8 @@ export class Reflector<Value> {
     if (object === undefined) return;
     const { key, uid, resourceVersion } = object;
     const before = this.#kept.get(key);
-    if (before !== undefined && before.uid === uid && before.resourceVersion === resourceVersion) {
+    const isSame = before?.uid === uid && before.resourceVersion === resourceVersion;
+    if (before !== undefined && isSame && !this.#isSetBack) {
       into.set(key, before);
       return;
     }
@@ -319,6 +362,14 @@ interface Kept<Value> {
   readonly resourceVersion: string;
   readonly value: Value;
 }
+
+/** Versions are numbers that grow, in every API server since there are any (KEP-5504 says so); of what is none nothing is said. */
+function isOlder(one: string, other: string): boolean {
+  if (!NUMBER.test(one) || !NUMBER.test(other)) return false;
+  return one.length === other.length ? one < other : one.length < other.length;
+}
+
+const NUMBER = /^[1-9]\d*$/;
 
 /** Undefined: it is no object of an API server. */
 export function kubeObjectOf(json: unknown): KubeObject | undefined {

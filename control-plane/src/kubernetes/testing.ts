@@ -58,6 +58,12 @@ export class ScriptedKubeApi implements KubeApi {
     this.#collections.get(path)?.delete(key);
   }
 
+  /** As an API server whose etcd is restored from a backup: its next write has the version after this one. Watches end. */
+  setBack(version: number): void {
+    this.#version = version;
+    for (const watch of this.watches) watch.end();
+  }
+
   get(path: string, key: string): JsonObject | undefined {
     return this.#collections.get(path)?.get(key);
   }

@@ -81,6 +81,8 @@ export function kubeApiContract(
       };
       await put({ ...secret("x", { n: "1111" }), metadata: { name: "x", namespace: namespaceOf(at) } });
       const watch = await kubeWatch(t, server, `${at}/secrets?watch=true&resourceVersion=${metadata.resourceVersion}`);
+      const future = Number(metadata.resourceVersion) + 1_000_000;
+      const ofFuture = await kubeWatch(t, server, `${at}/secrets?watch=true&resourceVersion=${future}`);
       await put({ ...secret("x", { n: "2222" }), metadata: { name: "x", namespace: namespaceOf(at) } });
       const gone = await remove(`${at}/secrets/x`);
       assert.equal(gone.status, 200);
@@ -95,6 +97,7 @@ export function kubeApiContract(
         versions.toSorted((a, b) => a - b),
       );
       assert.equal(new Set(versions).size, 3, "the deletion has a version of its own");
+      assert.deepEqual([ofFuture.events, ofFuture.isOver], [[], false], "of a version of the future nothing is said");
     });
 
     test("a watch with a selector sees what ceases to be selected go", async (t) => {

@@ -1,5 +1,5 @@
 import type { KubeObject } from "./kube-object.ts";
-import { expired, tooLargeVersion } from "./status-error.ts";
+import { expired } from "./status-error.ts";
 
 /** One write, as watches see it. */
 export interface Change {
@@ -69,13 +69,16 @@ export class ObjectStore {
   }
 
   /**
-   * Tells all changes after that version: those of the past before it returns. Throws 410 where they are forgotten, 504 for a
-   * version of the future.
+   * Tells all changes after that version, which may be one of the future: those of the past before it returns. Throws 410 where they
+   * are forgotten.
    */
   watch(fromRevision: number, onChange: (change: Change) => void): () => void {
     for (const change of this.#after(fromRevision)) onChange(change);
-    this.#watchers.add(onChange);
-    return () => void this.#watchers.delete(onChange);
+    const tell = (change: Change): void => {
+      if (change.revision > fromRevision) onChange(change);
+    };
+    this.#watchers.add(tell);
+    return () => void this.#watchers.delete(tell);
   }
 
   /** Forgets all history: who has not seen the newest version has to list again. */
@@ -85,7 +88,6 @@ export class ObjectStore {
   }
 
   #after(revision: number): readonly Change[] {
-    if (revision > this.#revision) throw tooLargeVersion(revision, this.#revision);
     if (revision < this.#compacted) throw expired(`too old resource version: ${revision} (${this.#compacted})`);
     const first = this.#history.findIndex((change) => change.revision > revision);
     return first < 0 ? [] : this.#history.slice(first);
