@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { Authority } from "@heddle/identity/ca";
 import { heddleBin } from "../harness/mesh.ts";
+import { lastFirst } from "../harness/owner.ts";
+import { scratchFolder } from "../harness/sidecar.ts";
 
 const FILE = "deployment-with-comments.yaml";
 const input = read(FILE);
@@ -61,6 +65,37 @@ test("heddle install prints what installs the mesh as it is told, and heddle uni
   const wrong = heddle(["install", "--replicas", "0", "--trust-domain", "A B"], "");
   assert.equal(wrong.status, 2);
   assert.match(wrong.stderr, /trustDomain: found "A B"/);
+});
+
+test("heddle install --authority-from prints the authority's Secret as well, after the checks of a control plane", async (t) => {
+  const folder = scratchFolder(lastFirst(t));
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const root = await Authority.createRoot("cluster.local", { nowMs: Date.now() });
+  const [certificate, key] = [write("ca.crt", root.certificatesPem()), write("ca.key", root.exportKey())];
+  const install = heddle(["install", "--authority-from", `${certificate},${key}`, "--ca-secret", "own"], "");
+  assert.deepEqual([install.status, install.stderr], [0, ""]);
+  const [, namespace, secret] = install.stdout.split("---\n");
+  assert.match(namespace!, /^kind: Namespace$/m);
+  assert.match(secret!, /^kind: Secret\nmetadata:\n {2}name: own\n {2}namespace: heddle-system$/m);
+  const decoded = (name: string) =>
+    Buffer.from(new RegExp(`^  ${name}: "?([\\w+/=]+)"?$`, "m").exec(secret!)?.[1] ?? "", "base64").toString();
+  assert.deepEqual([decoded("tls.crt"), decoded("tls.key")], [root.certificatesPem(), root.exportKey()]);
+  assert.match(install.stdout, /secretName: own$/m);
+
+  const other = await Authority.createRoot("cluster.local", { nowMs: Date.now() });
+  for (const [files, why] of [
+    [`${certificate},${write("other.key", other.exportKey())}`, /the private key is not that of the certificate/],
+    [certificate, /allowed is CERTIFICATES,KEY\[,ROOTS\]/],
+    [`${certificate},${join(folder, "none.key")}`, /none\.key: cannot be read/],
+  ] as const) {
+    const { status, stdout, stderr } = heddle(["install", "--authority-from", files], "");
+    assert.deepEqual([status, stdout], [2, ""]);
+    assert.match(stderr, why);
+    assert.doesNotMatch(stderr, /PRIVATE/);
+  }
 });
 
 test("heddle tag prints a name of a revision, and what is to be deleted of it", () => {

@@ -1,8 +1,6 @@
 /** One word behind `heddle`. */
 export interface Command {
   readonly name: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
   /** What `heddle NAME --help` prints: usage, options with defaults, examples. Empty where a program tells of itself. */
   readonly help: string;
   /** Resolves with the exit code. A `UsageError` is printed with a pointer to `--help` and ends with 2. */

@@ -1,6 +1,7 @@
 import { err, ok, type Result } from "@heddle/base";
 import { formatDiagnostic } from "@heddle/config/yaml";
-import type { InstallSettings } from "@heddle/inject/install";
+import { readInjectionSettings } from "@heddle/inject";
+import { DEFAULT_INSTALL_SETTINGS, type InstallSettings } from "@heddle/inject/install";
 import { readText } from "./injection.ts";
 
 export const INSTALL_OPTIONS = {
@@ -30,9 +31,7 @@ export const INSTALL_HELP = `  --settings FILE          how pods are injected: a
 type Values = { readonly [name in keyof typeof INSTALL_OPTIONS]?: string | boolean | string[] | undefined };
 
 /** The flags over the settings over the defaults. On failure every reason. */
-export async function readInstallSettings(values: Values): Promise<Result<InstallSettings, readonly string[]>> {
-  const { readInjectionSettings } = await import("@heddle/inject");
-  const { DEFAULT_INSTALL_SETTINGS } = await import("@heddle/inject/install");
+export function readInstallSettings(values: Values): Result<InstallSettings, readonly string[]> {
   const { namespace, revision } = values;
   let { injection } = DEFAULT_INSTALL_SETTINGS;
   const layers: (readonly [string, string])[] = [];

@@ -43,7 +43,6 @@ const WORDS = {
 
 export const apply: Command = {
   name: "apply",
-  summary: "put resources into the control plane: checked first, all of them or none",
   help,
   async run(args) {
     const { values } = parseCommandLine(args, WORDS);

@@ -40,7 +40,6 @@ const WORDS = {
 
 export const ca: Command = {
   name: "ca",
-  summary: "look at the mesh's certificate authority, or replace its root",
   help,
   async run(args) {
     const { values, positionals } = parseCommandLine(args, WORDS);

@@ -48,7 +48,6 @@ Examples:
 
 export const capture: Command = {
   name: "capture",
-  summary: "set the rules by which a pod's traffic meets its sidecar",
   help,
   async run(args) {
     const { values } = parseCommandLine(args, {

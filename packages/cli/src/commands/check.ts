@@ -1,5 +1,5 @@
 import { type Diagnostic, formatDiagnostic } from "@heddle/config/yaml";
-import type { FilesCheck } from "../check-files.ts";
+import { checkFiles, type FilesCheck } from "../check-files.ts";
 import { type Command, UsageError } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
@@ -26,7 +26,6 @@ Examples:
 
 export const check: Command = {
   name: "check",
-  summary: "say everything that is wrong with configuration files, offline",
   help,
   async run(args) {
     const { values, positionals } = parseCommandLine(args, {
@@ -34,8 +33,6 @@ export const check: Command = {
       options: { envoy: { type: "boolean" }, strict: { type: "boolean" }, json: { type: "boolean" } },
     });
     if (positionals.length === 0) throw new UsageError("name files or folders, for example examples/shop");
-    // Loaded only now: it brings most of both programs along, which no other command needs.
-    const { checkFiles } = await import("../check-files.ts");
     const outcome = checkFiles(positionals, { forEnvoy: values.envoy === true });
     const strict = values.strict === true;
     if (values.json === true) console.log(JSON.stringify(json(outcome), null, 2));

@@ -46,7 +46,6 @@ const SETTLE_MS = 200;
 
 export const cni: Command = {
   name: "cni",
-  summary: "the CNI plugin that sets the rules of capture from the node, and its installation",
   help,
   async run([verb, ...args]) {
     if (verb === undefined) {

@@ -42,7 +42,6 @@ const WORDS = {
 
 export const deleteCommand: Command = {
   name: "delete",
-  summary: "take resources out of the control plane",
   help,
   async run(args) {
     const { values, positionals } = parseCommandLine(args, WORDS);

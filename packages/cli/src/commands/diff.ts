@@ -26,7 +26,6 @@ Ends with 0 when nothing would change, 1 when something would, 2 or 3 when it ca
 
 export const diff: Command = {
   name: "diff",
-  summary: "say what applying files would change",
   help,
   async run(args) {
     const { values } = parseCommandLine(args, {

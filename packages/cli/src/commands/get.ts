@@ -44,7 +44,6 @@ const WORDS = {
 
 export const get: Command = {
   name: "get",
-  summary: "show what has been put into the control plane",
   help,
   async run(args) {
     const { values, positionals } = parseCommandLine(args, WORDS);

@@ -1,4 +1,6 @@
+import { DEFAULT_INJECTION_SETTINGS, injectStream, readInjectionSettings } from "@heddle/inject";
 import { type Command, UsageError } from "../command.ts";
+import { printStream, readText, tellFaults } from "../injection.ts";
 import { colourOf } from "../paint.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
 
@@ -30,7 +32,6 @@ Examples:
 
 export const inject: Command = {
   name: "inject",
-  summary: "put a sidecar into the pods of Kubernetes manifests",
   help,
   async run(args) {
     const { values } = parseCommandLine(args, {
@@ -48,9 +49,6 @@ export const inject: Command = {
     const [path, another] = values.file ?? [];
     if (path === undefined) throw new UsageError("name a file with -f, for example -f shop.yaml, or -f -");
     if (another !== undefined) throw new UsageError("-f is given twice: the output is one stream, of one file");
-    // Loaded only now: no other command needs it.
-    const { DEFAULT_INJECTION_SETTINGS, injectStream, readInjectionSettings } = await import("@heddle/inject");
-    const { printStream, readText, tellFaults } = await import("../injection.ts");
     let settings = DEFAULT_INJECTION_SETTINGS;
     const layers: (readonly [name: string, content: string])[] = [];
     if (values.settings !== undefined) layers.push(readText(values.settings));

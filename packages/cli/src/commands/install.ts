@@ -1,3 +1,5 @@
+import { authoritySecret, installObjects, manifestText } from "@heddle/inject/install";
+import { readAuthorityFrom } from "../authority-from.ts";
 import { type Command, UsageError } from "../command.ts";
 import { INSTALL_HELP, INSTALL_OPTIONS, readInstallSettings } from "../install-options.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
@@ -8,23 +10,33 @@ Prints the manifests that make a cluster a mesh: the namespace, the kinds of hed
 needs, its Deployment, Service and PodDisruptionBudget, and the webhooks. Nothing is sent anywhere; docs/install.md tells
 what each is for, and how to make the Secret of the authority.
 
+The control plane's pods wait for the Secret of the authority (--ca-secret) in its namespace: all replicas sign with that one, and none makes
+a root of its own. Who has not made it otherwise has it printed as well, with --authority-from.
+
 Options:
 ${INSTALL_HELP}
+  --authority-from FILES   CERTIFICATES,KEY[,ROOTS] in PEM, of an intermediate or a root: prints the Secret, private key and all
   -h, --help               print this
 
 Example:
-  heddle install | kubectl apply --server-side -f -`;
+  heddle install --authority-from ca.crt,ca.key | kubectl apply --server-side -f -`;
 
 export const install: Command = {
   name: "install",
-  summary: "print the manifests that install the mesh in a Kubernetes cluster",
   help,
   async run(args) {
-    const { values } = parseCommandLine(args, { options: INSTALL_OPTIONS });
-    const settings = await readInstallSettings(values);
+    const { values } = parseCommandLine(args, {
+      options: { ...INSTALL_OPTIONS, "authority-from": { type: "string" } },
+    });
+    const settings = readInstallSettings(values);
     if (!settings.ok) throw new UsageError(settings.error.join("\n"));
-    const { installObjects, manifestText } = await import("@heddle/inject/install");
-    process.stdout.write(manifestText(installObjects(settings.value)));
+    const [namespace, ...others] = installObjects(settings.value);
+    const { "authority-from": files } = values;
+    const secrets =
+      files === undefined
+        ? []
+        : [authoritySecret(settings.value, readAuthorityFrom(files, settings.value.injection.trustDomain))];
+    process.stdout.write(manifestText([namespace!, ...secrets, ...others])); // the namespace is always first
     return 0;
   },
 };

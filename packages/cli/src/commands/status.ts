@@ -17,7 +17,6 @@ Options:
 
 export const status: Command = {
   name: "status",
-  summary: "who is connected, what each node accepted or refused, and what is wrong",
   help,
   async run(args) {
     const { values } = parseCommandLine(args, {

@@ -1,3 +1,4 @@
+import { manifestText, namesToDelete, tagObjects } from "@heddle/inject/install";
 import { type Command, UsageError } from "../command.ts";
 import { tagFault } from "../install-options.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
@@ -22,7 +23,6 @@ const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export const tag: Command = {
   name: "tag",
-  summary: "print another name of a revision, or what is to be deleted of it",
   help,
   async run([verb, ...args]) {
     if (verb !== "set" && verb !== "remove")
@@ -40,7 +40,6 @@ export const tag: Command = {
       ),
     ].filter((fault) => fault !== undefined);
     if (faults.length > 0) throw new UsageError(faults.join("\n"));
-    const { manifestText, namesToDelete, tagObjects } = await import("@heddle/inject/install");
     const objects = tagObjects({ tag: name, revision, namespace });
     process.stdout.write(manifestText(verb === "set" ? objects : namesToDelete(objects)));
     return 0;

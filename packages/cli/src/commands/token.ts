@@ -35,7 +35,6 @@ Examples:
 
 export const token: Command = {
   name: "token",
-  summary: "make a token for the resource API, or one to join the mesh with",
   help,
   run([verb, ...args]) {
     if (verb === "new") return newToken(args);

@@ -1,4 +1,6 @@
+import { uninjectStream } from "@heddle/inject";
 import { type Command, UsageError } from "../command.ts";
+import { printStream, readText, tellFaults } from "../injection.ts";
 import { colourOf } from "../paint.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
 
@@ -21,7 +23,6 @@ Examples:
 
 export const uninject: Command = {
   name: "uninject",
-  summary: "take sidecars out of Kubernetes manifests",
   help,
   async run(args) {
     const { values } = parseCommandLine(args, {
@@ -30,8 +31,6 @@ export const uninject: Command = {
     const [path, another] = values.file ?? [];
     if (path === undefined) throw new UsageError("name a file with -f, for example -f shop.yaml, or -f -");
     if (another !== undefined) throw new UsageError("-f is given twice: the output is one stream, of one file");
-    const { uninjectStream } = await import("@heddle/inject");
-    const { printStream, readText, tellFaults } = await import("../injection.ts");
     const [name, text] = readText(path);
     const restored = uninjectStream(name, text);
     if (!restored.ok) return tellFaults(restored.error, 1);

@@ -1,3 +1,4 @@
+import { manifestText, uninstallObjects } from "@heddle/inject/install";
 import { type Command, UsageError } from "../command.ts";
 import { INSTALL_OPTIONS, readInstallSettings } from "../install-options.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
@@ -17,14 +18,12 @@ Options:
 
 export const uninstall: Command = {
   name: "uninstall",
-  summary: "print what is to be deleted to take the mesh out of a cluster",
   help,
   async run(args) {
     const { namespace, revision, tag } = INSTALL_OPTIONS;
     const { values } = parseCommandLine(args, { options: { namespace, revision, tag, all: { type: "boolean" } } });
-    const settings = await readInstallSettings(values);
+    const settings = readInstallSettings(values);
     if (!settings.ok) throw new UsageError(settings.error.join("\n"));
-    const { manifestText, uninstallObjects } = await import("@heddle/inject/install");
     process.stdout.write(manifestText(uninstallObjects(settings.value, values.all === true)));
     return 0;
   },

@@ -48,7 +48,6 @@ const WORDS = {
  */
 export const up: Command = {
   name: "up",
-  summary: "run a mesh on this machine from a folder of configuration, and follow its changes",
   help,
   async run(args) {
     const { values, positionals } = parseCommandLine(args, WORDS);

@@ -23,7 +23,6 @@ const ANSWER_MS = 2000;
 
 export const wait: Command = {
   name: "wait",
-  summary: "wait until the sidecar of this pod is ready, or has nothing under way",
   help,
   async run(args) {
     const { values } = parseCommandLine(args, {

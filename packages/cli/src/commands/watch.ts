@@ -36,7 +36,6 @@ const WORDS = {
 
 export const watch: Command = {
   name: "watch",
-  summary: "follow what is put into the control plane",
   help,
   async run(args) {
     const { values, positionals } = parseCommandLine(args, WORDS);

@@ -1,5 +1,6 @@
 /* What `heddle install` prints: the door `@heddle/inject/install`. */
 
+export { type AuthorityPems, authoritySecret } from "./authority-secret.ts";
 export { CNI_NAME } from "./cni-objects.ts";
 export { customResourceDefinitions } from "./custom-resources.ts";
 export { installObjects, uninstallObjects } from "./install-objects.ts";
