@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, type TestContext, test } from "node:test";
 import { adsBootstrap, edsCluster, rds, startControlPlane, type World } from "../harness/control-plane.ts";
-import { type Json, listener, loadAssignment } from "../harness/envoy-config.ts";
+import { type Json, listener, loadAssignment, tcpListener } from "../harness/envoy-config.ts";
 import { eventually } from "../harness/eventually.ts";
 import { startFileControlPlane } from "../harness/file-control-plane.ts";
 import { lastFirst } from "../harness/owner.ts";
@@ -100,6 +100,57 @@ describe("a sidecar under a control plane", { concurrency: 2 }, () => {
       await sidecar.page("/stats?filter=extension_config"),
       /extension_config_discovery\.http_filter\.check\.config_reload: 3\n/,
     );
+  });
+
+  test("ECDS: a network filter's configuration changes for connections to come, and those of before go on; a listener filter's as well", async (t) => {
+    const { sidecar, owner, tell, ready, controlPlane } = await start(t);
+    const TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+    const PROXY = "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+    const proxy = (cluster: string): Json => ({
+      name: "bytes",
+      typed_config: { "@type": TCP_PROXY, stat_prefix: "tcp", cluster },
+    });
+    const who = { name: "who", typed_config: { "@type": PROXY } };
+    const source = { ads: {}, resource_api_version: "V3" };
+    const discovered = (name: string, type: string): Json => ({
+      name,
+      config_discovery: { config_source: source, type_urls: [type] },
+    });
+    const routes = [{ name: "all", virtual_hosts: [{ name: "all", domains: ["*"], routes: [toCluster("a")] }] }];
+    const listeners = [
+      listener({ name: "in", routes: rds("all") }),
+      tcpListener("bytes", discovered("bytes", TCP_PROXY)),
+      tcpListener("who", proxy("a"), { listener_filters: [discovered("who", PROXY)] }),
+    ];
+    tell({ listeners, routes, extensions: [proxy("a"), who] });
+    const { askAt } = await ready();
+    const ask = (peer: RawPeer): Promise<string> =>
+      peer.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").then(async () => String((await peer.message()).body));
+    const kept = await RawPeer.connect(await sidecar.port("bytes"), owner);
+    assert.equal(await ask(kept), "a");
+    const announced = await RawPeer.connect(await sidecar.port("who"), owner);
+    await announced.send("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
+    assert.equal(await ask(announced), "a");
+
+    tell({ listeners, routes, extensions: [proxy("b"), who] });
+    await eventually("the other cluster", async () => (await askAt("bytes", "/", {})) === "200 b");
+    assert.equal(await ask(kept), "a", "the connection of before goes on");
+    tell({ listeners, routes, extensions: [{ ...proxy("b"), typed_config: { "@type": ROUTER } }, who] });
+    await eventually("another type is refused", () => controlPlane.rejection("extensions") !== undefined);
+    assert.equal(await askAt("bytes", "/", {}), "200 b");
+
+    tell({ listeners, routes, extensions: [] });
+    await eventually("without a configuration connections are closed", async () => {
+      const results = await Promise.allSettled([askAt("bytes", "/", {}), askAt("who", "/", {})]);
+      return results.every(({ status }) => status === "rejected");
+    });
+    assert.equal(await ask(kept), "a");
+    const stats = await sidecar.page("/stats?filter=extension_config");
+    assert.match(stats, /extension_config_discovery\.network_filter\.bytes\.config_reload: 2\n/);
+    assert.match(stats, /listener\..*\.network_extension_config_missing: [1-9]/);
+    assert.match(stats, /listener\..*\.extension_config_missing: [1-9]/);
+    kept.socket.destroy();
+    announced.socket.destroy();
   });
 
   test("VHDS: a request to an unknown host is held until its virtual host has come; hosts that do not exist cost one question", async (t) => {

@@ -17,7 +17,7 @@ const types: StaticResourceTypes = {
     const routeConfig = { validateClusters: true, virtualHosts: [{ routes }] };
     const filters = [{ type: "http-connection-manager", config: { routes: { type: "inline", routeConfig } } }];
     const address = { type: "socket", address: socket["address"], port: socket["port_value"] };
-    return { name, address, filterChains: [{ filters }], defaultFilterChain: undefined };
+    return { name, address, filterChains: [{ filters }], defaultFilterChain: undefined, listenerFilters: [] };
   }),
   cluster: nameReader<ClusterConfig>("envoy.config.cluster.v3.Cluster", (name) => ({ name })),
   secret: makeSecretType(),

@@ -19,6 +19,8 @@ const LABELS_OF_PART: Readonly<Record<string, readonly string[]>> = {
   "grpc-web": GRPC_METHOD,
   http: ["envoy_http_conn_manager_prefix"],
   http_filter: ["envoy_extension_config"],
+  network_filter: ["envoy_extension_config"],
+  tcp_listener_filter: ["envoy_extension_config"],
   listener: ["envoy_listener_address"],
   policy: ["envoy_rbac_policy_name"],
   rbac: ["envoy_rbac_http_prefix"],

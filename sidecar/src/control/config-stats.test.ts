@@ -112,12 +112,12 @@ test("updates of endpoints count for the clusters that take them, those of route
       upgradeConfigs: [],
     },
   };
-  const listener = { filterChains: [{ filters: [hcm] }] } as unknown as ListenerConfig;
+  const listener = { listenerFilters: [], filterChains: [{ filters: [hcm] }] } as unknown as ListenerConfig;
   stats.applied(delta({ "listener/l": listener }));
   const update = (kind: ResourceUpdate["kind"], changed: readonly string[], refreshed: readonly string[] = []): void =>
     stats.received({
       kind,
-      changed: new Map(changed.map((name) => [name, {} as never])),
+      changed: new Map(changed.map((name) => [name, { config: {} } as never])),
       removed: [],
       absent: [],
       refreshed,

@@ -5,6 +5,7 @@ import {
   CIRCUIT_BREAKER_CELLS,
   type ClusterConfig,
   type EndpointsConfig,
+  type ExtensionConfig,
   filterChainsOf,
   type ListenerConfig,
 } from "@heddle/traffic";
@@ -112,8 +113,9 @@ export class ConfigStats {
       for (const service of changed.keys()) this.#countEndpoints(service, true);
       for (const service of refreshed) if (!changed.has(service)) this.#countEndpoints(service, false);
     } else if (kind === "extension-config") {
-      for (const name of changed.keys()) {
-        const scope = this.#metrics.scope("extension_config_discovery.http_filter", { [EXTENSION]: name });
+      for (const [name, { config }] of changed) {
+        const kind = extensionKind(config as ExtensionConfig);
+        const scope = this.#metrics.scope(`extension_config_discovery.${kind}`, { [EXTENSION]: name });
         scope.counter("config_reload").add();
         if (!this.#extensions.has(name)) this.#extensions.set(name, "awaited");
       }
@@ -194,6 +196,12 @@ export class ConfigStats {
     this.#clusters.delete(name);
     this.#metrics.retire({ envoy_cluster_name: gauges.statName });
   }
+}
+
+/** As Envoy calls them in the names of statistics. */
+function extensionKind({ network, listener }: ExtensionConfig): string {
+  if (network !== undefined) return "network_filter";
+  return listener === undefined ? "http_filter" : "tcp_listener_filter";
 }
 
 const EXTENSION = "envoy_extension_config";

@@ -388,7 +388,7 @@ function listener({ name: named, routes: wanted, secret, filter }: ListenerSketc
     filters: [{ type: "http-connection-manager", config: { ...config, httpFilters, upgradeConfigs: [] } }],
     ...tls(secret),
   }));
-  return { name: named, filterChains } as unknown as ListenerConfig;
+  return { name: named, listenerFilters: [], filterChains } as unknown as ListenerConfig;
 }
 
 function filtersOf({ filterChains }: ListenerConfig): string[] {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "@heddle/base";
 import {
+  ADS,
   adsSource,
   type ClusterConfig,
   type ConfigSource,
@@ -765,6 +766,51 @@ function assignment(clusterName: string, endpoints: number): EndpointsConfig {
   };
 }
 
+test("ECDS: what comes for a network or listener filter takes its place in the listener; what is gone leaves its default", () => {
+  const discovered = { types: ["test.Tcp"] };
+  const written = {
+    ...listener("l"),
+    listenerFilters: [
+      { type: "discovered", name: "who", discovered: { types: ["test.Who"] }, disabled: { type: "any" } },
+    ],
+    filterChains: [
+      { filters: [{ type: "discovered", name: "tcp", discovered, fallback: { type: "echo", name: "d" } }] },
+    ],
+  } as unknown as ListenerConfig;
+  const world = new World().started();
+  world.steps.length = 0;
+  world.lds(written);
+  assert.deepEqual([world.step(), world.wanted.get("extension-config")], ["nothing", ["tcp", "who"]]);
+  const ecds = (name: string, kind: "network" | "listener", config: object): void =>
+    world.from(ADS, "extension-config", name, { name, config: { name, type: "t", config: {} }, [kind]: config });
+  ecds("tcp", "network", { type: "direct-response", name: "n", responseBase64: "" });
+  assert.equal(world.step(), "nothing", "the other is awaited");
+  ecds("who", "listener", { type: "http-inspector", name: "n" });
+  assert.equal(world.step(), "listener/l");
+  const now = (): unknown => {
+    const { filterChains, listenerFilters } = world.assembler.current().listeners.get("l")!;
+    return [...listenerFilters, ...filterChains[0]!.filters].map((filter) => `${filter.name} ${filter.type}`);
+  };
+  assert.deepEqual(now(), ["who http-inspector", "tcp direct-response"]);
+  assert.deepEqual(world.assembler.current().listeners.get("l")?.listenerFilters[0]?.disabled, { type: "any" });
+  ecds("tcp", "network", { type: "direct-response", name: "n", responseBase64: "" });
+  assert.equal(world.step(), "nothing", "nothing has changed");
+  // One that names routes: the listener waits for them, and serves what it had.
+  const [manager] = listener("l", "r").filterChains[0]!.filters;
+  ecds("tcp", "network", manager!);
+  assert.deepEqual([world.step(), world.wanted.get("route-configuration")], ["nothing", ["r"]]);
+  world.rds(routes("r"));
+  assert.equal(world.step(), "listener/l route-configuration/r");
+  world.removed("extension-config", "tcp", "who");
+  assert.equal(world.step(), "listener/l -route-configuration/r");
+  assert.deepEqual(now(), ["who missing", "tcp echo"]);
+  world.lds(listener("l"));
+  assert.equal(world.step(), "listener/l");
+  assert.deepEqual(world.wanted.get("extension-config"), []);
+  world.assembler.close();
+  assert.equal(world.clock.pending, 0);
+});
+
 function listener(name: string, ...routeNames: string[]): ListenerConfig {
   return listenerFrom(undefined, name, ...routeNames);
 }
@@ -782,7 +828,7 @@ function listenerFrom(source: ConfigSource | undefined, name: string, ...routeNa
       },
     ],
   }));
-  return { name, filterChains, defaultFilterChain: undefined } as unknown as ListenerConfig;
+  return { name, listenerFilters: [], filterChains, defaultFilterChain: undefined } as unknown as ListenerConfig;
 }
 
 function routes(name: string, ...clusters: string[]): RouteConfiguration {

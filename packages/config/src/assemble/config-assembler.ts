@@ -29,6 +29,7 @@ import { ListenerAssembly } from "./listener-assembly.ts";
 import {
   type AuthorityLookup,
   resolveClusterSources,
+  resolveExtensionSources,
   resolveListenerSources,
   type SourceOfName,
   sourceOfName,
@@ -202,7 +203,7 @@ export class ConfigAssembler {
         break;
       case "extension-config":
         for (const [name, resource] of changed)
-          this.#listeners.tryAgain(this.#extensions.update(nameFrom(name, origin), this.#versioned(resource)));
+          this.#listeners.tryAgain(this.#extensions.update(nameFrom(name, origin), this.#extension(resource, origin)));
         for (const name of [...removed, ...absent])
           this.#listeners.tryAgain(this.#extensions.remove(nameFrom(name, origin)));
         break;
@@ -395,6 +396,11 @@ export class ConfigAssembler {
       ...rest,
       config: resolveListenerSources(config, this.#sourceOf(origin)),
     });
+  }
+
+  #extension(resource: AcceptedResource, origin: ResourceUpdate["origin"]): Versioned<ExtensionConfig> {
+    const { config, ...rest } = this.#versioned<ExtensionConfig>(resource);
+    return { ...rest, config: resolveExtensionSources(config, this.#sourceOf(origin)) };
   }
 
   #noteShadow(kind: "listener" | "cluster", name: string, taken: boolean): void {

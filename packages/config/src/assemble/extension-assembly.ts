@@ -11,7 +11,7 @@ import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import type { ConfigDraft } from "./config-draft.ts";
 import { gatherWants, type Wanted, type Wants } from "./wants.ts";
 
-/** An HTTP filter whose configuration comes by ECDS. */
+/** A filter whose configuration comes by ECDS. */
 export interface DiscoveredFilter {
   readonly name: string;
   readonly discovery: ExtensionDiscovery;
@@ -21,7 +21,7 @@ export interface DiscoveredFilter {
  * The configurations that ECDS brings for the filters of listeners. One that several listeners ask for is asked for once; one
  * that nobody asks for any more is unsubscribed and forgotten.
  *
- * One that has come is in force at once, for requests to come, and touches neither listener nor connection. One that is removed
+ * One that has come is in force at once, for requests and connections to come, and touches neither listener nor connection. One that is removed
  * leaves the filter its default, or nothing: then requests get 500, as in Envoy. After the `initial_fetch_timeout` of its source
  * it is not waited for any more.
  */
@@ -80,7 +80,9 @@ export class ExtensionAssembly {
     if (users === undefined) return [];
     users.timer?.cancel();
     this.#resources.set(key, next);
-    this.#draft.put("extension-config", key, next.config);
+    // Those of network and listener filters take their places in the listeners (`resolveExtensions`).
+    const { network, listener } = next.config;
+    if (network === undefined && listener === undefined) this.#draft.put("extension-config", key, next.config);
     return [...users.filters.keys()];
   }
 
@@ -93,6 +95,11 @@ export class ExtensionAssembly {
     this.#resources.delete(key);
     this.#draft.drop("extension-config", key);
     return [...users.filters.keys()];
+  }
+
+  /** What has come for a filter. */
+  find(name: string, discovery: ExtensionDiscovery): ExtensionConfig | undefined {
+    return this.#resources.get(extensionKey(name, discovery))?.config;
   }
 
   /** Names of those that are waited for. */
@@ -179,15 +186,19 @@ function wantedOf(name: string, { source }: ExtensionDiscovery): Wanted {
     : { name, origin: source.from };
 }
 
-/** The filters of a listener that ask ECDS. */
+/** The filters of a listener that ask ECDS, of all three kinds. */
 export function discoveredFilters(config: ListenerConfig | undefined): readonly DiscoveredFilter[] {
   if (config === undefined) return [];
-  return filterChainsOf(config)
-    .flatMap(({ filters }) => filters)
+  const networkFilters = filterChainsOf(config).flatMap(({ filters }) => filters);
+  const ofConnections = [...config.listenerFilters, ...networkFilters].flatMap(({ name, discovered }) =>
+    discovered === undefined ? [] : [{ name, discovery: discovered }],
+  );
+  const ofRequests = networkFilters
     .flatMap((filter) => (filter.type === "http-connection-manager" ? filter.config : []))
     .flatMap(({ httpFilters, upgradeConfigs }) => [
       ...httpFilters,
       ...upgradeConfigs.flatMap(({ filters }) => filters ?? []),
     ])
     .flatMap(({ name, discovery }) => (discovery === undefined ? [] : [{ name, discovery }]));
+  return [...ofConnections, ...ofRequests];
 }

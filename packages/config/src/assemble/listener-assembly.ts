@@ -6,10 +6,12 @@ import {
   type RouteConfiguration,
   type SecretReference,
 } from "@heddle/traffic";
+import { canonicalJson } from "../content-hash.ts";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
 import { clustersOfRoutes } from "./clusters-of-routes.ts";
 import type { ConfigDraft } from "./config-draft.ts";
 import { discoveredFilters, type ExtensionAssembly } from "./extension-assembly.ts";
+import { asksForExtensions, resolveExtensions } from "./resolve-extensions.ts";
 import { type SecretAssembly, secretsOfListener } from "./secret-assembly.ts";
 import type { VirtualHostAssembly } from "./virtual-host-assembly.ts";
 import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
@@ -92,13 +94,26 @@ export class ListenerAssembly {
       this.#listeners.set(name, state);
       this.#unserved += 1;
     }
-    state.timer?.cancel();
-    state.warming = next;
-    this.#noteUsers(name, state);
-    if (this.#activateIfReady(name, state)) return true;
-    const patienceMs = Math.max(0, ...this.#missing(next.config).map(fetchTimeoutMs));
-    if (patienceMs > 0) state.timer = this.#clock.after(patienceMs, () => this.#giveUpWaiting(name, state), true);
+    state.written = asksForExtensions(next.config) ? next : undefined;
+    this.#warm(name, state, next);
     return true;
+  }
+
+  /** Begins to wait for what that version names, unless it is all there. */
+  #warm(name: string, state: ListenerState, written: Versioned<ListenerConfig>): void {
+    state.timer?.cancel();
+    state.timer = undefined;
+    const warming = this.#resolved(state, written);
+    state.warming = warming;
+    this.#noteUsers(name, state);
+    if (this.#activateIfReady(name, state)) return;
+    const patienceMs = Math.max(0, ...this.#missing(warming.config).map(fetchTimeoutMs));
+    if (patienceMs > 0) state.timer = this.#clock.after(patienceMs, () => this.#giveUpWaiting(name, state), true);
+  }
+
+  #resolved(state: ListenerState, written: Versioned<ListenerConfig>): Versioned<ListenerConfig> {
+    if (state.written === undefined) return written;
+    return { ...written, config: resolveExtensions(written.config, (...of) => this.#extensions.find(...of)) };
   }
 
   /** Ends a dynamic listener. Unknown names and static listeners are left alone (statement 48). */
@@ -138,8 +153,16 @@ export class ListenerAssembly {
   tryAgain(names: readonly string[]): void {
     for (const name of names) {
       const state = this.#listeners.get(name);
-      if (state !== undefined) this.#activateIfReady(name, state);
+      if (state === undefined) continue;
+      if (state.written !== undefined && this.#isOutdated(state, state.written)) this.#warm(name, state, state.written);
+      else this.#activateIfReady(name, state);
     }
+  }
+
+  /** Whether a filter's configuration has come, or gone, since its newest version was made. */
+  #isOutdated(state: ListenerState, written: Versioned<ListenerConfig>): boolean {
+    const newest = (state.warming ?? state.active)?.config;
+    return newest === undefined || canonicalJson(newest) !== canonicalJson(this.#resolved(state, written).config);
   }
 
   /** Other virtual hosts of these route configurations have come, or gone. */
@@ -344,13 +367,15 @@ interface ListenerState {
   readonly source: "static" | "dynamic";
   active: Versioned<ListenerConfig> | undefined;
   warming: Versioned<ListenerConfig> | undefined;
+  /** The newest version as it came, where ECDS has a say in it; the others have what ECDS said in its place. */
+  written: Versioned<ListenerConfig> | undefined;
   timer: Timer | undefined;
   /** Route configurations under which this listener stands in `#users`. */
   routes: ReadonlySet<string>;
 }
 
 function newState(source: "static" | "dynamic"): ListenerState {
-  return { source, active: undefined, warming: undefined, timer: undefined, routes: new Set() };
+  return { source, active: undefined, warming: undefined, written: undefined, timer: undefined, routes: new Set() };
 }
 
 /** The route configurations that a listener asks RDS for. */

@@ -3,6 +3,8 @@ import {
   type CommonTlsConfig,
   type ConfigSource,
   type DownstreamTlsConfig,
+  type ExtensionConfig,
+  type ExtensionDiscovery,
   type FilterChainConfig,
   filterChainsOf,
   type HttpConnectionManagerConfig,
@@ -69,13 +71,16 @@ function resolveEds(config: ClusterConfig, sourceOf: SourceOfName): ClusterConfi
 
 export function resolveListenerSources(config: ListenerConfig, sourceOf: SourceOfName): ListenerConfig {
   const { filterChains, defaultFilterChain } = config;
-  if (filterChainsOf(config).every((chain) => isResolved(chain, sourceOf))) return config;
+  const listenerFilters = mapChanged(config.listenerFilters, (filter) => resolveDiscovered(filter, sourceOf));
+  const areResolved = listenerFilters === config.listenerFilters;
+  if (areResolved && filterChainsOf(config).every((chain) => isResolved(chain, sourceOf))) return config;
   const resolve = (chain: FilterChainConfig): FilterChainConfig => {
     const filters = chain.filters.map((filter) => resolveFilter(filter, sourceOf));
     return { ...chain, filters, ...(chain.tls && { tls: resolveTls(chain.tls, sourceOf) }) };
   };
   return {
     ...config,
+    listenerFilters,
     filterChains: filterChains.map(resolve),
     defaultFilterChain: defaultFilterChain && resolve(defaultFilterChain),
   };
@@ -114,7 +119,30 @@ function resolveSecret(reference: SecretReference, sourceOf: SourceOfName): Secr
   return source === reference.source ? reference : { ...reference, ...(source && { source }) };
 }
 
-function resolveFilter(filter: NetworkFilterConfig, sourceOf: SourceOfName): NetworkFilterConfig {
+/** What ECDS has brought for a network filter names its resources as a listener does. */
+export function resolveExtensionSources(config: ExtensionConfig, sourceOf: SourceOfName): ExtensionConfig {
+  const network = config.network && resolveFilter(config.network, sourceOf);
+  return network === undefined || network === config.network ? config : { ...config, network };
+}
+
+function resolveDiscovered<Filter extends { readonly name: string; readonly discovered?: ExtensionDiscovery }>(
+  filter: Filter,
+  sourceOf: SourceOfName,
+): Filter {
+  const { name, discovered } = filter;
+  if (discovered === undefined) return filter;
+  const source = sourceOf(name, discovered.source);
+  return source === discovered.source
+    ? filter
+    : { ...filter, discovered: { ...discovered, ...(source && { source }) } };
+}
+
+function resolveFilter(given: NetworkFilterConfig, sourceOf: SourceOfName): NetworkFilterConfig {
+  const filter = resolveDiscovered(given, sourceOf);
+  if (filter.type === "discovered" && filter.fallback !== undefined) {
+    const fallback = resolveFilter(filter.fallback, sourceOf);
+    return fallback === filter.fallback ? filter : { ...filter, fallback };
+  }
   if (filter.type !== "http-connection-manager") return filter;
   const { config } = filter;
   const routes = resolveRoutes(config.routes, sourceOf);

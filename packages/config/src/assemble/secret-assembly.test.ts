@@ -81,7 +81,7 @@ const sds = (name: string): SecretReference => ({ from: "sds", name });
 
 function listener(name: string, ...certificateSecrets: SecretReference[]): ListenerConfig {
   const filterChains = [{ filters: [], tls: { common: { certificateSecrets } } }];
-  return { name, filterChains, defaultFilterChain: undefined } as unknown as ListenerConfig;
+  return { name, listenerFilters: [], filterChains, defaultFilterChain: undefined } as unknown as ListenerConfig;
 }
 
 function cluster(name: string, validationSecret?: SecretReference, type = "STATIC"): ClusterConfig {

@@ -1,12 +1,16 @@
+import type { ListenerFilterConfig, NetworkFilterConfig } from "../listener/listener-config.ts";
 import { type ConfigSource, nameFrom } from "../source/config-source.ts";
 import type { TypedConfig } from "../typed-config.ts";
 
 /* Extension configuration discovery (ECDS), decoded. Plain JSON data: it crosses to the workers. */
 
-/** `envoy.config.core.v3.TypedExtensionConfig`: the configuration of the HTTP filter of that name. */
+/** `envoy.config.core.v3.TypedExtensionConfig`: the configuration of the filter of that name. */
 export interface ExtensionConfig {
   readonly name: string;
   readonly config: TypedConfig;
+  /** It is one of a network filter, or of a listener filter, read. Left out of both: of an HTTP filter. */
+  readonly network?: NetworkFilterConfig;
+  readonly listener?: ListenerFilterConfig;
 }
 
 /** `envoy.config.core.v3.ExtensionConfigSource`: a filter whose configuration comes by ECDS, under the filter's name. */

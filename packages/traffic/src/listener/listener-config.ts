@@ -58,6 +58,8 @@ export interface ListenerConfig {
 export type ListenerFilterConfig = ListenerFilterKind & {
   /** `filter_disabled`: connections that the filter passes over. Left out: none. */
   readonly disabled?: ListenerFilterMatch;
+  /** It has come by ECDS, or is to come. Left out: it stands in its listener. */
+  readonly discovered?: ExtensionDiscovery;
 };
 
 /** `ListenerFilterChainMatchPredicate` */
@@ -78,7 +80,23 @@ type ListenerFilterKind =
   | { readonly type: "original-dst"; readonly name: string }
   /** Upstream connections come from the client's address. `mark`: SO_MARK of these; 0 is none. */
   | { readonly type: "original-src"; readonly name: string; readonly mark: number }
-  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
+  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig }
+  | ToDiscover<ListenerFilterKind>
+  | MissingFilter;
+
+/** Comes by ECDS. The assembler puts what has come in its place, so no worker meets it. */
+export interface ToDiscover<Kind> {
+  readonly type: "discovered";
+  readonly name: string;
+  /** `default_config` */
+  readonly fallback?: Kind;
+}
+
+/** Nothing has come by ECDS, and there is no default: connections are closed, as in Envoy. */
+export interface MissingFilter {
+  readonly type: "missing";
+  readonly name: string;
+}
 
 export interface FilterChainConfig {
   readonly name: string;
@@ -103,13 +121,18 @@ export interface FilterChainMatch {
   readonly applicationProtocols: readonly string[];
 }
 
-export type NetworkFilterConfig =
+/** Each may have come by ECDS, or be to come. */
+export type NetworkFilterConfig = NetworkFilterKind & { readonly discovered?: ExtensionDiscovery };
+
+type NetworkFilterKind =
   | { readonly type: "http-connection-manager"; readonly name: string; readonly config: HttpConnectionManagerConfig }
   | { readonly type: "tcp-proxy"; readonly name: string; readonly config: TcpProxyConfig }
   | { readonly type: "echo"; readonly name: string }
   | { readonly type: "direct-response"; readonly name: string; readonly responseBase64: string }
   | { readonly type: "dns"; readonly name: string; readonly config: DnsTcpConfig }
-  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig };
+  | { readonly type: "extension"; readonly name: string; readonly config: TypedConfig }
+  | ToDiscover<NetworkFilterKind>
+  | MissingFilter;
 
 export type CodecType = "AUTO" | "HTTP1" | "HTTP2";
 

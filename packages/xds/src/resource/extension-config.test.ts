@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeExtensionConfigType } from "./extension-config.ts";
 import { makeListenerType } from "./listener.ts";
+import { makeResourceTypes } from "./resource-types.ts";
 import { accept, errorsOf, httpFilters, MANAGER, MODULE, ROUTER } from "./testing.ts";
 
+const types = makeResourceTypes({ httpFilters });
 const type = makeExtensionConfigType(httpFilters);
 const listenerType = makeListenerType({ httpFilters });
 
@@ -91,4 +93,61 @@ test("what cannot work is refused: types that are not there, a default of anothe
   assert.deepEqual(faults({ config_source: ads, type_urls: [MODULE, ROUTER] }), [
     `${at}.config_discovery.type_urls: holds types that end the chain and types that do not`,
   ]);
+});
+
+const TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+const ECHO = "type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo";
+const PROXY_PROTOCOL = "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+const proxy = (cluster: string): object => ({ "@type": TCP_PROXY, stat_prefix: "tcp", cluster });
+const tcpListener = (filters: readonly object[], more: object = {}): object => ({
+  name: "in",
+  address: { socket_address: { address: "127.0.0.1", port_value: 0 } },
+  filter_chains: [{ filters }],
+  ...more,
+});
+
+test("network and listener filters may come as well, and are read as where they stand in a listener", () => {
+  const { network } = accept(types["extension-config"], { name: "bytes", typed_config: proxy("a") });
+  const { listener } = accept(types["extension-config"], { name: "who", typed_config: { "@type": PROXY_PROTOCOL } });
+  assert.equal(network?.type === "tcp-proxy" && network.config.clusters[0]?.name, "a");
+  assert.equal(listener?.type, "proxy-protocol");
+  assert.equal(accept(types["extension-config"], { name: "auth", typed_config: module_ }).network, undefined);
+  const wrong = { name: "bytes", typed_config: { "@type": TCP_PROXY, stat_prefix: "tcp" } };
+  assert.match(errorsOf(types["extension-config"], wrong).join(), /cluster/);
+
+  const { filterChains, listenerFilters } = accept(
+    types.listener,
+    tcpListener(
+      [{ name: "bytes", config_discovery: { config_source: ads, type_urls: [TCP_PROXY], default_config: proxy("b") } }],
+      { listener_filters: [{ name: "who", config_discovery: { config_source: ads, type_urls: [PROXY_PROTOCOL] } }] },
+    ),
+  );
+  const [filter] = filterChains[0]?.filters ?? [];
+  assert.deepEqual(filter?.discovered, { types: ["envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"] });
+  assert.equal(filter?.type === "discovered" && filter.fallback?.type, "tcp-proxy");
+  assert.deepEqual(listenerFilters, [
+    {
+      type: "discovered",
+      name: "who",
+      discovered: { types: ["envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"] },
+    },
+  ]);
+});
+
+test("a chain whose last filter is to come has to know that it will serve, and no other filter may", () => {
+  const faults = (type_urls: readonly string[], ...behind: object[]): string =>
+    errorsOf(
+      types.listener,
+      tcpListener([{ name: "bytes", config_discovery: { config_source: ads, type_urls } }, ...behind]),
+    ).join("\n");
+  assert.match(
+    faults([TCP_PROXY], { name: "echo", typed_config: { "@type": ECHO } }),
+    /filters: "bytes" ends the chain/,
+  );
+  assert.match(faults([MODULE]), /type_urls\[0\]: there is no filter heddle\.filters\.http\.v1\.Module/);
+  assert.match(
+    faults([PROXY_PROTOCOL]),
+    /type_urls\[0\]: there is no filter/,
+    "a listener filter is no network filter",
+  );
 });

@@ -46,7 +46,6 @@ const NO_SLOW_START = "there is no slow start; a new endpoint gets its full shar
 const NO_LOCALITY_LB = "localities of one priority are not weighed against each other";
 const NO_MIRRORING = "requests are not mirrored";
 const NO_HEDGING = "requests are not hedged";
-const ECDS = "extension configuration discovery is for HTTP filters alone";
 const NOT_COPIED = "is not copied to filters and logs";
 
 export const HONOURED: { readonly [messageType: string]: MessageRules } = {
@@ -103,13 +102,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.Filter": {
-    honoured: "name typed_config",
-    refused: { config_discovery: ECDS },
+    honoured: "name typed_config config_discovery",
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.ListenerFilter": {
-    honoured: "name typed_config filter_disabled",
-    refused: { config_discovery: ECDS },
+    honoured: "name typed_config config_discovery filter_disabled",
     unknownFields: "refused",
   },
   "envoy.config.listener.v3.ListenerFilterChainMatchPredicate": {

@@ -1,4 +1,4 @@
-import type { HttpFilterConfig } from "@heddle/traffic";
+import { type HttpFilterConfig, MISSING_CONFIG_TYPE, missingConfig, type TypedConfig } from "@heddle/traffic";
 import { type LooseJsonObject, list, unless } from "./encode.ts";
 import { decodeDiscovery, encodeDiscovery } from "./extension-config.ts";
 import type { Fields } from "./fields.ts";
@@ -35,8 +35,11 @@ function decodeFilterConfig(filter: Fields, name: string, registry: HttpFilterRe
   const disabled = filter.flag("disabled");
   const discovery = filter.message("config_discovery");
   if (discovery !== undefined) {
-    const discovered = decodeDiscovery(discovery, name, optional, registry);
-    return discovered && { name, disabled, ...discovered };
+    const discovered = decodeDiscovery(discovery, name, optional, {
+      knows: (type) => registry === "unchecked" || registry.has(type),
+      read: (fields, field) => readFilterConfig(fields, field, name, false, registry),
+    });
+    return discovered && { name, disabled, ...discovered, config: discovered.config ?? missingConfig(name) };
   }
   const config = readFilterConfig(filter, "typed_config", name, optional, registry);
   return config && { name, config, disabled };
@@ -55,13 +58,17 @@ function isTerminalFilter(
   return terminal.length > 0;
 }
 
+function defaultOf(config: TypedConfig): ReturnType<typeof anyJson> | undefined {
+  return config.type === MISSING_CONFIG_TYPE ? undefined : anyJson(config);
+}
+
 export function encodeHttpFilters(filters: readonly HttpFilterConfig[]): readonly LooseJsonObject[] | undefined {
   return list(
     filters.map((filter) => ({
       name: filter.name,
       ...(filter.discovery === undefined
         ? { typed_config: anyJson(filter.config) }
-        : { config_discovery: encodeDiscovery(filter.discovery, filter.config) }),
+        : { config_discovery: encodeDiscovery(filter.discovery, defaultOf(filter.config)) }),
       is_optional: filter.optional,
       disabled: unless(false, filter.disabled),
     })),

@@ -1,5 +1,6 @@
 import type { FilterChainConfig, ListenerFilterConfig, ListenerFilterMatch } from "@heddle/traffic";
 import { duration, type LooseJsonObject, list, unless } from "./encode.ts";
+import { type DiscoveredKind, decodeDiscovery, encodeDiscovery } from "./extension-config.ts";
 import { Fields } from "./fields.ts";
 import type { ListenerOptions } from "./network-filter.ts";
 import { decodeProxyProtocol, encodeProxyProtocol, PROXY_PROTOCOL } from "./proxy-protocol.ts";
@@ -9,26 +10,50 @@ import { anyJson, openAny } from "./typed-config.ts";
 
 /** None: it cannot be read, which has been reported. */
 export function decodeListenerFilter(fields: Fields, options: ListenerOptions): ListenerFilterConfig[] {
-  const filter = decodeKind(fields);
-  const asksKernel = filter?.type === "original-dst" || filter?.type === "original-src";
-  if (asksKernel && options.withoutSocketOptions === true) fields.fail("typed_config", NO_SOCKET_OPTIONS);
+  const name = fields.text("name");
+  const discovery = fields.message("config_discovery");
+  const filter =
+    discovery === undefined
+      ? decodeKind(fields, "typed_config", name, options)
+      : decodeDiscovered(discovery, name, options);
   const exception = fields.message("filter_disabled");
   const disabled = exception && decodeMatch(exception);
   return filter === undefined ? [] : [{ ...filter, ...(disabled && { disabled }) }];
 }
 
-function decodeKind(fields: Fields): ListenerFilterConfig | undefined {
-  const name = fields.text("name");
-  const any = fields.raw("typed_config");
-  const extension = any && openAny(any, fields.at("typed_config"), fields.findings);
-  if (any === undefined) fields.fail("typed_config", "must be set");
+/** As it is read wherever its configuration stands. */
+export function listenerFilterKind(options: ListenerOptions): DiscoveredKind<ListenerFilterConfig> {
+  return {
+    knows: (type) => KNOWN.includes(type) && type !== SERVER_FIRST, // which a listener asks for before it has any connection
+    read: (fields, field, name) => decodeKind(fields, field, name, options),
+  };
+}
+
+function decodeDiscovered(fields: Fields, name: string, options: ListenerOptions): ListenerFilterConfig | undefined {
+  const found = decodeDiscovery(fields, name, false, listenerFilterKind(options));
+  return (
+    found && { type: "discovered", name, discovered: found.discovery, ...(found.config && { fallback: found.config }) }
+  );
+}
+
+function decodeKind(
+  fields: Fields,
+  field: "typed_config" | "default_config",
+  name: string,
+  options: ListenerOptions,
+): ListenerFilterConfig | undefined {
+  const any = fields.raw(field);
+  const extension = any && openAny(any, fields.at(field), fields.findings);
+  if (any === undefined) fields.fail(field, "must be set");
   if (extension === undefined) return undefined;
   const { type, message } = extension;
   if (message === undefined || !KNOWN.includes(type)) {
-    fields.fail("typed_config", `there is no listener filter ${type}`);
+    fields.fail(field, `there is no listener filter ${type}`);
     return undefined;
   }
-  const config = new Fields(type, message, fields.at("typed_config"), fields.findings);
+  const asksKernel = type === ORIGINAL_DST || type === ORIGINAL_SRC;
+  if (asksKernel && options.withoutSocketOptions === true) fields.fail(field, NO_SOCKET_OPTIONS);
+  const config = new Fields(type, message, fields.at(field), fields.findings);
   switch (type) {
     case PROXY_PROTOCOL:
       return { type: "proxy-protocol", name, config: decodeProxyProtocol(config) };
@@ -60,10 +85,21 @@ function decodeMatch(fields: Fields): ListenerFilterMatch {
 
 export function encodeListenerFilter(filter: ListenerFilterConfig): LooseJsonObject {
   const { name, disabled } = filter;
-  return { name, typed_config: encodeConfig(filter), filter_disabled: disabled && encodeMatch(disabled) };
+  return { name, ...encodeWhole(filter), filter_disabled: disabled && encodeMatch(disabled) };
 }
 
-function encodeConfig(filter: ListenerFilterConfig): LooseJsonObject {
+function encodeWhole(filter: ListenerFilterConfig): LooseJsonObject {
+  if (filter.type === "missing") return {};
+  if (filter.type !== "discovered") return { typed_config: encodeConfig(filter) };
+  const { discovered, fallback } = filter;
+  return {
+    config_discovery: discovered && encodeDiscovery(discovered, fallback && encodeWhole(fallback)["typed_config"]),
+  };
+}
+
+function encodeConfig(
+  filter: Exclude<ListenerFilterConfig, { readonly type: "discovered" | "missing" }>,
+): LooseJsonObject {
   switch (filter.type) {
     case "proxy-protocol":
       return { ...ofType(PROXY_PROTOCOL), ...encodeProxyProtocol(filter.config) };
@@ -118,8 +154,12 @@ function encodeMatch(match: ListenerFilterMatch): LooseJsonObject {
  * otherwise.
  */
 export function withInspector(filters: readonly ListenerFilterConfig[], chains: readonly FilterChainConfig[]) {
-  if (filters.some(({ type }) => type === "tls-inspector") || !chains.some(asksForTls)) return filters;
+  if (filters.some(mayInspect) || !chains.some(asksForTls)) return filters;
   return [...filters, ADDED_INSPECTOR];
+}
+
+function mayInspect({ type, discovered }: ListenerFilterConfig): boolean {
+  return type === "tls-inspector" || discovered?.types.includes(TLS_INSPECTOR) === true;
 }
 
 function asksForTls({ match }: FilterChainConfig): boolean {

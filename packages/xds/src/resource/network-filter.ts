@@ -4,6 +4,7 @@ import type { NetworkFilterConfig } from "@heddle/traffic";
 import type { DataReader } from "./data-source.ts";
 import { DNS_TCP, decodeDnsTcp, dnsTcpJson } from "./dns-filter.ts";
 import type { LooseJsonObject } from "./encode.ts";
+import { type DiscoveredKind, decodeDiscovery, encodeDiscovery } from "./extension-config.ts";
 import { checkClasses, Fields } from "./fields.ts";
 import { type HttpFilterRegistry, reportIssues } from "./filter-config.ts";
 import { HARMLESS_EXTENSIONS } from "./honoured.ts";
@@ -36,6 +37,9 @@ export interface ListenerOptions {
 const ECHO = "envoy.extensions.filters.network.echo.v3.Echo";
 const DIRECT_RESPONSE = "envoy.extensions.filters.network.direct_response.v3.Config";
 
+/** The types of those that serve a connection. */
+const TERMINAL_TYPES: readonly string[] = [HTTP_CONNECTION_MANAGER, TCP_PROXY, ECHO, DNS_TCP, DIRECT_RESPONSE];
+
 /** They serve a connection, so nothing can stand behind them, and one of them has to be the last. */
 const TERMINAL: ReadonlySet<NetworkFilterConfig["type"]> = new Set([
   "http-connection-manager",
@@ -51,25 +55,63 @@ export function decodeNetworkFilters(chain: Fields, options: ListenerOptions): r
   const filters = chain.messages("filters").flatMap((filter) => decodeNetworkFilter(filter, options));
   const allRead = chain.findings.errorCount === errorsBefore;
   if (filters.length === 0 && allRead) chain.fail("filters", "holds no filter; every connection would be closed");
-  for (const [index, { type, name }] of filters.entries()) {
+  for (const [index, filter] of filters.entries()) {
+    const { name } = filter;
     const isLast = index === filters.length - 1;
-    if (TERMINAL.has(type) && !isLast)
-      chain.fail("filters", `"${name}" ends the chain, so it has to be the last filter`);
+    const isTerminal = endsChain(filter);
+    if (isTerminal && !isLast) chain.fail("filters", `"${name}" ends the chain, so it has to be the last filter`);
     // Of what is handed on unread nobody here knows whether it serves.
-    if (!TERMINAL.has(type) && isLast && allRead && options.httpFilters !== "unchecked")
+    if (!isTerminal && isLast && allRead && options.httpFilters !== "unchecked")
       chain.fail("filters", `"${name}" serves no connection, so it cannot be the last filter`);
   }
   return filters;
 }
 
+/** Of a filter that is to come, what may come has to agree (`decodeDiscovered`). */
+function endsChain(filter: NetworkFilterConfig): boolean {
+  if (filter.type !== "discovered") return TERMINAL.has(filter.type);
+  return filter.discovered?.types.some((type) => TERMINAL_TYPES.includes(type)) === true;
+}
+
+/** As it is read wherever its configuration stands. */
+export function networkFilterKind(options: ListenerOptions): DiscoveredKind<NetworkFilterConfig> {
+  const { httpFilters, networkFilters } = options;
+  return {
+    knows: (type) => httpFilters === "unchecked" || TERMINAL_TYPES.includes(type) || networkFilters?.has(type) === true,
+    read: (fields, field, name) => decodeTyped(fields, field, name, options)[0],
+  };
+}
+
 function decodeNetworkFilter(fields: Fields, options: ListenerOptions): NetworkFilterConfig[] {
   const name = fields.text("name");
-  const any = fields.raw("typed_config");
+  const discovery = fields.message("config_discovery");
+  return discovery === undefined
+    ? decodeTyped(fields, "typed_config", name, options)
+    : decodeDiscovered(discovery, name, options);
+}
+
+function decodeDiscovered(fields: Fields, name: string, options: ListenerOptions): NetworkFilterConfig[] {
+  const discovered = decodeDiscovery(fields, name, false, networkFilterKind(options));
+  if (discovered === undefined) return [];
+  const { discovery, config: fallback } = discovered;
+  const terminal = discovery.types.filter((type) => TERMINAL_TYPES.includes(type));
+  if (terminal.length > 0 && terminal.length < discovery.types.length)
+    fields.fail("type_urls", "holds types that end the chain and types that do not");
+  return [{ type: "discovered", name, discovered: discovery, ...(fallback && { fallback }) }];
+}
+
+function decodeTyped(
+  fields: Fields,
+  field: "typed_config" | "default_config",
+  name: string,
+  options: ListenerOptions,
+): NetworkFilterConfig[] {
+  const any = fields.raw(field);
   if (any === undefined) {
-    fields.fail("typed_config", "must be set");
+    fields.fail(field, "must be set");
     return [];
   }
-  const path = fields.at("typed_config");
+  const path = fields.at(field);
   const extension = openAny(any, path, fields.findings);
   if (extension === undefined) return [];
   const { type, message } = extension;
@@ -85,8 +127,8 @@ function decodeNetworkFilter(fields: Fields, options: ListenerOptions): NetworkF
     return [{ type: "extension", name, config }];
   }
   const harmless = HARMLESS_EXTENSIONS.get(type);
-  if (harmless === undefined) fields.fail("typed_config", `there is no network filter ${type}`);
-  else fields.report("typed_config", harmless);
+  if (harmless === undefined) fields.fail(field, `there is no network filter ${type}`);
+  else fields.report(field, harmless);
   return [];
 }
 
@@ -148,5 +190,12 @@ export function encodeNetworkFilter(filter: NetworkFilterConfig): LooseJsonObjec
       };
     case "extension":
       return { name: filter.name, typed_config: anyJson(filter.config) };
+    case "discovered": {
+      const { name, discovered, fallback } = filter;
+      const encoded = fallback && encodeNetworkFilter(fallback)["typed_config"];
+      return { name, config_discovery: discovered && encodeDiscovery(discovered, encoded) };
+    }
+    case "missing":
+      return { name: filter.name };
   }
 }

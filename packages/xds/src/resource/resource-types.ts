@@ -11,7 +11,8 @@ import { makeClusterType } from "./cluster.ts";
 import { endpointsType } from "./endpoints.ts";
 import { makeExtensionConfigType } from "./extension-config.ts";
 import { makeListenerType } from "./listener.ts";
-import type { ListenerOptions } from "./network-filter.ts";
+import { listenerFilterKind } from "./listener-filter.ts";
+import { type ListenerOptions, networkFilterKind } from "./network-filter.ts";
 import type { ResourceType } from "./resource-type.ts";
 import { makeRouteConfigurationType } from "./route-configuration.ts";
 import { runtimeType } from "./runtime.ts";
@@ -34,13 +35,17 @@ export interface ResourceTypes {
 export function makeResourceTypes(options: ListenerOptions): ResourceTypes {
   const secret = makeSecretType(options.data);
   const data = options.data && { ...options.data, staticSecret: (name: string) => secret.static(name) };
+  const withData = { ...options, ...(data && { data }) };
   return {
-    listener: makeListenerType({ ...options, ...(data && { data }) }),
+    listener: makeListenerType(withData),
     "route-configuration": makeRouteConfigurationType(options.httpFilters),
     cluster: makeClusterType(data),
     endpoints: endpointsType,
     secret,
-    "extension-config": makeExtensionConfigType(options.httpFilters),
+    "extension-config": makeExtensionConfigType(options.httpFilters, {
+      network: networkFilterKind(withData),
+      listener: listenerFilterKind(options),
+    }),
     runtime: runtimeType,
     "virtual-host": makeVirtualHostType(options.httpFilters),
   };

@@ -1,9 +1,11 @@
 import type { FilterChainConfig, ListenerConfig, NetworkFilterConfig } from "@heddle/traffic";
 import { dnsCode } from "../dns/dns-code.ts";
+import { statPrefixOf } from "../listener/stat-prefix.ts";
 import { builtInGates } from "../network/built-in-gates.ts";
 import { DirectResponse } from "../network/direct-response.ts";
 import { Echo } from "../network/echo.ts";
 import { GatedFilter } from "../network/gated-filter.ts";
+import { MissingFilter } from "../network/missing-filter.ts";
 import type { NetworkFilter, NetworkFilterFactory } from "../network/network-filter.ts";
 import type { NetworkGate } from "../network/network-gate.ts";
 import type { NetworkGateType } from "../network/network-gate-type.ts";
@@ -22,6 +24,7 @@ export function networkFilters(
   return (chain, listener) => {
     const last = chain.filters.at(-1);
     if (last === undefined) throw new TypeError(`listener ${listener}: a filter chain without filters`);
+    if (chain.filters.some(({ type }) => type === "missing")) return missingFilter(listenerOf(listener), env);
     const before = chain.filters.slice(0, -1);
     const gates: NetworkGate[] = [];
     try {
@@ -69,6 +72,9 @@ function buildLast(
       return new (dnsCode().DnsTcpFilter)(filter.config, (udpListener) => env.dnsResponders.get(udpListener), env);
     case "extension":
       throw unknownFilter(name, filter);
+    case "missing":
+    case "discovered":
+      throw new Error(`listener "${name}": "${filter.name}" has not been put in its place`);
     case "http-connection-manager":
       break;
     default:
@@ -86,6 +92,11 @@ function buildLast(
     },
     env,
   );
+}
+
+function missingFilter(listener: ListenerConfig | undefined, env: BuildEnv): MissingFilter {
+  const labels = { envoy_listener_address: listener === undefined ? "" : statPrefixOf(listener) };
+  return new MissingFilter(env.metrics.scope("listener", labels).counter("network_extension_config_missing"));
 }
 
 function unknownFilter(listener: string, filter: Extract<NetworkFilterConfig, { readonly type: "extension" }>): Error {

@@ -41,6 +41,9 @@ function makeFilter(
       return new OriginalSrcFilter(config.mark);
     case "server-first":
       return undefined; // it looks at nothing: see `serverFirst`
+    case "discovered":
+    case "missing":
+      return undefined; // with one that is missing no connection gets so far
     case "extension":
       return undefined; // those that are accepted are told to have no effect
     default:

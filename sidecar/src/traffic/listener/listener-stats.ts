@@ -17,6 +17,8 @@ export class ListenerStats {
   readonly filterRemoteClose: Counter;
   /** A TLS handshake took too long. */
   readonly transportSocketConnectTimeout: Counter;
+  /** Closed, since a listener filter has no configuration. */
+  readonly extensionMissing: Counter;
   readonly #cxDestroy: Counter;
   readonly #cxLengthMs: Histogram;
   readonly #scope: MetricScope;
@@ -36,6 +38,7 @@ export class ListenerStats {
     this.filterRemoteClose = scope.counter("downstream_listener_filter_remote_close");
     this.transportSocketConnectTimeout = scope.counter("downstream_cx_transport_socket_connect_timeout");
     this.#scope = scope;
+    this.extensionMissing = scope.counter("extension_config_missing");
     this.#cxDestroy = scope.counter("downstream_cx_destroy");
     this.#cxLengthMs = scope.histogram("downstream_cx_length_ms");
   }

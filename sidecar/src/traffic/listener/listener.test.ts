@@ -261,6 +261,39 @@ describe("a listener", () => {
     assert.equal(clock.pending, 0);
   });
 
+  test("connections go on where only what ECDS says of a filter has changed, until their listener changes otherwise", async () => {
+    const discovered = { types: ["x"] };
+    const withFilter = (type: string, more: Partial<ListenerConfig> = {}): ListenerConfig => {
+      const one = { type: "extension" as const, name: "x", config: { name: "x", type, config: {} }, discovered };
+      return listenerConfig([{ ...chain(type), name: "c", filters: [one] }], more);
+    };
+    const listeners = [new Listener(withFilter("a"), env, undefined)];
+    for (const type of ["b", "c"]) {
+      accept(listeners.at(-1)!);
+      listeners.push(new Listener(withFilter(type), env, listeners.at(-1)));
+      await listeners.at(-2)?.retire(listeners.at(-1));
+    }
+    const [, , last] = listeners;
+    assert.deepEqual([served.map(({ gently }) => gently), last?.connections, closedFilters], [[false, false], 2, []]);
+    served[0]!.close();
+    // A listener filter of ECDS is the same filter, whatever comes.
+    const filters = (type: "http-inspector" | "missing"): Partial<ListenerConfig> => ({
+      listenerFilters: [{ type, name: "l", discovered }],
+    });
+    const inspecting = new Listener(withFilter("c", filters("http-inspector")), env, last);
+    const gone = last?.retire(inspecting);
+    assert.deepEqual([served[1]!.gently, inspecting.connections], [true, 0], "it had no such filter");
+    served[1]!.close();
+    await gone;
+    const missing = new Listener(withFilter("c", filters("missing")), env, inspecting);
+    await inspecting.retire(missing);
+    accept(missing);
+    await settled();
+    assert.deepEqual([metric("listener.extension_config_missing"), counts.sum[0]], [1, 0]);
+    assert.deepEqual(closedFilters, ["c", "c", "c"], "of a, of b and of c without the filter");
+    assert.equal(clock.pending, 0);
+  });
+
   test("drains everything when something else than its chains changed", () => {
     const before = new Listener(listenerConfig([chain("a")]), env, undefined);
     accept(before);

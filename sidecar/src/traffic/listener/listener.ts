@@ -9,6 +9,8 @@ import {
   type FilterChainConfig,
   type FilterChainTable,
   type ListenerConfig,
+  type ListenerFilterConfig,
+  type NetworkFilterConfig,
 } from "@heddle/traffic";
 import type { ConnectionEnd, NetworkFilter, Prepared, ServedConnection } from "../network/network-filter.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
@@ -35,6 +37,10 @@ export class Listener {
   readonly #logger: ConnectionLogger | undefined;
   readonly #ownLimit: ConnectionLimit | undefined;
   readonly #chains: ReadonlyMap<string, Chain>;
+  /** Chains of before, some of whose filters have another configuration by ECDS now: as in Envoy their connections go on. */
+  readonly #outlived = new Set<Chain>();
+  /** ECDS has nothing for one of its filters, and no default. */
+  readonly #lacksFilter: boolean;
   readonly #table: FilterChainTable<Chain>;
   readonly #filters: readonly AppliedFilter[];
   readonly #serverFirst: ServerFirst | undefined;
@@ -62,6 +68,7 @@ export class Listener {
     this.#stats = new ListenerStats(env.metrics, statPrefixOf(config));
     this.#logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
     this.#filters = listenerFilters(config, env);
+    this.#lacksFilter = config.listenerFilters.some(({ type }) => type === "missing");
     this.#serverFirst = serverFirst(config, env);
     const frame = frameOf(config);
     const kept = previous !== undefined && frameOf(previous.config) === frame ? previous.#chains : NO_CHAINS;
@@ -93,7 +100,7 @@ export class Listener {
   /** Connections of all its chains. */
   get connections(): number {
     let count = this.#early.size;
-    for (const { group } of this.#chains.values()) count += group.size;
+    for (const { group } of [...this.#chains.values(), ...this.#outlived]) count += group.size;
     return count;
   }
 
@@ -111,6 +118,12 @@ export class Listener {
     // As in Envoy the listener counts that serves it.
     if (redirected || this.config.useOriginalDst !== true) this.#stats.cxTotal.add();
     if (!this.#admit()) {
+      connection.reset();
+      return;
+    }
+    if (this.#lacksFilter) {
+      this.#stats.extensionMissing.add();
+      this.#release();
       connection.reset();
       return;
     }
@@ -330,9 +343,11 @@ export class Listener {
     if (successor === undefined) this.#endEarly();
     else this.#heir = successor;
     const taken = new Set(successor === undefined ? [] : successor.#chains.values());
-    const leaving = [...this.#chains.values()].filter((chain) => !taken.has(chain));
     // As in Envoy a listener that goes, or changes in more than its chains, may take its time; a chain that goes may not.
     const isWhole = successor === undefined || frameOf(successor.config) !== frameOf(this.config);
+    const leaving = [...this.#chains.values(), ...this.#outlived].filter(
+      (chain) => !taken.has(chain) && (isWhole || successor === undefined || !successor.#adopt(chain)),
+    );
     const { strategy } = this.#env.drain;
     for (const chain of leaving) {
       chain.manner =
@@ -350,12 +365,20 @@ export class Listener {
    */
   async drain(deadlineMs: number): Promise<void> {
     this.#endEarly();
-    const chains = [...this.#chains.values()];
+    const chains = [...this.#chains.values(), ...this.#outlived];
     for (const chain of chains) {
       chain.manner = "ending";
       if (chain.group.draining) for (const unit of chain.group) unit.drain();
     }
     await Promise.all(chains.map((chain) => this.#end(chain, deadlineMs)));
+  }
+
+  /** Takes a chain over whose connections may go on, since only what ECDS says has changed in it. */
+  #adopt(chain: Chain): boolean {
+    if (chain.shape === undefined || chain.group.size === 0) return false;
+    const goesOn = [...this.#chains.values()].some(({ shape }) => shape === chain.shape);
+    if (goesOn) this.#outlived.add(chain);
+    return goesOn;
   }
 
   /** Counts a connection, unless there are too many, or the process is overloaded. */
@@ -422,6 +445,7 @@ export class Listener {
     const tls = config.tls && this.#terminator(config, config.tls, options);
     return {
       name: config.name,
+      shape: shapeOf(config),
       filter: this.#env.makeFilter(config, this.config.name),
       tls,
       group: new DrainGroup(clock),
@@ -469,6 +493,8 @@ const nobody: ListenerLookup = () => undefined;
 
 interface Chain {
   readonly name: string;
+  /** Everything of its configuration that ECDS has no say in; undefined where that is all of it. */
+  readonly shape: string | undefined;
   readonly filter: NetworkFilter;
   /** Undefined: its connections are plaintext. */
   readonly tls: TlsTerminator | undefined;
@@ -513,7 +539,19 @@ const NO_CHAINS: ReadonlyMap<string, Chain> = new Map();
 
 /** Everything of a listener but its chains. Where it changes, every chain begins anew. */
 function frameOf(listener: ListenerConfig): string {
-  return canonicalJson({ ...listener, filterChains: [], defaultFilterChain: undefined });
+  const listenerFilters = listener.listenerFilters.map(fixedPart);
+  return canonicalJson({ ...listener, listenerFilters, filterChains: [], defaultFilterChain: undefined });
+}
+
+function shapeOf(chain: FilterChainConfig): string | undefined {
+  if (chain.filters.every(({ discovered }) => discovered === undefined)) return undefined;
+  return canonicalJson({ ...chain, filters: chain.filters.map(fixedPart) });
+}
+
+/** Of a filter that has come by ECDS: whatever comes, it is the same filter. */
+function fixedPart<Filter extends ListenerFilterConfig | NetworkFilterConfig>(filter: Filter): unknown {
+  const { name, discovered } = filter;
+  return discovered === undefined ? filter : { name, discovered };
 }
 
 function describe(connection: Connection, listener: string): DownstreamInfo {
