@@ -2,7 +2,7 @@ import { openSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
-import { forbidCoreDumps, knowsOriginalDestination, NameResolver, socketOpener } from "@heddle/net";
+import { forbidCoreDumps, knowsOriginalDestination, memoryReleaser, NameResolver, socketOpener } from "@heddle/net";
 import { LogLevels, programLog, unblockStandardStreams } from "@heddle/telemetry";
 import { systemDataReader } from "@heddle/xds";
 import { sidecarBootstrap } from "./bootstrap.ts";
@@ -10,6 +10,7 @@ import { notDisabled, sidecarResourceTypes } from "./check.ts";
 import { commandLineOptions } from "./command-line-options.ts";
 import { addressText } from "./control/admin/address-form.ts";
 import { OWN_SECRETS, type OwnIdentity } from "./control/identity/own-identity.ts";
+import { MemoryRelease } from "./control/memory-release.ts";
 import { runtimeLimits } from "./control/overload/runtime-limits.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
 import { sidecarHelp } from "./flag-table.ts";
@@ -191,10 +192,13 @@ async function run(flags: SidecarFlags): Promise<number> {
     }
   }
 
+  const release = await memoryReleaser();
+  const memory = release && new MemoryRelease(clock, { residentBytes: () => process.memoryUsage.rss(), release });
   process.on("SIGUSR1", () => sidecar.value.reopenLogs()); // Envoy's signal; Node's debugger would take it otherwise
   log.info("stopping", { reason: await stop.promise, drainTimeMs });
   askedToStop = () => void sidecar.value.stop(0); // asked twice: no more patience
   await sidecar.value.stop();
+  memory?.stop();
   reasons.close();
   closeLog();
   return 0;

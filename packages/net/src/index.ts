@@ -22,6 +22,7 @@ export { loadPeerProcess, type PeerProcess, type PeerProcessOf } from "./peer-pr
 export { encodeProxyHeader } from "./proxy-protocol/encode-proxy-header.ts";
 export { type ProxyHeaderParse, parseProxyHeader } from "./proxy-protocol/parse-proxy-header.ts";
 export type { ProxyAddresses, ProxyHeader, ProxyTlv } from "./proxy-protocol/proxy-header.ts";
+export { memoryReleaser } from "./release-memory.ts";
 export {
   type LookupFamily,
   NameResolver,

@@ -18,6 +18,8 @@ export interface Libc {
   duplicate(descriptor: number): number;
   flock(descriptor: number, operation: number): number;
   setrlimit(resource: number, limits: Uint8Array): number;
+  /** malloc_trim(3); undefined where the C library is not glibc. 1: something was given back. */
+  readonly mallocTrim: ((pad: number) => number) | undefined;
   /** `fs.closeSync` in a worker warns of a descriptor that `fs` has not opened there. */
   close(descriptor: number): number;
   /** "EADDRINUSE": of the call just made on this thread. */
@@ -93,11 +95,21 @@ async function open(): Promise<Libc | undefined> {
       duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),
       flock: lib.func("int flock(int descriptor, int operation)"),
       setrlimit: lib.func("int setrlimit(int resource, const void *limits)"),
+      mallocTrim: ofGlibc(() => lib.func("int malloc_trim(size_t pad)")),
       close: lib.func("int close(int descriptor)"),
       wouldBlock: () => koffi.errno() === koffi.os.errno["EAGAIN"],
       lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
     };
   } catch {
     return undefined; // not installed, or no binary for this system
+  }
+}
+
+/** Throws nothing where the function is missing. */
+function ofGlibc<T>(find: () => T): T | undefined {
+  try {
+    return find();
+  } catch {
+    return undefined;
   }
 }
