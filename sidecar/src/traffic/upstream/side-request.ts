@@ -9,6 +9,7 @@ import type { PoolWaiter } from "./pool/waiting-line.ts";
 import type { UpstreamEnv } from "./upstream-env.ts";
 
 const DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024;
+const NO_BODY = new Uint8Array(0);
 
 /**
  * A request that a filter makes of its own: through the cluster's balancer, pool and circuit breakers, the answer whole.
@@ -111,6 +112,11 @@ class SideExchange implements PoolWaiter, ResponseDecoder, Cancellable {
   onHead(head: ResponseHead, endStream: boolean): void {
     this.#head = head;
     if (endStream) this.#complete(undefined);
+    // What follows is a tunnel, which has no end of its own and in which nobody will say anything (RFC 9110 §9.3.6).
+    else if (this.#request.head.method === "CONNECT" && head.status >= 200 && head.status < 300) {
+      this.#cluster?.stats.countResponse(head.status);
+      this.#finish(ok({ head, body: NO_BODY, trailers: undefined }));
+    }
   }
 
   onData(chunk: Uint8Array, endStream: boolean): void {
