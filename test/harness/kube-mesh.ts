@@ -103,6 +103,7 @@ export const MESH_DEFINITIONS = [
   ["heddle.dev", "Workload", "workloads"],
   ["heddle.dev", "PeerAuthentication", "peerauthentications"],
   ["heddle.dev", "AuthorizationPolicy", "authorizationpolicies"],
+  ["heddle.dev", "ExtensionProvider", "extensionproviders"],
   ["heddle.dev", "RequestAuthentication", "requestauthentications"],
 ] as const;
 

@@ -43,6 +43,11 @@ export const STORED_TYPES: readonly StoredType[] = [
   },
   {
     ...OBJECT,
+    type: "heddle.dev/ExtensionProvider",
+    shortNames: ["extensionprovider", "extensionproviders", "ep"],
+  },
+  {
+    ...OBJECT,
     type: "heddle.dev/RequestAuthentication",
     shortNames: ["requestauthentication", "requestauthentications", "ra"],
   },

@@ -29,6 +29,12 @@ export const MESH_KINDS: readonly WatchedKind[] = [
   { ...custom(`${OURS}/v1`, "Workload", "workloads"), hasStatus: true },
   { ...custom(`${OURS}/v1`, "PeerAuthentication", "peerauthentications"), hasStatus: true },
   { ...custom(`${OURS}/v1`, "AuthorizationPolicy", "authorizationpolicies"), hasStatus: true },
+  // An earlier installation has not defined it, nor given the right to read it.
+  {
+    ...custom(`${OURS}/v1`, "ExtensionProvider", "extensionproviders"),
+    hasStatus: true,
+    isDispensable: true,
+  },
   { ...custom(`${OURS}/v1`, "RequestAuthentication", "requestauthentications"), hasStatus: true },
 ];
 

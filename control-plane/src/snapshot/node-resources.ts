@@ -8,6 +8,7 @@ import {
   keysCluster,
   keyUris,
   outboundListener,
+  providerCluster,
   samePolicies,
   type Workload,
 } from "@heddle/mesh";
@@ -88,7 +89,7 @@ export class NodeResources {
       listeners.push(this.#encoder.encodeOnce(listener, config));
       clusters.push(this.#encoder.encodeOnce(cluster, inboundCluster(port, port.applicationPort)));
     }
-    return { listeners, clusters: listeners.length > 0 ? [...clusters, ...this.#keysClusters(security)] : clusters };
+    return { listeners, clusters: listeners.length > 0 ? [...clusters, ...this.#askedClusters(security)] : clusters };
   }
 
   #makeCaptured(workload: Workload, security: InboundSecurity, capture: CaptureMode): Inbound {
@@ -98,14 +99,18 @@ export class NodeResources {
       listeners: [this.#encoder.encodeOnce(listener, capturedInboundListener(workload, security, capture))],
       clusters: [
         ...ports.map((port) => this.#encoder.encodeOnce(cluster, capturedInboundCluster(port, capture))),
-        ...this.#keysClusters(security),
+        ...this.#askedClusters(security),
       ],
     };
   }
 
-  #keysClusters({ policies }: InboundSecurity): readonly EncodedResource[] {
-    const { cluster } = this.#encoder.types;
-    return keyUris(policies.request).map((uri) => this.#encoder.encodeOnce(cluster, keysCluster(uri)));
+  /** Of what policies are decided with that comes from elsewhere: keys of issuers, and words of providers. */
+  #askedClusters({ policies: { request, providers = [] } }: InboundSecurity): readonly EncodedResource[] {
+    const keys = keyUris(request).map(keysCluster);
+    const asked = providers.flatMap((provider) =>
+      provider.server.type === "host" ? [providerCluster(provider, provider.server)] : [],
+    );
+    return [...keys, ...asked].map((one) => this.#encoder.encodeOnce(this.#encoder.types.cluster, one));
   }
 }
 

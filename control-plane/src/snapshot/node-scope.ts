@@ -1,5 +1,7 @@
 import {
+  askedServices,
   type CapturedRules,
+  type ExtensionProvider,
   type InboundSecurity,
   type Mesh,
   type MeshTrust,
@@ -60,11 +62,12 @@ export function nodeScope(
 ): NodeScope {
   const identity = identityOf(node);
   const workload = workloadOf(identity, mesh);
+  const policies = workload === undefined ? NO_POLICIES : mesh.policiesOf(workload);
   return {
     rules: {
       namespace: identity.namespace,
       egress: workload?.egress,
-      demanded: demand.services,
+      demanded: policies.providers === undefined ? demand.services : withAsked(demand.services, policies.providers),
       // An Envoy asks for virtual hosts by delta alone, and gRPC not at all.
       onDemand: node.userAgentName === OUR_SIDECAR,
       ...(workload?.capture !== undefined && { captured: capturedRules(workload, unknown) }),
@@ -72,7 +75,7 @@ export function nodeScope(
     place: placeOf(node, workload, mesh),
     workload,
     security: {
-      policies: workload === undefined ? NO_POLICIES : mesh.policiesOf(workload),
+      policies,
       trust,
       hasIdentity: trust !== undefined && hasIdentity(node),
     },
@@ -87,6 +90,14 @@ export function nodeScope(
 export function placeOf(node: XdsNode, workload: Workload | undefined, { sensitivity }: Mesh): Place {
   const { zone } = workload?.locality ?? node.locality;
   return { zone: sensitivity.zone ? zone : "", node: sensitivity.node ? (workload?.node ?? "") : "" };
+}
+
+/** Its policies ask them, whatever its application may call. */
+function withAsked(demanded: readonly ServiceHost[], providers: readonly ExtensionProvider[]): readonly ServiceHost[] {
+  const asked = askedServices(providers).filter(
+    ({ name, namespace }) => !demanded.some((one) => one.name === name && one.namespace === namespace),
+  );
+  return [...demanded, ...asked].sort(byName);
 }
 
 function capturedRules({ accessLog, addresses }: Workload, unknown: UnknownDestinations): CapturedRules {

@@ -68,6 +68,44 @@ describe("what a policy costs", () => {
   });
 });
 
+describe("whom a policy of action CUSTOM asks", () => {
+  const custom = policy(
+    "AuthorizationPolicy",
+    "default/p",
+    "action: CUSTOM\n  provider: { name: door }\n  rules: [{}]",
+  );
+  const provider = (server: string): string =>
+    policy("ExtensionProvider", "heddle-system/door", `envoyExtAuthzHttp: { service: ${server}, port: 80 }`);
+  const names = ["rbac_custom_door", "ext_authz_door", "envoy.filters.http.router"];
+
+  it("is reached by the sidecars of whom it selects, also where that is beyond their scope", () => {
+    const mesh = new TestMesh();
+    const authz = service("authz").replace("name: authz }", "name: authz, namespace: shop }");
+    mesh.put(...REST, authz);
+    const watch = mesh.watch(node("orders-1", "default"));
+    const before = watch.current;
+    mesh.put(...REST, authz, custom, provider("authz.shop.svc"));
+    assert.deepEqual(httpFilters(watch.current), names);
+    const changed = changes(before, watch.current);
+    for (const one of ["cluster outbound/80/authz.shop", "endpoints outbound/80/authz.shop", `listener ${LISTENER}`])
+      assert.ok(changed.includes(one), `${one} is not in ${changed.join(", ")}`);
+  });
+
+  it("may be elsewhere, and may come later or change: until then who it is for is denied", () => {
+    const mesh = new TestMesh();
+    mesh.put(...REST, custom);
+    const watch = mesh.watch(node("orders-1", "default"));
+    assert.deepEqual(httpFilters(watch.current), ["rbac_custom_door", "envoy.filters.http.router"]);
+    let before = watch.current;
+    mesh.put(...REST, custom, provider("authz.example"));
+    assert.deepEqual(changes(before, watch.current), ["cluster ext-authz/door", `listener ${LISTENER}`]);
+    assert.deepEqual(httpFilters(watch.current), names);
+    before = watch.current;
+    mesh.put(...REST, custom, provider("10.0.0.9"));
+    assert.deepEqual(changes(before, watch.current), ["cluster ext-authz/door", `listener ${LISTENER}`]);
+  });
+});
+
 describe("policies where there is no identity", () => {
   it("hold all the same: who has to be somebody is refused, and who has to come from somewhere is not", () => {
     const mesh = new TestMesh(null);

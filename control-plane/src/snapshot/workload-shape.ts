@@ -1,10 +1,10 @@
-import { keyOf, type Policy, type Workload, type WorkloadPolicies } from "@heddle/mesh";
+import { type ExtensionProvider, keyOf, type Policy, type Workload, type WorkloadPolicies } from "@heddle/mesh";
 
 /**
  * What decides on the resources of a workload's own sidecar, as text. A Deployment has a thousand pods that differ by their
  * names, addresses and places: those of one shape get the same, made once. One that is no pod is a shape of its own.
  */
-export function workloadShape(workload: Workload, { peer, authorization, request }: WorkloadPolicies): string {
+export function workloadShape(workload: Workload, policies: WorkloadPolicies): string {
   if (workload.capture === undefined) return keyOf(workload);
   let shape = shapes.get(workload);
   if (shape === undefined) {
@@ -13,16 +13,17 @@ export function workloadShape(workload: Workload, { peer, authorization, request
     shapes.set(workload, shape);
   }
   // Labels count by the policies that they choose alone: those of a StatefulSet's pods are all different.
-  return `${shape} ${[...peer, ...authorization, ...request].map(policyNumber).join()}`;
+  const { peer, authorization, request, providers = [] } = policies;
+  return `${shape} ${[...peer, ...authorization, ...request, ...providers].map(policyNumber).join()}`;
 }
 
 /** Without the policies. */
 const shapes = new WeakMap<Workload, string>();
 
-const numbers = new WeakMap<Policy, number>();
+const numbers = new WeakMap<Policy | ExtensionProvider, number>();
 let lastNumber = 0;
 
-function policyNumber(policy: Policy): number {
+function policyNumber(policy: Policy | ExtensionProvider): number {
   let number = numbers.get(policy);
   if (number === undefined) numbers.set(policy, (number = ++lastNumber));
   return number;

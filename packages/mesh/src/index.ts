@@ -5,6 +5,7 @@ export { checkServices } from "./check/check-services.ts";
 export { checkWorkloads } from "./check/check-workloads.ts";
 export type { Attribute, AuthorizationPolicy, AuthorizationRule, Criterion } from "./model/authorization-policy.ts";
 export type { EndpointHints, EndpointSlice, SliceEndpoint, SlicePort } from "./model/endpoint-slice.ts";
+export type { ExtensionProvider } from "./model/extension-provider.ts";
 export type {
   Backend,
   GrpcMethod,
@@ -51,6 +52,7 @@ export {
   outboundCluster,
   passthroughCluster,
   podsCluster,
+  providerCluster,
   securedOutboundCluster,
 } from "./translate/clusters.ts";
 export { dnsDomains, dnsListener, dnsTcpListener, type NamedService } from "./translate/dns-listeners.ts";
@@ -81,6 +83,7 @@ export {
   ROUTER_FILTER,
   type ServiceHost,
 } from "./translate/names.ts";
+export { askedServices } from "./translate/policy/custom-authorization.ts";
 export { keyUris } from "./translate/policy/request-authentication.ts";
 export { type OrderedMatch, orderMatches } from "./translate/route-order.ts";
 export {

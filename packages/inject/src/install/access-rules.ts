@@ -5,7 +5,13 @@ import type { JsonObject } from "@heddle/base";
 const READ = ["get", "list", "watch"];
 const WEBHOOKS = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
 const ROUTES = ["httproutes", "grpcroutes", "tlsroutes", "tcproutes"];
-const OUR_KINDS = ["workloads", "peerauthentications", "authorizationpolicies", "requestauthentications"];
+const OUR_KINDS = [
+  "workloads",
+  "peerauthentications",
+  "authorizationpolicies",
+  "extensionproviders",
+  "requestauthentications",
+];
 
 function rule(
   apiGroup: string,

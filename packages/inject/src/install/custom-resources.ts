@@ -110,7 +110,8 @@ const authorizationPolicy = open(
   {
     selector,
     targetRefs,
-    action: { type: "string", enum: ["ALLOW", "DENY", "AUDIT"] },
+    action: { type: "string", enum: ["ALLOW", "DENY", "AUDIT", "CUSTOM"] },
+    provider: open({ name: text }, ["name"]),
     rules: listOf(
       open({
         from: listOf(
@@ -189,6 +190,50 @@ const requestAuthentication = open(
   { "x-kubernetes-validations": [oneTarget] },
 );
 
+const providerOf = (more: Readonly<Record<string, JsonObject>>): JsonObject =>
+  open(
+    {
+      service: text,
+      port,
+      timeout: { type: "string" },
+      failOpen: { type: "boolean" },
+      statusOnError: portText,
+      includeRequestBodyInCheck: open(
+        {
+          maxRequestBytes: { type: "integer", minimum: 1, maximum: 1_048_576 },
+          allowPartialMessage: { type: "boolean" },
+          packAsBytes: { type: "boolean" },
+        },
+        ["maxRequestBytes"],
+      ),
+      clearRouteCache: { type: "boolean" },
+      ...more,
+    },
+    ["service", "port"],
+  );
+const extensionProvider = open(
+  {
+    envoyExtAuthzGrpc: providerOf({}),
+    envoyExtAuthzHttp: providerOf({
+      pathPrefix: { type: "string" },
+      includeRequestHeadersInCheck: listOf(text),
+      includeAdditionalHeadersInCheck: labels,
+      headersToUpstreamOnAllow: listOf(text),
+      headersToDownstreamOnAllow: listOf(text),
+      headersToDownstreamOnDeny: listOf(text),
+    }),
+  },
+  [],
+  {
+    "x-kubernetes-validations": [
+      {
+        rule: "has(self.envoyExtAuthzGrpc) != has(self.envoyExtAuthzHttp)",
+        message: "one of envoyExtAuthzGrpc and envoyExtAuthzHttp is needed, and no more",
+      },
+    ],
+  },
+);
+
 /** As the control plane writes it back. */
 const status = object({
   conditions: listOf(
@@ -211,6 +256,7 @@ const KINDS: readonly (readonly [kind: string, plural: string, shortName: string
   ["Workload", "workloads", "hwl", workload],
   ["PeerAuthentication", "peerauthentications", "hpa", peerAuthentication],
   ["AuthorizationPolicy", "authorizationpolicies", "hap", authorizationPolicy],
+  ["ExtensionProvider", "extensionproviders", "hep", extensionProvider],
   ["RequestAuthentication", "requestauthentications", "hra", requestAuthentication],
 ];
 

@@ -68,6 +68,29 @@ function checkPeers(policy: PeerAuthentication, workloads: readonly Workload[], 
   return faults.map((message) => diagnosticAt(origin, "warning", message));
 }
 
+function checkProvider({ provider }: AuthorizationPolicy, workloads: readonly Workload[], mesh: Mesh): string[] {
+  const found = mesh.providers.find(({ name }) => name === provider);
+  if (found === undefined)
+    return [`there is no ExtensionProvider "${provider}": what the policy matches is denied until there is one`];
+  const faults: string[] = [];
+  const { server, asks } = found;
+  if (server.type === "service") {
+    const port = mesh.service(server.namespace, server.name)?.ports.find((one) => one.port === server.port);
+    if (port === undefined)
+      faults.push(
+        `its provider is the port ${server.port} of the Service "${server.namespace}/${server.name}", which is not there`,
+      );
+    else if (asks.type === "grpc" && port.protocol !== "http2")
+      faults.push(
+        `its provider is asked by gRPC, and port ${server.port} of "${server.name}" does not say that it speaks it`,
+      );
+  }
+  const hasTcp = workloads.some(({ ports }) => ports.some(({ protocol }) => protocol === "tcp"));
+  if (asks.type === "http" && hasTcp)
+    faults.push("is for a TCP port too, of which its provider cannot be asked: what it matches is denied there");
+  return faults;
+}
+
 function checkRules(policy: AuthorizationPolicy, workloads: readonly Workload[], mesh: Mesh): readonly Diagnostic[] {
   const { action, rules, origin } = policy;
   const faults: string[] = [];
@@ -83,6 +106,7 @@ function checkRules(policy: AuthorizationPolicy, workloads: readonly Workload[],
       faults.push(`asks for fields of HTTP, and is for the TCP port ${tcp} too: ${effect}`);
     }
   }
+  if (action === "CUSTOM") faults.push(...checkProvider(policy, workloads, mesh));
   const asksForToken = rules.some(({ from, when }) =>
     [...from.flat(), ...when].some(({ attribute }) => attribute.type.startsWith("request.auth.")),
   );

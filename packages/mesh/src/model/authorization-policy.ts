@@ -8,8 +8,10 @@ export interface AuthorizationPolicy {
   readonly name: string;
   readonly createdAtMs: number | undefined;
   readonly target: PolicyTarget;
-  /** AUDIT lets everything pass, and notes what it matches. */
-  readonly action: "ALLOW" | "DENY" | "AUDIT";
+  /** AUDIT lets everything pass, and notes what it matches. CUSTOM asks the provider about it. */
+  readonly action: "ALLOW" | "DENY" | "AUDIT" | "CUSTOM";
+  /** Of CUSTOM: the name of an `ExtensionProvider`. */
+  readonly provider?: string;
   /** Matches what one of them matches; none matches nothing, so that an ALLOW without rules denies everything. */
   readonly rules: readonly AuthorizationRule[];
   readonly origin: Origin;

@@ -1,4 +1,5 @@
 import type { EndpointSlice, SliceEndpoint } from "./endpoint-slice.ts";
+import type { ExtensionProvider } from "./extension-provider.ts";
 import { GrantIndex } from "./grant-index.ts";
 import { type Sensitivity, sensitivityOf } from "./place.ts";
 import { type Policy, PolicyIndex, type WorkloadPolicies } from "./policy-index.ts";
@@ -8,7 +9,7 @@ import type { Labels, Service } from "./service.ts";
 import { type VirtualIps, virtualIps } from "./virtual-ips.ts";
 import type { Workload } from "./workload.ts";
 
-export type MeshObject = Service | EndpointSlice | Workload | Route | ReferenceGrant | Policy;
+export type MeshObject = Service | EndpointSlice | Workload | Route | ReferenceGrant | ExtensionProvider | Policy;
 
 /** "service default/orders", of a pod "workload default/orders/orders-7d4b": what may exist once. */
 export function keyOf(object: MeshObject): string {
@@ -38,6 +39,8 @@ export class Mesh {
   readonly routes: readonly Route[];
   /** Of all three kinds, ordered by kind, namespace and name. */
   readonly policies: readonly Policy[];
+  /** Whom policies ask. */
+  readonly providers: readonly ExtensionProvider[];
   readonly #grants: GrantIndex;
   readonly #policyIndex: PolicyIndex;
   readonly #servicesByName: ReadonlyMap<string, Service>;
@@ -69,11 +72,13 @@ export class Mesh {
     this.workloads = workloads;
     this.routes = routes;
     this.policies = sortedByKey(all.filter(isPolicy));
-    this.#policyIndex = new PolicyIndex(this.policies, (namespace, name) => {
+    this.providers = sortedByKey(all.filter((object) => object.kind === "extension-provider"));
+    const behind = (namespace: string, name: string): readonly Workload[] => {
       const service = this.service(namespace, name);
       if (service === undefined) return [];
       return service.selector === undefined ? this.workloadsBehind(service) : this.workloadsOf(service);
-    });
+    };
+    this.#policyIndex = new PolicyIndex(this.policies, behind, this.providers);
     this.#servicesByName = new Map(services.map((service) => [nameOf(service.namespace, service.name), service]));
     this.#servicesByNamespace = grouped(services, ({ namespace }) => [namespace]);
     this.#places = new Map(services.map((service, index) => [service, index]));
@@ -230,6 +235,7 @@ function isPolicy(object: MeshObject): object is Policy {
     case "tls-route":
     case "tcp-route":
     case "reference-grant":
+    case "extension-provider":
       return false;
     default:
       return true;

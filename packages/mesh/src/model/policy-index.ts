@@ -1,4 +1,5 @@
 import type { AuthorizationPolicy } from "./authorization-policy.ts";
+import type { ExtensionProvider } from "./extension-provider.ts";
 import type { PeerAuthentication } from "./peer-authentication.ts";
 import { ROOT_NAMESPACE } from "./policy-target.ts";
 import type { RequestAuthentication } from "./request-authentication.ts";
@@ -12,12 +13,20 @@ export interface WorkloadPolicies {
   readonly peer: readonly PeerAuthentication[];
   readonly authorization: readonly AuthorizationPolicy[];
   readonly request: readonly RequestAuthentication[];
+  /** Whom those of action CUSTOM ask; a name that nobody has is none of them. Left out: nobody. */
+  readonly providers?: readonly ExtensionProvider[];
 }
 
 export const NO_POLICIES: WorkloadPolicies = { peer: [], authorization: [], request: [] };
 
 export function samePolicies(a: WorkloadPolicies, b: WorkloadPolicies): boolean {
-  return a === b || (same(a.peer, b.peer) && same(a.authorization, b.authorization) && same(a.request, b.request));
+  return (
+    a === b ||
+    (same(a.peer, b.peer) &&
+      same(a.authorization, b.authorization) &&
+      same(a.request, b.request) &&
+      same(a.providers ?? [], b.providers ?? []))
+  );
 }
 
 function same(a: readonly unknown[], b: readonly unknown[]): boolean {
@@ -28,13 +37,16 @@ function same(a: readonly unknown[], b: readonly unknown[]): boolean {
 export class PolicyIndex {
   readonly #byNamespace: ReadonlyMap<string, readonly Policy[]>;
   readonly #workloadsOf: (namespace: string, service: string) => readonly Workload[];
+  readonly #providers: ReadonlyMap<string, ExtensionProvider>;
   readonly #found = new WeakMap<Workload, WorkloadPolicies>();
 
   /** @param workloadsOf those behind a service; none where there is no such service. */
   constructor(
     policies: readonly Policy[],
     workloadsOf: (namespace: Service["namespace"], service: Service["name"]) => readonly Workload[],
+    providers: readonly ExtensionProvider[] = [],
   ) {
+    this.#providers = new Map(providers.map((provider) => [provider.name, provider]));
     this.#byNamespace = Map.groupBy([...policies].sort(byAge), ({ namespace }) => namespace);
     this.#workloadsOf = workloadsOf;
   }
@@ -51,9 +63,13 @@ export class PolicyIndex {
     const root = workload.namespace === ROOT_NAMESPACE ? [] : (this.#byNamespace.get(ROOT_NAMESPACE) ?? []);
     const meant = [...root, ...own].filter((policy) => this.#isFor(policy, workload));
     if (meant.length === 0) return NO_POLICIES;
+    const authorization = meant.filter((policy) => policy.kind === "authorization-policy");
+    const asked = [...new Set(authorization.flatMap(({ provider }) => provider ?? []))];
+    const providers = asked.flatMap((name) => this.#providers.get(name) ?? []);
     return {
+      ...(providers.length > 0 && { providers }),
       peer: meant.filter((policy) => policy.kind === "peer-authentication"),
-      authorization: meant.filter((policy) => policy.kind === "authorization-policy"),
+      authorization,
       request: meant.filter((policy) => policy.kind === "request-authentication"),
     };
   }

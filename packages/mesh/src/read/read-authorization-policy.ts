@@ -9,13 +9,16 @@ import { readTarget } from "./read-policy-target.ts";
 export function readAuthorizationPolicy(document: Field): AuthorizationPolicy {
   const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec");
   const { namespace, name, createdAtMs } = readMetadata(metadata, "subdomain");
-  const fields = spec.object("selector", "targetRefs", "action", "rules");
-  const action = fields.action.oneOf("ALLOW", "DENY", "AUDIT") ?? "ALLOW";
+  const fields = spec.object("selector", "targetRefs", "action", "provider", "rules");
+  const action = fields.action.oneOf("ALLOW", "DENY", "AUDIT", "CUSTOM") ?? "ALLOW";
+  const provider = readProvider(fields.provider, action);
   const rules = fields.rules.items().map((rule) => readRule(rule, namespace));
   if (rules.length === 0 && action !== "ALLOW") {
     // Of an ALLOW it is a way to write "nobody".
     const message = `${fields.rules.present ? "is empty" : "is missing"}: a policy that matches nothing has no effect`;
-    fields.rules.error(action === "DENY" ? `${message}; for everything write "rules: [{}]"` : message);
+    fields.rules.error(
+      action === "DENY" || action === "CUSTOM" ? `${message}; for everything write "rules: [{}]"` : message,
+    );
   }
   return {
     kind: "authorization-policy",
@@ -24,9 +27,16 @@ export function readAuthorizationPolicy(document: Field): AuthorizationPolicy {
     createdAtMs,
     target: readTarget(fields.selector, fields.targetRefs, namespace),
     action,
+    ...(provider !== undefined && { provider }),
     rules,
     origin: document.origin,
   };
+}
+
+function readProvider(field: Field, action: AuthorizationPolicy["action"]): string | undefined {
+  if (action === "CUSTOM" && !field.present) field.error("is missing: a CUSTOM policy asks a provider, { name: … }");
+  if (action !== "CUSTOM" && field.present) field.error(`has no effect with the action ${action}; allowed with CUSTOM`);
+  return field.present ? field.object("name").name.requiredText() : undefined;
 }
 
 function readRule(rule: Field, namespace: string): AuthorizationRule {

@@ -545,7 +545,7 @@ test("kinds that are none of ours are passed over, and only a likely mistake is 
     `f.yaml:1:1: apiVersion: found "gateway.networking.k8s.io/v1alpha2", allowed for HTTPRoute: "gateway.networking.k8s.io/v1"`,
   ]);
   faults(text("heddle.dev/v1", "Wrokload"), [
-    `f.yaml:2:1: kind: found "Wrokload", allowed: "Workload", "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication", "Process"`,
+    `f.yaml:2:1: kind: found "Wrokload", allowed: "Workload", "PeerAuthentication", "AuthorizationPolicy", "ExtensionProvider", "RequestAuthentication", "Process"`,
   ]);
   faults("just: text", ["f.yaml:1:1: apiVersion: is missing", "f.yaml:1:1: kind: is missing"]);
   faults("[1, 2]", [

@@ -4,6 +4,7 @@ import type { MeshObject } from "../model/mesh.ts";
 import { Field, type UnknownFields } from "./field.ts";
 import { readAuthorizationPolicy } from "./read-authorization-policy.ts";
 import { readEndpointSlice } from "./read-endpoint-slice.ts";
+import { readExtensionProvider } from "./read-extension-provider.ts";
 import { readGrpcRoute } from "./read-grpc-route.ts";
 import { readHttpRoute } from "./read-http-route.ts";
 import { readPeerAuthentication } from "./read-peer-authentication.ts";
@@ -45,6 +46,7 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["heddle.dev/v1 Workload", { unknownFields: "error", read: readWorkload }],
   ["heddle.dev/v1 PeerAuthentication", { unknownFields: "error", read: readPeerAuthentication }],
   ["heddle.dev/v1 AuthorizationPolicy", { unknownFields: "error", read: readAuthorizationPolicy }],
+  ["heddle.dev/v1 ExtensionProvider", { unknownFields: "error", read: readExtensionProvider }],
   ["heddle.dev/v1 RequestAuthentication", { unknownFields: "error", read: readRequestAuthentication }],
 ] satisfies [string, Kind][]);
 

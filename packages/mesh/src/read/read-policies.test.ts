@@ -73,7 +73,9 @@ test("an ALLOW without rules is one that allows nothing, and a rule without fiel
 });
 
 for (const [spec, ...expected] of [
-  ["{ action: CUSTOM }", 'spec.action: found "CUSTOM", allowed: "ALLOW", "DENY", "AUDIT"'],
+  ["{ action: BLOCK }", 'spec.action: found "BLOCK", allowed: "ALLOW", "DENY", "AUDIT", "CUSTOM"'],
+  ["{ action: CUSTOM, rules: [{}] }", "spec.provider: is missing: a CUSTOM policy asks a provider, { name: … }"],
+  ["{ provider: { name: a }, rules: [{}] }", "spec.provider: has no effect with the action ALLOW; allowed with CUSTOM"],
   [
     "{ action: DENY }",
     'spec.rules: is missing: a policy that matches nothing has no effect; for everything write "rules: [{}]"',
@@ -207,6 +209,29 @@ function read(kind: string, spec: string): MeshObject | undefined {
   assert.deepEqual(diagnostics, []);
   return object;
 }
+
+test("what is wrong with an ExtensionProvider is said", () => {
+  const outside = 'metadata: found the namespace "default", allowed: "heddle-system", since it is for the whole mesh';
+  faults("ExtensionProvider", "{}", [
+    outside,
+    "spec: needs one of envoyExtAuthzGrpc and envoyExtAuthzHttp, and no more",
+  ]);
+  faults(
+    "ExtensionProvider",
+    '{ envoyExtAuthzHttp: { service: "a b", port: 0, timeout: 0s, statusOnError: "99", pathPrefix: a, includeRequestHeadersInCheck: ["x*y"], includeRequestBodyInCheck: {}, x: 1 } }',
+    [
+      outside,
+      "spec.envoyExtAuthzHttp.x: is not a field here; allowed are service, port, timeout, failOpen, statusOnError, includeRequestBodyInCheck, clearRouteCache, pathPrefix, includeRequestHeadersInCheck, includeAdditionalHeadersInCheck, headersToUpstreamOnAllow, headersToDownstreamOnAllow, headersToDownstreamOnDeny",
+      'spec.envoyExtAuthzHttp.service: found "a b", allowed: "NAME.NAMESPACE.svc.cluster.local" of a service of the mesh, a name in DNS, an IP address',
+      "spec.envoyExtAuthzHttp.port: found 0, allowed: 1 to 65535",
+      'spec.envoyExtAuthzHttp.timeout: found "0s", allowed: more than 0',
+      'spec.envoyExtAuthzHttp.statusOnError: found "99", allowed: 200 to 599',
+      'spec.envoyExtAuthzHttp.pathPrefix: found "a", allowed: what begins with "/" and may stand in a target',
+      'spec.envoyExtAuthzHttp.includeRequestHeadersInCheck[0]: found "x*y", allowed: "name", "begin*", "*end"',
+      "spec.envoyExtAuthzHttp.includeRequestBodyInCheck.maxRequestBytes: is missing",
+    ],
+  );
+});
 
 /** Sorted, since all of it may stand in one line. */
 function faults(kind: string, spec: string, expected: readonly string[]): void {

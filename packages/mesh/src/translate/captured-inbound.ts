@@ -109,7 +109,7 @@ function portsWithoutInspection(
 /** By what the port takes, as for every sidecar (`inboundListener`), and by whether it is known what is spoken there. */
 function portChains(workload: Workload, port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
   const to: Aim = { name: inboundName(port.port), match: { ...ANY, destinationPort: port.port } };
-  const bytes = [...tcpAuthorization(security.policies.authorization, security.trust), tcpProxyTo(to.name)];
+  const bytes = [...tcpAuthorization(security.policies, security.trust), tcpProxyTo(to.name)];
   const plaintext = httpManager(workload, port, security, undefined);
   const secured = httpManager(workload, port, security, XFCC);
   const takes = chainsOf(port, security);
@@ -205,8 +205,10 @@ function refusing(to: Aim): FilterChainConfig {
  */
 function passthroughChains(port: number | undefined, security: InboundSecurity): readonly FilterChainConfig[] {
   const name = port === undefined ? INBOUND_PASSTHROUGH_CLUSTER : `${INBOUND_PASSTHROUGH_CLUSTER}/${port}`;
-  const { authorization } = security.policies;
-  const filters = [...tcpAuthorization(authorization, security.trust), tcpProxyTo(INBOUND_PASSTHROUGH_CLUSTER, name)];
+  const filters = [
+    ...tcpAuthorization(security.policies, security.trust),
+    tcpProxyTo(INBOUND_PASSTHROUGH_CLUSTER, name),
+  ];
   const match = { ...ANY, destinationPort: port };
   return bytesChains({ name, match }, chainsOf({ port: port ?? NO_PORT }, security), filters);
 }

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import type { CircuitBreakerThresholds, ClusterConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
+import type { ExtensionProvider } from "../model/extension-provider.ts";
 import type { JwksUri } from "../model/request-authentication.ts";
 import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
 import type { CaptureMode, WorkloadPort } from "../model/workload.ts";
@@ -13,6 +14,7 @@ import {
   PASSTHROUGH_CLUSTER,
   podsName,
 } from "./names.ts";
+import { providerClusterName } from "./policy/custom-authorization.ts";
 
 /**
  * One port of a service, as callers without an identity see it; its endpoints come by EDS under the same name, or by DNS,
@@ -122,6 +124,20 @@ export function keysCluster(uri: JwksUri): ClusterConfig {
       isIP(uri.host) === 0
         ? byDns(name, locality)
         : { type: "STATIC", loadAssignment: loadAssignmentOf(name, locality) },
+  };
+}
+
+/** Whom policies of action CUSTOM ask, where that is no service of the mesh. */
+export function providerCluster(
+  provider: ExtensionProvider,
+  { host, port }: Extract<ExtensionProvider["server"], { type: "host" }>,
+): ClusterConfig {
+  const name = providerClusterName(provider);
+  const locality = oneEndpoint(host, port);
+  return {
+    ...cluster(name, provider.asks.type === "grpc" ? "http2" : "http"),
+    discovery:
+      isIP(host) === 0 ? byDns(name, locality) : { type: "STATIC", loadAssignment: loadAssignmentOf(name, locality) },
   };
 }
 

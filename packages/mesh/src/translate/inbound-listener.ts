@@ -94,10 +94,7 @@ function httpChains(workload: Workload, port: WorkloadPort, security: InboundSec
 
 /** TLS that does not ask for a name of the mesh is the application's own, and passes as any bytes do. */
 function tcpChains(port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
-  const filters = [
-    ...tcpAuthorization(security.policies.authorization, security.trust),
-    tcpProxyTo(inboundName(port.port)),
-  ];
+  const filters = [...tcpAuthorization(security.policies, security.trust), tcpProxyTo(inboundName(port.port))];
   const tls = mtlsTermination([]);
   switch (chainsOf(port, security)) {
     case "plaintext":
@@ -174,7 +171,7 @@ export function httpManager(
       manners: { ...config.manners, ...manners },
       httpFilters: [
         ...requestAuthentication(policies.request), // first, since policies ask for what tokens say
-        ...httpAuthorization(policies.authorization, trust),
+        ...httpAuthorization(policies, trust),
         ...config.httpFilters,
       ],
       routes: { type: "inline", routeConfig: inboundRouteConfiguration(port.port) },

@@ -6,8 +6,10 @@ import {
   type Criterion,
   isOfHttp,
 } from "../../model/authorization-policy.ts";
+import type { WorkloadPolicies } from "../../model/policy-index.ts";
 import type { MeshTrust } from "../mtls.ts";
 import { criterionMatcher, isPermission, PERMISSION, PRINCIPAL } from "./criteria.ts";
+import { customAuthorization, type MadeFilter } from "./custom-authorization.ts";
 
 /** What is known at a port: a TCP port sees no requests. */
 export type PortKind = "http" | "tcp";
@@ -15,31 +17,23 @@ export type PortKind = "http" | "tcp";
 /** In this order: what is denied is denied whoever allows it. */
 const ACTIONS = ["DENY", "ALLOW", "AUDIT"] as const;
 
-/** The RBAC filters of an HTTP port. None where no policy is for its workload. */
-export function httpAuthorization(
-  policies: readonly AuthorizationPolicy[],
-  trust: MeshTrust | undefined,
-): readonly HttpFilterConfig[] {
-  return filtersOf(policies, "http", trust).map(({ name, config }) => ({
+type Policies = Pick<WorkloadPolicies, "authorization" | "providers">;
+
+/** The filters of an HTTP port: what is asked of others, then RBAC. None where no policy is for its workload. */
+export function httpAuthorization(policies: Policies, trust: MeshTrust | undefined): readonly HttpFilterConfig[] {
+  return filtersOf(policies, "http", trust).map(({ name, type, config }) => ({
     name,
-    config: { name, type: "envoy.extensions.filters.http.rbac.v3.RBAC", config },
+    config: { name, type, config },
     disabled: false,
   }));
 }
 
-/** The RBAC filters of a TCP port. */
-export function tcpAuthorization(
-  policies: readonly AuthorizationPolicy[],
-  trust: MeshTrust | undefined,
-): readonly NetworkFilterConfig[] {
-  return filtersOf(policies, "tcp", trust).map(({ name, config }) => ({
+/** The same of a TCP port. */
+export function tcpAuthorization(policies: Policies, trust: MeshTrust | undefined): readonly NetworkFilterConfig[] {
+  return filtersOf(policies, "tcp", trust).map(({ name, type, config }) => ({
     type: "extension",
     name,
-    config: {
-      name,
-      type: "envoy.extensions.filters.network.rbac.v3.RBAC",
-      config: { statPrefix: "authorization", ...config },
-    },
+    config: { name, type, config },
   }));
 }
 
@@ -58,19 +52,30 @@ export function asksForServerNames(policies: readonly AuthorizationPolicy[]): bo
 }
 
 function filtersOf(
-  policies: readonly AuthorizationPolicy[],
+  { authorization: policies, providers = [] }: Policies,
   kind: PortKind,
   trust: MeshTrust | undefined,
-): readonly { readonly name: string; readonly config: JsonObject }[] {
-  return ACTIONS.flatMap((action) => {
+): readonly MadeFilter[] {
+  const rulesOf = (policy: AuthorizationPolicy): ReturnType<typeof rbacPolicies> => rbacPolicies(policy, kind, trust);
+  const custom = policies.filter(({ action }) => action === "CUSTOM");
+  const rbac = ACTIONS.flatMap((action) => {
     const meant = policies.filter((policy) => policy.action === action);
     if (meant.length === 0) return [];
-    const rules = Object.fromEntries(meant.flatMap((policy) => rbacPolicies(policy, kind, trust)));
-    return [{ name: `rbac_${action.toLowerCase()}`, config: filterConfig(action, rules) }];
+    const config = filterConfig(action, Object.fromEntries(meant.flatMap(rulesOf)));
+    return [
+      kind === "http"
+        ? { name: `rbac_${action.toLowerCase()}`, type: "envoy.extensions.filters.http.rbac.v3.RBAC", config }
+        : {
+            name: `rbac_${action.toLowerCase()}`,
+            type: "envoy.extensions.filters.network.rbac.v3.RBAC",
+            config: { statPrefix: "authorization", ...config },
+          },
+    ];
   });
+  return [...customAuthorization(custom, providers, kind, rulesOf), ...rbac];
 }
 
-function filterConfig(action: AuthorizationPolicy["action"], policies: JsonObject): JsonObject {
+function filterConfig(action: (typeof ACTIONS)[number], policies: JsonObject): JsonObject {
   if (action !== "AUDIT") return { rules: { action, policies } };
   return {
     // Sets `access_log_hint` for what matches, and lets everything pass.

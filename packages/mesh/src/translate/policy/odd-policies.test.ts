@@ -96,7 +96,10 @@ test("whatever texts stand in an AuthorizationPolicy that is read, a sidecar tak
       const [policy] = objectsOf("AuthorizationPolicy", { rules });
       if (policy?.kind !== "authorization-policy") return;
       read += 1;
-      for (const { config } of httpAuthorization([policy], trusted ? { trustDomain: "mesh.test" } : undefined)) {
+      for (const { config } of httpAuthorization(
+        { authorization: [policy] },
+        trusted ? { trustDomain: "mesh.test" } : undefined,
+      )) {
         valid(config);
         const reader = new RuleReader("http");
         readRbacRules(config.config as JsonObject, reader);

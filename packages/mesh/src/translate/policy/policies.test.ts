@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it, test } from "node:test";
-import type { Json } from "@heddle/base";
+import type { Json, JsonObject } from "@heddle/base";
 import { messageFromJson, validate } from "@heddle/proto";
 import type { FilterChainConfig, HttpConnectionManagerConfig, ListenerConfig, TypedConfig } from "@heddle/traffic";
 import { meshOf } from "../../model/testing.ts";
 import { keysCluster } from "../clusters.ts";
 import { inboundListener } from "../inbound-listener.ts";
 import type { MeshTrust } from "../mtls.ts";
-import { httpAuthorization } from "./authorization.ts";
+import { httpAuthorization, tcpAuthorization } from "./authorization.ts";
 import { keyUris } from "./request-authentication.ts";
 
 const TRUST: MeshTrust = { trustDomain: "mesh.test", aliases: ["old.test"] };
@@ -370,12 +370,84 @@ spec:
 ---`;
 }
 
+describe("policies of action CUSTOM", () => {
+  const custom = "action: CUSTOM, provider: { name: door }";
+  const rules = 'rules: [{ to: [{ operation: { paths: ["/admin*"] } }] }]';
+  const provider = (spec: string): string =>
+    `apiVersion: heddle.dev/v1\nkind: ExtensionProvider\nmetadata: { name: door, namespace: heddle-system }\nspec: ${spec}\n---`;
+  const http = provider(
+    "{ envoyExtAuthzHttp: { service: authz.shop.svc.cluster.local, port: 8000, pathPrefix: /check, timeout: 1s, " +
+      "includeRequestHeadersInCheck: [x-team, x-a*], includeAdditionalHeadersInCheck: { x-from: 5% }, " +
+      "headersToUpstreamOnAllow: [x-user], failOpen: true, statusOnError: '503', " +
+      "includeRequestBodyInCheck: { maxRequestBytes: 99, allowPartialMessage: true } } }",
+  );
+  const grpc = provider("{ envoyExtAuthzGrpc: { service: authz.example, port: 9000 } }");
+  const filtersOf = (...texts: readonly string[]) => {
+    const mesh = meshOf(WORKLOAD, ...texts);
+    const workload = mesh.workload("default", "w");
+    assert.ok(workload !== undefined);
+    const policies = mesh.policiesOf(workload);
+    const http = httpAuthorization(policies, TRUST).map(({ config }) => config);
+    const tcp = tcpAuthorization(policies, TRUST).flatMap((one) => (one.type === "extension" ? [one.config] : []));
+    for (const filter of [...http, ...tcp]) valid(filter);
+    return { http, tcp };
+  };
+  const named = (filters: readonly { readonly name: string }[]): readonly string[] => filters.map(({ name }) => name);
+
+  it("are asked about before anything is denied: RBAC notes what matches, and ext_authz asks about what is noted", () => {
+    const made = filtersOf(http, policy("a", `{ ${custom}, ${rules} }`), policy("b", "{ action: DENY, rules: [{}] }"));
+    assert.deepEqual(named(made.http), ["rbac_custom_door", "ext_authz_door", "rbac_deny"]);
+    const [note, ask] = made.http.map(({ config }) => config as JsonObject);
+    assert.deepEqual(Object.keys(note ?? {}), ["shadowRules", "shadowRulesStatPrefix"]);
+    assert.match(JSON.stringify(note), /"action":"DENY","policies":{"ns\[default\]-policy\[a\]-rule\[0\]":/);
+    assert.deepEqual(ask, {
+      httpService: {
+        serverUri: { uri: "http://authz.shop:8000", cluster: "outbound/8000/authz.shop", timeout: "1s" },
+        pathPrefix: "/check",
+        authorizationRequest: { headersToAdd: [{ key: "x-from", value: "5%%" }] },
+        authorizationResponse: { allowedUpstreamHeaders: { patterns: [{ exact: "x-user", ignoreCase: true }] } },
+      },
+      allowedHeaders: {
+        patterns: [
+          { exact: "x-team", ignoreCase: true },
+          { prefix: "x-a", ignoreCase: true },
+        ],
+      },
+      transportApiVersion: "V3",
+      statPrefix: "door",
+      failureModeAllow: true,
+      filterEnabledMetadata: {
+        filter: "envoy.filters.http.rbac",
+        path: [{ key: "custom_door_shadow_effective_policy_id" }],
+        value: { stringMatch: { prefix: "ns[" } },
+      },
+      statusOnError: { code: 503 },
+      clearRouteCache: false,
+      withRequestBody: { maxRequestBytes: 99, allowPartialMessage: true, packAsBytes: false },
+    });
+  });
+
+  it("are asked about at a TCP port where the provider takes connections, and else denied, with more than they match", () => {
+    const text = policy("a", `{ ${custom}, ${rules} }`);
+    assert.deepEqual(named(filtersOf(grpc, text).tcp), ["rbac_custom_door", "ext_authz_door"]);
+    const [deny, ...more] = filtersOf(http, text).tcp;
+    assert.deepEqual([deny?.name, more], ["rbac_custom_door", []]);
+    assert.match(JSON.stringify(deny?.config), /"rules":{"action":"DENY"/);
+  });
+
+  it("are denied where there is no such provider", () => {
+    const made = filtersOf(policy("a", `{ ${custom}, ${rules} }`));
+    assert.deepEqual(named(made.http), ["rbac_custom_door"]);
+    assert.match(JSON.stringify(made.http[0]?.config), /"rules":{"action":"DENY"/);
+  });
+});
+
 /** The RBAC policies that are made of one of ours, each valid by Envoy's rules. */
 function rbacOf(spec: string): readonly Json[] {
   const mesh = meshOf(WORKLOAD, policy("p", spec));
   const workload = mesh.workload("default", "w");
   assert.ok(workload !== undefined);
-  const [filter] = httpAuthorization(mesh.policiesOf(workload).authorization, TRUST);
+  const [filter] = httpAuthorization(mesh.policiesOf(workload), TRUST);
   assert.ok(filter !== undefined);
   valid(filter.config);
   return Object.values(rbacJson(filter.config).rules.policies);

@@ -280,11 +280,11 @@ function rulesOf(specs: readonly PolicySpec[], http: boolean): readonly ((subjec
   const mesh = meshOf(WORKLOAD, ...documents);
   const workload = mesh.workload("default", "w");
   assert.ok(workload !== undefined);
-  const { authorization } = mesh.policiesOf(workload);
-  assert.equal(authorization.length, specs.length);
+  const policies = mesh.policiesOf(workload);
+  assert.equal(policies.authorization.length, specs.length);
   const configs = http
-    ? httpAuthorization(authorization, TRUST).map(({ config }) => config)
-    : tcpAuthorization(authorization, TRUST).flatMap((filter) => (filter.type === "extension" ? [filter.config] : []));
+    ? httpAuthorization(policies, TRUST).map(({ config }) => config)
+    : tcpAuthorization(policies, TRUST).flatMap((filter) => (filter.type === "extension" ? [filter.config] : []));
   return configs.map(({ config }) => {
     const reader = new RuleReader(http ? "http" : "network");
     const { enforced } = readRbacRules(config as JsonObject, reader);

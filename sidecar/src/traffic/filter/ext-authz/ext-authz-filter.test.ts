@@ -13,6 +13,7 @@ import {
   WireType,
 } from "@heddle/http";
 import { LiveRuntime } from "@heddle/traffic";
+import { rbacType } from "../../rbac/rbac-types.ts";
 import { extAuthzType } from "../ext-authz-type.ts";
 
 /* The life of a question within one exchange. What it says and what an answer changes is told by tests of the messages. */
@@ -369,6 +370,41 @@ test("filter_enabled_metadata asks only about requests that have it", () => {
     exchange.sendRequest("GET", "/");
     exchange.advance(1);
     assert.equal(asked.length, value ? 1 : 0);
+  }
+});
+
+test("a service is asked about what RBAC before it has noted, as policies of action CUSTOM are made", async () => {
+  await rbacType.load?.();
+  const policies = {
+    "ns[a]-policy[b]-rule[0]": {
+      permissions: [{ urlPath: { path: { prefix: "/admin" } } }],
+      principals: [{ any: true }],
+    },
+  };
+  const note: ScriptedFilter = {
+    name: "rbac_custom_door",
+    filter: rbacType,
+    config: { shadowRules: { action: "DENY", policies }, shadowRulesStatPrefix: "custom_door_" },
+  };
+  const filterEnabledMetadata = {
+    filter: "envoy.filters.http.rbac",
+    path: [{ key: "custom_door_shadow_effective_policy_id" }],
+    value: { stringMatch: { prefix: "ns[" } },
+  };
+  for (const [path, status] of [
+    ["/admin/x", 403],
+    ["/else", undefined],
+  ] as const) {
+    const { exchange, asked } = exchangeWith({
+      config: { filterEnabledMetadata },
+      before: [note],
+      answers: answer(denies),
+    });
+    exchange.sendRequest("GET", path);
+    exchange.advance(1);
+    assert.equal(asked.length, status === undefined ? 0 : 1);
+    assert.equal(exchange.atClient.head?.status, status);
+    assert.equal(exchange.atUpstream.head === undefined, status !== undefined);
   }
 });
 
