@@ -29,7 +29,7 @@ test("gRPC's own xDS client calls a service of the mesh by name, and follows its
   await eventually("calls go to the second server", async () => (await caller.call()) === "second");
 });
 
-test("gRPC's own xDS client follows the routes of an HTTPRoute, to another namespace too", async (t) => {
+test("gRPC's own xDS client follows the routes of an HTTPRoute, to another namespace too, and of a GRPCRoute", async (t) => {
   const [plain, special] = [await named("plain", t), await named("special", t)];
   const mesh = await startMesh(t);
   await mesh.write("services.yaml", service("orders") + service("special", "other"));
@@ -60,6 +60,26 @@ spec:
 `,
   );
   await eventually("calls go where the route says", async () => (await caller.call()) === "special");
+  const grpcRoute = (method: string): string => `apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: { name: orders }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: orders }]
+  rules:
+    - matches: [{ method: ${method} }]
+      backendRefs: [{ name: orders, port: 80 }]
+    - matches: [{ method: { service: heddle.test.Who } }]
+      backendRefs: [{ name: special, namespace: other, port: 80 }]
+`;
+  // It takes the HTTPRoute's place, and has no grant of its own.
+  await mesh.write("grpc.yaml", grpcRoute("{ service: heddle.test.Who, method: AmI }"));
+  // A call between two updates may find its cluster gone.
+  const outcome = (): Promise<string> => caller.call().catch(String);
+  await eventually("a GRPCRoute comes first", async () => (await outcome()) === "plain");
+  await mesh.write("grpc.yaml", grpcRoute('{ type: RegularExpression, method: "Are.*" }'));
+  await eventually("what it must not send is unavailable", async () =>
+    /^Error: 14 UNAVAILABLE: .*refused/.test(await outcome()),
+  );
 });
 
 async function named(name: string, t: TestContext): Promise<number> {

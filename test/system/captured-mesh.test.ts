@@ -42,6 +42,34 @@ metadata: { name: pods }
 spec: { selector: { app: orders }, clusterIP: None, ports: [{ name: http, port: 8080 }, { name: tcp-db, port: 5432 }] }
 ---
 `;
+/** Names without anybody behind them: routes say where their connections go. */
+const DIVIDED = `
+apiVersion: v1
+kind: Service
+metadata: { name: split }
+spec: { clusterIP: 10.96.0.7, ports: [{ name: any, port: 7000 }, { name: web, port: 7001, appProtocol: http }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: secure }
+spec: { clusterIP: 10.96.0.8, ports: [{ name: tls, port: 443 }] }
+---
+apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: TCPRoute
+metadata: { name: split }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: split }]
+  rules: [{ backendRefs: [{ name: orders, port: 5432 }, { name: orders, port: 80, weight: 0 }] }]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: { name: secure }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: secure }]
+  hostnames: ["*.shop.test"]
+  rules: [{ backendRefs: [{ name: orders, port: 5432 }] }]
+---
+`;
 const STRICT = `
 apiVersion: heddle.dev/v1
 kind: PeerAuthentication
@@ -97,6 +125,7 @@ class World {
     this.#app(this.orders, APP, ...ports);
     this.mesh.put(
       SERVICES,
+      DIVIDED,
       this.#workload("web", this.web, "", "redirect"),
       this.#workload("orders", this.orders, PORTS, this.#mode),
     );
@@ -154,6 +183,22 @@ try:
 except ConnectionResetError:
     pass`;
     return (await this.app(pod, "/usr/bin/python3", "-c", script, host, String(port))).trim();
+  }
+
+  /** The first line that comes back for a ClientHello that asks for that name; "" where the connection is closed instead. */
+  async afterHello(host: string, port: number, serverName: string): Promise<string> {
+    const script = `
+import socket, ssl, sys
+hello, unused = ssl.MemoryBIO(), ssl.MemoryBIO()
+client = ssl.create_default_context().wrap_bio(unused, hello, server_hostname=sys.argv[3])
+try: client.do_handshake()
+except ssl.SSLWantReadError: pass
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+s.settimeout(20)
+s.sendall(hello.read())
+try: print(s.makefile("rb").readline().decode().strip())
+except ConnectionResetError: pass`;
+    return (await this.app(this.web, "/usr/bin/python3", "-c", script, host, String(port), serverName)).trim();
   }
 
   app(pod: Pod, ...command: readonly string[]): Promise<string> {
@@ -262,6 +307,17 @@ describe("a captured mesh", { skip }, () => {
       // Whoever waits for the client's first bytes to the end waits for 90 ms at least.
       assert.ok(Math.min(...greetings.map(({ ms }) => ms)) < 80, JSON.stringify(greetings));
     });
+
+  test("a TCPRoute leads connections to another service, by mutual TLS, whatever the port is said to speak", async () => {
+    for (const port of [7000, 7001]) assert.equal((await world.greeting("split", port)).text, "220 orders");
+  });
+
+  test("a TLSRoute leads TLS by the name that is asked for, unread; another name, and what is no TLS, is closed", async () => {
+    assert.equal(await world.afterHello("secure", 443, "a.b.shop.test"), "220 orders");
+    for (const name of ["shop.test", "a.shop.test.other"])
+      assert.equal(await world.afterHello("secure", 443, name), "", name);
+    assert.equal(await world.afterPlaintext("10.96.0.8", 443, world.web), "");
+  });
 
   test("a pod of a headless service is called by its own address, by mutual TLS", async () => {
     const { orders } = world;

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Json, JsonObject } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config";
-import { isRoute, type MeshObject, readObjects } from "@heddle/mesh";
+import { type MeshObject, readObjects } from "@heddle/mesh";
 import { kubePlace, PlacelessDocument } from "../source/placeless-document.ts";
 import type { KubeObject } from "./reflector.ts";
 
@@ -43,18 +43,19 @@ export function readKubeObject(kind: ReadableKind, object: KubeObject, before: R
   const isBad = read.diagnostics.some(({ severity }) => severity === "error");
   const made = isBad ? before?.object : read.objects[0];
   const diagnostics = read.diagnostics.filter((one) => isOfInterest(kind, one));
-  const isOurs = made === undefined || !isRoute(made) || made.parents.length > 0; // of a gateway's routes nothing is ours to say
+  const parentRefs = serviceParents(objectOf(json["spec"])["parentRefs"]);
+  const isOurs = !kind.kind.endsWith("Route") || parentRefs.length > 0; // of a gateway's routes nothing is ours to say
   return {
     place,
     key,
     object: !isOurs ? undefined : isDeepStrictEqual(made, before?.object) ? before?.object : made,
-    diagnostics: isOurs || isBad ? diagnostics : [],
+    diagnostics: isOurs ? diagnostics : [],
     status: kind.hasStatus
       ? {
           resourceVersion,
           generation: generationOf(json),
           status: objectOf(status),
-          parentRefs: serviceParents(objectOf(json["spec"])["parentRefs"]),
+          parentRefs,
         }
       : undefined,
   };

@@ -140,7 +140,7 @@ status: { parents: [] }`),
     api.put(
       ROUTES,
       objectOf(
-        "metadata: { name: web, namespace: shop }\nspec: { parentRefs: [{ name: gateway }], hostnames: [shop.example] }",
+        "metadata: { name: web, namespace: shop }\nspec: { parentRefs: [{ name: gateway }], hostnames: [shop.example], rules: [{ filters: [{ type: RequestMirror }] }] }",
       ),
     );
     const source = await follow(api);

@@ -116,10 +116,16 @@ function mutatingConfiguration(settings: WebhookSettings): JsonObject {
 }
 
 function validatingConfiguration(settings: WebhookSettings): JsonObject {
-  const webhook = (what: string, group: string, resources: readonly string[], failurePolicy: string): JsonObject => ({
+  const webhook = (what: string, group: string, resources: Versions, failurePolicy: string): JsonObject => ({
     name: `${what}.validate.heddle.dev`,
     clientConfig: clientConfig(settings, "/validate"),
-    rules: [{ apiGroups: [group], apiVersions: ["v1"], resources, operations: ["CREATE", "UPDATE"], scope: "*" }],
+    rules: Object.entries(resources).map(([version, names]) => ({
+      apiGroups: [group],
+      apiVersions: [version],
+      resources: names,
+      operations: ["CREATE", "UPDATE"],
+      scope: "*",
+    })),
     failurePolicy,
     matchPolicy: "Equivalent",
     ...COMMON,
@@ -130,12 +136,22 @@ function validatingConfiguration(settings: WebhookSettings): JsonObject {
     kind: "ValidatingWebhookConfiguration",
     metadata: metadata(settings, "validator"),
     webhooks: [
-      webhook("policies", "heddle.dev", ["*"], settings.failurePolicy),
+      webhook("policies", "heddle.dev", { v1: ["*"] }, settings.failurePolicy),
       // Gateways of others use these kinds too, and must not wait for us.
-      webhook("routes", "gateway.networking.k8s.io", ["httproutes", "grpcroutes"], "Ignore"),
+      webhook("routes", "gateway.networking.k8s.io", ROUTES, "Ignore"),
     ],
   };
 }
+
+/** Names of kinds by their version. */
+type Versions = Readonly<Record<string, readonly string[]>>;
+
+/** By version: where an older one is all that is defined, nothing of another is equivalent to it. */
+const ROUTES: Versions = {
+  v1: ["httproutes", "grpcroutes", "tlsroutes", "tcproutes"],
+  v1alpha3: ["tlsroutes"],
+  v1alpha2: ["tlsroutes", "tcproutes"],
+};
 
 const COMMON = { sideEffects: "None", admissionReviewVersions: ["v1"] };
 

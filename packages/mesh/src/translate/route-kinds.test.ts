@@ -41,11 +41,15 @@ describe("a GRPCRoute", () => {
           { matches: [{ method: { service: gone } }], backendRefs: [{ name: gone, port: 80 }] }]`,
       ),
     );
-    const action = find(table, "/none/A")?.entry.action;
-    assert.deepEqual(action, { type: "direct-response", status: 503, body: "" });
-    const forward = find(table, "/gone/A")?.entry.action;
-    assert.ok(forward?.type === "forward");
-    assert.equal(forward.forward.clusterNotFoundResponseCode, 503);
+    for (const [path, cluster] of [
+      ["/none/A", "refused"], // no direct response: clients of gRPC take none
+      ["/gone/A", "outbound/80/gone.default"],
+    ] as const) {
+      const { action } = find(table, path)?.entry ?? assert.fail();
+      assert.ok(action.type === "forward");
+      assert.deepEqual(action.forward.cluster, { type: "cluster", name: cluster });
+      assert.equal(action.forward.clusterNotFoundResponseCode, 503);
+    }
   });
 
   it("with headers changes requests and answers as an HTTPRoute does", () => {

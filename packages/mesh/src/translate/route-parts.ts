@@ -22,7 +22,7 @@ import type {
 
 export function routeMatch(match: RequestMatch): RouteMatch {
   return {
-    path: pathMatch(match.path),
+    path: match.grpc === undefined ? pathMatch(match.path) : grpcPathMatch(match.path),
     caseSensitive: true,
     headers: [
       ...(match.method === undefined ? [] : [headerMatch({ name: ":method", type: "exact", value: match.method })]),
@@ -32,6 +32,12 @@ export function routeMatch(match: RequestMatch): RouteMatch {
     grpc: false,
     runtimeFraction: undefined,
   };
+}
+
+/** A service has a slash behind it in each path; and clients of gRPC that follow xDS by themselves know no other prefix. */
+function grpcPathMatch(path: RequestMatch["path"]): RouteMatch["path"] {
+  if (path.type !== "prefix") return pathMatch(path);
+  return { type: "prefix", value: path.value === "/" ? "/" : `${path.value}/` };
 }
 
 function pathMatch(path: RequestMatch["path"]): RouteMatch["path"] {

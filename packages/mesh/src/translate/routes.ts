@@ -175,8 +175,12 @@ function actionOf(route: Route, rule: RouteRule, match: RequestMatch, service: S
   if (redirect !== undefined) return { type: "redirect", redirect: redirectAction(redirect, match.path) };
   const status = STATUS_WITHOUT_BACKEND[route.kind];
   const taking = rule.backends.filter(({ weight }) => weight > 0);
-  if (taking.every((backend) => isRefused(route, backend, service)))
-    return { type: "direct-response", status, body: "" };
+  if (taking.every((backend) => isRefused(route, backend, service))) {
+    if (route.kind !== "grpc-route") return { type: "direct-response", status, body: "" };
+    // Clients of gRPC that follow xDS by themselves refuse a whole configuration for a direct response.
+    const nowhere = forwardTo({ type: "cluster", name: NO_CLUSTER });
+    return { type: "forward", forward: { ...nowhere, clusterNotFoundResponseCode: status } };
+  }
   const forward = forwardTo(clusterOf(taking, (backend) => isRefused(route, backend, service)));
   return {
     type: "forward",
