@@ -36,6 +36,7 @@ import type { PodPorts, PodSubjects } from "./control/pod/pod-ports.ts";
 import { sidecarReport } from "./control/report.ts";
 import { SecretStats } from "./control/secret-stats.ts";
 import { bootstrapSecrets } from "./control/source/bootstrap-secrets.ts";
+import { openRuntimeFolders } from "./control/source/open-runtime-folders.ts";
 import { openAds, openLoadReports, openSource, type SourceParts } from "./control/source/open-source.ts";
 import { ResourceSources } from "./control/source/resource-sources.ts";
 import { SecretFiles } from "./control/source/secret-files.ts";
@@ -279,6 +280,13 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     return ports;
   }
 
+  const runtimeFolders = await openRuntimeFolders(bootstrap.runtimeLayers, bootstrap.node.cluster, {
+    clock,
+    log,
+    onValues: (layer, values) => assembler.runtimeOnDisk(layer, values),
+    onFailed: () => configStats.runtimeFailed(),
+  });
+
   const stop = async (drainTimeMs = options.drainTimeMs): Promise<void> => {
     nextLook?.cancel();
     reports.close();
@@ -287,6 +295,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     client.value?.close();
     sources.close();
     secretFiles.close();
+    runtimeFolders.close();
     assembler.close();
     dns.close();
     jwks.close();

@@ -273,17 +273,14 @@ test("reads the static layers of the runtime, with dots for what is nested", () 
 test("reads the other layers of the runtime; what cannot be a layer is refused with its place", () => {
   const { bootstrap, warnings } = read(`layered_runtime:
   layers:
-    - { name: files, disk_layer: { symlink_root: /r } }
+    - { name: files, disk_layer: { symlink_root: /r, append_service_cluster: true } }
     - { name: live, rtds_layer: { name: mine, rtds_config: { ads: {}, resource_api_version: V3 } } }
 `);
   assert.deepEqual(bootstrap.runtimeLayers, [
-    { name: "files", type: "static", values: {} },
+    { name: "files", type: "disk", root: "/r", subfolder: "", byCluster: true },
     { name: "live", type: "rtds", resource: "mine", source: adsSource },
   ]);
-  assert.deepEqual(
-    warnings.map(({ path }) => path),
-    ["layered_runtime.layers[0].disk_layer"],
-  );
+  assert.deepEqual(warnings, []);
   const wrong = faults(`layered_runtime:
   layers:
     - { name: a, admin_layer: {} }

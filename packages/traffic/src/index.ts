@@ -38,6 +38,7 @@ export type {
   TransportSocketMatch,
   UpstreamBindConfig,
 } from "./cluster/cluster-config.ts";
+export { RuntimeThresholds, thresholdsBy } from "./cluster/runtime-thresholds.ts";
 export { type Demand, demandKey } from "./demand.ts";
 export { addressKey, Endpoint } from "./endpoint/endpoint.ts";
 export {
@@ -187,11 +188,13 @@ export type { FilterOverride, SelectedRoute } from "./route/selected-route.ts";
 export {
   type FlagSource,
   flagSource,
+  fractionOf,
   fractionSource,
   LiveRuntime,
   NO_RUNTIME,
   type NumberSource,
   numberSource,
+  unsignedOf,
 } from "./runtime/live-runtime.ts";
 export { mergedRuntime, type RuntimeLayer, type RuntimeLayerContent } from "./runtime/runtime-layers.ts";
 export {

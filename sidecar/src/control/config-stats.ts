@@ -1,3 +1,4 @@
+import type { Json } from "@heddle/base";
 import { type AssembledResource, type ConfigDelta, discoveredFilters, type ProxyConfig } from "@heddle/config";
 import { parseLaneKey } from "@heddle/config/lanes";
 import { type Counter, type Gauge, type MetricScope, type SharedMetrics, seriesGroup } from "@heddle/telemetry";
@@ -8,6 +9,7 @@ import {
   type ExtensionConfig,
   filterChainsOf,
   type ListenerConfig,
+  thresholdsBy,
 } from "@heddle/traffic";
 import type { ResourceUpdate } from "@heddle/xds";
 
@@ -35,6 +37,7 @@ export class ConfigStats {
   readonly #known: Readonly<Record<"cluster" | "listener", Set<string>>> = { cluster: new Set(), listener: new Set() };
   readonly #clusterUpdated: Counter;
   readonly #runtimeLoads: Counter;
+  readonly #runtimeErrors: Counter;
   readonly #runtimeKeys: Gauge;
   readonly #gauges: Readonly<
     Record<"activeClusters" | "warmingClusters" | "activeListeners" | "warmingListeners", Gauge>
@@ -45,6 +48,7 @@ export class ConfigStats {
     this.#metrics = metrics;
     this.#wallNow = wallNow;
     this.#runtimeLoads = metrics.counter("runtime.load_success");
+    this.#runtimeErrors = metrics.counter("runtime.load_error");
     this.#runtimeKeys = metrics.gauge("runtime.num_keys");
     metrics.gauge("runtime.num_layers").set(runtimeLayers);
     this.#changes = {
@@ -59,6 +63,11 @@ export class ConfigStats {
     };
     this.#clusterUpdated = metrics.counter("cluster_manager.cluster_updated");
     for (const name of ["resolve_total", "not_found", "get_addr_failure"]) metrics.counter(`dns.cares.${name}`);
+  }
+
+  /** A layer of the runtime could not be read. */
+  runtimeFailed(): void {
+    this.#runtimeErrors.add();
   }
 
   /** A step of the configuration has been taken. */
@@ -146,9 +155,11 @@ export class ConfigStats {
     resources: readonly AssembledResource[],
     breakers: BreakerCounts,
   ): Generator<undefined, void> {
+    const said = (key: string): Json | undefined => config.runtime[key];
     for (const [name, gauges] of this.#clusters) {
       yield;
-      const limits = config.clusters.get(name)?.circuitBreakers.default;
+      const configured = config.clusters.get(name)?.circuitBreakers.default;
+      const limits = configured && thresholdsBy(said, configured, name, "default");
       if (limits !== undefined) gauges.setBreakers(breakers(name), Object.values(orderedLimits(limits)));
     }
     const count = (kind: AssembledResource["kind"], version: "active" | "warming"): number =>

@@ -13,6 +13,7 @@ import {
   type RuntimeLayer,
   type RuntimeLayerConfig,
   type RuntimeLayerContent,
+  type RuntimeValues,
   type SecretConfig,
   secretKey,
   type VirtualHost,
@@ -91,6 +92,7 @@ export class ConfigAssembler {
   /** The revision of `#clusterDemands` that was told last. */
   #demandsTold = 0;
   #wantedDns: ReadonlyMap<string, ClusterConfig> = new Map();
+  #started = false;
   #listenersOpen = false;
   #ready = false;
   #closed = false;
@@ -145,6 +147,7 @@ export class ConfigAssembler {
       this.#firstAnswers.waitFor("cluster", clusterDiscovery.source.initialFetchTimeoutMs);
     if (listenerDiscovery !== undefined)
       this.#firstAnswers.waitFor("listener", listenerDiscovery.source.initialFetchTimeoutMs);
+    this.#started = true;
     this.#told.tell("runtime", this.#runtime.wants);
     if (clusterDiscovery !== undefined) this.#ask("cluster", clusterDiscovery);
     if (listenerDiscovery !== undefined) this.#ask("listener", listenerDiscovery);
@@ -255,6 +258,12 @@ export class ConfigAssembler {
     const done = this.#runtime.modify(changes);
     this.#finishStep();
     return done;
+  }
+
+  /** What the files of a layer of the runtime say. */
+  runtimeOnDisk(layer: string, values: RuntimeValues): void {
+    this.#runtime.fromDisk(layer, values);
+    if (this.#started) this.#finishStep();
   }
 
   /** The layers of the runtime as they are now, in their order. */

@@ -21,6 +21,17 @@ function resource(values: RuntimeValues) {
   return { config: { name: "mine", values }, version: "1", acceptedMs: 0 };
 }
 
+test("a layer of files says what was read of them, in its place", () => {
+  const disk = { name: "files", type: "disk", root: "/r", subfolder: "", byCluster: false } as const;
+  const { runtime, values } = assembly([LAYERS[0]!, disk, LAYERS[2]!]);
+  assert.deepEqual(values(), { a: 1, b: 1, c: 1 });
+  runtime.fromDisk("files", { b: "2", c: "2" });
+  runtime.modify({ c: "3" });
+  assert.deepEqual(values(), { a: 1, b: "2", c: "3" });
+  runtime.fromDisk("files", {});
+  assert.deepEqual(values(), { a: 1, b: 1, c: "3" });
+});
+
 test("later layers win, and what they take back is what the layers below say", () => {
   const { runtime, values } = assembly();
   assert.deepEqual(values(), { a: 1, b: 1, c: 1 });

@@ -12,7 +12,7 @@ import { gatherWants, type Wanted, type Wants, wantedKey } from "./wants.ts";
 
 /**
  * The layers of the runtime, merged in their order. A layer of RTDS is empty until its resource has come and when that is
- * removed, as in Envoy; the layer of the admin port is what was said there.
+ * removed, as in Envoy; one of files until they have been read; the layer of the admin port is what was said there.
  */
 export class RuntimeAssembly {
   readonly #layers: readonly RuntimeLayer[];
@@ -20,6 +20,8 @@ export class RuntimeAssembly {
   readonly #resources = new Map<string, Versioned<RuntimeLayerConfig>>();
   /** Resources of RTDS without an answer, by `wantedKey`. */
   readonly #awaited: Set<string>;
+  /** By the name of the layer. */
+  readonly #onDisk = new Map<string, RuntimeValues>();
   readonly #said = new Map<string, string>();
   #merged: RuntimeValues = {};
 
@@ -74,6 +76,12 @@ export class RuntimeAssembly {
     return true;
   }
 
+  /** What the files of a layer say. */
+  fromDisk(layer: string, values: RuntimeValues): void {
+    this.#onDisk.set(layer, values);
+    this.#merge();
+  }
+
   /** All layers as they are now, in their order. */
   layers(): RuntimeLayerContent[] {
     return this.#layers.map((layer) => ({ name: layer.name, values: this.#valuesOf(layer) }));
@@ -95,6 +103,8 @@ export class RuntimeAssembly {
         return layer.values;
       case "rtds":
         return this.#resources.get(wantedKey(wantedOf(layer)))?.config.values ?? NOTHING;
+      case "disk":
+        return this.#onDisk.get(layer.name) ?? NOTHING;
       case "admin":
         return Object.fromEntries<Json>(this.#said);
     }

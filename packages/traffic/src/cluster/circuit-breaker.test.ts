@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
+import { LiveRuntime } from "../runtime/live-runtime.ts";
 import { CIRCUIT_BREAKER_CELLS, CircuitBreaker } from "./circuit-breaker.ts";
+import { RuntimeThresholds } from "./runtime-thresholds.ts";
 
 const LIMITS = { maxConnections: 2, maxPendingRequests: 1, maxRequests: 3, maxRetries: 0 };
 
@@ -83,4 +85,17 @@ describe("circuit breaker", () => {
     assert.ok(Math.max(...highest) <= 3);
     assert.deepEqual([...shared], [0, 0, 0, 0, 0]);
   });
+});
+
+it("the runtime's limits stand above the configured ones, from the next look on, and only those of its cluster", () => {
+  const configured = { maxConnections: 1, maxPendingRequests: 1, maxRequests: 1, maxRetries: 3 };
+  const runtime = new LiveRuntime();
+  const limits = new RuntimeThresholds(configured, "a.b", runtime);
+  const breaker = new CircuitBreaker(new Int32Array(CIRCUIT_BREAKER_CELLS), limits);
+  assert.deepEqual([breaker.tryAcquireRequest(), breaker.tryAcquireRequest()], [true, false]);
+  runtime.publish({ "circuit_breakers.a.b.default.max_requests": 2, "circuit_breakers.a.default.max_retries": 0 });
+  assert.deepEqual([breaker.tryAcquireRequest(), breaker.tryAcquireRequest()], [true, false]);
+  assert.equal(breaker.tryAcquireRetry(), true);
+  runtime.publish({ "circuit_breakers.a.b.default.max_retries": "0", "circuit_breakers.a.b.high.max_requests": 9 });
+  assert.deepEqual([breaker.tryAcquireRetry(), limits.maxRequests, limits.maxConnections], [false, 1, 1]);
 });

@@ -7,6 +7,8 @@ export type RuntimeLayer = { readonly name: string } & (
   | { readonly type: "static"; readonly values: RuntimeValues }
   /** A resource of RTDS. */
   | { readonly type: "rtds"; readonly resource: string; readonly source: ConfigSource }
+  /** Files below that folder, in `subfolder`; `byCluster`: within that in one of the name of `node.cluster`. */
+  | { readonly type: "disk"; readonly root: string; readonly subfolder: string; readonly byCluster: boolean }
   /** What `/runtime_modify` has said. */
   | { readonly type: "admin" }
 );

@@ -933,10 +933,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.service.runtime.v3.Runtime": { honoured: "name layer" },
   "envoy.config.bootstrap.v3.LayeredRuntime": { honoured: "layers" },
   "envoy.config.bootstrap.v3.RuntimeLayer": {
-    honoured: "name static_layer admin_layer rtds_layer",
-    reported: { disk_layer: "is empty; runtime values in files are not read" },
+    honoured: "name static_layer disk_layer admin_layer rtds_layer",
   },
   "envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer": { honoured: "" },
+  "envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer": {
+    honoured: "symlink_root subdirectory append_service_cluster",
+  },
   "envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer": { honoured: "name rtds_config" },
 
   // Route configuration

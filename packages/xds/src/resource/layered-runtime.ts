@@ -38,6 +38,13 @@ function decodeLayer(layer: Fields, name: string): RuntimeLayer {
     if (resource === "") rtds.fail("name", "is empty, allowed is at least 1 character");
     return { name, type: "rtds", resource, source: readConfigSource(rtds, "rtds_config") };
   }
+  const disk = layer.message("disk_layer");
+  if (disk !== undefined) {
+    const root = disk.text("symlink_root");
+    if (root === "") disk.fail("symlink_root", "is empty, allowed is a path");
+    const subfolder = disk.text("subdirectory");
+    return { name, type: "disk", root, subfolder, byCluster: disk.flag("append_service_cluster") };
+  }
   if (layer.message("admin_layer") !== undefined) return { name, type: "admin" };
   const { values, faults } = flattenRuntime(layer.struct("static_layer") ?? {});
   for (const { key, fault } of faults) layer.fail(`static_layer.${key}`, fault);

@@ -1,7 +1,13 @@
 import type { Json } from "@heddle/base";
 import type { AssembledResource, ProxyConfig } from "@heddle/config";
 import { type AdminPage, JsonFields, JsonItems, type StreamedJson, streamedJsonAnswer } from "@heddle/telemetry/admin";
-import type { CircuitBreakerThresholds, ClusterConfig, EndpointConfig, LocalityEndpoints } from "@heddle/traffic";
+import {
+  type CircuitBreakerThresholds,
+  type ClusterConfig,
+  type EndpointConfig,
+  type LocalityEndpoints,
+  thresholdsBy,
+} from "@heddle/traffic";
 import type { TrafficWorkers } from "../traffic-workers.ts";
 import { addressJson, addressText } from "./address-form.ts";
 import { type EndpointFigures, endpointFigures, FIGURES, type Figures } from "./endpoint-figures.ts";
@@ -37,12 +43,19 @@ export function clustersPage(
 }
 
 function* shownClusters(
-  { clusters, endpoints }: ProxyConfig,
+  { clusters, endpoints, runtime }: ProxyConfig,
   dynamic: ReadonlySet<string>,
   figures: Figures | undefined,
 ): Generator<ShownCluster> {
-  for (const cluster of clusters.values()) {
-    const { name, discovery } = cluster;
+  const said = (key: string): Json | undefined => runtime[key];
+  for (const written of clusters.values()) {
+    const { name, discovery } = written;
+    const { default: byDefault, high } = written.circuitBreakers;
+    const circuitBreakers = {
+      default: thresholdsBy(said, byDefault, name, "default"),
+      high: thresholdsBy(said, high, name, "high"),
+    };
+    const cluster = { ...written, circuitBreakers };
     const localities =
       discovery.type === "ORIGINAL_DST"
         ? foundByTraffic(figures?.addressesOf(name) ?? [])

@@ -114,5 +114,6 @@ function makeTracer(
     randomHex: env.randomHex,
     metrics: env.metrics,
     statPrefix,
+    runtime: env.runtimeValues ?? NO_RUNTIME,
   });
 }

@@ -7,6 +7,7 @@ import {
   CIRCUIT_BREAKER_CELLS,
   type ClusterConfig,
   type HttpConnectionManagerConfig,
+  type LiveRuntime,
   type RouteConfiguration,
 } from "@heddle/traffic";
 import { type BuildEnv, buildHttpConnectionManager } from "../build/build-http-connection-manager.ts";
@@ -60,6 +61,8 @@ export interface HarnessOptions {
   readonly drainType?: "DEFAULT" | "MODIFY_ONLY";
   /** Left out: nobody takes spans. */
   readonly tracing?: TracingEnv;
+  /** Left out: nobody sets a runtime. */
+  readonly runtimeValues?: LiveRuntime;
   /** How clients reach it. */
   readonly scheme?: "http" | "https";
   readonly direction?: "INBOUND" | "OUTBOUND";
@@ -124,6 +127,7 @@ export class Harness {
         ...Object.entries(filters).map(([name, module]) => ({ ...module, name, configType: `test.${name}` })),
       ]),
       ...(options.tracing !== undefined && { tracing: options.tracing }),
+      ...(options.runtimeValues !== undefined && { runtimeValues: options.runtimeValues }),
       dnsResponders: new Map(),
       makeAccessLogger: () => ({
         log: (exchange, type) => {

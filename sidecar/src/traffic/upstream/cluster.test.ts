@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { failure } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
+import { LiveRuntime } from "@heddle/traffic";
 import { clusterConfig, endpointsConfig, Harness } from "../http/testing-harness.ts";
 import { Cluster } from "./cluster.ts";
 
@@ -94,4 +95,21 @@ test("connections that tell whom they are for have a pool for each telling, whic
   assert.equal(failed, 1);
   assert.notEqual(cluster.pool(endpoint, HEAD, client(4000)), pool);
   cluster.destroy();
+});
+
+test("the panic threshold of the runtime stands above the cluster's, for the endpoints that are there", () => {
+  const runtimeValues = new LiveRuntime();
+  const harness = new Harness({ runtimeValues });
+  const cluster = new Cluster(clusterConfig("late"), harness.env);
+  const { localities, ...rest } = endpointsConfig("late", ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
+  const sick = localities.map((locality) => ({
+    ...locality,
+    endpoints: locality.endpoints.map((one) => ({ ...one, healthStatus: "UNHEALTHY" as const })),
+  }));
+  cluster.setEndpoints({ ...rest, localities: sick }, "1");
+  assert.equal(cluster.pick(HEAD).type, "endpoint", "panic: health counts for nothing");
+  runtimeValues.publish({ "upstream.healthy_panic_threshold": 0 });
+  assert.equal(cluster.pick(HEAD).type, "fail");
+  runtimeValues.publish({ other: 1 });
+  assert.equal(cluster.pick(HEAD).type, "endpoint");
 });

@@ -17,7 +17,9 @@ import {
   type OriginalDstDiscovery,
   type Pick,
   type Picker,
+  RuntimeThresholds,
   type UpstreamBindConfig,
+  unsignedOf,
   waitingPicker,
 } from "@heddle/traffic";
 import { SslStats } from "../tls/ssl-stats.ts";
@@ -57,6 +59,9 @@ export class Cluster {
   /** What `prepareEndpoints` has begun. */
   #prepared: { readonly hash: string; readonly builder: EndpointSetBuilder } | undefined = undefined;
   #picker: Picker = waitingPicker;
+  /** The version of the runtime that the picker was made by, and its figure. */
+  #runtimeSeen = 0;
+  #panicThresholdPercent = 0;
   #waiting = new Set<() => void>();
   #drained = false;
 
@@ -70,9 +75,11 @@ export class Cluster {
     this.stats = ClusterStats.of(env.metrics, config.statName);
     this.#sources = config.upstreamBindConfig && upstreamSources(config.upstreamBindConfig);
     this.#originalDst = config.discovery.type === "ORIGINAL_DST" ? this.#hosts(config.discovery) : undefined;
+    const limits = config.circuitBreakers.default;
+    const { runtimeValues } = env;
     this.breaker = new CircuitBreaker(
       env.breakerCells(config.name),
-      config.circuitBreakers.default,
+      runtimeValues === undefined ? limits : new RuntimeThresholds(limits, config.name, runtimeValues),
       env.breakerShare?.(config.name),
     );
     this.#poolOptions = {
@@ -112,6 +119,8 @@ export class Cluster {
   /** `asker`: at whom a cluster of type ORIGINAL_DST looks. Left out: we ourselves. */
   pick(request: RequestHead, asker?: Asker): Pick {
     if (this.#originalDst !== undefined) return this.#originalDst.pick(request, asker);
+    if (this.#env.runtimeValues !== undefined && this.#env.runtimeValues.version !== this.#runtimeSeen)
+      this.#lookAtRuntime();
     return this.#picker.pick(request);
   }
 
@@ -154,9 +163,9 @@ export class Cluster {
     if (previous !== undefined) this.#env.load?.settle(this.name, previous, next);
     this.#endpoints = next;
     this.#endpointsHash = hash;
-    const { random, runtimeValues: runtime } = this.#env;
-    const options = { ...this.config, clusterName: this.name, ...(runtime !== undefined && { runtime }) };
-    this.#setPicker(makePicker(next, options, random));
+    this.#runtimeSeen = this.#env.runtimeValues?.version ?? 0;
+    this.#panicThresholdPercent = this.#panicThreshold();
+    this.#setPicker(this.#makePicker(next));
     for (const endpoint of builder.removed) this.#drainPool(endpoint);
   }
 
@@ -297,6 +306,28 @@ export class Cluster {
       })),
       pools: this.#allPools().map((pool) => pool.inspect()),
     };
+  }
+
+  #makePicker(endpoints: EndpointSet): Picker {
+    const { random, runtimeValues: runtime } = this.#env;
+    const healthyPanicThresholdPercent = this.#panicThresholdPercent;
+    const named = { ...this.config, clusterName: this.name, healthyPanicThresholdPercent };
+    return makePicker(endpoints, { ...named, ...(runtime !== undefined && { runtime }) }, random);
+  }
+
+  /** As in Envoy the runtime's figure stands above the cluster's. */
+  #panicThreshold(): number {
+    const said = unsignedOf(this.#env.runtimeValues?.get("upstream.healthy_panic_threshold"));
+    return said === undefined ? this.config.healthyPanicThresholdPercent : Math.min(said, 100);
+  }
+
+  /** The runtime has changed since the picker was made. */
+  #lookAtRuntime(): void {
+    this.#runtimeSeen = this.#env.runtimeValues?.version ?? 0;
+    const before = this.#panicThresholdPercent;
+    this.#panicThresholdPercent = this.#panicThreshold();
+    if (this.#endpoints !== undefined && this.#panicThresholdPercent !== before)
+      this.#setPicker(this.#makePicker(this.#endpoints));
   }
 
   #setPicker(picker: Picker): void {

@@ -27,7 +27,7 @@ test("an id that is no UUID is left alone and says nothing", () => {
   assert.equal(withReason("abc", "sampled"), "abc");
   assert.equal(reasonOf("abc-abc-abc-abc9"), "not-traceable");
   assert.equal(stableRandom("abc"), undefined);
-  assert.deepEqual(decideTrace("abc", sampling(100, 100), undefined, NOBODY, 0), {
+  assert.deepEqual(decideTrace("abc", sampling(100, 100), NOBODY, 0), {
     reason: "not-traceable",
     fresh: false,
   });
@@ -35,8 +35,7 @@ test("an id that is no UUID is left alone and says nothing", () => {
 
 test("client, service and random sampling are asked in this order", () => {
   const both = { client: true, service: true };
-  const reason = (config: SamplingConfig, forced: typeof both): string =>
-    decideTrace(ID, config, undefined, forced, 0).reason;
+  const reason = (config: SamplingConfig, forced: typeof both): string => decideTrace(ID, config, forced, 0).reason;
   assert.equal(reason(sampling(100, 100), both), "client-forced");
   assert.equal(reason(sampling(0, 100), both), "service-forced");
   assert.equal(reason(sampling(0, 100), { client: true, service: false }), "sampled");
@@ -44,18 +43,13 @@ test("client, service and random sampling are asked in this order", () => {
 });
 
 test("the id decides random sampling: the same everywhere", () => {
-  assert.equal(decideTrace(ID, sampling(0, 5), undefined, NOBODY, 99).reason, "not-traceable");
-  assert.equal(decideTrace(ID, sampling(0, 6), undefined, NOBODY, 99).reason, "sampled");
+  assert.equal(decideTrace(ID, sampling(0, 5), NOBODY, 99).reason, "not-traceable");
+  assert.equal(decideTrace(ID, sampling(0, 6), NOBODY, 99).reason, "sampled");
 });
 
 test("what the id says already stands, and is not written again", () => {
   const id = withReason(ID, "sampled");
-  assert.deepEqual(decideTrace(id, sampling(0, 0), undefined, NOBODY, 0), { reason: "sampled", fresh: false });
-});
-
-test("a route's sampling takes the place of the listener's", () => {
-  const route = { sampling: sampling(100, 100), customTags: [] };
-  assert.equal(decideTrace(ID, sampling(0, 0), route, NOBODY, 0).reason, "sampled");
+  assert.deepEqual(decideTrace(id, sampling(0, 0), NOBODY, 0), { reason: "sampled", fresh: false });
 });
 
 test("overall sampling goes by the id as well", () => {

@@ -1,4 +1,4 @@
-import type { RouteTracingConfig, SamplingConfig } from "@heddle/traffic";
+import type { SamplingConfig } from "@heddle/traffic";
 
 /**
  * Why a request is traced. Packed into `x-request-id`, as Envoy does (its UUID request id extension with
@@ -57,14 +57,12 @@ export interface TraceDecision {
  */
 export function decideTrace(
   requestId: string,
-  listener: SamplingConfig,
-  route: RouteTracingConfig | undefined,
+  sampling: SamplingConfig,
   forcedBy: ForcedBy,
   random: number,
 ): TraceDecision {
   const stable = stableRandom(requestId);
   if (stable === undefined) return { reason: "not-traceable", fresh: false };
-  const sampling = route?.sampling ?? listener;
   let reason = reasonOf(requestId);
   const fresh = reason === "not-traceable";
   if (fresh) {

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { failure } from "@heddle/base";
 import type { SpanRecord } from "@heddle/telemetry";
-import { defaultManners, type HttpManners, type TracingConfig, type TracingProvider } from "@heddle/traffic";
+import {
+  defaultManners,
+  type HttpManners,
+  LiveRuntime,
+  type TracingConfig,
+  type TracingProvider,
+} from "@heddle/traffic";
 import { Harness, type HarnessOptions, type MemoryConnection, retryPolicy, routeTo } from "../testing-harness.ts";
 
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -91,6 +97,23 @@ test("what overall sampling takes away is not traced here, and the id says so to
   assert.equal(spans.length, 0);
   assert.match(head, /x-request-id: 00000001-0000-9000-/, "sampled, for those behind");
   assert.match(head, /traceparent: 00-\w{32}-\w{16}-00\r\n/);
+});
+
+test("the runtime's sampling stands above that of the connection manager, from the next request on", () => {
+  const runtimeValues = new LiveRuntime();
+  const none = { numerator: 0, denominator: 100 };
+  const { get, spans } = traced(config({ sampling: { client: all, random: none, overall: all } }), { runtimeValues });
+  get(id(3));
+  assert.equal(spans.length, 0);
+  runtimeValues.publish({ "tracing.random_sampling": { numerator: 10_000, denominator: "TEN_THOUSAND" } });
+  get(id(3));
+  assert.equal(spans.length, 1);
+  runtimeValues.publish({ "tracing.random_sampling": 100, "tracing.global_enabled": 0 });
+  get(id(3));
+  assert.equal(spans.length, 1);
+  runtimeValues.publish({ "tracing.client_enabled": 0 });
+  get(`x-client-trace-id: 1\r\n${id(3)}`);
+  assert.equal(spans.length, 1);
 });
 
 test("a client's trace id forces a span, and the upstream sees why", () => {

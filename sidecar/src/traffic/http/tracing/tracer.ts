@@ -1,10 +1,11 @@
 import type { MetricScope, TraceContext } from "@heddle/telemetry";
-import type { Propagator, RequestIdOptions, TracingConfig, TracingProvider } from "@heddle/traffic";
+import type { LiveRuntime, Propagator, RequestIdOptions, TracingConfig, TracingProvider } from "@heddle/traffic";
 import type { HttpExchange } from "../http-exchange.ts";
 import type { RandomHex } from "../random-hex.ts";
 import { type CustomTag, compileCustomTags } from "./custom-tags.ts";
 import { ExchangeSpan } from "./exchange-span.ts";
 import { extractContext, injectContext, type ParentContext } from "./propagation.ts";
+import { RuntimeSampling } from "./runtime-sampling.ts";
 import type { SpanSink, TracingNode } from "./span-sink.ts";
 import { allowsOverall, decideTrace, type TraceDecision, withReason } from "./trace-reason.ts";
 import { TracingStats } from "./tracing-stats.ts";
@@ -22,6 +23,7 @@ export interface TracerOptions {
   readonly randomHex: RandomHex;
   readonly metrics: MetricScope;
   readonly statPrefix: string;
+  readonly runtime: LiveRuntime;
 }
 
 /**
@@ -42,6 +44,7 @@ export class Tracer {
   readonly #options: TracerOptions;
   readonly #propagators: readonly Propagator[];
   readonly #stats: TracingStats;
+  readonly #sampling: RuntimeSampling;
   readonly #routeTags = new WeakMap<object, readonly CustomTag[]>();
 
   constructor(options: TracerOptions) {
@@ -55,6 +58,7 @@ export class Tracer {
     this.node = options.node;
     this.providerKey = exports(provider) ? JSON.stringify(provider) : "";
     this.#propagators = propagatorsOf(provider);
+    this.#sampling = new RuntimeSampling(options.runtime);
     this.#stats = new TracingStats(options.metrics, options.statPrefix);
   }
 
@@ -63,16 +67,17 @@ export class Tracer {
     const { headers } = exchange.request;
     const { entry } = exchange.selectedRoute ?? NO_ROUTE;
     const { config, requestId } = this.#options;
-    const { sampling } = config;
+    const sampling = this.#sampling.of(config.sampling);
+    const routeSampling = entry?.tracing && this.#sampling.of(entry.tracing.sampling);
     const forcedBy = { client: headers.has("x-client-trace-id"), service: headers.has("x-envoy-force-trace") };
     const decision = requestId.decidesTrace
-      ? decideTrace(exchange.requestId, sampling, entry?.tracing, forcedBy, exchange.random)
+      ? decideTrace(exchange.requestId, routeSampling ?? sampling, forcedBy, exchange.random)
       : ALWAYS;
     if (decision.fresh && requestId.packsTraceReason) {
       exchange.requestId = withReason(exchange.requestId, decision.reason);
       headers.set("x-request-id", exchange.requestId);
     }
-    const overall = entry?.tracing?.sampling ?? sampling;
+    const overall = routeSampling ?? sampling;
     const traced =
       decision === ALWAYS || (decision.reason !== "not-traceable" && allowsOverall(exchange.requestId, overall));
     this.#count(decision, traced);
