@@ -66,6 +66,22 @@ describe("what a captured node gets", () => {
     ]);
   });
 
+  it("is one listener for an address that two services have: the first by name has it, and the other one those that are its own", () => {
+    const both = SERVICE("zb", TCP, ", clusterIPs: [10.96.0.3, 'fd00::3']");
+    const { watch, changed } = captured(both);
+    assert.deepEqual(
+      names(watch, "Listener").filter((name) => /10\.96|fd00/.test(name)),
+      ["outbound/8080/10.96.0.3"],
+    );
+    assert.deepEqual(
+      changed(DB, both).filter((change) => change.includes("listener outbound")),
+      ["listener outbound/8080/10.96.0.3", "listener outbound/8080/fd00::3"],
+    );
+    const { address, additionalAddresses } = listener(watch.current, "outbound/8080/fd00::3");
+    assert.deepEqual(address, { type: "socket", address: "fd00::3", port: 8080 });
+    assert.deepEqual(additionalAddresses, []);
+  });
+
   it("has a listener of its own for a port whose connections a route divides, for callers of the namespace that it is for", () => {
     const route = (namespace: string): string =>
       `apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: TCPRoute\nmetadata: { name: split, namespace: ${namespace} }\nspec:\n  parentRefs: [{ group: "", kind: Service, name: orders, namespace: default }]\n  rules: [{ backendRefs: [{ name: stock, namespace: default, port: 8080 }, { name: db, namespace: default, port: 8080 }] }]\n---\n`;

@@ -1,5 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
-import { isEqual } from "./json-patch.ts";
+import { isJsonObject, type Json, type JsonObject, sameJson } from "@heddle/base";
 
 /** By the name of a container: what it may have been added with. The capture container sets the rules of its pod's network. */
 export type InjectedCapabilities = Readonly<Record<string, readonly string[]>>;
@@ -87,7 +86,7 @@ function containerPrivileges(was: JsonObject | undefined, is: JsonObject, given:
 }
 
 function differs(before: Json | undefined, after: Json | undefined): boolean {
-  return !isEqual(before ?? null, after ?? null);
+  return !sameJson(before ?? null, after ?? null);
 }
 
 function capabilitiesOf(securityContext: JsonObject): readonly string[] {

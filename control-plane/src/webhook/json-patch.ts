@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject, pointerPart } from "@heddle/base";
+import { isJsonObject, type Json, type JsonObject, pointerPart, sameJson } from "@heddle/base";
 
 /** RFC 6902 §4; `path` is a JSON Pointer (RFC 6901). */
 export type PatchOperation =
@@ -97,18 +97,7 @@ function longestCommon(before: readonly Json[], after: readonly Json[]): readonl
 function isSame(left: Json, right: Json): boolean {
   if (isJsonObject(left) && isJsonObject(right) && typeof left["name"] === "string")
     return left["name"] === right["name"];
-  return isEqual(left, right);
-}
-
-/** Whether two values are the same JSON; the order of fields is none of it. */
-export function isEqual(left: Json | undefined, right: Json | undefined): boolean {
-  if (left === right) return true;
-  if (Array.isArray(left) && Array.isArray(right))
-    return left.length === right.length && left.every((item, index) => isEqual(item, right[index]));
-  if (!isJsonObject(left) || !isJsonObject(right)) return false;
-  const keys = Object.keys(left).filter((key) => left[key] !== undefined);
-  const others = Object.keys(right).filter((key) => right[key] !== undefined);
-  return keys.length === others.length && keys.every((key) => has(right, key) && isEqual(left[key], right[key]));
+  return sameJson(left, right);
 }
 
 function has(object: JsonObject, key: string): boolean {

@@ -1,10 +1,9 @@
-import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
+import { isJsonObject, type Json, type JsonObject, sameJson } from "@heddle/base";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config";
 import { type MeshObject, readObjects } from "@heddle/mesh";
 import type { ChangeFaults } from "../source/judge-change.ts";
 import { kubePlace, PlacelessDocument } from "../source/placeless-document.ts";
 import type { AdmissionAnswer, AdmissionRequest } from "./admission-review.ts";
-import { isEqual } from "./json-patch.ts";
 
 /** The API groups whose objects configure the mesh. */
 const GROUPS: ReadonlySet<string> = new Set(["heddle.dev", "gateway.networking.k8s.io"]);
@@ -38,7 +37,7 @@ export function reviewConfiguration(request: AdmissionRequest, judge?: JudgeObje
     errors: diagnostics.filter(({ severity }) => severity === "error").map(formatted),
     warnings: diagnostics.filter(({ severity }) => severity === "warning").map(formatted),
   };
-  if (oldObject !== undefined && isEqual(withoutChangeable(oldObject), withoutChangeable(object)))
+  if (oldObject !== undefined && sameJson(withoutChangeable(oldObject), withoutChangeable(object)))
     return { allowed: true, warnings: [...own.errors, ...own.warnings] };
   const between =
     own.errors.length > 0 || judge === undefined ? NOTHING : saidBetween(request, document, objects, judge);

@@ -18,5 +18,6 @@ export { pointerPart, pointerParts } from "./json-pointer.ts";
 export { Live } from "./live.ts";
 export { readSmallFile } from "./read-small-file.ts";
 export { err, ok, type Result } from "./result.ts";
+export { sameJson } from "./same-json.ts";
 export { StopReason, type StopSignals } from "./stop-reason.ts";
 export { callbackTimer, TimerWheel, WheelTimer } from "./timer-wheel.ts";

@@ -13,15 +13,67 @@ export const MAX_JSON_DEPTH = 90;
  * JSON is YAML, but reading it as such takes a hundred times as long: 2 s for the 10,000 endpoints that a program writes.
  */
 export function parseJsonDocument(file: string, text: string): YamlDocument | undefined {
-  if (!/^[\s]*\{/.test(text)) return undefined;
-  let json: Json;
+  return /^\s*\{/.test(text) ? readPart(file, text, { start: 0, end: text.length }) : undefined;
+}
+
+/** A part of a text, from `start` to before `end`; `document` undefined: no JSON, or to be read with more care. */
+export interface JsonPart {
+  readonly start: number;
+  readonly end: number;
+  readonly document: YamlDocument | undefined;
+}
+
+/** A text of several JSON objects one after the other, as kubectl takes them and as no YAML is. Undefined: it is something else. */
+export function parseJsonParts(file: string, text: string): readonly JsonPart[] | undefined {
+  if (!/^\s*\{/.test(text)) return undefined;
+  const [first, second, ...more] = partsOf(text);
+  // Behind a JSON object that is whole no YAML can begin another one.
+  if (first === undefined || second === undefined || readJson(text, first) === undefined) return undefined;
+  return [first, second, ...more].map((part) => ({ ...part, document: readPart(file, text, part) }));
+}
+
+interface Part {
+  readonly start: number;
+  readonly end: number;
+}
+
+function readPart(file: string, text: string, part: Part): YamlDocument | undefined {
+  const read = readJson(text, part);
+  if (read === undefined) return undefined;
+  const scanner = new Scanner(text, part.start);
+  return scanner.isPlain() ? new JsonDocument(file, text, read.json, scanner) : undefined;
+}
+
+function readJson(text: string, { start, end }: Part): { readonly json: Json } | undefined {
   try {
-    json = JSON.parse(text) as Json;
+    return { json: JSON.parse(text.slice(start, end)) as Json };
   } catch {
     return undefined;
   }
-  const scanner = new Scanner(text);
-  return scanner.isPlain() ? new JsonDocument(file, text, json, scanner) : undefined;
+}
+
+const NEXT_OBJECT = /\s*\{/y;
+
+/** Cuts a text where an object ends and another one begins, by brackets outside of strings; the last part is whatever is left. */
+function partsOf(text: string): readonly Part[] {
+  const parts: Part[] = [];
+  let [start, depth, isText] = [0, 0, false];
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at];
+    if (isText) {
+      if (char === "\\") at += 1;
+      else if (char === '"') isText = false;
+    } else if (char === '"') isText = true;
+    else if (char === "{" || char === "[") depth += 1;
+    else if ((char === "}" || char === "]") && --depth <= 0) {
+      parts.push({ start, end: at + 1 });
+      [start, depth] = [at + 1, 0];
+      NEXT_OBJECT.lastIndex = start;
+      if (!NEXT_OBJECT.test(text)) break;
+    }
+  }
+  if (text.slice(start).trim() !== "") parts.push({ start, end: text.length });
+  return parts;
 }
 
 class JsonDocument implements YamlDocument {
@@ -61,12 +113,16 @@ interface Member {
 /** Walks over a text that is known to be JSON. */
 class Scanner {
   readonly #text: string;
-  #at = 0;
+  readonly #start: number;
+  #at: number;
   /** By where they begin: whoever asks for the places of a thousand items asks for them one by one. */
   readonly #members = new Map<number, readonly Member[]>();
 
-  constructor(text: string) {
+  /** @param start where it begins, or the white space before it. */
+  constructor(text: string, start: number) {
     this.#text = text;
+    this.#start = start;
+    this.#at = start;
   }
 
   /** Whether every key stands once in its object, and no whole number has more digits than a float. */
@@ -77,7 +133,7 @@ class Scanner {
 
   /** Where the field stands, or the last part of the path that does exist. */
   offsetOf(parts: readonly string[]): number {
-    this.#at = 0;
+    this.#at = this.#start;
     this.#skipSpace();
     let offset = this.#at;
     let rest = parts;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { formatDiagnostic } from "./diagnostic.ts";
 import { parseYamlDocuments, type YamlDocument, type YamlLimits } from "./yaml-document.ts";
 
@@ -111,4 +111,50 @@ test("an anchor that contains itself is an error, not an endless loop", () => {
 
 test("brackets nested beyond the parser's stack are an error, not a crash", () => {
   assert.ok(faults("[".repeat(200_000)).length >= 1);
+});
+
+describe("several JSON objects one after the other, as kubectl takes them", () => {
+  test("are documents, with or without anything between, and every place is that in the file", () => {
+    for (const between of ["", "\n", "\r\n\t "]) {
+      const text = `{"a":{"b":"}{"}}${between}{"a":[1,{"c":"\\""}]}${between}{"n":18446744073709551615}\n`;
+      const documents = read(text);
+      assert.deepEqual(
+        documents.map(({ json }) => json),
+        [{ a: { b: "}{" } }, { a: [1, { c: '"' }] }, { n: "18446744073709551615" }],
+      );
+      const at = (path: string, index: number): string => {
+        const { line, column } = documents[index]!.positionOf(path);
+        return text.split("\n")[line - 1]!.slice(column - 1);
+      };
+      assert.match(at("a[1].c", 1), /^"c"/);
+      assert.match(at("n", 2), /^"n"/);
+    }
+  });
+
+  test("what is wrong with one is told once, of where it stands", () => {
+    assert.deepEqual(faults('{"a":1}\n{"b":1,\n "b":2}{"c":1}').length, 1);
+    assert.match(faults('{"a":1}\n{"b":1,\n "b":2}{"c":1}')[0]!, /^a\.yaml:3:2: .*unique/);
+    assert.match(faults('{"a":1}\n{"b":1}\n{"c":')[0]!, /^a\.yaml:3:/);
+    assert.match(faults('{"a":1}\n]')[0]!, /^a\.yaml:2:1/);
+    assert.match(faults(`{"a":1}${'{"b":1,"b":2}'.repeat(101)}`)[0]!, /101 of its 102 JSON objects/);
+  });
+
+  test("what is YAML stays YAML", () => {
+    assert.deepEqual(
+      read("{ a: '}{' }\n---\n{ b: 1 }\n").map(({ json }) => json),
+      [{ a: "}{" }, { b: 1 }],
+    );
+    assert.deepEqual(
+      read('{"a":1}\n---\n{"b":2}\n').map(({ json }) => json),
+      [{ a: 1 }, { b: 2 }],
+    );
+    assert.deepEqual(
+      read('{"a":1}\n---\nb: {c: 1}\nd: 2\n').map(({ json }) => json),
+      [{ a: 1 }, { b: { c: 1 }, d: 2 }],
+    );
+    assert.deepEqual(
+      read('{"a":1} # why\n').map(({ json }) => json),
+      [{ a: 1 }],
+    );
+  });
 });

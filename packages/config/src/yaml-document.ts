@@ -2,7 +2,7 @@ import { err, type Json, ok, type Result } from "@heddle/base";
 import type { Document, LineCounter, Node } from "yaml";
 import type { Diagnostic } from "./diagnostic.ts";
 import { type Position, positionAt, splitPath } from "./document-path.ts";
-import { MAX_JSON_DEPTH, parseJsonDocument } from "./json-document.ts";
+import { type JsonPart, MAX_JSON_DEPTH, parseJsonDocument, parseJsonParts } from "./json-document.ts";
 import { keyName, offsetIn, type Place, placesOf } from "./place-tree.ts";
 import { yamlLibrary } from "./yaml-library.ts";
 
@@ -32,7 +32,7 @@ export interface YamlDocument {
 }
 
 /**
- * Reads all documents of a YAML 1.2 file; JSON is YAML. Empty documents are left out. Duplicate keys, unknown tags,
+ * Reads all documents of a YAML 1.2 file; JSON is YAML, and so are here several JSON objects one after the other. Empty documents are left out. Duplicate keys, unknown tags,
  * aliases to nothing and values that JSON has not (NaN, binary) are errors. Every error of the file is reported.
  */
 export function parseYamlDocuments(
@@ -41,8 +41,50 @@ export function parseYamlDocuments(
   limits: YamlLimits = DEFAULT_YAML_LIMITS,
 ): Result<readonly YamlDocument[], readonly Diagnostic[]> {
   const isShort = Buffer.byteLength(text) <= limits.maxBytes;
-  const plain = isShort && limits.maxDepth >= MAX_JSON_DEPTH ? parseJsonDocument(file, text) : undefined;
-  if (plain !== undefined) return ok([plain]);
+  if (isShort && limits.maxDepth >= MAX_JSON_DEPTH) {
+    const plain = parseJsonDocument(file, text);
+    if (plain !== undefined) return ok([plain]);
+    const parts = parseJsonParts(file, text);
+    if (parts !== undefined) return joinParts(file, text, parts, limits);
+  }
+  return parseYamlText(file, text, limits);
+}
+
+/** Whatever is wrong is told of where it stands in the whole text. */
+function joinParts(
+  file: string,
+  text: string,
+  parts: readonly JsonPart[],
+  limits: YamlLimits,
+): Result<readonly YamlDocument[], readonly Diagnostic[]> {
+  const unread = parts.filter(({ document }) => document === undefined).length;
+  if (unread > MAX_UNREAD_PARTS)
+    return err([
+      wholeFile(file, `${unread} of its ${parts.length} JSON objects are no JSON, or have keys that stand twice`),
+    ]);
+  const documents: YamlDocument[] = [];
+  const errors: Diagnostic[] = [];
+  for (const { start, end, document } of parts) {
+    if (document !== undefined) {
+      documents.push(document);
+      continue;
+    }
+    const before = text.slice(0, start).replaceAll(/[^\n]/g, " ");
+    const parsed = parseYamlText(file, before + text.slice(start, end), limits);
+    if (parsed.ok) documents.push(...parsed.value);
+    else errors.push(...parsed.error);
+  }
+  return errors.length > 0 ? err(errors) : ok(documents);
+}
+
+/** Each takes as long as walking over all that is before it. */
+const MAX_UNREAD_PARTS = 100;
+
+function parseYamlText(
+  file: string,
+  text: string,
+  limits: YamlLimits,
+): Result<readonly YamlDocument[], readonly Diagnostic[]> {
   const parsed = parseText(file, text, limits);
   if (!parsed.ok) return parsed;
   const { lines, documents } = parsed.value;

@@ -1,10 +1,9 @@
-import { err, type Json, type JsonObject, ok, pointerPart, type Result } from "@heddle/base";
+import { err, type Json, type JsonObject, ok, pointerPart, type Result, sameJson } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config/yaml";
 import { isAlias, isMap, isNode, isSeq, type Node } from "yaml";
 import { composePod, statusHead, withStatus } from "./inject-pod.ts";
 import type { InjectionSettings } from "./injection-settings.ts";
 import { statusOf } from "./injection-status.ts";
-import { sameJson } from "./json-fields.ts";
 import { INJECT_KEY, REVISION_KEY, STATUS_ANNOTATION } from "./names.ts";
 import { shouldInject } from "./should-inject.ts";
 import { applyEdits, type Edit } from "./text/edit.ts";

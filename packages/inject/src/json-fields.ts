@@ -17,15 +17,3 @@ export function textAt(json: JsonObject, key: string): string | undefined {
   const value = json[key];
   return typeof value === "string" && value !== "" ? value : undefined;
 }
-
-/** Whether two values are the same JSON; the order of keys says nothing. */
-export function sameJson(a: Json | undefined, b: Json | undefined): boolean {
-  if (a === b) return true;
-  if (Array.isArray(a) && Array.isArray(b))
-    return a.length === b.length && a.every((item: Json, index) => sameJson(item, b[index]));
-  if (!isJsonObject(a) || !isJsonObject(b)) return false;
-  const keys = Object.keys(a);
-  return (
-    keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && sameJson(a[key], b[key]))
-  );
-}

@@ -1,6 +1,6 @@
-import { isJsonObject, type Json, type JsonObject } from "@heddle/base";
+import { isJsonObject, type Json, type JsonObject, sameJson } from "@heddle/base";
 import { annotationPath, type InjectionFault } from "./injection-fault.ts";
-import { objectsAt, sameJson } from "./json-fields.ts";
+import { objectsAt } from "./json-fields.ts";
 import { TEMPLATE_ANNOTATION } from "./names.ts";
 
 /** What injection adds to a pod's spec: in front of what is there, and behind it. */

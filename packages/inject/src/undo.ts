@@ -1,5 +1,4 @@
-import { isJsonObject, type Json, type JsonObject, pointerPart } from "@heddle/base";
-import { sameJson } from "./json-fields.ts";
+import { isJsonObject, type Json, type JsonObject, pointerPart, sameJson } from "@heddle/base";
 
 /**
  * What takes an injection back. Places are pointers from the pod, of which an item of a list is known by its name where it has one:

@@ -1,6 +1,5 @@
-import { isJsonObject, type Json, type JsonObject, pointerPart } from "@heddle/base";
+import { isJsonObject, type Json, type JsonObject, pointerPart, sameJson } from "@heddle/base";
 import { isAlias, isMap, isNode, isSeq, type Node, visit, type YAMLMap, type YAMLSeq } from "yaml";
-import { sameJson } from "../json-fields.ts";
 import { alignment, extendsMap, itemKey } from "../undo.ts";
 import type { Edit } from "./edit.ts";
 import { isMergeKey, itemName, keyName, type ManifestDocument, ownPair } from "./manifest-text.ts";

@@ -34,3 +34,33 @@ describe("ports of a service", () => {
     });
   }
 });
+
+describe("cluster IPs of services", () => {
+  const at = (name: string, addresses: string): string =>
+    serviceYaml(name).replace("selector:", `clusterIPs: ${addresses}, selector:`);
+
+  it("that are their own: nothing is wrong", () => {
+    assert.deepEqual(
+      checkServices(meshOf(at("a", "[10.0.0.1, 'fd00::1']"), at("b", "[10.0.0.2]"), at("c", "[None]"))),
+      [],
+    );
+  });
+
+  it("that two have, in whatever spelling: an error names both, and the first by name has it", () => {
+    const mesh = meshOf(at("b", "[10.0.0.2, 'FD00:0::1']"), at("a", "['fd00::1']"));
+    assert.deepEqual(
+      checkServices(mesh).map(({ severity, file, line, message }) => [severity, `${file}:${line}`, message]),
+      [
+        [
+          "error",
+          "test.yaml:2",
+          'the cluster IP fd00::1 of "b" is also that of the Service "default/a" in test.yaml:2, whose it stays: by name it comes first',
+        ],
+      ],
+    );
+    assert.deepEqual(
+      mesh.services.map((service) => mesh.addressesOf(service)),
+      [["fd00::1"], ["10.0.0.2"]],
+    );
+  });
+});

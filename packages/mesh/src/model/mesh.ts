@@ -57,7 +57,8 @@ export class Mesh {
   #workloadsByPlace: ReadonlyMap<string, Workload> | undefined;
   readonly #routesByService: ReadonlyMap<string, readonly Route[]>;
   #sensitivity: Sensitivity | undefined;
-  /** Made when first asked for: where nothing is captured nobody needs them. */
+  /** Made when first asked for, as are `#virtualIps`: where nothing is captured nobody needs them. */
+  #ownersOfIps: Map<string, Service> | undefined;
   #virtualIps: ReadonlyMap<Service, VirtualIps> | undefined;
 
   /** `objects` holds each key once; their order does not matter. */
@@ -159,12 +160,25 @@ export class Mesh {
 
   /**
    * At which addresses captured callers reach a service: its own, else those that it is given (`virtualIps`). None for
-   * one that is headless, or but a name.
+   * one that is headless, or but a name, or whose addresses are another's.
    */
   addressesOf(service: Service): readonly string[] {
-    if (service.clusterIps.length > 0) return service.clusterIps;
+    const { clusterIps } = service;
+    const isOwn = (address: string): boolean => this.ownerOf(address) === service;
+    if (clusterIps.length > 0) return clusterIps.every(isOwn) ? clusterIps : clusterIps.filter(isOwn);
     const given = (this.#virtualIps ??= virtualIps(this.services)).get(service);
     return given === undefined ? [] : [given.ipv4, given.ipv6];
+  }
+
+  /** Whose cluster IP that is: of several that say so, which no cluster does, the first by name. */
+  ownerOf(clusterIp: string): Service | undefined {
+    let owners = this.#ownersOfIps;
+    if (owners === undefined) {
+      this.#ownersOfIps = owners = new Map();
+      for (const service of this.services)
+        for (const address of service.clusterIps) if (!owners.has(address)) owners.set(address, service);
+    }
+    return owners.get(clusterIp);
   }
 
   /** The routes of any kind that have the service as a parent, ordered by kind, namespace and name. */

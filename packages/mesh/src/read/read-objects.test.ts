@@ -188,7 +188,7 @@ spec:
       `f.yaml:11:18: spec.ports[2].port: 80 stands here twice`,
       `f.yaml:11:28: spec.ports[2].protocol: found "ICMP", allowed: "TCP", "UDP", "SCTP"`,
       `warning f.yaml:12:28: spec.ports[3].protocol: UDP is not carried yet: the port is left out`,
-      `warning f.yaml:13:31: spec.ports[4].appProtocol: is not HTTP and is not carried yet: the port is left out`,
+      `warning f.yaml:13:31: spec.ports[4].appProtocol: is not HTTP: captured callers alone (pods) are led there by the mesh, as bytes`,
     ],
   );
 });

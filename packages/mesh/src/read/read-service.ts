@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIP, SocketAddress } from "node:net";
 import type { AppProtocol, Service, ServicePort, TargetPort } from "../model/service.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
@@ -80,9 +80,14 @@ function readAddresses(one: Field, many: Field): Pick<Service, "clusterIps" | "h
   for (const { field, text } of said) {
     if (text === "" || text === "None") continue;
     if (isIP(text) === 0) field.error(`found "${text}", allowed: an IPv4 or IPv6 address, None`);
-    else clusterIps.push(text);
+    else clusterIps.push(canonicalIp(text));
   }
-  return { clusterIps: headless ? [] : clusterIps, headless };
+  return { clusterIps: headless ? [] : [...new Set(clusterIps)], headless };
+}
+
+/** An IPv6 address has many spellings (RFC 5952). */
+function canonicalIp(text: string): string {
+  return isIP(text) === 6 ? new SocketAddress({ address: text, family: "ipv6" }).address : text;
 }
 
 /** Nobody's calls are led to the caller's own machine, where its sidecar has its admin page. */
@@ -116,7 +121,8 @@ function readPorts(ports: Field): readonly ServicePort[] {
     if (port === undefined) continue;
     if (read.some((other) => other.port === port)) fields.port.error(`${port} stands here twice`);
     const { protocol, detect } = readAppProtocol(fields.appProtocol, name);
-    if (protocol === "tcp") fields.appProtocol.warn("is not HTTP and is not carried yet: the port is left out");
+    if (protocol === "tcp")
+      fields.appProtocol.warn("is not HTTP: captured callers alone (pods) are led there by the mesh, as bytes");
     read.push({ name, port, protocol, detect, target: readTarget(fields.targetPort) });
   }
   return read;
