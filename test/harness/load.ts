@@ -19,7 +19,10 @@ export interface RunningLoad {
 
 export interface LoadOptions {
   readonly headers?: Readonly<Record<string, string>>;
-  /** Of each client between an answer and its next request. */
+  /**
+   * Of each client between an answer and its next request; 5. Eight clients without a pause take both cores of a small machine, and what
+   * the test waits for gets what they leave: killing and finding a control plane again took 25 s of CPU.
+   */
   readonly pauseMs?: number;
   /** Of https where the URL says so; it is destroyed with the load. */
   readonly agent?: Agent;
@@ -27,7 +30,7 @@ export interface LoadOptions {
 
 /** Keep-alive clients that ask the same URL again and again, each one request at a time, until stopped or the test ends. */
 export function startLoad(url: string, clients: number, owner: Owner, options: LoadOptions = {}): RunningLoad {
-  const { headers = {}, pauseMs = 0, agent = new Agent({ keepAlive: true, maxSockets: clients }) } = options;
+  const { headers = {}, pauseMs = 5, agent = new Agent({ keepAlive: true, maxSockets: clients }) } = options;
   const request = url.startsWith("https:") ? requestTls : requestPlain;
   const failures = new Map<string, number>();
   const recent: string[] = [];

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
 import { projectRoot } from "./imports.ts";
+import type { Owner } from "./owner.ts";
 
 /** What `heddle up --json` prints. */
 export interface MeshAddresses {
@@ -36,17 +36,17 @@ export interface RunningMesh {
 
 export const heddleBin = join(projectRoot, "packages/cli/bin/heddle.mjs");
 
-/** A copy of a folder of the project, removed when the test ends. */
-export function copyOf(folder: string, t: TestContext): string {
+/** A copy of a folder of the project, removed when its owner ends. */
+export function copyOf(folder: string, owner: Owner): string {
   const copy = mkdtempSync(join(tmpdir(), "heddle-test-"));
   cpSync(join(projectRoot, folder), copy, { recursive: true });
-  t.after(() => rmSync(copy, { recursive: true, force: true }));
+  owner.after(() => rmSync(copy, { recursive: true, force: true }));
   return copy;
 }
 
-/** Runs `heddle up` on a copy of an example until the test ends. */
-export async function startMesh(example: string, t: TestContext): Promise<RunningMesh> {
-  const folder = copyOf(example, t);
+/** Runs `heddle up` on a copy of an example until its owner ends. */
+export async function startMesh(example: string, owner: Owner): Promise<RunningMesh> {
+  const folder = copyOf(example, owner);
   const child = spawn(process.execPath, [heddleBin, "up", folder, "--json", "--any-port"], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, XDG_STATE_HOME: join(folder, ".state") },
@@ -65,7 +65,7 @@ export async function startMesh(example: string, t: TestContext): Promise<Runnin
     addresses.reject(new Error(`heddle up ended with ${code ?? signal}:\n${output}`)),
   );
   addresses.promise.catch(() => {}); // an exit after the table is ordinary
-  t.after(async () => {
+  owner.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGINT");
