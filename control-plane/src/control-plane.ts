@@ -36,6 +36,7 @@ import { splitStore } from "./store/store-part.ts";
 import type { JudgeObject } from "./webhook/review-configuration.ts";
 import type { Webhooks } from "./webhook/start-webhooks.ts";
 import type { WebhookFlags } from "./webhook-flags.ts";
+import type { XdsLimits } from "./xds-limit-flags.ts";
 
 export interface ControlPlaneOptions {
   /** Folders of configuration files. */
@@ -52,6 +53,10 @@ export interface ControlPlaneOptions {
   readonly kubernetes?: KubernetesOptions | undefined;
   /** What captured workloads do with what the mesh does not know. Left out: it goes where it was meant to go. */
   readonly unknownDestinations?: UnknownDestinations;
+  /** Of xDS clients. Left out: the defaults. */
+  readonly xdsLimits?: XdsLimits;
+  /** Clients are asked to report load by endpoint as well. Left out: by locality alone. */
+  readonly loadByEndpoint?: boolean;
   readonly xdsAddress: HostPort;
   /** Left out: nobody is served over REST. */
   readonly xdsRestAddress?: HostPort | undefined;
@@ -98,10 +103,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const trust = options.ca && { trustDomain: options.ca.trustDomain, aliases: options.ca.trustDomainAliases ?? [] };
   const snapshots = new Snapshots(types, trust, options.unknownDestinations);
   const secretsNeedIdentity = trust !== undefined;
-  const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier, secretsNeedIdentity });
+  const { xdsLimits, loadByEndpoint = false } = options;
+  const limits = xdsLimits?.server ?? {};
+  const xds = new XdsServer({ source: snapshots, log, metrics, clock, identifier, limits, secretsNeedIdentity });
   const denialOf = (node: NodeClaim): string | undefined => snapshots.denialOf(node);
   const reports = new ReportServer({ clock, log, denialOf });
-  const loads = new LoadReportServer({ clock, log, denialOf });
+  const loads = new LoadReportServer({ clock, log, denialOf, byEndpoint: loadByEndpoint });
   const nodes = new NodeStatuses(xds, reports, snapshots);
 
   /** Of what has been opened so far; run last first. */
@@ -126,9 +133,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const rights = statusRights({ isOpen, tokenHolderOf: (authorization) => api?.tokenHolderOf(authorization) });
     const statuses = new ClientStatusServer(() => xds.clients(), rights);
     const services = [xds, reports, loads, statuses, ...(api === undefined ? [] : [api.grpc])];
-    const budget = new MessageBudget(NODES_BUDGET);
+    const budget = new MessageBudget(xdsLimits?.budget ?? NODES_BUDGET);
     const plain = [...services, ...(ca === undefined ? [] : [ca.grpc(false)])];
-    const served = await serveXds(plain, xdsAddress, { budget, clock, log, metrics });
+    const served = await serveXds(plain, xdsAddress, { budget, limits: xdsLimits, clock, log, metrics });
     ends.push(() => served.close());
     const secure = ca && (await serveSecurely(ca, services, budget, options));
     ends.push(async () => secure?.close());
@@ -215,7 +222,7 @@ async function serveSecurely(
   ca: CertificateAuthority,
   services: readonly GrpcServices[],
   budget: MessageBudget,
-  { ca: caOptions, clock, log, metrics }: ControlPlaneOptions,
+  { ca: caOptions, xdsLimits: limits, clock, log, metrics }: ControlPlaneOptions,
 ): Promise<ServedXds | undefined> {
   if (caOptions === undefined) return undefined;
   const { serveTls } = await import("./serve/serve-tls.ts");
@@ -230,6 +237,7 @@ async function serveSecurely(
     log,
     metrics,
     budget,
+    limits,
   });
 }
 

@@ -29,6 +29,38 @@ describe("flags", () => {
     });
   });
 
+  it("say what xDS clients may ask for; what is no number in its range is refused with that", () => {
+    const limitsOf = (words: string) => {
+      const read = parseFlags(`--config a ${words}`.split(" "));
+      return read.ok && read.value.type === "run" ? read.value.flags.xdsLimits : read;
+    };
+    const some = limitsOf("--xds-max-streams-per-node 5 --xds-max-message-bytes 100000000 --xds-stalled-timeout 30");
+    assert.deepEqual(some, {
+      server: {
+        maxStreams: 50_000,
+        maxStreamsPerPeer: 20_000,
+        maxStreamsPerNode: 5,
+        maxNames: 200_000,
+        firstRequestTimeoutMs: 15_000,
+        stalledTimeoutMs: 30_000,
+      },
+      messageBytes: 100_000_000,
+      budget: { connectionBytes: 125_000_000, bytes: 268_435_456 },
+    });
+    const faults = limitsOf("--xds-max-streams 0 --xds-max-names 1e3 --xds-max-message-bytes 9999999999");
+    assert.deepEqual(faults, {
+      ok: false,
+      error: [
+        `--xds-max-message-bytes: found "9999999999", allowed: a whole number from 65536 to 1073741824`,
+        `--xds-max-streams: found "0", allowed: a whole number from 1 to 10000000`,
+        `--xds-max-names: found "1e3", allowed: a whole number from 1 to 10000000`,
+      ],
+    });
+    assert.match(JSON.stringify(limitsOf("--xds-max-pending-bytes 70000")), /as many as one message may have/);
+    for (const flag of ["max-streams", "max-streams-per-address", "max-pending-bytes", "first-request-timeout"])
+      assert.ok(HELP.includes(`--xds-${flag} `), flag);
+  });
+
   it("are all read", () => {
     const words =
       "--config a --store /var/lib/mesh --store-accept-data-loss --xds-address [::1]:1 --xds-rest-address [::1]:3 --admin-address localhost:2 --api-address 0.0.0.0:3 --api-tokens t --api-tls-certificate c --api-tls-key k --unknown-destinations blackhole --identifier x --log-level warning --log-format json --exit-with-parent";

@@ -9,6 +9,7 @@ import { type HostPort, isLoopback, parseHostPort } from "./serve/address.ts";
 import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
 import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } from "./webhook-flags.ts";
+import { readXdsLimitFlags, XDS_LIMIT_HELP, XDS_LIMIT_OPTIONS, type XdsLimits } from "./xds-limit-flags.ts";
 
 /** What the command line of a control plane says. */
 export interface Flags extends ProgramFlags {
@@ -30,6 +31,10 @@ export interface Flags extends ProgramFlags {
   /** What captured workloads do with what the mesh does not know. */
   readonly unknownDestinations: UnknownDestinations;
   readonly identifier: string | undefined;
+  /** Left out: the defaults. */
+  readonly xdsLimits?: XdsLimits;
+  /** Clients are asked to report load by endpoint as well (LRS). Left out: by locality alone. */
+  readonly loadByEndpoint?: boolean;
 }
 
 export type FlagsReading =
@@ -62,6 +67,8 @@ Options:
   --xds-address HOST:PORT    where xDS is served, without TLS and so on loopback only (127.0.0.1:15010)
   --xds-rest-address HOST:PORT
                              where xDS is served over REST-JSON, on loopback only too (nowhere)
+${XDS_LIMIT_HELP}
+  --load-by-endpoint         ask for load reports (LRS) by endpoint as well as by locality; /load shows them
   --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014)
   --api-address HOST:PORT    where resources are put (heddle apply) and got, over HTTP; gRPC is on the xDS port
                              (127.0.0.1:15016; where that is taken, nowhere)
@@ -132,6 +139,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   if (unknownDestinations !== "passthrough" && unknownDestinations !== "blackhole")
     faults.push(`--unknown-destinations: found "${unknownDestinations}", allowed: passthrough, blackhole`);
   const program = readProgramFlags(values, faults);
+  const xdsLimits = readXdsLimitFlags(values, faults);
   const flags: Flags = {
     folders,
     kubernetes,
@@ -151,6 +159,8 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     ...(webhooks !== undefined && { webhooks }),
     unknownDestinations: unknownDestinations === "blackhole" ? "blackhole" : "passthrough",
     identifier: values.identifier,
+    ...(xdsLimits !== undefined && { xdsLimits }),
+    ...(values["load-by-endpoint"] === true && { loadByEndpoint: true }),
     ...program,
   };
   return faults.length > 0 ? err(faults) : ok({ type: "run", flags });
@@ -238,6 +248,8 @@ const OPTIONS = {
   "api-tokens": { type: "string" },
   "api-tls-certificate": { type: "string" },
   "api-tls-key": { type: "string" },
+  ...XDS_LIMIT_OPTIONS,
+  "load-by-endpoint": { type: "boolean" },
   ...CA_OPTIONS,
   ...WEBHOOK_OPTIONS,
   "unknown-destinations": { type: "string" },

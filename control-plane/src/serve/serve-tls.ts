@@ -15,7 +15,7 @@ import { connectionEndMs, isStillTrusted } from "./connection-trust.ts";
 import { listen } from "./listen.ts";
 import { MessageBudget, type MessageBudgetLimits } from "./message-budget.ts";
 import { currentPeerOf } from "./peer-svid.ts";
-import type { GrpcServices, ServedXds } from "./serve-xds.ts";
+import { type ClientLimits, type GrpcServices, grpcLimits, type ServedXds } from "./serve-xds.ts";
 
 export interface TlsServingOptions {
   readonly services: readonly GrpcServices[];
@@ -30,6 +30,8 @@ export interface TlsServingOptions {
   readonly log: Log;
   readonly metrics: MetricScope;
   readonly strangers?: Partial<StrangerLimits>;
+  /** Of clients with a certificate. Left out: the defaults. */
+  readonly limits?: ClientLimits | undefined;
   /** Of messages of clients with a certificate, shared with other ports. */
   readonly budget: MessageBudget;
 }
@@ -82,10 +84,14 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
   const limits: StrangerLimits = { ...STRANGERS, ...options.strangers };
   const counters = metrics.scope("tls_server");
   const bounds = { clock: options.clock, log, refused: counters.counter("messages_refused"), services };
-  const nodesBound = boundPort({ ...bounds, budget: options.budget, messageBytes: MAX_MESSAGE_BYTES });
+  const nodesBound = boundPort({
+    ...bounds,
+    budget: options.budget,
+    messageBytes: options.limits?.messageBytes ?? MAX_MESSAGE_BYTES,
+  });
   const strangersBudget = new MessageBudget(STRANGERS_BUDGET);
   const strangersBound = boundPort({ ...bounds, budget: strangersBudget, messageBytes: limits.messageBytes });
-  const grpc = new Server({ ...xdsServerOptions, interceptors: [nodesBound] });
+  const grpc = new Server({ ...grpcLimits(options.limits), interceptors: [nodesBound] });
   const grpcOfStrangers = new Server({ ...optionsOf(limits), interceptors: [strangersBound] });
   const peerOf: PeerOf = (call) => {
     const peer = currentPeerOf(call, options.clock.wallNow());

@@ -1,8 +1,8 @@
 import { createServer, type Socket } from "node:net";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import type { Clock } from "@heddle/base";
 import type { Log, MetricScope } from "@heddle/telemetry";
-import { type PeerOf, xdsServerOptions } from "@heddle/xds/server";
+import { type PeerOf, type XdsServerLimits, xdsServerOptions } from "@heddle/xds/server";
 import { type HostPort, isLoopback, ListenError } from "./address.ts";
 import { boundPort, MAX_MESSAGE_BYTES } from "./bound-port.ts";
 import { listen } from "./listen.ts";
@@ -34,22 +34,46 @@ export interface GrpcServices {
 export interface XdsServingOptions {
   /** Of messages, shared with other ports. */
   readonly budget: MessageBudget;
+  /** Left out: the defaults. */
+  readonly limits?: ClientLimits | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
+}
+
+/** What a flag can say of clients (`XdsLimits`). */
+export interface ClientLimits {
+  readonly messageBytes: number;
+  readonly server: Partial<XdsServerLimits>;
+}
+
+export function grpcLimits(limits: ClientLimits | undefined): ServerOptions {
+  const { maxStreamsPerNode } = limits?.server ?? {};
+  return {
+    ...xdsServerOptions,
+    ...(limits !== undefined && { "grpc.max_receive_message_length": limits.messageBytes }),
+    ...(maxStreamsPerNode !== undefined && { "grpc.max_concurrent_streams": maxStreamsPerNode }),
+  };
 }
 
 /** Serves xDS and what belongs to it, in plaintext, so on loopback only. Rejects with a ListenError where the address cannot be taken. */
 export async function serveXds(
   services: readonly GrpcServices[],
   address: HostPort,
-  { budget, clock, log, metrics }: XdsServingOptions,
+  { budget, limits, clock, log, metrics }: XdsServingOptions,
 ): Promise<ServedXds> {
   if (!isLoopback(address.host))
     throw new ListenError("xDS", address, "--xds-address", new Error("is not loopback, and this port has no TLS"));
   const refused = metrics.scope("xds_server").counter("messages_refused");
-  const bound = boundPort({ services, budget, messageBytes: MAX_MESSAGE_BYTES, clock, log, refused });
-  const grpc = new Server({ ...xdsServerOptions, interceptors: [bound] });
+  const bound = boundPort({
+    services,
+    budget,
+    messageBytes: limits?.messageBytes ?? MAX_MESSAGE_BYTES,
+    clock,
+    log,
+    refused,
+  });
+  const grpc = new Server({ ...grpcLimits(limits), interceptors: [bound] });
   for (const service of services) service.addTo(grpc);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const sockets = new Set<Socket>();

@@ -151,3 +151,48 @@ test("a server that is not there is an error of polling, not of the program", as
   it.client.subscribe("endpoints", new Set(["a"]));
   await eventually(() => /ECONNREFUSED/.test((it.client.inspect() as { lastError: string }).lastError));
 });
+
+function cds(version: string, ...names: string[]): Answer {
+  const type = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+  const resources = names.map((name) => ({ "@type": type, name, type: "EDS", eds_cluster_config: EDS_ADS }));
+  return { body: JSON.stringify({ version_info: version, resources }) };
+}
+
+const EDS_ADS = { eds_config: { ads: {}, resource_api_version: "V3" } };
+
+test("a server that answers once with nothing takes nothing away; what stays away for a minute is removed", async (t) => {
+  const gone = { status: 503 };
+  const same = { status: 304 };
+  const answers = [
+    cds("1", "a", "b"),
+    cds("2"),
+    cds("3", "a", "b"),
+    cds("4"),
+    gone,
+    ...Array.from({ length: 9 }, () => same),
+  ];
+  const it = await poll(t, answers, { type: types.cluster });
+  const changes = (): unknown =>
+    it.updates.splice(0).map(({ changed, removed }) => [[...changed.keys()].sort(), [...removed].sort()]);
+  it.client.subscribe("cluster", new Set(["*"]));
+  let asked = 1;
+  const next = async (): Promise<void> => {
+    it.clock.advance(REFRESH_MS * 1.5);
+    await it.answered(++asked);
+  };
+  await it.answered(asked);
+  assert.deepEqual(changes(), [[["a", "b"], []]]);
+  await next();
+  assert.deepEqual(changes(), [], "it has come back with nothing");
+  assert.deepEqual((it.client.inspect() as { heldBack: string[] }).heldBack.sort(), ["a", "b"]);
+  await next();
+  it.clock.advance(0);
+  assert.deepEqual((it.client.inspect() as { heldBack: string[] }).heldBack, []);
+  changes();
+  await next(); // nothing, at 22.5 s
+  await next(); // not there: the minute begins anew with the answer behind it
+  for (let turn = 0; turn < 8; turn++) await next();
+  assert.deepEqual(changes(), [], "52.5 s");
+  await next();
+  assert.deepEqual(changes(), [[[], ["a", "b"]]]);
+});

@@ -12,6 +12,7 @@ import { sotwClient } from "./protocol/client-sotw.ts";
 import { restPath } from "./protocol/discovery-services.ts";
 import { nackMessage } from "./protocol/nack-message.ts";
 import type { DiscoveryRequest, DiscoveryResponse } from "./protocol/wire.ts";
+import { GRACE_MS, RemovalGuard } from "./removal-guard.ts";
 import type { ResourceKind } from "./resource/resource-type.ts";
 import type { XdsNode } from "./snapshot.ts";
 import type { ResourceSubscriber, ResourceUpdate } from "./subscription.ts";
@@ -48,13 +49,14 @@ const MAX_BODY_BYTES = 256 * 1024 * 1024;
  * Polls a REST-JSON discovery service (`ApiConfigSource.REST`): `POST /v3/discovery:clusters` with a `DiscoveryRequest` in proto
  * JSON, which is answered by a `DiscoveryResponse` or, where nothing has changed, by 304. Between one answer and the next
  * question lie one to two refresh delays, by chance. A refused response is asked for again with the version before it; REST
- * has no NACK.
+ * has no NACK. An answer that takes everything away is believed when it has stood for a while (`RemovalGuard`).
  */
 export class RestClient implements ResourceSubscriber, Inspectable {
   readonly name = "rest-client";
   readonly #options: RestClientOptions;
   readonly #session: ClientSession<DiscoveryRequest, DiscoveryResponse>;
   readonly #metrics: UpdateMetrics | undefined;
+  readonly #removals: RemovalGuard;
   #names: ReadonlySet<string> = new Set();
   #timer: Timer | undefined;
   #hangUp: (() => void) | undefined;
@@ -68,11 +70,13 @@ export class RestClient implements ResourceSubscriber, Inspectable {
     this.#options = options;
     this.#session = new ClientSession(node, [type], sotwClient, clock, (update) => this.#deliver(update));
     this.#metrics = updateMetrics(metrics, type.kind);
+    this.#removals = new RemovalGuard(clock, (update) => this.#release(update));
   }
 
   subscribe(kind: ResourceKind, names: ReadonlySet<string>): void {
     if (this.#closed) return;
     this.#names = names;
+    this.#removals.want(kind, names);
     this.#session.subscribe(kind, names);
     if (names.size === 0) this.#stop();
     else if (this.#hangUp === undefined) this.#poll();
@@ -85,11 +89,21 @@ export class RestClient implements ResourceSubscriber, Inspectable {
   inspect(): Json {
     const { type, host, refreshDelayMs } = this.#options;
     const asking = this.#hangUp !== undefined;
-    return { kind: type.kind, host, refreshDelayMs, asking, attempts: this.#attempts, lastError: this.#lastError };
+    const heldBack = [...(this.#removals.heldBack.get(type.kind) ?? [])];
+    return {
+      kind: type.kind,
+      host,
+      refreshDelayMs,
+      asking,
+      attempts: this.#attempts,
+      lastError: this.#lastError,
+      heldBack,
+    };
   }
 
   close(): void {
     this.#closed = true;
+    this.#removals.closeStream();
     this.#stop();
     this.#session.close();
   }
@@ -104,6 +118,8 @@ export class RestClient implements ResourceSubscriber, Inspectable {
   #poll(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    // Between two questions the server may have lost its data, and nothing tells; so each answer is the first of a stream.
+    this.#removals.openStream();
     this.#session.openStream();
     const [request] = this.#session.takeRequests();
     if (request === undefined) return; // nothing is wanted
@@ -133,11 +149,13 @@ export class RestClient implements ResourceSubscriber, Inspectable {
       this.#metrics?.count("failure", clock.wallNow());
       if (answer.error !== this.#lastError) log.warn("polling failed", { kind: type.kind, reason: answer.error });
       this.#lastError = answer.error;
+      this.#removals.closeStream(); // what is held back waits for a server that is there
       return;
     }
     this.#lastError = "";
     if (answer.value === "unchanged") {
       this.#metrics?.count("success", clock.wallNow());
+      if (this.#removals.heldBack.size > 0) this.#deliver({ kind: type.kind, ...NOTHING });
       return;
     }
     const outcome = this.#session.receive(answer.value);
@@ -150,11 +168,24 @@ export class RestClient implements ResourceSubscriber, Inspectable {
     this.#deliver(outcome.update);
   }
 
-  #deliver(update: ResourceUpdate): void {
+  #deliver(received: ResourceUpdate): void {
+    const before = this.#removals.heldBack.size;
+    const update = this.#removals.pass(received);
+    if (before === 0 && this.#removals.heldBack.size > 0)
+      this.#options.log.warn("the server has come back with nothing; what it had is kept for a while", {
+        kind: update.kind,
+        keptMs: GRACE_MS,
+      });
     const { changed, removed, absent, refreshed = [] } = update;
     const isNews = changed.size + removed.length + absent.length + refreshed.length > 0;
     if (isNews || this.#isFirst) this.#options.onUpdate({ ...update, origin: this.#options.origin });
     if (update.timedOut !== true) this.#isFirst = false;
+  }
+
+  #release(update: ResourceUpdate): void {
+    const { log, onUpdate, origin } = this.#options;
+    log.warn("what the server no longer has is removed", { kind: update.kind, count: update.removed.length });
+    onUpdate({ ...update, origin });
   }
 
   /** Calls back once, unless the function that it returns is called before. */
@@ -187,6 +218,8 @@ export class RestClient implements ResourceSubscriber, Inspectable {
     return () => end(undefined);
   }
 }
+
+const NOTHING: Pick<ResourceUpdate, "changed" | "removed" | "absent"> = { changed: new Map(), removed: [], absent: [] };
 
 type End = (answer: Result<DiscoveryResponse | "unchanged", string>) => void;
 

@@ -17,7 +17,7 @@ export interface LoadReportClientOptions {
   readonly dial: () => XdsChannel;
   readonly node: XdsNode;
   /** Reads what there is to report now. */
-  readonly read: (clusters: LoadStatsResponse["clusters"]) => Promise<LoadReading>;
+  readonly read: (asked: Pick<LoadStatsResponse, "clusters" | "byEndpoint">) => Promise<LoadReading>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricScope;
@@ -107,7 +107,7 @@ export class LoadReportClient {
   async #report(stream: ClientDuplexStream<Buffer, Buffer>): Promise<void> {
     const asked = this.#asked;
     if (asked === undefined) return;
-    const reading = await this.#options.read(asked.clusters).catch((error: unknown) => {
+    const reading = await this.#options.read(asked).catch((error: unknown) => {
       this.#options.log.warn("load could not be read", { reason: String(error) });
       return undefined;
     });

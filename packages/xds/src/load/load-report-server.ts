@@ -8,6 +8,7 @@ import type { NodeClaim, PeerOf, TransportPeer } from "../transport-peer.ts";
 import {
   type ClusterLoadReport,
   decodeLoadStatsRequest,
+  type EndpointLoadReport,
   encodeLoadStatsResponse,
   LOAD_REPORT_PATH,
   type LoadStatsRequest,
@@ -18,6 +19,8 @@ export interface LoadReportServerOptions {
   readonly log: Log;
   /** How often clients report; 10 s unless said. */
   readonly intervalMs?: number;
+  /** Ask for figures by endpoint as well. Left out: by locality alone. */
+  readonly byEndpoint?: boolean;
   /** X2: why that node is not who it says. */
   readonly denialOf?: (node: NodeClaim) => string | undefined;
 }
@@ -37,6 +40,8 @@ const DEFAULT_INTERVAL_MS = 10_000;
 /** Streams at the same time, and clusters that are kept of one. */
 const MAX_STREAMS = 20_000;
 const MAX_CLUSTERS = 20_000;
+/** Of one locality of a cluster; of further ones nothing is kept. */
+const MAX_ENDPOINTS = 1000;
 
 /** Takes load reports (LRS) and adds them up, by node, for as long as its stream is open. */
 export class LoadReportServer implements Inspectable {
@@ -67,7 +72,7 @@ export class LoadReportServer implements Inspectable {
       reports,
       clusters: clusters.map((cluster) => ({
         ...cluster,
-        localities: cluster.localities.map((locality) => ({ ...locality })),
+        localities: cluster.localities.map((locality) => toJson(locality)),
       })),
     }));
   }
@@ -124,8 +129,8 @@ export class LoadReportServer implements Inspectable {
       return;
     }
     this.#calls.set(call, new LoadOfNode(node.id, this.#options.clock.wallNow()));
-    const intervalMs = this.#options.intervalMs ?? DEFAULT_INTERVAL_MS;
-    call.write(Buffer.from(encodeLoadStatsResponse({ clusters: "all", intervalMs })));
+    const { intervalMs = DEFAULT_INTERVAL_MS, byEndpoint = false } = this.#options;
+    call.write(Buffer.from(encodeLoadStatsResponse({ clusters: "all", intervalMs, byEndpoint })));
   }
 
   #refuse(call: ServerDuplexStream<Buffer, Buffer>, code: status, details: string): void {
@@ -133,6 +138,19 @@ export class LoadReportServer implements Inspectable {
     call.emit("error", { code, details: statusDetails(details) });
     this.#calls.delete(call);
   }
+}
+
+function toJson({ endpoints, ...locality }: ClusterLoadReport["localities"][number]): Json {
+  if (endpoints === undefined) return { ...locality };
+  return {
+    ...locality,
+    endpoints: endpoints.map(({ address, ...counts }) => ({ address: textOf(address), ...counts })),
+  };
+}
+
+function textOf(address: EndpointLoadReport["address"]): string {
+  if (address.type === "pipe") return address.path;
+  return address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
 class LoadOfNode {
@@ -163,7 +181,9 @@ class LoadOfNode {
 }
 
 function sumOf(before: ClusterLoadReport, report: ClusterLoadReport): ClusterLoadReport {
-  const localities = new Map(before.localities.map((one) => [keyOf(one), { ...one, inProgress: 0 }]));
+  const localities = new Map(
+    before.localities.map((one) => [keyOf(one), { ...one, inProgress: 0, ...sumOfEndpoints(one.endpoints, []) }]),
+  );
   for (const one of report.localities) {
     const sum = localities.get(keyOf(one));
     localities.set(keyOf(one), {
@@ -171,6 +191,7 @@ function sumOf(before: ClusterLoadReport, report: ClusterLoadReport): ClusterLoa
       issued: one.issued + (sum?.issued ?? 0),
       succeeded: one.succeeded + (sum?.succeeded ?? 0),
       failed: one.failed + (sum?.failed ?? 0),
+      ...sumOfEndpoints(sum?.endpoints, one.endpoints),
     });
   }
   return {
@@ -179,6 +200,26 @@ function sumOf(before: ClusterLoadReport, report: ClusterLoadReport): ClusterLoa
     dropped: before.dropped + report.dropped,
     intervalMs: before.intervalMs + report.intervalMs,
   };
+}
+
+/** With nothing in progress at those that the last report has not. */
+function sumOfEndpoints(
+  before: readonly EndpointLoadReport[] = [],
+  last: readonly EndpointLoadReport[] = [],
+): { readonly endpoints?: readonly EndpointLoadReport[] } {
+  const sums = new Map(before.map((one) => [JSON.stringify(one.address), { ...one, inProgress: 0 }]));
+  for (const one of last) {
+    const key = JSON.stringify(one.address);
+    const sum = sums.get(key);
+    if (sum === undefined && sums.size >= MAX_ENDPOINTS) continue;
+    sums.set(key, {
+      ...one,
+      issued: one.issued + (sum?.issued ?? 0),
+      succeeded: one.succeeded + (sum?.succeeded ?? 0),
+      failed: one.failed + (sum?.failed ?? 0),
+    });
+  }
+  return sums.size === 0 ? {} : { endpoints: [...sums.values()] };
 }
 
 function keyOf({ region, zone, subZone, priority }: ClusterLoadReport["localities"][number]): string {

@@ -14,7 +14,7 @@ import {
   encodeLoadStatsResponse,
 } from "./load-report.ts";
 import { LoadReportClient } from "./load-report-client.ts";
-import { LoadReportServer } from "./load-report-server.ts";
+import { LoadReportServer, type LoadReportServerOptions } from "./load-report-server.ts";
 
 const NODE: XdsNode = {
   id: "default/web/1",
@@ -25,6 +25,8 @@ const NODE: XdsNode = {
   userAgentVersion: "1",
   clientFeatures: ["a"],
 };
+
+const COUNTS = { issued: 4, succeeded: 3, failed: 1, inProgress: 2 };
 
 function report(issued: number): ClusterLoadReport {
   const counts = { issued, succeeded: issued - 1, failed: 1, inProgress: 2 };
@@ -40,8 +42,16 @@ function report(issued: number): ClusterLoadReport {
 test("requests and responses come back as they were", () => {
   const request = { node: NODE, clusters: [report(5_000_000_000)] };
   assert.deepEqual(decodeLoadStatsRequest(encodeLoadStatsRequest(request)), { ok: true, value: request });
+  const endpoint = { address: { type: "socket", address: "10.0.0.1", port: 80 }, ...COUNTS } as const;
+  const pipe = { address: { type: "pipe", path: "/run/x", mode: undefined }, ...COUNTS } as const;
+  const [locality] = report(1).localities;
+  const byEndpoint = {
+    node: NODE,
+    clusters: [{ ...report(1), localities: [{ ...locality!, endpoints: [endpoint, pipe] }] }],
+  };
+  assert.deepEqual(decodeLoadStatsRequest(encodeLoadStatsRequest(byEndpoint)), { ok: true, value: byEndpoint });
   for (const clusters of ["all", ["a", "b"]] as const) {
-    const response = { clusters, intervalMs: 250 };
+    const response = { clusters, intervalMs: 250, byEndpoint: clusters === "all" };
     assert.deepEqual(decodeLoadStatsResponse(encodeLoadStatsResponse(response)), { ok: true, value: response });
   }
 });
@@ -64,6 +74,35 @@ test("statement 79: the node comes first, then a report at each interval that th
     { region: "r", zone: "z", subZone: "q", priority: 1, issued: 20, succeeded: 18, failed: 2, inProgress: 2 },
   ]);
   assert.equal(sum?.dropped, 6);
+});
+
+test("a server that wants figures by endpoint asks for them, and adds them up", async () => {
+  const asked: unknown[] = [];
+  const address = { type: "socket", address: "10.0.0.1", port: 80 } as const;
+  const other = { ...address, port: 81 };
+  const reports = [[address, other], [address]].map((addresses) => ({
+    ...report(10),
+    localities: report(10).localities.map((locality) => ({
+      ...locality,
+      endpoints: addresses.map((one) => ({ address: one, ...COUNTS })),
+    })),
+  }));
+  const { server, client, clock } = await meet({ byEndpoint: true }, (wanted) => {
+    asked.push(wanted.byEndpoint);
+    return [reports.shift()!];
+  });
+  client.start();
+  for (const count of [1, 2]) {
+    await eventually(() => clock.pending === 1);
+    clock.advance(10_000);
+    await eventually(() => server.loads()[0]?.reports === count);
+  }
+  assert.deepEqual(asked, [true, true]);
+  assert.deepEqual(server.loads()[0]?.clusters[0]?.localities[0]?.endpoints, [
+    { address, issued: 8, succeeded: 6, failed: 2, inProgress: 2 },
+    { address: other, ...COUNTS, inProgress: 0 },
+  ]);
+  assert.match(JSON.stringify(server.inspect()), /"endpoints":\[\{"address":"10\.0\.0\.1:80","issued":8/);
 });
 
 test("a stream that ends is opened again after a while, and is told who it is anew", async () => {
@@ -104,9 +143,12 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function meet() {
+async function meet(
+  more: Partial<LoadReportServerOptions> = {},
+  read: (asked: { byEndpoint: boolean }) => ClusterLoadReport[] = () => [report(10)],
+) {
   const clock = new ManualClock();
-  const server = new LoadReportServer({ clock, log: quietLog });
+  const server = new LoadReportServer({ clock, log: quietLog, ...more });
   const grpc = new Server();
   server.addTo(grpc);
   const port = await new Promise<number>((resolve, reject) => {
@@ -124,7 +166,7 @@ async function meet() {
   const client = new LoadReportClient({
     dial,
     node: NODE,
-    read: () => Promise.resolve({ clusters: [report(10)], told: () => (told += 1) }),
+    read: (asked) => Promise.resolve({ clusters: read(asked), told: () => (told += 1) }),
     clock,
     log: quietLog,
     metrics: new SharedMetrics((message) => registry.receive(0, message)),

@@ -14,6 +14,7 @@ import {
   textOf,
   textsOf,
 } from "@heddle/proto";
+import type { Address } from "@heddle/traffic";
 import type { XdsNode } from "../snapshot.ts";
 
 /*
@@ -52,11 +53,24 @@ export interface LocalityLoadReport {
   readonly failed: number;
   /** At the end of the interval. */
   readonly inProgress: number;
+  /** Left out: they were not asked for, or nothing went to any. */
+  readonly endpoints?: readonly EndpointLoadReport[];
+}
+
+/** `envoy.config.endpoint.v3.UpstreamEndpointStats` */
+export interface EndpointLoadReport {
+  readonly address: Address;
+  readonly issued: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly inProgress: number;
 }
 
 export interface LoadStatsResponse {
   readonly clusters: "all" | readonly string[];
   readonly intervalMs: number;
+  /** `report_endpoint_granularity` */
+  readonly byEndpoint: boolean;
 }
 
 const REQUEST = "envoy.service.load_stats.v3.LoadStatsRequest";
@@ -80,10 +94,11 @@ export function decodeLoadStatsRequest(bytes: Uint8Array): Result<LoadStatsReque
   return { ok: true, value: { node: node && nodeFromMessage(node), clusters } };
 }
 
-export function encodeLoadStatsResponse({ clusters, intervalMs }: LoadStatsResponse): Uint8Array {
+export function encodeLoadStatsResponse({ clusters, intervalMs, byEndpoint }: LoadStatsResponse): Uint8Array {
   return encodeMessage(RESPONSE, {
     ...(clusters === "all" ? { send_all_clusters: true } : { clusters }),
     load_reporting_interval: durationFromMs(intervalMs),
+    ...(byEndpoint && { report_endpoint_granularity: true }),
   });
 }
 
@@ -98,6 +113,7 @@ export function decodeLoadStatsResponse(bytes: Uint8Array): Result<LoadStatsResp
     value: {
       clusters: all ? "all" : textsOf(value, "clusters"),
       intervalMs: interval === undefined ? 0 : durationToMs(interval),
+      byEndpoint: flagOf(value, "report_endpoint_granularity"),
     },
   };
 }
@@ -106,12 +122,15 @@ function clusterMessage({ cluster, serviceName, localities, dropped, intervalMs 
   return {
     cluster_name: cluster,
     ...(serviceName !== cluster && { cluster_service_name: serviceName }),
-    upstream_locality_stats: localities.map(({ region, zone, subZone, priority, ...counts }) => ({
+    upstream_locality_stats: localities.map(({ region, zone, subZone, priority, endpoints, ...counts }) => ({
       locality: { region, zone, sub_zone: subZone },
-      total_successful_requests: counts.succeeded,
-      total_requests_in_progress: counts.inProgress,
-      total_error_requests: counts.failed,
-      total_issued_requests: counts.issued,
+      ...countsMessage(counts),
+      ...(endpoints && {
+        upstream_endpoint_stats: endpoints.map(({ address, ...own }) => ({
+          address: addressMessage(address),
+          ...countsMessage(own),
+        })),
+      }),
       priority,
     })),
     ...(dropped > 0 && {
@@ -119,6 +138,45 @@ function clusterMessage({ cluster, serviceName, localities, dropped, intervalMs 
       dropped_requests: [{ category: DROP_CATEGORY, dropped_count: dropped }],
     }),
     load_report_interval: durationFromMs(intervalMs),
+  };
+}
+
+type Counts = Omit<EndpointLoadReport, "address">;
+
+function countsMessage({ issued, succeeded, failed, inProgress }: Counts): Message {
+  return {
+    total_successful_requests: succeeded,
+    total_requests_in_progress: inProgress,
+    total_error_requests: failed,
+    total_issued_requests: issued,
+  };
+}
+
+function countsFrom(message: Message): Counts {
+  return {
+    issued: numberOf(message, "total_issued_requests"),
+    succeeded: numberOf(message, "total_successful_requests"),
+    failed: numberOf(message, "total_error_requests"),
+    inProgress: numberOf(message, "total_requests_in_progress"),
+  };
+}
+
+function addressMessage(address: Address): Message {
+  return address.type === "pipe"
+    ? { pipe: { path: address.path } }
+    : { socket_address: { address: address.address, port_value: address.port } };
+}
+
+function endpointFrom(message: Message): EndpointLoadReport {
+  const address = messageOf(message, "address") ?? {};
+  const pipe = messageOf(address, "pipe");
+  const socket = messageOf(address, "socket_address") ?? {};
+  return {
+    address:
+      pipe === undefined
+        ? { type: "socket", address: textOf(socket, "address"), port: numberOf(socket, "port_value") }
+        : { type: "pipe", path: textOf(pipe, "path"), mode: undefined },
+    ...countsFrom(message),
   };
 }
 
@@ -130,15 +188,14 @@ function clusterFrom(message: Message): ClusterLoadReport {
     serviceName: textOf(message, "cluster_service_name") || cluster,
     localities: messagesOf(message, "upstream_locality_stats").map((stats) => {
       const locality = messageOf(stats, "locality") ?? {};
+      const endpoints = messagesOf(stats, "upstream_endpoint_stats");
       return {
         region: textOf(locality, "region"),
         zone: textOf(locality, "zone"),
         subZone: textOf(locality, "sub_zone"),
         priority: numberOf(stats, "priority"),
-        issued: numberOf(stats, "total_issued_requests"),
-        succeeded: numberOf(stats, "total_successful_requests"),
-        failed: numberOf(stats, "total_error_requests"),
-        inProgress: numberOf(stats, "total_requests_in_progress"),
+        ...countsFrom(stats),
+        ...(endpoints.length > 0 && { endpoints: endpoints.map(endpointFrom) }),
       };
     }),
     dropped: numberOf(message, "total_dropped_requests"),

@@ -68,3 +68,38 @@ test("a worker that was replaced counts from nothing again", () => {
   const next = deltas.read([{ worker: 2, load: [load("c", [locality("a", 2)])] }], "all", same, 2000);
   assert.equal(next.clusters[0]?.localities[0]?.issued, 2);
 });
+
+test("figures of endpoints are told the same way, over all workers, and those that are gone are forgotten", () => {
+  const deltas = new LoadDeltas(0);
+  const address = { type: "socket", address: "10.0.0.1", port: 80 } as const;
+  const counts = (issued: number) => ({ issued, succeeded: issued, failed: 0, inProgress: 0 });
+  const withEndpoint = (issued: number) => ({
+    ...locality("a", issued),
+    endpoints: [{ address, ...counts(issued) }],
+  });
+  const told = (look: Parameters<LoadDeltas["read"]>[0], nowMs: number): unknown => {
+    const reading = deltas.read(look, "all", same, nowMs);
+    reading.told();
+    return reading.clusters[0]?.localities[0]?.endpoints?.map(({ issued }) => issued);
+  };
+  const both = [1, 2].map((worker) => ({ worker, load: [load("c", [withEndpoint(worker * 5)])] }));
+  assert.deepEqual(told(both, 1000), [15]);
+  assert.deepEqual(
+    told(
+      [
+        { worker: 1, load: [load("c", [withEndpoint(7)])] },
+        { worker: 2, load: undefined },
+      ],
+      2000,
+    ),
+    [2],
+  );
+  assert.deepEqual(
+    told([{ worker: 2, load: [load("c", [withEndpoint(11)])] }], 3000),
+    [1],
+    "what was silent lost nothing",
+  );
+  told([{ worker: 2, load: [load("c", [locality("a", 12)])] }], 4000);
+  const anew = { ...locality("a", 15), endpoints: [{ address, ...counts(3) }] };
+  assert.deepEqual(told([{ worker: 2, load: [load("c", [anew])] }], 5000), [3], "it began anew");
+});

@@ -11,6 +11,8 @@ export type LoadLook = readonly { readonly worker: number; readonly load: Worker
 export class LoadDeltas {
   /** Told so far, by worker, cluster and locality. */
   #told: ReadonlyMap<string, Counts> = new Map();
+  /** The same of endpoints, by address as well; of those that workers still have. */
+  #toldEndpoints: ReadonlyMap<string, Counts> = new Map();
   #toldMs: number;
 
   constructor(nowMs: number) {
@@ -25,6 +27,8 @@ export class LoadDeltas {
     nowMs: number,
   ): LoadReading {
     const told = this.#toldOf(new Set(look.map(({ worker }) => worker)));
+    const silent = new Set(look.flatMap(({ worker, load }) => (load === undefined ? [worker] : [])));
+    const toldEndpoints = new Map([...this.#toldEndpoints].filter(([, { worker }]) => silent.has(worker)));
     const wanted = clusters === "all" ? undefined : new Set(clusters);
     const sums = new Map<string, { dropped: number; readonly localities: Map<string, Sum> }>();
     for (const { worker, load } of look) {
@@ -36,7 +40,10 @@ export class LoadDeltas {
           sums.set(one.cluster, sum);
         }
         sum.dropped += this.#droppedSince(told, worker, one);
-        for (const locality of one.localities) this.#addLocality(told, worker, one.cluster, locality, sum.localities);
+        for (const locality of one.localities) {
+          const localitySum = this.#addLocality(told, worker, one.cluster, locality, sum.localities);
+          this.#addEndpoints(toldEndpoints, worker, one.cluster, locality, localitySum);
+        }
       }
     }
     const intervalMs = nowMs - this.#toldMs;
@@ -48,6 +55,7 @@ export class LoadDeltas {
       }),
       told: () => {
         this.#told = told;
+        this.#toldEndpoints = toldEndpoints;
         this.#toldMs = nowMs;
       },
     };
@@ -71,7 +79,7 @@ export class LoadDeltas {
     cluster: string,
     load: LocalityLoad,
     sums: Map<string, Sum>,
-  ): void {
+  ): Sum {
     const { region, zone, subZone, priority, issued, succeeded, failed, inProgress } = load;
     const place = JSON.stringify([region, zone, subZone, priority]);
     const key = JSON.stringify([worker, cluster, place]);
@@ -86,6 +94,33 @@ export class LoadDeltas {
     sum.succeeded += succeeded - before.succeeded;
     sum.failed += failed - before.failed;
     sum.inProgress += inProgress;
+    return sum;
+  }
+
+  #addEndpoints(
+    told: Map<string, Counts>,
+    worker: number,
+    cluster: string,
+    { region, zone, subZone, priority, endpoints = [] }: LocalityLoad,
+    sum: Sum,
+  ): void {
+    const sums = new Map((sum.endpoints ?? []).map((one) => [JSON.stringify(one.address), one]));
+    for (const { address, issued, succeeded, failed, inProgress } of endpoints) {
+      const place = JSON.stringify(address);
+      const key = JSON.stringify([worker, cluster, region, zone, subZone, priority, place]);
+      const before = this.#toldEndpoints.get(key) ?? NOTHING;
+      told.set(key, { worker, issued, succeeded, failed, dropped: 0 });
+      const other = sums.get(place) ?? { issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+      const one = {
+        address,
+        issued: other.issued + issued - before.issued,
+        succeeded: other.succeeded + succeeded - before.succeeded,
+        failed: other.failed + failed - before.failed,
+        inProgress: other.inProgress + inProgress,
+      };
+      if (happened(one)) sums.set(place, one);
+    }
+    if (sums.size > 0) sum.endpoints = [...sums.values()];
   }
 }
 
@@ -101,6 +136,11 @@ type Sum = { -readonly [field in keyof LocalityLoad]: LocalityLoad[field] };
 
 const NOTHING: Counts = { worker: 0, issued: 0, succeeded: 0, failed: 0, dropped: 0 };
 
-function happened({ issued, succeeded, failed, inProgress }: LocalityLoad): boolean {
+function happened({
+  issued,
+  succeeded,
+  failed,
+  inProgress,
+}: Pick<LocalityLoad, "issued" | "succeeded" | "failed" | "inProgress">): boolean {
   return issued + succeeded + failed + inProgress > 0;
 }

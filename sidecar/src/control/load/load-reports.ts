@@ -27,11 +27,11 @@ export function loadReports({ workers, config, clock, ...options }: LoadReportsO
   return new LoadReportClient({
     ...options,
     clock,
-    async read(clusters) {
-      const answers = await workers.inspectWorkers(WITHIN_MS, "load");
+    async read({ clusters, byEndpoint }) {
+      const answers = await workers.inspectWorkers(WITHIN_MS, byEndpoint ? "load-by-endpoint" : "load");
       const look = answers.map(({ worker, value }) => ({
         worker,
-        load: value === null ? undefined : (value as unknown as WorkerLoad), // a worker answers "load" with nothing else
+        load: value === null ? undefined : (value as unknown as WorkerLoad), // a worker answers so with nothing else
       }));
       const serviceNameOf = (cluster: string): string | undefined => {
         const discovery = config().clusters.get(cluster)?.discovery;

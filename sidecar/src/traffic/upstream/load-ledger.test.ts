@@ -95,3 +95,29 @@ test("before anybody has asked, nothing is written down", () => {
   ledger.settle("c", set, undefined);
   assert.deepEqual(loads(ledger, undefined), []);
 });
+
+test("figures of endpoints begin when somebody asks for them; one that has left is told of twice more, and then forgotten", () => {
+  const ledger = new LoadLedger();
+  const first = endpoints({ a: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] });
+  const read = (set: EndpointSet, byEndpoint = true): string[] | undefined =>
+    ledger
+      .read([{ name: "c", endpoints: set }], byEndpoint)[0]
+      ?.localities[0]?.endpoints?.map(({ address, issued, inProgress }) => {
+        return `${address.type === "socket" ? address.address : ""} ${issued}-${inProgress}`;
+      });
+  const leaver = endpoint(first, "10.0.0.2");
+  leaver.requests = 5;
+  assert.equal(read(first, false), undefined);
+  leaver.requests = 7;
+  leaver.activeRequests = 1;
+  endpoint(first, "10.0.0.1").requests = 1;
+  assert.deepEqual(read(first), ["10.0.0.1 1-0", "10.0.0.2 2-1"]);
+  leaver.requests = 8;
+  const second = endpoints({ a: ["10.0.0.1", "10.0.0.3"] }, first);
+  ledger.settle("c", first, second);
+  assert.deepEqual(read(second), ["10.0.0.1 1-0", "10.0.0.2 3-1"], "a request of it is under way");
+  leaver.activeRequests = 0;
+  for (let turn = 0; turn < 3; turn++) assert.deepEqual(read(second), ["10.0.0.1 1-0", "10.0.0.2 3-0"]);
+  assert.deepEqual(read(second), ["10.0.0.1 1-0"]);
+  assert.equal(read(second, false), undefined);
+});

@@ -1,4 +1,4 @@
-import type { Endpoint, EndpointSet, LocalityMembers } from "@heddle/traffic";
+import type { Address, Endpoint, EndpointSet, LocalityMembers } from "@heddle/traffic";
 
 /** What a worker has sent, since it began: by cluster, and within it by locality and priority. Plain data; it crosses threads. */
 export type WorkerLoad = readonly ClusterLoad[];
@@ -21,6 +21,16 @@ export type LocalityLoad = {
   readonly failed: number;
   /** At this moment; the others only ever grow. */
   readonly inProgress: number;
+  /** Of those that requests went to, where they were asked for. */
+  readonly endpoints?: readonly EndpointLoad[];
+};
+
+export type EndpointLoad = {
+  readonly address: Address;
+  readonly issued: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly inProgress: number;
 };
 
 /**
@@ -32,6 +42,8 @@ export type LocalityLoad = {
  */
 export class LoadLedger {
   #watched = false;
+  /** Somebody has asked for endpoints. */
+  #byEndpoint = false;
   readonly #dropped: Map<string, number> = new Map();
   /** By cluster, then by locality and priority. */
   readonly #accounts: Map<string, Map<string, Account>> = new Map();
@@ -57,12 +69,24 @@ export class LoadLedger {
     this.#dropped.set(cluster, (this.#dropped.get(cluster) ?? 0) + 1);
   }
 
-  read(clusters: Iterable<{ readonly name: string; readonly endpoints: EndpointSet | undefined }>): WorkerLoad {
+  /** `byEndpoint`: with the figures of each endpoint, which begin with the first reading that asks for them. */
+  read(
+    clusters: Iterable<{ readonly name: string; readonly endpoints: EndpointSet | undefined }>,
+    byEndpoint = false,
+  ): WorkerLoad {
     this.#watched = true;
-    for (const accounts of this.#accounts.values()) for (const account of accounts.values()) account.inProgress = 0;
+    this.#byEndpoint = byEndpoint;
+    for (const account of this.#allAccounts()) {
+      account.inProgress = 0;
+      if (!byEndpoint) account.byAddress = undefined;
+      for (const one of account.byAddress?.values() ?? []) {
+        one.inProgress = 0;
+        one.absence += 1;
+      }
+    }
     for (const [endpoint, account] of this.#leaving) {
       this.#writeDown(endpoint, account);
-      account.inProgress += endpoint.activeRequests;
+      this.#countRunning(endpoint, account);
       if (endpoint.activeRequests > 0) continue;
       this.#leaving.delete(endpoint);
       this.#written.delete(endpoint);
@@ -72,14 +96,26 @@ export class LoadLedger {
         if (endpoint.requests === 0) continue; // most endpoints of a large mesh
         const account = this.#account(name, locality, priority);
         this.#writeDown(endpoint, account);
-        account.inProgress += endpoint.activeRequests;
+        this.#countRunning(endpoint, account);
       }
     }
     return [...new Set([...this.#accounts.keys(), ...this.#dropped.keys()])].map((cluster) => ({
       cluster,
       dropped: this.#dropped.get(cluster) ?? 0,
-      localities: [...(this.#accounts.get(cluster)?.values() ?? [])].map((account) => ({ ...account })),
+      localities: [...(this.#accounts.get(cluster)?.values() ?? [])].map(toLocality),
     }));
+  }
+
+  #countRunning(endpoint: Endpoint, account: Account): void {
+    account.inProgress += endpoint.activeRequests;
+    const own = account.byAddress?.get(endpoint.key);
+    if (own === undefined) return;
+    own.inProgress += endpoint.activeRequests;
+    own.absence = 0;
+  }
+
+  *#allAccounts(): Generator<Account> {
+    for (const accounts of this.#accounts.values()) yield* accounts.values();
   }
 
   #writeDown(endpoint: Endpoint, account: Account): void {
@@ -90,9 +126,11 @@ export class LoadLedger {
       written = { requests: 0, requestsAnswered: 0, requestsFailed: 0 };
       this.#written.set(endpoint, written);
     }
-    account.issued += requests - written.requests;
-    account.succeeded += requestsAnswered - written.requestsAnswered;
-    account.failed += requestsFailed - written.requestsFailed;
+    for (const counts of this.#byEndpoint ? [account, accountOf(endpoint, account)] : [account]) {
+      counts.issued += requests - written.requests;
+      counts.succeeded += requestsAnswered - written.requestsAnswered;
+      counts.failed += requestsFailed - written.requestsFailed;
+    }
     written.requests = requests;
     written.requestsAnswered = requestsAnswered;
     written.requestsFailed = requestsFailed;
@@ -107,14 +145,42 @@ export class LoadLedger {
     const key = `${priority} ${name}`;
     let account = accounts.get(key);
     if (account === undefined) {
-      account = { ...locality, priority, issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+      account = { ...locality, priority, ...NO_COUNTS, byAddress: undefined };
       accounts.set(key, account);
     }
     return account;
   }
 }
 
-type Account = { -readonly [field in keyof LocalityLoad]: LocalityLoad[field] };
+const NO_COUNTS = { issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+
+type Account = { -readonly [field in keyof Omit<LocalityLoad, "endpoints">]: LocalityLoad[field] } & {
+  byAddress: Map<string, EndpointAccount> | undefined;
+};
+/** `absence`: in so many readings, one behind the other, there was no such endpoint. */
+type EndpointAccount = { -readonly [field in keyof EndpointLoad]: EndpointLoad[field] } & { absence: number };
+
+/** What an endpoint that has left counted last is in two readings, since one of them may come to nobody; then it is forgotten. */
+const READINGS_OF_GONE = 2;
+
+function accountOf({ key, config }: Endpoint, account: Account): EndpointAccount {
+  account.byAddress ??= new Map();
+  let own = account.byAddress.get(key);
+  if (own === undefined) {
+    own = { address: config.address, ...NO_COUNTS, absence: 0 };
+    account.byAddress.set(key, own);
+  }
+  return own;
+}
+
+function toLocality({ byAddress, ...locality }: Account): LocalityLoad {
+  if (byAddress === undefined) return locality;
+  const endpoints = [...byAddress].map(([key, { absence, ...load }]) => {
+    if (absence >= READINGS_OF_GONE) byAddress.delete(key);
+    return load;
+  });
+  return { ...locality, endpoints };
+}
 type Counts = { -readonly [field in "requests" | "requestsAnswered" | "requestsFailed"]: number };
 
 function* members(set: EndpointSet): Generator<[LocalityMembers, number, Endpoint]> {

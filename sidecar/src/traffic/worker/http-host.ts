@@ -176,8 +176,9 @@ export class HttpHost implements WorkerHost {
     }
   }
 
-  load(): Json {
-    return this.#load.read(this.#runtime.current.clusters.values());
+  load(byEndpoint: boolean): Json {
+    // What crosses threads is plain data, which the type of an address does not say.
+    return this.#load.read(this.#runtime.current.clusters.values(), byEndpoint) as unknown as Json;
   }
 
   /** As the last: a filter may be built of routes and clusters, which are there by now. */

@@ -81,8 +81,8 @@ export interface WorkerHost {
   inspect(): Json;
   /** What the endpoints of all clusters have carried; undefined is a place to pause. */
   endpointRows(): Iterable<EndpointRow | undefined>;
-  /** A `WorkerLoad`. */
-  load(): Json;
+  /** A `WorkerLoad`; `byEndpoint`: of each endpoint as well. */
+  load(byEndpoint: boolean): Json;
   /** Files of access logs have been moved away. */
   reopenLogs(): void;
   /** The thread ends: write out what waits to be written. */
@@ -242,7 +242,9 @@ export async function runWorker(
     tell({ type: "inspected", id, value: rows as unknown as Json, more: false });
   };
   const inspected = (about: Exclude<InspectedPart, "endpoints">): Json =>
-    about === "load" ? host.load() : { listeners: listeners.inspect(), serving: host.inspect() };
+    about !== "inside"
+      ? host.load(about === "load-by-endpoint")
+      : { listeners: listeners.inspect(), serving: host.inspect() };
   port.on("message", guarded(receive, crashes.of("a message of the control thread")));
   tell({ type: "started", rewrap });
 }

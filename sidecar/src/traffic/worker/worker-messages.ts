@@ -119,9 +119,9 @@ export type FromWorker =
 
 /**
  * "inside": listeners, clusters and pools, for those who look. "endpoints": what endpoints have carried (a list of `EndpointRow`).
- * "load": what load reports add up (`WorkerLoad`).
+ * "load", "load-by-endpoint": what load reports add up (`WorkerLoad`).
  */
-export type InspectedPart = "inside" | "endpoints" | "load";
+export type InspectedPart = "inside" | "endpoints" | "load" | "load-by-endpoint";
 
 export interface RefusedKey {
   readonly key: string;
