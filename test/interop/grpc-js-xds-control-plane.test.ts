@@ -48,8 +48,11 @@ metadata: { name: orders }
 spec:
   parentRefs: [{ group: "", kind: Service, name: orders }]
   rules:
-    - matches: [{ path: { type: Exact, value: /heddle.test.Who/AmI } }]
+    - matches: [{ path: { value: /heddle.test.Who } }]
       backendRefs: [{ name: special, namespace: other, port: 80 }]
+    - matches: [{ path: { value: /old } }]
+      filters: [{ type: RequestRedirect, requestRedirect: { hostname: new.example } }]
+    - matches: [{ path: { type: Exact, value: /none } }]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: ReferenceGrant

@@ -21,7 +21,7 @@ const OURS = "heddle.dev";
 export const MESH_KINDS: readonly WatchedKind[] = [
   core("v1", "Service", "services"),
   core("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
-  { ...custom(`${GATEWAY}/v1`, "HTTPRoute", "httproutes"), hasStatus: true },
+  { ...gateway("HTTPRoute", "httproutes", "v1beta1"), hasStatus: true, isDispensable: false },
   { ...custom(`${GATEWAY}/v1`, "GRPCRoute", "grpcroutes"), hasStatus: true, isDispensable: true },
   { ...gateway("TLSRoute", "tlsroutes", "v1alpha3", "v1alpha2"), hasStatus: true },
   { ...gateway("TCPRoute", "tcproutes", "v1alpha2"), hasStatus: true },

@@ -70,6 +70,7 @@ export function nodeScope(
       demanded: policies.providers === undefined ? demand.services : withAsked(demand.services, policies.providers),
       // An Envoy asks for virtual hosts by delta alone, and gRPC not at all.
       onDemand: node.userAgentName === OUR_SIDECAR,
+      ...(isGrpc(node) && { isGrpc: true }),
       ...(workload?.capture !== undefined && { captured: capturedRules(workload, unknown) }),
     },
     place: placeOf(node, workload, mesh),
@@ -116,8 +117,12 @@ const capturedRulesMade = new Map<string, CapturedRules>();
  * X1: what a node says of itself gives it no identity. gRPC has none here either: it refuses a cluster with
  * `transport_socket_matches`, whoever it is.
  */
-function hasIdentity({ identity, userAgentName }: XdsNode): boolean {
-  return identity !== undefined && !/^grpc/i.test(userAgentName);
+function hasIdentity(node: XdsNode): boolean {
+  return node.identity !== undefined && !isGrpc(node);
+}
+
+function isGrpc({ userAgentName }: XdsNode): boolean {
+  return /^grpc/i.test(userAgentName);
 }
 
 /** The node's own workload, if the mesh knows it. */

@@ -117,7 +117,7 @@ export class OutboundScope {
     this.#computed.add("scope");
     if (this.#captured !== undefined) return this.#takeCaptured(this.#captured, mesh, parts);
     const { called, behind } = reachable(mesh, this.rules);
-    const { namespace } = this.rules;
+    const { namespace, isGrpc } = this.rules;
     this.#behind = new Set(called.flatMap(backendsOf).map(serviceKey));
     const before = [this.#clusters, this.#endpoints, this.#routes, this.#demandedHosts];
     const clusters: EncodedResource[] = [];
@@ -131,7 +131,7 @@ export class OutboundScope {
     }
     this.#clusters = resourceMap(this.#clusters, clusters);
     this.#endpoints = resourceMap(this.#endpoints, endpoints);
-    const virtualHosts = called.map(({ service, port }) => parts.of(service).virtualHost(port, namespace));
+    const virtualHosts = called.map(({ service, port }) => parts.of(service).virtualHost(port, namespace, isGrpc));
     if (this.#virtualHosts === undefined || !sameList(virtualHosts, this.#virtualHosts)) {
       this.#virtualHosts = virtualHosts;
       this.#routes = resourceMap(this.#routes, [this.#encodeRoutes(virtualHosts)]);
@@ -156,14 +156,14 @@ export class OutboundScope {
   }
 
   #encodeDemanded(called: readonly ReachablePort[], parts: MeshParts): Resources {
-    const { demanded, namespace } = this.rules;
+    const { demanded, namespace, isGrpc } = this.rules;
     if (demanded.length === 0) return NO_RESOURCES;
     const wanted = new Set(demanded.map(serviceKey));
     const { typeUrl } = this.#encoder.types["virtual-host"];
     const made = called.flatMap(({ service, port }): EncodedResource[] => {
       if (!wanted.has(serviceKey(service))) return [];
       const [name = "", ...aliases] = virtualHostNames(service, port, namespace);
-      const bytes = parts.of(service).virtualHost(port, namespace);
+      const bytes = parts.of(service).virtualHost(port, namespace, isGrpc);
       return [{ ...this.#encoder.fromBytes(typeUrl, name, bytes), aliases }];
     });
     // Each time other objects, for the sake of the aliases: what is equal stays what it was.

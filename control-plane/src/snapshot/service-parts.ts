@@ -3,6 +3,7 @@ import {
   capturedVirtualHost,
   type EndpointSlice,
   endpointsBehind,
+  grpcEntries,
   identitiesOf,
   isStreamRoute,
   type Mesh,
@@ -58,7 +59,7 @@ export class ServiceParts {
   readonly #endpoints: Map<ServicePort, EncodedResource>;
   /** As callers at a place see them, by the port and what of the place makes a difference. */
   readonly #placedEndpoints: Map<ServicePort, Map<string, EncodedResource>>;
-  /** By port and the namespace of the callers: each an element of whatever route configuration holds it, as bytes. */
+  /** By port and the callers, their namespace and whether they are gRPC: each an element of whatever route configuration holds it, as bytes. */
   readonly #virtualHosts: Map<ServicePort, Map<string, Uint8Array>>;
   /** For callers that are captured. */
   readonly #addresses: readonly string[];
@@ -229,14 +230,16 @@ export class ServiceParts {
     return { listener, cluster: encoder.encodeOnce(encoder.types.cluster, cluster) };
   }
 
-  virtualHost(port: ServicePort, fromNamespace: string): Uint8Array {
-    const byNamespace = getOrMake(this.#virtualHosts, port, () => new Map<string, Uint8Array>());
-    return getOrMake(byNamespace, fromNamespace, () => {
+  /** @param isGrpc as clients of gRPC take it: see `grpcEntries`. */
+  virtualHost(port: ServicePort, fromNamespace: string, isGrpc = false): Uint8Array {
+    const byCaller = getOrMake(this.#virtualHosts, port, () => new Map<string, Uint8Array>());
+    return getOrMake(byCaller, isGrpc ? `grpc ${fromNamespace}` : fromNamespace, () => {
       const { encoder, computed } = this.#maker;
       computed.add("virtual-host");
       const routes = routesFor(this.#service, port, this.#routes, fromNamespace);
       const config = serviceVirtualHost(this.#service, port, routes, fromNamespace);
-      return encoder.types["virtual-host"].encode(config);
+      const routed = isGrpc ? { ...config, routes: config.routes.flatMap(grpcEntries) } : config;
+      return encoder.types["virtual-host"].encode(routed);
     });
   }
 }

@@ -65,6 +65,7 @@ export {
   servingEndpoints,
   targetPort,
 } from "./translate/endpoints.ts";
+export { grpcEntries } from "./translate/grpc-entries.ts";
 export { type InboundSecurity, inboundListener } from "./translate/inbound-listener.ts";
 export {
   dialledListenerManager,

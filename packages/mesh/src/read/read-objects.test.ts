@@ -542,7 +542,7 @@ test("kinds that are none of ours are passed over, and only a likely mistake is 
   faults(text("example.com/v1", "Thing"), ["warning f.yaml:2:1: kind: example.com/v1 Thing is not read"]);
   faults(text("gateway.networking.k8s.io/v1", "UDPRoute"), ["warning f.yaml:2:1: kind: UDPRoute has no effect yet"]);
   faults(text("gateway.networking.k8s.io/v1alpha2", "HTTPRoute"), [
-    `f.yaml:1:1: apiVersion: found "gateway.networking.k8s.io/v1alpha2", allowed for HTTPRoute: "gateway.networking.k8s.io/v1"`,
+    `f.yaml:1:1: apiVersion: found "gateway.networking.k8s.io/v1alpha2", allowed for HTTPRoute: "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"`,
   ]);
   faults(text("heddle.dev/v1", "Wrokload"), [
     `f.yaml:2:1: kind: found "Wrokload", allowed: "Workload", "PeerAuthentication", "AuthorizationPolicy", "ExtensionProvider", "RequestAuthentication", "Process"`,

@@ -26,6 +26,7 @@ interface Kind {
   readonly read: (document: Field) => MeshObject | undefined;
 }
 
+const HTTP_ROUTE: Kind = { unknownFields: "warning", read: readHttpRoute };
 const TCP_ROUTE: Kind = { unknownFields: "warning", read: readTcpRoute };
 const TLS_ROUTE: Kind = { unknownFields: "warning", read: readTlsRoute };
 const REFERENCE_GRANT: Kind = { unknownFields: "warning", read: readReferenceGrant };
@@ -34,7 +35,8 @@ const REFERENCE_GRANT: Kind = { unknownFields: "warning", read: readReferenceGra
 const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["v1 Service", { unknownFields: "warning", read: readService }],
   ["discovery.k8s.io/v1 EndpointSlice", { unknownFields: "warning", read: readEndpointSlice }],
-  ["gateway.networking.k8s.io/v1 HTTPRoute", { unknownFields: "warning", read: readHttpRoute }],
+  ["gateway.networking.k8s.io/v1 HTTPRoute", HTTP_ROUTE],
+  ["gateway.networking.k8s.io/v1beta1 HTTPRoute", HTTP_ROUTE],
   ["gateway.networking.k8s.io/v1 GRPCRoute", { unknownFields: "warning", read: readGrpcRoute }],
   ["gateway.networking.k8s.io/v1 TLSRoute", TLS_ROUTE],
   ["gateway.networking.k8s.io/v1alpha3 TLSRoute", TLS_ROUTE],

@@ -8,6 +8,7 @@ import { isStreamRoute } from "../model/route.ts";
 import { grantYaml, meshOf, routeYaml, serviceYaml, streamRouteYaml } from "../model/testing.ts";
 import { routesFor } from "./attached-routes.ts";
 import { serviceListener } from "./captured-listeners.ts";
+import { grpcEntries } from "./grpc-entries.ts";
 import { outboundRouteConfiguration, serviceVirtualHost } from "./routes.ts";
 import { capturedReach, reachable } from "./scope.ts";
 
@@ -66,6 +67,32 @@ describe("a GRPCRoute", () => {
       [["x-a"], ["x-a"]],
     );
     assert.deepEqual([entry.requestHeadersToRemove, entry.responseHeadersToRemove], [["x-b"], ["x-b"]]);
+  });
+});
+
+describe("for clients of gRPC", () => {
+  it("a prefix of whole elements is a path and a prefix, and what has no backend a cluster that is not there", () => {
+    const mesh = meshOf(
+      serviceYaml("stock"),
+      routeYaml(
+        "r",
+        STOCK,
+        `[{ matches: [{ path: { value: /a } }], backendRefs: [{ name: b, port: 80 }] },
+          { matches: [{ path: { value: /b } }], filters: [{ type: RequestRedirect, requestRedirect: { port: 81 } }] },
+          { matches: [{ path: { type: Exact, value: /c } }] }]`,
+      ),
+    );
+    const [{ service, port, routes } = assert.fail()] = reachable(mesh, RULES).called;
+    const host = serviceVirtualHost(service, port, routes, "default");
+    const entries = host.routes.flatMap(grpcEntries);
+    assert.ok(
+      entries.every(({ action, match }) => action.type === "forward" && match.path.type !== "path-separated-prefix"),
+    );
+    const table = compileRouteConfiguration(outboundRouteConfiguration([{ ...host, routes: entries }], true));
+    assert.deepEqual(
+      ["/c", "/a", "/a/x", "/ab", "/b/x"].map((path) => cluster(table, path)),
+      ["refused", "outbound/80/b.default", "outbound/80/b.default", undefined, "refused"],
+    );
   });
 });
 

@@ -228,7 +228,7 @@ function clusterOf(taking: readonly Backend[], refused: (backend: Backend) => bo
   };
 }
 
-function forwardTo(cluster: ForwardAction["cluster"]): ForwardAction {
+export function forwardTo(cluster: ForwardAction["cluster"]): ForwardAction {
   return {
     cluster,
     clusterNotFoundResponseCode: 500,

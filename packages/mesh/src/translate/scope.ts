@@ -17,6 +17,8 @@ export interface ScopeRules {
   readonly demanded: readonly ServiceHost[];
   /** It asks for what is outside when a request needs it: sidecars of ours do. */
   readonly onDemand: boolean;
+  /** It is a client of gRPC that follows xDS by itself: see `grpcEntries`. */
+  readonly isGrpc?: true;
   /** Its application's traffic is captured, and meant for addresses. Left out: it calls by name, through a proxy. */
   readonly captured?: CapturedRules;
 }
