@@ -42,12 +42,7 @@ export function whyUnfilled(name: string, argument: string): string | undefined 
   return point === undefined ? UNFILLED.get(name) : `${point} is not recorded`;
 }
 
-const METADATA_NOT_COPIED: ReadonlySet<string> = new Set([
-  "ROUTE",
-  "LISTENER",
-  "LISTENER_FILTER_CHAIN",
-  "VIRTUAL_HOST",
-]);
+const METADATA_NOT_COPIED: ReadonlySet<string> = new Set(["LISTENER", "LISTENER_FILTER_CHAIN", "VIRTUAL_HOST"]);
 const POINTS_NOT_KEPT: ReadonlySet<string> = new Set(["US_CX_BEG", "US_CX_END", "US_HS_END", "US_RX_BODY_BEG"]);
 
 const nothing: LogCommand = () => undefined;

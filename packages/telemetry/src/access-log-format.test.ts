@@ -232,7 +232,7 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
 test("docs/access-log.md lists every command, and no other", () => {
   const page = readFileSync(new URL("../../../docs/access-log.md", import.meta.url), "utf8");
   const listed = [...page.matchAll(/`([A-Z][A-Z0-9_]{2,})(?:\([^`]*)?`/g)].map(([, name = ""]) => name);
-  const others = new Set<string>([...TIME_POINTS, "DYNAMIC", "CLUSTER", "UPSTREAM_HOST", "SIGUSR1"]);
+  const others = new Set<string>([...TIME_POINTS, "DYNAMIC", "CLUSTER", "ROUTE", "UPSTREAM_HOST", "SIGUSR1"]);
   assert.deepEqual(
     COMMAND_NAMES.filter((name) => !listed.includes(name)),
     [],
@@ -255,9 +255,9 @@ describe("empty values", () => {
       "%UPSTREAM_HOSTS_ATTEMPTED% is always empty: it is not recorded",
     ]);
     const text =
-      "%METADATA(DYNAMIC:a)% %METADATA(ROUTE:a):3% %COMMON_DURATION(DS_RX_BEG:US_HS_END:ms)% %START_TIME(%s)%";
+      "%METADATA(DYNAMIC:a)% %METADATA(LISTENER:a):3% %COMMON_DURATION(DS_RX_BEG:US_HS_END:ms)% %START_TIME(%s)%";
     assert.deepEqual(unfilledCommands({ type: "text", text, omitEmptyValues: false }), [
-      "%METADATA% is always empty: metadata of ROUTE is not copied",
+      "%METADATA% is always empty: metadata of LISTENER is not copied",
       "%COMMON_DURATION% is always empty: US_HS_END is not recorded",
     ]);
   });

@@ -287,7 +287,6 @@ test("what is accepted without effect is reported by path", () => {
       "eds_cluster_config.eds_config.authorities",
       "eds_cluster_config.eds_config.resource_api_version",
       "health_checks",
-      "metadata",
       "outlier_detection",
       "upstream_connection_options.tcp_keepalive.keepalive_interval",
       "upstream_connection_options.tcp_keepalive.keepalive_probes",

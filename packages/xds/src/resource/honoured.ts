@@ -989,10 +989,9 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.route.v3.Route": {
     honoured: `name match route redirect direct_response decorator tracing non_forwarding_action typed_per_filter_config
-      request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove`,
+      request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove metadata`,
     refused: { filter_action: LATER },
     reported: {
-      metadata: { note: "is told to services of ext_authz, and not copied to logs", kept: true },
       stat_prefix: { note: "routes have no statistics of their own", kept: true },
       per_request_buffer_limit_bytes: "the listener's limit holds",
     },
@@ -1119,7 +1118,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 
   "envoy.config.cluster.v3.Cluster": {
     honoured: `name alt_stat_name type cluster_type eds_cluster_config connect_timeout per_connection_buffer_limit_bytes lb_policy
-      load_assignment max_requests_per_connection circuit_breakers common_http_protocol_options http2_protocol_options
+      load_assignment metadata max_requests_per_connection circuit_breakers common_http_protocol_options http2_protocol_options
       http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
       least_request_lb_config round_robin_lb_config original_dst_lb_config cleanup_interval common_lb_config transport_socket protocol_selection transport_socket_matches
       upstream_http_protocol_options upstream_bind_config
@@ -1134,7 +1133,6 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       connection_pool_per_downstream_connection: "connections are shared by downstream connections",
     },
     reported: {
-      metadata: { note: NOT_COPIED, kept: true },
       health_checks: "there are no active health checks yet; endpoints count as healthy",
       dns_failure_refresh_rate: "a failed lookup is repeated as a successful one is",
       use_tcp_for_dns_lookups: NO_EFFECT,

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { ok } from "@heddle/base";
 import { defineFilter, type HttpFilter } from "@heddle/filter";
 import { compileFormat } from "@heddle/telemetry";
-import { clusterConfig, Harness, type HarnessOptions, type MemoryConnection } from "./testing-harness.ts";
+import { clusterConfig, Harness, type HarnessOptions, type MemoryConnection, routeTo } from "./testing-harness.ts";
 
 /** The lines that a format gives for what is played. */
 function lines(
@@ -58,7 +58,7 @@ test("bytes on the wire are those of the exchange, on both sides, also of the se
   assert.deepEqual(written, expected);
 });
 
-test("metadata of filters, of the cluster and of the endpoint; who was asked", () => {
+test("metadata of filters, of the cluster, of the route and of the endpoint; who was asked", () => {
   const leave: HttpFilter = {
     requestHead: (exchange) => {
       exchange.metadata.set("mine", new Map([["user", { name: "grete" }]]));
@@ -67,16 +67,18 @@ test("metadata of filters, of the cluster and of the endpoint; who was asked", (
   };
   const filters = { leave: defineFilter({ parse: () => ok({}), create: () => ({ create: () => leave }) }) };
   const clusters = [clusterConfig("app", { statName: "app-stats", metadata: { ns: { tier: "gold" } } })];
+  const routes = routeTo("app", {}, { metadata: { ns: { owner: "web" } } });
   const format =
     "%DYNAMIC_METADATA(mine:user:name)% %DYNAMIC_METADATA(mine)% %METADATA(CLUSTER:ns:tier)% %UPSTREAM_METADATA(ns)% " +
-    "%UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW% %UPSTREAM_HOST% %UPSTREAM_HOST_NAME% %UPSTREAM_PROTOCOL% %HOSTNAME%";
-  const written = lines(format, { filters, clusters }, (harness, client) => {
+    "%METADATA(ROUTE:ns:owner)% %UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW% %UPSTREAM_HOST% %UPSTREAM_HOST_NAME% %UPSTREAM_PROTOCOL% %HOSTNAME%";
+  const written = lines(format, { filters, clusters, routes }, (harness, client) => {
     client.send(`${POST}ab`);
     harness.run();
     harness.upstream().send(`${OK}ok`);
     harness.run();
   });
-  const seen = 'grete {"user":{"name":"grete"}} gold - app-stats app 10.0.0.1:80 host-of-10.0.0.1 HTTP/1.1 test-host';
+  const seen =
+    'grete {"user":{"name":"grete"}} gold - web app-stats app 10.0.0.1:80 host-of-10.0.0.1 HTTP/1.1 test-host';
   assert.deepEqual(written, [seen]);
 });
 

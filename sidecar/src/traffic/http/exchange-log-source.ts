@@ -279,6 +279,8 @@ export class ExchangeLogSource implements AccessLogSource {
         return valueAt(exchange.runtime.clusters.get(exchange.upstream.cluster)?.config.metadata, [namespace, ...path]);
       case "UPSTREAM_HOST":
         return valueAt(exchange.upstream.endpoint?.config.metadata, [namespace, ...path]);
+      case "ROUTE":
+        return valueAt(exchange.selectedRoute?.entry.metadata, [namespace, ...path]);
       default:
         return undefined; // not copied out of the configuration
     }

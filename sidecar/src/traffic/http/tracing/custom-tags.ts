@@ -1,4 +1,5 @@
 import type { CustomTagConfig } from "@heddle/traffic";
+import { valueAt } from "../exchange-log-source.ts";
 import type { HttpExchange } from "../http-exchange.ts";
 
 /** Adds what it finds for its tag to the attributes (name, value, name, value). */
@@ -21,8 +22,7 @@ export function compileCustomTags(
         };
       case "metadata":
         return (exchange, attributes) => {
-          const found = source.kind === "request" ? metadataOf(exchange, source.namespace, source.path) : undefined;
-          add(attributes, tag, found ?? source.defaultValue);
+          add(attributes, tag, metadataOf(exchange, source) ?? source.defaultValue);
         };
       default:
         throw new Error(`unknown source ${JSON.stringify(source satisfies never)}`);
@@ -39,12 +39,32 @@ function add(attributes: string[], tag: string, value: string): void {
   if (value !== "") attributes.push(tag, value);
 }
 
-function metadataOf(exchange: HttpExchange, namespace: string, path: readonly string[]): string | undefined {
-  let value: unknown = exchange.metadata.get(namespace)?.get(path[0] ?? "");
-  for (const key of path.slice(1)) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
-    value = (value as Record<string, unknown>)[key];
-  }
+type MetadataSource = Extract<CustomTagConfig["source"], { readonly type: "metadata" }>;
+
+function metadataOf(exchange: HttpExchange, { kind, namespace, path }: MetadataSource): string | undefined {
+  const value = valueAt(
+    kind === "request"
+      ? exchange.metadata.get(namespace)?.get(path[0] ?? "")
+      : configuredMetadata(exchange, kind)?.[namespace],
+    kind === "request" ? path.slice(1) : path,
+  );
   if (value === undefined || value === null) return undefined;
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** As it is by the end of the exchange. */
+function configuredMetadata(
+  { selectedRoute, runtime, upstream }: HttpExchange,
+  kind: Exclude<MetadataSource["kind"], "request">,
+): { readonly [namespace: string]: unknown } | undefined {
+  switch (kind) {
+    case "route":
+      return selectedRoute?.entry.metadata;
+    case "cluster":
+      return runtime.clusters.get(upstream.cluster)?.config.metadata;
+    case "host":
+      return upstream.endpoint?.config.metadata;
+    default:
+      throw new Error(`unknown metadata of ${JSON.stringify(kind satisfies never)}`);
+  }
 }

@@ -3,13 +3,21 @@ import { test } from "node:test";
 import { failure } from "@heddle/base";
 import type { SpanRecord } from "@heddle/telemetry";
 import {
+  type CustomTagConfig,
   defaultManners,
   type HttpManners,
   LiveRuntime,
   type TracingConfig,
   type TracingProvider,
 } from "@heddle/traffic";
-import { Harness, type HarnessOptions, type MemoryConnection, retryPolicy, routeTo } from "../testing-harness.ts";
+import {
+  clusterConfig,
+  Harness,
+  type HarnessOptions,
+  type MemoryConnection,
+  retryPolicy,
+  routeTo,
+} from "../testing-harness.ts";
 
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -224,6 +232,19 @@ test("custom tags of the route take the place of the listener's of that name", (
   const { get, spans } = traced(config({ customTags: tags }), { routes });
   get("x-a: route\r\n");
   assert.deepEqual([tag(spans[0]!, "a"), tag(spans[0]!, "b"), tag(spans[0]!, "gone")], ["route", "p", undefined]);
+});
+
+test("custom tags show the metadata of the route and of the cluster, or their default", () => {
+  const of = (name: string, kind: "route" | "cluster" | "host", path: readonly string[]): CustomTagConfig => ({
+    tag: name,
+    source: { type: "metadata", kind, namespace: "ns", path, defaultValue: "none" },
+  });
+  const customTags = [of("a", "route", ["owner", "team"]), of("b", "cluster", ["tier"]), of("c", "host", ["x"])];
+  const routes = routeTo("app", {}, { metadata: { ns: { owner: { team: "web" } } } });
+  const clusters = [clusterConfig("app", { metadata: { ns: { tier: 1 } } })];
+  const { get, spans } = traced(config({ customTags }), { routes, clusters });
+  get();
+  assert.deepEqual(["a", "b", "c"].map((name) => tag(spans[0]!, name)), ["web", "1", "none"]); // biome-ignore format: short
 });
 
 test("a request that is refused before routing has no span", () => {
