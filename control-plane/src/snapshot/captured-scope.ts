@@ -1,16 +1,18 @@
 import {
   blackholeCluster,
+  type CapturedReach,
   type CapturedRules,
   capturedReach,
   capturedRouteConfiguration,
   dnsTcpListener,
-  httpPortListener,
   type Mesh,
+  namedPortListener,
   outboundPortName,
   passthroughCluster,
   type ScopeRules,
   type Service,
   type ServicePortPair,
+  serverNameChains,
   virtualOutboundListener,
 } from "@heddle/mesh";
 import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
@@ -60,7 +62,10 @@ export class CapturedScope {
 
   rebuild(mesh: Mesh, parts: MeshParts): CapturedResources {
     const { namespace, captured } = this.#rules;
-    const { named, routed, httpPorts, listened, headless, served, behind } = capturedReach(mesh, this.#rules);
+    const { named, routed, httpPorts, byServerName, listened, headless, served, behind } = capturedReach(
+      mesh,
+      this.#rules,
+    );
     const routes = new Map<number, PortRoutes>();
     for (const [port, reached] of [...routed].sort(([a], [b]) => a - b)) {
       const hosts = reached.map(({ service, port: one }) => parts.of(service).capturedVirtualHost(one, namespace));
@@ -69,17 +74,19 @@ export class CapturedScope {
     }
     this.#routes = routes;
     const { listener, cluster } = this.#encoder.types;
-    // Without an identity there is nothing to do for them that passing on would not.
+    // Else there is nothing to do for them that passing on would not.
     const pods = (this.#secured ? headless : []).flatMap(
       ({ service, port }) => parts.of(service).podsOf(port, captured) ?? [],
     );
+    const plaintextPods = (captured.unknown === "blackhole" ? headless : []).flatMap(
+      ({ service, port }) => parts.of(service).plaintextPodsOf(port, captured, this.#secured) ?? [],
+    );
     this.#listeners = resourceMap(this.#listeners, [
       this.#encoder.encodeOnce(listener, virtualOutboundListener(captured)),
-      ...httpPorts
-        .filter((port) => routes.has(port))
-        .map((port) => this.#encoder.encodeOnce(listener, httpPortListener(port, captured))),
+      ...this.#portListeners(new Set(httpPorts.filter((port) => routes.has(port))), byServerName),
       ...listened.map(({ service, port }) => parts.of(service).capturedListener(port, captured, namespace)),
       ...pods.map(({ listener: made }) => made),
+      ...plaintextPods,
       this.#dnsListener(mesh, named, parts),
       this.#encoder.encodeOnce(listener, dnsTcpListener(captured)),
     ]);
@@ -95,6 +102,16 @@ export class CapturedScope {
       routes: [...routes.values()].map(({ resource }) => resource),
       behind: new Set(behind.map(serviceKey)),
     };
+  }
+
+  #portListeners(http: ReadonlySet<number>, byServerName: CapturedReach["byServerName"]): readonly EncodedResource[] {
+    const { namespace, captured } = this.#rules;
+    const ports = [...new Set([...http, ...byServerName.keys()])].sort((a, b) => a - b);
+    return ports.map((port) => {
+      const named = serverNameChains(byServerName.get(port) ?? [], namespace);
+      const config = namedPortListener(port, captured, named, http.has(port));
+      return this.#encoder.encodeOnce(this.#encoder.types.listener, config);
+    });
   }
 
   /** Without an egress list the same for all of the namespace. */

@@ -153,6 +153,23 @@ describe("what a captured node gets", () => {
     assert.deepEqual(changes(before, secured.current), ["endpoints outbound/5432/orders.default", `listener ${name}`]);
   });
 
+  it("reaches a name for something outside by server name, with a cluster that DNS resolves, and changes nothing else", () => {
+    const outside = (more = ""): string =>
+      `apiVersion: v1\nkind: Service\nmetadata: { name: api }\nspec: { type: ExternalName, externalName: api.example.com, ports: [{ name: https, port: 443 }${more}] }\n---\n`;
+    const world = captured(ORDERS, DB);
+    assert.deepEqual(world.changed(ORDERS, DB, outside()), [
+      "cluster outbound/443/api.default",
+      "endpoints outbound/443/api.default",
+      "listener outbound/443",
+    ]);
+    // HTTP on the same port of any address is another chain of that listener, whose connections go on.
+    assert.deepEqual(world.changed(ORDERS, DB, outside(", { name: https-2, port: 8080 }")), [
+      "cluster outbound/8080/api.default",
+      "endpoints outbound/8080/api.default",
+      "listener outbound/8080",
+    ]);
+  });
+
   it("has nothing of services that its egress leaves out", () => {
     const mesh = new TestMesh();
     mesh.put(WORKLOAD("web", "10.1.0.1", "capture: redirect\n  egress: [orders]"), ORDERS, DB);

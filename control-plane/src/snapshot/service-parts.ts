@@ -230,6 +230,17 @@ export class ServiceParts {
     return { listener, cluster: encoder.encodeOnce(encoder.types.cluster, cluster) };
   }
 
+  /**
+   * The same for those of its pods that are called in plaintext, where what is unknown is refused: by callers without an identity
+   * these are all.
+   */
+  plaintextPodsOf(port: ServicePort, rules: CapturedRules, secured: boolean): EncodedResource | undefined {
+    const { encoder } = this.#maker;
+    const which = secured ? "plaintext" : "all";
+    const config = podsListener(this.#service, port, this.#endpointsOf(port), rules, which);
+    return config && encoder.encodeOnce(encoder.types.listener, config);
+  }
+
   /** @param isGrpc as clients of gRPC take it: see `grpcEntries`. */
   virtualHost(port: ServicePort, fromNamespace: string, isGrpc = false): Uint8Array {
     const byCaller = getOrMake(this.#virtualHosts, port, () => new Map<string, Uint8Array>());

@@ -29,7 +29,15 @@ export type { ReferenceGrant } from "./model/reference-grant.ts";
 export type { JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
 export { backendRefsOf, isRoute, isStreamRoute, ROUTE_KINDS, type Route, type RouteKind } from "./model/route.ts";
 export type { BackendRef, ParentService } from "./model/route-ends.ts";
-export type { AppProtocol, IpFamily, Labels, Service, ServicePort, TargetPort } from "./model/service.ts";
+export type {
+  AppProtocol,
+  IpFamily,
+  Labels,
+  Service,
+  ServicePort,
+  ServicePortPair,
+  TargetPort,
+} from "./model/service.ts";
 export type { StreamRoute } from "./model/stream-route.ts";
 export type { CaptureMode, EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
@@ -39,8 +47,9 @@ export { capturedInboundListener } from "./translate/captured-inbound.ts";
 export {
   CAPTURE_PORTS,
   type CapturedRules,
-  httpPortListener,
+  namedPortListener,
   podsListener,
+  serverNameChains,
   serviceListener,
   virtualOutboundListener,
 } from "./translate/captured-listeners.ts";
@@ -106,5 +115,4 @@ export {
   type ReachablePort,
   reachable,
   type ScopeRules,
-  type ServicePortPair,
 } from "./translate/scope.ts";

@@ -40,6 +40,11 @@ export interface ServicePort {
   readonly target: TargetPort;
 }
 
+export interface ServicePortPair {
+  readonly service: Service;
+  readonly port: ServicePort;
+}
+
 /** Which port of a workload is meant. `unset`: the one of the same name, else of the same number, else the only one. */
 export type TargetPort =
   | { readonly type: "unset" }

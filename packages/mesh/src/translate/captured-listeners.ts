@@ -5,7 +5,7 @@ import type {
   HttpConnectionManagerConfig,
   ListenerConfig,
 } from "@heddle/traffic";
-import type { Service, ServicePort } from "../model/service.ts";
+import type { Service, ServicePort, ServicePortPair } from "../model/service.ts";
 import type { StreamRoute } from "../model/stream-route.ts";
 import type { Workload } from "../model/workload.ts";
 import { ANY, chain, SERVER_FIRST, tcpProxyTo } from "./inbound-listener.ts";
@@ -19,6 +19,7 @@ import {
   outboundPortName,
   PASSTHROUGH_CLUSTER,
   podsName,
+  serviceHosts,
 } from "./names.ts";
 import { everythingTo, type UnknownDestinations } from "./routes.ts";
 import { streamChains } from "./stream-chains.ts";
@@ -29,10 +30,12 @@ import { streamChains } from "./stream-chains.ts";
  * connect (`use_original_dst`), which has no socket (`bind_to_port: false`).
  *
  *   outbound              15001; what nobody else takes goes where it was meant to go, or nowhere
- *   outbound/<port>       HTTP to that port of any address, by Host
+ *   outbound/<port>       HTTP to that port of any address, by Host; TLS by the server name that it asks for
  *   outbound/<port>/<ip>  that port of one service: bytes, or what its first bytes say
  *   outbound/<port>/<service>.<namespace>/pods
  *                         that port of the pods of a headless service, each by its own address
+ *   outbound/<port>/<service>.<namespace>/pods/plaintext
+ *                         those that take no mutual TLS, where what is unknown is refused
  *
  * Each depends on nothing but its own port or service, so that a change drains nobody else's connections.
  */
@@ -85,8 +88,18 @@ export function virtualOutboundListener({ ipv4, ipv6, unknown }: CapturedRules):
   };
 }
 
-/** HTTP to one port, of whatever address: names decide. */
-export function httpPortListener(port: number, rules: CapturedRules): ListenerConfig {
+/**
+ * What of one port names decide, whatever the address: HTTP by Host, TLS by server name.
+ *
+ * @param named see `serverNameChains`.
+ * @param http whether any service speaks HTTP there.
+ */
+export function namedPortListener(
+  port: number,
+  rules: CapturedRules,
+  named: readonly FilterChainConfig[] = [],
+  http = true,
+): ListenerConfig {
   return {
     ...listener(
       outboundPortName(port),
@@ -94,12 +107,55 @@ export function httpPortListener(port: number, rules: CapturedRules): ListenerCo
         { type: "socket", address: "0.0.0.0", port },
         { type: "socket", address: "::", port },
       ],
-      [httpChain(port, rules)],
+      [...(http ? [httpChain(port, rules)] : []), ...named],
     ),
     defaultFilterChain: unknownChain(rules.unknown),
     ...SNIFFING,
     bindToPort: false,
   };
+}
+
+/**
+ * Whether TLS to a port of a service without addresses is known by its server name: where the service is but a name for
+ * something outside; and, where what is unknown is refused, to a headless one at an address that none of its pods has (yet). Elsewhere
+ * that goes where it was meant to go, as everything does.
+ *
+ * Not of HTTP, and not where servers speak first: TLS that they have begins with words of their own.
+ */
+export function goesByServerName(service: Service, port: ServicePort, unknown: UnknownDestinations): boolean {
+  const carriage = carriageOf(port);
+  if (carriage === "none" || carriage === "http" || SERVERS_SPEAK_FIRST.has(port.port)) return false;
+  return service.externalName !== undefined || (service.headless && unknown === "blackhole");
+}
+
+/**
+ * Chains for TLS that asks for a name of one of these services: it goes to that one, unopened. A name that several have, as two
+ * namespaces may for one host outside, is that one's which is in the callers' namespace, else the first one's.
+ *
+ * @param fromNamespace the callers'.
+ */
+export function serverNameChains(
+  ports: readonly ServicePortPair[],
+  fromNamespace: string,
+): readonly FilterChainConfig[] {
+  const owners = new Map<string, ServicePortPair>();
+  const own = ({ service }: ServicePortPair): number => (service.namespace === fromNamespace ? 0 : 1);
+  for (const pair of ports.toSorted((a, b) => own(a) - own(b)))
+    for (const name of serverNamesOf(pair.service, fromNamespace)) if (!owners.has(name)) owners.set(name, pair);
+  return ports.flatMap((pair) => {
+    const { service, port } = pair;
+    const names = serverNamesOf(service, fromNamespace).filter((name) => owners.get(name) === pair);
+    if (names.length === 0) return [];
+    const cluster = outboundClusterName(service.namespace, service.name, port.port);
+    const match = { ...ANY, serverNames: names, transportProtocol: "tls" };
+    return [chain(`tls/${service.name}.${service.namespace}`, match, [tcpProxyTo(cluster)])];
+  });
+}
+
+function serverNamesOf(service: Service, fromNamespace: string): readonly string[] {
+  const { externalName } = service;
+  const outside = externalName === undefined ? [] : [externalName]; // lower case, without a final dot
+  return [...new Set([...outside, ...serviceHosts(service, fromNamespace)])];
 }
 
 /**
@@ -131,25 +187,31 @@ export function serviceListener(
 
 /**
  * One port of a headless service: those of its endpoints that take mutual TLS. The application has chosen one of them by its
- * address, and gets that one. Undefined: there are none. All others are called as any stranger is, in plaintext.
+ * address, and gets that one. Undefined: there are none. All others are called as any stranger is, in plaintext; where strangers
+ * are refused they have a listener too.
  *
  * Here alone endpoints are part of a listener: that of their own service. A change of its addresses drains nobody.
+ *
+ * @param which plaintext: those that take no mutual TLS; all: the caller speaks none. Both go out as they came.
  */
 export function podsListener(
   service: Service,
   port: ServicePort,
   endpoints: EndpointsConfig,
   rules: CapturedRules,
+  which: "mtls" | "plaintext" | "all" = "mtls",
 ): ListenerConfig | undefined {
+  const isMtls = which === "mtls";
   const places = endpoints.localities
-    .flatMap((locality) => locality.endpoints.filter(takesMtls))
+    .flatMap((locality) => locality.endpoints.filter((one) => which === "all" || takesMtls(one) === isMtls))
     .flatMap(({ address }) => (address.type === "socket" && !RESERVED.has(address.port) ? [address] : []));
   if (places.length === 0) return undefined;
-  const name = podsName(service, port);
+  const name = isMtls ? podsName(service, port) : `${podsName(service, port)}/plaintext`;
+  const cluster = isMtls ? name : PASSTHROUGH_CLUSTER;
   const sorted = places.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)); // canonical
-  const bytes = chain("tcp", undefined, [tcpProxyTo(name)]);
+  const bytes = chain("tcp", undefined, [tcpProxyTo(cluster, name)]);
   if (carriageOf(port) === "tcp") return { ...listener(name, sorted, [bytes]), bindToPort: false };
-  const routes = { type: "inline", routeConfig: everythingTo(name) } as const;
+  const routes = { type: "inline", routeConfig: everythingTo(cluster) } as const;
   return {
     ...listener(name, sorted, [httpChain(port.port, rules, routes)]),
     defaultFilterChain: bytes,

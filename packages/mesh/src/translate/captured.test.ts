@@ -1,13 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { parseIp } from "@heddle/base";
-import { compileFilterChainMatch, type FilterChainConfig, type ListenerConfig } from "@heddle/traffic";
+import {
+  compileFilterChainMatch,
+  type EndpointConfig,
+  type FilterChainConfig,
+  type ListenerConfig,
+} from "@heddle/traffic";
 import { meshOf } from "../model/testing.ts";
 import { capturedInboundListener } from "./captured-inbound.ts";
 import {
   type CapturedRules,
   carriageOf,
-  httpPortListener,
+  namedPortListener,
+  podsListener,
+  serverNameChains,
   serviceListener,
   virtualOutboundListener,
 } from "./captured-listeners.ts";
@@ -249,7 +256,7 @@ describe("what is sent to a captured pod", () => {
   it("may name a host with its final dot, as what the application sends may", () => {
     const listeners = [
       inbound(true),
-      httpPortListener(80, RULES),
+      namedPortListener(80, RULES),
       outboundListener({ port: 15_001, accessLog: "off" }),
     ];
     const managers = listeners.flatMap(({ filterChains }) =>
@@ -304,13 +311,13 @@ describe("what a captured application sends", () => {
   });
 
   it("goes by Host within its port, and where it is no HTTP where it was meant to go", () => {
-    const listener = httpPortListener(8080, RULES);
+    const listener = namedPortListener(8080, RULES);
     assert.equal(listener.bindToPort, false);
     assert.equal(treatment(listener, { port: 8080, says: "http/1.1" }), "plaintext http");
     assert.equal(treatment(listener, { port: 8080, says: "h2c" }), "plaintext http");
     assert.equal(treatment(listener, { port: 8080 }), "plaintext tcp");
     assert.equal(treatment(listener, { port: 8080, tls: "x" }), "plaintext tcp");
-    const refusing = httpPortListener(8080, { ...RULES, unknown: "blackhole" });
+    const refusing = namedPortListener(8080, { ...RULES, unknown: "blackhole" });
     assert.equal(treatment(refusing, { port: 8080 }), "closed");
   });
 
@@ -382,6 +389,121 @@ describe("what a captured application sends", () => {
       some.named.map(({ name }) => name),
       ["stock"],
     );
+  });
+});
+
+const OUTSIDE = `
+apiVersion: v1
+kind: Service
+metadata: { name: api }
+spec: { type: ExternalName, externalName: API.example.com., ports: [{ name: https, port: 443 }, { name: https-alt, port: 8443 }, { name: http, port: 80 }, { name: tcp-db, port: 3306 }, { name: any, port: 8080 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: same, namespace: away }
+spec: { type: ExternalName, externalName: api.example.com, ports: [{ name: https, port: 443 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: db }
+spec: { selector: { app: db }, clusterIP: None, ports: [{ name: tls, port: 443 }] }
+---`;
+
+describe("TLS of a captured application", () => {
+  const mesh = meshOf(SERVICES, OUTSIDE);
+  const rules = (unknown: CapturedRules["unknown"], namespace = "default") => ({
+    namespace,
+    egress: undefined,
+    demanded: [],
+    onDemand: true,
+    captured: { ...RULES, unknown },
+  });
+  /** The listener of one port at any address. */
+  const at = (port: number, unknown: CapturedRules["unknown"] = "passthrough", namespace?: string): ListenerConfig => {
+    const { byServerName, httpPorts } = capturedReach(mesh, rules(unknown, namespace));
+    const named = serverNameChains(byServerName.get(port) ?? [], namespace ?? "default");
+    return namedPortListener(port, { ...RULES, unknown }, named, httpPorts.includes(port));
+  };
+  const clusterOf = (listener: ListenerConfig, caller: Caller): string => {
+    const filter = chainOf(listener, caller)?.filters.at(-1);
+    return filter?.type === "tcp-proxy" ? (filter.config.clusters[0]?.name ?? "") : (filter?.type ?? "closed");
+  };
+
+  it("goes to a name for something outside by the server name that it asks for, and else where it was meant to go", () => {
+    for (const tls of ["api.example.com", "api", "api.default", "api.default.svc.cluster.local"])
+      assert.equal(clusterOf(at(443), { port: 443, tls }), "outbound/443/api.default", tls);
+    for (const tls of ["example.com", "www.api.example.com", "db.default", ""])
+      assert.equal(clusterOf(at(443), { port: 443, tls }), "passthrough", tls);
+    assert.equal(clusterOf(at(443), { port: 443 }), "passthrough", "plaintext");
+    assert.equal(clusterOf(at(443), { port: 443, tls: "same.away" }), "outbound/443/same.away");
+  });
+
+  it("goes to the service of the caller's own namespace where several stand for one name", () => {
+    const tls = "api.example.com";
+    assert.equal(clusterOf(at(443), { port: 443, tls }), "outbound/443/api.default");
+    // By name "away/same" is the first.
+    for (const namespace of ["away", "shop"])
+      assert.equal(clusterOf(at(443, "passthrough", namespace), { port: 443, tls }), "outbound/443/same.away");
+  });
+
+  it("goes by server name beside HTTP too, but not at ports of HTTP, and not where servers speak first", () => {
+    const any = at(8080);
+    assert.equal(clusterOf(any, { port: 8080, tls: "api.example.com" }), "outbound/8080/api.default");
+    assert.equal(clusterOf(any, { port: 8080, says: "http/1.1" }), "http-connection-manager");
+    assert.deepEqual([...capturedReach(mesh, rules("passthrough")).byServerName.keys()].sort(), [443, 8080, 8443]);
+  });
+
+  it("where what is unknown is refused, goes to headless services by their names, and nowhere by others", () => {
+    const strict = at(443, "blackhole");
+    assert.equal(clusterOf(strict, { port: 443, tls: "db.default.svc.cluster.local" }), "outbound/443/db.default");
+    assert.equal(clusterOf(strict, { port: 443, tls: "api.example.com" }), "outbound/443/api.default");
+    assert.equal(clusterOf(strict, { port: 443, tls: "example.com" }), "blackhole");
+    assert.equal(clusterOf(strict, { port: 443 }), "blackhole");
+  });
+});
+
+describe("the pods of a headless service", () => {
+  const mesh = meshOf(OUTSIDE);
+  const db = mesh.service("default", "db");
+  assert.ok(db !== undefined);
+  const [port] = db.ports;
+  const address = (n: number) => ({ type: "socket", address: `10.1.0.${n}`, port: 443 }) as const;
+  const endpoint = (n: number, metadata: object = {}) =>
+    ({
+      address: address(n),
+      hostname: "",
+      healthStatus: "UNKNOWN",
+      loadBalancingWeight: 1,
+      metadata,
+    }) as EndpointConfig;
+  const endpoints = {
+    clusterName: "c",
+    localities: [
+      {
+        locality: { region: "", zone: "", subZone: "" },
+        loadBalancingWeight: 2,
+        priority: 0,
+        endpoints: [endpoint(2), endpoint(1, { "envoy.transport_socket_match": {} })],
+      },
+    ],
+    overprovisioningFactorPercent: 140,
+    dropOverloads: [],
+  };
+  const listened = (which?: "mtls" | "plaintext" | "all"): readonly unknown[] => {
+    const listener = podsListener(db, port!, endpoints, RULES, which);
+    assert.ok(listener !== undefined);
+    const { name, address: first, additionalAddresses, filterChains } = listener;
+    const filter = filterChains[0]?.filters[0];
+    const addresses = [first, ...additionalAddresses].map((one) => one.type === "socket" && one.address);
+    return [name, addresses, filter?.type === "tcp-proxy" && filter.config.clusters[0]?.name];
+  };
+
+  it("are called by their own addresses, by mutual TLS or in plaintext as each takes it", () => {
+    const pods = "outbound/443/db.default/pods";
+    assert.deepEqual(listened(), [pods, ["10.1.0.1"], pods]);
+    assert.deepEqual(listened("plaintext"), [`${pods}/plaintext`, ["10.1.0.2"], "passthrough"]);
+    assert.deepEqual(listened("all"), [`${pods}/plaintext`, ["10.1.0.1", "10.1.0.2"], "passthrough"]);
+    assert.equal(podsListener(db, port!, { ...endpoints, localities: [] }, RULES, "all"), undefined);
   });
 });
 

@@ -1,10 +1,10 @@
 import type { Mesh } from "../model/mesh.ts";
 import { backendRefsOf, isStreamRoute, type Route } from "../model/route.ts";
 import type { BackendRef } from "../model/route-ends.ts";
-import type { Service, ServicePort } from "../model/service.ts";
+import type { Service, ServicePort, ServicePortPair } from "../model/service.ts";
 import type { EgressRule } from "../model/workload.ts";
 import { isRefused, routesFor } from "./attached-routes.ts";
-import { type CapturedRules, carriageOf } from "./captured-listeners.ts";
+import { type CapturedRules, carriageOf, goesByServerName } from "./captured-listeners.ts";
 import { isCarried, type ServiceHost } from "./names.ts";
 
 /** What decides which services a node hears of. */
@@ -66,6 +66,8 @@ export interface CapturedReach {
   readonly routed: ReadonlyMap<number, readonly ReachablePort[]>;
   /** Ports where HTTP has a listener of its own for all addresses. */
   readonly httpPorts: readonly number[];
+  /** By port: known by the server names of TLS, see `goesByServerName`. */
+  readonly byServerName: ReadonlyMap<number, readonly ServicePortPair[]>;
   /** Have a listener of their own: see `carriageOf`. */
   readonly listened: readonly ServicePortPair[];
   /** Ports of headless services without routes: the pod is chosen by its address, and not by Host. */
@@ -76,11 +78,6 @@ export interface CapturedReach {
   readonly behind: readonly BackendRef[];
 }
 
-export interface ServicePortPair {
-  readonly service: Service;
-  readonly port: ServicePort;
-}
-
 /**
  * Everything that a captured node may reach. Without an egress list it hears of all services by name, since an application in
  * a pod calls whatever it knows: of those beyond its scope the clusters come with the first request (HTTP); those of TCP are
@@ -89,6 +86,7 @@ export interface ServicePortPair {
 export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
   const inScope = new Set(servicesInScope(mesh, rules));
   const named = rules.egress === undefined ? mesh.services : mesh.inOrder(inScope);
+  const byServerName = new Map<number, ServicePortPair[]>();
   const routed = new Map<number, ReachablePort[]>();
   const httpPorts = new Set<number>();
   const listened: ServicePortPair[] = [];
@@ -109,13 +107,13 @@ export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
       }
       if (service.headless && mesh.routesOf(service).length === 0) headless.push({ service, port });
       if (carriage !== "tcp") {
-        const group = routed.get(port.port);
-        if (group === undefined) routed.set(port.port, [reached]);
-        else group.push(reached);
+        pushTo(routed, port.port, reached);
         if (inScope.has(service)) behind.push(...backendsOf(reached));
       }
       if (carriage !== "http" && hasAddress) listened.push({ service, port });
-      else httpPorts.add(port.port);
+      else if (carriage !== "tcp") httpPorts.add(port.port);
+      if (rules.captured !== undefined && goesByServerName(service, port, rules.captured.unknown))
+        pushTo(byServerName, port.port, { service, port });
       if (carriage !== "http" || inScope.has(service)) served.push({ service, port });
     }
   }
@@ -127,7 +125,14 @@ export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
     seen.add(port);
     served.push({ service, port });
   }
-  return { named, routed, httpPorts: [...httpPorts].sort((a, b) => a - b), listened, headless, served, behind };
+  const ports = [...httpPorts].sort((a, b) => a - b);
+  return { named, routed, httpPorts: ports, byServerName, listened, headless, served, behind };
+}
+
+function pushTo<Value>(groups: Map<number, Value[]>, key: number, value: Value): void {
+  const group = groups.get(key);
+  if (group === undefined) groups.set(key, [value]);
+  else group.push(value);
 }
 
 /** Where the routes of a port lead, whether it exists or not. */
