@@ -14,6 +14,7 @@ import {
   listener,
   socketAddress,
   staticBootstrap,
+  tcpProxy,
   upstreamProxyProtocol,
   virtualHost,
 } from "../harness/envoy-config.ts";
@@ -104,7 +105,7 @@ describe("what upstream TLS is like, and for whom", { concurrency: 4 }, () => {
     const plain = createPlainServer(tell("two"));
     suite.after(() => plain.closeAllConnections());
     const behindPreface = secure("behind", good);
-    const [one, two, three, old, proxied] = await Promise.all([
+    const [one, two, three, old, proxied, greeter] = await Promise.all([
       listen(secure("one", good)),
       listen(plain),
       listen(secure("three", good)),
@@ -119,6 +120,13 @@ describe("what upstream TLS is like, and for whom", { concurrency: 4 }, () => {
             if (end < bytes.length) socket.unshift(bytes.subarray(end));
             behindPreface.emit("connection", socket);
           });
+        }),
+      ),
+      listen(
+        createTcpServer((socket) => {
+          socket.on("error", () => undefined);
+          socket.write("220 ready\n");
+          socket.pipe(socket);
         }),
       ),
     ]);
@@ -145,6 +153,25 @@ describe("what upstream TLS is like, and for whom", { concurrency: 4 }, () => {
               http: { access_log: [{ name: "file", typed_config: file }] },
             }),
           ),
+          {
+            name: "greets",
+            address: socketAddress(0),
+            listener_filters: [
+              {
+                name: "heddle.filters.listener.server_first",
+                typed_config: { "@type": "type.googleapis.com/heddle.filters.listener.v1.ServerFirst" },
+              },
+              {
+                name: "http_inspector",
+                typed_config: { "@type": `${TYPES}.filters.listener.http_inspector.v3.HttpInspector` },
+              },
+            ],
+            listener_filters_timeout: "60s",
+            filter_chains: [
+              chainFor(["http/1.1"], "1.1"),
+              { name: "bytes", filters: [tcpProxy({ stat_prefix: "greets", cluster: "greets" })] },
+            ],
+          },
           {
             name: "kinds",
             address: socketAddress(0),
@@ -174,6 +201,7 @@ describe("what upstream TLS is like, and for whom", { concurrency: 4 }, () => {
               { name: "plain", match: {}, transport_socket: RAW },
             ],
           }),
+          cluster("greets", [greeter]),
           cluster("auto-sni", [one], {
             transport_socket: trustingFixed,
             ...namesFromRequests({ auto_sni: true, auto_san_validation: true }),
@@ -283,5 +311,17 @@ describe("what upstream TLS is like, and for whom", { concurrency: 4 }, () => {
     const stats = await sidecar.page("/stats?filter=http_inspector");
     for (const found of ["http10", "http11", "http2"]) assert.match(stats, new RegExp(`${found}_found: 1$`, "m"));
     assert.match(stats, /http_not_found: 1$/m);
+  });
+
+  test("a server that speaks first is heard while its client is silent", async () => {
+    const port = await sidecar.port("greets");
+    const silent = connect(port, "127.0.0.1");
+    assert.equal(String((await once(silent, "data"))[0]), "220 ready\n");
+    silent.write("and back");
+    assert.equal(String((await once(silent, "data"))[0]), "and back");
+    silent.destroy();
+    const stats = await sidecar.page("/stats?filter=server_first|pre_cx_timeout");
+    assert.match(stats, /server_first\.server_spoke: 1$/m);
+    assert.doesNotMatch(stats, /pre_cx_timeout: [1-9]/, "nobody has waited to the end");
   });
 });

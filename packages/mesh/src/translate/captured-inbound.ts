@@ -14,7 +14,6 @@ import {
   FIRST_BYTES_WAIT_MS,
   httpManager,
   type InboundSecurity,
-  SERVER_FIRST,
   tcpProxyTo,
   XFCC,
 } from "./inbound-listener.ts";
@@ -67,7 +66,6 @@ export function capturedInboundListener(
       ...(capture === "tproxy"
         ? [{ type: "original-src", name: "envoy.filters.listener.original_src", mark: OWN_MARK } as const]
         : []),
-      SERVER_FIRST,
       {
         type: "tls-inspector",
         name: "envoy.filters.listener.tls_inspector",
@@ -78,7 +76,8 @@ export function capturedInboundListener(
         ? [{ type: "http-inspector", name: "envoy.filters.listener.http_inspector", ...inspection } as const]
         : []),
     ],
-    // Where neither speaks: it is not the beginning of TLS, so it is plaintext.
+    // Where the server speaks first its client waits: that cannot be the beginning of TLS, so it is plaintext. The server
+    // cannot be asked meanwhile: what it says first is the same to both.
     listenerFiltersTimeoutMs: FIRST_BYTES_WAIT_MS,
     continueOnListenerFiltersTimeout: true,
     ...(capture === "tproxy" && { transparent: true }),

@@ -8,7 +8,7 @@ import type {
 import type { Service, ServicePort, ServicePortPair } from "../model/service.ts";
 import type { StreamRoute } from "../model/stream-route.ts";
 import type { Workload } from "../model/workload.ts";
-import { ANY, chain, SERVER_FIRST, tcpProxyTo } from "./inbound-listener.ts";
+import { ANY, chain, tcpProxyTo } from "./inbound-listener.ts";
 import { connectionManager, listener, ON_DEMAND } from "./listeners.ts";
 import { takesMtls } from "./mtls.ts";
 import {
@@ -242,6 +242,16 @@ function httpChain(
 }
 
 const HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager";
+
+/**
+ * Meanwhile the server is dialled and may speak. A client that speaks first has its bytes ready when it connects: so long a silence is
+ * rare of theirs, even where the machine is busy.
+ */
+const SERVER_FIRST: ListenerConfig["listenerFilters"][number] = {
+  type: "server-first",
+  name: "heddle.filters.listener.server_first",
+  afterMs: 10,
+};
 
 /** What is no HTTP, or says nothing because it waits for the server, goes on as bytes: as soon as the server speaks. */
 const SNIFFING: Partial<ListenerConfig> = {

@@ -230,9 +230,7 @@ describe("what is sent to a captured pod", () => {
 
   it("is not waited for at ports of bytes that take plaintext alone, where the server may speak first", () => {
     const passedOver = (...args: Parameters<typeof inbound>): readonly unknown[] =>
-      inbound(...args)
-        .listenerFilters.filter(({ type }) => type !== "server-first") // that waits for nothing
-        .map(({ type, disabled }) => (type === "original-dst" ? type : disabled));
+      inbound(...args).listenerFilters.map(({ type, disabled }) => (type === "original-dst" ? type : disabled));
     const db = { type: "destination-port", start: 5432, end: 5433 };
     const disabled = peer("mtls: { mode: PERMISSIVE }, portLevelMtls: { 5432: { mode: DISABLE } }");
     assert.deepEqual(passedOver(true, disabled), ["original-dst", db, db]);

@@ -62,16 +62,6 @@ export function inboundListener(
 /** How long the first bytes of a client are waited for that may be about to speak TLS, over whatever distance. */
 export const FIRST_BYTES_WAIT_MS = 1000;
 
-/**
- * Meanwhile the server is dialled and may speak. A client that speaks first has its bytes ready when it connects: so long a silence is
- * one in a thousand of theirs, even where the machine is busy.
- */
-export const SERVER_FIRST: ListenerConfig["listenerFilters"][number] = {
-  type: "server-first",
-  name: "heddle.filters.listener.server_first",
-  afterMs: 10,
-};
-
 /** An application behind HTTP ports speaks no TLS by itself, so that all TLS there is the mesh's. */
 function httpChains(workload: Workload, port: WorkloadPort, security: InboundSecurity): readonly FilterChainConfig[] {
   const plaintext = [httpManager(workload, port, security, undefined)];

@@ -399,6 +399,28 @@ describe("a listener", () => {
   });
 });
 
+const ENDS_TLS: NonNullable<FilterChainConfig["tls"]> = {
+  common: {
+    params: {
+      minimumVersion: "TLSv1_2",
+      maximumVersion: "TLSv1_3",
+      cipherSuites: [],
+      ecdhCurves: [],
+      signatureAlgorithms: [],
+    },
+    certificates: [],
+    certificateSecrets: [{ from: "sds", name: "own" }],
+    validation: undefined,
+    alpnProtocols: [],
+  },
+  requireClientCertificate: false,
+  requireSni: false,
+  disableStatelessSessionResumption: false,
+  sessionTimeoutSeconds: undefined,
+  fullScanCertsOnSniMismatch: false,
+  preferClientCiphers: false,
+};
+
 describe("a listener whose server may speak first", () => {
   const filters: ListenerConfig["listenerFilters"] = [
     { type: "server-first", name: "sf", afterMs: 10, disabled: { type: "destination-port", start: 25, end: 26 } },
@@ -481,7 +503,7 @@ describe("a listener whose server may speak first", () => {
     assert.equal(metric("server_first.unused"), 1);
   });
 
-  test("begins with nothing for a client that has spoken, on ports it is disabled for, and where no chain fits", () => {
+  test("begins with nothing for a client that has spoken, on ports it is disabled for, where no chain fits, and where one ends TLS", () => {
     const quick = connect(new Listener(listenerConfig(chains, sniffed), env, undefined));
     says(quick, "GET / ");
     clock.advance(10);
@@ -494,6 +516,8 @@ describe("a listener whose server may speak first", () => {
       ),
     );
     connect(new Listener(listenerConfig([chain("none", { destinationPort: 9 })], sniffed), env, undefined));
+    const ending = { ...chain("mtls", { transportProtocol: "tls" }), tls: ENDS_TLS };
+    connect(new Listener(listenerConfig([ending, ...chains], sniffed), env, undefined));
     clock.advance(10);
     assert.deepEqual(heard, []);
   });

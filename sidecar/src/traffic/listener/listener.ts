@@ -69,7 +69,9 @@ export class Listener {
     this.#logger = config.accessLog.length === 0 ? undefined : env.makeConnectionLogger(config.accessLog);
     this.#filters = listenerFilters(config, env);
     this.#lacksFilter = config.listenerFilters.some(({ type }) => type === "missing");
-    this.#serverFirst = serverFirst(config, env);
+    // What a server says first is the same to a client of TLS that is slow, and may be meant for either.
+    const endsTls = [...config.filterChains, config.defaultFilterChain].some((one) => one?.tls !== undefined);
+    this.#serverFirst = endsTls ? undefined : serverFirst(config, env);
     const frame = frameOf(config);
     const kept = previous !== undefined && frameOf(previous.config) === frame ? previous.#chains : NO_CHAINS;
     const chains = new Map<string, Chain>();
@@ -175,7 +177,7 @@ export class Listener {
     if (stats === undefined || this.#ended) return undefined;
     if (!redirected && this.config.useOriginalDst === true && this.#meantFor(info) !== undefined) return undefined;
     const chain = this.#choose(info);
-    if (chain === undefined || chain.tls !== undefined) return undefined;
+    if (chain === undefined) return undefined;
     const made = chain.filter.prepare?.({ ...info, filterChain: chain.name }, () => {
       stats.spoken.add();
       onSpoken();
