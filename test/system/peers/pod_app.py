@@ -2,11 +2,15 @@
 What stands in a pod of captured-mesh.test.ts, by its arguments, until it is ended. On every address of both families:
 
 http:PORT:NAME     answers requests with a line of JSON: its name, who calls by the sidecar's word (x-forwarded-client-cert), the peer
+http:PORT:NAME@IP  the same on that address alone
+tls:PORT:NAME:PEM  the same over TLS, with the certificate and the key in PEM; and which server name was asked for
+udp:PORT:NAME      answers each datagram with its name and the peer's address
 banner:PORT:NAME   speaks first: "220 NAME", and then echoes lines
 dns:PORT:FILE      answers A and AAAA as the JSON object in FILE says (name: address), else NXDOMAIN
 """
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -22,6 +26,7 @@ def handler(name):
                 "name": name,
                 "client": self.headers.get("x-forwarded-client-cert"),
                 "peer": self.client_address[0],
+                "sni": getattr(self.connection, "asked_for", None),
             }).encode() + b"\n"
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
@@ -39,6 +44,32 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
 
+class Server4(Server):
+    address_family = socket.AF_INET
+
+
+def http(port, rest):
+    name, _, host = rest.partition("@")
+    (Server if ":" in (host or "::") else Server4)((host or "::", port), handler(name)).serve_forever()
+
+
+def tls(port, rest):
+    name, pem = rest.split(":", 1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    context.sni_callback = lambda connection, asked, _: setattr(connection, "asked_for", asked)
+    server = Server(("::", port), handler(name))
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.serve_forever()
+
+
+def udp(port, name):
+    s = both(port, socket.SOCK_DGRAM)
+    while True:
+        _, peer = s.recvfrom(4096)
+        s.sendto(f"{name} {peer[0]}".encode(), peer)
+
+
 def both(port, kind):
     s = socket.socket(socket.AF_INET6, kind)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -48,10 +79,13 @@ def both(port, kind):
 
 
 def greet(connection, name):
-    with connection:
-        connection.sendall(f"220 {name}\n".encode())
-        while data := connection.recv(4096):
-            connection.sendall(data)
+    try:
+        with connection:
+            connection.sendall(f"220 {name}\n".encode())
+            while data := connection.recv(4096):
+                connection.sendall(data)
+    except ConnectionError:
+        pass # the client has gone
 
 
 def banner(port, name):
@@ -88,8 +122,5 @@ def dns(port, file):
 for argument in sys.argv[1:]:
     kind, port, rest = argument.split(":", 2)
     port = int(port)
-    if kind == "http":
-        target, args = Server(("::", port), handler(rest)).serve_forever, ()
-    else:
-        target, args = {"banner": banner, "dns": dns}[kind], (port, rest)
-    threading.Thread(target=target, args=args).start()
+    target = {"http": http, "tls": tls, "udp": udp, "banner": banner, "dns": dns}[kind]
+    threading.Thread(target=target, args=(port, rest)).start()

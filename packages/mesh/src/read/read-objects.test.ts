@@ -193,6 +193,25 @@ spec:
   );
 });
 
+test("ports that a Service's annotation names are bytes, whatever else is said of them; a value that is none is an error", () => {
+  const service = (opaque: string): string =>
+    `apiVersion: v1\nkind: Service\nmetadata: { name: a, annotations: { heddle.dev/opaque-ports: ${opaque}, other: x } }\nspec: { ports: [{ name: http, port: 80 }, { name: x, port: 81 }, { name: y, port: 82 }] }`;
+  const spoken = (opaque: string): readonly string[] => {
+    const { object, diagnostics } = read(service(opaque));
+    assert.deepEqual(diagnostics, []);
+    assert.ok(object?.kind === "service");
+    return object.ports.map(({ protocol, detect }) => (detect ? "first bytes" : protocol));
+  };
+  assert.deepEqual(spoken('"80, 81"'), ["tcp", "tcp", "first bytes"]);
+  assert.deepEqual(spoken('""'), ["http", "first bytes", "first bytes"]);
+  for (const bad of ['"80,x"', '"70000"', '"80,,81"', "80"])
+    assert.match(
+      read(service(bad)).diagnostics.map(formatDiagnostic).join(),
+      /metadata\.annotations.*opaque-ports/,
+      bad,
+    );
+});
+
 test("reads a Workload, with what may be left out", () => {
   const { object, diagnostics } = read(`
 apiVersion: heddle.dev/v1

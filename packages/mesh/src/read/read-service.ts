@@ -21,7 +21,7 @@ const WITHOUT_MEANING = [
 /** Reads a Kubernetes `Service` (core v1). */
 export function readService(document: Field): Service {
   const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec", "status");
-  const { namespace, name } = readMetadata(metadata, "label");
+  const { namespace, name, annotations } = readMetadata(metadata, "label");
   const fields = spec.object(
     "selector",
     "ports",
@@ -44,7 +44,7 @@ export function readService(document: Field): Service {
     namespace,
     name,
     selector: fields.selector.present ? fields.selector.texts() : undefined,
-    ports: readPorts(fields.ports),
+    ports: readPorts(fields.ports, readOpaquePorts(annotations)),
     ...readAddresses(fields.clusterIP, fields.clusterIPs),
     ipFamilies: fields.ipFamilies.items().flatMap((item) => item.oneOf("IPv4", "IPv6") ?? []),
     externalName: isExternal ? readExternalName(fields.externalName) : undefined,
@@ -103,7 +103,23 @@ function readExternalName(field: Field): string | undefined {
   return typeof before === "string" ? name : undefined;
 }
 
-function readPorts(ports: Field): readonly ServicePort[] {
+const OPAQUE_PORTS = "heddle.dev/opaque-ports";
+
+/**
+ * Ports of the service that are bytes, whatever is said of them elsewhere and whatever they look like: for callers what the
+ * annotation of that name is for the pods. Strict, since what was to be carried as it is would be changed.
+ */
+function readOpaquePorts(annotations: Field): ReadonlySet<number> {
+  const field = annotations.pick(OPAQUE_PORTS)[OPAQUE_PORTS];
+  const texts = (field.text() ?? "").split(",").map((text) => text.trim());
+  if (texts.length === 1 && texts[0] === "") return new Set();
+  const ports = texts.map((text) => (/^[1-9]\d{0,4}$/.test(text) ? Number(text) : Number.NaN));
+  if (!ports.every((port) => port <= 65_535))
+    field.error(`found "${texts.join(",")}", allowed: ports, 1 to 65535, with commas between`);
+  return new Set(ports);
+}
+
+function readPorts(ports: Field, opaque: ReadonlySet<number>): readonly ServicePort[] {
   const read: ServicePort[] = [];
   const items = ports.items();
   for (const item of items) {
@@ -120,8 +136,9 @@ function readPorts(ports: Field): readonly ServicePort[] {
     }
     if (port === undefined) continue;
     if (read.some((other) => other.port === port)) fields.port.error(`${port} stands here twice`);
-    const { protocol, detect } = readAppProtocol(fields.appProtocol, name);
-    if (protocol === "tcp")
+    const said = readAppProtocol(fields.appProtocol, name);
+    const { protocol, detect } = opaque.has(port) ? OPAQUE : said;
+    if (said.protocol === "tcp")
       fields.appProtocol.warn("is not HTTP: captured callers alone (pods) are led there by the mesh, as bytes");
     read.push({ name, port, protocol, detect, target: readTarget(fields.targetPort) });
   }
@@ -133,6 +150,8 @@ interface SpokenProtocol {
   readonly protocol: AppProtocol;
   readonly detect: boolean;
 }
+
+const OPAQUE: SpokenProtocol = { protocol: "tcp", detect: false };
 
 function readAppProtocol(field: Field, portName: string): SpokenProtocol {
   const said = field.text();
