@@ -127,6 +127,9 @@ for (const [title, start, skip] of servers)
         const isRefused = async (): Promise<boolean> => (await cluster.callPlaintext()).status !== 200;
         assert.equal(await isRefused(), true, "the policy of the test before");
         const { restore } = await backUp();
+        // So much happens that what the server writes when it starts does not catch up with it.
+        const map = cluster.placed({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "busy" } });
+        for (let n = 0; n < 500; n += 1) await put({ ...map, data: { n: String(n) } });
         await put(cluster.placed({ ...peerPolicy("PERMISSIVE"), metadata: { name: "all" } }));
         await eventually("plaintext is taken", async () => !(await isRefused()), 60_000);
         await restore();

@@ -51,6 +51,7 @@ describe(realKubeApiServer, { skip: noRealKubeApiServer || noKubectl }, () => {
   const systemNamespace = isOthers ? uniqueName("system") : DEFAULT_INSTALL_SETTINGS.injection.namespace;
   const settings = {
     ...DEFAULT_INSTALL_SETTINGS,
+    tags: [isOthers ? uniqueName("tag") : "prod"],
     injection: {
       ...DEFAULT_INSTALL_SETTINGS.injection,
       cni: !isOthers,
@@ -200,7 +201,8 @@ describe(realKubeApiServer, { skip: noRealKubeApiServer || noKubectl }, () => {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       log += text;
     });
-    const [mutating] = webhookNames.filter((name) => name.startsWith("mutating"));
+    const mutating = webhookNames.filter((name) => name.startsWith("mutating"));
+    assert.equal(mutating.length, 2, "the revision's, and the tag's");
     const has = (what: string, words: string, pattern: RegExp): Promise<void> =>
       eventually(
         `${what}; ${words}`,
@@ -226,7 +228,7 @@ describe(realKubeApiServer, { skip: noRealKubeApiServer || noKubectl }, () => {
       /holderIdentity: ./,
     );
     await has("what became of it is told", "get peerauthentication strict -o yaml", /type: Accepted/);
-    await has("webhooks know whom to believe", `get ${mutating} -o yaml`, /caBundle: ./);
+    for (const name of mutating) await has("webhooks know whom to believe", `get ${name} -o yaml`, /caBundle: ./);
     child.kill("SIGTERM");
     await once(child, "exit");
     assert.doesNotMatch(log, /forbidden|403/i);
@@ -249,7 +251,7 @@ describe(realKubeApiServer, { skip: noRealKubeApiServer || noKubectl }, () => {
     const deleted = await kubectl("delete", "--ignore-not-found", "--wait=false", "-f", file("uninstall.yaml", text));
     assert.ok(deleted.ok, deleted.output);
     const { output } = await kubectl("get", "clusterroles,clusterrolebindings,daemonsets,crds", "-A", "-o", "name");
-    const own = isOthers ? new RegExp(settings.injection.revision) : /clusterrole.*heddle|heddle-cni/;
+    const own = isOthers ? new RegExp(settings.injection.revision) : /clusterrole.*heddle|heddle-cni|heddle-tag/;
     assert.doesNotMatch(output, own);
   });
 });
