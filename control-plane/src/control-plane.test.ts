@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync, renameSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { type IncomingMessage, request } from "node:http";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, it } from "node:test";
@@ -14,7 +18,7 @@ import {
 import { ReportClient, type SidecarReport, xdsDial } from "@heddle/xds/client";
 import { quietLog, quietMetrics } from "@heddle/xds/testing";
 import { adminUrl } from "./admin/serve-admin.ts";
-import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
 import { formatHostPort, ListenError } from "./serve/address.ts";
 
 const DELTA_ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
@@ -190,6 +194,30 @@ resource:
     );
   });
 
+  it("X11: admin on a Unix socket is for our own user, and takes the place of one that was left behind", async () => {
+    const { root } = await start();
+    const path = join(root, "admin.sock");
+    const left = createServer().listen(path);
+    await once(left, "listening");
+    const open = () => startControlPlane({ ...optionsFor(root), adminAddress: { path } });
+    await assert.rejects(open(), /^ListenError: admin: unix:.* is taken by another process/);
+    renameSync(path, `${path}.kept`); // a server takes its file away when it closes
+    await new Promise((resolve) => left.close(resolve));
+    renameSync(`${path}.kept`, path);
+    const controlPlane = await open();
+    try {
+      assert.equal(statSync(path).mode & 0o777, 0o600);
+      const [answer] = (await once(request({ socketPath: path, path: "/status" }).end(), "response")) as [
+        IncomingMessage,
+      ];
+      answer.resume();
+      assert.equal(answer.statusCode, 200);
+    } finally {
+      await controlPlane.stop();
+    }
+    assert.equal(existsSync(path), false);
+  });
+
   it("admin answers only GET, and only under a name of this machine", async () => {
     const { controlPlane } = await start();
     const url = adminUrl(controlPlane.adminAddress);
@@ -253,7 +281,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setImmediate(resolve)); // the test's time limit ends it
 }
 
-function optionsFor(folder: string): Parameters<typeof startControlPlane>[0] {
+function optionsFor(folder: string): ControlPlaneOptions {
   const anyPort = { host: "127.0.0.1", port: 0 };
   return {
     folders: [folder],

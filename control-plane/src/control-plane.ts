@@ -1,6 +1,7 @@
 import type { Clock } from "@heddle/base";
 import type { UnknownDestinations } from "@heddle/mesh";
 import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
+import type { AdminAddress } from "@heddle/telemetry/admin";
 import { makeResourceTypes } from "@heddle/xds";
 import {
   ClientStatusServer,
@@ -38,7 +39,7 @@ import type { Webhooks } from "./webhook/start-webhooks.ts";
 import type { WebhookFlags } from "./webhook-flags.ts";
 import type { XdsLimits } from "./xds-limit-flags.ts";
 
-export interface ControlPlaneOptions {
+export interface ControlPlaneOptions<Admin extends AdminAddress = HostPort> {
   /** Folders of configuration files. */
   readonly folders: readonly string[];
   /** What people put there is served too. Started; whoever opened it closes it after the control plane has stopped. */
@@ -60,7 +61,8 @@ export interface ControlPlaneOptions {
   readonly xdsAddress: HostPort;
   /** Left out: nobody is served over REST. */
   readonly xdsRestAddress?: HostPort | undefined;
-  readonly adminAddress: HostPort;
+  /** A Unix socket is for our own user alone. */
+  readonly adminAddress: Admin;
   /** Which replica this is; clients are told. */
   readonly identifier: string;
   /** What this machine is called: a name in the control plane's own certificate. Left out: it has none. */
@@ -73,12 +75,12 @@ export interface ControlPlaneOptions {
 }
 
 /** A control plane that is running. */
-export interface ControlPlane {
+export interface ControlPlane<Admin extends AdminAddress = HostPort> {
   readonly xdsAddress: HostPort;
   readonly xdsRestAddress: HostPort | undefined;
   /** Undefined: there is no certificate authority. */
   readonly xdsTlsAddress: HostPort | undefined;
-  readonly adminAddress: HostPort;
+  readonly adminAddress: Admin;
   /** Of the resource API's REST face; undefined where there is none. */
   readonly apiAddress: HostPort | undefined;
   /** Undefined: no admission webhooks are served. */
@@ -87,7 +89,9 @@ export interface ControlPlane {
 }
 
 /** Joins the control plane: source > mesh > snapshot > serve. Rejects, with nothing left behind, if it cannot start so. */
-export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+export async function startControlPlane<Admin extends AdminAddress = HostPort>(
+  options: ControlPlaneOptions<Admin>,
+): Promise<ControlPlane<Admin>> {
   const { folders, xdsAddress, xdsRestAddress, adminAddress, identifier, clock, log, metrics, collectMetrics } =
     options;
 
@@ -190,18 +194,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 }
 
+/** Whatever its admin is. */
+type Shared = Omit<ControlPlaneOptions, "adminAddress">;
+
 /** Of the authority's keys in the store: no key of a resource begins so (resource-key.ts). */
 const CA_PREFIX = "@ca/";
 
 /** Loaded where there is a cluster. */
-async function openKubernetes(options: KubernetesOptions, { identifier, clock, log }: ControlPlaneOptions) {
+async function openKubernetes(options: KubernetesOptions, { identifier, clock, log }: Shared) {
   const { Kubernetes } = await import("./kubernetes/kubernetes.ts");
   return Kubernetes.open(options, { identifier, clock, log });
 }
 
 /** Loaded where there is one: nobody else needs its cryptography. */
 async function openCa(
-  options: ControlPlaneOptions,
+  options: Shared,
   store: Store | undefined,
   kubernetes: Kubernetes | undefined,
 ): Promise<CertificateAuthority | undefined> {
@@ -222,7 +229,7 @@ async function serveSecurely(
   ca: CertificateAuthority,
   services: readonly GrpcServices[],
   budget: MessageBudget,
-  { ca: caOptions, xdsLimits: limits, clock, log, metrics }: ControlPlaneOptions,
+  { ca: caOptions, xdsLimits: limits, clock, log, metrics }: Shared,
 ): Promise<ServedXds | undefined> {
   if (caOptions === undefined) return undefined;
   const { serveTls } = await import("./serve/serve-tls.ts");
@@ -246,7 +253,7 @@ async function serveWebhooks(
   ca: CertificateAuthority,
   kubernetes: Kubernetes | undefined,
   sources: Sources,
-  { webhooks, identifier, clock, log, metrics }: ControlPlaneOptions,
+  { webhooks, identifier, clock, log, metrics }: Shared,
 ): Promise<Webhooks | undefined> {
   if (webhooks === undefined) return undefined;
   const [{ startOwnWebhooks }, { openWebhookCluster }] = await Promise.all([

@@ -5,6 +5,18 @@ import { HELP, parseFlags } from "./flags.ts";
 const noFiles = { caFile: undefined, certFile: undefined, keyFile: undefined, userFile: undefined };
 
 describe("flags", () => {
+  it("admin may be a Unix socket", () => {
+    const admin = (address: string) => {
+      const read = parseFlags(["--config", "a", "--admin-address", address]);
+      if (!read.ok) return read.error;
+      return read.value.type === "run" ? read.value.flags.adminAddress : undefined;
+    };
+    assert.deepEqual(admin("unix:/run/admin.sock"), { path: "/run/admin.sock" });
+    assert.deepEqual(admin("unix:///run/admin.sock"), { path: "/run/admin.sock" });
+    assert.match(JSON.stringify(admin("unix:admin.sock")), /allowed: HOST:PORT such as 127.0.0.1:15010, or unix:/);
+    assert.match(JSON.stringify(admin(`unix:/${"a".repeat(107)}`)), /a path of 108 bytes, allowed are 107/);
+  });
+
   it("have defaults", () => {
     const read = parseFlags(["--config", "a", "--config", "b"]);
     assert.deepEqual(read.ok && read.value, {
@@ -139,7 +151,7 @@ describe("flags", () => {
       '--log-level: found "loud", allowed: trace, debug, info, warn, error, off',
       '--log-format: found "xml", allowed: text, json',
       '--xds-address: found "15010", allowed: HOST:PORT such as 127.0.0.1:15010',
-      '--admin-address: found "a:b", allowed: HOST:PORT such as 127.0.0.1:15010',
+      '--admin-address: found "a:b", allowed: HOST:PORT such as 127.0.0.1:15010, or unix:/PATH',
     ]);
     assert.match((parseFlags(["--nothing"]) as { error: readonly string[] }).error[0] ?? "", /--nothing/);
   });

@@ -1,11 +1,12 @@
 import { err, ok, type Result } from "@heddle/base";
 import type { UnknownDestinations } from "@heddle/mesh";
+import type { AdminAddress } from "@heddle/telemetry/admin";
 import type { ApiOptions } from "./api/open-api.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
 import { CA_HELP, CA_OPTIONS, readCaFlags } from "./ca-flags.ts";
 import type { KubernetesOptions } from "./kubernetes/kubernetes-options.ts";
 import { clusterFaults, PROGRAM_OPTIONS, type ProgramFlags, parseWords, readProgramFlags } from "./program-flags.ts";
-import { type HostPort, isLoopback, parseHostPort } from "./serve/address.ts";
+import { type HostPort, isLoopback, parseAdminAddress, parseHostPort } from "./serve/address.ts";
 import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
 import { parseStorePlace, type StorePlace } from "./store/store-place.ts";
 import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } from "./webhook-flags.ts";
@@ -22,7 +23,7 @@ export interface Flags extends ProgramFlags {
   readonly xdsAddress: HostPort;
   /** Undefined: nobody is served over REST. */
   readonly xdsRestAddress: HostPort | undefined;
-  readonly adminAddress: HostPort;
+  readonly adminAddress: AdminAddress;
   readonly api: ApiOptions;
   /** Undefined: there is no certificate authority, and nothing is served over TLS. */
   readonly ca: CaOptions | undefined;
@@ -69,7 +70,7 @@ Options:
                              where xDS is served over REST-JSON, on loopback only too (nowhere)
 ${XDS_LIMIT_HELP}
   --load-by-endpoint         ask for load reports (LRS) by endpoint as well as by locality; /load shows them
-  --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014)
+  --admin-address HOST:PORT  where /status, /config, /metrics and /ready are (127.0.0.1:15014), or unix:PATH
   --api-address HOST:PORT    where resources are put (heddle apply) and got, over HTTP; gRPC is on the xDS port
                              (127.0.0.1:15016; where that is taken, nowhere)
   --api-tokens FILE          who may use it (heddle token new makes entries); without it everybody on this machine
@@ -105,10 +106,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
   if (values.version === true) return ok({ type: "print", what: "version" });
 
   const faults: string[] = [];
-  const address = (
-    flag: "xds-address" | "xds-rest-address" | "admin-address" | "api-address",
-    byDefault: string,
-  ): HostPort => {
+  const address = (flag: "xds-address" | "xds-rest-address" | "api-address", byDefault: string): HostPort => {
     const read = parseHostPort(values[flag] ?? byDefault);
     if (!read.ok) faults.push(`--${flag}: ${read.error}`);
     return read.ok ? read.value : { host: "", port: 0 };
@@ -148,7 +146,7 @@ export function parseFlags(words: readonly string[]): Result<FlagsReading, reado
     etcd: etcd.security,
     xdsAddress: address("xds-address", "127.0.0.1:15010"),
     xdsRestAddress: values["xds-rest-address"] === undefined ? undefined : address("xds-rest-address", ""),
-    adminAddress: address("admin-address", "127.0.0.1:15014"),
+    adminAddress: adminAddress(values["admin-address"] ?? "127.0.0.1:15014", faults),
     api: {
       address: address("api-address", "127.0.0.1:15016"),
       isAsked: API_FLAGS.some((flag) => values[flag] !== undefined),
@@ -224,6 +222,12 @@ function readEtcd(
   if (userFile !== undefined && place.type === "etcd" && !tls && !place.endpoints.every(({ host }) => isLoopback(host)))
     faults.push("--etcd-user: a password goes to another machine over TLS alone; give --store etcds://...");
   return { security: { tls, caFile, certFile, keyFile, userFile }, faults };
+}
+
+function adminAddress(text: string, faults: string[]): AdminAddress {
+  const read = parseAdminAddress(text);
+  if (!read.ok) faults.push(`--admin-address: ${read.error}`);
+  return read.ok ? read.value : { host: "", port: 0 };
 }
 
 const API_FLAGS = ["api-address", "api-tokens", "api-tls-certificate", "api-tls-key"] as const;

@@ -4,6 +4,7 @@ import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { StopReason, systemClock } from "@heddle/base";
 import { forbidCoreDumps } from "@heddle/net";
 import { MetricsRegistry, programLog, SharedMetrics, unblockStandardStreams } from "@heddle/telemetry";
+import { adminUrl } from "./admin/serve-admin.ts";
 import { startControlPlane } from "./control-plane.ts";
 import { type Flags, HELP, parseFlags } from "./flags.ts";
 import { formatHostPort, StartError } from "./serve/address.ts";
@@ -57,7 +58,7 @@ async function run(flags: Flags): Promise<void> {
         xdsTls: formatHostPort(controlPlane.xdsTlsAddress),
         trustDomain: flags.ca?.trustDomain,
       }),
-      admin: `http://${formatHostPort(controlPlane.adminAddress)}/status`,
+      admin: `${adminUrl(controlPlane.adminAddress)}/status`,
       config: flags.folders,
       ...(flags.kubernetes !== undefined && { kubernetes: flags.kubernetes.kubeconfig?.file ?? "in-cluster" }),
       store: store?.name ?? "none",

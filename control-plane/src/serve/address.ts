@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { err, ok, type Result } from "@heddle/base";
+import type { AdminAddress } from "@heddle/telemetry/admin";
 
 /** Where a server listens. */
 export interface HostPort {
@@ -20,6 +21,25 @@ export function formatHostPort({ host, port }: HostPort): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** The same, or "unix:/run/heddle/admin.sock" (also "unix:///run/…"). */
+export function parseAdminAddress(text: string): Result<AdminAddress, string> {
+  const path = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1];
+  if (path !== undefined) {
+    if (Buffer.byteLength(path) <= MAX_PATH_BYTES && !path.includes("\0")) return ok({ path });
+    return err(`found a path of ${Buffer.byteLength(path)} bytes, allowed are ${MAX_PATH_BYTES}`);
+  }
+  const address = parseHostPort(text);
+  return address.ok ? address : err(`${address.error}, or unix:/PATH`);
+}
+
+/** `sun_path` has 108, of which the last is a NUL. */
+const MAX_PATH_BYTES = 107;
+
+/** "127.0.0.1:15014", "unix:/run/heddle/admin.sock" */
+export function formatAddress(address: AdminAddress): string {
+  return "path" in address ? `unix:${address.path}` : formatHostPort(address);
+}
+
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
@@ -33,9 +53,9 @@ export class StartError extends Error {
 export class ListenError extends StartError {
   override name = "ListenError";
 
-  constructor(what: string, address: HostPort, flag: string, cause: unknown) {
+  constructor(what: string, address: AdminAddress, flag: string, cause: unknown) {
     const taken = String((cause as Error | undefined)?.message ?? cause).includes("EADDRINUSE");
     const why = taken ? `is taken by another process; choose another with ${flag}` : String((cause as Error).message);
-    super(`${what}: ${formatHostPort(address)} ${why}`, { cause });
+    super(`${what}: ${formatAddress(address)} ${why}`, { cause });
   }
 }

@@ -6,6 +6,7 @@ export { DatagramConnection, type DatagramEvents, DatagramListener } from "./dat
 export { type DialCallbacks, type Dialling, type DialOptions, dial } from "./dial.ts";
 export { type LockOutcome, lockFile } from "./file-lock.ts";
 export { asCallback } from "./flush-queue.ts";
+export { isLeftBehind } from "./is-left-behind.ts";
 export { reusePortOpener, type SocketOpener, socketOpener } from "./listen-socket.ts";
 export type { ListenOptions, ListenSocket, ListenTarget } from "./listen-target.ts";
 export {

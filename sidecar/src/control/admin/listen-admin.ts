@@ -1,8 +1,8 @@
 import { chmodSync, unlinkSync } from "node:fs";
 import { err, isLoopback, ok, parseIp, type Result } from "@heddle/base";
+import { isLeftBehind } from "@heddle/net";
 import type { AdminServer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
-import { isLeftBehind } from "../is-left-behind.ts";
 import { addressText } from "./address-form.ts";
 
 /**

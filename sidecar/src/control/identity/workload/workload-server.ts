@@ -9,10 +9,9 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { err, type Live, ok, type Result } from "@heddle/base";
-import { loadPeerProcess, type PeerProcessOf } from "@heddle/net";
+import { isLeftBehind, loadPeerProcess, type PeerProcessOf } from "@heddle/net";
 import type { Log } from "@heddle/telemetry";
 import { byteMethod } from "@heddle/xds/server";
-import { isLeftBehind } from "../../is-left-behind.ts";
 import type { Identity } from "../own-identity.ts";
 import {
   encodeX509BundlesResponse,
