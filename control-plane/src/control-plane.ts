@@ -28,6 +28,7 @@ import { ownerlessSecrets } from "./snapshot/ownerless-secrets.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { DiagnosticLog } from "./source/diagnostic-log.ts";
 import { FileSource } from "./source/files.ts";
+import { IssuerDirectory } from "./source/issuer-directory.ts";
 import { judgeChange } from "./source/judge-change.ts";
 import { parseResource } from "./source/parse-resource.ts";
 import { Sources } from "./source/sources.ts";
@@ -101,7 +102,9 @@ export async function startControlPlane<Admin extends AdminAddress = HostPort>(
   const files = folders.map((folder) => new FileSource({ folder, clock, parse: parseResource }));
   const stored = store && new StoredSource(store);
   const kubernetes = options.kubernetes && (await openKubernetes(options.kubernetes, options));
-  const sources = new Sources([...files, ...(stored ? [stored] : []), ...(kubernetes ? [kubernetes.source] : [])]);
+  const issuers = new IssuerDirectory({ clock, log });
+  const all = [...files, ...(stored ? [stored] : []), ...(kubernetes ? [kubernetes.source] : [])];
+  const sources = new Sources(all, issuers);
   // What raw resources ask of filters is for the proxies to judge, which may not be ours.
   const types = makeResourceTypes({ httpFilters: "unchecked" });
   const trust = options.ca && { trustDomain: options.ca.trustDomain, aliases: options.ca.trustDomainAliases ?? [] };

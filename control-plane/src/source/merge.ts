@@ -29,8 +29,14 @@ export interface Merged {
 /**
  * Joins the items of all sources. One name from two places is an error that names both; the one that has been serving
  * goes on, and at the start the one whose place comes first.
+ *
+ * @param resolve fills in what an object leaves to others to say
  */
-export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyMap<string, SourceItem>): Merged {
+export function mergeItems(
+  items: readonly SourceItem[],
+  servedBefore: ReadonlyMap<string, SourceItem>,
+  resolve: (object: MeshObject) => MeshObject = (object) => object,
+): Merged {
   const serving = new Map<string, SourceItem>();
   /** Of the keys that stand in more than one place. */
   const contested = new Map<string, SourceItem[]>();
@@ -55,7 +61,7 @@ export function mergeItems(items: readonly SourceItem[], servedBefore: ReadonlyM
   const rawResources: RawResource[] = [];
   for (const item of serving.values()) {
     if (item.kind === "raw") rawResources.push(item);
-    else objects.push(item);
+    else objects.push(resolve(item));
   }
   const mesh = new Mesh(objects);
   let diagnostics: readonly Diagnostic[] | undefined;

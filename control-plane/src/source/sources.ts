@@ -1,16 +1,20 @@
 import type { Diagnostic } from "@heddle/config";
 import { checkGeneratedNames } from "./check-generated-names.ts";
+import type { IssuerDirectory } from "./issuer-directory.ts";
 import { type Merged, mergeItems, type World } from "./merge.ts";
 import type { Source, SourceItem } from "./source.ts";
 
 /** All sources as one: the world that they make together, and everything that is wrong with it. */
 export class Sources {
   readonly all: readonly Source[];
+  readonly #issuers: IssuerDirectory | undefined;
   #merged: Merged | undefined;
   #onChange: () => void = () => {};
 
-  constructor(all: readonly Source[]) {
+  /** @param issuers says of policies where keys are. Left out: nobody is asked */
+  constructor(all: readonly Source[], issuers?: IssuerDirectory) {
     this.all = all;
+    this.#issuers = issuers;
   }
 
   /** Undefined until every source has synchronised: half a world would take the other half out of the mesh. */
@@ -45,10 +49,12 @@ export class Sources {
   /** `onChange` is called whenever `world` or `diagnostics` have been replaced. */
   start(onChange: () => void): void {
     this.#onChange = onChange;
+    this.#issuers?.start(() => this.#merge());
     for (const source of this.all) source.start(() => this.#merge());
   }
 
   async close(): Promise<void> {
+    await this.#issuers?.close();
     await Promise.all(this.all.map((source) => source.close()));
   }
 
@@ -56,7 +62,9 @@ export class Sources {
     const sets = this.all.map(({ items }) => items);
     const complete = sets.filter((items) => items !== undefined);
     if (complete.length === sets.length) {
-      this.#merged = mergeItems(complete.flat(), this.serving);
+      const issuers = this.#issuers;
+      this.#merged = mergeItems(complete.flat(), this.serving, issuers && ((object) => issuers.resolve(object)));
+      issuers?.follow(this.serving.values());
     }
     this.#onChange();
   }

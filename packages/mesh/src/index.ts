@@ -26,7 +26,7 @@ export type { MtlsMode, PeerAuthentication } from "./model/peer-authentication.t
 export { ANYWHERE, type Place, relevantPlace, type Sensitivity, sensitivityOf } from "./model/place.ts";
 export { NO_POLICIES, type Policy, samePolicies, type WorkloadPolicies } from "./model/policy-index.ts";
 export type { ReferenceGrant } from "./model/reference-grant.ts";
-export type { JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
+export type { JwksUri, JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
 export { backendRefsOf, isRoute, isStreamRoute, ROUTE_KINDS, type Route, type RouteKind } from "./model/route.ts";
 export type { BackendRef, ParentService } from "./model/route-ends.ts";
 export type {
@@ -41,6 +41,7 @@ export type {
 export type { StreamRoute } from "./model/stream-route.ts";
 export type { CaptureMode, EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
+export { parseJwksUri } from "./read/read-request-authentication.ts";
 export { protocolOfPortName } from "./read/read-service.ts";
 export { isRefused, routesFor } from "./translate/attached-routes.ts";
 export { capturedInboundListener } from "./translate/captured-inbound.ts";

@@ -180,7 +180,10 @@ const requestAuthentication = open(
         ["issuer"],
         {
           "x-kubernetes-validations": [
-            { rule: "has(self.jwksUri) != has(self.jwks)", message: "one of jwksUri and jwks is needed, and no more" },
+            {
+              rule: "has(self.jwksUri) ? !has(self.jwks) : (has(self.jwks) || self.issuer.startsWith('https://'))",
+              message: "jwksUri or jwks, and not both; neither only of an https issuer",
+            },
           ],
         },
       ),

@@ -36,8 +36,11 @@ export interface JwtRule {
 }
 
 export type JwtKeys =
-  /** A JSON Web Key Set, as text. */
-  { readonly type: "inline"; readonly jwks: string } | { readonly type: "remote"; readonly uri: JwksUri };
+  /** inline: a JSON Web Key Set, as text. */
+  | { readonly type: "inline"; readonly jwks: string }
+  | { readonly type: "remote"; readonly uri: JwksUri }
+  /** The issuer says where they are. Where this is left, it has not done so yet. */
+  | { readonly type: "discovered" };
 
 export interface JwksUri {
   /** As it was written. */

@@ -175,7 +175,7 @@ test("what is wrong with a RequestAuthentication is said, and no key is repeated
       "spec.jwtRules[1].jwks: stands beside jwksUri, of which only one is allowed",
       "spec.jwtRules[1].jwksUri: is no URL of keys, allowed: http:// or https://, without user and password",
       'spec.jwtRules[2].jwks: is no JSON Web Key Set (RFC 7517 §5): { "keys": [...] }',
-      "spec.jwtRules[3].jwksUri: is missing, and so is jwks: Heddle does not ask the issuer where its keys are (OpenID Connect Discovery)",
+      "spec.jwtRules[3].jwksUri: is missing, and so is jwks; without both the issuer has to be an https URL, which is asked",
       'spec.jwtRules[4].fromHeaders[0].name: found "a b", allowed: the name of a header',
       'spec.jwtRules[4].forwardOriginalToken: found "yes", allowed: true, false',
       'spec.jwtRules[4].timeout: "soon" is not a duration; write for example "1.5s", "250ms" or "1h30m"',

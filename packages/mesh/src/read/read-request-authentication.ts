@@ -44,10 +44,11 @@ function readRule(rule: Field): JwtRule {
     "spaceDelimitedClaims",
     "timeout",
   );
+  const issuer = fields.issuer.requiredText();
   return {
-    issuer: fields.issuer.requiredText(),
+    issuer,
     audiences: readTexts(fields.audiences),
-    keys: readKeys(fields.jwksUri, fields.jwks),
+    keys: readKeys(fields.jwksUri, fields.jwks, issuer),
     fromHeaders: fields.fromHeaders.items().map((item) => {
       const { name, prefix } = item.object("name", "prefix");
       return { name: readHeader(name), prefix: readPrefix(prefix) };
@@ -103,14 +104,14 @@ function readTimeout(field: Field): number {
 
 const NO_KEYS: JwtKeys = { type: "inline", jwks: "" };
 
-function readKeys(uri: Field, inline: Field): JwtKeys {
+function readKeys(uri: Field, inline: Field, issuer: string): JwtKeys {
   if (uri.present && inline.present) inline.error("stands beside jwksUri, of which only one is allowed");
   if (uri.present) return readUri(uri);
   const jwks = inline.text();
   if (!inline.present) {
-    uri.error(
-      "is missing, and so is jwks: Heddle does not ask the issuer where its keys are (OpenID Connect Discovery)",
-    );
+    // OpenID Connect Discovery 1.0 §3: only such an issuer can be asked where its keys are.
+    if (isAskable(issuer)) return { type: "discovered" };
+    uri.error("is missing, and so is jwks; without both the issuer has to be an https URL, which is asked");
     return NO_KEYS;
   }
   if (jwks === undefined || !holdsKeys(jwks)) {
@@ -130,16 +131,25 @@ function holdsKeys(text: string): boolean {
   }
 }
 
+function isAskable(issuer: string): boolean {
+  const url = URL.parse(issuer);
+  return url?.protocol === "https:" && url.username === "" && url.password === "" && !/[?#\s]/.test(issuer);
+}
+
 function readUri(field: Field): JwtKeys {
   const text = field.requiredText();
+  const uri = parseJwksUri(text);
+  if (uri !== undefined) return { type: "remote", uri };
+  if (text !== "") field.error("is no URL of keys, allowed: http:// or https://, without user and password");
+  return NO_KEYS;
+}
+
+/** Undefined: it is no such URL. */
+export function parseJwksUri(text: string): JwksUri | undefined {
   const url = URL.parse(text);
   const good = url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
-  if (!good) {
-    if (text !== "") field.error("is no URL of keys, allowed: http:// or https://, without user and password");
-    return NO_KEYS;
-  }
+  if (!good) return undefined;
   const tls = url.protocol === "https:";
   const host = url.hostname.replace(/^\[|\]$/g, ""); // of an IPv6 address
-  const uri: JwksUri = { text, tls, host, port: url.port === "" ? (tls ? 443 : 80) : Number(url.port) };
-  return { type: "remote", uri };
+  return { text, tls, host, port: url.port === "" ? (tls ? 443 : 80) : Number(url.port) };
 }

@@ -4,6 +4,9 @@ import type { JwksUri, JwtRule, RequestAuthentication } from "../../model/reques
 import { keysClusterName } from "../names.ts";
 import { PAYLOAD_KEY } from "./token-principals.ts";
 
+/** No token is good. */
+const NONE_YET = '{"keys":[]}';
+
 const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 
 /** How long a set of keys is believed before it is fetched again; as Istio's. */
@@ -52,9 +55,9 @@ function provider(rule: JwtRule): JsonObject {
   return {
     issuer,
     ...(audiences.length > 0 && { audiences }),
-    ...(keys.type === "inline"
-      ? { localJwks: { inlineString: keys.jwks } }
-      : { remoteJwks: remoteKeys(keys.uri, rule.timeoutMs) }),
+    ...(keys.type === "remote"
+      ? { remoteJwks: remoteKeys(keys.uri, rule.timeoutMs) }
+      : { localJwks: { inlineString: keys.type === "inline" ? keys.jwks : NONE_YET } }),
     forward: rule.forwardOriginalToken,
     ...(fromHeaders.length > 0 && {
       fromHeaders: fromHeaders.map(({ name, prefix }) => ({ name, ...(prefix !== "" && { valuePrefix: prefix }) })),
