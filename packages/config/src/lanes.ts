@@ -16,11 +16,12 @@ import type { ConfigLaneEntry } from "./proxy-config.ts";
  * and load neither protobuf nor YAML: nothing here may import more than types.
  *
  * Listeners, route configurations, clusters and secrets cross as JSON; they are few. Endpoints cross as columns, since there may
- * be very many (see endpoint-lane.ts). Both are canonical: equal configuration gives equal bytes, and so equal hashes.
+ * be very many (see endpoint-lane.ts), and many virtual hosts apart from their route configuration (see host-lanes.ts). Both are canonical: equal configuration gives equal bytes, and so equal hashes.
  */
 
 export { canonicalJson, contentHash } from "./content-hash.ts";
 export { EndpointLaneReader } from "./endpoint-lane.ts";
+export { HeldHosts, isHostKey } from "./host-lanes.ts";
 export { type PackedUpdate, PackedUpdateReader, packUpdate } from "./packed-update.ts";
 
 /** What crosses, by kind. A kind is also the first part of a key: "cluster/outbound/80/orders.default". */

@@ -328,3 +328,21 @@ it("a host that requires TLS sends those there who have come without", () => {
     assert.equal(action.type, redirected ? "redirect" : "forward", `${authority} ${headers.join(" ")}`);
   }
 });
+
+describe("a table that comes after another", () => {
+  const host = (domain: string, to: string) => virtualHost([domain], [route({}, forward(to))]);
+  const [a, b] = [host("a", "one"), host("b", "one")];
+  const first = compileRouteConfiguration(routeConfiguration([a, b]));
+  const selected = (table: typeof first, authority: string) => table.match(get("/", authority), 0);
+
+  it("has the same compiled hosts where they are the same objects, and others where anything else has changed", () => {
+    const second = compileRouteConfiguration(routeConfiguration([a, host("b", "two")]), undefined, first);
+    assert.equal(selected(second, "a"), selected(first, "a"));
+    assert.deepEqual([selected(second, "b")?.cluster, selected(first, "b")?.cluster], ["two", "one"]);
+    const mutation = { ignorePortInHostMatching: true };
+    const third = compileRouteConfiguration(routeConfiguration([a], mutation), undefined, second);
+    assert.notEqual(selected(third, "a"), selected(first, "a"));
+    assert.equal(selected(third, "a:80")?.cluster, "one");
+    assert.equal(selected(third, "b"), undefined);
+  });
+});

@@ -16,12 +16,23 @@ export class RouteTable {
   readonly name: string;
   readonly config: RouteConfiguration;
   readonly #hosts: VirtualHostIndex<CompiledHost>;
+  /** The configuration without its virtual hosts, which is all that routes know of it: they outlive the list that they were in. */
+  readonly #frame: RouteConfiguration;
+  readonly #frameText: string;
+  readonly #compiled = new Map<VirtualHost, CompiledHost>();
 
-  constructor(config: RouteConfiguration, runtime: LiveRuntime) {
+  constructor(config: RouteConfiguration, runtime: LiveRuntime, previous?: RouteTable) {
     this.name = config.name;
     this.config = config;
+    const frame = { ...config, virtualHosts: [] };
+    this.#frameText = JSON.stringify(frame);
+    const isSame = previous !== undefined && previous.#frameText === this.#frameText;
+    this.#frame = isSame ? previous.#frame : frame;
+    const known: ReadonlyMap<VirtualHost, CompiledHost> = isSame ? previous.#compiled : new Map();
+    for (const host of config.virtualHosts)
+      this.#compiled.set(host, known.get(host) ?? compileVirtualHost(host, this.#frame, runtime));
     this.#hosts = new VirtualHostIndex(
-      config.virtualHosts.map((host) => [host.domains, compileVirtualHost(host, config, runtime)] as const),
+      config.virtualHosts.map((host) => [host.domains, this.#compiled.get(host)!] as const), // compiled above
       config.ignorePortInHostMatching,
     );
   }
@@ -49,10 +60,15 @@ export class RouteTable {
 
 /**
  * Compiles a decoded route configuration. Throws only on what `checkRouteConfiguration` reports, which decoding has
- * asked first. What its runtime keys say is read from `runtime` with each request.
+ * asked first. What its runtime keys say is read from `runtime` with each request. `previous`: a table of the same runtime; virtual
+ * hosts that are the same objects there are not compiled again.
  */
-export function compileRouteConfiguration(config: RouteConfiguration, runtime = NO_RUNTIME): RouteTable {
-  return new RouteTable(config, runtime);
+export function compileRouteConfiguration(
+  config: RouteConfiguration,
+  runtime = NO_RUNTIME,
+  previous?: RouteTable,
+): RouteTable {
+  return new RouteTable(config, runtime, previous);
 }
 
 interface CompiledHost {

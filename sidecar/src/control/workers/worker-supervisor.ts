@@ -1,6 +1,6 @@
 import { Backoff, type Clock, type Json, type Timer } from "@heddle/base";
 import type { ConfigLaneEntry, ConfigLaneUpdate, LaneBook } from "@heddle/config";
-import { decodeLane, laneKey, packUpdate, parseLaneKey } from "@heddle/config/lanes";
+import { decodeLane, isHostKey, laneKey, packUpdate, parseLaneKey } from "@heddle/config/lanes";
 import type { SocketOpener } from "@heddle/net";
 import {
   DEFAULT_LOG_FLUSH,
@@ -659,7 +659,7 @@ function ownDescriptors(): Omit<DescriptorUse, "connections"> {
 }
 
 function kindOf(key: string): string {
-  return parseLaneKey(key).kind;
+  return isHostKey(key) ? "virtual-host" : parseLaneKey(key).kind;
 }
 
 function clusterKeys(update: ConfigLaneUpdate): string[] {

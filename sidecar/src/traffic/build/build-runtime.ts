@@ -127,7 +127,7 @@ export class RuntimeBuilder {
 
   #makeTable(name: string, { hash, value }: RuntimeEntry<RouteConfiguration>): void {
     try {
-      const thing = compileRouteConfiguration(value, this.#env.runtimeValues);
+      const thing = compileRouteConfiguration(value, this.#env.runtimeValues, this.#builtTables.get(name)?.thing);
       this.#builtTables.set(name, { hash, thing });
       this.#routeTables.set(name, thing);
     } catch (error) {

@@ -3,8 +3,11 @@ import type { ConfigLaneEntry, ConfigLaneUpdate } from "@heddle/config";
 import {
   decodeLane,
   EndpointLaneReader,
+  HeldHosts,
+  isHostKey,
   type LaneKind,
   type LaneValues,
+  laneKey,
   type PackedUpdate,
   PackedUpdateReader,
   parseLaneKey,
@@ -40,6 +43,7 @@ export class ConfigReceiver {
   readonly #apply: (update: DecodedUpdate, slices: Slices) => Promise<void>;
   readonly #onBroken: (update: ConfigLaneUpdate, error: unknown) => void;
   readonly #hashes = new Map<string, string>();
+  readonly #hosts = new HeldHosts();
   readonly #arrived: PackedUpdate[] = [];
   /** Read, and not decoded. */
   readonly #queue: ConfigLaneUpdate[] = [];
@@ -110,19 +114,35 @@ export class ConfigReceiver {
     for (const entry of changed) {
       if (this.#hashes.get(entry.key) === entry.hash) continue;
       this.#hashes.set(entry.key, entry.hash);
+      if (isHostKey(entry.key)) {
+        this.#hosts.take(entry);
+        if (slices.leftMs <= 0) await slices.next();
+        continue;
+      }
       const decoded = await this.#decodeEntry(entry, slices);
       entries.push(decoded);
       kinds.add(decoded.kind);
       if (slices.leftMs <= 0) await slices.next();
     }
+    const whole = entries.map((entry) => this.#withHosts(entry));
     for (const key of removed) {
       this.#hashes.delete(key);
+      if (isHostKey(key)) {
+        this.#hosts.drop(key);
+        continue;
+      }
       const parsed = parseLaneKey(key);
       gone.push(parsed);
       kinds.add(parsed.kind);
       if (slices.leftMs <= 0) await slices.next();
     }
-    return { generation, changed: entries, removed: gone, kinds };
+    return { generation, changed: whole, removed: gone, kinds };
+  }
+
+  /** The hosts of a step may come behind what names them. */
+  #withHosts(entry: DecodedEntry): DecodedEntry {
+    if (entry.kind !== "route-configuration") return entry;
+    return { ...entry, value: this.#hosts.whole(laneKey(entry.kind, entry.name), entry.value) };
   }
 
   async #decodeEntry({ key, hash, bytes }: ConfigLaneEntry, slices: Slices): Promise<DecodedEntry> {
