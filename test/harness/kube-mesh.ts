@@ -100,6 +100,7 @@ interface LoadAssignment {
 export const MESH_DEFINITIONS = [
   ["gateway.networking.k8s.io", "HTTPRoute", "httproutes"],
   ["gateway.networking.k8s.io", "GRPCRoute", "grpcroutes"],
+  ["gateway.networking.k8s.io", "TLSRoute", "tlsroutes"],
   ["gateway.networking.k8s.io", "TCPRoute", "tcproutes"],
   ["gateway.networking.k8s.io", "ReferenceGrant", "referencegrants"],
   ["heddle.dev", "Workload", "workloads"],

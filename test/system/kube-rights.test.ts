@@ -93,5 +93,9 @@ test("with the rules of heddle install the control plane is forbidden nothing, a
 const UNUSED: readonly string[] = [
   "get customresourcedefinitions.apiextensions.k8s.io",
   "patch authorizationpolicies/status.heddle.dev",
+  "patch extensionproviders/status.heddle.dev",
+  "patch grpcroutes/status.gateway.networking.k8s.io",
   "patch requestauthentications/status.heddle.dev",
+  "patch tcproutes/status.gateway.networking.k8s.io",
+  "patch tlsroutes/status.gateway.networking.k8s.io",
 ];
