@@ -5,6 +5,7 @@ import type { ApiOptions } from "./api/open-api.ts";
 import type { CaOptions } from "./ca/ca-options.ts";
 import { CA_HELP, CA_OPTIONS, readCaFlags } from "./ca-flags.ts";
 import type { KubernetesOptions } from "./kubernetes/kubernetes-options.ts";
+import type { FlagsReading } from "./program.ts";
 import { clusterFaults, PROGRAM_OPTIONS, type ProgramFlags, parseWords, readProgramFlags } from "./program-flags.ts";
 import { type HostPort, isLoopback, parseAdminAddress, parseHostPort } from "./serve/address.ts";
 import type { EtcdSecurity } from "./store/etcd/etcd-security.ts";
@@ -37,10 +38,6 @@ export interface Flags extends ProgramFlags {
   /** Clients are asked to report load by endpoint as well (LRS). Left out: by locality alone. */
   readonly loadByEndpoint?: boolean;
 }
-
-export type FlagsReading =
-  | { readonly type: "run"; readonly flags: Flags }
-  | { readonly type: "print"; readonly what: "help" | "version" };
 
 export const HELP = `Usage: heddle control-plane [OPTIONS]
 
@@ -98,7 +95,7 @@ Example:
   heddle control-plane --config ./mesh`;
 
 /** Reads the words behind `heddle control-plane`. On failure every reason. */
-export function parseFlags(words: readonly string[]): Result<FlagsReading, readonly string[]> {
+export function parseFlags(words: readonly string[]): Result<FlagsReading<Flags>, readonly string[]> {
   const parsed = parseWords(words, OPTIONS);
   if (!parsed.ok) return parsed;
   const { values } = parsed.value;

@@ -1,4 +1,5 @@
 import { err, ok, type Result } from "@heddle/base";
+import type { FlagsReading } from "./program.ts";
 import { clusterFaults, PROGRAM_OPTIONS, type ProgramFlags, parseWords, readProgramFlags } from "./program-flags.ts";
 import { type HostPort, parseHostPort } from "./serve/address.ts";
 import { readWebhookFlags, WEBHOOK_HELP, WEBHOOK_OPTIONS, type WebhookFlags } from "./webhook-flags.ts";
@@ -29,10 +30,6 @@ export type CertificateFlags =
       readonly caFile: string;
       readonly tokenFile: string;
     };
-
-export type InjectorFlagsReading =
-  | { readonly type: "run"; readonly flags: InjectorFlags }
-  | { readonly type: "print"; readonly what: "help" | "version" };
 
 const CA_FILE = "/var/run/heddle/ca/root.pem";
 const TOKEN_FILE = "/var/run/heddle/token/token";
@@ -72,7 +69,7 @@ Example:
   heddle injector --control-plane heddle-control-plane.heddle-system.svc:15012`;
 
 /** Reads the words behind `heddle injector`. On failure every reason. */
-export function parseInjectorFlags(words: readonly string[]): Result<InjectorFlagsReading, readonly string[]> {
+export function parseInjectorFlags(words: readonly string[]): Result<FlagsReading<InjectorFlags>, readonly string[]> {
   const parsed = parseWords(words, OPTIONS);
   if (!parsed.ok) return parsed;
   const { values } = parsed.value;
