@@ -473,6 +473,16 @@ describe("a captured mesh", { skip }, () => {
     assert.match(await dig("AAAA", "orders.default.svc.cluster.local"), /fd96::1/);
     assert.match(await dig("+tcp", "orders.default"), /10\.96\.0\.1/);
     assert.match(await dig("machines.default"), /240\.240\./);
+    const { orders } = world;
+    assert.match(
+      await dig("AAAA", "pods.default"),
+      new RegExp(`AAAA\\s+${orders.ipv6}$`, "m"),
+      "of a headless service",
+    );
+    assert.match(
+      await dig("SRV", "_tcp-db._tcp.orders.default.svc.cluster.local"),
+      /SRV\s+0 100 5432 orders\.default\.svc\.cluster\.local\.$/m,
+    );
     assert.match(await dig("www.outside.test"), new RegExp(world.outside.ipv4));
     assert.match(await world.app(world.web, "dig", "nobody.outside.test"), /status: NXDOMAIN/);
   });

@@ -61,6 +61,5 @@ const entries = new WeakMap<Service, Map<string, Entries>>();
 const ownEntries = new WeakMap<Service, Map<string, Entries>>();
 
 function isSame(a: NamedService, b: NamedService): boolean {
-  const sameName = a.service.name === b.service.name && a.service.namespace === b.service.namespace;
-  return sameName && sameList(a.addresses, b.addresses);
+  return a.service === b.service && sameList(a.addresses, b.addresses);
 }

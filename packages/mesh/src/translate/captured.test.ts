@@ -510,18 +510,25 @@ describe("what a captured application asks of DNS", () => {
   const named = mesh.services.map((service) => ({ service, addresses: mesh.addressesOf(service) }));
   const domains = (families: { ipv4: boolean; ipv6: boolean }): readonly string[] =>
     dnsListener(named, "default", families).udp?.dns?.domains.map(
-      ({ name, addresses }) => `${name} ${addresses?.length}`,
+      ({ name, addresses, cluster, services }) =>
+        `${name} ${addresses?.length ?? cluster ?? services?.map((one) => `${one.name}:${one.targets[0]?.port}`).join()}`,
     ) ?? [];
 
-  it("is known of services with addresses, by every name that callers of the namespace have for them", () => {
+  it("is known of services with addresses or pods, by every name that callers of the namespace have for them, and of ports by theirs", () => {
     assert.deepEqual(domains({ ipv4: true, ipv6: true }), [
       "orders 2",
       "orders.default 2",
       "orders.default.svc 2",
       "orders.default.svc.cluster.local 2",
+      "orders.default.svc.cluster.local http:8080,tcp-db:5432,x:9000,y:3306",
+      "pods outbound/8080/pods.default",
+      "pods.default outbound/8080/pods.default",
+      "pods.default.svc outbound/8080/pods.default",
+      "pods.default.svc.cluster.local outbound/8080/pods.default",
       "stock.shop 2",
       "stock.shop.svc 2",
       "stock.shop.svc.cluster.local 2",
+      "stock.shop.svc.cluster.local http:8080",
     ]);
     assert.equal(domains({ ipv4: true, ipv6: false })[0], "orders 1", "of families that it has itself");
   });

@@ -1,9 +1,9 @@
 import type { Address, DnsDomain, ListenerConfig } from "@heddle/traffic";
 import type { Service } from "../model/service.ts";
-import { CAPTURE_PORTS, type CapturedRules } from "./captured-listeners.ts";
+import { CAPTURE_PORTS, type CapturedRules, carriageOf } from "./captured-listeners.ts";
 import { chain } from "./inbound-listener.ts";
 import { listener } from "./listeners.ts";
-import { DNS_LISTENER, DNS_TCP_LISTENER, serviceHosts } from "./names.ts";
+import { DNS_LISTENER, DNS_TCP_LISTENER, outboundClusterName, serviceHosts } from "./names.ts";
 
 /** A service, and the addresses that its names stand for. */
 export interface NamedService {
@@ -15,16 +15,17 @@ type Families = Pick<CapturedRules, "ipv4" | "ipv6">;
 
 /** Kubernetes' own, so that applications see changes as soon as without us. */
 const TTL_S = 30;
+/** Kubernetes' own (DNS specification §2.3.2). */
+const SRV_WEIGHT = 100;
 /** Questions that wait for a name server; what a busy pod has at once. */
 const MAX_PENDING = 1024;
 const RESOLVER_TIMEOUT_MS = 2000;
 
 /**
  * Answers what the application asks of DNS: names of services at once, the rest by the pod's own name servers. Nothing of
- * endpoints is in it: it changes with the services alone.
+ * endpoints is in it, but clusters that have them: it changes with the services alone.
  *
- * Not in the table: headless services, whose names stand for pods, and names for something outside. The cluster's DNS
- * knows both.
+ * Not in the table: names of single pods, and names for something outside. The cluster's DNS knows both.
  */
 export function dnsListener(services: readonly NamedService[], namespace: string, families: Families): ListenerConfig {
   const domains = services.flatMap((service) => dnsDomains(service, namespace, families));
@@ -42,15 +43,41 @@ export function dnsListener(services: readonly NamedService[], namespace: string
   };
 }
 
-/** The entries of one service in the table of a namespace. */
+/**
+ * The entries of one service in the table of a namespace: its names, for its addresses or, headless, for those of its endpoints as
+ * they are at that moment; and the ports that have names (SRV), by the full name alone, which resolvers ask for.
+ */
 export function dnsDomains(
   { service, addresses }: NamedService,
   namespace: string | undefined,
   families: Families,
 ): readonly DnsDomain[] {
   const reachable = addresses.filter((address) => (address.includes(":") ? families.ipv6 : families.ipv4));
+  const hosts = serviceHosts(service, namespace);
+  const pods = podsClusterOf(service);
+  if (pods !== undefined) return hosts.map((name) => ({ name, answerTtlS: TTL_S, cluster: pods }));
   if (reachable.length === 0) return [];
-  return serviceHosts(service, namespace).map((name) => ({ name, answerTtlS: TTL_S, addresses: reachable }));
+  const full = hosts.at(-1)!; // the last is the longest
+  const services = service.ports
+    .filter(({ name }) => name !== "")
+    .map(({ name, port }) => {
+      const target = { hostName: full, priority: 0, weight: SRV_WEIGHT, port };
+      return { name, protocol: "tcp", ttlS: TTL_S, targets: [target] };
+    });
+  return [
+    ...hosts.map((name) => ({ name, answerTtlS: TTL_S, addresses: reachable })),
+    ...(services.length > 0 ? [{ name: full, answerTtlS: TTL_S, services }] : []),
+  ];
+}
+
+/**
+ * The cluster whose endpoints a headless service's name stands for. Undefined: it has none; or its pods have several families, of
+ * which a cluster has one.
+ */
+function podsClusterOf({ headless, ipFamilies, namespace, name, ports }: Service): string | undefined {
+  const port = ports.find((one) => carriageOf(one) !== "none");
+  if (!headless || ipFamilies.length > 1 || port === undefined) return undefined;
+  return outboundClusterName(namespace, name, port.port);
 }
 
 /** The same by TCP, with the table of that listener. */

@@ -175,6 +175,14 @@ describe("a name of the table", () => {
     ]);
   });
 
+  test("is left to name servers where its cluster is not there, and is there without an address where nobody is asked", () => {
+    const table = [{ name: "gone", answerTtlS: 30, cluster: "absent" }];
+    const asking = new World(table);
+    asking.ask({ name: "gone" });
+    assert.equal(asking.asked.length, 1);
+    assert.deepEqual(data(new World(table, null).ask({ name: "gone" })), [["NOERROR"]]);
+  });
+
   test("begins its answers with another address each time", () => {
     const firsts = [0, 1, 2, 3].map(() => (data(world.ask({ name: "many" })) as string[][])[0]?.[1]);
     assert.equal(new Set(firsts).size, 3);

@@ -93,7 +93,7 @@ export class DnsResponder {
     const service = name.startsWith("_") ? this.#table.service(name) : undefined;
     if (service !== undefined) return type === QTYPE.SRV || type === QTYPE.ANY ? this.#targetsOf(service) : NONE;
     const domain = this.#table.find(name) ?? this.#findSearched(name);
-    if (domain === undefined) return undefined;
+    if (domain === undefined || this.#knowsNothing(domain)) return undefined;
     if (type !== QTYPE.A && type !== QTYPE.AAAA && type !== QTYPE.ANY) {
       // The name is there and has no such record. To ask others would bring "no such name", for all types of it.
       this.#stats.localUnsupported.add();
@@ -121,6 +121,11 @@ export class DnsResponder {
     const counters = domain.addresses === undefined ? this.#stats.cluster : this.#stats.local;
     counters.add(type, wanted.length);
     return this.#rotated(wanted).map((address) => ({ type: "address", address, ttlS }));
+  }
+
+  /** As in Envoy a cluster that is not there, or has no endpoint, leaves the question to name servers, if there are any. */
+  #knowsNothing({ cluster }: DnsDomain): boolean {
+    return cluster !== undefined && this.#forwarder !== undefined && this.#endpointsOf(cluster).length === 0;
   }
 
   /** Names that are no addresses are for nobody. */
