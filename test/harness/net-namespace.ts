@@ -5,11 +5,12 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { projectRoot } from "./imports.ts";
+import { run } from "./own-network.ts";
 import type { Owner } from "./owner.ts";
 
 /*
  * Network namespaces as pods: each has lo and eth0 with an IPv4 and an IPv6 address, and a default route to a namespace between them that
- * forwards as a node does. The machine's own namespace is never touched.
+ * forwards as a node does. The machine's own namespace is never touched. A test that needs one namespace for itself has `own-network.ts`.
  */
 
 /** Why a test with namespaces cannot run here; false: it can. */
@@ -51,9 +52,9 @@ export class PodNetwork {
       ["-6", "address", "add", "fd77::1/64", "dev", "br0", "nodad"],
       ["link", "set", "br0", "up"],
     ])
-      mustRun("ip", ["-n", this.#node, ...words]);
+      run("ip", ["-n", this.#node, ...words]);
     for (const key of ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"])
-      mustRun("ip", ["netns", "exec", this.#node, "sysctl", "-qw", `${key}=1`]);
+      run("ip", ["netns", "exec", this.#node, "sysctl", "-qw", `${key}=1`]);
   }
 
   /**
@@ -80,15 +81,15 @@ export class PodNetwork {
       ["-n", namespace, "route", "add", "default", "via", "10.77.0.1"],
       ["-n", namespace, "-6", "route", "add", "default", "via", "fd77::1"],
     ])
-      mustRun("ip", words);
+      run("ip", words);
     return new Pod(namespace, ipv4, ipv6, this.#owner);
   }
 
   #namespace(name: string): string {
     const namespace = `${this.#prefix}-${name}`;
-    mustRun("ip", ["netns", "add", namespace]);
-    this.#owner.after(() => mustRun("ip", ["netns", "del", namespace])); // its veth and rules go with it
-    mustRun("ip", ["-n", namespace, "link", "set", "lo", "up"]);
+    run("ip", ["netns", "add", namespace]);
+    this.#owner.after(() => run("ip", ["netns", "del", namespace])); // its veth and rules go with it
+    run("ip", ["-n", namespace, "link", "set", "lo", "up"]);
     return namespace;
   }
 }
@@ -122,7 +123,7 @@ export class Pod {
 
   /** Runs a command to its end, as root. Fails the test unless it ends with 0. Returns what it printed. */
   run(tool: string, ...args: readonly string[]): string {
-    return mustRun("ip", ["netns", "exec", this.name, tool, ...args]);
+    return run("ip", ["netns", "exec", this.name, tool, ...args]);
   }
 
   /** Starts a command that the pod's owner ends. */
@@ -219,10 +220,4 @@ export class Agent {
       this.#child.stdin!.write(`${JSON.stringify({ id, ...message })}\n`);
     });
   }
-}
-
-function mustRun(tool: string, args: readonly string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(tool, args, { encoding: "utf8" });
-  assert.ok(error === undefined && status === 0, `${tool} ${args.join(" ")}: ${error?.message ?? stderr}`);
-  return stdout;
 }
