@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Client, credentials, Metadata, Server, ServerCredentials, type ServiceError, status } from "@grpc/grpc-js";
+import { err, ok } from "@heddle/base";
+import type { PeerOf } from "@heddle/xds/server";
 import { quietLog } from "@heddle/xds/testing";
 import protobuf from "protobufjs";
 import type { Caller } from "./access.ts";
@@ -112,11 +114,43 @@ test("with tokens nobody gets in without one", async (t) => {
   assert.equal(write.code, status.PERMISSION_DENIED);
 });
 
-async function serve(t: TestContext, access: Access = OPEN_ACCESS) {
+test("X1: where callers show certificates, one that is named may what is said of it, and a token counts before it", async (t) => {
+  const caller = (name: string, role: Caller["role"]): Caller => ({
+    name,
+    role,
+    groups: undefined,
+    namespaces: undefined,
+  });
+  const access: Access = {
+    ...OPEN_ACCESS,
+    isOpen: false,
+    callerOf: (header) => (header === "Bearer yes" ? caller("token", "read") : undefined),
+    callerOfIdentity: (id) => (id === "spiffe://mesh.test/ns/ci/sa/bot" ? caller("bot", "write") : undefined),
+  };
+  let peer: ReturnType<PeerOf> = ok({ identity: { trustDomain: "mesh.test", path: "/ns/ci/sa/bot" }, notAfterMs: 0 });
+  const { call } = await serve(t, access, () => peer);
+  const applied = await call("Apply", { manifests: [{ text: cluster("a") }] });
+  assert.equal(applied.outcomes[0].outcome, 1);
+  for (const [header, code] of [
+    ["Bearer yes", status.PERMISSION_DENIED],
+    ["Bearer no", status.UNAUTHENTICATED],
+  ] as const) {
+    const metadata = new Metadata();
+    metadata.set("authorization", header);
+    const refused = await failure(call("Apply", { manifests: [{ text: cluster("b") }] }, metadata));
+    assert.equal(refused.code, code);
+  }
+  peer = ok({ identity: { trustDomain: "mesh.test", path: "/ns/shop/sa/web" }, notAfterMs: 0 });
+  assert.equal((await failure(call("List", {}))).code, status.UNAUTHENTICATED);
+  peer = err("the certificate of the connection has ended");
+  assert.equal((await failure(call("List", {}))).code, status.UNAUTHENTICATED);
+});
+
+async function serve(t: TestContext, access: Access = OPEN_ACCESS, peerOf?: PeerOf) {
   const api = await new ApiFixture().start();
   const service = new GrpcResourceService({ service: api.service, access, clock: api.clock, log: quietLog });
   const server = new Server();
-  service.addTo(server);
+  service.addTo(server, peerOf);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),

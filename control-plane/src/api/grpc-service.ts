@@ -8,6 +8,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { type Clock, err, ok, type Result } from "@heddle/base";
+import { formatSpiffeId } from "@heddle/identity";
 import { decodeMessage, encodeMessage, type Message } from "@heddle/proto";
 import type { Log } from "@heddle/telemetry";
 import { byteMethod, type PeerOf, statusDetails } from "@heddle/xds/server";
@@ -94,20 +95,21 @@ export class GrpcResourceService {
         { call: byteMethod(`/${SERVICE}/${name}`, false, false) },
         {
           call: (call: Call, reply: sendUnaryData<Buffer>) =>
-            void this.#answer(call, requestType, responseType, answer).then((answered) => {
+            void this.#answer(call, requestType, responseType, answer, peerOf).then((answered) => {
               if (answered.ok) reply(null, answered.value);
               else reply(statusOf(answered.error));
             }),
         },
       );
     }
-    const watch: handleServerStreamingCall<Buffer, Buffer> = (call) => this.#watch(call);
+    const watch: handleServerStreamingCall<Buffer, Buffer> = (call) => this.#watch(call, peerOf);
     server.addService({ watch: byteMethod(`/${SERVICE}/Watch`, false, true) }, { watch });
   }
 
   /** Who has no token that may write has nothing to say that is long. */
-  messageBytes(path: string, authorization: string | undefined): number | undefined {
+  messageBytes(path: string, authorization: string | undefined, hasCertificate = false): number | undefined {
     if (!path.startsWith(`/${SERVICE}/`)) return undefined;
+    if (hasCertificate) return MAX_WRITER_BYTES; // no more than it may send to other services
     const caller = this.#options.access.callerOf(authorization);
     return caller === undefined || caller.role === "read" ? MAX_READER_BYTES : MAX_WRITER_BYTES;
   }
@@ -124,9 +126,10 @@ export class GrpcResourceService {
     requestType: string,
     responseType: string,
     answer: Unary,
+    peerOf: PeerOf | undefined,
   ): Promise<Result<Buffer, ApiError>> {
     try {
-      const asked = this.#read(call, requestType);
+      const asked = this.#read(call, requestType, peerOf);
       if (!asked.ok) return asked;
       const answered = await answer(asked.value.caller, asked.value.request);
       return answered.ok ? ok(Buffer.from(encodeMessage(responseType, answered.value))) : answered;
@@ -139,8 +142,9 @@ export class GrpcResourceService {
   #read(
     call: Call | WatchCall,
     requestType: string,
+    peerOf: PeerOf | undefined,
   ): Result<{ readonly caller: Caller; readonly request: Message }, ApiError> {
-    const caller = this.#options.access.callerOf(authorizationOf(call));
+    const caller = this.#callerOf(call, peerOf);
     if (caller === undefined) return err({ code: "UNAUTHENTICATED", message: "no token that is known" });
     // The server takes large messages, since xDS clients send them.
     if (call.request.length > MAX_REQUEST_BYTES)
@@ -154,9 +158,19 @@ export class GrpcResourceService {
       : err({ code: "INVALID_ARGUMENT", message: request.error });
   }
 
-  #watch(call: WatchCall): void {
+  /** Whoever shows a token is whoever that says; a certificate counts where there is none. */
+  #callerOf(call: Call | WatchCall, peerOf: PeerOf | undefined): Caller | undefined {
+    const { access } = this.#options;
+    const authorization = authorizationOf(call);
+    const peer = call.metadata.get("authorization").length === 0 ? peerOf?.(call) : undefined;
+    return peer?.ok === true
+      ? access.callerOfIdentity(formatSpiffeId(peer.value.identity))
+      : access.callerOf(authorization);
+  }
+
+  #watch(call: WatchCall, peerOf: PeerOf | undefined): void {
     const { service, access, clock } = this.#options;
-    const asked = this.#read(call, MESSAGES.watchRequest);
+    const asked = this.#read(call, MESSAGES.watchRequest, peerOf);
     if (!asked.ok) {
       call.emit("error", statusOf(asked.error));
       return;
@@ -180,7 +194,7 @@ export class GrpcResourceService {
     }
     // A token that is taken away takes its watches along; one that may now see something else begins anew.
     const unwatchAccess = access.onChange(() => {
-      const now = access.callerOf(authorizationOf(call));
+      const now = this.#callerOf(call, peerOf);
       if (JSON.stringify(now) !== JSON.stringify(asked.value.caller))
         end({ code: "UNAUTHENTICATED", message: "the token is not what it was" });
     });

@@ -197,6 +197,10 @@ class ScriptedAccess implements Access {
     return { name: "reader", role: "read", groups: undefined, namespaces: undefined };
   }
 
+  callerOfIdentity(): undefined {
+    return undefined;
+  }
+
   onChange(watcher: () => void): () => void {
     this.#watchers.add(watcher);
     return () => void this.#watchers.delete(watcher);

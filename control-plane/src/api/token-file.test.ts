@@ -47,6 +47,39 @@ test("the file is followed; one that is wrong or gone changes nothing, and no ha
   assert.ok(!lines.join("\n").includes(hashOf("b")));
 });
 
+test("a SPIFFE ID is known whole, or as one below another, and the nearest entry counts", async (t) => {
+  const text = `
+- { name: all, spiffeId: "spiffe://mesh.test/ns/*", role: read }
+- { name: ci, spiffeId: "spiffe://mesh.test/ns/ci/*", role: write }
+- { name: bot, spiffeId: spiffe://mesh.test/ns/ci/sa/bot, role: admin }
+- { name: token, sha256: "${hashOf("t")}", role: read }
+`;
+  const { tokens } = await open(t, text);
+  const caller = (path: string): string | undefined => tokens.callerOfIdentity(`spiffe://${path}`)?.name;
+  assert.deepEqual(
+    ["ns/ci/sa/bot", "ns/ci/sa/bot2", "ns/ci-evil/sa/a", "ns/shop/sa/web", "ns", "nsx/a"].map((path) =>
+      caller(`mesh.test/${path}`),
+    ),
+    ["bot", "ci", "all", "all", undefined, undefined],
+  );
+  assert.equal(caller("mesh.test.evil/ns/ci/sa/bot"), undefined);
+  assert.equal(caller("other.test/ns/ci/sa/bot"), undefined);
+  assert.equal(tokens.callerOf("Bearer spiffe://mesh.test/ns/ci/sa/bot"), undefined, "an ID is no secret");
+});
+
+for (const wrong of [
+  "spiffeId: spiffe://mesh.test/ns/ci*",
+  'spiffeId: "*"',
+  'spiffeId: "spiffe://*"',
+  'spiffeId: "spiffe://mesh.test/*/sa/web"',
+  "spiffeId: https://mesh.test/a",
+  `spiffeId: spiffe://mesh.test/a, sha256: "${"0".repeat(64)}"`,
+  "spiffeId: [spiffe://mesh.test/a]",
+])
+  test(`an entry of { ${wrong} } is refused`, () => {
+    assert.equal(readTokens("t.yaml", `- { name: a, role: read, ${wrong} }\n`).ok, false);
+  });
+
 test("everything that is wrong with a list of tokens is told, with its place", () => {
   const wrong = readTokens("t.yaml", "- name: 'a b'\n  sha256: 12\n  role: x\n  groups: web\n- 1\n");
   assert.ok(!wrong.ok);

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { type Clock, err, type Json, ok, type Result, type Timer } from "@heddle/base";
 import { type Diagnostic, formatDiagnostic, parseYamlDocuments, type YamlDocument } from "@heddle/config";
+import { parseSpiffeId } from "@heddle/identity";
 import type { Log } from "@heddle/telemetry";
 import { ANYBODY, type Caller, ROLES, type Role } from "./access.ts";
 
@@ -11,6 +12,8 @@ export interface Access {
   readonly isOpen: boolean;
   /** The caller with that `authorization` header; undefined: nobody who is known. */
   callerOf(authorization: string | undefined): Caller | undefined;
+  /** The caller whose certificate shows that SPIFFE ID; undefined: nobody who may use the API. */
+  callerOfIdentity(spiffeId: string): Caller | undefined;
   /** Calls back after it may decide otherwise, until the returned function is called. */
   onChange(watcher: () => void): () => void;
   close(): void;
@@ -20,13 +23,16 @@ export interface Access {
 export const OPEN_ACCESS: Access = {
   isOpen: true,
   callerOf: () => ANYBODY,
+  callerOfIdentity: () => undefined,
   onChange: () => () => {},
   close: () => {},
 };
 
-/** A token's hash, and whose it is. */
+/** A token's hash, or a SPIFFE ID ("…/*": all below it), and whose it is. */
 export interface TokenEntry {
-  readonly hash: Buffer;
+  readonly proof:
+    | { readonly type: "token"; readonly hash: Buffer }
+    | { readonly type: "identity"; readonly spiffeId: string };
   readonly caller: Caller;
 }
 
@@ -78,8 +84,20 @@ export class TokenFile implements Access {
     const hash = createHash("sha256").update(token).digest();
     let found: Caller | undefined;
     // All of them, so that the time does not tell which one it was.
-    for (const entry of this.#entries) if (timingSafeEqual(entry.hash, hash)) found = entry.caller;
+    for (const { proof, caller } of this.#entries)
+      if (proof.type === "token" && timingSafeEqual(proof.hash, hash)) found = caller;
     return found;
+  }
+
+  /** Of several that fit the longest: an identity by itself before one of many. */
+  callerOfIdentity(spiffeId: string): Caller | undefined {
+    let found: { readonly length: number; readonly caller: Caller } | undefined;
+    for (const { proof, caller } of this.#entries) {
+      if (proof.type !== "identity" || !fits(proof.spiffeId, spiffeId)) continue;
+      const length = proof.spiffeId === spiffeId ? Number.POSITIVE_INFINITY : proof.spiffeId.length;
+      if (found === undefined || length > found.length) found = { length, caller };
+    }
+    return found?.caller;
   }
 
   onChange(watcher: () => void): () => void {
@@ -116,6 +134,10 @@ export class TokenFile implements Access {
   }
 }
 
+function fits(pattern: string, spiffeId: string): boolean {
+  return pattern.endsWith("/*") ? spiffeId.startsWith(pattern.slice(0, -1)) : pattern === spiffeId;
+}
+
 async function readText(path: string): Promise<Result<string, string>> {
   try {
     return ok(await readFile(path, "utf8"));
@@ -139,7 +161,7 @@ export function readTokens(file: string, text: string): Result<readonly TokenEnt
   return faults.length > 0 ? err(faults) : ok(entries);
 }
 
-const FIELDS = ["name", "sha256", "role", "groups", "namespaces"];
+const FIELDS = ["name", "sha256", "spiffeId", "role", "groups", "namespaces"];
 
 function readToken(
   document: YamlDocument,
@@ -156,12 +178,18 @@ function readToken(
   const item = (isObject ? json : {}) as { readonly [key: string]: Json };
   for (const key of Object.keys(item))
     if (!FIELDS.includes(key)) fault(key, `is not a field here; allowed are ${FIELDS.join(", ")}`);
-  const { name, sha256, role } = item;
+  const { name, sha256, spiffeId, role } = item;
   if (typeof name !== "string" || !/^[\w.@/-]{1,100}$/.test(name))
     fault("name", `found ${JSON.stringify(name)}, allowed: letters, digits and . _ - @ /, at most 100`);
   else if (known.names.has(name)) fault("name", `found "${name}" a second time`);
   else known.names.add(name);
-  if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/i.test(sha256))
+  if (sha256 !== undefined && spiffeId !== undefined) fault("spiffeId", "stands beside sha256; allowed: one of them");
+  if (spiffeId !== undefined) {
+    if (typeof spiffeId !== "string" || !isIdentity(spiffeId))
+      fault("spiffeId", `found ${JSON.stringify(spiffeId)}, allowed: spiffe://DOMAIN/PATH, or spiffe://DOMAIN/PATH/*`);
+    else if (known.hashes.has(spiffeId)) fault("spiffeId", "is another entry's too; allowed: one name an identity");
+    else known.hashes.add(spiffeId);
+  } else if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/i.test(sha256))
     fault("sha256", "allowed: 64 hexadecimal digits in quotes, as heddle token new prints them");
   else if (known.hashes.has(sha256.toLowerCase())) fault("sha256", "is another token's too; allowed: one name a token");
   else known.hashes.add(sha256.toLowerCase());
@@ -179,5 +207,12 @@ function readToken(
     groups: texts("groups"),
     namespaces: texts("namespaces"),
   };
-  return { hash: Buffer.from(typeof sha256 === "string" ? sha256 : "", "hex"), caller };
+  if (typeof spiffeId === "string") return { proof: { type: "identity", spiffeId }, caller };
+  const hash = Buffer.from(typeof sha256 === "string" ? sha256 : "", "hex");
+  return { proof: { type: "token", hash }, caller };
+}
+
+/** A whole path, or all below one: never a part of a name, which somebody else may choose. */
+function isIdentity(text: string): boolean {
+  return parseSpiffeId(text.endsWith("/*") ? text.slice(0, -2) : text).ok;
 }

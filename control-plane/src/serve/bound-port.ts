@@ -11,6 +11,8 @@ export interface PortBounds {
   readonly budget: MessageBudget;
   /** Of a message to a service that has no bound of its own. */
   readonly messageBytes: number;
+  /** Whether all its clients have shown one that is good. */
+  readonly hasCertificates: boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly refused: Counter;
@@ -22,7 +24,15 @@ export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 const REFUSALS_LOGGED_PER_SECOND = 50;
 
 /** Holds the messages that come to a port to its budget, and each to what its service takes. */
-export function boundPort({ services, budget, messageBytes, clock, log, refused }: PortBounds): ServerInterceptor {
+export function boundPort({
+  services,
+  budget,
+  messageBytes,
+  hasCertificates,
+  clock,
+  log,
+  refused,
+}: PortBounds): ServerInterceptor {
   const lines = new LinePace(clock, REFUSALS_LOGGED_PER_SECOND);
   return boundMessages({
     budget,
@@ -31,7 +41,7 @@ export function boundPort({ services, budget, messageBytes, clock, log, refused 
       const values = metadata.get("authorization");
       const authorization = values.length === 1 ? String(values[0]) : undefined;
       for (const service of services) {
-        const own = service.messageBytes?.(path, authorization);
+        const own = service.messageBytes?.(path, authorization, hasCertificates);
         if (own !== undefined) return own;
       }
       return messageBytes;

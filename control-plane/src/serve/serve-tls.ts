@@ -88,9 +88,15 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
     ...bounds,
     budget: options.budget,
     messageBytes: options.limits?.messageBytes ?? MAX_MESSAGE_BYTES,
+    hasCertificates: true,
   });
   const strangersBudget = new MessageBudget(STRANGERS_BUDGET);
-  const strangersBound = boundPort({ ...bounds, budget: strangersBudget, messageBytes: limits.messageBytes });
+  const strangersBound = boundPort({
+    ...bounds,
+    budget: strangersBudget,
+    messageBytes: limits.messageBytes,
+    hasCertificates: false,
+  });
   const grpc = new Server({ ...grpcLimits(options.limits), interceptors: [nodesBound] });
   const grpcOfStrangers = new Server({ ...optionsOf(limits), interceptors: [strangersBound] });
   const peerOf: PeerOf = (call) => {

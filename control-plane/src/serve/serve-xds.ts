@@ -25,8 +25,9 @@ export interface GrpcServices {
    * is none of this service's.
    *
    * @param authorization what the call has in its metadata of that name
+   * @param hasCertificate whether its connection has shown one that is good
    */
-  messageBytes?(path: string, authorization: string | undefined): number | undefined;
+  messageBytes?(path: string, authorization: string | undefined, hasCertificate: boolean): number | undefined;
   /** Ends every stream with a reason that makes clients try again. */
   close(): void;
 }
@@ -69,6 +70,7 @@ export async function serveXds(
     services,
     budget,
     messageBytes: limits?.messageBytes ?? MAX_MESSAGE_BYTES,
+    hasCertificates: false,
     clock,
     log,
     refused,
