@@ -2,7 +2,7 @@ import { formatOrigin } from "../model/origin.ts";
 import { isStreamRoute, ROUTE_KINDS, type Route } from "../model/route.ts";
 import type { BackendRef, ParentService } from "../model/route-ends.ts";
 import type { Service } from "../model/service.ts";
-import { attachmentOf } from "../translate/attached-routes.ts";
+import { attachmentOf, hasAddress } from "../translate/attached-routes.ts";
 
 /** Why a route does not decide at one of its parents, or at some of its ports alone. */
 export interface AttachmentFault {
@@ -23,10 +23,7 @@ export function attachmentFault(
     return { reason: "NoMatchingParent", message: `${place} has no port ${parent.port}` };
   const { ports, lost } = attachmentOf(route, parent, service, routes);
   if (ports.length === 0 && lost.length === 0) {
-    const what = isStreamRoute(route) ? "ports" : "ports that carry HTTP";
-    const message =
-      parent.port === undefined ? `${place} has no ${what}` : `port ${parent.port} of ${place} carries bytes`;
-    return { reason: "NoMatchingParent", message };
+    return { reason: "NoMatchingParent", message: `${place} ${whyNowhere(route, parent, service)}` };
   }
   const [first] = lost;
   if (first === undefined) return undefined;
@@ -37,6 +34,13 @@ export function attachmentFault(
     reason: ports.length === 0 ? "Conflicted" : undefined,
     message: `decides nothing at port ${where} of ${place}: of routes of different kinds one decides, and ${who} comes first`,
   };
+}
+
+function whyNowhere(route: Route, { port }: ParentService, service: Service): string {
+  if (isStreamRoute(route) && !hasAddress(service))
+    return "has no address of its own, by which its connections are known";
+  if (isStreamRoute(route) || service.ports.length === 0) return "has no ports";
+  return port === undefined ? "has no ports that carry HTTP" : `carries bytes at port ${port}`;
 }
 
 /** What is said of a reference that needs a grant and has none. */

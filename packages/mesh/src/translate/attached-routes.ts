@@ -1,4 +1,4 @@
-import type { Route, RouteKind } from "../model/route.ts";
+import { isStreamRoute, type Route, type RouteKind } from "../model/route.ts";
 import type { BackendRef, ParentService } from "../model/route-ends.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import { isCarried } from "./names.ts";
@@ -30,14 +30,21 @@ function ofFirstKind(routes: readonly Route[]): readonly Route[] {
   return routes.filter((route) => route.kind === kind);
 }
 
-/** Where only bytes are carried nobody looks for requests. */
-function isAttached({ kind }: Route, parent: ParentService, service: Service, port: ServicePort): boolean {
+function isAttached(route: Route, parent: ParentService, service: Service, port: ServicePort): boolean {
   return (
     parent.namespace === service.namespace &&
     parent.name === service.name &&
     (parent.port === undefined || parent.port === port.port) &&
-    (isCarried(port) || kind === "tls-route" || kind === "tcp-route")
+    (isStreamRoute(route) ? hasAddress(service) : isCarried(port))
   );
+}
+
+/**
+ * Whether connections to the service can be told from others: not where its name stands for its pods, or for somebody else
+ * (GEP-1294, "Allowed service types"). Where only bytes are carried, on the other hand, nobody looks for requests.
+ */
+export function hasAddress({ headless, externalName }: Service): boolean {
+  return !headless && externalName === undefined;
 }
 
 /** What has become of a route at one of its parents. */

@@ -127,7 +127,7 @@ describe("of routes of several kinds at one port", () => {
       routesFor(service, port, mesh.routesOf(service), "default").map(({ name }) => name),
     );
     assert.deepEqual(kinds, [["h"], ["tcp"]]);
-    assert.deepEqual(messages(mesh).slice(0, 1), ["port 5432 of the Service default/stock carries bytes"]);
+    assert.deepEqual(messages(mesh).slice(0, 1), ["the Service default/stock carries bytes at port 5432"]);
   });
 
   it("it is said where a route decides nothing, and to whom it has lost", () => {
@@ -286,6 +286,19 @@ describe("routes of connections", () => {
       ["tls-inspector"],
     );
     assert.deepEqual(targets(listenerOf(mesh, 80).filterChains).length, 1, "its other port is what it was");
+  });
+
+  it("have no say at a Service without an address of its own, and leave it as it was", () => {
+    for (const more of ["clusterIP: None", "type: ExternalName, externalName: db.example"]) {
+      const stock = serviceYaml("stock").replace("spec: {", `spec: { ${more},`);
+      const hosts = "hostnames: [a.example]";
+      const mesh = meshOf(stock, streamRouteYaml("TLSRoute", "t", `{ parentRefs: [${STOCK}], ${hosts}, rules: [{}] }`));
+      assert.deepEqual(messages(mesh), [
+        "the Service default/stock has no address of its own, by which its connections are known",
+      ]);
+      assert.equal(find(tableIn(mesh), "/any")?.cluster, "outbound/80/stock.default");
+      assert.equal(capturedReach(mesh, CAPTURED).headless.length, more.startsWith("clusterIP") ? 1 : 0);
+    }
   });
 
   it("a backend of another namespace without a grant, and no backend at all, close their share", () => {

@@ -1,5 +1,5 @@
 import type { Mesh } from "../model/mesh.ts";
-import { backendRefsOf, isStreamRoute, type Route } from "../model/route.ts";
+import { backendRefsOf, isHttpRoute, isStreamRoute, type Route } from "../model/route.ts";
 import type { BackendRef } from "../model/route-ends.ts";
 import type { Service, ServicePort, ServicePortPair } from "../model/service.ts";
 import type { EgressRule } from "../model/workload.ts";
@@ -105,7 +105,7 @@ export function capturedReach(mesh: Mesh, rules: ScopeRules): CapturedReach {
         behind.push(...backendsOf(reached));
         continue;
       }
-      if (service.headless && mesh.routesOf(service).length === 0) headless.push({ service, port });
+      if (service.headless && !mesh.routesOf(service).some(isHttpRoute)) headless.push({ service, port });
       if (carriage !== "tcp") {
         pushTo(routed, port.port, reached);
         if (inScope.has(service)) behind.push(...backendsOf(reached));
