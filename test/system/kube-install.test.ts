@@ -114,6 +114,7 @@ describe(realKubeApiServer, { skip: noRealKubeApiServer || noKubectl }, () => {
       ["AuthorizationPolicy", { action: "DENY", rules: [{ to: [{ operation: { ports: ["80", 81] } }] }] }],
       ["AuthorizationPolicy", {}],
       ["RequestAuthentication", { jwtRules: [{ issuer: "i", jwksUri: "https://a/k" }] }],
+      ["RequestAuthentication", { jwtRules: [{ issuer: "https://a" }] }],
     ] as const) {
       const { ok, output } = await judge(kind, spec);
       assert.ok(ok, `${kind} ${JSON.stringify(spec)}: ${output}`);
@@ -129,7 +130,7 @@ describe(realKubeApiServer, { skip: noRealKubeApiServer || noKubectl }, () => {
       ["PeerAuthentication", { portLevelMtls: { "80": {} } }, /needs a selector/],
       ["AuthorizationPolicy", { rules: [{ from: [] }] }, /from/],
       ["AuthorizationPolicy", { selector: {}, targetRefs: [{ kind: "Service", name: "a" }] }, /exclude each other/],
-      ["RequestAuthentication", { jwtRules: [{ issuer: "i" }] }, /one of jwksUri and jwks/],
+      ["RequestAuthentication", { jwtRules: [{ issuer: "i" }] }, /jwksUri or jwks, and not both/],
     ] as const) {
       const { ok, output } = await judge(kind, spec);
       assert.ok(!ok, `${kind} ${JSON.stringify(spec)} was taken`);
