@@ -6,7 +6,7 @@ import { annotationPath, type InjectionFault } from "./injection-fault.ts";
 import type { InjectionSettings } from "./injection-settings.ts";
 import { type InjectionStatus, statusOf } from "./injection-status.ts";
 import { objectAt, objectsAt } from "./json-fields.ts";
-import { INJECTED_CONTAINER, STATUS_ANNOTATION } from "./names.ts";
+import { INJECTED_CONTAINER, OWN_CONTAINERS, STATUS_ANNOTATION } from "./names.ts";
 import { readPodAnnotations } from "./pod-annotations.ts";
 import { undoOf } from "./undo.ts";
 
@@ -38,7 +38,7 @@ export function completePod(
   if (!own.ok) return own;
   // What was said when it was injected, by whoever did so.
   if (variable(sidecar, "HEDDLE_CAPTURE") === "none") return ok(pod);
-  const faults = [...faultsOfUsers(spec), ...faultsOfPorts(spec)];
+  const faults = [...faultsOfUsers(spec, OWN_CONTAINERS), ...faultsOfPorts(spec, OWN_CONTAINERS)];
   if (faults.length > 0) return err(faults);
   if (!own.value.rewriteProbes) return ok(pod);
   return rewriteMore(pod, spec, sidecar, status.value);

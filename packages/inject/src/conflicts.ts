@@ -2,16 +2,16 @@ import type { Json, JsonObject } from "@heddle/base";
 import { DEFAULT_CAPTURE_PORTS, PROXY_UID } from "@heddle/capture";
 import type { InjectionFault } from "./injection-fault.ts";
 import { objectAt, objectsAt } from "./json-fields.ts";
-import { CAPTURE_CONTAINER, INJECTED_CONTAINER, SIDECAR_PORTS, VALIDATION_CONTAINER } from "./names.ts";
+import { SIDECAR_PORTS } from "./names.ts";
 
-/** Containers of injection's own; no manifest has one of these names (`faultsOfNames`). */
-const OWN: ReadonlySet<Json | undefined> = new Set([INJECTED_CONTAINER, CAPTURE_CONTAINER, VALIDATION_CONTAINER]);
+/** Names of the containers that injection itself adds to the pod: another one of such a name is like any other. */
+export type OwnNames = ReadonlySet<Json | undefined>;
 
 /**
  * What the sidecar's user or group sends is not captured, so nobody else in the pod may be either, nor be able to become it: who is in a
  * group may give it to a file of its own and set the file's setgid bit.
  */
-export function faultsOfUsers(spec: JsonObject, pathOf: PathOf = plainPath): readonly InjectionFault[] {
+export function faultsOfUsers(spec: JsonObject, own: OwnNames, pathOf: PathOf = plainPath): readonly InjectionFault[] {
   const faults: InjectionFault[] = [];
   const look = (holder: JsonObject, path: string, ...fields: readonly string[]): void => {
     const context = objectAt(holder, "securityContext");
@@ -25,13 +25,13 @@ export function faultsOfUsers(spec: JsonObject, pathOf: PathOf = plainPath): rea
     }
   };
   look(spec, "spec", "runAsUser", "runAsGroup", "fsGroup", "supplementalGroups");
-  for (const [container, path] of containersOf(spec)) look(container, path, "runAsUser", "runAsGroup");
+  for (const [container, path] of containersOf(spec, own)) look(container, path, "runAsUser", "runAsGroup");
   return faults;
 }
 
 /** The sidecar listens in the same pod. */
-export function faultsOfPorts(spec: JsonObject, pathOf: PathOf = plainPath): readonly InjectionFault[] {
-  return containersOf(spec).flatMap(([container, path]) =>
+export function faultsOfPorts(spec: JsonObject, own: OwnNames, pathOf: PathOf = plainPath): readonly InjectionFault[] {
+  return containersOf(spec, own).flatMap(([container, path]) =>
     objectsAt(container, "ports").flatMap(({ containerPort }, at) =>
       TAKEN.has(containerPort)
         ? [
@@ -55,10 +55,10 @@ const TAKEN: ReadonlySet<Json | undefined> = new Set<number>([
   ...Object.values(DEFAULT_CAPTURE_PORTS),
 ]);
 
-function containersOf(spec: JsonObject): readonly (readonly [container: JsonObject, path: string])[] {
+function containersOf(spec: JsonObject, own: OwnNames): readonly (readonly [container: JsonObject, path: string])[] {
   return ["initContainers", "containers"].flatMap((field) =>
     objectsAt(spec, field).flatMap((container, index) =>
-      OWN.has(container["name"]) ? [] : [[container, `spec.${field}[${index}]`] as const],
+      own.has(container["name"]) ? [] : [[container, `spec.${field}[${index}]`] as const],
     ),
   );
 }

@@ -260,6 +260,27 @@ test("W12: nobody but the sidecar has its user or its group, or could take them"
   inject(pod({}, { securityContext: { fsGroup: 1000, supplementalGroups: [1338] } }));
 });
 
+for (const [settings, name] of [
+  [{ cni: true }, "heddle-capture"],
+  [{}, "heddle-validation"],
+] as const)
+  test(`W12: ${name} is nobody's name where injection adds none: it would be taken for our own`, () => {
+    const refusal = (of: JsonObject): string => {
+      const injected = injectPod(of, { ...DEFAULT_INJECTION_SETTINGS, ...settings });
+      assert.ok(!injected.ok);
+      return injected.error.map(formatFault).join("\n");
+    };
+    const one = { name, image: "i", securityContext: { runAsUser: 1337, capabilities: { add: ["NET_ADMIN"] } } };
+    for (const field of ["containers", "initContainers"]) {
+      const own = field === "containers" ? [{ name: "app" }, one] : [one];
+      assert.match(refusal(pod({}, { [field]: own })), /\.name: found "heddle-[a-z]+": the name is injection's own/);
+      const template = JSON.stringify({ [field]: [one] });
+      const said = refusal(pod({ "heddle.dev/template": template }));
+      assert.match(said, /found a container "heddle-[a-z]+", which this pod is given none of/);
+      assert.match(said, /runAsUser: found 1337/);
+    }
+  });
+
 test("injecting twice is injecting once; uninjecting gives back what there was", () => {
   const before = pod(
     {},

@@ -7,12 +7,12 @@ import {
   resolveCapture,
 } from "@heddle/capture";
 import { rewriteProbes } from "./app-probes.ts";
-import { faultsOfPorts, faultsOfUsers } from "./conflicts.ts";
+import { faultsOfPorts, faultsOfUsers, type OwnNames } from "./conflicts.ts";
 import { annotationPath, type InjectionFault } from "./injection-fault.ts";
 import type { InjectionSettings } from "./injection-settings.ts";
 import { formatStatus, type InjectionStatus, statusOf } from "./injection-status.ts";
 import { objectAt, objectsAt } from "./json-fields.ts";
-import { INJECTED_CONTAINER, INJECTED_LABEL, REVISION_KEY, STATUS_ANNOTATION, TEMPLATE_ANNOTATION } from "./names.ts";
+import { INJECTED_LABEL, OWN_CONTAINERS, REVISION_KEY, STATUS_ANNOTATION, TEMPLATE_ANNOTATION } from "./names.ts";
 import { type Additions, mergeTemplate, withFields } from "./overlay.ts";
 import { type PodSettings, readPodAnnotations } from "./pod-annotations.ts";
 import {
@@ -97,8 +97,9 @@ export function composePod(
   const sidecar = sidecarContainer(own, workload, rewriting.probes);
   const captures = captured ? captureContainers(own) : [];
   const merged = mergeTemplate(additions(own, sidecar, captures), own.template ?? {}, spec, faults);
-  faults.push(...faultsOfNames(spec, merged), ...(captured ? faultsOfUsers(spec) : []), ...faultsOfPorts(spec));
-  faults.push(...faultsOfTemplate(merged, captured));
+  const ours: OwnNames = new Set([sidecar, ...captures].map(({ name }) => name));
+  faults.push(...faultsOfNames(spec, merged, ours), ...(captured ? faultsOfUsers(spec, ours) : []));
+  faults.push(...faultsOfPorts(spec, ours), ...faultsOfTemplate(merged, ours, captured));
   const injected = withAdditions(rewriting.spec, merged, faults);
   if (faults.length > 0) return err(faults);
 
@@ -174,7 +175,7 @@ function withAdditions(spec: JsonObject, { fields, ...lists }: Additions, faults
 }
 
 /** Of what the pod's template adds: it may be as little as what is in the manifest. */
-function faultsOfTemplate(merged: Additions, captured: boolean): readonly InjectionFault[] {
+function faultsOfTemplate(merged: Additions, ours: OwnNames, captured: boolean): readonly InjectionFault[] {
   const { initContainers, containers, fields } = merged;
   const spec = {
     ...fields,
@@ -182,7 +183,17 @@ function faultsOfTemplate(merged: Additions, captured: boolean): readonly Inject
     containers: [...containers.first, ...containers.last],
   };
   const within = (path: string): string => `${annotationPath(TEMPLATE_ANNOTATION)}: ${path.replace(/^spec\./, "")}`;
-  return [...(captured ? faultsOfUsers(spec, within) : []), ...faultsOfPorts(spec, within)];
+  const borrowed = objectsAt(spec, "initContainers")
+    .concat(objectsAt(spec, "containers"))
+    .filter(({ name }) => !ours.has(name) && OWN_CONTAINERS.has(name));
+  return [
+    ...borrowed.map(({ name }) => ({
+      path: annotationPath(TEMPLATE_ANNOTATION),
+      message: `found a container ${JSON.stringify(name)}, which this pod is given none of: the name is injection's own`,
+    })),
+    ...(captured ? faultsOfUsers(spec, ours, within) : []),
+    ...faultsOfPorts(spec, ours, within),
+  ];
 }
 
 /** What every pod has, and no more: the API server checks the rest. */
@@ -209,22 +220,25 @@ export function faultsOfForm(pod: JsonObject): readonly InjectionFault[] {
   return faults;
 }
 
-function faultsOfNames(spec: JsonObject, merged: Additions): readonly InjectionFault[] {
+function faultsOfNames(spec: JsonObject, merged: Additions, own: OwnNames): readonly InjectionFault[] {
   const faults: InjectionFault[] = [];
   const taken = (field: "initContainers" | "containers" | "volumes", names: ReadonlySet<Json | undefined>): void => {
     for (const [index, { name }] of objectsAt(spec, field).entries())
       if (names.has(name))
         faults.push({
           path: `spec.${field}[${index}].name`,
-          message: `found ${JSON.stringify(name)}: injection adds one of this name, which heddle.dev/template may change`,
+          message:
+            OWN_CONTAINERS.has(name) && !own.has(name)
+              ? `found ${JSON.stringify(name)}: the name is injection's own`
+              : `found ${JSON.stringify(name)}: injection adds one of this name, which heddle.dev/template may change`,
         });
   };
   const names = (...lists: readonly (readonly JsonObject[])[]): ReadonlySet<Json | undefined> =>
     new Set(lists.flat().map(({ name }) => name));
   const { initContainers, containers, volumes } = merged;
   const ours = names(initContainers.first, initContainers.last, containers.first, containers.last);
-  taken("initContainers", new Set([...ours, INJECTED_CONTAINER]));
-  taken("containers", new Set([...ours, INJECTED_CONTAINER]));
+  taken("initContainers", new Set([...ours, ...OWN_CONTAINERS]));
+  taken("containers", new Set([...ours, ...OWN_CONTAINERS]));
   taken("volumes", names(volumes.first, volumes.last));
   return faults;
 }

@@ -1,3 +1,5 @@
+import type { Json } from "@heddle/base";
+
 /** The names that an injected pod carries. `heddle cni`, the webhooks and the Kubernetes source know a pod by them. */
 
 /** The sidecar's container in a pod. */
@@ -7,6 +9,13 @@ export const CAPTURE_CONTAINER = "heddle-capture";
 
 /** The init container that waits for those rules, where a CNI plugin sets them. */
 export const VALIDATION_CONTAINER = "heddle-validation";
+
+/** No container that injection does not add may have one of these names: by them is known who may have which rights. */
+export const OWN_CONTAINERS: ReadonlySet<Json | undefined> = new Set([
+  INJECTED_CONTAINER,
+  CAPTURE_CONTAINER,
+  VALIDATION_CONTAINER,
+]);
 
 /** Before every label and annotation of Heddle. */
 export const HEDDLE_PREFIX = "heddle.dev/";
