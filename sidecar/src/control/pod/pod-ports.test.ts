@@ -118,6 +118,40 @@ test("W13: one address has 32 connections at the most, and gets new ones when th
   while (anew === undefined) anew = await open(); // each attempt waits for the system
 });
 
+test("W13: one address that reads slowly does not keep another one from the metrics", async (t) => {
+  const piece = "x".repeat(1024 * 1024);
+  let port = 0;
+  const opened = await openPodPorts(
+    { ...settings({}), health: undefined, metrics: { type: "socket", address: "127.0.0.1", port: 0 } },
+    {
+      state: () => "LIVE",
+      prometheus: () => ({ body: Array.from({ length: 64 }, () => piece) }),
+      log: {
+        info: (_: string, { address }: { readonly address: string }) => (port = Number(/:(\d+)$/.exec(address)?.[1])),
+        error: () => undefined,
+      } as unknown as Log,
+    },
+  );
+  assert.ok(opened.ok);
+  t.after(() => opened.value.close());
+  /** The status of a scrape of which no more is read than its beginning. */
+  const scrape = (localAddress: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connect({ port, host: "127.0.0.1", localAddress }, () =>
+        socket.write("GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n"),
+      );
+      t.after(() => socket.destroy());
+      socket.on("error", reject).once("data", (bytes: Buffer) => {
+        socket.pause();
+        resolve(bytes.toString("latin1", 9, 12));
+      });
+    });
+  const neighbour = [];
+  for (let i = 0; i < 6; i++) neighbour.push(await scrape("127.0.0.1"));
+  assert.deepEqual(neighbour, ["200", "200", "503", "503", "503", "503"]);
+  assert.equal(await scrape("127.0.0.2"), "200");
+});
+
 test("a probe that would have the sidecar ask itself is refused", async () => {
   const probe = { tcpSocket: { port: 15_021 } };
   const opened = await openPodPorts(settings({ "/app-health/web/livez": probe }, 15_021), {

@@ -9,7 +9,9 @@ const MAX_CONNECTIONS = 256;
 /** Of one address: a neighbour alone must not keep the kubelet out, which would restart the pod. */
 const MAX_CONNECTIONS_PER_SOURCE = 32;
 /** Answers that are made while they are sent: each holds a picture of what it shows. */
-const MAX_STREAMED = 4;
+const MAX_STREAMED = 8;
+/** Of one address: who reads slowly holds what it is sent for minutes, and a neighbour alone must not keep Prometheus out. */
+const MAX_STREAMED_PER_SOURCE = 2;
 
 export interface PodAnswer {
   /** 200 where unset. */
@@ -31,7 +33,7 @@ export class PodServer {
   readonly #log: Log;
   readonly #server: Server;
   readonly #connectionsOf = new Map<string, number>();
-  #streamed = 0;
+  readonly #streamedTo: string[] = [];
 
   constructor(pages: ReadonlyMap<string, PodPage>, log: Log) {
     this.#pages = pages;
@@ -98,8 +100,9 @@ export class PodServer {
       this.#log.error("a page of the pod failed", { path: request.url, error });
       answer = { status: 500, body: "this page failed; the log says why\n" };
     }
-    if (typeof answer.body !== "string" && this.#streamed >= MAX_STREAMED)
-      answer = { status: 503, body: `${MAX_STREAMED} scrapes are being answered; try again\n` };
+    const source = request.socket.remoteAddress ?? "";
+    if (typeof answer.body !== "string" && !this.#mayStream(source))
+      answer = { status: 503, body: "too many scrapes are being answered; try again\n" };
     const { status = 200, contentType = "text/plain; charset=utf-8", body } = answer;
     response.writeHead(status, {
       "content-type": contentType,
@@ -113,14 +116,19 @@ export class PodServer {
       response.end(request.method === "HEAD" ? undefined : body);
       return;
     }
-    this.#streamed += 1;
+    this.#streamedTo.push(source);
     try {
       await sendBody(response, body);
     } catch (error) {
       this.#log.error("a page of the pod failed", { path: request.url, error });
     } finally {
-      this.#streamed -= 1;
+      this.#streamedTo.splice(this.#streamedTo.indexOf(source), 1);
     }
+  }
+
+  #mayStream(source: string): boolean {
+    const toSource = this.#streamedTo.filter((one) => one === source).length;
+    return this.#streamedTo.length < MAX_STREAMED && toSource < MAX_STREAMED_PER_SOURCE;
   }
 
   #answer(request: IncomingMessage): PodAnswer | Promise<PodAnswer> {
