@@ -103,3 +103,16 @@ test("in a mesh of many workloads errors are still found, and warnings are not l
   assert.match(errors.join(), /the peer-authentication default\/all stands also in p\.yaml:1/);
   assert.deepEqual(warnings, []);
 });
+
+test("of many services none is looked at: who makes an object would hold up everybody's configuration", () => {
+  const [one] = objects("s.yaml", service("a"));
+  let looks = 0;
+  const services = Array.from({ length: 3001 }, (_, index) =>
+    Object.defineProperty({ ...one!, name: `s${index}` }, "clusterIps", { get: () => (looks++, []) }),
+  );
+  const sources = sourcesOf([...services, ...items("a.yaml", route("a"))]);
+  looks = 0;
+  const { errors = [] } = judged(sources, PLACE, route("a")) ?? {};
+  assert.match(errors.join(), /the http-route default\/web stands also in a\.yaml/);
+  assert.equal(looks, 0);
+});
