@@ -20,6 +20,7 @@ import { listen } from "./listen.ts";
 import { MessageBudget, type MessageBudgetLimits } from "./message-budget.ts";
 
 const KIB = 1024;
+const LARGE = { connectionCalls: 2, calls: 3 };
 
 test("X9: what has come of messages is bounded over all streams of a connection, and what was kept of it is let go", async (t) => {
   const { budget, connection, refused } = await open(t, { connectionBytes: 256 * KIB, bytes: 1024 * KIB });
@@ -96,6 +97,25 @@ test("X9: a message that has begun has to come whole in a minute", async (t) => 
   await eventually(() => budget.bytes === 0, "nothing to be held");
 });
 
+test("X9: of calls with large answers few are open at a time, of one connection and in all", async (t) => {
+  const { connection, refused } = await open(t, { connectionBytes: KIB * KIB, bytes: KIB * KIB });
+  /** What the head of the answer says; nothing more of it is read. */
+  const ask = async (session: ClientHttp2Session): Promise<number> => {
+    const call = stream(session, "/test/Large");
+    call.end(part(1, 1));
+    const [head] = (await once(call, "response")) as [{ readonly [name: string]: unknown }];
+    return Number(head["grpc-status"] ?? status.OK);
+  };
+  const [first, second, third] = [connection(), connection(), connection()];
+  const said = [];
+  for (const session of [first, first, first, second, third]) said.push(await ask(session));
+  const { OK, RESOURCE_EXHAUSTED } = status;
+  assert.deepEqual(said, [OK, OK, RESOURCE_EXHAUSTED, OK, RESOURCE_EXHAUSTED]);
+  assert.match(refused[0] ?? "", /Large: 2 such calls of the connection, or 3 in all, are open/);
+  first.destroy();
+  while ((await ask(third)) !== OK); // each attempt waits for the server
+});
+
 test("each service says how long a message may be, before the first byte of it is kept", async (t) => {
   const { budget, connection, refused } = await open(t, { connectionBytes: KIB * KIB, bytes: KIB * KIB });
   const call = stream(connection(), "/test/Stream", { authorization: "nobody" });
@@ -115,10 +135,15 @@ async function open(t: TestContext, limits: MessageBudgetLimits, clock: Clock = 
     budget,
     clock,
     messageBytes: (_path, metadata) => (metadata.get("authorization").length === 0 ? 200 * KIB : 10 * KIB),
+    callLimit: (path) => (path === "/test/Large" ? LARGE : undefined),
     onRefused: (path, why) => refused.push(`${path}: ${why}`),
   });
   const grpc = new Server({ "grpc.max_receive_message_length": 200 * KIB, interceptors: [bound] });
-  const streams = { stream: byteMethod("/test/Stream", true, true), unary: byteMethod("/test/Unary", false, false) };
+  const streams = {
+    stream: byteMethod("/test/Stream", true, true),
+    unary: byteMethod("/test/Unary", false, false),
+    large: byteMethod("/test/Large", false, false),
+  };
   grpc.addService(streams, {
     stream: (call: ServerDuplexStream<Buffer, Buffer>) => {
       call.on("data", (bytes: Buffer) => call.write(Buffer.from(String(bytes.length))));
@@ -126,6 +151,8 @@ async function open(t: TestContext, limits: MessageBudgetLimits, clock: Clock = 
     },
     unary: (_call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) =>
       void answers.push(() => reply(null, Buffer.alloc(0))),
+    large: (_call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) =>
+      reply(null, Buffer.alloc(KIB * KIB)),
   });
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const sockets = new Set<Socket>();

@@ -8,12 +8,15 @@ import {
 } from "@grpc/grpc-js";
 import type { Clock, Timer } from "@heddle/base";
 import type { MessageBudget } from "./message-budget.ts";
+import { type CallLimit, OpenCalls } from "./open-calls.ts";
 
 export interface MessageBounds {
   readonly budget: MessageBudget;
   readonly clock: Clock;
   /** The largest message that a call may send, before compression and after it. Asked once, before the first byte. */
   readonly messageBytes: (path: string, metadata: Metadata) => number;
+  /** How many calls of that path may be open. Left out, or undefined: as many as a connection may have streams. */
+  readonly callLimit?: (path: string) => CallLimit | undefined;
   /** Of each call that is ended for its messages. */
   readonly onRefused: (path: string, why: string) => void;
 }
@@ -38,14 +41,14 @@ const MAX_INFLATION = 1032;
  * A compressed message is counted as what it may become.
  */
 export function boundMessages(bounds: MessageBounds): ServerInterceptor {
+  const openCalls = new OpenCalls();
   return ({ path, requestStream }, call) => {
     const watch = new MessageWatch(path, call, bounds);
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, forward) => {
-            watch.start(bounds.messageBytes(path, metadata));
-            forward(metadata);
+            if (watch.start(bounds.messageBytes(path, metadata), openCalls)) forward(metadata);
           },
           onReceiveMessage: (message, forward) => {
             forward(message);
@@ -77,9 +80,21 @@ class MessageWatch {
     this.#stream = streamOf(call);
   }
 
-  start(maxBytes: number): void {
+  /** False: there are too many such calls, and this one has been ended. */
+  start(maxBytes: number, openCalls: OpenCalls): boolean {
     // A session is its connection; a stream that is gone already has neither, and sends nothing.
-    const share = this.#bounds.budget.open(this.#stream.session ?? this.#stream, (why) => this.#end(why));
+    const connection = this.#stream.session ?? this.#stream;
+    const limit = this.#bounds.callLimit?.(this.#path);
+    if (limit !== undefined && !this.#stream.destroyed) {
+      const leave = openCalls.open(limit, connection);
+      if (leave === undefined) {
+        const { connectionCalls, calls } = limit;
+        this.#end(`${connectionCalls} such calls of the connection, or ${calls} in all, are open; try again`);
+        return false;
+      }
+      this.#stream.once("close", leave);
+    }
+    const share = this.#bounds.budget.open(connection, (why) => this.#end(why));
     this.#share = share;
     this.#stream.on("data", (bytes: Buffer) => this.#read(bytes, maxBytes));
     this.#stream.once("close", () => {
@@ -87,6 +102,7 @@ class MessageWatch {
       this.#timer?.cancel();
       share.close();
     });
+    return true;
   }
 
   /** The oldest message has been taken. */

@@ -4,6 +4,7 @@ import type { Counter, Log } from "@heddle/telemetry";
 import { LinePace } from "@heddle/xds/server";
 import { boundMessages } from "./bound-messages.ts";
 import type { MessageBudget } from "./message-budget.ts";
+import type { CallLimit } from "./open-calls.ts";
 import type { GrpcServices } from "./serve-xds.ts";
 
 export interface PortBounds {
@@ -45,6 +46,13 @@ export function boundPort({
         if (own !== undefined) return own;
       }
       return messageBytes;
+    },
+    callLimit: (path) => {
+      for (const service of services) {
+        const own: CallLimit | undefined = service.callLimit?.(path);
+        if (own !== undefined) return own;
+      }
+      return undefined;
     },
     onRefused: (path, why) => {
       refused.add();

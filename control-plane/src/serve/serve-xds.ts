@@ -7,6 +7,7 @@ import { type HostPort, isLoopback, ListenError } from "./address.ts";
 import { boundPort, MAX_MESSAGE_BYTES } from "./bound-port.ts";
 import { listen } from "./listen.ts";
 import type { MessageBudget } from "./message-budget.ts";
+import type { CallLimit } from "./open-calls.ts";
 
 /** The gRPC server that carries xDS, listening. */
 export interface ServedXds {
@@ -28,6 +29,8 @@ export interface GrpcServices {
    * @param hasCertificate whether its connection has shown one that is good
    */
   messageBytes?(path: string, authorization: string | undefined, hasCertificate: boolean): number | undefined;
+  /** How many calls of that path may be open, the same object for all that count together; undefined: it is as for `messageBytes`. */
+  callLimit?(path: string): CallLimit | undefined;
   /** Ends every stream with a reason that makes clients try again. */
   close(): void;
 }

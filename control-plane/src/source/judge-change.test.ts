@@ -108,7 +108,12 @@ test("of many services none is looked at: who makes an object would hold up ever
   const [one] = objects("s.yaml", service("a"));
   let looks = 0;
   const services = Array.from({ length: 3001 }, (_, index) =>
-    Object.defineProperty({ ...one!, name: `s${index}` }, "clusterIps", { get: () => (looks++, []) }),
+    Object.defineProperty({ ...one!, name: `s${index}` }, "clusterIps", {
+      get: () => {
+        looks++;
+        return [];
+      },
+    }),
   );
   const sources = sourcesOf([...services, ...items("a.yaml", route("a"))]);
   looks = 0;

@@ -10,6 +10,9 @@ const SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService";
 
 const MAX_REQUEST_BYTES = 256 * 1024;
 
+/** Who asks reads what it is told, and has one call for that. */
+const CALL_LIMIT = { connectionCalls: 4, calls: 64 } as const;
+
 /** Who asks what clients have. */
 export interface StatusAsker {
   /** What the call has in its metadata of that name. */
@@ -55,6 +58,11 @@ export class ClientStatusServer {
   /** A request is a hundred matchers at most. */
   messageBytes(path: string): number | undefined {
     return path.startsWith(`/${SERVICE}/`) ? MAX_REQUEST_BYTES : undefined;
+  }
+
+  /** Each holds an answer that may be as large as a mesh until its client has read it. */
+  callLimit(path: string): typeof CALL_LIMIT | undefined {
+    return path.startsWith(`/${SERVICE}/`) ? CALL_LIMIT : undefined;
   }
 
   close(): void {
