@@ -62,9 +62,28 @@ test("what a route says wrong is in its status, of every kind", () => {
   );
   const secret = { rules: [{ backendRefs: [{ kind: "Secret", name: "s", port: 1 }] }] };
   assert.deepEqual(conditionsOf(route("TCPRoute", "db", secret), meshOf(STOCK)), [
-    "Accepted False UnsupportedValue",
+    "Accepted True Accepted",
     "ResolvedRefs False InvalidKind",
   ]);
+  const guard = { type: "ExtensionRef", extensionRef: { group: "example.com", kind: "RateLimit", name: "r" } };
+  const guarded = { rules: [{ filters: [guard], backendRefs: [{ name: "stock", port: 80 }] }] };
+  for (const kind of ["HTTPRoute", "GRPCRoute"])
+    assert.deepEqual(conditionsOf(route(kind, "guarded", guarded), meshOf(STOCK)), [
+      "Accepted True Accepted",
+      "ResolvedRefs False InvalidKind",
+    ]);
+});
+
+test("a parent may name one of the Service's ports", () => {
+  const at = (sectionName: string, port?: number): ReadObject => {
+    const parent = { group: "", kind: "Service", name: "stock", sectionName, ...(port !== undefined && { port }) };
+    return read("HTTPRoute", "shop", "web", { parentRefs: [parent], rules: [{}] });
+  };
+  const accepted = (web: ReadObject): string | undefined => conditionsOf(web, meshOf(STOCK, web))[0];
+  assert.equal(accepted(at("http")), "Accepted True Accepted");
+  assert.equal(accepted(at("http", 80)), "Accepted True Accepted");
+  assert.equal(accepted(at("htp")), "Accepted False NoMatchingParent");
+  assert.equal(accepted(at("http", 81)), "Accepted False NoMatchingParent", "both have to be those of the port");
 });
 
 function route(kind: string, name: string, spec: JsonObject): ReadObject {

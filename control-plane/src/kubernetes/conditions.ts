@@ -48,10 +48,7 @@ function routeStatus(
   const route = object !== undefined && isRoute(object) ? mesh.granted(object) : undefined;
   const ours = parentRefs.map((parentRef) => {
     const before = entries.find((entry) => isOurs(entry) && same(entry["parentRef"], parentRef));
-    const findings = [
-      acceptedBy(parentRef, route, diagnostics, mesh),
-      resolvedFor(parentRef, route, diagnostics, mesh),
-    ];
+    const findings = [acceptedBy(parentRef, route, diagnostics, mesh), resolvedFor(parentRef, route, mesh)];
     const conditions = mergeConditions(listOf(before?.["conditions"]), findings, generation, nowText);
     return { parentRef, controllerName: CONTROLLER_NAME, conditions };
   });
@@ -77,10 +74,11 @@ function acceptedBy(
 ): Finding {
   const fault = accepted(diagnostics, "UnsupportedValue");
   const parent = route?.parents.find(
-    ({ name, namespace, port }) =>
+    ({ name, namespace, port, portName }) =>
       name === parentRef["name"] &&
       namespace === (parentRef["namespace"] ?? route.namespace) &&
-      port === (parentRef["port"] ?? undefined),
+      port === (parentRef["port"] ?? undefined) &&
+      (portName ?? "") === (parentRef["sectionName"] ?? ""),
   );
   if (!fault.isTrue || route === undefined || parent === undefined) return fault;
   const service = mesh.service(parent.namespace, parent.name);
@@ -95,15 +93,11 @@ function acceptedBy(
   return { type: "Accepted", isTrue: false, reason: found.reason, message: found.message };
 }
 
-function resolvedFor(
-  parentRef: JsonObject,
-  route: Route | undefined,
-  diagnostics: readonly Diagnostic[],
-  mesh: Mesh,
-): Finding {
-  const fault = diagnostics.find(({ severity, path }) => severity === "error" && path.includes(".backendRefs["));
-  if (fault !== undefined) return unresolved("InvalidKind", textOf([fault]));
+function resolvedFor(parentRef: JsonObject, route: Route | undefined, mesh: Mesh): Finding {
   const backends = route === undefined ? [] : backendRefsOf(route);
+  const { otherKind } = backends.find((backend) => backend.otherKind !== undefined) ?? {};
+  if (otherKind !== undefined)
+    return unresolved("InvalidKind", `nothing is sent to a backend: ${otherKind} is not known here`);
   const said = parentRef["namespace"];
   const parent = { namespace: typeof said === "string" ? said : (route?.namespace ?? "") };
   // First, so that nobody learns from it what there is in another namespace.

@@ -6,7 +6,10 @@ import type { RawResource } from "./raw-resource.ts";
 /** Raw resources with the name of a generated one, without saying that they take its place: the generated one serves. */
 export function checkGeneratedNames(world: World): readonly Diagnostic[] {
   return world.rawResources
-    .filter(({ override, name }) => !override && /^(outbound|inbound\/\d+|outbound\/\d+\/[^/]+|jwks\/.+)$/.test(name))
+    .filter(
+      ({ override, name }) =>
+        !override && /^(outbound|inbound\/\d+|outbound\/\d+\/[^/]+|(jwks|ext-authz)\/.+)$/.test(name),
+    )
     .map((raw) => {
       const message = `"${raw.name}" is the name of ${generatedBy(world, raw)}, which serves; give it another name, or say "override: true"`;
       return diagnosticAt(raw.origin, "error", message);

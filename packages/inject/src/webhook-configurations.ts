@@ -149,6 +149,7 @@ type Versions = Readonly<Record<string, readonly string[]>>;
 /** By version: where an older one is all that is defined, nothing of another is equivalent to it. */
 const ROUTES: Versions = {
   v1: ["httproutes", "grpcroutes", "tlsroutes", "tcproutes"],
+  v1beta1: ["httproutes"],
   v1alpha3: ["tlsroutes"],
   v1alpha2: ["tlsroutes", "tcproutes"],
 };

@@ -42,7 +42,15 @@ export function clusterRules(webhooks: readonly string[]): readonly JsonObject[]
       ["patch"],
     ),
     // Whether a kind that is not served will be.
-    rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]),
+    rule(
+      "apiextensions.k8s.io",
+      ["customresourcedefinitions"],
+      ["get"],
+      [
+        ...[...ROUTES, "referencegrants"].map((kind) => `${kind}.gateway.networking.k8s.io`),
+        ...OUR_KINDS.map((kind) => `${kind}.heddle.dev`),
+      ],
+    ),
     // The mesh's root in each namespace, for pods to mount. What is made cannot be bound by its name.
     rule("", ["configmaps"], ["create"]),
     rule("", ["configmaps"], [...READ, "patch"], ["heddle-ca-root"]),

@@ -2,7 +2,7 @@ import { formatOrigin } from "../model/origin.ts";
 import { isStreamRoute, ROUTE_KINDS, type Route } from "../model/route.ts";
 import type { BackendRef, ParentService } from "../model/route-ends.ts";
 import type { Service } from "../model/service.ts";
-import { attachmentOf, hasAddress } from "../translate/attached-routes.ts";
+import { attachmentOf, hasAddress, isPortOf } from "../translate/attached-routes.ts";
 
 /** Why a route does not decide at one of its parents, or at some of its ports alone. */
 export interface AttachmentFault {
@@ -19,8 +19,9 @@ export function attachmentFault(
   routes: readonly Route[],
 ): AttachmentFault | undefined {
   const place = `the Service ${service.namespace}/${service.name}`;
-  if (parent.port !== undefined && !service.ports.some(({ port }) => port === parent.port))
-    return { reason: "NoMatchingParent", message: `${place} has no port ${parent.port}` };
+  const said = saidPort(parent);
+  if (said !== undefined && !service.ports.some((port) => isPortOf(parent, port)))
+    return { reason: "NoMatchingParent", message: `${place} has no port ${said}` };
   const { ports, lost } = attachmentOf(route, parent, service, routes);
   if (ports.length === 0 && lost.length === 0) {
     return { reason: "NoMatchingParent", message: `${place} ${whyNowhere(route, parent, service)}` };
@@ -29,14 +30,22 @@ export function attachmentFault(
   if (first === undefined) return undefined;
   const { to } = first;
   const who = `the ${ROUTE_KINDS[to.kind]} ${to.namespace}/${to.name} in ${formatOrigin(to.origin)}`;
+  const among = to.kind === route.kind ? `several ${ROUTE_KINDS[to.kind]}s` : "routes of different kinds";
   const where = lost.map(({ port }) => port).join(", ");
   return {
     reason: ports.length === 0 ? "Conflicted" : undefined,
-    message: `decides nothing at port ${where} of ${place}: of routes of different kinds one decides, and ${who} comes first`,
+    message: `decides nothing at port ${where} of ${place}: of ${among} one decides, and ${who} comes first`,
   };
 }
 
-function whyNowhere(route: Route, { port }: ParentService, service: Service): string {
+/** As a message says it: `80 "http"`. Undefined: any. */
+export function saidPort({ port, portName }: ParentService): string | undefined {
+  if (portName === undefined) return port === undefined ? undefined : String(port);
+  return port === undefined ? `"${portName}"` : `${port} "${portName}"`;
+}
+
+function whyNowhere(route: Route, parent: ParentService, service: Service): string {
+  const port = saidPort(parent);
   if (isStreamRoute(route) && !hasAddress(service))
     return "has no address of its own, by which its connections are known";
   if (isStreamRoute(route) || service.ports.length === 0) return "has no ports";

@@ -18,7 +18,7 @@ export function checkReferences(mesh: Mesh): readonly Diagnostic[] {
   };
   for (const route of mesh.routes) {
     for (const parent of route.parents) check(parent);
-    for (const backend of backendRefsOf(route)) check(backend);
+    for (const backend of backendRefsOf(route)) if (backend.otherKind === undefined) check(backend);
     diagnostics.push(...checkAttachments(route, mesh));
   }
   return diagnostics;
@@ -33,7 +33,8 @@ function checkAttachments(route: Route, mesh: Mesh): readonly Diagnostic[] {
     const fault = attachmentFault(route, parent, service, mesh.routesOf(service));
     if (fault !== undefined) messages.push(fault.message);
     for (const backend of backendRefsOf(route))
-      if (isRefused(route, backend, service)) messages.push(refusalOf(route, backend));
+      if (backend.otherKind === undefined && isRefused(route, backend, service))
+        messages.push(refusalOf(route, backend));
   }
   return [...new Set(messages)].map((message) => diagnosticAt(route.origin, "warning", message));
 }

@@ -5,6 +5,8 @@ export interface ParentService {
   readonly name: string;
   /** Undefined: all of the service's ports. */
   readonly port: number | undefined;
+  /** The name of a port (`sectionName`), which counts beside `port`. */
+  readonly portName?: string;
   readonly origin: Origin;
 }
 
@@ -16,5 +18,10 @@ export interface BackendRef {
   readonly weight: number;
   /** In a `Mesh`: it is in another namespace than the route, and no ReferenceGrant there allows that. */
   readonly isUngranted?: true;
+  /**
+   * Nothing may be sent there, since nobody here knows that: "multicluster.x-k8s.io/ServiceImport", which it is in the place of a
+   * Service (its `port` says nothing then), or "example.com/RateLimit", a filter before it.
+   */
+  readonly otherKind?: string;
   readonly origin: Origin;
 }

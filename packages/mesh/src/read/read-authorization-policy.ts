@@ -7,7 +7,7 @@ import { readTarget } from "./read-policy-target.ts";
 
 /** Reads `AuthorizationPolicy` (heddle.dev/v1), whose fields are those of Istio's, and `grpcMethods` besides. */
 export function readAuthorizationPolicy(document: Field): AuthorizationPolicy {
-  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec");
+  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec", "status");
   const { namespace, name, createdAtMs } = readMetadata(metadata, "subdomain");
   const fields = spec.object("selector", "targetRefs", "action", "provider", "rules");
   const action = fields.action.oneOf("ALLOW", "DENY", "AUDIT", "CUSTOM") ?? "ALLOW";

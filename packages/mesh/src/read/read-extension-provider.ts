@@ -22,7 +22,7 @@ const COMMON = [
 
 /** Reads `ExtensionProvider` (heddle.dev/v1): one of `envoyExtAuthzGrpc` and `envoyExtAuthzHttp`, with Istio's fields. */
 export function readExtensionProvider(document: Field): ExtensionProvider {
-  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec");
+  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec", "status");
   const { namespace, name } = readMetadata(metadata, "subdomain");
   // Whoever may say where requests of others are shown may read them.
   if (namespace !== ROOT_NAMESPACE)

@@ -1,7 +1,7 @@
 import type { GrpcMethod, HttpRoute, RequestMatch, RouteRule } from "../model/http-route.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
-import { readBackend, readParents } from "./read-route-ends.ts";
+import { readBackends, readParents } from "./read-route-ends.ts";
 import { GRPC_FILTERS, readFilters } from "./read-route-filters.ts";
 import { checkRegex, readValueMatches } from "./read-value-matches.ts";
 
@@ -49,11 +49,12 @@ function readRule(rule: Field, index: number, routeNamespace: string): RouteRule
   if (fields.name.present) checkName(fields.name, name, "subdomain");
   if (fields.sessionPersistence.present) fields.sessionPersistence.warn("has no effect yet");
   const matches = fields.matches.items().map(readMatch);
+  const { filters, otherKind } = readFilters(fields.filters, "rule", GRPC_FILTERS);
   return {
     name,
     matches: matches.length > 0 ? matches : [MATCH_ALL],
-    filters: readFilters(fields.filters, "rule", GRPC_FILTERS),
-    backends: fields.backendRefs.items().flatMap((backend) => readBackend(backend, routeNamespace, GRPC_FILTERS) ?? []),
+    filters,
+    backends: readBackends(fields.backendRefs, routeNamespace, GRPC_FILTERS, otherKind),
     requestTimeoutMs: undefined,
     backendRequestTimeoutMs: undefined,
   };

@@ -2,11 +2,14 @@ import { parseDurationMs } from "@heddle/base";
 import type { HttpRoute, RequestMatch, RouteRule } from "../model/http-route.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
-import { readBackend, readParents } from "./read-route-ends.ts";
+import { readBackends, readParents } from "./read-route-ends.ts";
 import { HTTP_FILTERS, readFilters } from "./read-route-filters.ts";
 import { checkRegex, readValueMatches } from "./read-value-matches.ts";
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"] as const;
+
+/** As the resource definition has it; Envoy refuses a whole route configuration for a prefix with "?". */
+const PATH = /^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+$/;
 
 /** Reads an `HTTPRoute` (gateway.networking.k8s.io/v1). Parents that are no Services belong to a gateway and are left out. */
 export function readHttpRoute(document: Field): HttpRoute {
@@ -32,10 +35,8 @@ function readRule(rule: Field, index: number, routeNamespace: string): RouteRule
   for (const later of [fields.retry, fields.sessionPersistence]) if (later.present) later.warn("has no effect yet");
 
   const matches = fields.matches.items().map(readMatch);
-  const filters = readFilters(fields.filters, "rule", HTTP_FILTERS);
-  const backends = fields.backendRefs
-    .items()
-    .flatMap((backend) => readBackend(backend, routeNamespace, HTTP_FILTERS) ?? []);
+  const { filters, otherKind } = readFilters(fields.filters, "rule", HTTP_FILTERS);
+  const backends = readBackends(fields.backendRefs, routeNamespace, HTTP_FILTERS, otherKind);
   if (filters.redirect !== undefined && backends.length > 0)
     fields.backendRefs.error("must be empty where the rule redirects: no request reaches a backend");
   for (const change of [filters.redirect?.path, filters.rewrite?.path]) {
@@ -97,6 +98,8 @@ function readPath(path: Field): RequestMatch["path"] {
   // What can never match a normalised path is a mistake (the CRD forbids these).
   if (/\/\/|\/\.\.?(\/|$)|%2f|#/i.test(value))
     fields.value.error(`found "${value}", allowed: a path without "//", "/./", "/../", "%2f" and "#"`);
+  else if (value.startsWith("/") && !PATH.test(value))
+    fields.value.error(`found "${value}", allowed: a path as it stands in a URL (RFC 3986 §3.3), others as "%20"`);
   // "/abc/" and "/abc" are the same prefix: both match "/abc" and "/abc/d".
   return type === "Exact" ? { type: "exact", value } : { type: "prefix", value: value.replace(/\/+$/, "") || "/" };
 }

@@ -356,7 +356,7 @@ spec:
     - matches:
         - path: { type: Exact, value: nope }
         - path: { value: /a//b }
-        - method: get
+        - { method: get, path: { value: "/a?b" } }
         - headers: [{ name: "a b", value: x }, { name: A, value: "1" }, { name: a, value: "2" }]
         - queryParams: [{ name: q, type: RegularExpression, value: "(?=x)" }]
       filters:
@@ -380,11 +380,11 @@ spec:
 `,
     [
       `warning f.yaml:7:7: spec.parentRefs[0]: Gateway has no effect here: only a parent of group "" and kind Service is part of the mesh`,
-      `f.yaml:8:48: spec.parentRefs[1].sectionName: is not for Services; say the port`,
       `warning f.yaml:9:3: spec.hostnames: has no effect on a route whose parent is a Service`,
       `f.yaml:12:32: spec.rules[0].matches[0].path.value: found "nope", allowed: a path that begins with "/"`,
       `f.yaml:13:19: spec.rules[0].matches[1].path.value: found "/a//b", allowed: a path without "//", "/./", "/../", "%2f" and "#"`,
-      `f.yaml:14:11: spec.rules[0].matches[2].method: found "get", allowed: "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"`,
+      `f.yaml:14:13: spec.rules[0].matches[2].method: found "get", allowed: "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"`,
+      `f.yaml:14:34: spec.rules[0].matches[2].path.value: found "/a?b", allowed: a path as it stands in a URL (RFC 3986 §3.3), others as "%20"`,
       `f.yaml:15:23: spec.rules[0].matches[3].headers[0].name: "a b" is not the name of a header`,
       `warning f.yaml:15:75: spec.rules[0].matches[3].headers[2].name: "a" has been matched above; only the first counts`,
       `f.yaml:16:61: spec.rules[0].matches[4].queryParams[0].value: "(?=x)" is not a regular expression of RE2: error parsing regexp: invalid or unsupported Perl syntax: \`(?=\``,
@@ -397,7 +397,7 @@ spec:
       `f.yaml:26:92: spec.rules[0].filters[4].responseHeaderModifier.add[1].value: holds characters that a header value must not (RFC 9110 §5.5)`,
       `f.yaml:28:39: spec.rules[0].backendRefs[0].weight: found -1, allowed: 0 to 1000000`,
       `f.yaml:29:11: spec.rules[0].backendRefs[1].port: is missing: a Service needs it`,
-      `f.yaml:30:27: spec.rules[0].backendRefs[2].kind: found storage/Bucket, allowed: Service`,
+      `warning f.yaml:30:27: spec.rules[0].backendRefs[2].kind: found storage/Bucket, known: Service; nothing is sent there, and its share is answered with an error`,
       `f.yaml:31:32: spec.rules[0].timeouts.backendRequest: must not be longer than the timeout of the whole request`,
       `warning f.yaml:31:52: spec.rules[0].timeouts.idle: has no effect; Heddle reads request, backendRequest`,
       `f.yaml:32:61: spec.rules[1].filters[0].requestRedirect.statusCode: found 304, allowed: 301, 302, 303, 307, 308`,
@@ -414,7 +414,7 @@ apiVersion: v1
 kind: List
 items:
   - { apiVersion: v1, kind: Service, metadata: { name: a, uid: x }, spec: { clusterIP: None }, status: {} }
-  - { apiVersion: heddle.dev/v1, kind: Workload, metadata: { name: w }, spec: { addresses: [10.0.0.1], nonsense: 1 } }
+  - { apiVersion: heddle.dev/v1, kind: Workload, metadata: { name: w }, spec: { addresses: [10.0.0.1], nonsense: 1 }, status: { conditions: [] } }
   - { apiVersion: apps/v1, kind: Deployment }
   - { apiVersion: v1, kind: Service, metadata: { name: b }, spec: { ports: [{ port: 80 }] } }
 metadata: { resourceVersion: "" }

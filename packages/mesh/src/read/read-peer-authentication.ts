@@ -5,7 +5,7 @@ import { readSelector } from "./read-policy-target.ts";
 
 /** Reads `PeerAuthentication` (heddle.dev/v1), whose fields are those of Istio's. */
 export function readPeerAuthentication(document: Field): PeerAuthentication {
-  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec");
+  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec", "status");
   const { namespace, name, createdAtMs } = readMetadata(metadata, "subdomain");
   const fields = spec.object("selector", "mtls", "portLevelMtls");
   const target = readSelector(fields.selector);

@@ -13,7 +13,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** Reads `RequestAuthentication` (heddle.dev/v1), whose fields are those of Istio's. */
 export function readRequestAuthentication(document: Field): RequestAuthentication {
-  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec");
+  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec", "status");
   const { namespace, name, createdAtMs } = readMetadata(metadata, "subdomain");
   const fields = spec.object("selector", "targetRefs", "jwtRules");
   const rules = fields.jwtRules.items().map(readRule);

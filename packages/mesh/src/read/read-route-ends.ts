@@ -20,18 +20,31 @@ export function readParents(field: Field, routeNamespace: string): readonly Pare
       item.warn(`${kind} has no effect here: only a parent of group "" and kind Service is part of the mesh`);
       continue;
     }
-    if (fields.sectionName.present) fields.sectionName.error("is not for Services; say the port");
-    if (name !== "") parents.push({ namespace, name, port, origin: item.origin });
+    const portName = fields.sectionName.text() ?? "";
+    if (name !== "") parents.push({ namespace, name, port, ...(portName !== "" && { portName }), origin: item.origin });
   }
   return parents;
 }
 
-/** Reads one of `backendRefs` of a rule that has filters. */
-export function readBackend(backend: Field, routeNamespace: string, types: FilterTypes): Backend | undefined {
-  const fields = backend.object(...REF_FIELDS, "filters");
-  const filters = readFilters(fields.filters, "backend", types);
-  const ref = readRef(backend, fields, routeNamespace);
-  return ref && { ...ref, filters };
+/**
+ * Reads `backendRefs` of a rule that has filters.
+ *
+ * @param otherKind of a filter of the rule: see `ReadFilters`. Such a one makes a backend one that nobody knows.
+ */
+export function readBackends(
+  list: Field,
+  routeNamespace: string,
+  types: FilterTypes,
+  otherKind: string | undefined,
+): readonly Backend[] {
+  return list.items().flatMap((backend) => {
+    const fields = backend.object(...REF_FIELDS, "filters");
+    const own = readFilters(fields.filters, "backend", types);
+    const ref = readRef(backend, fields, routeNamespace);
+    if (ref === undefined) return [];
+    const unknown = ref.otherKind ?? own.otherKind ?? otherKind;
+    return { ...ref, ...(unknown !== undefined && { otherKind: unknown }), filters: own.filters };
+  });
 }
 
 /** Reads one of `backendRefs` of a rule of connections. */
@@ -49,11 +62,16 @@ function readRef(backend: Field, fields: RefFields, routeNamespace: string): Bac
   const name = fields.name.requiredText();
   const port = fields.port.integer(1, 65_535);
   const weight = fields.weight.integer(0, 1_000_000) ?? 1;
+  const namespace = fields.namespace.text() ?? routeNamespace;
   if (kind !== "Service" || (group !== "" && group !== "core")) {
-    fields.kind.error(`found ${group === "" ? "" : `${group}/`}${kind}, allowed: Service`);
-    return undefined;
+    // No fault of the route: what it says beside has its effect, and what would go there must not go elsewhere (BackendRef).
+    const otherKind = `${group === "" ? "" : `${group}/`}${kind}`;
+    fields.kind.warn(
+      `found ${otherKind}, known: Service; nothing is sent there, and its share is answered with an error`,
+    );
+    return { namespace, name, port: port ?? 0, weight, otherKind, origin: backend.origin };
   }
   if (!fields.port.present) fields.port.error("is missing: a Service needs it");
   if (name === "" || port === undefined) return undefined;
-  return { namespace: fields.namespace.text() ?? routeNamespace, name, port, weight, origin: backend.origin };
+  return { namespace, name, port, weight, origin: backend.origin };
 }

@@ -18,13 +18,13 @@ export interface FilterTypes {
 /** Of an HTTPRoute. */
 export const HTTP_FILTERS: FilterTypes = {
   allowed: ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"],
-  later: ["RequestMirror", "CORS", "ExtensionRef", "ExternalAuth"],
+  later: ["RequestMirror", "CORS", "ExternalAuth"],
 };
 
 /** Of a GRPCRoute. */
 export const GRPC_FILTERS: FilterTypes = {
   allowed: ["RequestHeaderModifier", "ResponseHeaderModifier"],
-  later: ["RequestMirror", "ExtensionRef"],
+  later: ["RequestMirror"],
 };
 
 /** Framing and connection management are the codec's (RFC 9110 §7.6.1), routing fields are a rewrite's: a header filter may not touch them. */
@@ -33,13 +33,21 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** RFC 9110 §5.5: visible characters, spaces and tabs within. */
 const VALUE = /^[\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?$/;
 
+/** The filters of a rule or of a backend, as they were read. */
+export interface ReadFilters {
+  readonly filters: RouteFilters;
+  /** Of a filter of somebody's own, which nobody here knows: "example.com/RateLimit". What it is for is to get an error. */
+  readonly otherKind: string | undefined;
+}
+
 /** Reads the filters of a rule or of one of its backends. One that is not understood is an error: it may guard something. */
-export function readFilters(list: Field, at: "rule" | "backend", types: FilterTypes): RouteFilters {
+export function readFilters(list: Field, at: "rule" | "backend", types: FilterTypes): ReadFilters {
   const names = types.allowed.join(", ");
   let requestHeaders: HeaderChanges | undefined;
   let responseHeaders: HeaderChanges | undefined;
   let redirect: Redirect | undefined;
   let rewrite: Rewrite | undefined;
+  let otherKind: string | undefined;
   const seen = new Set<string>();
   for (const item of list.items()) {
     const fields = item.object(
@@ -52,7 +60,12 @@ export function readFilters(list: Field, at: "rule" | "backend", types: FilterTy
     );
     const said = fields.type.requiredText();
     const type = types.allowed.find((allowed) => allowed === said);
-    if (types.later.includes(said)) fields.type.error(`${said} is not supported yet; allowed: ${names}`);
+    if (said === "ExtensionRef") {
+      // "The filter MUST NOT be skipped" (HTTPRouteFilter.extensionRef): no fault of the route, whose other rules have their effect.
+      const { group, kind } = fields.extensionRef.object("group", "kind", "name");
+      otherKind = [group.text() ?? "", kind.requiredText()].filter((part) => part !== "").join("/");
+      fields.extensionRef.warn(`found ${otherKind}, which is not known here: what it is for is answered with an error`);
+    } else if (types.later.includes(said)) fields.type.error(`${said} is not supported yet; allowed: ${names}`);
     else if (type === undefined) {
       if (said !== "") fields.type.error(`found "${said}", allowed: ${names}`);
     } else if (seen.has(type)) fields.type.error(`${type} stands here twice; once is allowed`);
@@ -69,7 +82,8 @@ export function readFilters(list: Field, at: "rule" | "backend", types: FilterTy
     seen.add(said);
   }
   if (redirect !== undefined && rewrite !== undefined) list.error("RequestRedirect and URLRewrite exclude each other");
-  return { requestHeaders, responseHeaders, redirect, rewrite };
+  if (otherKind !== undefined) redirect = undefined;
+  return { filters: { requestHeaders, responseHeaders, redirect, rewrite }, otherKind };
 }
 
 function readHeaderChanges(field: Field): HeaderChanges {

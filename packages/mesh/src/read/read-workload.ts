@@ -7,7 +7,7 @@ const DEFAULT_OUTBOUND_PORT = 15_001;
 
 /** Reads Heddle's own kind `Workload` (heddle.dev/v1). */
 export function readWorkload(document: Field): Workload {
-  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec");
+  const { metadata, spec } = document.object("apiVersion", "kind", "metadata", "spec", "status");
   const { namespace, name, labels } = readMetadata(metadata, "label");
   const fields = spec.object(
     "addresses",

@@ -2,6 +2,7 @@ import { isStreamRoute, type Route, type RouteKind } from "../model/route.ts";
 import type { BackendRef, ParentService } from "../model/route-ends.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import { isCarried } from "./names.ts";
+import { byAgeThenName } from "./route-order.ts";
 
 /**
  * Which of a service's routes apply to callers of a namespace, at one port: of one kind, since only one kind of routes may
@@ -34,9 +35,14 @@ function isAttached(route: Route, parent: ParentService, service: Service, port:
   return (
     parent.namespace === service.namespace &&
     parent.name === service.name &&
-    (parent.port === undefined || parent.port === port.port) &&
+    isPortOf(parent, port) &&
     (isStreamRoute(route) ? hasAddress(service) : isCarried(port))
   );
+}
+
+/** Where both are said, both have to be those of the port (ParentReference.sectionName). */
+export function isPortOf({ port, portName }: ParentService, one: ServicePort): boolean {
+  return (port === undefined || port === one.port) && (portName === undefined || portName === one.name);
 }
 
 /**
@@ -47,11 +53,15 @@ export function hasAddress({ headless, externalName }: Service): boolean {
   return !headless && externalName === undefined;
 }
 
+function isSame(a: Route, b: Route): boolean {
+  return a.namespace === b.namespace && a.name === b.name;
+}
+
 /** What has become of a route at one of its parents. */
 export interface Attachment {
   /** Numbers of the service's ports where it decides. */
   readonly ports: readonly number[];
-  /** Where it would, were it not for a route of another kind. */
+  /** Where it would, were it not for a route of another kind; of TCPRoutes, for an older one. */
   readonly lost: readonly { readonly port: number; readonly to: Route }[];
 }
 
@@ -66,21 +76,23 @@ export function attachmentOf(
   const lost: { port: number; to: Route }[] = [];
   for (const port of service.ports) {
     if (!isAttached(route, parent, service, port)) continue;
-    const [first] = routesFor(service, port, routes, route.namespace);
-    if (first === undefined || first.kind === route.kind) ports.push(port.port);
+    const deciding = routesFor(service, port, routes, route.namespace);
+    const first = route.kind === "tcp-route" ? [...deciding].sort(byAgeThenName)[0] : deciding[0];
+    if (first === undefined || (first.kind === route.kind && (first.kind !== "tcp-route" || isSame(first, route))))
+      ports.push(port.port);
     else lost.push({ port: port.port, to: first });
   }
   return { ports, lost };
 }
 
 /**
- * Whether a backend must not have what a route would send it: it is in another namespace, which has not granted that. A
- * consumer's route needs no grant, since it leads nobody but its own namespace (docs/decisions/0021-reference-grants.md).
+ * Whether a backend must not have what a route would send it: it, or a filter before it, is of a kind that nobody knows; or it is in another namespace, which has not granted
+ * that. A consumer's route needs no grant, since it leads nobody but its own namespace (docs/decisions/0021-reference-grants.md).
  */
 export function isRefused(
   { namespace }: Pick<Route, "namespace">,
-  { isUngranted }: BackendRef,
+  { isUngranted, otherKind }: BackendRef,
   service: Pick<Service, "namespace">,
 ): boolean {
-  return isUngranted === true && namespace === service.namespace;
+  return otherKind !== undefined || (isUngranted === true && namespace === service.namespace);
 }

@@ -136,6 +136,13 @@ describe("of routes of several kinds at one port", () => {
     ]);
   });
 
+  it("of several TCPRoutes the younger one decides nothing, and says so", () => {
+    const second = streamRouteYaml("TCPRoute", "u", `{ parentRefs: [${STOCK}], ${TO_B} }`);
+    assert.deepEqual(messages(meshOf(serviceYaml("stock"), serviceYaml("b"), second, tcp)), [
+      "decides nothing at port 80 of the Service default/stock: of several TCPRoutes one decides, and the TCPRoute default/tcp in test.yaml:2 comes first",
+    ]);
+  });
+
   it("a consumer's routes conflict with none of the producer's", () => {
     const elsewhere = grpcYaml("g.mine", "[{}]", `{ group: "", kind: Service, name: stock, namespace: default }`);
     const mesh = meshOf(serviceYaml("stock"), serviceYaml("b"), http, elsewhere);
@@ -226,6 +233,65 @@ describe("a ReferenceGrant", () => {
   });
 });
 
+describe("what a route names and nobody here knows", () => {
+  const IMPORT = "{ group: multicluster.x-k8s.io, kind: ServiceImport, name: b, port: 80 }";
+  const GUARD = "{ type: ExtensionRef, extensionRef: { group: example.com, kind: RateLimit, name: r } }";
+  const FAILED = { type: "direct-response", status: 500, body: "" } as const;
+  const actionAt = (rules: string, path: string) =>
+    find(tableIn(meshOf(serviceYaml("stock") + serviceYaml("b"), routeYaml("r", STOCK, rules))), path)?.entry.action;
+
+  it("as a backend gets nothing: its share fails, and what the route says beside has its effect", () => {
+    const rules = `[{ matches: [{ path: { value: /a } }], backendRefs: [${IMPORT}] },
+      { matches: [{ path: { value: /b } }], backendRefs: [{ name: b, port: 80 }, ${IMPORT}] },
+      { backendRefs: [{ name: b, port: 80 }] }]`;
+    assert.deepEqual(actionAt(rules, "/a"), FAILED);
+    const shared = actionAt(rules, "/b");
+    assert.ok(shared?.type === "forward" && shared.forward.cluster.type === "weighted");
+    assert.deepEqual(
+      shared.forward.cluster.clusters.map(({ name }) => name),
+      ["outbound/80/b.default", "refused"],
+    );
+    assert.equal(shared.forward.clusterNotFoundResponseCode, 500);
+    const known = actionAt(rules, "/c");
+    assert.deepEqual(known?.type === "forward" && known.forward.cluster, {
+      type: "cluster",
+      name: "outbound/80/b.default",
+    });
+    const tcp = `{ parentRefs: [${STOCK}], rules: [{ backendRefs: [${IMPORT}] }] }`;
+    const mesh = meshOf(serviceYaml("stock") + serviceYaml("b"), streamRouteYaml("TCPRoute", "t", tcp));
+    assert.deepEqual(targets(listenerOf(mesh, 80).filterChains), [["default/t", ["blackhole 1"]]]);
+    assert.deepEqual(messages(mesh), [], "the reader has said it");
+  });
+
+  it("as a filter is not passed over: what it is for fails", () => {
+    const redirect = "{ type: RequestRedirect, requestRedirect: { port: 81 } }";
+    for (const rule of [
+      `filters: [${GUARD}], backendRefs: [{ name: b, port: 80 }]`,
+      `filters: [${redirect}, ${GUARD}]`,
+      `backendRefs: [{ name: b, port: 80, filters: [${GUARD}] }]`,
+    ])
+      assert.deepEqual(actionAt(`[{ ${rule} }]`, "/"), FAILED, rule);
+    const grpc = tableOf(grpcYaml("g", `[{ filters: [${GUARD}], backendRefs: [{ name: b, port: 80 }] }]`));
+    assert.equal(cluster(grpc, "/a/B"), "refused");
+  });
+});
+
+it("a parent may name a port of the Service: the route decides there alone", () => {
+  const parent = `{ group: "", kind: Service, name: stock, sectionName: api }`;
+  const mesh = meshOf(
+    serviceYaml("stock", ", { name: api, port: 81 }"),
+    routeYaml("r", parent, "[{}]"),
+    routeYaml("none", parent.replace("api", "apx"), "[{}]"),
+  );
+  const [service] = mesh.services;
+  assert.ok(service !== undefined);
+  const names = service.ports.map((port) =>
+    routesFor(service, port, mesh.routesOf(service), "default").map(({ name }) => name),
+  );
+  assert.deepEqual(names, [[], ["r"]]);
+  assert.deepEqual(messages(mesh), ['the Service default/stock has no port "apx"']);
+});
+
 describe("routes of connections", () => {
   const backends = "rules: [{ backendRefs: [{ name: b, port: 80, weight: 9 }, { name: c, port: 81 }] }]";
   const more = ", { name: tls, port: 443, appProtocol: tls }";
@@ -265,7 +331,7 @@ describe("routes of connections", () => {
       ).replace("namespace: default }", `namespace: default, creationTimestamp: "${created}" }`);
     const mesh = meshOf(
       services,
-      route("young", "2026-01-02T00:00:00Z", '["*.example.com", a.example.com]', "c"),
+      route("young", "2026-01-02T00:00:00Z", '["*.example.com", a.example.com, "*.example.com"]', "c"),
       route("old", "2026-01-01T00:00:00Z", "[a.example.com]", "b"),
     );
     const { filterChains, defaultFilterChain, listenerFilters } = listenerOf(mesh, 443);

@@ -30,7 +30,8 @@ export function streamChains(
 function serverNameChains(byAge: readonly StreamRoute[], service: Service): readonly FilterChainConfig[] {
   const taken = new Set<string>();
   return byAge.flatMap((route) => {
-    const names = (route.serverNames.length > 0 ? route.serverNames : [""]).filter((name) => !taken.has(name));
+    const asked = new Set(route.serverNames.length > 0 ? route.serverNames : [""]); // each once, as Envoy wants it
+    const names = [...asked].filter((name) => !taken.has(name));
     if (names.length === 0) return [];
     for (const name of names) taken.add(name);
     const serverNames = names.filter((name) => name !== "").sort();
