@@ -159,6 +159,18 @@ describe("the decoder", () => {
     }
   });
 
+  test("gives any name that is inserted as it was sent, however many there are and whatever objects have of that name", () => {
+    const odd = ["__proto__", "constructor", "toString", "0", "-1", " ", "", "é", "x".repeat(100)];
+    const many = Array.from({ length: 1100 }, (_, index) => `n-${index}`);
+    const decoder = new HpackDecoder(LIMITS);
+    for (const name of [...odd, ...many, ...odd]) {
+      const bytes = Buffer.from(name, "latin1");
+      const block = Buffer.concat([Buffer.from([0x40, bytes.length]), bytes, Buffer.from([0x01, 0x61])]);
+      assert.deepEqual(decode(decoder, block).fields, [name, "a"]);
+      assert.deepEqual(decode(decoder, hex("be")).fields, [name, "a"], "the table's newest");
+    }
+  });
+
   test("does not take a block for known once its indices mean something else", () => {
     const decoder = new HpackDecoder(LIMITS);
     const values = ["1", "2", "3"].map((value) => {
