@@ -115,6 +115,11 @@ test("nobody is asked whom no policy names any more, and no more than a hundred 
   directory.follow([many]);
   await settled();
   assert.deepEqual([asked.length, log.with("too many issuers").length], [100, 1]);
+  // One namespace alone does not keep others' from being asked.
+  directory.follow([many, { ...policyOf(ISSUER), namespace: "other" } as MeshObject]);
+  await settled();
+  assert.deepEqual(asked.slice(100), [ISSUER]);
+  assert.equal(clock.pending, 100);
   directory.follow([]);
   assert.equal(clock.pending, 0);
   await directory.close();

@@ -63,24 +63,23 @@ export class IssuerDirectory {
 
   /** These are all objects that there are. */
   follow(objects: Iterable<{ readonly kind: string }>): void {
-    const named = new Set<string>();
-    for (const object of objects)
-      if (object.kind === "request-authentication")
-        for (const issuer of issuersOf(object as RequestAuthentication)) named.add(issuer);
+    const named = namedBy(objects);
+    // Those that are named first by their namespaces: who names a hundred keeps nobody else's from being asked.
+    const wanted = new Set(named.slice(0, MAX_ISSUERS));
     for (const [issuer, followed] of this.#issuers) {
-      if (named.has(issuer)) continue;
+      if (wanted.has(issuer)) continue;
       void followed.close(); // what it still hears is nobody's
       this.#issuers.delete(issuer);
     }
-    const isFull = named.size > MAX_ISSUERS;
+    const isFull = named.length > MAX_ISSUERS;
     if (isFull && !this.#isFull)
       this.#options.log.error("too many issuers do not say where their keys are; the last ones are not asked", {
-        found: named.size,
+        found: named.length,
         allowed: MAX_ISSUERS,
       });
     this.#isFull = isFull;
-    for (const issuer of named) {
-      if (this.#issuers.has(issuer) || this.#issuers.size >= MAX_ISSUERS) continue;
+    for (const issuer of wanted) {
+      if (this.#issuers.has(issuer)) continue;
       this.#issuers.set(issuer, new FollowedIssuer(issuer, this.#options, () => this.#onChange()));
     }
   }
@@ -90,6 +89,20 @@ export class IssuerDirectory {
     await Promise.all(this.#issuers.values().map((issuer) => issuer.close()));
     this.#issuers.clear();
   }
+}
+
+/** Each once: the first of each namespace, then the second of each, and so on. */
+function namedBy(objects: Iterable<{ readonly kind: string }>): readonly string[] {
+  const byNamespace = new Map<string, Set<string>>();
+  for (const object of objects) {
+    if (object.kind !== "request-authentication") continue;
+    const { namespace } = object as RequestAuthentication;
+    const own = byNamespace.get(namespace) ?? new Set();
+    byNamespace.set(namespace, own);
+    for (const issuer of issuersOf(object as RequestAuthentication)) own.add(issuer);
+  }
+  const inTurn = [...byNamespace.values()].flatMap((own) => [...own].map((issuer, turn) => ({ issuer, turn })));
+  return [...new Set(inTurn.sort((a, b) => a.turn - b.turn).map(({ issuer }) => issuer))];
 }
 
 function issuersOf({ rules }: RequestAuthentication): readonly string[] {
