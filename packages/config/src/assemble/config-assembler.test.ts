@@ -782,7 +782,11 @@ test("ECDS: what comes for a network or listener filter takes its place in the l
   world.lds(written);
   assert.deepEqual([world.step(), world.wanted.get("extension-config")], ["nothing", ["tcp", "who"]]);
   const ecds = (name: string, kind: "network" | "listener", config: object): void =>
-    world.from(ADS, "extension-config", name, { name, config: { name, type: "t", config: {} }, [kind]: config });
+    world.from(ADS, "extension-config", name, {
+      name,
+      config: { name, type: kind === "network" ? "test.Tcp" : "test.Who", config: {} },
+      [kind]: config,
+    });
   ecds("tcp", "network", { type: "direct-response", name: "n", responseBase64: "" });
   assert.equal(world.step(), "nothing", "the other is awaited");
   ecds("who", "listener", { type: "http-inspector", name: "n" });
@@ -801,6 +805,13 @@ test("ECDS: what comes for a network or listener filter takes its place in the l
   assert.deepEqual([world.step(), world.wanted.get("route-configuration")], ["nothing", ["r"]]);
   world.rds(routes("r"));
   assert.equal(world.step(), "listener/l route-configuration/r");
+  // One that takes another type, and comes when this one is there.
+  const other = { type: "discovered", name: "tcp", discovered: { types: ["test.Gate"] }, fallback: { type: "echo" } };
+  world.lds({ ...listener("late"), filterChains: [{ filters: [other] }] } as unknown as ListenerConfig);
+  assert.equal(world.step(), "listener/late");
+  assert.equal(world.assembler.current().listeners.get("late")?.filterChains[0]?.filters[0]?.type, "echo");
+  world.removed("listener", "late");
+  assert.equal(world.step(), "-listener/late");
   world.removed("extension-config", "tcp", "who");
   assert.equal(world.step(), "listener/l -route-configuration/r");
   assert.deepEqual(now(), ["who missing", "tcp echo"]);

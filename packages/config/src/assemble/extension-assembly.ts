@@ -97,9 +97,13 @@ export class ExtensionAssembly {
     return [...users.filters.keys()];
   }
 
-  /** What has come for a filter. */
+  /**
+   * What has come for a filter. Not what came for another listener before this filter was there, and is of a type that it does not
+   * take: then its default holds, as in Envoy.
+   */
   find(name: string, discovery: ExtensionDiscovery): ExtensionConfig | undefined {
-    return this.#resources.get(extensionKey(name, discovery))?.config;
+    const found = this.#resources.get(extensionKey(name, discovery))?.config;
+    return found !== undefined && discovery.types.includes(found.config.type) ? found : undefined;
   }
 
   /** Names of those that are waited for. */

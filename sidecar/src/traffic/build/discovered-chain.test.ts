@@ -71,7 +71,8 @@ test("what comes replaces that filter alone, and what is removed leaves its defa
 });
 
 test("what cannot be built leaves the chain as it is", () => {
-  const { chain, changes, broken, come } = chainOf(DISCOVERED, ROUTER);
+  const unknown = { ...DISCOVERED, discovery: { types: ["test.Plain", "test.Nobody"] } };
+  const { chain, changes, broken, come } = chainOf(unknown, ROUTER);
   const before = chain.current;
   come({ found: typed("test.Nobody") });
   assert.equal(chain.current, before);
@@ -79,6 +80,13 @@ test("what cannot be built leaves the chain as it is", () => {
   chain.stop();
   come({ found: typed("test.Plain") });
   assert.equal(chain.current, before, "it is over");
+});
+
+test("what came for others, and is of a type that this filter does not take, leaves its default", () => {
+  const { chain, broken, come } = chainOf(DISCOVERED, ROUTER);
+  come({ found: typed(routerType.configType) });
+  assert.equal(chain.current.places[0]?.factory, missingConfigFactory);
+  assert.deepEqual(broken, []);
 });
 
 test("a terminal filter may be discovered, too, and until then the chain ends all the same", () => {

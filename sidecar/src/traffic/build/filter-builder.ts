@@ -29,7 +29,9 @@ export class FilterBuilder {
   /** `previous`: the filter as it was built before; where its configuration is the same, so is it, with its state. */
   build(config: HttpFilterConfig, extensions: Extensions, previous?: BuiltFilter): BuiltFilter {
     const { name, discovery } = config;
-    const typed = (discovery && extensions.get(extensionKey(name, discovery))) ?? config.config;
+    const found = discovery && extensions.get(extensionKey(name, discovery));
+    // What came for another listener may be of a type that this one does not take.
+    const typed = found !== undefined && discovery?.types.includes(found.type) === true ? found : config.config;
     if (previous?.typed === typed) return previous;
     if (typed.type === MISSING_CONFIG_TYPE) return this.#missing(config, typed);
     const type = this.#registry.get(typed.type);
