@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -33,6 +34,7 @@ test("each file is a value under its path: text, without comments, and fractions
     empty: "",
     "..data/hidden": "1",
   });
+  execFileSync("mkfifo", [join(folder, "pipe")]); // nobody writes to it
   const read = await readRuntimeFolder(folder);
   assert.ok(read.ok);
   assert.deepEqual(read.value, {
@@ -100,6 +102,10 @@ test("the values change when the link is renamed over; what cannot be read chang
   await look();
   await look();
   assert.deepEqual([told.length, failures, warnings], [2, 1, ["runtime values cannot be read"]]);
+  write(folder, { "three/envoy/other/a": "3" });
+  pointTo("three");
+  await look();
+  assert.deepEqual([told.at(-1), failures], [["files", {}], 1], "there are none of this cluster any more");
   follower.close();
   assert.equal(clock.pending, 0);
 });

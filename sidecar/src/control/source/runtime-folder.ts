@@ -1,4 +1,4 @@
-import { lstatSync, readlinkSync } from "node:fs";
+import { constants, existsSync, lstatSync, readlinkSync } from "node:fs";
 import { open, readdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, err, type Json, ok, type Result, type Timer } from "@heddle/base";
@@ -22,11 +22,14 @@ const LOOK_EVERY_MS = 500;
 const MAX_FILES = 10_000;
 const MAX_FILE_BYTES = 64 * 1024;
 const MAX_DEPTH = 16;
+/** A pipe that nobody writes to would hold the start up for ever. */
+const READ_AT_ONCE = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
  * A layer of the runtime that lies in a folder (`RuntimeLayer.DiskLayer`): each file is a value, its path the key with dots
  * between the parts. It is read again when the root is another one (a symbolic link was renamed over it, Envoy's atomic swap),
- * and not when a file changes in place. What cannot be read changes nothing.
+ * and not when a file changes in place. What cannot be read changes nothing. A root without the folder has no values, as in Envoy: most
+ * clusters have nothing of their own below a root of all (`append_service_cluster`).
  *
  * As in Envoy lines that begin with "#" and white space at the end count for nothing. Names that begin with a dot are left out:
  * they are what Kubernetes builds its mounted ConfigMaps of.
@@ -66,7 +69,8 @@ export class RuntimeFolder {
     const seen = fingerprint(root);
     if (seen === this.#seen) return;
     this.#seen = seen;
-    const read = await readRuntimeFolder(folder);
+    const isLeftOut = existsSync(root) && !existsSync(folder);
+    const read: Result<RuntimeValues, string> = isLeftOut ? ok({}) : await readRuntimeFolder(folder);
     if (this.#closed) return;
     if (read.ok) onValues(read.value);
     else {
@@ -104,7 +108,7 @@ async function readInto(values: Map<string, Json>, folder: string, prefix: strin
     if (name.startsWith(".")) continue;
     const path = join(folder, name);
     const key = prefix + name;
-    const file = await open(path, "r");
+    const file = await open(path, READ_AT_ONCE);
     try {
       const stat = await file.stat();
       if (stat.isDirectory()) await readInto(values, path, `${key}.`, depth + 1);
