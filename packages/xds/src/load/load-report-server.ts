@@ -21,6 +21,11 @@ export interface LoadReportServerOptions {
   readonly intervalMs?: number;
   /** Ask for figures by endpoint as well. Left out: by locality alone. */
   readonly byEndpoint?: boolean;
+  /**
+   * How many clusters, localities and endpoints, taken together, are kept of one stream; 100,000 unless said. What was not reported
+   * for longest goes first: pods come and go, and whoever invents places does not get our memory.
+   */
+  readonly maxRows?: number;
   /** X2: why that node is not who it says. */
   readonly denialOf?: (node: NodeClaim) => string | undefined;
 }
@@ -37,10 +42,11 @@ export interface NodeLoad {
 
 const DEFAULT_INTERVAL_MS = 10_000;
 
-/** Streams at the same time, and clusters that are kept of one. */
+/** At the same time. */
 const MAX_STREAMS = 20_000;
-const MAX_CLUSTERS = 20_000;
-/** Of one locality of a cluster; of further ones nothing is kept. */
+const DEFAULT_MAX_ROWS = 100_000;
+/** Of a cluster, and of one of its localities. */
+const MAX_LOCALITIES = 256;
 const MAX_ENDPOINTS = 1000;
 
 /** Takes load reports (LRS) and adds them up, by node, for as long as its stream is open. */
@@ -128,8 +134,8 @@ export class LoadReportServer implements Inspectable {
       this.#refuse(call, status.PERMISSION_DENIED, denied);
       return;
     }
-    this.#calls.set(call, new LoadOfNode(node.id, this.#options.clock.wallNow()));
-    const { intervalMs = DEFAULT_INTERVAL_MS, byEndpoint = false } = this.#options;
+    const { clock, intervalMs = DEFAULT_INTERVAL_MS, byEndpoint = false, maxRows = DEFAULT_MAX_ROWS } = this.#options;
+    this.#calls.set(call, new LoadOfNode(node.id, clock.wallNow(), maxRows));
     call.write(Buffer.from(encodeLoadStatsResponse({ clusters: "all", intervalMs, byEndpoint })));
   }
 
@@ -157,9 +163,13 @@ class LoadOfNode {
   readonly #nodeId: string;
   #reportedAtMs: number;
   #reports = 0;
+  /** What was reported last stands last. */
   readonly #clusters: Map<string, ClusterLoadReport> = new Map();
+  readonly #maxRows: number;
+  #rows = 0;
 
-  constructor(nodeId: string, nowMs: number) {
+  constructor(nodeId: string, nowMs: number, maxRows: number) {
+    this.#maxRows = maxRows;
     this.#nodeId = nodeId;
     this.#reportedAtMs = nowMs;
   }
@@ -168,10 +178,22 @@ class LoadOfNode {
     this.#reportedAtMs = nowMs;
     this.#reports += 1;
     for (const report of clusters) {
-      const before = this.#clusters.get(report.cluster);
-      if (before === undefined && this.#clusters.size >= MAX_CLUSTERS) continue;
-      this.#clusters.set(report.cluster, before === undefined ? report : sumOf(before, report));
+      const sum = sumOf(this.#clusters.get(report.cluster) ?? NOTHING, report);
+      this.#forget(report.cluster);
+      this.#clusters.set(report.cluster, sum);
+      this.#rows += rowsOf(sum);
+      for (const oldest of this.#clusters.keys()) {
+        if (this.#rows <= this.#maxRows) break;
+        this.#forget(oldest);
+      }
     }
+  }
+
+  #forget(cluster: string): void {
+    const known = this.#clusters.get(cluster);
+    if (known === undefined) return;
+    this.#clusters.delete(cluster);
+    this.#rows -= rowsOf(known);
   }
 
   now(): NodeLoad {
@@ -180,13 +202,25 @@ class LoadOfNode {
   }
 }
 
-function sumOf(before: ClusterLoadReport, report: ClusterLoadReport): ClusterLoadReport {
+const NOTHING: Pick<ClusterLoadReport, "localities" | "dropped" | "intervalMs"> = {
+  localities: [],
+  dropped: 0,
+  intervalMs: 0,
+};
+
+function rowsOf({ localities }: ClusterLoadReport): number {
+  return localities.reduce((sum, { endpoints = [] }) => sum + 1 + endpoints.length, 1);
+}
+
+function sumOf(before: typeof NOTHING, report: ClusterLoadReport): ClusterLoadReport {
   const localities = new Map(
     before.localities.map((one) => [keyOf(one), { ...one, inProgress: 0, ...sumOfEndpoints(one.endpoints, []) }]),
   );
   for (const one of report.localities) {
-    const sum = localities.get(keyOf(one));
-    localities.set(keyOf(one), {
+    const key = keyOf(one);
+    const sum = localities.get(key);
+    localities.delete(key);
+    localities.set(key, {
       ...one,
       issued: one.issued + (sum?.issued ?? 0),
       succeeded: one.succeeded + (sum?.succeeded ?? 0),
@@ -196,7 +230,7 @@ function sumOf(before: ClusterLoadReport, report: ClusterLoadReport): ClusterLoa
   }
   return {
     ...report,
-    localities: [...localities.values()],
+    localities: [...localities.values()].slice(-MAX_LOCALITIES),
     dropped: before.dropped + report.dropped,
     intervalMs: before.intervalMs + report.intervalMs,
   };
@@ -211,7 +245,7 @@ function sumOfEndpoints(
   for (const one of last) {
     const key = JSON.stringify(one.address);
     const sum = sums.get(key);
-    if (sum === undefined && sums.size >= MAX_ENDPOINTS) continue;
+    sums.delete(key);
     sums.set(key, {
       ...one,
       issued: one.issued + (sum?.issued ?? 0),
@@ -219,7 +253,7 @@ function sumOfEndpoints(
       failed: one.failed + (sum?.failed ?? 0),
     });
   }
-  return sums.size === 0 ? {} : { endpoints: [...sums.values()] };
+  return sums.size === 0 ? {} : { endpoints: [...sums.values()].slice(-MAX_ENDPOINTS) };
 }
 
 function keyOf({ region, zone, subZone, priority }: ClusterLoadReport["localities"][number]): string {

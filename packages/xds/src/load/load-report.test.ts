@@ -99,10 +99,42 @@ test("a server that wants figures by endpoint asks for them, and adds them up", 
   }
   assert.deepEqual(asked, [true, true]);
   assert.deepEqual(server.loads()[0]?.clusters[0]?.localities[0]?.endpoints, [
-    { address, issued: 8, succeeded: 6, failed: 2, inProgress: 2 },
     { address: other, ...COUNTS, inProgress: 0 },
+    { address, issued: 8, succeeded: 6, failed: 2, inProgress: 2 },
   ]);
-  assert.match(JSON.stringify(server.inspect()), /"endpoints":\[\{"address":"10\.0\.0\.1:80","issued":8/);
+  assert.match(JSON.stringify(server.inspect()), /\{"address":"10\.0\.0\.1:80","issued":8/);
+});
+
+test("of a client that reports ever more places the last ones are kept, and no more than there may be", async () => {
+  const endpoints = (count: number) =>
+    Array.from({ length: count }, (_, port) => ({
+      address: { type: "socket", address: "10.0.0.1", port } as const,
+      ...COUNTS,
+    }));
+  const [place] = report(1).localities;
+  const inZones = (from: number, count: number, ports: number): ClusterLoadReport["localities"] =>
+    Array.from({ length: count }, (_, i) => ({ ...place!, zone: `${from + i}`, endpoints: endpoints(ports) }));
+  const reports = [
+    [{ ...report(1), localities: inZones(0, 200, 1) }],
+    [{ ...report(1), localities: inZones(200, 200, 1) }],
+    [{ ...report(1), cluster: "wide", localities: inZones(0, 1, 1010) }],
+    ["x", "y"].map((cluster) => ({ ...report(1), cluster, localities: inZones(0, 1, 1000) })),
+  ];
+  const kept: unknown[] = [];
+  const { server, client, clock } = await meet({ maxRows: 2003 }, () => reports[kept.length]!);
+  client.start();
+  while (kept.length < reports.length) {
+    await eventually(() => clock.pending === 1);
+    clock.advance(10_000);
+    await eventually(() => server.loads()[0]?.reports === kept.length + 1);
+    const clusters = server.loads()[0]!.clusters.map(({ cluster, localities }) => {
+      return [cluster, localities.length, localities[0]?.zone, localities[0]?.endpoints?.[0]?.address];
+    });
+    kept.push(clusters);
+  }
+  const at = (port: number): object => ({ type: "socket", address: "10.0.0.1", port });
+  const c = ["c", 256, "144", at(0)];
+  assert.deepEqual(kept, [[["c", 200, "0", at(0)]], [c], [c, ["wide", 1, "0", at(10)]], [["y", 1, "0", at(0)]]]);
 });
 
 test("a stream that ends is opened again after a while, and is told who it is anew", async () => {

@@ -102,4 +102,8 @@ test("figures of endpoints are told the same way, over all workers, and those th
   told([{ worker: 2, load: [load("c", [locality("a", 12)])] }], 4000);
   const anew = { ...locality("a", 15), endpoints: [{ address, ...counts(3) }] };
   assert.deepEqual(told([{ worker: 2, load: [load("c", [anew])] }], 5000), [3], "it began anew");
+  // In between it was forgotten, in a report that reached nobody.
+  deltas.read([{ worker: 2, load: [load("c", [locality("a", 15)])] }], "all", same, 6000);
+  const again = { ...locality("a", 17), endpoints: [{ address, ...counts(2) }] };
+  assert.deepEqual(told([{ worker: 2, load: [load("c", [again])] }], 7000), [2]);
 });

@@ -108,7 +108,8 @@ export class LoadDeltas {
     for (const { address, issued, succeeded, failed, inProgress } of endpoints) {
       const place = JSON.stringify(address);
       const key = JSON.stringify([worker, cluster, region, zone, subZone, priority, place]);
-      const before = this.#toldEndpoints.get(key) ?? NOTHING;
+      const known = this.#toldEndpoints.get(key) ?? NOTHING;
+      const before = issued < known.issued ? NOTHING : known; // the worker had forgotten it, and counts from nothing again
       told.set(key, { worker, issued, succeeded, failed, dropped: 0 });
       const other = sums.get(place) ?? { issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
       const one = {
