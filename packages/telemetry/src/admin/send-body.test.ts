@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import { ManualClock, systemClock } from "@heddle/base";
 import { sendBody } from "./send-body.ts";
-import { beginOf } from "./slices.ts";
+import { beginOf, inSlices } from "./slices.ts";
 
 /** A request whose answer the test sends. */
 async function asked(t: TestContext): Promise<{ answer: IncomingMessage; response: ServerResponse }> {
@@ -74,6 +74,30 @@ test("work that makes nothing to send is cut into slices, too", async () => {
   running = false;
   assert.ok(turns >= 9, `${turns} turns`);
   assert.equal(await beginOf([undefined], clock), undefined);
+});
+
+test("many pages at once do together what one may do in a turn", async () => {
+  let nowMs = 0;
+  let turnMs = 0;
+  let longestMs = 0;
+  let running = true;
+  const watch = (): void => {
+    longestMs = Math.max(longestMs, nowMs - turnMs);
+    turnMs = nowMs;
+    if (running) setImmediate(watch);
+  };
+  setImmediate(watch);
+  const clock = { ...systemClock, now: () => nowMs };
+  const work = function* (): Generator<undefined> {
+    for (let i = 0; i < 50; i++) {
+      nowMs += 0.1;
+      yield undefined;
+    }
+  };
+  await Promise.all(Array.from({ length: 40 }, () => inSlices(work(), () => true, clock)));
+  running = false;
+  // All of them have begun in the turn in which they were asked for, each with the share of those that were there.
+  assert.ok(longestMs < 60, `${longestMs} ms`);
 });
 
 test("no more is made than the client takes; one that takes nothing for 30 s is let go, and the pieces are ended", async (t) => {

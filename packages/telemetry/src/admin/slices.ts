@@ -1,7 +1,9 @@
 import { type Clock, systemClock } from "@heddle/base";
 
-/** What a page may do in one turn of the event loop, which it shares with ACKs, health checks and everything else. */
+/** What all pages together may do in one turn of the event loop, which they share with ACKs, health checks and everything else. */
 const SLICE_MS = 4;
+/** How many share a turn. */
+let running = 0;
 
 /** Calls `take` with what is there, some milliseconds' worth at a time, until it answers false or there is no more. */
 export async function inSlices<T>(
@@ -9,13 +11,18 @@ export async function inSlices<T>(
   take: (item: T) => boolean,
   clock: Clock = systemClock,
 ): Promise<void> {
-  for (;;) {
-    const endMs = clock.now() + SLICE_MS;
-    do {
-      const { value, done } = items.next();
-      if (done === true || !take(value)) return;
-    } while (clock.now() < endMs);
-    await nextTurn(clock);
+  running += 1;
+  try {
+    for (;;) {
+      const endMs = clock.now() + SLICE_MS / running;
+      do {
+        const { value, done } = items.next();
+        if (done === true || !take(value)) return;
+      } while (clock.now() < endMs);
+      await nextTurn(clock);
+    }
+  } finally {
+    running -= 1;
   }
 }
 

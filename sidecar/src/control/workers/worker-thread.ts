@@ -2,6 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { type MessagePort, Worker } from "node:worker_threads";
 import type { Json } from "@heddle/base";
 import type { FromWorker, InspectedPart, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
+import { SharedLook } from "./shared-look.ts";
 
 /**
  * Young generation of a traffic worker, in MiB: half-spaces of 4 MiB. An exchange allocates 5 kB, so with 1 MiB, which is what the
@@ -26,6 +27,8 @@ export class WorkerThread {
   readonly #thread: Worker;
   readonly #inspecting = new Map<number, Inspection>();
   #nextInspection = 0;
+  /** Goes through all endpoints: a worker that is slow to answer must not be asked ever more. */
+  readonly #endpoints = new SharedLook(() => this.#ask("endpoints"));
   #error: unknown;
   #gone = false;
   #asked = false;
@@ -74,12 +77,7 @@ export class WorkerThread {
 
   /** A picture of the worker's inside, or null if it ends before it answers. */
   inspect(about: InspectedPart): Promise<Json> {
-    if (this.#gone) return Promise.resolve(null);
-    const id = this.#nextInspection++;
-    return new Promise((resolve) => {
-      this.#inspecting.set(id, { parts: [], answer: resolve });
-      this.post({ type: "inspect", id, about });
-    });
+    return about === "endpoints" ? this.#endpoints.take() : this.#ask(about);
   }
 
   /** Asks the thread to end at once. Resolves when it is gone. */
@@ -97,6 +95,15 @@ export class WorkerThread {
     this.#asked = true;
     await this.#thread.terminate();
     await this.#exited;
+  }
+
+  #ask(about: InspectedPart): Promise<Json> {
+    if (this.#gone) return Promise.resolve(null);
+    const id = this.#nextInspection++;
+    return new Promise((resolve) => {
+      this.#inspecting.set(id, { parts: [], answer: resolve });
+      this.post({ type: "inspect", id, about });
+    });
   }
 
   /** What a worker says must not end the thread that owns all of them. */
