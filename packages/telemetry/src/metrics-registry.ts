@@ -104,6 +104,7 @@ export class MetricsRegistry {
   #walk(order: SeriesOrder, options: WalkOptions): SeriesWalk {
     const threads = [...this.#threads.values()].map(({ series, groups, blocks }) => ({
       entries: [...series.values()],
+      living: series,
       groups,
       blocks,
     }));

@@ -62,6 +62,28 @@ test("a walk sees what there was when it began, whichever threads end meanwhile"
   assert.deepEqual(registry.collect().map(({ value }) => value), [3, 3, 3]); // biome-ignore format: short
 });
 
+test("what is retired while a walk goes on is not shown with what has its slot by then", () => {
+  for (const order of ["name", "shown"] as const) {
+    const registry = new MetricsRegistry();
+    const counter = (name: string, slot: number) => ({ kind: "counter" as const, name, labels: {}, slot });
+    const block = new SharedArrayBuffer(8 * 1024);
+    new Float64Array(block).set([1, 2, 3]);
+    const none = { blocks: [], retired: [], added: [], groups: [] };
+    const names = ["a", "b", "c"];
+    registry.receive(1, { ...none, blocks: [block], added: names.map(counter) });
+    const seen: [string, number][] = [];
+    for (const one of registry.walk(order)) {
+      if (one === undefined) continue;
+      seen.push([one.name, one.value]);
+      if (seen.length > 1) continue;
+      registry.receive(1, { ...none, retired: [2], added: [counter("x", 2)] });
+      new Float64Array(block)[2] = 1e9;
+    }
+    assert.deepEqual(seen, [["a", 1], ["b", 2]], order); // biome-ignore format: a table
+    assert.equal(registry.sum("x"), 1e9);
+  }
+});
+
 test("only the kinds that are asked for, and families together where somebody says what is of one", () => {
   const registry = new MetricsRegistry();
   const metrics = new SharedMetrics((message) => registry.receive(1, message));

@@ -45,9 +45,12 @@ export interface WalkOptions {
   readonly familyOf?: (name: string) => string;
 }
 
-/** One thread's series, or those that were kept of threads that are gone. */
+/** One thread's series. */
 export interface WalkedThread {
+  /** As they were when the walk began. */
   readonly entries: readonly (SeriesEntry | GroupEntry)[];
+  /** By slot, as they are: the slot of one that is retired meanwhile may be another's. */
+  readonly living: ReadonlyMap<number, SeriesEntry | GroupEntry>;
   readonly groups: readonly SeriesGroup[];
   readonly blocks: readonly Float64Array[];
 }
@@ -83,8 +86,14 @@ const NONE: ReadonlySet<string> = new Set();
 interface Bearer {
   readonly labels: Labels;
   readonly suffix: string;
-  readonly places: { readonly blocks: readonly Float64Array[]; readonly slot: number }[];
+  readonly places: Place[];
   readonly kept: KeptSeries[];
+}
+
+interface Place {
+  readonly blocks: readonly Float64Array[];
+  readonly entry: SeriesEntry | GroupEntry;
+  readonly living: WalkedThread["living"];
 }
 
 /** Series of one name, or of one group, by their labels. */
@@ -119,11 +128,11 @@ function* tablesOf(threads: readonly WalkedThread[], kept: Iterable<KeptSeries>)
     return table;
   };
   let seen = 0;
-  for (const { entries, groups, blocks } of threads) {
+  for (const { entries, living, groups, blocks } of threads) {
     const ofGroup = groups.map((group) => tableOfGroup(tables, group));
     for (const entry of entries) {
       const table = entry.kind === "group" ? ofGroup[entry.group]! : single(entry.name, entry.kind); // told of before its entries
-      bearerOf(table, entry.labels).places.push({ blocks, slot: entry.slot });
+      bearerOf(table, entry.labels).places.push({ blocks, entry, living });
       if (++seen % PAUSE_EVERY === 0) yield;
     }
   }
@@ -203,7 +212,8 @@ function* walkName(sources: readonly Source[]): Generator<SeriesValue> {
       const bearer = bearers[at[index]!];
       if (bearer?.suffix !== least) continue;
       at[index]! += 1;
-      value = joined(value, read(member, bearer));
+      const own = read(member, bearer);
+      if (own !== undefined) value = joined(value, own);
     }
     if (value !== undefined) yield value;
   }
@@ -226,8 +236,10 @@ function* walkAsShown(tables: readonly Table[], kinds: readonly MetricKind[]): G
     const ready = first === -1 ? waiting : waiting.slice(0, first);
     waiting = first === -1 ? [] : waiting.slice(first);
     yield* joinEqual(ready);
-    for (const member of members)
-      waiting.push({ shown: statName(member.name, bearer.labels), value: read(member, bearer) });
+    for (const member of members) {
+      const value = read(member, bearer);
+      if (value !== undefined) waiting.push({ shown: statName(member.name, bearer.labels), value });
+    }
     waiting.sort((a, b) => compareText(a.shown, b.shown));
     yield;
   }
@@ -260,30 +272,31 @@ function* joinEqual(sorted: readonly Shown[]): Generator<SeriesValue> {
 
 const EMPTY_HISTOGRAM = new Float64Array(BUCKET_COUNT);
 
-function read({ name, kind, offset }: Member, { labels, places, kept }: Bearer): SeriesValue {
-  if (offset === undefined) return { kind, name, labels, value: 0, buckets: EMPTY_HISTOGRAM, sum: 0 };
-  if (kind !== "histogram") {
-    let value = 0;
-    for (const one of kept) value += one.value;
-    for (const { blocks, slot } of places)
-      value += blocks[Math.floor(slot / BLOCK_SLOTS)]?.[(slot + offset) % BLOCK_SLOTS] ?? 0;
-    return { kind, name, labels, value, buckets: undefined, sum: 0 };
-  }
-  const buckets = new Float64Array(BUCKET_COUNT);
-  let sum = 0;
+/** Undefined: it has been retired since the walk began. */
+function read({ name, kind, offset }: Member, { labels, places, kept }: Bearer): SeriesValue | undefined {
+  let isThere = kept.length > 0;
+  const buckets = kind !== "histogram" ? undefined : new Float64Array(offset === undefined ? 0 : BUCKET_COUNT);
+  let value = 0;
   for (const one of kept) {
-    sum += one.value;
+    value += one.value;
     one.buckets?.forEach((count, index) => {
-      buckets[index]! += count;
+      buckets![index]! += count; // what is kept of a histogram is one
     });
   }
-  for (const { blocks, slot } of places) {
+  for (const { blocks, entry, living } of places) {
+    const { slot } = entry;
+    if (living.get(slot) !== entry) continue;
+    isThere = true;
+    if (offset === undefined) continue;
     const block = blocks[Math.floor(slot / BLOCK_SLOTS)];
     const at = slot % BLOCK_SLOTS;
-    for (let i = 0; i < BUCKET_COUNT; i++) buckets[i]! += block?.[at + i] ?? 0;
-    sum += block?.[at + SUM_SLOT] ?? 0;
+    value += block?.[at + (buckets === undefined ? offset : SUM_SLOT)] ?? 0;
+    if (buckets !== undefined) for (let i = 0; i < BUCKET_COUNT; i++) buckets[i]! += block?.[at + i] ?? 0;
   }
-  return { kind, name, labels, value: buckets.reduce((a, b) => a + b, 0), buckets, sum };
+  if (!isThere) return undefined;
+  if (buckets === undefined) return { kind, name, labels, value, buckets, sum: 0 };
+  if (offset === undefined) return { kind, name, labels, value: 0, buckets: EMPTY_HISTOGRAM, sum: 0 };
+  return { kind, name, labels, value: buckets.reduce((a, b) => a + b, 0), buckets, sum: value };
 }
 
 /** One name, two kinds: whoever came first stays. */
