@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "@heddle/base";
-import type { ConfigLaneEntry, ConfigLaneUpdate } from "@heddle/config";
+import { type ConfigLaneEntry, type ConfigLaneUpdate, LaneBook } from "@heddle/config";
 import { type LaneKind, type LaneValues, laneEntry, packUpdate } from "@heddle/config/lanes";
-import { endpointConfig, endpointsConfig, locality, routeConfiguration } from "@heddle/traffic/testing";
+import { endpointConfig, endpointsConfig, locality, routeConfiguration, virtualHost } from "@heddle/traffic/testing";
 import { ConfigReceiver, type DecodedUpdate } from "./config-receiver.ts";
 
 /** A clock that goes on by itself: each look costs that much. */
@@ -37,6 +37,7 @@ function receiver(clock = new ManualClock()) {
   const broken: unknown[] = [];
   const apply = async (update: DecodedUpdate): Promise<void> => {
     await gate.open;
+    if (update.changed.some(({ name }) => name === "bad")) throw new Error("it cannot be built");
     applied.push(update);
   };
   const receiver = new ConfigReceiver(clock, apply, (_update, error) => broken.push(error));
@@ -143,6 +144,33 @@ test("of what is taken as one a bad step is told of, and the good ones are appli
     [[1, ["a"]], [2, ["b"]], [4, ["d"]]],
   ); // biome-ignore format: a table
   assert.equal(broken.length, 1);
+});
+
+test("a virtual host that a later step takes away is there for an earlier one, when both have to be taken by themselves", async () => {
+  const { receive, applied, gate, broken } = receiver();
+  const book = new LaneBook();
+  const key = "route-configuration/r";
+  const step = (count: number, prefix: string): ConfigLaneUpdate => {
+    const hosts = Array.from({ length: count }, (_, i) => virtualHost([`${i}`], [], { name: `${prefix}${i}` }));
+    const changed = new Map([[key, routeConfiguration(hosts, { name: "r" })]]);
+    return book.apply({ changed, removed: [] })!;
+  };
+  const opened = Promise.withResolvers<void>();
+  receive(step(20, "old"));
+  await turns(5);
+  gate.open = opened.promise;
+  receive({ generation: 9, changed: [routes("a")], removed: [] });
+  await turns(2);
+  const grown = step(21, "old");
+  receive(grown);
+  receive(step(20, "new"));
+  receive({ generation: 10, changed: [routes("bad")], removed: [] });
+  opened.resolve();
+  await turns(20);
+  const counts = applied.map(({ changed }) =>
+    changed.map(({ kind, value }) => kind === "route-configuration" && value.virtualHosts.length),
+  );
+  assert.deepEqual([counts, broken.length], [[[20], [0], [21], [20]], 1]);
 });
 
 test("nothing is decoded in the turn in which it comes, nor in that in which another step came into force", async () => {

@@ -100,6 +100,8 @@ export class ConfigReceiver {
   async #take(update: ConfigLaneUpdate, slices: Slices): Promise<{ readonly cause: unknown } | undefined> {
     try {
       await this.#apply(await this.#decode(update, slices), slices);
+      // Not before: where several were taken as one in vain, those are tried one by one, and the first of them may need such a host.
+      for (const key of update.removed) if (isHostKey(key)) this.#hosts.drop(key);
       return undefined;
     } catch (cause) {
       for (const { key } of update.changed) this.#hashes.delete(key);
@@ -127,10 +129,7 @@ export class ConfigReceiver {
     const whole = entries.map((entry) => this.#withHosts(entry));
     for (const key of removed) {
       this.#hashes.delete(key);
-      if (isHostKey(key)) {
-        this.#hosts.drop(key);
-        continue;
-      }
+      if (isHostKey(key)) continue;
       const parsed = parseLaneKey(key);
       gone.push(parsed);
       kinds.add(parsed.kind);
