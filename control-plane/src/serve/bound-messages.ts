@@ -9,12 +9,15 @@ import {
 import type { Clock, Timer } from "@heddle/base";
 import type { MessageBudget } from "./message-budget.ts";
 import { type CallLimit, OpenCalls } from "./open-calls.ts";
+import type { CallWithPeer } from "./peer-svid.ts";
 
 export interface MessageBounds {
   readonly budget: MessageBudget;
   readonly clock: Clock;
   /** The largest message that a call may send, before compression and after it. Asked once, before the first byte. */
   readonly messageBytes: (path: string, metadata: Metadata) => number;
+  /** Who has the connection of a call, as text. Left out, or undefined: each connection is a client of its own. */
+  readonly clientOf?: (call: CallWithPeer) => string | undefined;
   /** How many calls of that path may be open. Left out, or undefined: as many as a connection may have streams. */
   readonly callLimit?: (path: string) => CallLimit | undefined;
   /** Of each call that is ended for its messages. */
@@ -94,7 +97,8 @@ class MessageWatch {
       }
       this.#stream.once("close", leave);
     }
-    const share = this.#bounds.budget.open(connection, (why) => this.#end(why));
+    const client = this.#bounds.clientOf?.(this.#call) ?? connection;
+    const share = this.#bounds.budget.open(connection, client, (why) => this.#end(why));
     this.#share = share;
     this.#stream.on("data", (bytes: Buffer) => this.#read(bytes, maxBytes));
     this.#stream.once("close", () => {

@@ -2,7 +2,7 @@ import type { ServerInterceptor } from "@grpc/grpc-js";
 import type { Clock } from "@heddle/base";
 import type { Counter, Log } from "@heddle/telemetry";
 import { LinePace } from "@heddle/xds/server";
-import { boundMessages } from "./bound-messages.ts";
+import { boundMessages, type MessageBounds } from "./bound-messages.ts";
 import type { MessageBudget } from "./message-budget.ts";
 import type { CallLimit } from "./open-calls.ts";
 import type { GrpcServices } from "./serve-xds.ts";
@@ -14,6 +14,8 @@ export interface PortBounds {
   readonly messageBytes: number;
   /** Whether all its clients have shown one that is good. */
   readonly hasCertificates: boolean;
+  /** Left out: each connection is a client of its own. */
+  readonly clientOf?: MessageBounds["clientOf"];
   readonly clock: Clock;
   readonly log: Log;
   readonly refused: Counter;
@@ -30,6 +32,7 @@ export function boundPort({
   budget,
   messageBytes,
   hasCertificates,
+  clientOf,
   clock,
   log,
   refused,
@@ -38,6 +41,7 @@ export function boundPort({
   return boundMessages({
     budget,
     clock,
+    ...(clientOf !== undefined && { clientOf }),
     messageBytes: (path, metadata) => {
       const values = metadata.get("authorization");
       const authorization = values.length === 1 ? String(values[0]) : undefined;

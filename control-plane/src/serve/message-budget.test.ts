@@ -5,7 +5,8 @@ import { MessageBudget } from "./message-budget.ts";
 function budget(connectionBytes: number, bytes: number) {
   const made = new MessageBudget({ connectionBytes, bytes });
   const ended: string[] = [];
-  const open = (connection: object, name: string) => made.open(connection, (why) => ended.push(`${name}: ${why}`));
+  const open = (connection: object, name: string, client: unknown = connection) =>
+    made.open(connection, client, (why) => ended.push(`${name}: ${why}`));
   return { made, ended, open };
 }
 
@@ -32,6 +33,19 @@ test("where all have too much, the largest call of the connection that has most 
   calls[2]!.take(51);
   assert.deepEqual(ended, ["large 2: more than 150 bytes of messages are under way; try again"]);
   assert.equal(made.bytes, 81);
+});
+
+test("X9: a client with many connections does not crowd out one that has more on its only one", () => {
+  const { made, ended, open } = budget(100, 150);
+  const many = Array.from({ length: 7 }, (_, index) => open({}, `many ${index}`, "spiffe://mesh.test/many"));
+  for (const call of many) call.take(20);
+  open({}, "first", "spiffe://mesh.test/one").take(30);
+  open({}, "second", "spiffe://mesh.test/other").take(25);
+  assert.deepEqual(
+    ended.map((text) => text.slice(0, 4)),
+    ["many", "many", "many"],
+  );
+  assert.equal(made.bytes, 4 * 20 + 30 + 25);
 });
 
 test("nothing is held of a call that has ended, and none gives back more than it has", () => {

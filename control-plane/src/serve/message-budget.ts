@@ -21,8 +21,8 @@ export interface CallShare {
  * The bytes of messages that have come in part, or are being answered, of all calls of one server. Counts of streams and the
  * size of a message bound each of them, and their product is more than any machine has.
  *
- * Who takes more than its connection may have ends. Where all together have too much, the largest call of the connection that
- * has most ends, whoever was the last to take: a client cannot crowd out another one that has less.
+ * Who takes more than its connection may have ends. Where all together have too much, the largest call of the client that
+ * has most ends, whoever was the last to take: a client cannot crowd out another one that has less, with however many connections.
  */
 export class MessageBudget {
   readonly #limits: MessageBudgetLimits;
@@ -39,19 +39,22 @@ export class MessageBudget {
     return this.#bytes;
   }
 
-  /** @param end ends the call, and lets go of what it holds; called once at most, from a `take` of any call */
-  open(connection: object, end: (why: string) => void): CallShare {
+  /**
+   * @param client whose connection it is, the same for all of one client
+   * @param end ends the call, and lets go of what it holds; called once at most, from a `take` of any call
+   */
+  open(connection: object, client: unknown, end: (why: string) => void): CallShare {
     const call: Call = { bytes: 0, end };
     return {
-      take: (bytes) => this.#take(connection, call, bytes),
+      take: (bytes) => this.#take(connection, client, call, bytes),
       giveBack: (bytes) => this.#giveBack(connection, call, bytes),
       close: () => this.#giveBack(connection, call, call.bytes),
     };
   }
 
-  #take(connection: object, call: Call, bytes: number): void {
+  #take(connection: object, client: unknown, call: Call, bytes: number): void {
     let share = this.#connections.get(connection);
-    if (share === undefined) this.#connections.set(connection, (share = { bytes: 0, calls: new Set() }));
+    if (share === undefined) this.#connections.set(connection, (share = { client, bytes: 0, calls: new Set() }));
     share.calls.add(call);
     share.bytes += bytes;
     call.bytes += bytes;
@@ -88,12 +91,19 @@ interface Call {
 }
 
 interface ConnectionShare {
+  readonly client: unknown;
   bytes: number;
   readonly calls: Set<Call>;
 }
 
+/** The largest connection of the client that has most. There is one at least. */
 function most(connections: ReadonlyMap<object, ConnectionShare>): readonly [object, ConnectionShare] {
-  return [...connections].reduce((largest, each) => (each[1].bytes > largest[1].bytes ? each : largest));
+  const byClient = new Map<unknown, number>();
+  for (const { client, bytes } of connections.values()) byClient.set(client, (byClient.get(client) ?? 0) + bytes);
+  const [largestClient] = [...byClient].reduce((largest, each) => (each[1] > largest[1] ? each : largest));
+  return [...connections]
+    .filter(([, { client }]) => client === largestClient)
+    .reduce((largest, each) => (each[1].bytes > largest[1].bytes ? each : largest));
 }
 
 function mostOf(calls: ReadonlySet<Call>): Call {

@@ -3,7 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { createSecureContext, type TLSSocket } from "node:tls";
 import { Server, ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 import { type Clock, err, type Live, ok, type Result, type Timer } from "@heddle/base";
-import { certificatesInPem, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
+import { certificatesInPem, formatSpiffeId, type TrustBundles, type VerifiedSvid, verifySvid } from "@heddle/identity";
 import { type AcceptedTls, acceptTls, type ShownPeer } from "@heddle/net";
 import type { Log, MetricScope } from "@heddle/telemetry";
 import { LinePace, type PeerOf, xdsServerOptions } from "@heddle/xds/server";
@@ -14,7 +14,7 @@ import { boundPort, MAX_MESSAGE_BYTES } from "./bound-port.ts";
 import { connectionEndMs, isStillTrusted } from "./connection-trust.ts";
 import { listen } from "./listen.ts";
 import { MessageBudget, type MessageBudgetLimits } from "./message-budget.ts";
-import { currentPeerOf } from "./peer-svid.ts";
+import { currentPeerOf, peerSvidOf } from "./peer-svid.ts";
 import { type ClientLimits, type GrpcServices, grpcLimits, type ServedXds } from "./serve-xds.ts";
 
 export interface TlsServingOptions {
@@ -88,6 +88,10 @@ export async function serveTls(options: TlsServingOptions): Promise<ServedXds> {
     ...bounds,
     budget: options.budget,
     messageBytes: options.limits?.messageBytes ?? MAX_MESSAGE_BYTES,
+    clientOf: (call) => {
+      const id = peerSvidOf(call)?.spiffeId;
+      return id && formatSpiffeId(id);
+    },
     hasCertificates: true,
   });
   const strangersBudget = new MessageBudget(STRANGERS_BUDGET);
