@@ -66,6 +66,11 @@ describe("what a captured node gets", () => {
     ]);
   });
 
+  it("is a table of DNS that is taken whatever the ports of some Service are called", () => {
+    for (const name of ["x".repeat(63), "a.b", "a_b", "Ä"])
+      captured(SERVICE("any", `{ name: "${name}", port: 9000 }`, ", clusterIP: 10.96.0.4")); // which looks at every resource
+  });
+
   it("is one listener for an address that two services have: the first by name has it, and the other one those that are its own", () => {
     const both = SERVICE("zb", TCP, ", clusterIPs: [10.96.0.3, 'fd00::3']");
     const { watch, changed } = captured(both);

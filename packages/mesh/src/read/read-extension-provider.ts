@@ -96,11 +96,26 @@ function readTimeout(field: Field): number {
   return duration.ok ? duration.value : DEFAULT_TIMEOUT_MS;
 }
 
+/** The values of `envoy.type.v3.StatusCode` in between, but for its 100: of another one the whole listener would be refused. */
+function isStatus(code: number): boolean {
+  return STATUSES.some(([first, last]) => code >= first && code <= last) && !NO_STATUSES.has(code);
+}
+
+const STATUSES = [
+  [200, 208],
+  [226, 226],
+  [300, 308],
+  [400, 417],
+  [421, 431],
+  [500, 511],
+] as const;
+const NO_STATUSES: ReadonlySet<number> = new Set([306, 425, 427, 430, 509]);
+
 /** Istio writes it as text. */
 function readStatus(field: Field): number {
   const status = typeof field.value === "number" ? field.value : Number(field.text() ?? DEFAULT_STATUS_ON_ERROR);
-  if (Number.isInteger(status) && status >= 200 && status <= 599) return status;
-  field.error(`found ${JSON.stringify(field.value)}, allowed: 200 to 599`);
+  if (Number.isInteger(status) && isStatus(status)) return status;
+  field.error(`found ${JSON.stringify(field.value)}, allowed: a status of HTTP that Envoy has a name for, 200 to 511`);
   return DEFAULT_STATUS_ON_ERROR;
 }
 

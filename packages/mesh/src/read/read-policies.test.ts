@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatDiagnostic, parseYamlDocuments } from "@heddle/config";
+import { describeMessage } from "@heddle/proto";
 import type { MeshObject } from "../model/mesh.ts";
 import { readObjects } from "./read-objects.ts";
 
@@ -225,11 +226,26 @@ test("what is wrong with an ExtensionProvider is said", () => {
       'spec.envoyExtAuthzHttp.service: found "a b", allowed: "NAME.NAMESPACE.svc.cluster.local" of a service of the mesh, a name in DNS, an IP address',
       "spec.envoyExtAuthzHttp.port: found 0, allowed: 1 to 65535",
       'spec.envoyExtAuthzHttp.timeout: found "0s", allowed: more than 0',
-      'spec.envoyExtAuthzHttp.statusOnError: found "99", allowed: 200 to 599',
+      'spec.envoyExtAuthzHttp.statusOnError: found "99", allowed: a status of HTTP that Envoy has a name for, 200 to 511',
       'spec.envoyExtAuthzHttp.pathPrefix: found "a", allowed: what begins with "/" and may stand in a target',
       'spec.envoyExtAuthzHttp.includeRequestHeadersInCheck[0]: found "x*y", allowed: "name", "begin*", "*end"',
       "spec.envoyExtAuthzHttp.includeRequestBodyInCheck.maxRequestBytes: is missing",
     ],
+  );
+});
+
+test("an ExtensionProvider may say each status that Envoy takes, and no other: for one a listener would be refused", () => {
+  const known = describeMessage("envoy.type.v3.HttpStatus").get("code")?.enumNames ?? new Map<number, string>();
+  const taken = Array.from({ length: 600 }, (_, code) => code).filter((code) => {
+    const { diagnostics } = readAll(
+      "ExtensionProvider",
+      `{ envoyExtAuthzGrpc: { service: a.example, port: 1, statusOnError: ${code} } }`,
+    );
+    return !diagnostics.some((one) => one.includes("statusOnError"));
+  });
+  assert.deepEqual(
+    taken,
+    [...known.keys()].filter((code) => code >= 200),
   );
 });
 

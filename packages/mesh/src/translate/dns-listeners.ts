@@ -15,6 +15,11 @@ type Families = Pick<CapturedRules, "ipv4" | "ipv6">;
 
 /** Kubernetes' own, so that applications see changes as soon as without us. */
 const TTL_S = 30;
+/**
+ * Names of ports that may stand behind the underscore of a label of 63 characters. A port may have 63 itself, and what one of one
+ * Service cannot say must not keep everybody's table from changing.
+ */
+const SRV_NAME = /^[a-z0-9-]{1,62}$/i;
 /** Kubernetes' own (DNS specification §2.3.2). */
 const SRV_WEIGHT = 100;
 /** Questions that wait for a name server; what a busy pod has at once. */
@@ -59,7 +64,7 @@ export function dnsDomains(
   if (reachable.length === 0) return [];
   const full = hosts.at(-1)!; // the last is the longest
   const services = service.ports
-    .filter(({ name }) => name !== "")
+    .filter(({ name }) => SRV_NAME.test(name))
     .map(({ name, port }) => {
       const target = { hostName: full, priority: 0, weight: SRV_WEIGHT, port };
       return { name, protocol: "tcp", ttlS: TTL_S, targets: [target] };
