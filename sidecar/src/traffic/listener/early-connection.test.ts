@@ -176,6 +176,20 @@ describe("a connection that is looked at", () => {
     assert.deepEqual(heard, ["timeout"]);
   });
 
+  test("is not silent before PROXY protocol has told who it is", () => {
+    const config = { allowWithout: true, disallowedVersions: [], passThroughTlvs: [], rules: [], statPrefix: "" };
+    const proxy = new ProxyProtocolFilter(config, unseenMetrics);
+    look([proxy, takes("a")], { silentAfterMs: 10 });
+    clock.advance(10);
+    assert.deepEqual(heard, [], "what would be dialled was dialled for somebody else");
+    connection = new MemoryConnection();
+    look([proxy, takes("a")], { silentAfterMs: 10 });
+    connection.send("PROXY TCP4 1.2.3.4 10.0.0.2 5 80\r\n");
+    run();
+    clock.advance(10);
+    assert.deepEqual(heard, ["silent "]);
+  });
+
   test("says nothing when it is destroyed", () => {
     look([takes("a")]).destroy();
     run();

@@ -22,7 +22,8 @@ export interface EarlyConnectionEvents<Made extends Prepared = Prepared> {
   /** It went away before. */
   onGone(): void;
   /**
-   * No byte has come for `silentAfterMs` but what filters have consumed. What is made for it now is cancelled where it comes to nothing.
+   * No byte has come for `silentAfterMs` but what filters have consumed, and all have decided that tell who the client is. What is made
+   * for it now is cancelled where it comes to nothing.
    *
    * @param info as it will be should there come none at all.
    */
@@ -142,7 +143,7 @@ export class EarlyConnection<Made extends Prepared = Prepared> implements Connec
   #beSilent(afterMs: number): void {
     const { timeoutMs } = this.#options;
     this.#wait(timeoutMs > 0 ? timeoutMs - afterMs : 0);
-    if (this.#bytes.length > 0) return;
+    if (this.#bytes.length > 0 || this.#options.filters.slice(this.#next).some(isUnknown)) return;
     this.#prepared = this.#events.onSilent?.(this.#infoWithoutBytes());
   }
 
@@ -186,6 +187,10 @@ export class EarlyConnection<Made extends Prepared = Prepared> implements Connec
     this.#prepared?.cancel();
     this.#prepared = undefined;
   }
+}
+
+function isUnknown({ filter }: AppliedFilter): boolean {
+  return "inspect" in filter && filter.tellsWho === true;
 }
 
 const NOTHING = new Uint8Array();

@@ -17,6 +17,8 @@ export interface SocketFilter {
 export interface BytesFilter {
   /** `bytes` are all that have come and that no filter before it has consumed. Asked again with more when it wants more. */
   inspect(bytes: Uint8Array, info: DownstreamInfo): Inspection;
+  /** Before it has decided nobody knows who the client is and where it wants to go: nothing may be begun for it, whoever else speaks. */
+  readonly tellsWho?: true;
 }
 
 export type Inspection =

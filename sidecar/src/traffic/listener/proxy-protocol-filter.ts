@@ -9,6 +9,7 @@ import { type BytesFilter, type Inspection, MORE } from "./listener-filter.ts";
  * the client's and the listener's from then on, for chains, filters and logs; the peer's own stays known as the direct one.
  */
 export class ProxyProtocolFilter implements BytesFilter {
+  readonly tellsWho = true;
   readonly #config: ProxyProtocolConfig;
   readonly #stats: ProxyProtocolStats;
 
