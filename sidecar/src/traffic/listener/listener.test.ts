@@ -546,6 +546,22 @@ describe("a listener whose server may speak first", () => {
     void ending.retire(undefined);
     assert.deepEqual(heard, ["bytes begins", "cancelled"]);
   });
+
+  test("takes over who is waited for, and ends them when it goes itself", async () => {
+    const first = new Listener(listenerConfig(chains, sniffed), env, undefined);
+    const client = connect(first);
+    const last = [1, 2].reduce((before) => {
+      const next = new Listener(listenerConfig(chains, { ...sniffed, statPrefix: `${clock.pending}` }), env, before);
+      void before.retire(next);
+      return next;
+    }, first);
+    assert.deepEqual([last.connections, counts.sum[0]], [1, 1]);
+    void last.retire(undefined);
+    assert.equal(client.closed, true);
+    await settled();
+    const left = [last.connections, counts.sum[0], clock.pending, metric("listener.downstream_pre_cx_active")];
+    assert.deepEqual(left, [0, 0, 0, 0]);
+  });
 });
 
 describe("a listener that takes redirected connections", () => {

@@ -44,8 +44,8 @@ export class Listener {
   readonly #table: FilterChainTable<Chain>;
   readonly #filters: readonly AppliedFilter[];
   readonly #serverFirst: ServerFirst | undefined;
-  /** Connections whose first bytes are awaited. */
-  readonly #early = new Set<EarlyConnection<PreparedFilter>>();
+  /** Connections whose first bytes are awaited, those of whom it has its place among them, and what forgets each. */
+  readonly #early = new Map<EarlyConnection<PreparedFilter>, () => void>();
   /** Who has this listener's place now, and serves what its filters are done with. */
   #heir: Listener | undefined = undefined;
   /** Nobody has its place. */
@@ -191,13 +191,16 @@ export class Listener {
   #inspect(connection: Connection, info: DownstreamInfo, redirected: boolean, first: number): void {
     const { clock, log } = this.#env;
     const leave = (): void => {
-      this.#early.delete(early);
+      this.#current.#early.delete(early);
       this.#stats.preCxActive.add(-1);
     };
-    const lost = (counter: Counter): void => {
+    const forget = (): void => {
       leave();
-      counter.add();
       this.#release();
+    };
+    const lost = (counter: Counter): void => {
+      forget();
+      counter.add();
     };
     const options = {
       clock,
@@ -228,7 +231,7 @@ export class Listener {
       },
       onGone: () => lost(this.#stats.filterRemoteClose),
     });
-    this.#early.add(early);
+    this.#early.set(early, forget);
   }
 
   /** Who has this listener's place now. */
@@ -239,11 +242,16 @@ export class Listener {
   /** Ends connections that nobody serves yet. */
   #endEarly(): void {
     this.#ended = true;
-    for (const early of this.#early) {
+    for (const [early, forget] of this.#early) {
       early.destroy();
-      this.#stats.preCxActive.add(-1);
-      this.#release();
+      forget();
     }
+  }
+
+  /** They go on looking at what they looked at, and end with whoever has the place. */
+  #leaveEarly(heir: Listener): void {
+    this.#heir = heir;
+    for (const [early, forget] of this.#early) heir.#early.set(early, forget);
     this.#early.clear();
   }
 
@@ -343,7 +351,7 @@ export class Listener {
    */
   async retire(successor: Listener | undefined): Promise<void> {
     if (successor === undefined) this.#endEarly();
-    else this.#heir = successor;
+    else this.#leaveEarly(successor);
     const taken = new Set(successor === undefined ? [] : successor.#chains.values());
     // As in Envoy a listener that goes, or changes in more than its chains, may take its time; a chain that goes may not.
     const isWhole = successor === undefined || frameOf(successor.config) !== frameOf(this.config);
