@@ -146,6 +146,26 @@ test("X1: where callers show certificates, one that is named may what is said of
   assert.equal((await failure(call("List", {}))).code, status.UNAUTHENTICATED);
 });
 
+test("X1: a watch that was opened by certificate ends with that", async (t) => {
+  const access: Access = {
+    ...OPEN_ACCESS,
+    isOpen: false,
+    callerOf: () => undefined,
+    callerOfIdentity: (name) => ({ name, role: "read", groups: undefined, namespaces: undefined }),
+  };
+  const isOver = { now: false };
+  const { watch, clock } = await serve(t, access, () =>
+    isOver.now
+      ? err("the certificate of the connection has ended")
+      : ok({ identity: { trustDomain: "mesh.test", path: "/bot" }, notAfterMs: clock.wallNow() + 1000 }),
+  );
+  const events = watch({});
+  assert.deepEqual(await events(1), ["4 "]);
+  isOver.now = true;
+  clock.advance(1001);
+  await assert.rejects(events(1), /UNAUTHENTICATED: the certificate of the connection has ended/);
+});
+
 async function serve(t: TestContext, access: Access = OPEN_ACCESS, peerOf?: PeerOf) {
   const api = await new ApiFixture().start();
   const service = new GrpcResourceService({ service: api.service, access, clock: api.clock, log: quietLog });
@@ -202,7 +222,7 @@ async function serve(t: TestContext, access: Access = OPEN_ACCESS, peerOf?: Peer
   };
   const details = (error: ServiceError): Any =>
     type("ErrorDetails").decode(error.metadata.get("heddle-errors-bin")[0] as Buffer);
-  return { call, watch, details };
+  return { call, watch, details, clock: api.clock };
 }
 
 async function failure(call: Promise<unknown>): Promise<ServiceError> {

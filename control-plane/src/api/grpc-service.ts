@@ -7,7 +7,7 @@ import {
   type sendUnaryData,
   status,
 } from "@grpc/grpc-js";
-import { type Clock, err, ok, type Result } from "@heddle/base";
+import { type Clock, err, ok, type Result, type Timer } from "@heddle/base";
 import { formatSpiffeId } from "@heddle/identity";
 import { decodeMessage, encodeMessage, type Message } from "@heddle/proto";
 import type { Log } from "@heddle/telemetry";
@@ -162,7 +162,7 @@ export class GrpcResourceService {
   #callerOf(call: Call | WatchCall, peerOf: PeerOf | undefined): Caller | undefined {
     const { access } = this.#options;
     const authorization = authorizationOf(call);
-    const peer = call.metadata.get("authorization").length === 0 ? peerOf?.(call) : undefined;
+    const peer = shownPeerOf(call, peerOf);
     return peer?.ok === true
       ? access.callerOfIdentity(formatSpiffeId(peer.value.identity))
       : access.callerOf(authorization);
@@ -198,7 +198,15 @@ export class GrpcResourceService {
       if (JSON.stringify(now) !== JSON.stringify(asked.value.caller))
         end({ code: "UNAUTHENTICATED", message: "the token is not what it was" });
     });
+    let expiry: Timer | undefined;
+    const endAtExpiry = (): void => {
+      const peer = shownPeerOf(call, peerOf);
+      // A clock may have been set, and a timer be shorter than it was asked to be.
+      if (peer?.ok === true) expiry = clock.after(peer.value.notAfterMs - clock.wallNow() + 1, endAtExpiry, true);
+      else if (peer !== undefined) end({ code: "UNAUTHENTICATED", message: peer.error });
+    };
     const close = (): void => {
+      expiry?.cancel();
       this.#watches.delete(call);
       unwatchAccess();
       pump.close();
@@ -209,7 +217,13 @@ export class GrpcResourceService {
     call.on("close", close);
     call.on("error", close);
     pump.start(watch.value);
+    endAtExpiry();
   }
+}
+
+/** Who the certificate shows, of a call that has no token. Undefined: it has one, or callers show no certificates. */
+function shownPeerOf(call: Call | WatchCall, peerOf: PeerOf | undefined): ReturnType<PeerOf> | undefined {
+  return call.metadata.get("authorization").length === 0 ? peerOf?.(call) : undefined;
 }
 
 function authorizationOf(call: Call | WatchCall): string | undefined {
