@@ -31,6 +31,8 @@ export class ConfigStats {
   readonly #listeners = new Map<string, ListenerConfig>();
   /** Names of filter configurations that have series, and whether a listener that serves has asked for them by now. */
   readonly #extensions: Map<string, "awaited" | "used"> = new Map();
+  /** They have to be looked through: to see who asks for them goes through all listeners, and a step is of endpoints as a rule. */
+  #extensionsMoved = false;
   /** By cluster, the service of EDS that it takes, and the other way round. */
   readonly #serviceOf = new Map<string, string>();
   readonly #clustersOf = new Map<string, Set<string>>();
@@ -79,6 +81,7 @@ export class ConfigStats {
         this.#runtimeKeys.set(Object.keys(value).length);
       }
       if (kind !== "cluster" && kind !== "listener") continue;
+      if (kind === "listener") this.#extensionsMoved = true;
       const isNew = !this.#known[kind].has(name);
       this.#known[kind].add(name);
       (isNew ? this.#changes[kind].added : this.#changes[kind].modified).add();
@@ -99,13 +102,14 @@ export class ConfigStats {
       this.#known[kind].delete(name);
       this.#changes[kind].removed.add();
       if (kind === "cluster") this.#clusterGone(name);
-      else this.#listeners.delete(name);
+      else this.#listenerGone(name);
     }
-    if (this.#extensions.size > 0) this.#forgetExtensions();
+    if (this.#extensionsMoved && this.#extensions.size > 0) this.#forgetExtensions();
   }
 
   /** A filter's configuration that is taken away may come again: its series end when no listener asks for it any more. */
   #forgetExtensions(): void {
+    this.#extensionsMoved = false;
     const wanted = new Set([...this.#listeners.values()].flatMap(discoveredFilters).map(({ name }) => name));
     for (const [name, state] of this.#extensions) {
       if (wanted.has(name)) this.#extensions.set(name, "used");
@@ -127,6 +131,7 @@ export class ConfigStats {
         const scope = this.#metrics.scope(`extension_config_discovery.${kind}`, { [EXTENSION]: name });
         scope.counter("config_reload").add();
         if (!this.#extensions.has(name)) this.#extensions.set(name, "awaited");
+        this.#extensionsMoved = true;
       }
     } else if (kind === "route-configuration") {
       for (const [prefix, name] of routeConfigurationsOf(this.#listeners.values())) {
@@ -199,6 +204,11 @@ export class ConfigStats {
   #clusterGone(name: string): void {
     this.#noteService(name, undefined);
     this.#retire(name);
+  }
+
+  #listenerGone(name: string): void {
+    this.#listeners.delete(name);
+    this.#extensionsMoved = true;
   }
 
   #retire(name: string): void {
