@@ -199,3 +199,11 @@ test("on a Unix socket, whoever can open it may call this machine what they like
   response.resume();
   assert.equal(response.statusCode, 200);
 });
+
+test("more large answers than are sent at once wait for their turn", async (t) => {
+  const large: AdminPage = { ...hello, path: "/large", answer: () => ({ body: ["x".repeat(200_000), "end"] }) };
+  const { port, errors } = await serve(t, [large]);
+  const answers = await Promise.all(Array.from({ length: 40 }, () => ask(port, "/large")));
+  assert.deepEqual(new Set(answers.map(({ status, body }) => `${status} ${body.length}`)), new Set(["200 200003"]));
+  assert.deepEqual(errors, []);
+});

@@ -4,6 +4,7 @@ import { err, ok, type Result } from "@heddle/base";
 import type { Log } from "../log.ts";
 import { adminListHtml, adminListText } from "./admin-list.ts";
 import type { AdminAnswer, AdminPage } from "./admin-page.ts";
+import { Places } from "./places.ts";
 import { sendBody } from "./send-body.ts";
 
 const MAX_CONNECTIONS = 64;
@@ -11,6 +12,8 @@ const MAX_CONNECTIONS = 64;
 const MAX_BODY_BYTES = 64 * 1024;
 /** Answers that are made while they are sent: each holds a picture of what it shows. */
 const MAX_STREAMED = 8;
+/** For one of them; the others may have slow readers. */
+const STREAMED_WAIT_MS = 10_000;
 const FORM = "application/x-www-form-urlencoded";
 const HTML = "text/html; charset=utf-8";
 const LIMITS = { maxHeaderSize: 16 * 1024, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000 };
@@ -30,7 +33,7 @@ export class AdminServer {
   readonly #pages: ReadonlyMap<string, AdminPage>;
   readonly #log: Log;
   readonly #server: Server;
-  #streamed = 0;
+  readonly #streamed = new Places(MAX_STREAMED, STREAMED_WAIT_MS);
   /** In lower case, the name that the user chose to listen on; undefined for a Unix socket. */
   #ownName: string | undefined;
 
@@ -79,7 +82,8 @@ export class AdminServer {
       this.#log.error("an admin page failed", { path: request.url, error });
       answer = { status: 500, body: "this page failed; the log says why\n" };
     }
-    if (typeof answer.body !== "string" && this.#streamed >= MAX_STREAMED)
+    const isStreamed = typeof answer.body !== "string" && request.method !== "HEAD";
+    if (isStreamed && !(await this.#streamed.take(response)))
       answer = { status: 503, body: `${MAX_STREAMED} large answers are being sent; try again\n` };
     const { status = 200, contentType = "text/plain; charset=utf-8", body } = answer;
     response.writeHead(status, {
@@ -96,13 +100,12 @@ export class AdminServer {
       response.end(request.method === "HEAD" ? undefined : body);
       return;
     }
-    this.#streamed += 1;
     try {
       await sendBody(response, body);
     } catch (error) {
       this.#log.error("an admin page failed", { path: request.url, error });
     } finally {
-      this.#streamed -= 1;
+      this.#streamed.leave();
     }
   }
 

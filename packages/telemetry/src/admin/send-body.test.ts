@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { createServer, get, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import { ManualClock, systemClock } from "@heddle/base";
+import { Places } from "./places.ts";
 import { sendBody } from "./send-body.ts";
 import { beginOf, inSlices } from "./slices.ts";
 
@@ -139,4 +140,23 @@ test("a piece that throws ends the connection, so that half an answer is not tak
   };
   const [sent, read] = await Promise.allSettled([sendBody(response, pieces()), textOf(answer)]);
   assert.deepEqual([sent.status, read.status], ["rejected", "rejected"]);
+});
+
+test("who finds no place waits for the next that is free, and neither for ever nor when it has gone", async () => {
+  const clock = new ManualClock();
+  const places = new Places(1, 10_000, clock);
+  const nobody = new EventEmitter();
+  assert.equal(await places.take(nobody), true);
+  const [second, gone, third] = [places.take(nobody), new EventEmitter(), places.take(nobody)];
+  const left = places.take(gone);
+  gone.emit("close");
+  assert.equal(await left, false);
+  clock.advance(9_999);
+  places.leave();
+  assert.equal(await second, true);
+  clock.advance(1);
+  assert.equal(await third, false);
+  places.leave();
+  assert.equal(await places.take(nobody), true);
+  assert.deepEqual([clock.pending, nobody.listenerCount("close")], [0, 0]);
 });
