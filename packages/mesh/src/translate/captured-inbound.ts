@@ -41,7 +41,8 @@ export function capturedInboundListener(
   security: InboundSecurity,
   capture: CaptureMode,
 ): ListenerConfig {
-  const { addresses, ports } = workload;
+  const { addresses } = workload;
+  const ports = workload.ports.filter(({ port }) => port !== CAPTURE_PORTS.inbound); // its own has a chain
   const families = {
     ipv4: addresses.some((address) => !address.includes(":")),
     ipv6: addresses.some((address) => address.includes(":")),
@@ -49,7 +50,7 @@ export function capturedInboundListener(
   const known = new Set(ports.map(({ port }) => port));
   // Policies may have something to say of ports that nobody has declared.
   const said = new Set(security.policies.peer.flatMap(({ portModes }) => [...portModes.keys()]));
-  const others = [...said].filter((port) => !known.has(port)).sort((a, b) => a - b);
+  const others = [...said].filter((port) => !known.has(port) && port !== CAPTURE_PORTS.inbound).sort((a, b) => a - b);
   const chains = [
     chain("itself", { ...ANY, destinationPort: CAPTURE_PORTS.inbound }, [tcpProxyTo(BLACKHOLE_CLUSTER)]),
     ...ports.flatMap((port) => portChains(workload, port, security)),

@@ -197,6 +197,16 @@ describe("what is sent to a captured pod", () => {
     assert.equal(treatment(listener, { port: 4712 }), "mtls tcp");
   });
 
+  it("has no way to the port of all that is captured, whatever a policy or a Service says of it", () => {
+    const policy = peer("mtls: { mode: STRICT }, portLevelMtls: { 15006: { mode: DISABLE } }");
+    const mesh = meshOf(WORKLOAD.replace("port: 9000 }", "port: 9000 }\n    - { name: own, port: 15006 }"), policy);
+    const workload = mesh.workload("default", "orders") ?? assert.fail();
+    const security = { policies: mesh.policiesOf(workload), trust: TRUST, hasIdentity: true };
+    // Two chains with one match would be refused, and with them the listener.
+    for (const listener of [inbound(true, policy), capturedInboundListener(workload, security, "redirect")])
+      assert.equal(treatment(listener, itself), "closed");
+  });
+
   it("is authorized on every port, declared or not", () => {
     const allow =
       "apiVersion: heddle.dev/v1\nkind: AuthorizationPolicy\nmetadata: { name: a }\nspec: { selector: { matchLabels: { app: orders } }, rules: [{ from: [{ source: { serviceAccounts: [web] } }] }] }\n---";
