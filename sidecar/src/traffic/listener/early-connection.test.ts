@@ -176,6 +176,21 @@ describe("a connection that is looked at", () => {
     assert.deepEqual(heard, ["timeout"]);
   });
 
+  test("is not settled in the middle of what it says", () => {
+    const word: BytesFilter = {
+      inspect: (bytes, info) => (bytes.length < 2 ? { type: "more" } : { type: "done", consumed: 0, info }),
+    };
+    const early = look([word], { silentAfterMs: 10 });
+    clock.advance(10);
+    connection.send("a");
+    run();
+    early.settle();
+    assert.deepEqual(heard, ["silent "]);
+    connection.send("b");
+    run();
+    assert.deepEqual(heard, ["silent ", "inspected  prepared", "data ab"]);
+  });
+
   test("is not silent before PROXY protocol has told who it is", () => {
     const config = { allowWithout: true, disallowedVersions: [], passThroughTlvs: [], rules: [], statPrefix: "" };
     const proxy = new ProxyProtocolFilter(config, unseenMetrics);

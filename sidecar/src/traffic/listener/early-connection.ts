@@ -74,9 +74,9 @@ export class EarlyConnection<Made extends Prepared = Prepared> implements Connec
     connection.start(this);
   }
 
-  /** No further byte is waited for: it is served with what is known. */
+  /** The first byte is not waited for any more: it is served with what is known. One that has come says more, once the rest is there. */
   settle(): void {
-    if (!this.#over) this.#serve();
+    if (!this.#over && this.#bytes.length === 0) this.#serve();
   }
 
   /** Ends it; nothing is told. */
