@@ -68,6 +68,21 @@ test("what several listeners ask for is asked for once, and forgotten with the l
   assert.deepEqual(extensions.update("auth", config()), [], "nobody asks for it");
 });
 
+test("what is of a network filter by now is no longer there for HTTP filters of its name", () => {
+  const { extensions, served } = world();
+  extensions.want("in", [AUTH]);
+  extensions.update("auth", config());
+  extensions.want("tcp", [filter({ types: ["test.Tcp"] })]);
+  extensions.want("in", []);
+  const network = { type: "echo", name: "auth" } as const;
+  const tcp = { name: "auth", config: { name: "auth", type: "test.Tcp", config: {} }, network };
+  extensions.update("auth", { ...config(), config: tcp });
+  assert.deepEqual(served(), []);
+  assert.deepEqual(extensions.find("auth", { types: ["test.Tcp"] }), tcp);
+  assert.equal(extensions.find("auth", AUTH.discovery), undefined);
+  extensions.close();
+});
+
 test("a removed configuration is taken out, and one that comes again is in force at once", () => {
   const { extensions, served } = world();
   extensions.want("in", [AUTH]);

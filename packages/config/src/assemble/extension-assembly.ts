@@ -83,6 +83,7 @@ export class ExtensionAssembly {
     // Those of network and listener filters take their places in the listeners (`resolveExtensions`).
     const { network, listener } = next.config;
     if (network === undefined && listener === undefined) this.#draft.put("extension-config", key, next.config);
+    else this.#draft.drop("extension-config", key); // of an HTTP filter before, for whoever asks for one of that name next
     return [...users.filters.keys()];
   }
 
