@@ -46,7 +46,41 @@ describe("what the readers accept", () => {
     );
     assert.ok(accepted > 200, `only ${accepted} routes were good enough to be tried`);
   });
+
+  it("of Services, routes of other kinds and policies becomes what a captured sidecar accepts: none keeps all others from it", () => {
+    const accepted = new Map<string, number>();
+    fc.assert(
+      fc.property(SERVICE_SPEC, GRPC_SPEC, TLS_SPEC, PEER_SPEC, PODS_SPEC, (service, grpc, tls, peer, pods) => {
+        const documents = [
+          SERVICE,
+          { apiVersion: "v1", kind: "Service", metadata: { name: "b" }, spec: service },
+          { apiVersion: `${GATEWAY}/v1`, kind: "GRPCRoute", metadata: { name: "g" }, spec: grpc },
+          { apiVersion: `${GATEWAY}/v1`, kind: "TLSRoute", metadata: { name: "t" }, spec: tls },
+          { apiVersion: "heddle.dev/v1", kind: "PeerAuthentication", metadata: { name: "p" }, spec: peer },
+          { apiVersion: "heddle.dev/v1", kind: "Workload", metadata: { name: "w", labels: { app: "a" } }, spec: pods },
+        ];
+        const text = documents.map((document) => JSON.stringify(document)).join("\n---\n");
+        const { items } = readFileText("f.yaml", text, parseResource);
+        for (const { kind } of items) accepted.set(kind, (accepted.get(kind) ?? 0) + 1);
+        const snapshots = new Snapshots(TYPES, { trustDomain: "mesh.test" }, "blackhole");
+        snapshots.publish(mergeItems(items, new Map()).world);
+        const identity = { trustDomain: "mesh.test", path: "/ns/default/sa/default" };
+        const { current } = snapshots.watch({ ...NODE, userAgentName: "heddle", identity }, () => {});
+        for (const type of Object.values(TYPES)) {
+          for (const { bytes } of current?.resources.get(type.typeUrl)?.values() ?? []) {
+            const decoded = type.decode(bytes);
+            assert.ok(decoded.ok, JSON.stringify([decoded, documents]));
+          }
+        }
+      }),
+      { seed: 5, numRuns: 60 },
+    );
+    for (const kind of ["grpc-route", "tls-route", "peer-authentication", "workload"])
+      assert.ok((accepted.get(kind) ?? 0) > 10, `${kind}: ${accepted.get(kind)}`);
+  });
 });
+
+const GATEWAY = "gateway.networking.k8s.io";
 
 const SERVICE = {
   apiVersion: "v1",
@@ -174,3 +208,74 @@ const NODE = {
   userAgentVersion: "",
   clientFeatures: [],
 };
+
+const PARENTS = fc.array(
+  fc.record({
+    group: fc.constant(""),
+    kind: fc.constant("Service"),
+    name: mostly("a", "b"),
+    port: mostly(80, undefined),
+  }),
+  { minLength: 1, maxLength: 2 },
+);
+const REFS = fc.array(
+  optional({
+    name: mostly("a", "b"),
+    port: mostly(80),
+    weight: mostly(0, 1),
+    kind: mostly("Service", "ServiceImport"),
+  }),
+  { maxLength: 2 },
+);
+const SERVICE_SPEC = optional({
+  type: mostly("ClusterIP", "ExternalName"),
+  externalName: mostly("x.example"),
+  clusterIP: mostly("10.96.0.1", "None"),
+  trafficDistribution: mostly("PreferClose"),
+  internalTrafficPolicy: mostly("Local"),
+  selector: fc.constant({ app: "a" }),
+  ports: fc.array(
+    fc.record({
+      name: mostly("http", "tcp-db", "x".repeat(63)),
+      port: mostly(80, 443, 3306, 15_006),
+      targetPort: mostly<number | string>(8080, 15_006, "http"),
+    }),
+    { minLength: 1, maxLength: 1 },
+  ),
+});
+const METHOD = optional({
+  type: mostly("Exact", "RegularExpression"),
+  service: mostly("a.B", "a_b"),
+  method: mostly("Get"),
+});
+const GRPC_SPEC = fc.record({
+  parentRefs: PARENTS,
+  rules: fc.array(
+    optional({
+      matches: fc.array(optional({ method: METHOD, headers: fc.array(VALUE_MATCH, { maxLength: 1 }) }), {
+        maxLength: 2,
+      }),
+      backendRefs: REFS,
+    }),
+    { maxLength: 2 },
+  ),
+});
+const TLS_SPEC = fc.record({
+  parentRefs: PARENTS,
+  hostnames: fc.array(mostly("a.example", "*.example"), { maxLength: 3 }),
+  rules: fc.array(optional({ backendRefs: REFS }), { minLength: 1, maxLength: 1 }),
+});
+const PEER_SPEC = fc.record({
+  mtls: fc.record({ mode: mostly("STRICT", "PERMISSIVE", "DISABLE") }),
+  selector: fc.constant({ matchLabels: { app: "a" } }),
+  portLevelMtls: fc.dictionary(
+    fc.constantFrom("8080", "15006", "4711"),
+    fc.record({ mode: mostly("STRICT", "DISABLE") }),
+    { maxKeys: 2 },
+  ),
+});
+const PODS_SPEC = fc.record({
+  addresses: fc.array(mostly("10.0.0.1", "fd00::1"), { minLength: 1, maxLength: 2 }),
+  capture: mostly("redirect", "tproxy"),
+  ports: fc.array(fc.record({ name: mostly("http"), port: mostly(8080, 15_006) }), { maxLength: 1 }),
+});
