@@ -66,13 +66,13 @@ export class BlockMemo<Result> {
     return count === 0 ? Found.Same : Found.Like;
   }
 
-  /** `result` is shared by all who find it: nobody may change what it says. `literals`: at most `MAX_LITERALS`; they are copied. */
-  missed(block: Buffer, version: number, result: Result, literals: Literals): void {
+  /** `result` is shared by all who find it: nobody may change what it says. Of `literals` the first `count` numbers count; they are copied. */
+  missed(block: Buffer, version: number, result: Result, literals: Literals, count: number): void {
     const { length } = block;
     if (length > MAX_BYTES) return;
     const slot = length & (SLOTS - 1);
     if (this.#lengths[slot] === length) {
-      this.#known[slot] = { bytes: Buffer.from(block), version, result, literals: literals.slice() };
+      this.#known[slot] = { bytes: Buffer.from(block), version, result, literals: literals.slice(0, count) };
       this.#lengths[slot] = 0; // the next miss of that length waits again: blocks that are never found are copied half the time
     } else this.#lengths[slot] = length;
   }

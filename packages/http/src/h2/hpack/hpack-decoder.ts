@@ -117,8 +117,7 @@ export class HpackDecoder {
     const version = this.#version;
     const decoded = this.#decode(block);
     if (decoded instanceof HpackError) return decoded;
-    if (version === this.#version && !decoded.overLimit)
-      memo.missed(block, version, decoded, literals.subarray(0, literalCount));
+    if (version === this.#version && !decoded.overLimit) memo.missed(block, version, decoded, literals, literalCount);
     return decoded;
   }
 
