@@ -1,9 +1,9 @@
 import { isIP } from "node:net";
-import { parseDurationMs } from "@heddle/base";
 import type { ExtensionProvider, HttpQuestions, ProviderBody, ProviderServer } from "../model/extension-provider.ts";
 import { ROOT_NAMESPACE } from "../model/policy-target.ts";
 import type { Field } from "./field.ts";
 import { readMetadata } from "./metadata.ts";
+import { readTimeout } from "./read-timeout.ts";
 
 /** As Istio's. */
 const DEFAULT_TIMEOUT_MS = 600_000;
@@ -62,7 +62,7 @@ function readCommon(
 ): Pick<ExtensionProvider, "server" | "timeoutMs" | "failOpen" | "statusOnError" | "body" | "clearRouteCache"> {
   return {
     server: readServer(fields.service, fields.port),
-    timeoutMs: readTimeout(fields.timeout),
+    timeoutMs: readTimeout(fields.timeout, DEFAULT_TIMEOUT_MS),
     failOpen: fields.failOpen.oneOf(true, false) ?? false,
     statusOnError: readStatus(fields.statusOnError),
     body: readBody(fields.includeRequestBodyInCheck),
@@ -86,15 +86,6 @@ function readServer(service: Field, port: Field): ProviderServer {
 }
 
 const HOST = /^(?=.{1,253}$)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*$/;
-
-function readTimeout(field: Field): number {
-  const text = field.text();
-  if (text === undefined) return DEFAULT_TIMEOUT_MS;
-  const duration = parseDurationMs(text);
-  if (!duration.ok) field.error(duration.error);
-  else if (duration.value <= 0) field.error(`found "${text}", allowed: more than 0`);
-  return duration.ok ? duration.value : DEFAULT_TIMEOUT_MS;
-}
 
 /** The values of `envoy.type.v3.StatusCode` in between, but for its 100: of another one the whole listener would be refused. */
 function isStatus(code: number): boolean {

@@ -1,6 +1,7 @@
 import type { GrpcMethod, HttpRoute, RequestMatch, RouteRule } from "../model/http-route.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
+import { DEFAULT_RULE as DEFAULT_HTTP_RULE, MATCH_ALL as MATCH_ALL_REQUESTS } from "./read-http-route.ts";
 import { readBackends, readParents } from "./read-route-ends.ts";
 import { GRPC_FILTERS, readFilters } from "./read-route-filters.ts";
 import { checkRegex, readValueMatches } from "./read-value-matches.ts";
@@ -25,23 +26,10 @@ export function readGrpcRoute(document: Field): HttpRoute {
   return { kind: "grpc-route", namespace, name, createdAtMs, parents, rules, origin: document.origin };
 }
 
-const MATCH_ALL: RequestMatch = {
-  path: { type: "prefix", value: "/" },
-  method: undefined,
-  grpc: { type: "exact", service: "", method: "" },
-  headers: [],
-  queryParameters: [],
-};
+const MATCH_ALL: RequestMatch = { ...MATCH_ALL_REQUESTS, grpc: { type: "exact", service: "", method: "" } };
 
 /** A route without rules has no backends either. */
-const DEFAULT_RULE: RouteRule = {
-  name: "0",
-  matches: [MATCH_ALL],
-  filters: { requestHeaders: undefined, responseHeaders: undefined, redirect: undefined, rewrite: undefined },
-  backends: [],
-  requestTimeoutMs: undefined,
-  backendRequestTimeoutMs: undefined,
-};
+const DEFAULT_RULE: RouteRule = { ...DEFAULT_HTTP_RULE, matches: [MATCH_ALL] };
 
 function readRule(rule: Field, index: number, routeNamespace: string): RouteRule {
   const fields = rule.object("name", "matches", "filters", "backendRefs", "sessionPersistence");

@@ -59,7 +59,7 @@ function readRule(rule: Field, index: number, routeNamespace: string): RouteRule
   };
 }
 
-const MATCH_ALL: RequestMatch = {
+export const MATCH_ALL: RequestMatch = {
   path: { type: "prefix", value: "/" },
   method: undefined,
   headers: [],
@@ -67,7 +67,7 @@ const MATCH_ALL: RequestMatch = {
 };
 
 /** What the resource definition puts where `rules` is left out. */
-const DEFAULT_RULE: RouteRule = {
+export const DEFAULT_RULE: RouteRule = {
   name: "0",
   matches: [MATCH_ALL],
   filters: { requestHeaders: undefined, responseHeaders: undefined, redirect: undefined, rewrite: undefined },

@@ -1,9 +1,9 @@
-import { parseDurationMs } from "@heddle/base";
 import { wrongToldHeader } from "@heddle/traffic";
 import type { JwksUri, JwtKeys, JwtRule, RequestAuthentication } from "../model/request-authentication.ts";
 import type { Field } from "./field.ts";
 import { readMetadata } from "./metadata.ts";
 import { readTarget } from "./read-policy-target.ts";
+import { readTimeout } from "./read-timeout.ts";
 
 /** As Istio's. */
 const DEFAULT_TIMEOUT_MS = 5000;
@@ -64,7 +64,7 @@ function readRule(rule: Field): JwtRule {
     }),
     forwardOriginalToken: fields.forwardOriginalToken.oneOf(true, false) ?? false,
     spaceDelimitedClaims: readTexts(fields.spaceDelimitedClaims),
-    timeoutMs: readTimeout(fields.timeout),
+    timeoutMs: readTimeout(fields.timeout, DEFAULT_TIMEOUT_MS),
   };
 }
 
@@ -91,15 +91,6 @@ function readPrefix(field: Field): string {
   const prefix = field.text() ?? "";
   if (/\p{Cc}/u.test(prefix)) field.error("holds control characters");
   return prefix;
-}
-
-function readTimeout(field: Field): number {
-  const text = field.text();
-  if (text === undefined) return DEFAULT_TIMEOUT_MS;
-  const duration = parseDurationMs(text);
-  if (!duration.ok) field.error(duration.error);
-  else if (duration.value <= 0) field.error(`found "${text}", allowed: more than 0`);
-  return duration.ok ? duration.value : DEFAULT_TIMEOUT_MS;
 }
 
 const NO_KEYS: JwtKeys = { type: "inline", jwks: "" };
