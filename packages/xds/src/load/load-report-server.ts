@@ -222,9 +222,7 @@ function sumOf(before: typeof NOTHING, report: ClusterLoadReport): ClusterLoadRe
     localities.delete(key);
     localities.set(key, {
       ...one,
-      issued: one.issued + (sum?.issued ?? 0),
-      succeeded: one.succeeded + (sum?.succeeded ?? 0),
-      failed: one.failed + (sum?.failed ?? 0),
+      ...sumOfCounts(one, sum),
       ...sumOfEndpoints(sum?.endpoints, one.endpoints),
     });
   }
@@ -248,12 +246,20 @@ function sumOfEndpoints(
     sums.delete(key);
     sums.set(key, {
       ...one,
-      issued: one.issued + (sum?.issued ?? 0),
-      succeeded: one.succeeded + (sum?.succeeded ?? 0),
-      failed: one.failed + (sum?.failed ?? 0),
+      ...sumOfCounts(one, sum),
     });
   }
   return sums.size === 0 ? {} : { endpoints: [...sums.values()].slice(-MAX_ENDPOINTS) };
+}
+
+type Counts = Pick<EndpointLoadReport, "issued" | "succeeded" | "failed">;
+
+function sumOfCounts(one: Counts, before: Counts | undefined): Counts {
+  return {
+    issued: one.issued + (before?.issued ?? 0),
+    succeeded: one.succeeded + (before?.succeeded ?? 0),
+    failed: one.failed + (before?.failed ?? 0),
+  };
 }
 
 function keyOf({ region, zone, subZone, priority }: ClusterLoadReport["localities"][number]): string {

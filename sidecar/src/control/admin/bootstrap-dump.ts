@@ -4,6 +4,7 @@ import { messageFromJson, messageToJson } from "@heddle/proto";
 import { redactSecrets } from "@heddle/xds";
 import { addressJson } from "./address-form.ts";
 import { DumpFields, DumpList, type DumpTree, each } from "./dump-tree.ts";
+import { nodeJson } from "./node-json.ts";
 import { withProtoNames } from "./proto-names.ts";
 
 const BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap";
@@ -24,19 +25,12 @@ export function bootstrapFields({
   readonly startedWallMs: number;
 }): Record<string, DumpTree> {
   const { node, admin, document } = bootstrap;
-  const { subZone, ...locality } = node.locality;
   const { static_resources: snake, staticResources: camel = snake, ...rest } = document as Record<string, Json>;
   const lists = staticLists(camel);
   const fields: Record<string, DumpTree> = {
     ...(redactSecrets(readable(BOOTSTRAP, lists === undefined ? document : rest)) as JsonObject),
     ...(lists === undefined ? {} : { static_resources: lists }),
-    node: {
-      id: node.id,
-      cluster: node.cluster,
-      metadata: node.metadata as Json,
-      locality: { ...locality, sub_zone: subZone },
-      user_agent_name: "heddle",
-    },
+    node: nodeJson(node),
     ...(admin === undefined ? {} : { admin: { address: addressJson(admin) } }),
   };
   return { bootstrap: new DumpFields(Object.entries(fields)), last_updated: new Date(startedWallMs).toISOString() };

@@ -3,6 +3,7 @@ import type { NodeIdentity } from "@heddle/config";
 import { type AdminAnswer, type AdminPage, jsonAnswer } from "@heddle/telemetry/admin";
 import type { Address } from "@heddle/traffic";
 import { addressJson, addressText } from "./address-form.ts";
+import { nodeJson } from "./node-json.ts";
 
 /** Envoy's `ServerInfo.State`. */
 export type ServerState = "LIVE" | "DRAINING" | "PRE_INITIALIZING" | "INITIALIZING";
@@ -54,19 +55,12 @@ export function serverPages(subjects: ServerSubjects): AdminPage[] {
 
 function serverInfo({ version, state, clock, node, commandLine }: ServerSubjects, startedMs: number): Json {
   const uptime = `${Math.floor((clock.now() - startedMs) / 1000)}s`;
-  const { subZone, ...locality } = node.locality;
   return {
     version,
     state: state(),
     hot_restart_version: "disabled",
     command_line_options: commandLine,
-    node: {
-      id: node.id,
-      cluster: node.cluster,
-      metadata: node.metadata as Json,
-      locality: { ...locality, sub_zone: subZone },
-      user_agent_name: "heddle",
-    },
+    node: nodeJson(node),
     uptime_current_epoch: uptime,
     uptime_all_epochs: uptime,
   };
