@@ -67,19 +67,17 @@ export class Tracer {
     const { headers } = exchange.request;
     const { entry } = exchange.selectedRoute ?? NO_ROUTE;
     const { config, requestId } = this.#options;
-    const sampling = this.#sampling.of(config.sampling);
-    const routeSampling = entry?.tracing && this.#sampling.of(entry.tracing.sampling);
+    const sampling = this.#sampling.of(entry?.tracing?.sampling ?? config.sampling);
     const forcedBy = { client: headers.has("x-client-trace-id"), service: headers.has("x-envoy-force-trace") };
     const decision = requestId.decidesTrace
-      ? decideTrace(exchange.requestId, routeSampling ?? sampling, forcedBy, exchange.random)
+      ? decideTrace(exchange.requestId, sampling, forcedBy, exchange.random)
       : ALWAYS;
     if (decision.fresh && requestId.packsTraceReason) {
       exchange.requestId = withReason(exchange.requestId, decision.reason);
       headers.set("x-request-id", exchange.requestId);
     }
-    const overall = routeSampling ?? sampling;
     const traced =
-      decision === ALWAYS || (decision.reason !== "not-traceable" && allowsOverall(exchange.requestId, overall));
+      decision === ALWAYS || (decision.reason !== "not-traceable" && allowsOverall(exchange.requestId, sampling));
     this.#count(decision, traced);
 
     const parent = extractContext(headers, this.#propagators);
