@@ -4,6 +4,7 @@ import {
   type CapturedRules,
   capturedReach,
   capturedRouteConfiguration,
+  carriageOf,
   dnsTcpListener,
   type Mesh,
   namedPortListener,
@@ -19,6 +20,7 @@ import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
 import type { Computed } from "./computed.ts";
 import { DnsTable } from "./dns-table.ts";
 import { type MeshParts, serviceKey } from "./mesh-parts.ts";
+import { PodPlaces } from "./pod-places.ts";
 import type { ResourceEncoder } from "./resource-encoder.ts";
 import { NO_RESOURCES, type Resources, resourceMap, sameList } from "./resource-map.ts";
 
@@ -75,11 +77,13 @@ export class CapturedScope {
     this.#routes = routes;
     const { listener, cluster } = this.#encoder.types;
     // Else there is nothing to do for them that passing on would not.
-    const pods = (this.#secured ? headless : []).flatMap(
-      ({ service, port }) => parts.of(service).podsOf(port, captured) ?? [],
+    const places = new PodPlaces();
+    const claiming = bytesFirst(headless);
+    const pods = (this.#secured ? claiming : []).flatMap(
+      ({ service, port }) => parts.of(service).podsOf(port, captured, places) ?? [],
     );
-    const plaintextPods = (captured.unknown === "blackhole" ? headless : []).flatMap(
-      ({ service, port }) => parts.of(service).plaintextPodsOf(port, captured, this.#secured) ?? [],
+    const plaintextPods = (captured.unknown === "blackhole" ? claiming : []).flatMap(
+      ({ service, port }) => parts.of(service).plaintextPodsOf(port, captured, places, this.#secured) ?? [],
     );
     this.#listeners = resourceMap(this.#listeners, [
       this.#encoder.encodeOnce(listener, virtualOutboundListener(captured)),
@@ -129,6 +133,12 @@ export class CapturedScope {
     const bytes = joinRouteConfiguration(unknown, hosts);
     return { hosts, resource: this.#encoder.fromBytes(type.typeUrl, outboundPortName(port), bytes) };
   }
+}
+
+/** Of several ports at one address of a pod the one that is said to be bytes has it, since as bytes everything is carried; else the first. */
+function bytesFirst(ports: readonly ServicePortPair[]): readonly ServicePortPair[] {
+  const isBytes = ({ port }: ServicePortPair): boolean => carriageOf(port) === "tcp";
+  return [...ports.filter(isBytes), ...ports.filter((pair) => !isBytes(pair))];
 }
 
 interface PortRoutes {

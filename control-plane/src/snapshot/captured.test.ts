@@ -158,6 +158,42 @@ describe("what a captured node gets", () => {
     assert.deepEqual(changes(before, secured.current), ["endpoints outbound/5432/orders.default", `listener ${name}`]);
   });
 
+  it("has one listener for an address of a pod to which several ports of headless services lead: bytes have it, else the first", () => {
+    const port = (name: string, number: number): string => `{ name: ${name}, port: ${number}, targetPort: 5432 }`;
+    const headless = (name: string, ...ports: readonly string[]): string =>
+      SERVICE(name, ports.join(", "), ", clusterIP: None").replace(`app: ${name}`, "app: orders");
+    const workload = (n: number): string =>
+      WORKLOAD(`orders-${n}`, `10.1.0.${n + 1}`).replace(
+        "name: http, protocol: http, port: 8080",
+        "name: any, port: 5432, applicationPort: 5433",
+      );
+    const places = (watch: SnapshotWatch): Record<string, readonly unknown[]> =>
+      Object.fromEntries(
+        names(watch, "Listener")
+          .filter((name) => name.includes("/pods"))
+          .map((name) => {
+            const { address, additionalAddresses } = listener(watch.current, name);
+            return [name, [address, ...additionalAddresses].map((one) => one.type === "socket" && one.address)];
+          }),
+      );
+    const mesh = new TestMesh();
+    const twoPorts = headless("orders", port("http", 80), port("http-too", 81));
+    mesh.put(WEB, twoPorts, workload(1));
+    const secured = mesh.watch(node("web", "default"));
+    assert.deepEqual(places(secured), { "outbound/80/orders.default/pods": ["10.1.0.2"] });
+    assert.ok(!names(secured, "Cluster").includes("outbound/81/orders.default/pods"), "which nobody leads to");
+    mesh.put(WEB, twoPorts, headless("zb", port("tcp-db", 82)), workload(1));
+    assert.deepEqual(places(secured), { "outbound/82/zb.default/pods": ["10.1.0.2"] });
+    // Of another service's pods each keeps those that are its own.
+    const some = headless("one", port("tcp-db", 83)).replace("app: orders }", "app: orders, only: one }");
+    const marked = workload(2).replace("app: orders }", "app: orders, only: one }");
+    mesh.put(WEB, twoPorts, some, workload(1), marked);
+    assert.deepEqual(places(secured), {
+      "outbound/80/orders.default/pods": ["10.1.0.2"],
+      "outbound/83/one.default/pods": ["10.1.0.3"],
+    });
+  });
+
   it("reaches a name for something outside by server name, with a cluster that DNS resolves, and changes nothing else", () => {
     const outside = (more = ""): string =>
       `apiVersion: v1\nkind: Service\nmetadata: { name: api }\nspec: { type: ExternalName, externalName: api.example.com, ports: [{ name: https, port: 443 }${more}] }\n---\n`;

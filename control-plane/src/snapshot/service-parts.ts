@@ -11,8 +11,10 @@ import {
   mtlsMode,
   outboundCluster,
   type Place,
+  type PodPlace,
   podsCluster,
   podsListener,
+  podsPlaces,
   type Route,
   relevantPlace,
   routesFor,
@@ -29,6 +31,7 @@ import {
 import type { EndpointsConfig } from "@heddle/traffic";
 import type { EncodedResource } from "@heddle/xds";
 import type { Computed } from "./computed.ts";
+import type { PodPlaces } from "./pod-places.ts";
 import type { ResourceEncoder } from "./resource-encoder.ts";
 import { sameList } from "./resource-map.ts";
 
@@ -65,8 +68,10 @@ export class ServiceParts {
   readonly #addresses: readonly string[];
   readonly #capturedHosts: Map<ServicePort, Map<string, Uint8Array>>;
   readonly #listeners: Map<ServicePort, Map<CapturedRules, EncodedResource>>;
-  /** Undefined: none of its endpoints takes mutual TLS. */
-  readonly #podsListeners: Map<ServicePort, Map<CapturedRules, EncodedResource | undefined>>;
+  /** Of pods that take mutual TLS. */
+  readonly #podsPlaces: Map<ServicePort, readonly PodPlace[]>;
+  /** At all of these. */
+  readonly #podsListeners: Map<ServicePort, Map<CapturedRules, EncodedResource>>;
 
   /** `before`: of the same service in an earlier world; what has stayed the same is taken over. */
   constructor(mesh: Mesh, service: Service, maker: PartsMaker, before?: ServiceParts) {
@@ -86,6 +91,7 @@ export class ServiceParts {
     this.#addresses = mesh.addressesOf(service);
     this.#capturedHosts = new Map();
     this.#listeners = new Map();
+    this.#podsPlaces = new Map();
     this.#podsListeners = new Map();
     if (before === undefined || before.#service !== service) return;
     this.#clusters = before.#clusters;
@@ -94,6 +100,7 @@ export class ServiceParts {
     if (sameBacking && samePorts(before.#plaintext, this.#plaintext)) {
       this.#endpoints = before.#endpoints;
       this.#placedEndpoints = before.#placedEndpoints;
+      this.#podsPlaces = before.#podsPlaces;
       this.#podsListeners = before.#podsListeners;
     }
     const sameAddresses = sameList(before.#addresses, this.#addresses);
@@ -212,33 +219,44 @@ export class ServiceParts {
   }
 
   /**
-   * The listener of a headless service's port at the addresses of its pods, and the cluster of these, for captured callers
-   * with an identity. None where nobody takes mutual TLS there.
+   * The listener of a headless service's port at those addresses of its pods that no other listener of the node has, and the cluster
+   * of these, for captured callers with an identity. None where nobody takes mutual TLS there.
    */
-  podsOf(port: ServicePort, rules: CapturedRules): PodsResources | undefined {
+  podsOf(port: ServicePort, rules: CapturedRules, places: PodPlaces): PodsResources | undefined {
     const { encoder, computed, trust } = this.#maker;
     if (trust === undefined) return undefined;
-    const byRules = getOrMake(this.#podsListeners, port, () => new Map<CapturedRules, EncodedResource | undefined>());
-    if (!byRules.has(rules)) {
-      computed.add("captured-listener");
-      const config = podsListener(this.#service, port, this.#endpointsOf(port), rules);
-      byRules.set(rules, config && encoder.encode(encoder.types.listener, config));
-    }
-    const listener = byRules.get(rules);
-    if (listener === undefined) return undefined;
-    const cluster = podsCluster(this.#service, port, this.#identities, trust);
-    return { listener, cluster: encoder.encodeOnce(encoder.types.cluster, cluster) };
+    const all = getOrMake(this.#podsPlaces, port, () => podsPlaces(this.#endpointsOf(port), "mtls"));
+    const free = places.claim(all);
+    if (free.length === 0) return undefined;
+    const { listener, cluster } = encoder.types;
+    const listenerAt = (at: readonly PodPlace[]) => podsListener(this.#service, port, at, rules);
+    const byRules = getOrMake(this.#podsListeners, port, () => new Map<CapturedRules, EncodedResource>());
+    const made =
+      free !== all
+        ? encoder.encodeOnce(listener, listenerAt(free))
+        : getOrMake(byRules, rules, () => {
+            computed.add("captured-listener");
+            return encoder.encode(listener, listenerAt(all));
+          });
+    const leadsTo = podsCluster(this.#service, port, this.#identities, trust);
+    return { listener: made, cluster: encoder.encodeOnce(cluster, leadsTo) };
   }
 
   /**
    * The same for those of its pods that are called in plaintext, where what is unknown is refused: by callers without an identity
    * these are all.
    */
-  plaintextPodsOf(port: ServicePort, rules: CapturedRules, secured: boolean): EncodedResource | undefined {
+  plaintextPodsOf(
+    port: ServicePort,
+    rules: CapturedRules,
+    places: PodPlaces,
+    secured: boolean,
+  ): EncodedResource | undefined {
     const { encoder } = this.#maker;
     const which = secured ? "plaintext" : "all";
-    const config = podsListener(this.#service, port, this.#endpointsOf(port), rules, which);
-    return config && encoder.encodeOnce(encoder.types.listener, config);
+    const free = places.claim(podsPlaces(this.#endpointsOf(port), which));
+    if (free.length === 0) return undefined;
+    return encoder.encodeOnce(encoder.types.listener, podsListener(this.#service, port, free, rules, which));
   }
 
   /** @param isGrpc as clients of gRPC take it: see `grpcEntries`. */

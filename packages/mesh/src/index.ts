@@ -48,8 +48,12 @@ export { capturedInboundListener } from "./translate/captured-inbound.ts";
 export {
   CAPTURE_PORTS,
   type CapturedRules,
+  carriageOf,
   namedPortListener,
+  type PodPlace,
+  type PodsCalled,
   podsListener,
+  podsPlaces,
   serverNameChains,
   serviceListener,
   virtualOutboundListener,

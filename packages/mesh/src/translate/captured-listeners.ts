@@ -185,42 +185,51 @@ export function serviceListener(
   };
 }
 
+/** Which pods of a headless service: those that take mutual TLS, those that take none, or, where the caller speaks none, all. */
+export type PodsCalled = "mtls" | "plaintext" | "all";
+
+/** Where a pod is called. */
+export type PodPlace = Extract<Address, { readonly type: "socket" }>;
+
+/** Where these pods are called; canonical. */
+export function podsPlaces(endpoints: EndpointsConfig, which: PodsCalled): readonly PodPlace[] {
+  return endpoints.localities
+    .flatMap((locality) => locality.endpoints.filter((one) => which === "all" || takesMtls(one) === (which === "mtls")))
+    .flatMap(({ address }) => (address.type === "socket" && !RESERVED.has(address.port) ? [address] : []))
+    .toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+}
+
 /**
- * One port of a headless service: those of its endpoints that take mutual TLS. The application has chosen one of them by its
- * address, and gets that one. Undefined: there are none. All others are called as any stranger is, in plaintext; where strangers
- * are refused they have a listener too.
+ * One port of a headless service, at the addresses of its pods. The application has chosen one of them by its address, and gets that
+ * one. Pods that take no mutual TLS are called as any stranger is, in plaintext; where strangers are refused they have a listener too.
  *
  * Here alone endpoints are part of a listener: that of their own service. A change of its addresses drains nobody.
  *
- * @param which plaintext: those that take no mutual TLS; all: the caller speaks none. Both go out as they came.
+ * @param places of `podsPlaces`, at least one, and in no other listener: a sidecar refuses a listener at an address that another has.
+ * @param which all but those with mutual TLS go out as they came.
  */
 export function podsListener(
   service: Service,
   port: ServicePort,
-  endpoints: EndpointsConfig,
+  places: readonly PodPlace[],
   rules: CapturedRules,
-  which: "mtls" | "plaintext" | "all" = "mtls",
-): ListenerConfig | undefined {
+  which: PodsCalled = "mtls",
+): ListenerConfig {
   const isMtls = which === "mtls";
-  const places = endpoints.localities
-    .flatMap((locality) => locality.endpoints.filter((one) => which === "all" || takesMtls(one) === isMtls))
-    .flatMap(({ address }) => (address.type === "socket" && !RESERVED.has(address.port) ? [address] : []));
-  if (places.length === 0) return undefined;
   const name = isMtls ? podsName(service, port) : `${podsName(service, port)}/plaintext`;
   const cluster = isMtls ? name : PASSTHROUGH_CLUSTER;
-  const sorted = places.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)); // canonical
   const bytes = chain("tcp", undefined, [tcpProxyTo(cluster, name)]);
-  if (carriageOf(port) === "tcp") return { ...listener(name, sorted, [bytes]), bindToPort: false };
+  if (carriageOf(port) === "tcp") return { ...listener(name, places, [bytes]), bindToPort: false };
   const routes = { type: "inline", routeConfig: everythingTo(cluster) } as const;
   return {
-    ...listener(name, sorted, [httpChain(port.port, rules, routes)]),
+    ...listener(name, places, [httpChain(port.port, rules, routes)]),
     defaultFilterChain: bytes,
     ...SNIFFING,
     bindToPort: false,
   };
 }
 
-function keyOf({ address, port }: { readonly address: string; readonly port: number }): string {
+function keyOf({ address, port }: PodPlace): string {
   return `${address} ${port}`;
 }
 

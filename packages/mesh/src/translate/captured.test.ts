@@ -14,6 +14,7 @@ import {
   carriageOf,
   namedPortListener,
   podsListener,
+  podsPlaces,
   serverNameChains,
   serviceListener,
   virtualOutboundListener,
@@ -498,8 +499,7 @@ describe("the pods of a headless service", () => {
     dropOverloads: [],
   };
   const listened = (which?: "mtls" | "plaintext" | "all"): readonly unknown[] => {
-    const listener = podsListener(db, port!, endpoints, RULES, which);
-    assert.ok(listener !== undefined);
+    const listener = podsListener(db, port!, podsPlaces(endpoints, which ?? "mtls"), RULES, which);
     const { name, address: first, additionalAddresses, filterChains } = listener;
     const filter = filterChains[0]?.filters[0];
     const addresses = [first, ...additionalAddresses].map((one) => one.type === "socket" && one.address);
@@ -511,7 +511,7 @@ describe("the pods of a headless service", () => {
     assert.deepEqual(listened(), [pods, ["10.1.0.1"], pods]);
     assert.deepEqual(listened("plaintext"), [`${pods}/plaintext`, ["10.1.0.2"], "passthrough"]);
     assert.deepEqual(listened("all"), [`${pods}/plaintext`, ["10.1.0.1", "10.1.0.2"], "passthrough"]);
-    assert.equal(podsListener(db, port!, { ...endpoints, localities: [] }, RULES, "all"), undefined);
+    assert.deepEqual(podsPlaces({ ...endpoints, localities: [] }, "all"), []);
   });
 });
 

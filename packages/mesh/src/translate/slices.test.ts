@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { Mesh } from "../model/mesh.ts";
 import { meshOf, objectsOf } from "../model/testing.ts";
 import type { Workload } from "../model/workload.ts";
-import { podsListener } from "./captured-listeners.ts";
+import { podsPlaces } from "./captured-listeners.ts";
 import { outboundCluster, securedOutboundCluster } from "./clusters.ts";
 import { endpointsBehind } from "./endpoints.ts";
 
@@ -74,7 +74,7 @@ describe("endpoints of a service with slices", () => {
 });
 
 // Whoever may write slices may say of any address that its own pod is there; captured callers would then take what they mean for that
-// address for their pod (`podsListener`), and get through to nobody.
+// address for their pod (`podsPlaces`), and get through to nobody.
 it("an endpoint that names a pod at an address which is not the pod's is nobody of the mesh", () => {
   const stolen = "addresses: [192.0.2.7], targetRef: { kind: Pod, name: orders-1 }";
   const own = "addresses: [10.0.0.1], targetRef: { kind: Pod, name: orders-1 }";
@@ -83,12 +83,7 @@ it("an endpoint that names a pod at an address which is not the pod's is nobody 
   const service = mesh.services[0]!;
   const backing = { slices: mesh.slicesOf(service), workloads: mesh.workloadsBehind(service) };
   const endpoints = endpointsBehind(service, service.ports[0]!, backing, () => "spiffe://a/ns/shop/sa/orders");
-  const rules = { accessLog: "off", ipv4: true, ipv6: false, unknown: "passthrough" } as const;
-  const listener = podsListener(service, service.ports[0]!, endpoints, rules);
-  assert.deepEqual(
-    [listener?.address, ...(listener?.additionalAddresses ?? [])],
-    [{ type: "socket", address: "10.0.0.1", port: 8080 }],
-  );
+  assert.deepEqual(podsPlaces(endpoints, "mtls"), [{ type: "socket", address: "10.0.0.1", port: 8080 }]);
 });
 
 it("a Service without slices has what it selects, pods among them", () => {

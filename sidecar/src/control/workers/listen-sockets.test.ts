@@ -90,6 +90,8 @@ describe("listening sockets", () => {
     // Whose connections those are must not be chance.
     const clash = await sockets.step([listener("b", 80)], []);
     assert.deepEqual([...clash.refused], [["b", 'cannot listen on [::]:80: listener "a" does']]);
+    const other = { ...unbound("b"), address: { type: "socket" as const, address: "0:0::0", port: 80 } };
+    assert.equal((await sockets.step([other], [])).refused.size, 1, "however an address is written");
 
     const bound = await sockets.step([listener("a", 80)], []);
     assert.deepEqual([bound.opened, sockets.places, did], [["[::]:80"], ["[::]:80"], ["open 80"]]);

@@ -1,4 +1,5 @@
-import { formatAddress } from "@heddle/net";
+import { formatIp, parseIp } from "@heddle/base";
+import { formatHostPort } from "@heddle/net";
 import type { Address, ListenerConfig } from "@heddle/traffic";
 
 /** An address on which a listener listens, and the name under which control thread and workers speak of it. */
@@ -14,7 +15,7 @@ export interface ListenPlace {
 export function listenPlaces(listener: ListenerConfig): readonly ListenPlace[] {
   return [listener.address, ...listener.additionalAddresses].map((address, index) => {
     const free = address.type === "socket" && address.port === 0;
-    const where = free ? `${listener.name} ${index}` : formatAddress(address);
+    const where = free ? `${listener.name} ${index}` : addressText(address);
     return { key: listener.udp === undefined ? where : `${DATAGRAMS}${where}`, address };
   });
 }
@@ -27,6 +28,13 @@ export function isBound({ bindToPort }: ListenerConfig): boolean {
 /** Whether datagrams come there, and no connections. */
 export function takesDatagrams(key: string): boolean {
   return key.startsWith(DATAGRAMS);
+}
+
+/** However a configuration writes an address, the kernel has one text for it. */
+function addressText(address: Address): string {
+  if (address.type === "pipe") return address.path;
+  const words = parseIp(address.address);
+  return formatHostPort(words === undefined ? address.address : formatIp(words), address.port);
 }
 
 const DATAGRAMS = "udp ";

@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import { isIPv6 } from "node:net";
-import { formatIp, type Json, parseIp } from "@heddle/base";
+import type { Json } from "@heddle/base";
 import { Acceptor, type Connection, formatHostPort, type ListenTarget } from "@heddle/net";
 import type { ListenerConfig } from "@heddle/traffic";
 import { isBound, listenPlaces } from "./listen-key.ts";
@@ -145,8 +145,9 @@ export class ListenerSet {
     for (const listener of this.#listeners.values()) {
       for (const { key, address } of listenPlaces(listener.config)) {
         if (isBound(listener.config)) wanted.set(key, listener);
-        if (listener instanceof Listener && address.type === "socket")
-          byAddress.set(addressText(address.address, address.port), listener);
+        // A free port is nobody's destination; the control thread gives an address to one listener alone.
+        if (listener instanceof Listener && address.type === "socket" && address.port !== 0)
+          byAddress.set(key, listener);
       }
     }
     this.#byAddress = byAddress;
@@ -249,12 +250,6 @@ function makeListener(
 ): AnyListener {
   if (config.udp !== undefined) return new UdpListener(config, config.udp, env);
   return new Listener(config, env, previous instanceof Listener ? previous : undefined, siblings);
-}
-
-/** However a configuration writes an address, the kernel has one text for it. */
-function addressText(address: string, port: number): string {
-  const words = parseIp(address);
-  return formatHostPort(words === undefined ? address : formatIp(words), port);
 }
 
 interface Place {
