@@ -61,7 +61,7 @@ function asking(provider: ExtensionProvider, kind: PortKind, prefix: string): Js
   const { asks, failOpen, statusOnError, body, clearRouteCache, name } = provider;
   const service =
     asks.type === "grpc"
-      ? { grpcService: { envoyGrpc: { clusterName: providerClusterName(provider) }, timeout: timeoutOf(provider) } }
+      ? { grpcService: { envoyGrpc: grpcTarget(provider), timeout: timeoutOf(provider) } }
       : httpService(provider, asks);
   return {
     ...service,
@@ -82,18 +82,26 @@ function asking(provider: ExtensionProvider, kind: PortKind, prefix: string): Js
   };
 }
 
+/** With an authority, which by default is the cluster's name: ours have slashes, and no server on nghttp2 takes that for one. */
+function grpcTarget(provider: ExtensionProvider): JsonObject {
+  return { clusterName: providerClusterName(provider), authority: authorityOf(provider) };
+}
+
+function authorityOf({ server }: ExtensionProvider): string {
+  const host = server.type === "service" ? `${server.name}.${server.namespace}` : server.host;
+  return `${host.includes(":") ? `[${host}]` : host}:${server.port}`;
+}
+
 function httpService(
   provider: ExtensionProvider,
   asks: Extract<ExtensionProvider["asks"], { type: "http" }>,
 ): JsonObject {
-  const { server } = provider;
-  const host = server.type === "service" ? `${server.name}.${server.namespace}` : server.host;
   const patterns = (names: readonly string[]): JsonObject => ({ patterns: names.map(nameMatcher) });
   const headers = Object.entries(asks.includeAdditionalHeadersInCheck);
   return {
     httpService: {
       serverUri: {
-        uri: `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`,
+        uri: `http://${authorityOf(provider)}`,
         cluster: providerClusterName(provider),
         timeout: timeoutOf(provider),
       },

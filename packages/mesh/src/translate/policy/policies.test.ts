@@ -429,7 +429,14 @@ describe("policies of action CUSTOM", () => {
 
   it("are asked about at a TCP port where the provider takes connections, and else denied, with more than they match", () => {
     const text = policy("a", `{ ${custom}, ${rules} }`);
-    assert.deepEqual(named(filtersOf(grpc, text).tcp), ["rbac_custom_door", "ext_authz_door"]);
+    const asked = filtersOf(grpc, text).tcp;
+    assert.deepEqual(named(asked), ["rbac_custom_door", "ext_authz_door"]);
+    // The authority is by default the cluster's name, and that of ours is none (RFC 3986 §3.2).
+    const target = { clusterName: "ext-authz/door", authority: "authz.example:9000" };
+    assert.deepEqual((asked[1]?.config as JsonObject | undefined)?.["grpcService"], {
+      envoyGrpc: target,
+      timeout: "600s",
+    });
     const [deny, ...more] = filtersOf(http, text).tcp;
     assert.deepEqual([deny?.name, more], ["rbac_custom_door", []]);
     assert.match(JSON.stringify(deny?.config), /"rules":{"action":"DENY"/);
