@@ -46,12 +46,12 @@ describe("flags", () => {
       const read = parseFlags(`--config a ${words}`.split(" "));
       return read.ok && read.value.type === "run" ? read.value.flags.xdsLimits : read;
     };
-    const some = limitsOf("--xds-max-streams-per-node 5 --xds-max-message-bytes 100000000 --xds-stalled-timeout 30");
+    const some = limitsOf("--xds-max-streams-per-node 8 --xds-max-message-bytes 100000000 --xds-stalled-timeout 30");
     assert.deepEqual(some, {
       server: {
         maxStreams: 50_000,
         maxStreamsPerPeer: 20_000,
-        maxStreamsPerNode: 5,
+        maxStreamsPerNode: 8,
         maxNames: 200_000,
         firstRequestTimeoutMs: 15_000,
         stalledTimeoutMs: 30_000,
@@ -68,6 +68,8 @@ describe("flags", () => {
         `--xds-max-names: found "1e3", allowed: a whole number from 1 to 10000000`,
       ],
     });
+    // With fewer a sidecar would have its resources, and none to report or to renew its certificate on.
+    assert.match(JSON.stringify(limitsOf("--xds-max-streams-per-node 7")), /allowed: a whole number from 8 to/);
     assert.match(JSON.stringify(limitsOf("--xds-max-pending-bytes 70000")), /as many as one message may have/);
     for (const flag of ["max-streams", "max-streams-per-address", "max-pending-bytes", "first-request-timeout"])
       assert.ok(HELP.includes(`--xds-${flag} `), flag);

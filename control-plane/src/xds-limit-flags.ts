@@ -25,11 +25,15 @@ export const XDS_LIMIT_OPTIONS = {
 
 type LimitFlag = keyof typeof XDS_LIMIT_OPTIONS;
 
+/** A sidecar has one for its resources, and beside it what it reports, its load and its certificate, and for a moment the next of each. */
+const LEAST_STREAMS_PER_NODE = 8;
+
 export const XDS_LIMIT_HELP = `  --xds-max-streams N        of all xDS clients (${DEFAULT_LIMITS.maxStreams})
   --xds-max-streams-per-address N
                              from one address (${DEFAULT_LIMITS.maxStreamsPerPeer}: a whole mesh may stand behind one)
   --xds-max-streams-per-node N
-                             of one node.id, and on one connection (${DEFAULT_LIMITS.maxStreamsPerNode})
+                             of one node.id, and on one connection (${DEFAULT_LIMITS.maxStreamsPerNode}; at least ${LEAST_STREAMS_PER_NODE}:
+                             a sidecar has some beside that of its resources)
   --xds-max-names N          that one stream may ask for (${DEFAULT_LIMITS.maxNames})
   --xds-max-message-bytes N  of one message of a client (${MAX_MESSAGE_BYTES})
   --xds-max-pending-bytes N  of the messages of all clients that have come in part or are being answered (${NODES_BUDGET.bytes})
@@ -71,7 +75,12 @@ export function readXdsLimitFlags(
     server: {
       maxStreams: read("xds-max-streams", DEFAULT_LIMITS.maxStreams, 1, MAX_COUNT),
       maxStreamsPerPeer: read("xds-max-streams-per-address", DEFAULT_LIMITS.maxStreamsPerPeer, 1, MAX_COUNT),
-      maxStreamsPerNode: read("xds-max-streams-per-node", DEFAULT_LIMITS.maxStreamsPerNode, 1, MAX_COUNT),
+      maxStreamsPerNode: read(
+        "xds-max-streams-per-node",
+        DEFAULT_LIMITS.maxStreamsPerNode,
+        LEAST_STREAMS_PER_NODE,
+        MAX_COUNT,
+      ),
       maxNames: read("xds-max-names", DEFAULT_LIMITS.maxNames, 1, MAX_COUNT),
       firstRequestTimeoutMs: seconds("xds-first-request-timeout", DEFAULT_LIMITS.firstRequestTimeoutMs),
       stalledTimeoutMs: seconds("xds-stalled-timeout", DEFAULT_LIMITS.stalledTimeoutMs),
