@@ -28,8 +28,13 @@ describe("a sidecar under a control plane", { concurrency: 2 }, () => {
       { name: "rtds", rtds_layer: { name: "live", rtds_config: { ads: {}, resource_api_version: "V3" } } },
       { name: "admin", admin_layer: {} },
     ];
-    const { controlPlane, sidecar, tell, ready } = await start(t, { layered_runtime: { layers } });
-    const world = { listeners: [listener({ name: "in", routes: rds("all") })], routes };
+    const { controlPlane, sidecar, tell, ready, ports } = await start(t, { layered_runtime: { layers } });
+    const sick = ["a", "b"].map((name) => {
+      const address = { socket_address: { address: "127.0.0.1", port_value: ports[name as "a" | "b"] } };
+      const endpoint = { endpoint: { address }, health_status: "UNHEALTHY" };
+      return { cluster_name: name, endpoints: [{ lb_endpoints: [endpoint] }] };
+    });
+    const world = { listeners: [listener({ name: "in", routes: rds("all") })], routes, endpoints: sick };
     tell({ ...world, runtime: [runtime(100)] });
     const { ask } = await ready();
     assert.equal(await ask(), "200 b", "the runtime is there before the first request");
@@ -40,6 +45,10 @@ describe("a sidecar under a control plane", { concurrency: 2 }, () => {
     await eventually("the admin layer wins", async () => (await ask()) === "200 b");
     assert.equal((await modify("shift.share=")).status, 200);
     await eventually("it is taken back", async () => (await ask()) === "200 a");
+    assert.equal((await modify("upstream.healthy_panic_threshold=0")).status, 200);
+    await eventually("there is no panic any more", async () => (await ask()).startsWith("503"));
+    assert.equal((await modify("upstream.healthy_panic_threshold=")).status, 200);
+    await eventually("there is", async () => (await ask()) === "200 a");
     const shown = JSON.parse(await sidecar.page("/runtime"));
     assert.deepEqual(shown.layers, ["base", "rtds", "admin"]);
     assert.deepEqual(shown.entries["shift.share"].layer_values, ["0", '{"denominator":"MILLION","numerator":0}', ""]);

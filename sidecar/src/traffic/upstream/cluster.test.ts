@@ -109,7 +109,10 @@ test("the panic threshold of the runtime stands above the cluster's, for the end
   cluster.setEndpoints({ ...rest, localities: sick }, "1");
   assert.equal(cluster.pick(HEAD).type, "endpoint", "panic: health counts for nothing");
   runtimeValues.publish({ "upstream.healthy_panic_threshold": 0 });
+  assert.equal(cluster.pick(HEAD).type, "endpoint", "no request looks through the endpoints");
+  cluster.followRuntime();
   assert.equal(cluster.pick(HEAD).type, "fail");
   runtimeValues.publish({ other: 1 });
+  cluster.followRuntime();
   assert.equal(cluster.pick(HEAD).type, "endpoint");
 });

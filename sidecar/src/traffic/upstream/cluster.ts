@@ -59,8 +59,7 @@ export class Cluster {
   /** What `prepareEndpoints` has begun. */
   #prepared: { readonly hash: string; readonly builder: EndpointSetBuilder } | undefined = undefined;
   #picker: Picker = waitingPicker;
-  /** The version of the runtime that the picker was made by, and its figure. */
-  #runtimeSeen = 0;
+  /** What the picker was made by. */
   #panicThresholdPercent = 0;
   #waiting = new Set<() => void>();
   #drained = false;
@@ -119,8 +118,6 @@ export class Cluster {
   /** `asker`: at whom a cluster of type ORIGINAL_DST looks. Left out: we ourselves. */
   pick(request: RequestHead, asker?: Asker): Pick {
     if (this.#originalDst !== undefined) return this.#originalDst.pick(request, asker);
-    if (this.#env.runtimeValues !== undefined && this.#env.runtimeValues.version !== this.#runtimeSeen)
-      this.#lookAtRuntime();
     return this.#picker.pick(request);
   }
 
@@ -163,10 +160,17 @@ export class Cluster {
     if (previous !== undefined) this.#env.load?.settle(this.name, previous, next);
     this.#endpoints = next;
     this.#endpointsHash = hash;
-    this.#runtimeSeen = this.#env.runtimeValues?.version ?? 0;
     this.#panicThresholdPercent = this.#panicThreshold();
     this.#setPicker(this.#makePicker(next));
     for (const endpoint of builder.removed) this.#drainPool(endpoint);
+  }
+
+  /** The runtime has other values. Looks through all endpoints where that changes who is picked, and so is no part of a request. */
+  followRuntime(): void {
+    const before = this.#panicThresholdPercent;
+    this.#panicThresholdPercent = this.#panicThreshold();
+    if (this.#endpoints !== undefined && this.#panicThresholdPercent !== before)
+      this.#setPicker(this.#makePicker(this.#endpoints));
   }
 
   /** There are no endpoints any more, and none are awaited. */
@@ -319,15 +323,6 @@ export class Cluster {
   #panicThreshold(): number {
     const said = unsignedOf(this.#env.runtimeValues?.get("upstream.healthy_panic_threshold"));
     return said === undefined ? this.config.healthyPanicThresholdPercent : Math.min(said, 100);
-  }
-
-  /** The runtime has changed since the picker was made. */
-  #lookAtRuntime(): void {
-    this.#runtimeSeen = this.#env.runtimeValues?.version ?? 0;
-    const before = this.#panicThresholdPercent;
-    this.#panicThresholdPercent = this.#panicThreshold();
-    if (this.#endpoints !== undefined && this.#panicThresholdPercent !== before)
-      this.#setPicker(this.#makePicker(this.#endpoints));
   }
 
   #setPicker(picker: Picker): void {

@@ -50,6 +50,8 @@ export class HttpHost implements WorkerHost {
   readonly #leaving: Cluster[] = [];
   /** Names in statistics of clusters that are gone. */
   readonly #retiring: string[] = [];
+  /** Clusters have not been told yet that the runtime has other values. */
+  #runtimeChanged = false;
   /** What is applied next; then what has to be settled. */
   #next: { readonly step: HostStep; readonly builder: RuntimeBuilder } | undefined;
   readonly #extensions = new Live<Extensions>(NO_EXTENSIONS);
@@ -151,8 +153,10 @@ export class HttpHost implements WorkerHost {
     const { runtime, leaving } = builder.finish();
     this.#runtime.publish(runtime);
     this.#leaving.push(...leaving);
-    if (update.kinds.has("runtime"))
+    if (update.kinds.has("runtime")) {
+      this.#runtimeChanged = true;
       for (const entry of update.changed) if (entry.kind === "runtime") this.#runtimeValues.publish(entry.value);
+    }
     this.#applyExtensions(update);
     step.commitListeners();
     this.#retiring.push(...step.retiring);
@@ -166,6 +170,13 @@ export class HttpHost implements WorkerHost {
     const step = this.#next?.step;
     this.#next = undefined;
     for (const _ of step?.commit() ?? []) if (slices.leftMs <= 0) await slices.next();
+    if (this.#runtimeChanged) {
+      this.#runtimeChanged = false;
+      for (const cluster of this.#runtime.current.clusters.values()) {
+        cluster.followRuntime();
+        if (slices.leftMs <= 0) await slices.next();
+      }
+    }
     for (let cluster = this.#leaving.pop(); cluster !== undefined; cluster = this.#leaving.pop()) {
       cluster.drain();
       if (slices.leftMs <= 0) await slices.next();
