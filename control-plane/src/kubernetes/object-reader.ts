@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Json, JsonObject } from "@heddle/base";
 import type { Diagnostic } from "@heddle/config";
-import { type MeshObject, readObjects } from "@heddle/mesh";
+import { type MeshObject, OPAQUE_PORTS, readableOpaquePorts, readObjects } from "@heddle/mesh";
 import { kubePlace, PlacelessDocument } from "../source/placeless-document.ts";
 import type { KubeObject } from "./reflector.ts";
 
@@ -39,9 +39,14 @@ export function readKubeObject(kind: ReadableKind, object: KubeObject, before: R
   const place = kubePlace(kind.kind, key);
   // In a list the items have neither; and what we write into `status` is nothing that a user says.
   const { status, ...said } = json;
-  const read = readObjects(new PlacelessDocument(place, { ...said, apiVersion: kind.apiVersion, kind: kind.kind }));
-  const isBad = read.diagnostics.some(({ severity }) => severity === "error");
-  const made = isBad ? before?.object : read.objects[0];
+  const read = readObjects(new PlacelessDocument(place, { ...said, ...kindOf(kind) }));
+  const errors = read.diagnostics.filter(({ severity }) => severity === "error");
+  const made =
+    errors.length === 0
+      ? read.objects[0]
+      : kind.kind === "Service" && errors.every(({ path }) => path === OPAQUE_PORTS_PATH)
+        ? readObjects(new PlacelessDocument(place, { ...withReadablePorts(said), ...kindOf(kind) })).objects[0]
+        : before?.object;
   const diagnostics = read.diagnostics.filter((one) => isOfInterest(kind, one));
   const parentRefs = serviceParents(objectOf(json["spec"])["parentRefs"]);
   const isOurs = !kind.kind.endsWith("Route") || parentRefs.length > 0; // of a gateway's routes nothing is ours to say
@@ -59,6 +64,25 @@ export function readKubeObject(kind: ReadableKind, object: KubeObject, before: R
         }
       : undefined,
   };
+}
+
+function kindOf({ apiVersion, kind }: ReadableKind): JsonObject {
+  return { apiVersion, kind };
+}
+
+const OPAQUE_PORTS_PATH = `metadata.annotations["${OPAQUE_PORTS}"]`;
+
+/**
+ * A Service in a cluster is there with or without a mesh, and nobody refuses a bad annotation when it is put there: for one that is said
+ * to be bad the Service is not taken out of the mesh, by some replicas and not by others, which had read it before. Its entries that
+ * are ports count.
+ */
+function withReadablePorts(service: JsonObject): JsonObject {
+  const metadata = objectOf(service["metadata"]);
+  const annotations = objectOf(metadata["annotations"]);
+  const text = annotations[OPAQUE_PORTS];
+  const readable = typeof text === "string" ? readableOpaquePorts(text) : "";
+  return { ...service, metadata: { ...metadata, annotations: { ...annotations, [OPAQUE_PORTS]: readable } } };
 }
 
 /**

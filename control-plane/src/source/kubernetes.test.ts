@@ -66,6 +66,30 @@ describe("a cluster as a source", () => {
     );
   });
 
+  it("keeps a Service whose annotation cannot be read, whether it was known before or not, with what can be read of it", async () => {
+    const service = (opaque: string, port: number) =>
+      objectOf(
+        `{ apiVersion: v1, kind: Service, metadata: { name: db, annotations: { heddle.dev/opaque-ports: "${opaque}" } }, spec: { ports: [{ name: http, port: ${port} }] } }`,
+        "db",
+      );
+    const api = emptyCluster();
+    api.put(SERVICES, service("80,x", 80));
+    const source = await follow(api);
+    const ports = (): readonly string[] =>
+      (source.items ?? []).flatMap((item) =>
+        item.kind === "service" ? item.ports.map(({ port, protocol }) => `${port} ${protocol}`) : [],
+      );
+    assert.deepEqual(ports(), ["80 tcp"]);
+    const fault = /db: metadata\.annotations\["heddle\.dev\/opaque-ports"\]: found "80,x", allowed: ports/;
+    assert.match(said(source).join(), fault);
+    api.put(SERVICES, service("80,x", 81));
+    await turn();
+    assert.deepEqual(ports(), ["81 http"], "the rest of it is followed");
+    api.put(SERVICES, service("81", 81));
+    await turn();
+    assert.deepEqual([ports(), said(source)], [["81 tcp"], []]);
+  });
+
   it("follows a kind in the version that its definition serves, and writes its status there", async () => {
     const api = new ScriptedKubeApi();
     api.define(SERVICES, SLICES, collectionPath(PODS), collectionPath(NODES));

@@ -42,7 +42,7 @@ export type { StreamRoute } from "./model/stream-route.ts";
 export type { CaptureMode, EgressRule, Locality, Workload, WorkloadPort } from "./model/workload.ts";
 export { type ReadObjects, readObjects } from "./read/read-objects.ts";
 export { parseJwksUri } from "./read/read-request-authentication.ts";
-export { protocolOfPortName } from "./read/read-service.ts";
+export { OPAQUE_PORTS, protocolOfPortName, readableOpaquePorts } from "./read/read-service.ts";
 export { isRefused, routesFor } from "./translate/attached-routes.ts";
 export { capturedInboundListener } from "./translate/captured-inbound.ts";
 export {

@@ -103,7 +103,23 @@ function readExternalName(field: Field): string | undefined {
   return typeof before === "string" ? name : undefined;
 }
 
-const OPAQUE_PORTS = "heddle.dev/opaque-ports";
+/** Annotation of a Service: see `readOpaquePorts`. */
+export const OPAQUE_PORTS = "heddle.dev/opaque-ports";
+
+/** The entries of that annotation that can be read. */
+export function readableOpaquePorts(text: string): string {
+  return portTexts(text)
+    .filter((entry) => opaquePort(entry) !== undefined)
+    .join();
+}
+
+function portTexts(text: string): readonly string[] {
+  return text.split(",").map((entry) => entry.trim());
+}
+
+function opaquePort(text: string): number | undefined {
+  return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined;
+}
 
 /**
  * Ports of the service that are bytes, whatever is said of them elsewhere and whatever they look like: for callers what the
@@ -111,10 +127,10 @@ const OPAQUE_PORTS = "heddle.dev/opaque-ports";
  */
 function readOpaquePorts(annotations: Field): ReadonlySet<number> {
   const field = annotations.pick(OPAQUE_PORTS)[OPAQUE_PORTS];
-  const texts = (field.text() ?? "").split(",").map((text) => text.trim());
+  const texts = portTexts(field.text() ?? "");
   if (texts.length === 1 && texts[0] === "") return new Set();
-  const ports = texts.map((text) => (/^[1-9]\d{0,4}$/.test(text) ? Number(text) : Number.NaN));
-  if (!ports.every((port) => port <= 65_535))
+  const ports = texts.flatMap((text) => opaquePort(text) ?? []);
+  if (ports.length < texts.length)
     field.error(`found "${texts.join(",")}", allowed: ports, 1 to 65535, with commas between`);
   return new Set(ports);
 }
