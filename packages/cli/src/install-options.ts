@@ -89,3 +89,9 @@ export function tagFault(tag: string, revision: string | undefined): string | un
     return `found "${tag}", allowed are lower-case letters, digits and dashes, at most 63`;
   return tag === revision ? `"${tag}" is the name of the revision itself` : undefined;
 }
+
+/** What to say of a tag that is printed; undefined: nothing. We do not know what else there is in the cluster. */
+export function tagWarning(tag: string, revision: string): string | undefined {
+  if (tag !== "default") return undefined;
+  return `the tag "default" gives what has no label heddle.dev/rev to revision "${revision}", but has no effect where a revision "default" is installed: that one is asked first`;
+}

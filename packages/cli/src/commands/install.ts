@@ -1,7 +1,7 @@
 import { authoritySecret, installObjects, manifestText } from "@heddle/inject/install";
 import { readAuthorityFrom } from "../authority-from.ts";
 import { type Command, UsageError } from "../command.ts";
-import { INSTALL_HELP, INSTALL_OPTIONS, readInstallSettings } from "../install-options.ts";
+import { INSTALL_HELP, INSTALL_OPTIONS, readInstallSettings, tagWarning } from "../install-options.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
 
 const help = `Usage: heddle install [OPTIONS]
@@ -30,6 +30,10 @@ export const install: Command = {
     });
     const settings = readInstallSettings(values);
     if (!settings.ok) throw new UsageError(settings.error.join("\n"));
+    for (const tag of settings.value.tags) {
+      const warning = tagWarning(tag, settings.value.injection.revision);
+      if (warning !== undefined) console.error(`heddle install: warning: ${warning}`);
+    }
     const [namespace, ...others] = installObjects(settings.value);
     const { "authority-from": files } = values;
     const secrets =

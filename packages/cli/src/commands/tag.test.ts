@@ -17,3 +17,16 @@ test("a tag that is none, or the name of its own revision, is refused with what 
       (error) => error instanceof UsageError && why.test(error.message),
     );
 });
+
+test("the tag default is printed with a word of when it has no effect, and to be removed without", async (t) => {
+  t.mock.method(process.stdout, "write", () => true);
+  const said = t.mock.method(console, "error", () => undefined);
+  await tag.run(["set", "prod", "--revision", "v2"]);
+  await tag.run(["remove", "default"]);
+  assert.equal(said.mock.callCount(), 0);
+  await tag.run(["set", "default", "--revision", "v2"]);
+  assert.match(
+    String(said.mock.calls[0]?.arguments[0]),
+    /to revision "v2", but has no effect where a revision "default"/,
+  );
+});

@@ -1,6 +1,6 @@
 import { manifestText, namesToDelete, tagObjects } from "@heddle/inject/install";
 import { type Command, UsageError } from "../command.ts";
-import { tagFault } from "../install-options.ts";
+import { tagFault, tagWarning } from "../install-options.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
 
 const help = `Usage: heddle tag set NAME --revision NAME [OPTIONS] | kubectl apply --server-side -f -
@@ -40,6 +40,8 @@ export const tag: Command = {
       ),
     ].filter((fault) => fault !== undefined);
     if (faults.length > 0) throw new UsageError(faults.join("\n"));
+    const warning = verb === "set" ? tagWarning(name, revision) : undefined;
+    if (warning !== undefined) console.error(`heddle tag: warning: ${warning}`);
     const objects = tagObjects({ tag: name, revision, namespace });
     process.stdout.write(manifestText(verb === "set" ? objects : namesToDelete(objects)));
     return 0;
