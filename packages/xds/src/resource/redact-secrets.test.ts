@@ -72,14 +72,24 @@ test("a resource has a secret in itself where one is written there, and not wher
     { credentials: [{ key: "one", client: "a" }] },
     { private_key_provider: { provider_name: "p", typed_config: { private_key: { inline_string: "PEM" } } } },
     { password: "plain" },
-  ])
+    { request_headers_to_add: [{ header: { key: "Authorization", value: "Bearer s3cret" } }] },
+    { requestHeadersToAdd: [{ header: { key: "x-api-key", rawValue: "czNjcmV0" } }] },
+    { grpc_service: { initial_metadata: [{ key: "x-mesh-pass", value: "s3cret" }] } },
+  ]) {
     assert.equal(holdsInlineSecrets(json), true, JSON.stringify(json));
+    assert.doesNotMatch(JSON.stringify(redactSecrets(json)), /s3cret|czNjcmV0/);
+  }
   for (const json of [
     { tls_certificates: [{ private_key: { filename: "/k.pem" }, certificate_chain: { inline_string: "PEM" } }] },
     { tls_certificates: [{ private_key: { inline_string: "" } }] },
     { hmac_secret: { name: "hmac", sds_config: { resource_api_version: "V3", ads: {} } } },
     { local_jwks: { inline_string: '{"keys":[]}' } },
     { key: "x-team", value: "shop" },
+    { header: { key: "authorization", value: "Bearer %REQ(x-token)%" } },
+    { header: { key: "cookie", value: "" } },
+    { headers: [{ name: "authorization", present_match: true }] },
+    { request_headers_to_remove: ["authorization"] },
+    { initial_metadata: [{ key: "x-node", value: "%HOSTNAME%" }] },
   ])
     assert.equal(holdsInlineSecrets(json), false, JSON.stringify(json));
 });

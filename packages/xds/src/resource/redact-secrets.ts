@@ -17,16 +17,24 @@ export function redactSecrets(json: Json): Json {
   if (Array.isArray(json)) return json.map(redactSecrets);
   if (typeof json !== "object" || json === null) return json;
   const object = json as { readonly [key: string]: Json };
-  const isCredential = [object["key"], object["name"]].some(
-    (name) => typeof name === "string" && CREDENTIAL.test(name),
-  );
+  const isCredential = isNamedAsCredential(object);
   return Object.fromEntries(
     Object.entries(object).map(([name, value]) => {
-      if (SENSITIVE.has(protoName(name)) || (name === "value" && isCredential)) return [name, redacted(value)];
+      if (SENSITIVE.has(protoName(name)) || (isCredential && isHeaderValue(name))) return [name, redacted(value)];
       if (protoName(name) === "initial_metadata") return [name, withoutValues(value)];
       return [name, redactSecrets(value)];
     }),
   );
+}
+
+/** Whether it is a header, or the like, that carries a credential by its name. */
+export function isNamedAsCredential(object: { readonly [key: string]: Json }): boolean {
+  return [object["key"], object["name"]].some((name) => typeof name === "string" && CREDENTIAL.test(name));
+}
+
+/** Whether a field of that name is what the header has for a value (`HeaderValue`). Names in either case. */
+export function isHeaderValue(field: string): boolean {
+  return field === "value" || protoName(field) === "raw_value";
 }
 
 /** `GrpcService.initial_metadata` is what a server asks for to let somebody in, whatever it is called. */
