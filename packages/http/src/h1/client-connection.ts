@@ -6,15 +6,14 @@ import { defaultHttpLimits, type HttpLimits } from "../limits.ts";
 import { promisedLength } from "./content-length.ts";
 import { MessageFields } from "./fields.ts";
 import { type HeaderNameFormat, type HeaderNaming, keepsSpelling, namingOf, properCase } from "./header-names.ts";
+import { LatestLine, LineMemo } from "./known-line.ts";
 import { type KnownSection, type LatestSection, SectionMemo } from "./known-section.ts";
 import { BodyLength, MessageReader } from "./message-reader.ts";
 import { Framing, OutgoingBody } from "./outgoing-body.ts";
 import { ParseError } from "./parse-error.ts";
-import { parseResponseHead } from "./parse-head.ts";
+import { parseResponseHead, parseStatusLine, type StatusLine } from "./parse-head.ts";
 import { RequestHandle } from "./request-handle.ts";
-import { isTargetText } from "./request-target.ts";
-import { serializeRequestHead } from "./serialize-head.ts";
-import { isToken } from "./tokens.ts";
+import { requestLines, writeRequestHead } from "./write-head.ts";
 
 export interface H1ClientOptions {
   readonly limits?: HttpLimits;
@@ -23,7 +22,8 @@ export interface H1ClientOptions {
 }
 
 /** Of all upstreams of this thread. */
-const latestResponse: LatestSection = { section: undefined };
+const latestSection: LatestSection = { section: undefined };
+const latestLine = new LatestLine<StatusLine>();
 
 /** How far the request of the open exchange is. */
 const Request = { None: 0, Head: 1, Body: 2, Done: 3 } as const;
@@ -46,7 +46,7 @@ const CLOSED_EARLY = "the upstream closed before the response was complete";
  * The codec never ends or destroys the transport, but for the FIN of a tunnel. When the connection cannot be used again
  * it calls `onClose` once, after the decoder has heard the last of its exchange; the owner then destroys the transport.
  */
-export class H1ClientConnection extends MessageReader implements ClientConnection, RequestEncoder {
+export class H1ClientConnection extends MessageReader<StatusLine> implements ClientConnection, RequestEncoder {
   readonly #events: ClientConnectionEvents;
   readonly #headerNames: HeaderNameFormat | undefined;
   readonly #naming: HeaderNaming | undefined;
@@ -78,8 +78,8 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
 
   constructor(transport: Transport, events: ClientConnectionEvents, options: H1ClientOptions = {}) {
     const keeps = keepsSpelling(options.headerNames); // which a known section does not
-    const fields = new MessageFields(keeps ? undefined : new SectionMemo(latestResponse), keeps);
-    super(transport, options.limits ?? defaultHttpLimits, fields, false);
+    const fields = new MessageFields(keeps ? undefined : new SectionMemo(latestSection), keeps);
+    super(transport, options.limits ?? defaultHttpLimits, fields, keeps ? undefined : new LineMemo(latestLine), false);
     this.#events = events;
     this.#body = new OutgoingBody(transport);
     this.#headerNames = options.headerNames;
@@ -148,7 +148,8 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     if (this.#request !== Request.Head) return;
     const connect = head.method === "CONNECT";
     const target = connect ? head.authority : head.path;
-    if (!isToken(head.method) || !isTargetText(target)) {
+    const lines = requestLines(head.method, target, head.authority);
+    if (lines === undefined) {
       this.#refuse(UNSENDABLE);
       return;
     }
@@ -181,9 +182,7 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#bytesHandedOver = true;
     this.#earlyEnd = tunnelAsked && endStream;
     this.#request = endStream && !tunnelAsked ? Request.Done : Request.Body;
-    this.transport.writeLatin1(
-      serializeRequestHead(head.method, target, head.authority, head.headers, withLength, tail, this.#naming),
-    );
+    writeRequestHead(this.transport, lines, head.headers, withLength, tail, this.#naming);
   }
 
   sendData(chunk: Uint8Array, endStream: boolean): boolean {
@@ -242,10 +241,17 @@ export class H1ClientConnection extends MessageReader implements ClientConnectio
     this.#responseBegun = true;
   }
 
-  protected override headComplete(text: string, section: KnownSection | undefined): number | ParseError {
+  protected override headComplete(
+    text: string,
+    section: KnownSection | undefined,
+    known: StatusLine | undefined,
+  ): number | ParseError {
     const { fields } = this;
-    const head = parseResponseHead(text, this.limits.maxHeaderCount, fields, section);
+    const line = known ?? parseStatusLine(text);
+    if (line instanceof ParseError) return line;
+    const head = parseResponseHead(text, line, this.limits.maxHeaderCount, fields, section);
     if (head instanceof ParseError) return head;
+    if (section !== undefined && known === undefined) this.lines?.missed(text, line);
     if (fields.spelling !== undefined) head.headers.naming = namingOf(fields.spelling, this.#headerNames!); // it keeps them
     this.#head = head;
     if (fields.keepAliveTimeoutSeconds !== undefined) this.#keepAliveTimeoutMs = fields.keepAliveTimeoutSeconds * 1000;

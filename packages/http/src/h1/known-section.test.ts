@@ -6,9 +6,13 @@ import { HeaderMap } from "../header-map.ts";
 import { defaultHttpLimits } from "../limits.ts";
 import { ScriptedClient, ScriptedServer } from "../testing/index.ts";
 import { MessageFields } from "./fields.ts";
+import { LatestLine, LineMemo } from "./known-line.ts";
 import { type LatestSection, SectionMemo } from "./known-section.ts";
 
-const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
+const bytes = (text: string): DataView => {
+  const of = Buffer.from(text, "latin1");
+  return new DataView(of.buffer, of.byteOffset, of.length);
+};
 
 /** What a server makes of one request on a new connection: the head that came, or the refusal. */
 function read(request: string): unknown {
@@ -106,6 +110,50 @@ describe("a section that comes again", () => {
   });
 });
 
+describe("a first line that comes again", () => {
+  test("does not bring a method past a listener that another one allows", () => {
+    const request = "BREW / HTTP/1.1\r\nhost: a\r\n\r\n";
+    for (let i = 0; i < 5; i++) {
+      const lenient = new ScriptedServer({ allowCustomMethods: true });
+      for (let j = 0; j < 5; j++) {
+        lenient.receive(request);
+        assert.equal(lenient.requests.length, j + 1);
+        lenient.answer(204);
+      }
+      assert.match(new ScriptedServer().receive(request).transport.take(), /^HTTP\/1.1 501 /);
+    }
+  });
+
+  test("says the same each time, also between others", () => {
+    const server = new ScriptedServer();
+    const targets = ["/a", "/a", "/a", "/b", "/a", "/a b", "/a"];
+    for (const target of targets.slice(0, 5)) {
+      server.receive(`GET ${target} HTTP/1.1\r\nhost: a\r\n\r\n`);
+      assert.equal(server.requests.at(-1)!.head!.path, target);
+      server.answer(204);
+      server.transport.take();
+    }
+    assert.match(server.receive("GET /a HTTP/1.2\r\nhost: a\r\n\r\n").transport.take(), /^HTTP\/1.1 505 /);
+  });
+
+  test("is kept when it has come twice in a row, if it is short", () => {
+    const memo = new LineMemo(new LatestLine<string>());
+    const long = `GET /${"x".repeat(256)} HTTP/1.1\r\n`;
+    for (const [line, kept] of [
+      ["a\r\n", false],
+      ["b\r\n", false],
+      ["b\r\n", true],
+      ["c\r\n", true],
+      [long, true],
+      [long, true],
+    ] as const) {
+      memo.missed(line, line);
+      assert.equal(memo.find(bytes("b\r\nx"), 0)?.line, kept ? "b\r\n" : undefined);
+      assert.equal(memo.find(bytes(`${long}y`), 0), undefined);
+    }
+  });
+});
+
 test("heads that are alike, at random: a connection that knows them reads as one that knows nothing", () => {
   const line = fc.constantFrom("a: 1", "a: 2", "b: 1", "host: h", "host: g", "connection: close", "content-length: 0");
   const heads = fc.array(fc.tuple(fc.constantFrom("/", "/x"), fc.array(line, { maxLength: 4 })), { maxLength: 12 });
@@ -136,7 +184,7 @@ describe("the memo", () => {
     assert.equal(shared.section, undefined);
     miss(memo, "a: c\r\n\r\n");
     const found = new SectionMemo(shared).find(bytes("xa: c\r\n\r\ny"), 1, 100);
-    assert.equal(found?.bytes.toString(), "a: c\r\n\r\n");
+    assert.equal(found?.text.length, 8);
     assert.deepEqual(found?.restore(new MessageFields()), ["a", "b"]);
   });
 

@@ -1,6 +1,7 @@
-import { Buffer } from "node:buffer"; // the global one is an accessor
 import type { MessageFields } from "./fields.ts";
+import { KnownText } from "./known-text.ts";
 import { ownCopy } from "./own-copy.ts";
+import { Patience } from "./patience.ts";
 
 /**
  * A header section that has been read and found good, and what it says. A peer that sends the same section again, byte for
@@ -11,7 +12,7 @@ import { ownCopy } from "./own-copy.ts";
  */
 export class KnownSection {
   /** With the empty line. */
-  readonly bytes: Buffer;
+  readonly text: KnownText;
   /** Lines. */
   readonly count: number;
   readonly #fields: readonly string[];
@@ -23,7 +24,7 @@ export class KnownSection {
   readonly #keepAliveTimeoutSeconds: number | undefined;
 
   private constructor(text: string, fields: readonly string[], message: MessageFields) {
-    this.bytes = Buffer.from(text, "latin1");
+    this.text = new KnownText(text);
     this.count = message.count;
     this.#fields = fields.map(ownCopy);
     this.#host = message.host === undefined ? undefined : ownCopy(message.host);
@@ -45,12 +46,6 @@ export class KnownSection {
     return rare || text.length > MAX_BYTES ? undefined : new KnownSection(text, fields, message);
   }
 
-  /** Whether `bytes` go on with this section at `at`. */
-  stands(bytes: Buffer, at: number): boolean {
-    const end = at + this.bytes.length;
-    return end <= bytes.length && bytes.compare(this.bytes, 0, this.bytes.length, at, end) === 0;
-  }
-
   /** Sets what it says of the message, and gives the fields that go on: the caller's own list. */
   restore(message: MessageFields): string[] {
     message.host = this.#host;
@@ -59,35 +54,27 @@ export class KnownSection {
     message.close = this.#close;
     message.keepAlive = this.#keepAlive;
     message.keepAliveTimeoutSeconds = this.#keepAliveTimeoutSeconds;
-    return this.#fields.slice();
+    // Not `slice`, which leaves no room: each of those who add a field to it would have it moved.
+    const fields: string[] = [];
+    for (const field of this.#fields) fields.push(field);
+    return fields;
   }
 }
 
 const MAX_BYTES = 1024;
-/** So often in a row a section may differ from the one before it until nobody compares for a while. */
-const MAX_MISSES = 3;
-const FIRST_PAUSE = 16;
-const LONGEST_PAUSE = 1024;
-
 /** What connections of one role share: peers of one kind write alike, and most connections need no copy of their own. */
 export interface LatestSection {
   section: KnownSection | undefined;
 }
 
 /**
- * The section that was last read on a connection.
- *
- * Where sections differ each time (each has an id of its own, say), looking costs more than it saves; then it pauses, for
- * longer each time that nothing has come of it.
+ * The section that was last read on a connection. Where sections differ each time, it pauses.
  */
 export class SectionMemo {
   readonly #latest: LatestSection;
+  readonly #patience = new Patience();
   #known: KnownSection | undefined = undefined;
   #lastLength = 0;
-  #misses = 0;
-  /** Heads that are still read without looking. */
-  #pause = 0;
-  #nextPause = FIRST_PAUSE;
 
   constructor(latest: LatestSection) {
     this.#latest = latest;
@@ -95,30 +82,21 @@ export class SectionMemo {
 
   /** Whether the next head is to be looked up. To be asked once for each. */
   looks(): boolean {
-    if (this.#pause === 0) return true;
-    this.#pause--;
-    return false;
+    return this.#patience.looks();
   }
 
   /** The known section, if it stands in `bytes` at `at`, the start of a line, and has no more than `maxCount` lines. */
-  find(bytes: Buffer, at: number, maxCount: number): KnownSection | undefined {
+  find(bytes: DataView, at: number, maxCount: number): KnownSection | undefined {
     const known = this.#known ?? this.#latest.section;
-    if (known === undefined || !known.stands(bytes, at) || known.count > maxCount) return undefined;
+    if (known === undefined || !known.text.stands(bytes, at) || known.count > maxCount) return undefined;
     this.#known = known;
-    this.#misses = 0;
-    this.#nextPause = FIRST_PAUSE;
+    this.#patience.found();
     return known;
   }
 
   /** A section was read that was not known. It is kept if the one before it was as long: it may well come again. */
   missed(text: string, sectionAt: number, fields: readonly string[], message: MessageFields): void {
-    if (this.#pause > 0) return;
-    if (++this.#misses > MAX_MISSES) {
-      this.#misses = 0;
-      this.#pause = this.#nextPause;
-      this.#nextPause = Math.min(LONGEST_PAUSE, 2 * this.#nextPause);
-      return;
-    }
+    if (!this.#patience.missed()) return;
     const length = text.length - sectionAt;
     if (length === this.#lastLength) {
       const known = KnownSection.of(text.substring(sectionAt), fields, message);

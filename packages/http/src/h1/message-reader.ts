@@ -5,6 +5,7 @@ import type { HttpLimits } from "../limits.ts";
 import { ChunkFraming, MORE_FRAMING } from "./chunk-framing.ts";
 import { MessageFields } from "./fields.ts";
 import { BAD_BYTE, endOfLine, HeadScanner, MORE } from "./head-scanner.ts";
+import type { LineMemo } from "./known-line.ts";
 import type { KnownSection } from "./known-section.ts";
 import { ParseError } from "./parse-error.ts";
 import { parseTrailers } from "./parse-head.ts";
@@ -57,12 +58,16 @@ const LAST_CHUNK = Buffer.from("\r\n0\r\n\r\n", "latin1");
  * - The transport is paused exactly while the subclass wants it or something is held: held bytes are at most what the
  *   transport gave before it obeyed, one read.
  * - After `stopReading` no hook is called any more.
+ *
+ * `Line`: what the first line of a head says.
  */
-export abstract class MessageReader {
+export abstract class MessageReader<Line> {
   protected readonly transport: Transport;
   protected readonly limits: HttpLimits;
   /** Of the head that is read or was read last. */
   protected readonly fields: MessageFields;
+  /** Undefined where nothing that comes again is to be remembered. */
+  protected readonly lines: LineMemo<Line> | undefined;
   readonly #skipsEmptyLines: boolean;
   readonly #scanner = new HeadScanner();
   readonly #chunks: ChunkFraming;
@@ -76,6 +81,9 @@ export abstract class MessageReader {
   #partialLength = 0;
   /** Where the section ended that `#scanSection` gave. */
   #sectionEnd = 0;
+  /** What is known of the line before the section that `#findSection` gave, and where it ended. */
+  #line: Line | undefined = undefined;
+  #lineEnd = 0;
   #begun = false;
   #emptyLines = 0;
   /** An empty line before the head has its CR and waits for its LF. */
@@ -87,10 +95,17 @@ export abstract class MessageReader {
   #unread = 0;
   #ended = false;
 
-  constructor(transport: Transport, limits: HttpLimits, fields: MessageFields, skipsEmptyLines: boolean) {
+  constructor(
+    transport: Transport,
+    limits: HttpLimits,
+    fields: MessageFields,
+    lines: LineMemo<Line> | undefined,
+    skipsEmptyLines: boolean,
+  ) {
     this.transport = transport;
     this.limits = limits;
     this.fields = fields;
+    this.lines = lines;
     this.#skipsEmptyLines = skipsEmptyLines;
     this.#chunks = new ChunkFraming(limits);
   }
@@ -100,10 +115,14 @@ export abstract class MessageReader {
   /** The first byte of a head is there. */
   protected abstract headBegun(): void;
   /**
-   * Parses a head, or its first line alone where the section behind it is known. The length of its body in bytes, a
-   * `BodyLength`, or why it is refused.
+   * Parses a head, or its first line alone where the section behind it is known, or nothing where the line is known too. The
+   * length of its body in bytes, a `BodyLength`, or why it is refused.
    */
-  protected abstract headComplete(text: string, section: KnownSection | undefined): number | ParseError;
+  protected abstract headComplete(
+    text: string,
+    section: KnownSection | undefined,
+    line: Line | undefined,
+  ): number | ParseError;
   /** Gives the parsed head on. */
   protected abstract headRead(last: boolean): void;
   protected abstract dataRead(chunk: Uint8Array, last: boolean): void;
@@ -279,13 +298,17 @@ export abstract class MessageReader {
 
   #readHead(bytes: Buffer, at: number): number {
     const section = this.#findSection(bytes, at);
-    const text =
-      section === undefined
-        ? this.#scanSection(bytes, at, this.limits.maxHeadBytes, HEAD_TOO_LARGE)
-        : bytes.toString("latin1", at, this.#sectionEnd - section.bytes.length);
-    if (text === undefined) return bytes.length;
+    let text: string | undefined = "";
+    let line: Line | undefined;
+    if (section === undefined) {
+      text = this.#scanSection(bytes, at, this.limits.maxHeadBytes, HEAD_TOO_LARGE);
+      if (text === undefined) return bytes.length;
+    } else {
+      line = this.#line;
+      if (line === undefined) text = bytes.toString("latin1", at, this.#lineEnd);
+    }
     const end = this.#sectionEnd;
-    const length = this.headComplete(text, section);
+    const length = this.headComplete(text, section, line);
     if (length instanceof ParseError) return this.#fail(length, bytes);
     this.#begun = false;
     this.#startBody(length);
@@ -294,16 +317,24 @@ export abstract class MessageReader {
     return end;
   }
 
-  /** The section behind the head's first line, if it is known and all there; `#sectionEnd` tells where it ends. */
+  /**
+   * The section behind the head's first line, if it is known and all there; `#sectionEnd`, `#line` and `#lineEnd` tell the
+   * rest.
+   */
   #findSection(bytes: Buffer, at: number): KnownSection | undefined {
+    const { lines } = this;
     const { memo } = this.fields;
-    if (memo === undefined || this.#partialLength > 0 || !memo.looks()) return undefined;
-    const lineEnd = endOfLine(bytes, at);
+    if (lines === undefined || memo === undefined || this.#partialLength > 0 || !memo.looks()) return undefined;
+    const view = lines.viewOf(bytes);
+    const known = lines.find(view, at);
+    const lineEnd = known === undefined ? endOfLine(bytes, at) : at + known.text.length;
     if (lineEnd === -1) return undefined; // the scanner finds out why
-    const section = memo.find(bytes, lineEnd, this.limits.maxHeaderCount);
+    const section = memo.find(view, lineEnd, this.limits.maxHeaderCount);
     if (section === undefined) return undefined;
-    const end = lineEnd + section.bytes.length;
+    const end = lineEnd + section.text.length;
     if (end - at > this.limits.maxHeadBytes) return undefined;
+    this.#line = known?.line;
+    this.#lineEnd = lineEnd;
     this.#sectionEnd = end;
     return section;
   }

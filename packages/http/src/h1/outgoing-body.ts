@@ -1,6 +1,6 @@
 import type { Transport } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
-import { serializeTrailers } from "./serialize-head.ts";
+import { serializeTrailers } from "./write-head.ts";
 
 /** How the end of a body is told to the peer (RFC 9112 §6). */
 export const Framing = {

@@ -36,9 +36,6 @@ const CODING_UNKNOWN = new ParseError(501, "a transfer coding other than chunked
 const TUNNEL_WITH_BODY = new ParseError(400, "a request for a tunnel has a body", "http1.body_disallowed");
 const BAD_STATUS_LINE = new ParseError(400, "the status line is not version, status and reason");
 
-/** Body that is not of a known length. */
-export const CHUNKED = -1;
-
 export interface RequestHeadOptions {
   readonly scheme: "http" | "https";
   readonly maxHeaderCount: number;
@@ -46,40 +43,62 @@ export interface RequestHeadOptions {
   readonly allowAbsoluteUrl: boolean;
 }
 
+/** What the first line of a request says; every part has been checked, but for the form of the target. */
+export interface RequestLine {
+  readonly method: string;
+  readonly target: string;
+  /** Of HTTP/1. */
+  readonly minor: 0 | 1;
+  /** Of the line with its CRLF. */
+  readonly length: number;
+}
+
+/** What the first line of a response says. */
+export interface StatusLine {
+  readonly status: number;
+  readonly reason: string;
+  readonly minor: 0 | 1;
+  readonly length: number;
+}
+
+/** Reads the line that `text` begins with. */
+export function parseRequestLine(text: string, allowCustomMethods: boolean): RequestLine | ParseError {
+  const lineEnd = text.indexOf("\r\n");
+  const methodEnd = text.indexOf(" ");
+  const targetEnd = lineEnd - 9; // the version has eight characters
+  if (methodEnd <= 0 || methodEnd >= targetEnd || text.charCodeAt(targetEnd) !== 0x20) return badLine(text, lineEnd);
+  const minor = minorVersion(text, targetEnd + 1);
+  if (minor === -1) return badLine(text, lineEnd);
+
+  const method = text.substring(0, methodEnd);
+  if (!isKnownMethod(method)) {
+    if (!isToken(method)) return BAD_METHOD;
+    if (!allowCustomMethods || method === "PRI") return UNKNOWN_METHOD;
+  }
+  const target = text.substring(methodEnd + 1, targetEnd);
+  return isTargetText(target) ? { method, target, minor, length: lineEnd + 2 } : BAD_TARGET;
+}
+
 /**
- * Reads a request head that the `HeadScanner` has passed, with its empty line; or the first line of one, where what is
- * behind it is a known section.
+ * Reads a request head that the `HeadScanner` has passed, with its empty line, behind its first line. `text` counts only where what is
+ * behind that is no known section.
  *
  * The scheme is that of the connection, or the one that an absolute target names; whether that may differ is for the
  * caller to say.
  */
 export function parseRequestHead(
   text: string,
+  { method, target, minor, length }: RequestLine,
   options: RequestHeadOptions,
   message: MessageFields,
   section?: KnownSection,
 ): RequestHead | ParseError {
   message.reset();
-  const lineEnd = text.indexOf("\r\n");
-  const methodEnd = text.indexOf(" ");
-  const targetEnd = lineEnd - 9; // the version has eight characters
-  if (methodEnd <= 0 || methodEnd >= targetEnd || text.charCodeAt(targetEnd) !== 0x20) return badLine(text, lineEnd);
-  const minor = minorVersion(text, targetEnd + 1);
-  if (minor < 0) return badLine(text, lineEnd);
-
-  const method = text.substring(0, methodEnd);
-  if (!isKnownMethod(method)) {
-    if (!isToken(method)) return BAD_METHOD;
-    if (!options.allowCustomMethods || method === "PRI") return UNKNOWN_METHOD;
-  }
-  const target = text.substring(methodEnd + 1, targetEnd);
-  if (!isTargetText(target)) return BAD_TARGET;
-
-  const fields = readSection(text, lineEnd + 2, options.maxHeaderCount, message, section);
+  const fields = readSection(text, length, options.maxHeaderCount, message, section);
   if (fields instanceof ParseError) return fields;
   const error = checkRequest(minor, message, section !== undefined);
   if (error !== undefined) return error;
-  if (section === undefined) message.memo?.missed(text, lineEnd + 2, fields, message); // only of what was found good
+  if (section === undefined) message.memo?.missed(text, length, fields, message); // only of what was found good
 
   let authority = message.host ?? "";
   let path = target;
@@ -103,7 +122,7 @@ export function parseRequestHead(
 }
 
 /** 1 or 0; -1 for anything but HTTP/1.1 and HTTP/1.0. */
-function minorVersion(text: string, at: number): number {
+function minorVersion(text: string, at: number): 0 | 1 | -1 {
   if (!text.startsWith("HTTP/1.", at)) return -1;
   const digit = text.charCodeAt(at + 7) - 0x30;
   return digit === 0 || digit === 1 ? digit : -1;
@@ -149,29 +168,35 @@ function checkCoding(minor: number, message: MessageFields): ParseError | undefi
   return unclear ? CODING_UNCLEAR : CODING_UNKNOWN;
 }
 
-/** Reads a response head that the `HeadScanner` has passed, with its empty line; or its first line, as above. */
+/** Reads the line that `text` begins with. */
+export function parseStatusLine(text: string): StatusLine | ParseError {
+  const lineEnd = text.indexOf("\r\n");
+  const minor = minorVersion(text, 0);
+  if (minor === -1 || text.charCodeAt(8) !== 0x20) return BAD_STATUS_LINE;
+  const status = threeDigits(text, 9);
+  // The space behind the status is required (RFC 9112 §4), but servers without a reason leave it out.
+  if (status < 100 || status > 599 || (lineEnd !== 12 && text.charCodeAt(12) !== 0x20)) return BAD_STATUS_LINE;
+  return { status, reason: text.slice(13, lineEnd), minor, length: lineEnd + 2 };
+}
+
+/** Reads a response head that the `HeadScanner` has passed, with its empty line, behind its first line; as above. */
 export function parseResponseHead(
   text: string,
+  { status, reason, minor, length }: StatusLine,
   maxHeaderCount: number,
   message: MessageFields,
   section?: KnownSection,
 ): ResponseHead | ParseError {
   message.reset();
-  const lineEnd = text.indexOf("\r\n");
-  const minor = minorVersion(text, 0);
-  if (minor < 0 || text.charCodeAt(8) !== 0x20) return BAD_STATUS_LINE;
-  const status = threeDigits(text, 9);
-  // The space behind the status is required (RFC 9112 §4), but servers without a reason leave it out.
-  if (status < 100 || status > 599 || (lineEnd !== 12 && text.charCodeAt(12) !== 0x20)) return BAD_STATUS_LINE;
-  const fields = readSection(text, lineEnd + 2, maxHeaderCount, message, section);
+  const fields = readSection(text, length, maxHeaderCount, message, section);
   if (fields instanceof ParseError) return fields;
-  if (section === undefined) message.memo?.missed(text, lineEnd + 2, fields, message);
+  if (section === undefined) message.memo?.missed(text, length, fields, message);
   if (message.host !== undefined) fields.push("host", message.host); // means nothing in a response, so it passes
   if (message.transferEncoding !== undefined) {
     const coding = checkCoding(minor, message);
     if (coding !== undefined) return coding;
   }
-  return new ResponseHead(status, new HeaderMap(fields), text.slice(13, lineEnd), minor === 1 ? "1.1" : "1.0");
+  return new ResponseHead(status, new HeaderMap(fields), reason, minor === 1 ? "1.1" : "1.0");
 }
 
 function threeDigits(text: string, at: number): number {

@@ -21,14 +21,21 @@ import {
   properCase,
   rename,
 } from "./header-names.ts";
+import { LatestLine, LineMemo } from "./known-line.ts";
 import { type KnownSection, type LatestSection, SectionMemo } from "./known-section.ts";
 import { BodyLength, MessageReader } from "./message-reader.ts";
 import { Framing, OutgoingBody } from "./outgoing-body.ts";
 import { ParseError, type RefusalStatus } from "./parse-error.ts";
-import { NOT_HTTP, parseRequestHead, type RequestHeadOptions } from "./parse-head.ts";
+import {
+  NOT_HTTP,
+  parseRequestHead,
+  parseRequestLine,
+  type RequestHeadOptions,
+  type RequestLine,
+} from "./parse-head.ts";
 import { ResponseHandle } from "./response-handle.ts";
-import { serializeResponseHead } from "./serialize-head.ts";
 import { standardPhrase } from "./status-phrases.ts";
+import { writeResponseHead } from "./write-head.ts";
 
 export interface H1ServerOptions {
   /** How the client reached us: the scheme of every request. Default "http". */
@@ -47,7 +54,8 @@ export interface H1ServerOptions {
 }
 
 /** Of all clients of this thread. */
-const latestRequest: LatestSection = { section: undefined };
+const latestSection: LatestSection = { section: undefined };
+const latestLine = new LatestLine<RequestLine>();
 
 /** How far the response of the open exchange is. */
 const Response = { None: 0, Head: 1, Body: 2, Done: 3 } as const;
@@ -77,7 +85,7 @@ const CUT_SHORT = failure("downstream-reset", "downstream", "the client closed b
  *
  * After a response that ended early, the rest of the request is dropped and its decoder hears nothing more.
  */
-export class H1ServerConnection extends MessageReader implements ServerConnection, ResponseEncoder {
+export class H1ServerConnection extends MessageReader<RequestLine> implements ServerConnection, ResponseEncoder {
   readonly #events: ServerConnectionEvents;
   readonly #headOptions: RequestHeadOptions;
   readonly #body: OutgoingBody;
@@ -110,8 +118,8 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
 
   constructor(transport: Transport, events: ServerConnectionEvents, options: H1ServerOptions = {}) {
     const keeps = keepsSpelling(options.headerNames); // which a known section does not
-    const fields = new MessageFields(keeps ? undefined : new SectionMemo(latestRequest), keeps);
-    super(transport, options.limits ?? defaultHttpLimits, fields, true);
+    const fields = new MessageFields(keeps ? undefined : new SectionMemo(latestSection), keeps);
+    super(transport, options.limits ?? defaultHttpLimits, fields, keeps ? undefined : new LineMemo(latestLine), true);
     this.#events = events;
     this.#headOptions = {
       scheme: options.scheme ?? "http",
@@ -180,10 +188,19 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     if (this.#ended) this.#decoder = undefined;
   }
 
-  protected override headComplete(text: string, section: KnownSection | undefined): number | ParseError {
-    const head = parseRequestHead(text, this.#headOptions, this.fields, section);
-    if (head instanceof ParseError) return head;
+  protected override headComplete(
+    text: string,
+    section: KnownSection | undefined,
+    known: RequestLine | undefined,
+  ): number | ParseError {
     const { fields } = this;
+    const options = this.#headOptions;
+    const line = known ?? parseRequestLine(text, options.allowCustomMethods);
+    if (line instanceof ParseError) return line;
+    const head = parseRequestHead(text, line, options, fields, section);
+    if (head instanceof ParseError) return head;
+    // What one listener allows another may not.
+    if (section !== undefined && known === undefined && !options.allowCustomMethods) this.lines?.missed(text, line);
     if (fields.spelling !== undefined) head.headers.naming = namingOf(fields.spelling, this.#headerNames!); // it keeps them
     this.#head = head;
     this.#ignoresForeign = false; // it speaks HTTP/1
@@ -276,7 +293,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     // RFC 9110 §15.2: never to an HTTP/1.0 client.
     if (this.#response !== Response.Head || this.#head?.httpVersion !== "1.1") return;
     if (head.status === 100) this.#awaitsContinue = false;
-    this.transport.writeLatin1(serializeResponseHead(head.status, head.reason, head.headers, false, "", this.#naming));
+    this.#writeHead(head, false, "");
   }
 
   sendHead(head: ResponseHead, endStream: boolean): void {
@@ -312,9 +329,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     if (!this.#keepAlive) tail += "connection: close\r\n";
     else if (request?.httpVersion === "1.0") tail += "connection: keep-alive\r\n";
     this.#response = Response.Body;
-    this.transport.writeLatin1(
-      serializeResponseHead(head.status, head.reason, head.headers, withLength, tail, this.#naming),
-    );
+    this.#writeHead(head, withLength, tail);
     if (endStream) {
       this.#body.write(NO_DATA, true);
       this.#endResponse();
@@ -364,9 +379,7 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     this.#requestDone = false;
     this.#response = Response.Body;
     this.#body.begin(Framing.Tunnel);
-    this.transport.writeLatin1(
-      serializeResponseHead(head.status, head.reason, head.headers, false, tail, this.#naming),
-    );
+    this.#writeHead(head, false, tail);
     if (endStream) {
       this.#body.write(NO_DATA, true);
       this.#endResponse();
@@ -389,15 +402,17 @@ export class H1ServerConnection extends MessageReader implements ServerConnectio
     if (refusal !== undefined) {
       const { head, body } = refusal;
       const tail = "connection: close\r\n";
-      this.transport.writeLatin1(
-        serializeResponseHead(head.status, head.reason, head.headers, true, tail, this.#naming),
-      );
+      this.#writeHead(head, true, tail);
       if (!isHead && body !== "") this.transport.writeBytes(Buffer.from(body)); // RFC 9110 §9.3.2: HEAD gets no body
       return;
     }
     const fields = `${this.#refusalFields?.() ?? ""}content-length: 0\r\nconnection: close\r\n`;
     const head = `HTTP/1.1 ${status} ${standardPhrase(status)}\r\n${fields}\r\n`;
     this.transport.writeLatin1(this.#naming === undefined ? head : rename(head, this.#naming));
+  }
+
+  #writeHead({ status, reason, headers }: ResponseHead, withLength: boolean, tail: string): void {
+    writeResponseHead(this.transport, status, reason, headers, withLength, tail, this.#naming);
   }
 
   #endResponse(): void {
