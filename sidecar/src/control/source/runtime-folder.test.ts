@@ -56,6 +56,15 @@ test("what is too large, too deep or not there is an error that says where", asy
     return read.ok ? "" : read.error;
   };
   assert.match(await faults(folder), /large: found 65537 bytes, allowed are 65536/);
+  for (let i = 0; i <= 64; i++) {
+    write(folder, { [`many/${String(i).padStart(2, "0")}`]: "" });
+    truncateSync(join(folder, "many", String(i).padStart(2, "0")), i < 64 ? 64 * 1024 : 1);
+  }
+  assert.match(
+    await faults(join(folder, "many")),
+    /many\/64: the files up to this one have 4194305 bytes, allowed are 4194304 in all/,
+  );
+  rmSync(join(folder, "many"), { recursive: true });
   rmSync(join(folder, "large"));
   write(folder, { [`${"a/".repeat(16)}b`]: "1" });
   assert.match(await faults(folder), /more than 16 deep/);

@@ -21,6 +21,8 @@ const LOOK_EVERY_MS = 500;
 /** A runtime has hundreds of keys; these are far above. */
 const MAX_FILES = 10_000;
 const MAX_FILE_BYTES = 64 * 1024;
+/** Of all files together: every worker holds the values. What RTDS sends is at most as large (`MAX_MESSAGE_BYTES`). */
+const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_DEPTH = 16;
 /** A pipe that nobody writes to would hold the start up for ever. */
 const READ_AT_ONCE = constants.O_RDONLY | constants.O_NONBLOCK;
@@ -92,17 +94,22 @@ function fingerprint(path: string): string {
 
 /** All values below a folder, or why they cannot be read. */
 export async function readRuntimeFolder(folder: string): Promise<Result<RuntimeValues, string>> {
-  const values = new Map<string, Json>();
+  const found: Found = { values: new Map(), bytes: 0 };
   try {
     // Once, so that a swap in between does not mix two sets.
-    await readInto(values, await realpath(folder), "", 1);
+    await readInto(found, await realpath(folder), "", 1);
   } catch (error) {
     return err((error as Error).message);
   }
-  return ok(Object.fromEntries(values));
+  return ok(Object.fromEntries(found.values));
 }
 
-async function readInto(values: Map<string, Json>, folder: string, prefix: string, depth: number): Promise<void> {
+interface Found {
+  readonly values: Map<string, Json>;
+  bytes: number;
+}
+
+async function readInto(found: Found, folder: string, prefix: string, depth: number): Promise<void> {
   if (depth > MAX_DEPTH) throw new Error(`${folder}: folders lie within each other more than ${MAX_DEPTH} deep`);
   for (const name of (await readdir(folder)).sort()) {
     if (name.startsWith(".")) continue;
@@ -111,12 +118,17 @@ async function readInto(values: Map<string, Json>, folder: string, prefix: strin
     const file = await open(path, READ_AT_ONCE);
     try {
       const stat = await file.stat();
-      if (stat.isDirectory()) await readInto(values, path, `${key}.`, depth + 1);
+      if (stat.isDirectory()) await readInto(found, path, `${key}.`, depth + 1);
       else if (stat.isFile()) {
         if (stat.size > MAX_FILE_BYTES)
           throw new Error(`${path}: found ${stat.size} bytes, allowed are ${MAX_FILE_BYTES}`);
-        if (values.size >= MAX_FILES) throw new Error(`${folder}: there are more than ${MAX_FILES} files`);
-        values.set(key, runtimeValue(await file.readFile("utf8")));
+        if (found.values.size >= MAX_FILES) throw new Error(`${folder}: there are more than ${MAX_FILES} files`);
+        found.bytes += stat.size;
+        if (found.bytes > MAX_BYTES)
+          throw new Error(
+            `${path}: the files up to this one have ${found.bytes} bytes, allowed are ${MAX_BYTES} in all`,
+          );
+        found.values.set(key, runtimeValue(await file.readFile("utf8")));
       }
     } finally {
       await file.close();
