@@ -822,6 +822,32 @@ test("ECDS: what comes for a network or listener filter takes its place in the l
   assert.equal(world.clock.pending, 0);
 });
 
+test("statement 58: a listener waits for routes since it first asked, however often it, or what ECDS brings for it, changes meanwhile", () => {
+  const managerOf = (...names: string[]) => listener("l", ...names).filterChains.map(({ filters }) => filters[0]!);
+  const discovered = { type: "discovered", name: "who", discovered: { types: ["test.Tcp"] } };
+  const version = (mark: number) =>
+    ({
+      ...listener("l"),
+      mark,
+      filterChains: [{ filters: [discovered, ...managerOf("r")] }],
+    }) as unknown as ListenerConfig;
+  const world = new World().started();
+  world.steps.length = 0;
+  world.lds(version(1));
+  for (let i = 0; i < 3; i++) {
+    const network = { type: "direct-response", name: "who", responseBase64: `${i}` };
+    const config = { name: "who", type: "test.Tcp", config: {} };
+    world.from(ADS, "extension-config", "who", { name: "who", config, network });
+    world.lds(version(i));
+    world.clock.advance(4999);
+  }
+  assert.equal(world.step(), "nothing");
+  world.clock.advance(3);
+  assert.equal(world.step(), "listener/l");
+  world.assembler.close();
+  assert.equal(world.clock.pending, 0);
+});
+
 function listener(name: string, ...routeNames: string[]): ListenerConfig {
   return listenerFrom(undefined, name, ...routeNames);
 }

@@ -49,7 +49,7 @@ export class ListenerAssembly {
   readonly #heldRoutes = new Map<string, string>();
   readonly #absentRoutes = new Set<string>();
   /** The route configurations that active and warming versions ask for, with the names of the listeners that do. */
-  readonly #users = new Map<string, { readonly wanted: Wanted; readonly listeners: Set<string> }>();
+  readonly #users = new Map<string, Users>();
   /** Nobody asks for these, by `wantedKey`, at this point of the step. */
   readonly #unused = new Set<string>();
   /** Kept until it changes. */
@@ -107,8 +107,18 @@ export class ListenerAssembly {
     state.warming = warming;
     this.#noteUsers(name, state);
     if (this.#activateIfReady(name, state)) return;
-    const patienceMs = Math.max(0, ...this.#missing(warming.config).map(fetchTimeoutMs));
+    const patienceMs = Math.max(0, ...this.#missing(warming.config).map((routes) => this.#patienceMs(routes)));
     if (patienceMs > 0) state.timer = this.#clock.after(patienceMs, () => this.#giveUpWaiting(name, state), true);
+  }
+
+  /**
+   * How long to wait still for routes that are missing; 0 is for ever. As in Envoy that is counted from when they were first asked for:
+   * versions that follow each other, of the listener or of what ECDS brings for it, do not begin anew.
+   */
+  #patienceMs(routes: RdsRoutes): number {
+    const timeoutMs = fetchTimeoutMs(routes);
+    const askedMs = this.#users.get(routesKey(routes))?.askedMs ?? 0; // it is there: the version that names them is noted
+    return timeoutMs === 0 ? 0 : Math.max(1, askedMs + timeoutMs - this.#clock.now());
   }
 
   #resolved(state: ListenerState, written: Versioned<ListenerConfig>): Versioned<ListenerConfig> {
@@ -356,11 +366,19 @@ export class ListenerAssembly {
       const users = this.#users.get(key);
       if (users !== undefined) users.listeners.add(name);
       else {
-        this.#users.set(key, { wanted, listeners: new Set([name]) });
+        this.#users.set(key, { wanted, listeners: new Set([name]), askedMs: this.#clock.now() });
         this.#wants = undefined;
       }
     }
   }
+}
+
+/** Of a route configuration. */
+interface Users {
+  readonly wanted: Wanted;
+  readonly listeners: Set<string>;
+  /** Since when it is asked for. */
+  readonly askedMs: number;
 }
 
 interface ListenerState {
