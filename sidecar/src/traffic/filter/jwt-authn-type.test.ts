@@ -518,6 +518,24 @@ describe("an attack with tokens", () => {
     assert.equal(await outcome(cookies, { headers: { cookie: `c=${good}; cc=${bad}` } }), "passed");
   });
 
+  test("a request with more than 16 tokens at one place brings none that is good, and nobody looks at them", async () => {
+    const parameters = (count: number): string => `/?${`access_token=${EC.token(CLAIMS)}&`.repeat(count)}`;
+    assert.equal(await outcome(config(), { path: parameters(16) }), "passed");
+    for (const [requires, expected] of [
+      [{ providerName: "p" }, FAILS],
+      [{ requiresAny: { requirements: [{ providerName: "p" }, { allowMissing: {} }] } }, FAILS],
+      [{ allowMissing: {} }, FAILS],
+      [{ allowMissingOrFailed: {} }, "passed"],
+    ] as const) {
+      const metrics = new MemoryMetrics();
+      const json = config({ payloadInMetadata: "claims" }, { rules: [{ ...ANY_PATH, requires }] });
+      const exchange = ask(json, { path: parameters(17), metrics });
+      assert.equal(await decided(exchange), expected);
+      assert.equal(exchange.metadata.get(JWT_METADATA), undefined);
+      assert.equal(metrics.values.get("jwt_authn.jwt_cache_miss") ?? 0, 0);
+    }
+  });
+
   test("an RSA key that is too short, a point that is not on its curve: such keys verify nothing", async () => {
     const short = { kty: "RSA", n: Buffer.alloc(128, 0xf1).toString("base64url"), e: "AQAB" };
     const off = {
