@@ -1,8 +1,8 @@
 import type { Json } from "@heddle/base";
 import { isHeaderValue, isNamedAsCredential, isSensitive, protoName } from "./redact-secrets.ts";
 
-/** Marked sensitive, and public all the same: keys that signatures are checked with. */
-const PUBLIC: ReadonlySet<string> = new Set(["local_jwks"]);
+/** Marked sensitive, and no secret between proxies: keys that signatures are checked with, and what an authorizer is told of a route. */
+const PUBLIC: ReadonlySet<string> = new Set(["local_jwks", "context_extensions"]);
 
 /** Where a secret stands in a field that is marked sensitive, if it does not stand there at once. */
 const INLINE: ReadonlySet<string> = new Set(["inline_string", "inline_bytes", "key"]);

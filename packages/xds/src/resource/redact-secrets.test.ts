@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { holdsInlineSecrets } from "./inline-secrets.ts";
-import { redactSecrets } from "./redact-secrets.ts";
+import { isSensitive, redactSecrets } from "./redact-secrets.ts";
 
 test("what is secret is not shown, wherever it stands, and what is not stays", () => {
   const json = {
@@ -14,6 +16,7 @@ test("what is secret is not shown, wherever it stands, and what is not stays", (
           request_headers: [
             { key: "authorization", value: "Bearer abc" },
             { key: "x-team", value: "shop" },
+            { key: "X-Shared-Secret", value: "hunter3" },
           ],
         },
       ],
@@ -21,8 +24,27 @@ test("what is secret is not shown, wherever it stands, and what is not stays", (
     admin: { password: "hunter2" },
   };
   const shown = JSON.stringify(redactSecrets(json));
-  for (const secret of ["PEM", "Bearer abc", "hunter2"]) assert.ok(!shown.includes(secret), secret);
+  for (const secret of ["PEM", "Bearer abc", "hunter2", "hunter3"]) assert.ok(!shown.includes(secret), secret);
   for (const plain of ["c.pem", "/k.pem", "shop", '"server"']) assert.ok(shown.includes(plain), plain);
+});
+
+test("every field that Envoy's API marks sensitive is hidden", () => {
+  const folder = join(import.meta.dirname, "../../../../node_modules/@grpc/grpc-js-xds/deps/envoy-api");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) =>
+    /\/v3\/\w+\.proto$/.test(file),
+  );
+  const marked = files.flatMap((file) =>
+    [...readFileSync(join(folder, file), "utf8").matchAll(/(\w+) = \d+\s*\[([^\]]*)\]/g)].flatMap(
+      ([, field = "", options]) => (options?.includes("(udpa.annotations.sensitive) = true") === true ? [field] : []),
+    ),
+  );
+  assert.ok(marked.length > 10);
+  // Hidden with what they stand in: `session_ticket_keys` and `private_key_provider`.
+  const within = ["keys", "typed_config"];
+  assert.deepEqual(
+    marked.filter((field) => !isSensitive(field) && !within.includes(field)),
+    [],
+  );
 });
 
 test("a name is the same in camel case", () => {

@@ -6,11 +6,12 @@ const SENSITIVE: ReadonlySet<string> = new Set([
   "hmac_secret", "token_secret", "client_secret", "auth_token", "auth_password", "auth_username", "access_token",
   "refresh_token", "key_file", "inline_key", "google_refresh_token", "json_key", "authorization_token", "secret_access_key",
   "session_token", "users",
-  "credentials", "local_jwks",
+  "credentials", "local_jwks", "context_extensions", "secret_data", "backend_token", "downstream_auth_password",
+  "downstream_auth_passwords", "downstream_auth_username",
 ]); // biome-ignore format: a table
 
 /** Where a header or metadata may carry a credential. */
-const CREDENTIAL = /^(proxy-)?authorization$|^cookie$|api-?key|token$/i;
+const CREDENTIAL = /^(proxy-)?authorization$|^cookie$|api-?key|token$|secret|password/i;
 
 /** The same JSON, with "[redacted]" for what nobody but its owner may read, wherever it stands. Names in either case. */
 export function redactSecrets(json: Json): Json {
