@@ -238,9 +238,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Result<Side
     log,
     metrics,
     config: () => assembler.current(),
-    collect() {
-      for (const _ of lookAtGauges()); // its export is one step all the same
-      return registry.collect();
+    *walk() {
+      yield* lookAtGauges();
+      yield* registry.walk("name");
     },
   });
 

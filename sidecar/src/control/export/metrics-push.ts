@@ -1,5 +1,6 @@
 import type { Timer } from "@heddle/base";
-import type { Counter, SeriesValue } from "@heddle/telemetry";
+import type { Counter, SeriesValue, SeriesWalk } from "@heddle/telemetry";
+import { inSlices } from "@heddle/telemetry/admin";
 import type { MetricNaming, MetricsBatch } from "@heddle/telemetry/otlp";
 import type { OtlpStatsSink } from "@heddle/traffic";
 import { type ExportEnv, OtlpReceiver } from "./span-exports.ts";
@@ -9,16 +10,21 @@ export interface MetricsPushOptions {
   readonly sink: OtlpStatsSink;
   readonly intervalMs: number;
   readonly env: ExportEnv;
-  /** All series, now. */
-  readonly collect: () => readonly SeriesValue[];
+  /** All series, as they are found. */
+  readonly walk: () => SeriesWalk;
   readonly presentation: StatsPresentation;
 }
 
 /** Each time all series are collected and sent. */
 const LEAST_INTERVAL_MS = 100;
+/**
+ * So many series are one message: ten thousand clusters have half a million, which would hold the control thread for seconds, and
+ * receivers of gRPC take 4 MiB as a rule. 500 histograms are 0.2 MiB, and a few milliseconds.
+ */
+const PART_SERIES = 500;
 
 /**
- * Sends all metrics to one receiver again and again. An export that is still under way when the next is due takes its place: the
+ * Sends all metrics to one receiver again and again, in parts, one after the other. An export that is still under way when the next is due takes its place: the
  * next one holds everything, since sums count from the start.
  */
 export class MetricsPush {
@@ -64,13 +70,17 @@ export class MetricsPush {
   }
 
   async #push(): Promise<void> {
-    const { env, collect } = this.#options;
+    const { env, walk } = this.#options;
     try {
-      await this.#receiver.export({
-        series: collect(),
-        startWallMs: this.#startWallMs,
-        wallMs: env.clock.wallNow(),
-      });
+      const found = walk()[Symbol.iterator]();
+      for (let isMore = true; isMore; ) {
+        const series: SeriesValue[] = [];
+        const take = (one: SeriesValue | undefined): boolean => one === undefined || series.push(one) < PART_SERIES;
+        await inSlices(found, take, env.clock);
+        isMore = series.length === PART_SERIES;
+        if (series.length === 0) break;
+        await this.#receiver.export({ series, startWallMs: this.#startWallMs, wallMs: env.clock.wallNow() });
+      }
       if (this.#failing) env.log.info("metrics are exported again");
       this.#failing = false;
     } catch (error) {

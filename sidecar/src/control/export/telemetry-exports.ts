@@ -1,6 +1,6 @@
 import type { Clock } from "@heddle/base";
 import type { NodeIdentity, ProxyConfig } from "@heddle/config";
-import type { Log, MetricScope, SeriesValue } from "@heddle/telemetry";
+import type { Log, MetricScope, SeriesWalk } from "@heddle/telemetry";
 import type { TelemetryConfig } from "@heddle/traffic";
 import type { TracingStart } from "../../traffic/http/tracing/tracing-env.ts";
 import type { SpanBatch } from "../../traffic/worker/span-sender.ts";
@@ -18,8 +18,8 @@ export interface TelemetryExportsOptions {
   readonly metrics: MetricScope;
   /** The configuration that is served, where receivers are looked up. */
   readonly config: () => ProxyConfig;
-  /** All series, now. */
-  readonly collect: () => readonly SeriesValue[];
+  /** All series, as they are found. */
+  readonly walk: () => SeriesWalk;
   readonly loadOtlp?: ExportEnv["loadOtlp"];
 }
 
@@ -32,7 +32,7 @@ export class TelemetryExports {
   readonly #pushes: readonly MetricsPush[];
 
   constructor(options: TelemetryExportsOptions) {
-    const { telemetry, presentation, node, collect, clock, log, metrics, config, version } = options;
+    const { telemetry, presentation, node, walk, clock, log, metrics, config, version } = options;
     this.#clock = clock;
     const env: ExportEnv = {
       clock,
@@ -50,7 +50,7 @@ export class TelemetryExports {
           sink,
           intervalMs: sink.intervalMs ?? telemetry.statsFlushIntervalMs,
           env,
-          collect,
+          walk,
           presentation,
         }),
     );
