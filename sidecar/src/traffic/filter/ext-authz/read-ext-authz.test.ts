@@ -30,6 +30,18 @@ test("what is not set has Envoy's default", () => {
   assert.equal(config.mutationRules, undefined);
 });
 
+test("a service is asked by the name of its cluster, without what no authority may have, unless it is said otherwise", () => {
+  const authorityOf = (envoyGrpc: Json): string => {
+    const read = readExtAuthz({ grpcService: { envoyGrpc }, transportApiVersion: "V3" });
+    assert.ok(read.ok && read.value.service.type === "grpc");
+    return read.value.service.authority;
+  };
+  assert.equal(authorityOf({ clusterName: "outbound|80||authz.default" }), "outbound_80__authz.default");
+  assert.equal(authorityOf({ clusterName: "outbound/80/authz.default" }), "outbound_80_authz.default");
+  assert.equal(authorityOf({ clusterName: "authz-1.example:80" }), "authz-1.example:80");
+  assert.equal(authorityOf({ clusterName: "a/b", authority: "authz" }), "authz");
+});
+
 test("an HTTP service has no version, and 0 s is no limit", () => {
   const uri = { uri: "http://authz", cluster: "authz", timeout: "0s" };
   const read = readExtAuthz({ httpService: { serverUri: uri, pathPrefix: "/check" } });

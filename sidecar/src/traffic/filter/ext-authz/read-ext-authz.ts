@@ -117,7 +117,8 @@ export function readGrpcService(reader: ConfigReader): GrpcAuthorization | undef
   const cluster = service.text("clusterName");
   if (cluster === "") service.fail("clusterName", "must be set");
   const initialMetadata = reader.objects("initialMetadata").map((entry) => readHeader(entry));
-  const authority = service.text("authority") || cluster;
+  // Names of clusters are none of hosts: of "outbound|80||authz" or "outbound/80/authz" no strict server takes a request (RFC 3986 §3.2).
+  const authority = service.text("authority") || cluster.replaceAll(/[^\w.:-]/g, "_");
   return { type: "grpc", cluster, authority, timeoutMs: reader.duration("timeout", TIMEOUT_MS), initialMetadata };
 }
 
