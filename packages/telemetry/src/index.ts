@@ -61,6 +61,8 @@ export {
 } from "./stats-text.ts";
 export {
   formatTraceparent,
+  isSampled,
+  isTraceparent,
   parseTraceparent,
   type TraceContext,
   type Traceparent,

@@ -37,3 +37,14 @@ for (const [why, value] of [
 ] as const) {
   test(`${why} is not continued`, () => assert.equal(parseTraceparent(value), undefined));
 }
+
+test("of all characters sixteen are digits, at every place of an id and of the flags", () => {
+  const whole = `00-${TRACE}-${SPAN}-01`;
+  for (const at of [3, 4, 5, 6, 34, 36, 51, 53, 54]) {
+    for (let code = 0; code < 0x180; code++) {
+      const character = String.fromCharCode(code);
+      const changed = whole.slice(0, at) + character + whole.slice(at + 1);
+      assert.equal(parseTraceparent(changed) !== undefined, /[0-9a-f]/.test(character), `${at} ${code}`);
+    }
+  }
+});

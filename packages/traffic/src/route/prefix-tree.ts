@@ -8,7 +8,7 @@
  * prefix of a string. That costs a number per pair of nested prefixes, and configurations nest a handful deep.
  */
 export class PrefixTree {
-  readonly #root: Node = { label: "", children: new Map(), own: [], all: NONE };
+  readonly #root = makeNode("");
 
   /** Numbers are given in rising order; a prefix may have several. Call `seal` after the last. */
   add(prefix: string, number: number): void {
@@ -17,7 +17,7 @@ export class PrefixTree {
     while (rest !== "") {
       const child = node.children.get(rest.charCodeAt(0));
       if (child === undefined) {
-        const leaf: Node = { label: rest, children: new Map(), own: [], all: NONE };
+        const leaf = makeNode(rest);
         node.children.set(rest.charCodeAt(0), leaf);
         node = leaf;
         break;
@@ -37,8 +37,9 @@ export class PrefixTree {
   find(text: string): readonly number[] {
     let node = this.#root;
     let at = 0;
-    while (at < text.length && node.children.size > 0) {
-      const child = node.children.get(text.charCodeAt(at));
+    while (at < text.length) {
+      // Most have none or one, and to look one up in a map begins with hashing it.
+      const child = node.only ?? (node.children.size > 1 ? node.children.get(text.charCodeAt(at)) : undefined);
       if (child === undefined || !text.startsWith(child.label, at)) break;
       at += child.label.length;
       node = child;
@@ -50,11 +51,17 @@ export class PrefixTree {
 interface Node {
   label: string;
   readonly children: Map<number, Node>;
+  /** The child, where there is one alone. */
+  only: Node | undefined;
   readonly own: number[];
   all: readonly number[];
 }
 
 const NONE: readonly number[] = [];
+
+function makeNode(label: string): Node {
+  return { label, children: new Map(), only: undefined, own: [], all: NONE };
+}
 
 function sharedLength(a: string, b: string): number {
   const end = Math.min(a.length, b.length);
@@ -65,7 +72,7 @@ function sharedLength(a: string, b: string): number {
 
 /** Puts a node at `length` characters into the edge that leads to `child`. */
 function split(parent: Node, child: Node, length: number): Node {
-  const middle: Node = { label: child.label.slice(0, length), children: new Map(), own: [], all: NONE };
+  const middle = makeNode(child.label.slice(0, length));
   parent.children.set(middle.label.charCodeAt(0), middle);
   child.label = child.label.slice(length);
   middle.children.set(child.label.charCodeAt(0), child);
@@ -75,4 +82,5 @@ function split(parent: Node, child: Node, length: number): Node {
 function seal(node: Node, above: readonly number[]): void {
   node.all = node.own.length === 0 ? above : [...above, ...node.own].sort((a, b) => a - b);
   for (const child of node.children.values()) seal(child, node.all);
+  if (node.children.size === 1) [node.only] = node.children.values();
 }

@@ -30,6 +30,7 @@ export class RouteIndex<Route extends Indexed> {
     const exact = this.#exact.size === 0 ? NONE : (this.#exact.get(request.path) ?? NONE);
     const prefixes = this.#prefixes.find(request.path);
     const others = this.#others;
+    if (exact.length === 0 && others.length === 0) return this.#firstOf(prefixes, request, random);
     let e = 0;
     let p = 0;
     let o = 0;
@@ -45,6 +46,15 @@ export class RouteIndex<Route extends Indexed> {
       const route = this.#routes[number]!; // numbers are places in the list
       if (route.matcher.matches(request, random)) return route;
     }
+  }
+
+  /** Of prefixes that the tree has found. */
+  #firstOf(prefixes: readonly number[], request: RequestToMatch, random: number): Route | undefined {
+    for (let i = 0; i < prefixes.length; i++) {
+      const route = this.#routes[prefixes[i]!]!; // numbers are places in the list
+      if (route.matcher.matches(request, random, true)) return route;
+    }
+    return undefined;
   }
 
   #add(match: RouteMatch, number: number): void {

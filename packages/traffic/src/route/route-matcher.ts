@@ -20,6 +20,8 @@ export interface PathMatcher {
 /** All conditions of one route. */
 export class RouteMatcher {
   readonly path: PathMatcher;
+  /** Any path but "" that begins with the prefix matches. */
+  readonly #isPrefix: boolean;
   readonly #headers: readonly HeaderMatcher[];
   readonly #query: readonly QueryMatcher[];
   readonly #grpc: boolean;
@@ -28,6 +30,7 @@ export class RouteMatcher {
 
   constructor(match: RouteMatch, runtime = NO_RUNTIME) {
     this.path = compilePath(match);
+    this.#isPrefix = match.path.type === "prefix" && match.caseSensitive;
     this.#headers = match.headers.map(compileHeaderMatcher);
     this.#query = match.queryParameters.map((config) => new QueryMatcher(config));
     this.#grpc = match.grpc;
@@ -35,10 +38,11 @@ export class RouteMatcher {
     this.#certificate = match.clientCertificate;
   }
 
-  /** `random` is a whole number, drawn once per exchange. */
-  matches(request: RequestToMatch, random: number): boolean {
-    const { head } = request;
-    if (!this.path.test(request.path, head)) return false;
+  /** `random` is a whole number, drawn once per exchange. `begins`: the path is known to begin with the route's. */
+  matches(request: RequestToMatch, random: number, begins = false): boolean {
+    const { head, path } = request;
+    const isKnown = begins && this.#isPrefix && path !== "";
+    if (!isKnown && !this.path.test(path, head)) return false;
     if (this.#fraction !== undefined && random % this.#fraction.denominator >= this.#fraction.numerator) return false;
     if (this.#grpc && !isGrpc(head)) return false;
     if (this.#certificate !== undefined && !fitsCertificate(this.#certificate, request.tls)) return false;

@@ -44,7 +44,8 @@ export class Forwarding {
   /** What goes wherever it comes from. */
   readonly #drops: number;
   readonly #makeId: () => string;
-  readonly #found = new Found();
+  /** What the last request's fields said, until the next `apply`. */
+  readonly found = new Found();
   // What `#joined` has joined last.
   #lastForwardedFor = "";
   #lastRemote = "";
@@ -84,7 +85,7 @@ export class Forwarding {
     const { request, downstream } = exchange;
     const { headers } = request;
     const atEdge = this.#atEdge;
-    const found = this.#found;
+    const found = this.found;
     const clientCert = this.#clientCert;
     const keepsClientCert = clientCert?.keeps(downstream.tls) === true;
     this.#look(headers.fields, keepsClientCert ? this.#drops & ~Kind.ClientCert : this.#drops);
@@ -115,7 +116,10 @@ export class Forwarding {
       if (found.steers) removeSteering(headers.fields, atEdge);
       // Inside it would be believed to come from us.
       if (found.explain && atEdge && downstream.tls?.peerVerified !== true) headers.remove(EXPLAIN_HEADER);
-      if (atEdge && client !== undefined && client !== "") headers.set("x-envoy-external-address", client);
+      if (atEdge && client !== undefined && client !== "") {
+        if (found.externalAddress) headers.set("x-envoy-external-address", client);
+        else headers.append("x-envoy-external-address", client);
+      }
     }
     if (this.#via !== "") appendVia(headers, this.#via);
     exchange.requestId = this.#requestId(headers, found.requestId, atEdge && !internal);
@@ -127,11 +131,15 @@ export class Forwarding {
    * all of these by their third letter.
    */
   #look(fields: string[], drops: number): void {
-    const found = this.#found;
+    const found = this.found;
     let forwardedFor: string | undefined;
     let proto: string | undefined;
     let port: string | undefined;
     let requestId: string | undefined;
+    let traceparent: string | undefined;
+    let traceState: string | undefined;
+    let expects = false;
+    let externalAddress = false;
     let steers = false;
     let explain = false;
     let kept = 0;
@@ -151,9 +159,13 @@ export class Forwarding {
         } else if (letter === LETTER_E) {
           const kind = OF_ENVOY.get(name) ?? 0;
           if ((kind & drops) !== 0) continue;
-          if (kind !== 0) steers = true;
+          if (kind === Kind.Address) externalAddress = true;
+          else if (kind !== 0) steers = true;
         } else if (letter === LETTER_H && name === EXPLAIN_HEADER) explain = true;
-      }
+      } else if (name === "traceparent") traceparent ??= fields[i + 1];
+      else if (name === "tracestate")
+        traceState = traceState === undefined ? fields[i + 1] : `${traceState},${fields[i + 1]}`;
+      else if (name === "expect") expects = true;
       if (kept !== i) {
         fields[kept] = name;
         fields[kept + 1] = fields[i + 1]!;
@@ -165,21 +177,23 @@ export class Forwarding {
     found.proto = proto;
     found.port = port;
     found.requestId = requestId;
+    found.traceparent = traceparent;
+    found.traceState = traceState;
+    found.expects = expects;
+    found.externalAddress = externalAddress;
     found.steers = steers;
     found.explain = explain;
   }
 
   #believePeer(headers: HeaderMap, { remoteAddress }: DownstreamInfo, scheme: "http" | "https"): void {
-    const found = this.#found;
+    const found = this.found;
     const { forwardedFor } = found;
     const hops = this.#trustedHops;
     found.mayBeInternal = forwardedFor === undefined;
     found.client = (hops === 0 ? undefined : addressFromEnd(forwardedFor, hops - 1)) ?? remoteAddress;
     if (this.#appendsFor && remoteAddress !== "") {
-      headers.set(
-        "x-forwarded-for",
-        forwardedFor === undefined ? remoteAddress : this.#joined(forwardedFor, remoteAddress),
-      );
+      if (forwardedFor === undefined) headers.append("x-forwarded-for", remoteAddress);
+      else headers.set("x-forwarded-for", this.#joined(forwardedFor, remoteAddress));
     }
     if (hops > 0) return;
     // Nobody whom we trust has said these.
@@ -200,7 +214,7 @@ export class Forwarding {
   }
 
   #believeHeaders(headers: HeaderMap): number | undefined {
-    const found = this.#found;
+    const found = this.found;
     const { forwardedFor } = found;
     found.client = undefined;
     found.mayBeInternal = false;
@@ -267,6 +281,12 @@ class Found {
   proto: string | undefined = undefined;
   port: string | undefined = undefined;
   requestId: string | undefined = undefined;
+  traceparent: string | undefined = undefined;
+  /** All of them, joined. */
+  traceState: string | undefined = undefined;
+  expects = false;
+  /** There is an `x-envoy-external-address`. */
+  externalAddress = false;
   /** There are headers that steer the proxy or describe the caller. */
   steers = false;
   /** Somebody wants to know why it is denied. */
@@ -296,6 +316,8 @@ const Kind = {
   /** These describe a caller, and are taken from those at the edge. */
   Caller: 4,
   ClientCert: 8,
+  /** Of a client outside, as the edge has seen it. */
+  Address: 16,
 } as const;
 
 const STEERING = [
@@ -326,6 +348,7 @@ const OF_ENVOY: ReadonlyMap<string, number> = new Map<string, number>([
   ...STEERING.map((name) => [name, Kind.Steers] as const),
   ...CALLER.map((name) => [name, Kind.Caller] as const),
   ["x-envoy-internal", Kind.Internal],
+  ["x-envoy-external-address", Kind.Address],
 ]);
 
 const HYPHEN = 0x2d;

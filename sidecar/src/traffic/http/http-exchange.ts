@@ -23,7 +23,7 @@ import type { ExchangeLogSource } from "./exchange-log-source.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import { prepareRequest } from "./prepare-request.ts";
-import { traceOf } from "./trace-context.ts";
+import { passTrace, traceOf } from "./trace-context.ts";
 import type { ExchangeSpan } from "./tracing/exchange-span.ts";
 import type { TrafficRuntime } from "./traffic-runtime.ts";
 import type { VirtualCluster } from "./virtual-clusters.ts";
@@ -292,9 +292,10 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     }
     if (this.requestEnded) this.requestDeadlineMs = Infinity;
     const refusal = prepareRequest(head, manager.preparation, this);
-    if (manager.tracer === undefined || refusal !== undefined) {
-      this.trace = traceOf(head.headers, manager.env.randomHex);
-    } else manager.tracer.begin(this);
+    const { found } = manager.preparation.forwarding; // of this request, if it goes on
+    if (refusal !== undefined) this.trace = traceOf(head.headers, manager.env.randomHex);
+    else if (manager.tracer !== undefined) manager.tracer.begin(this);
+    else this.trace = passTrace(head.headers, found.traceparent, found.traceState, manager.env.randomHex);
     if (manager.config.accessLogOptions !== undefined) this.#beginLog(manager.config.accessLogOptions);
     if (refusal !== undefined) {
       this.reply(refusal);
@@ -304,7 +305,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
       this.fail(UPGRADE_REFUSED);
       return false;
     }
-    const expectation = head.headers.joined("expect");
+    const expectation = found.expects ? head.headers.joined("expect") : undefined;
     return expectation === undefined || this.#meetExpectation(expectation);
   }
 

@@ -30,6 +30,27 @@ test("a UUID is one of version 4", () => {
   }
 });
 
+test("every place that is random gets every digit", () => {
+  const random = new RandomHex();
+  const placesBySpread = (next: () => string): Record<number, number> => {
+    const ids = Array.from({ length: 1000 }, next);
+    const places: Record<number, number> = {};
+    for (let at = 0; at < ids[0]!.length; at++) {
+      const spread = new Set(ids.map((id) => id[at])).size;
+      places[spread] = (places[spread] ?? 0) + 1;
+    }
+    return places;
+  };
+  assert.deepEqual(
+    placesBySpread(() => random.uuid()),
+    { 1: 5, 4: 1, 16: 30 },
+  );
+  assert.deepEqual(
+    placesBySpread(() => random.traceparent()),
+    { 1: 7, 16: 48 },
+  );
+});
+
 test("a date is formatted anew with each second", () => {
   const clock = new ManualClock(Date.UTC(2026, 0, 2, 3, 4, 5));
   const date = new DateHeader(clock);
@@ -42,8 +63,8 @@ test("a date is formatted anew with each second", () => {
 
 test("a trace that came stays as it is, with its state", () => {
   const headers = HeaderMap.from({ traceparent: `00-${TRACE_ID}-${SPAN_ID}-00`, tracestate: "a=b" });
-  const trace = traceOf(headers, new RandomHex());
-  assert.deepEqual(trace, { traceId: TRACE_ID, spanId: SPAN_ID, parentSpanId: "", sampled: false, traceState: "a=b" });
+  const { traceId, spanId, parentSpanId, sampled, traceState } = traceOf(headers, new RandomHex());
+  assert.deepEqual([traceId, spanId, parentSpanId, sampled, traceState], [TRACE_ID, SPAN_ID, "", false, "a=b"]);
   assert.equal(headers.get("traceparent"), `00-${TRACE_ID}-${SPAN_ID}-00`);
 });
 

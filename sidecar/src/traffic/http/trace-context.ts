@@ -1,5 +1,5 @@
 import type { HeaderMap } from "@heddle/http";
-import { parseTraceparent, type TraceContext } from "@heddle/telemetry";
+import { isSampled, isTraceparent, type TraceContext } from "@heddle/telemetry";
 import type { RandomHex } from "./random-hex.ts";
 
 /**
@@ -11,16 +11,44 @@ import type { RandomHex } from "./random-hex.ts";
  * done without it, since recording is their default.
  */
 export function traceOf(headers: HeaderMap, random: RandomHex): TraceContext {
-  const value = headers.get("traceparent");
-  const parent = value === undefined ? undefined : parseTraceparent(value);
-  if (parent !== undefined) {
-    const { traceId, spanId, sampled } = parent;
-    return { traceId, spanId, parentSpanId: "", sampled, traceState: headers.joined("tracestate") ?? "" };
-  }
+  return passTrace(headers, headers.get("traceparent"), headers.joined("tracestate"), random);
+}
+
+/** The same where it is known what the head says. */
+export function passTrace(
+  headers: HeaderMap,
+  traceparent: string | undefined,
+  traceState: string | undefined,
+  random: RandomHex,
+): TraceContext {
+  if (traceparent !== undefined && isTraceparent(traceparent)) return new PassedTrace(traceparent, traceState ?? "");
   const begun = random.traceparent();
-  const traceId = begun.substring(3, 35);
-  const spanId = begun.substring(36, 52);
-  headers.set("traceparent", begun);
-  headers.remove("tracestate"); // §3.3: it belonged to the one that is not valid
-  return { traceId, spanId, parentSpanId: "", sampled: true, traceState: "" };
+  if (traceparent === undefined) headers.append("traceparent", begun);
+  else headers.set("traceparent", begun);
+  if (traceState !== undefined) headers.remove("tracestate"); // §3.3: it belonged to the one that is not valid
+  return new PassedTrace(begun, "");
+}
+
+/** The trace of a `traceparent`, whose ids are cut out when somebody asks: most requests pass without anybody who does. */
+class PassedTrace implements TraceContext {
+  readonly #traceparent: string;
+  readonly parentSpanId = "";
+  readonly traceState: string;
+
+  constructor(traceparent: string, traceState: string) {
+    this.#traceparent = traceparent;
+    this.traceState = traceState;
+  }
+
+  get traceId(): string {
+    return this.#traceparent.substring(3, 35);
+  }
+
+  get spanId(): string {
+    return this.#traceparent.substring(36, 52);
+  }
+
+  get sampled(): boolean {
+    return isSampled(this.#traceparent);
+  }
 }
