@@ -24,6 +24,18 @@ export interface RouteRule {
   readonly requestTimeoutMs: number | undefined;
   /** One attempt. */
   readonly backendRequestTimeoutMs: number | undefined;
+  /** Left out: each request is tried once. */
+  readonly retry?: RouteRetry;
+}
+
+/** `HTTPRouteRetry` (GEP-1731): beside what has one of the codes, what has got no answer is tried again. */
+export interface RouteRetry {
+  /** Statuses, 400 to 599. */
+  readonly codes: readonly number[];
+  /** After the first one. */
+  readonly attempts: number;
+  /** Before the second attempt; undefined leaves it to us. */
+  readonly backoffMs: number | undefined;
 }
 
 /** All of its parts must match. */

@@ -1,5 +1,5 @@
 import { parseDurationMs } from "@heddle/base";
-import type { HttpRoute, RequestMatch, RouteRule } from "../model/http-route.ts";
+import type { HttpRoute, RequestMatch, RouteRetry, RouteRule } from "../model/http-route.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
 import { readBackends, readParents } from "./read-route-ends.ts";
@@ -32,7 +32,7 @@ function readRule(rule: Field, index: number, routeNamespace: string): RouteRule
   const fields = rule.object("name", "matches", "filters", "backendRefs", "timeouts", "retry", "sessionPersistence");
   const name = fields.name.text() ?? String(index);
   if (fields.name.present) checkName(fields.name, name, "subdomain");
-  for (const later of [fields.retry, fields.sessionPersistence]) if (later.present) later.warn("has no effect yet");
+  if (fields.sessionPersistence.present) fields.sessionPersistence.warn("has no effect yet");
 
   const matches = fields.matches.items().map(readMatch);
   const { filters, otherKind } = readFilters(fields.filters, "rule", HTTP_FILTERS);
@@ -56,6 +56,7 @@ function readRule(rule: Field, index: number, routeNamespace: string): RouteRule
     backends,
     requestTimeoutMs,
     backendRequestTimeoutMs,
+    ...(fields.retry.present && { retry: readRetry(fields.retry) }),
   };
 }
 
@@ -102,6 +103,19 @@ function readPath(path: Field): RequestMatch["path"] {
     fields.value.error(`found "${value}", allowed: a path as it stands in a URL (RFC 3986 §3.3), others as "%20"`);
   // "/abc/" and "/abc" are the same prefix: both match "/abc" and "/abc/d".
   return type === "Exact" ? { type: "exact", value } : { type: "prefix", value: value.replace(/\/+$/, "") || "/" };
+}
+
+/** Envoy's; "implementation-specific", says the standard. */
+const DEFAULT_ATTEMPTS = 1;
+const MAX_ATTEMPTS = 100;
+
+function readRetry(field: Field): RouteRetry {
+  const { codes, attempts, backoff } = field.object("codes", "attempts", "backoff");
+  return {
+    codes: codes.items().flatMap((code) => code.integer(400, 599) ?? []),
+    attempts: attempts.integer(0, MAX_ATTEMPTS) ?? DEFAULT_ATTEMPTS,
+    backoffMs: readDuration(backoff),
+  };
 }
 
 function readDuration(field: Field): number | undefined {

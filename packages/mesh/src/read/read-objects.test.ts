@@ -304,6 +304,7 @@ spec:
         - { name: stock-v2, port: 80, weight: 3 }
         - { name: other, namespace: elsewhere, port: 81 }
       timeouts: { request: 5s, backendRequest: 1500ms }
+      retry: { codes: [500, 429], attempts: 3, backoff: 250ms }
 `);
   assert.deepEqual(diagnostics, []);
   assert.ok(object?.kind === "http-route");
@@ -339,6 +340,7 @@ spec:
     ],
   );
   assert.deepEqual([rule.requestTimeoutMs, rule.backendRequestTimeoutMs], [5000, 1500]);
+  assert.deepEqual(rule.retry, { codes: [500, 429], attempts: 3, backoffMs: 250 });
 });
 
 test("what is wrong with an HTTPRoute is said all at once, each with its place", () => {
@@ -377,6 +379,8 @@ spec:
     - filters: [{ type: RequestRedirect, requestRedirect: { statusCode: 304, scheme: ftp } }]
       backendRefs: [{ name: stock-v1, port: 80 }]
       timeouts: { request: soon }
+      retry: { codes: [200], attempts: -1, backoff: soon }
+      sessionPersistence: { sessionName: a }
 `,
     [
       `warning f.yaml:7:7: spec.parentRefs[0]: Gateway has no effect here: only a parent of group "" and kind Service is part of the mesh`,
@@ -404,6 +408,10 @@ spec:
       `f.yaml:32:78: spec.rules[1].filters[0].requestRedirect.scheme: found "ftp", allowed: "http", "https"`,
       `f.yaml:33:7: spec.rules[1].backendRefs: must be empty where the rule redirects: no request reaches a backend`,
       `f.yaml:34:19: spec.rules[1].timeouts.request: "soon" is not a duration; write for example "1.5s", "250ms" or "1h30m"`,
+      `f.yaml:35:24: spec.rules[1].retry.codes[0]: found 200, allowed: 400 to 599`,
+      `f.yaml:35:30: spec.rules[1].retry.attempts: found -1, allowed: 0 to 100`,
+      `f.yaml:35:44: spec.rules[1].retry.backoff: "soon" is not a duration; write for example "1.5s", "250ms" or "1h30m"`,
+      `warning f.yaml:36:7: spec.rules[1].sessionPersistence: has no effect yet`,
     ],
   );
 });

@@ -5,6 +5,7 @@ import type {
   HeaderValueOption,
   QueryParameterMatcherConfig,
   RedirectAction,
+  RetryPolicy,
   RouteMatch,
   StringMatcherConfig,
 } from "@heddle/traffic";
@@ -15,6 +16,7 @@ import type {
   Redirect,
   RequestMatch,
   RouteFilters,
+  RouteRetry,
   ValueMatch,
 } from "../model/http-route.ts";
 
@@ -159,4 +161,23 @@ function escapeRegex(text: string): string {
 /** RE2's rewrite syntax knows only the backslash. */
 function escapeSubstitution(text: string): string {
   return text.replaceAll("\\", "\\\\");
+}
+
+/** Envoy's. */
+const BACKOFF_MS = 25;
+
+/** GEP-1731: connection errors and attempts that took too long are tried again wherever there is `retry`. */
+export function retryPolicy(
+  { codes, attempts, backoffMs = BACKOFF_MS }: RouteRetry,
+  perTryTimeoutMs: number,
+): RetryPolicy {
+  const baseIntervalMs = Math.max(1, backoffMs); // Envoy takes no 0
+  return {
+    retryOn: ["connect-failure", "refused-stream", "reset", ...(codes.length > 0 ? ["retriable-status-codes"] : [])],
+    numRetries: attempts,
+    perTryTimeoutMs,
+    retriableStatusCodes: codes,
+    baseIntervalMs,
+    maxIntervalMs: 10 * baseIntervalMs,
+  };
 }

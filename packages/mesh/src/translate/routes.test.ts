@@ -200,6 +200,46 @@ describe("outbound routes", () => {
   }
 });
 
+describe("retries of a route", () => {
+  const forwarded = (rule: string) => {
+    const yaml = `[{ backendRefs: [{ name: stock, port: 80 }], ${rule} }]`;
+    const action = find(routes("default", serviceYaml("stock"), undefined, routeYaml("r", STOCK, yaml)), "stock")?.entry
+      .action;
+    assert.ok(action?.type === "forward");
+    const { timeoutMs, retryPolicy } = action.forward;
+    return { timeoutMs, retryPolicy };
+  };
+  const unanswered = ["connect-failure", "refused-stream", "reset"];
+
+  it("are of statuses and of what got no answer; each attempt has its time, and all together the request's", () => {
+    const rule =
+      "retry: { codes: [500, 503], attempts: 3, backoff: 100ms }, timeouts: { request: 1s, backendRequest: 200ms }";
+    assert.deepEqual(forwarded(rule), {
+      timeoutMs: 1000,
+      retryPolicy: {
+        retryOn: [...unanswered, "retriable-status-codes"],
+        numRetries: 3,
+        perTryTimeoutMs: 200,
+        retriableStatusCodes: [500, 503],
+        baseIntervalMs: 100,
+        maxIntervalMs: 1000,
+      },
+    });
+  });
+
+  it("are one where nobody says how many, of what got no answer alone", () => {
+    const { retryPolicy, timeoutMs } = forwarded("retry: {}, timeouts: { backendRequest: 200ms }");
+    assert.deepEqual([retryPolicy?.retryOn, retryPolicy?.numRetries], [unanswered, 1]);
+    assert.deepEqual([retryPolicy?.perTryTimeoutMs, timeoutMs], [200, 0]);
+    assert.equal(forwarded("retry: { backoff: 0s }").retryPolicy?.baseIntervalMs, 1);
+  });
+
+  it("are none with attempts: 0", () => {
+    const none = { timeoutMs: 200, retryPolicy: undefined };
+    assert.deepEqual(forwarded("retry: { attempts: 0, codes: [500] }, timeouts: { backendRequest: 200ms }"), none);
+  });
+});
+
 describe("inbound routes", () => {
   it("give everything to the application, whatever its host, without a time limit", () => {
     const table = compileRouteConfiguration(inboundRouteConfiguration(8001));

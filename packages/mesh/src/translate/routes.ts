@@ -16,7 +16,7 @@ import {
   serviceHosts,
 } from "./names.ts";
 import { byAgeThenName, type OrderedMatch, orderMatches } from "./route-order.ts";
-import { headerMutations, NO_MUTATIONS, pathRewrite, redirectAction, routeMatch } from "./route-parts.ts";
+import { headerMutations, NO_MUTATIONS, pathRewrite, redirectAction, retryPolicy, routeMatch } from "./route-parts.ts";
 
 /**
  * The route configuration of a node's outbound listener: one virtual host for each port of each service in its scope. Those of
@@ -189,7 +189,7 @@ function actionOf(route: Route, rule: RouteRule, match: RequestMatch, service: S
       clusterNotFoundResponseCode: status,
       ...(rewrite?.path === undefined ? {} : pathRewrite(rewrite.path, match.path)),
       hostRewrite: rewrite?.hostname === undefined ? forward.hostRewrite : { type: "literal", value: rewrite.hostname },
-      timeoutMs: timeoutMs(rule.requestTimeoutMs ?? 0, rule.backendRequestTimeoutMs ?? 0),
+      ...limitsOf(rule),
     },
   };
 }
@@ -205,10 +205,14 @@ const STATUS_WITHOUT_BACKEND: Readonly<Record<RouteKind, 500 | 503>> = {
   "tcp-route": 503,
 };
 
-/** There is one attempt (Gateway API's retries are experimental), so the shorter of both bounds it; 0 is none. */
-function timeoutMs(requestMs: number, backendRequestMs: number): number {
-  if (requestMs === 0 || backendRequestMs === 0) return requestMs + backendRequestMs;
-  return Math.min(requestMs, backendRequestMs);
+/** Of several attempts each has its own time, and all together the request's; 0 is none. Of one alone the shorter bounds it. */
+function limitsOf(rule: RouteRule): Pick<ForwardAction, "timeoutMs" | "retryPolicy"> {
+  const { requestTimeoutMs: requestMs = 0, backendRequestTimeoutMs: backendRequestMs = 0, retry } = rule;
+  if (retry !== undefined && retry.attempts > 0)
+    return { timeoutMs: requestMs, retryPolicy: retryPolicy(retry, backendRequestMs) };
+  if (requestMs === 0 || backendRequestMs === 0)
+    return { timeoutMs: requestMs + backendRequestMs, retryPolicy: undefined };
+  return { timeoutMs: Math.min(requestMs, backendRequestMs), retryPolicy: undefined };
 }
 
 /** @param taking those with a weight. */
