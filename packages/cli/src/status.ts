@@ -1,5 +1,6 @@
 import { err, ok, type Result } from "@heddle/base";
 import { type Diagnostic, formatDiagnostic } from "@heddle/config/yaml";
+import { HOW_TO_NAME_ADMIN } from "./admin-url.ts";
 
 /** What the control plane's admin answers to GET /status. */
 export interface StatusReport {
@@ -62,13 +63,12 @@ export interface TypeReport {
 export async function readStatus(adminUrl: string): Promise<Result<StatusReport, string>> {
   try {
     const response = await fetch(`${adminUrl}/status`);
-    if (!response.ok) return err(`${adminUrl}/status answered ${response.status}`);
-    return ok((await response.json()) as StatusReport);
+    const report = response.ok ? ((await response.json().catch(() => undefined)) as Partial<StatusReport>) : undefined;
+    if (Array.isArray(report?.nodes) && Array.isArray(report.diagnostics)) return ok(report as StatusReport);
+    return err(`what answers at ${adminUrl} (${response.status}) is no control plane's admin; ${HOW_TO_NAME_ADMIN}`);
   } catch (error) {
-    const cause = (error as { cause?: { code?: string } }).cause?.code ?? String(error);
-    return err(
-      `no control plane answers at ${adminUrl} (${cause}); name it with --admin-port or HEDDLE_CONTROL_PLANE_ADMIN`,
-    );
+    const { code, message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+    return err(`no control plane answers at ${adminUrl} (${code ?? message}); ${HOW_TO_NAME_ADMIN}`);
   }
 }
 

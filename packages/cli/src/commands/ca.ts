@@ -1,3 +1,4 @@
+import { ADMIN_OPTIONS, adminUrl, HOW_TO_NAME_ADMIN } from "../admin-url.ts";
 import { type Command, UsageError } from "../command.ts";
 import { colourOf } from "../paint.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
@@ -31,8 +32,7 @@ const WORDS = {
   allowPositionals: true,
   options: {
     ...API_OPTIONS,
-    admin: { type: "string" },
-    "admin-port": { type: "string" },
+    ...ADMIN_OPTIONS,
     format: { type: "string" },
     "next-step": { type: "boolean" },
   },
@@ -45,17 +45,13 @@ export const ca: Command = {
     const { values, positionals } = parseCommandLine(args, WORDS);
     const [verb, ...more] = positionals;
     if (more.length > 0) throw new UsageError("allowed: heddle ca status, heddle ca bundle, heddle ca rotate");
-    const admin =
-      values.admin ??
-      (values["admin-port"] === undefined
-        ? (process.env["HEDDLE_CONTROL_PLANE_ADMIN"] ?? "http://127.0.0.1:15014")
-        : `http://127.0.0.1:${values["admin-port"]}`);
-    if (verb === "status") return printPage(`${admin}/ca`);
+    const admin = adminUrl(values, process.env);
+    if (verb === "status") return printPage(admin, "/ca", /^\{/);
     if (verb === "bundle") {
       const format = values.format ?? "pem";
       if (format !== "pem" && format !== "spiffe")
         throw new UsageError(`--format: found "${format}", allowed: pem, spiffe`);
-      return printPage(`${admin}/ca/bundle?format=${format}`);
+      return printPage(admin, `/ca/bundle?format=${format}`, format === "pem" ? /^-----BEGIN CERTIFICATE-----/ : /^\{/);
     }
     if (verb !== "rotate") throw new UsageError("allowed: heddle ca status, heddle ca bundle, heddle ca rotate");
     const answer = await apiClient(values, process.env).rotateRoot(values["next-step"] === true ? "next" : "begin");
@@ -65,20 +61,25 @@ export const ca: Command = {
   },
 };
 
-async function printPage(url: string): Promise<number> {
+/** @param beginning how the page begins; what begins otherwise is somebody else's, and is not printed: people redirect it into files. */
+async function printPage(admin: string, path: string, beginning: RegExp): Promise<number> {
   try {
-    const response = await fetch(url);
+    const response = await fetch(`${admin}${path}`);
     const text = await response.text();
-    if (response.ok) {
+    if (response.ok && beginning.test(text)) {
       process.stdout.write(text);
       return 0;
+    }
+    if (response.ok) {
+      console.error(`what answers at ${admin} is no control plane's admin; ${HOW_TO_NAME_ADMIN}`);
+      return 2;
     }
     if (response.status === 404) console.error("this control plane is no certificate authority (--trust-domain)");
     else console.error(text.trimEnd());
     return 1;
   } catch (error) {
-    const cause = (error as { cause?: { code?: string } }).cause?.code ?? String(error);
-    console.error(`no control plane answers at ${url} (${cause}); name it with --admin-port`);
+    const { code, message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+    console.error(`no control plane answers at ${admin} (${code ?? message}); ${HOW_TO_NAME_ADMIN}`);
     return 2;
   }
 }

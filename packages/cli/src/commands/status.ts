@@ -1,3 +1,4 @@
+import { ADMIN_OPTIONS, adminUrl } from "../admin-url.ts";
 import type { Command } from "../command.ts";
 import { colourOf, type Paint } from "../paint.ts";
 import { parseCommandLine } from "../parse-command-line.ts";
@@ -20,14 +21,9 @@ export const status: Command = {
   help,
   async run(args) {
     const { values } = parseCommandLine(args, {
-      options: { admin: { type: "string" }, "admin-port": { type: "string" }, json: { type: "boolean" } },
+      options: { ...ADMIN_OPTIONS, json: { type: "boolean" } },
     });
-    const admin =
-      values.admin ??
-      (values["admin-port"] === undefined
-        ? process.env["HEDDLE_CONTROL_PLANE_ADMIN"]
-        : `http://127.0.0.1:${values["admin-port"]}`);
-    const report = await readStatus(admin ?? "http://127.0.0.1:15014");
+    const report = await readStatus(adminUrl(values, process.env));
     if (!report.ok) {
       console.error(report.error);
       return 2;

@@ -36,6 +36,9 @@ const PATIENCE_MS = 30_000;
 /** A watch says something every 30 s. */
 const WATCH_PATIENCE_MS = 90_000;
 const MAX_ERROR_BYTES = 16 * 1024 * 1024;
+/** Of a watch's events. */
+const WATCH_TYPE = "application/x-ndjson";
+const HOW_TO_NAME_IT = "name it with --server or HEDDLE_API";
 
 /** A client of the resource API's REST face. */
 export class ResourceClient {
@@ -46,16 +49,16 @@ export class ResourceClient {
   }
 
   apply(request: ApplyRequest): Answer<BatchResponse> {
-    return this.#call("POST", `${PATH}:apply`, request);
+    return this.#call("POST", `${PATH}:apply`, "outcomes", request);
   }
 
   delete(request: DeleteRequest): Answer<BatchResponse> {
-    return this.#call("POST", `${PATH}:delete`, request);
+    return this.#call("POST", `${PATH}:delete`, "outcomes", request);
   }
 
   get({ type, namespace, name, nodeCluster }: ResourceKey, showSecrets: boolean): Answer<StoredResource> {
     const path = [type, ...(namespace === "" ? [] : [namespace]), name].map(encodeURIComponent).join("/");
-    return this.#call("GET", `${PATH}/${path}?${parameters({ nodeCluster, showSecrets })}`);
+    return this.#call("GET", `${PATH}/${path}?${parameters({ nodeCluster, showSecrets })}`, "key");
   }
 
   /** All pages. */
@@ -64,7 +67,7 @@ export class ResourceClient {
     let pageToken = "";
     do {
       const query = parameters({ ...selector, showSecrets, pageToken });
-      const page = await this.#call<ListResponse>("GET", `${PATH}?${query}`);
+      const page = await this.#call<ListResponse>("GET", `${PATH}?${query}`, "resources");
       if (!page.ok) return page;
       resources.push(...page.value.resources);
       pageToken = page.value.nextPageToken;
@@ -73,12 +76,12 @@ export class ResourceClient {
   }
 
   createJoinToken(request: JoinTokenRequest): Answer<JoinTokenAnswer> {
-    return this.#call("POST", "/v1/ca/join-tokens", request);
+    return this.#call("POST", "/v1/ca/join-tokens", "token", request);
   }
 
   /** Of the certificate authority's root; the answer is for people. */
   rotateRoot(step: "begin" | "next"): Answer<unknown> {
-    return this.#call("POST", "/v1/ca/rotate", { step });
+    return this.#call<Readonly<Record<string, unknown>>>("POST", "/v1/ca/rotate", undefined, { step });
   }
 
   /** Calls back for each event, until the connection ends. */
@@ -90,7 +93,11 @@ export class ResourceClient {
     const query = parameters({ ...selector, watch: true, from });
     try {
       const response = await this.#send("GET", `${PATH}?${query}`, undefined, WATCH_PATIENCE_MS);
-      if (response.statusCode !== 200) return failureOf(response, await textOf(response));
+      if (response.statusCode !== 200) return this.#failureOf(response, await textOf(response));
+      if (response.headers["content-type"]?.startsWith(WATCH_TYPE) !== true) {
+        response.destroy();
+        return this.#stranger(response);
+      }
       let rest = "";
       response.setEncoding("utf8");
       for await (const chunk of response) {
@@ -104,12 +111,16 @@ export class ResourceClient {
     }
   }
 
-  async #call<T>(method: string, path: string, body?: unknown): Answer<T> {
+  /** `field`: one that the answer always has. Whoever answers without is somebody else. */
+  async #call<T>(method: string, path: string, field: (keyof T & string) | undefined, body?: unknown): Answer<T> {
     try {
       const response = await this.#send(method, path, body, PATIENCE_MS);
       const text = await textOf(response);
-      if (response.statusCode !== 200) return err(failureOf(response, text));
-      return ok(JSON.parse(text) as T);
+      if (response.statusCode !== 200) return err(this.#failureOf(response, text));
+      const answer = objectIn(text);
+      if (answer === undefined || (field !== undefined && !Object.hasOwn(answer, field)))
+        return err(this.#stranger(response));
+      return ok(answer as T);
     } catch (error) {
       return err(this.#unreachable(error));
     }
@@ -146,11 +157,22 @@ export class ResourceClient {
     });
   }
 
+  #failureOf(response: IncomingMessage, text: string): CallFailure {
+    const { error } = (objectIn(text.slice(0, MAX_ERROR_BYTES)) ?? {}) as { readonly error?: ApiError };
+    return typeof error?.message === "string" ? { type: "refused", error } : this.#stranger(response);
+  }
+
+  /** It is none of ours that has answered. */
+  #stranger({ statusCode }: IncomingMessage): CallFailure {
+    const message = `what answers at ${this.#server.url.origin} (${statusCode}) is no resource API; ${HOW_TO_NAME_IT}`;
+    return { type: "unreachable", message };
+  }
+
   #unreachable(error: unknown): CallFailure {
     const { code, message } = error as NodeJS.ErrnoException;
     return {
       type: "unreachable",
-      message: `no resource API answers at ${this.#server.url.origin} (${code ?? message}); name it with --server or HEDDLE_API`,
+      message: `no resource API answers at ${this.#server.url.origin} (${code ?? message}); ${HOW_TO_NAME_IT}`,
     };
   }
 }
@@ -169,12 +191,12 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-function failureOf({ statusCode }: IncomingMessage, text: string): CallFailure {
+/** Undefined: it is no JSON, or no object. */
+function objectIn(text: string): object | undefined {
   try {
-    const { error } = JSON.parse(text.slice(0, MAX_ERROR_BYTES)) as { readonly error?: ApiError };
-    if (typeof error?.message === "string") return { type: "refused", error };
+    const json: unknown = JSON.parse(text);
+    return typeof json === "object" && json !== null ? json : undefined;
   } catch {
-    // it is none of ours: told below
+    return undefined;
   }
-  return { type: "unreachable", message: `something answers ${statusCode} that is no resource API` };
 }
