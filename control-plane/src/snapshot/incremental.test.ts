@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { makeResourceTypes, type Snapshot, type XdsNode } from "@heddle/xds";
 import fc from "fast-check";
-import { mergeItems } from "../source/merge.ts";
+import { type Merged, mergeItems } from "../source/merge.ts";
 import { parseResource } from "../source/parse-resource.ts";
 import { readFileText } from "../source/read-file.ts";
 import type { SourceItem } from "../source/source.ts";
@@ -23,13 +23,15 @@ describe("snapshots that follow changes", () => {
     fc.assert(
       fc.property(fc.array(CHANGES, { minLength: 1, maxLength: 15 }), (changes) => {
         const files = new Map<string, readonly SourceItem[]>();
+        let merged: Merged | undefined;
         const followed = new Snapshots(TYPES, TRUST);
         const watches = NODES.map((one) => followed.watch(one, () => {}));
         for (const { name, yaml } of changes) {
           if (yaml === undefined) files.delete(name);
           else files.set(name, itemsOf(name, yaml));
           const before = watches.map(({ current }) => current);
-          publish(followed, files);
+          merged = mergeItems([...files.values()].flat(), merged?.serving ?? new Map(), undefined, merged);
+          followed.publish(merged.world);
           const anew = new Snapshots(TYPES, TRUST);
           publish(anew, files);
           for (const [index, watch] of watches.entries()) {
@@ -66,15 +68,16 @@ const YAML = fc.oneof(
   fc
     .record({
       app: SERVICES,
+      label: SERVICES,
       port: fc.integer({ min: 1000, max: 1003 }),
       egress: fc.constantFrom("", "egress: ['*']", "egress: [a, c.other]"),
       account: fc.constantFrom("default", "other"),
       zone: fc.constantFrom("a", "b"),
       ports: fc.constantFrom("applicationPort: 9 }]", "applicationPort: 9 }]", "}]\n  capture: redirect"),
     })
-    .map(({ app, port, egress, account, zone, ports }) => ({
+    .map(({ app, label, port, egress, account, zone, ports }) => ({
       name: `workload-${app}`,
-      yaml: `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${app}-1, labels: { app: ${app} } }\nspec:\n  addresses: [10.0.0.1]\n  ports: [{ name: http, port: ${port}, ${ports}\n  serviceAccount: ${account}\n  locality: { zone: ${zone} }\n  ${egress}`,
+      yaml: `apiVersion: heddle.dev/v1\nkind: Workload\nmetadata: { name: ${app}-1, labels: { app: ${label} } }\nspec:\n  addresses: [10.0.0.1]\n  ports: [{ name: http, port: ${port}, ${ports}\n  serviceAccount: ${account}\n  locality: { zone: ${zone} }\n  ${egress}`,
     })),
   fc
     .record({

@@ -25,6 +25,25 @@ export class MeshParts {
 
   /** Takes the next world. Returns the services of which anything is different. */
   update(mesh: Mesh): readonly ChangedService[] {
+    const replaced = this.#mesh && mesh.replacedSince(this.#mesh);
+    return replaced === undefined ? this.#updateAll(mesh) : this.#takeWorkloads(mesh);
+  }
+
+  /** Nothing is different but workloads: by far the most frequent change. */
+  #takeWorkloads(mesh: Mesh): readonly ChangedService[] {
+    const changed: ChangedService[] = [];
+    for (const [key, before] of this.#parts) {
+      const { service } = before;
+      if (before.holdsWith(mesh.workloadsBehind(service))) continue;
+      const made = new ServiceParts(mesh, service, this.#maker, before);
+      this.#parts.set(key, made);
+      changed.push(changedService(service, made, before));
+    }
+    this.#mesh = mesh;
+    return changed;
+  }
+
+  #updateAll(mesh: Mesh): readonly ChangedService[] {
     const changed: ChangedService[] = [];
     const parts = new Map<string, ServiceParts>();
     const policiesChanged = !sameList(this.#mesh?.policies ?? [], mesh.policies);
@@ -37,12 +56,7 @@ export class MeshParts {
       }
       const made = new ServiceParts(mesh, service, this.#maker, before);
       parts.set(key, made);
-      const { namespace, name } = service;
-      changed.push({
-        namespace,
-        name,
-        ...(before !== undefined && made.servesLike(before) && { newEndpointsOf: service }),
-      });
+      changed.push(changedService(service, made, before));
     }
     for (const { namespace, name } of this.#mesh?.services ?? [])
       if (!parts.has(serviceKey({ namespace, name }))) changed.push({ namespace, name });
@@ -67,6 +81,15 @@ export class MeshParts {
     if (parts === undefined) throw new Error(`the service ${serviceKey(service)} is of another world`);
     return parts;
   }
+}
+
+function changedService(service: Service, made: ServiceParts, before: ServiceParts | undefined): ChangedService {
+  const { namespace, name } = service;
+  return {
+    namespace,
+    name,
+    ...(before !== undefined && made.servesLike(before) && { newEndpointsOf: service }),
+  };
 }
 
 export function serviceKey({ namespace, name }: Pick<ChangedService, "namespace" | "name">): string {

@@ -124,6 +124,15 @@ export class ServiceParts {
     return this.#plaintext.every((ports, index) => sameList(ports, plaintextPorts(this.#workloads[index]!, mesh))); // as many
   }
 
+  get service(): Service {
+    return this.#service;
+  }
+
+  /** Whether it holds where nothing is different in the mesh but workloads, and these are behind the service now. */
+  holdsWith(workloads: readonly Workload[]): boolean {
+    return sameList(workloads, this.#workloads);
+  }
+
   /** Whether the service, how it is routed and whom one finds there are what they were, whatever else is behind it. */
   servesLike(other: ServiceParts): boolean {
     return (

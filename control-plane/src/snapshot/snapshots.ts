@@ -6,6 +6,7 @@ import {
   type ServiceHost,
   samePolicies,
   type UnknownDestinations,
+  type Workload,
 } from "@heddle/mesh";
 import type { ResourceTypes, Snapshot, SnapshotSource, SnapshotWatch, XdsNode } from "@heddle/xds";
 import { type NodeClaim, nodeKey } from "@heddle/xds/server";
@@ -77,10 +78,11 @@ export class Snapshots implements SnapshotSource {
     const services = this.#parts.update(world.mesh);
     const touched = new Set<OutboundScope>();
     for (const scope of this.#scopes.values()) if (scope.update(services, world.mesh, this.#parts)) touched.add(scope);
+    const replaced = before && world.mesh.replacedSince(before.mesh);
     const rawChanged = before === undefined || !sameList(before.rawResources, world.rawResources);
     for (const watched of this.#watched) {
       const { view, scope } = watched;
-      if (view === undefined || scope === undefined || !this.#isAs(scope, watched, world.mesh))
+      if (view === undefined || scope === undefined || !this.#isAs(scope, watched, world.mesh, replaced))
         this.#place(watched, world);
       else if (rawChanged || touched.has(view.outbound)) this.#rebuild(view, scope, world);
     }
@@ -161,8 +163,18 @@ export class Snapshots implements SnapshotSource {
     queueMicrotask(() => this.#watched.has(watched) && this.#tell(watched));
   }
 
-  /** Whether the node's own workload, the policies that are for it, and what counts of its place are what they were. */
-  #isAs({ workload, security, place }: NodeScope, { identity, node }: WatchedNode, mesh: Mesh): boolean {
+  /**
+   * Whether the node's own workload, the policies that are for it, and what counts of its place are what they were.
+   *
+   * @param replaced as `Mesh.replacedSince` the world before
+   */
+  #isAs(
+    { workload, security, place }: NodeScope,
+    { identity, node }: WatchedNode,
+    mesh: Mesh,
+    replaced: ReadonlySet<Workload> | undefined,
+  ): boolean {
+    if (replaced !== undefined) return workload === undefined || !replaced.has(workload);
     if (workload !== workloadOf(identity, mesh)) return false;
     const now = placeOf(node, workload, mesh);
     if (now.zone !== place.zone || now.node !== place.node) return false;

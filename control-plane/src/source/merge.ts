@@ -8,6 +8,7 @@ import {
   formatOrigin,
   Mesh,
   type MeshObject,
+  replacementsIn,
 } from "@heddle/mesh";
 import type { RawResource } from "./raw-resource.ts";
 import { itemKey, type SourceItem } from "./source.ts";
@@ -24,6 +25,10 @@ export interface Merged {
   readonly diagnostics: readonly Diagnostic[];
   /** Which item serves for each key, to be handed in the next time. */
   readonly serving: ReadonlyMap<string, SourceItem>;
+  /** Of all sources. */
+  readonly items: readonly SourceItem[];
+  /** No key stands in more than one place. */
+  readonly isUncontested: boolean;
 }
 
 /**
@@ -31,12 +36,54 @@ export interface Merged {
  * goes on, and at the start the one whose place comes first.
  *
  * @param resolve fills in what an object leaves to others to say
+ * @param before of the last time: where little has changed, little is done
  */
 export function mergeItems(
   items: readonly SourceItem[],
   servedBefore: ReadonlyMap<string, SourceItem>,
   resolve: (object: MeshObject) => MeshObject = (object) => object,
+  before?: Merged,
 ): Merged {
+  const { serving, collisions, isUncontested } = withReplaced(items, before) ?? joined(items, servedBefore);
+  const objects: MeshObject[] = [];
+  const rawResources: RawResource[] = [];
+  for (const item of serving.values()) {
+    if (item.kind === "raw") rawResources.push(item);
+    else objects.push(resolve(item));
+  }
+  const mesh = new Mesh(objects, before?.world.mesh);
+  let diagnostics: readonly Diagnostic[] | undefined;
+  return {
+    world: { mesh, rawResources },
+    get diagnostics() {
+      diagnostics ??= [
+        ...collisions,
+        ...checkReferences(mesh),
+        ...checkServices(mesh),
+        ...checkWorkloads(mesh),
+        ...checkPolicies(mesh),
+      ];
+      return diagnostics;
+    },
+    serving,
+    items,
+    isUncontested,
+  };
+}
+
+type Joined = Pick<Merged, "serving" | "isUncontested"> & { readonly collisions: readonly Diagnostic[] };
+
+/** Where nothing but a few items are others, of the keys of those in whose places they stand. */
+function withReplaced(items: readonly SourceItem[], before: Merged | undefined): Joined | undefined {
+  if (before?.isUncontested !== true) return undefined;
+  const replacements = replacementsIn(before.items, items, itemKey);
+  if (replacements === undefined) return undefined;
+  const serving = new Map(before.serving);
+  for (const { now } of replacements) serving.set(itemKey(now), now);
+  return { serving, collisions: [], isUncontested: true };
+}
+
+function joined(items: readonly SourceItem[], servedBefore: ReadonlyMap<string, SourceItem>): Joined {
   const serving = new Map<string, SourceItem>();
   /** Of the keys that stand in more than one place. */
   const contested = new Map<string, SourceItem[]>();
@@ -57,28 +104,7 @@ export function mergeItems(
       collisions.push(diagnosticAt(other.origin, "error", message));
     }
   }
-  const objects: MeshObject[] = [];
-  const rawResources: RawResource[] = [];
-  for (const item of serving.values()) {
-    if (item.kind === "raw") rawResources.push(item);
-    else objects.push(resolve(item));
-  }
-  const mesh = new Mesh(objects);
-  let diagnostics: readonly Diagnostic[] | undefined;
-  return {
-    world: { mesh, rawResources },
-    get diagnostics() {
-      diagnostics ??= [
-        ...collisions,
-        ...checkReferences(mesh),
-        ...checkServices(mesh),
-        ...checkWorkloads(mesh),
-        ...checkPolicies(mesh),
-      ];
-      return diagnostics;
-    },
-    serving,
-  };
+  return { serving, collisions, isUncontested: contested.size === 0 };
 }
 
 function choose(candidates: readonly SourceItem[], before: SourceItem | undefined): SourceItem | undefined {

@@ -1,4 +1,5 @@
 import type { Diagnostic } from "@heddle/config";
+import type { MeshObject } from "@heddle/mesh";
 import { checkGeneratedNames } from "./check-generated-names.ts";
 import type { IssuerDirectory } from "./issuer-directory.ts";
 import { type Merged, mergeItems, type World } from "./merge.ts";
@@ -42,7 +43,7 @@ export class Sources {
     const sets = this.all.map((each) => (each === source ? items : each.items));
     const complete = sets.filter((set) => set !== undefined);
     if (complete.length < sets.length || source.items === undefined) return undefined;
-    const merged = mergeItems(complete.flat(), this.serving);
+    const merged = mergeItems(complete.flat(), this.serving, undefined, this.#merged);
     return [...merged.diagnostics, ...checkGeneratedNames(merged.world)];
   }
 
@@ -63,7 +64,8 @@ export class Sources {
     const complete = sets.filter((items) => items !== undefined);
     if (complete.length === sets.length) {
       const issuers = this.#issuers;
-      this.#merged = mergeItems(complete.flat(), this.serving, issuers && ((object) => issuers.resolve(object)));
+      const resolve = issuers && ((object: MeshObject): MeshObject => issuers.resolve(object));
+      this.#merged = mergeItems(complete.flat(), this.serving, resolve, this.#merged);
       issuers?.follow(this.serving.values());
     }
     this.#onChange();

@@ -26,6 +26,7 @@ export type { MtlsMode, PeerAuthentication } from "./model/peer-authentication.t
 export { ANYWHERE, type Place, relevantPlace, type Sensitivity, sensitivityOf } from "./model/place.ts";
 export { NO_POLICIES, type Policy, samePolicies, type WorkloadPolicies } from "./model/policy-index.ts";
 export type { ReferenceGrant } from "./model/reference-grant.ts";
+export { type Replacement, replacementsIn } from "./model/replacements.ts";
 export type { JwksUri, JwtKeys, JwtRule, RequestAuthentication } from "./model/request-authentication.ts";
 export { backendRefsOf, isRoute, isStreamRoute, ROUTE_KINDS, type Route, type RouteKind } from "./model/route.ts";
 export type { BackendRef, ParentService } from "./model/route-ends.ts";

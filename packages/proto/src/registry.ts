@@ -21,18 +21,27 @@ const LATER = [
 
 let root: protobuf.Root | undefined;
 
+/** That have been asked for: from package to package it is a tenth of what it takes to read an ACK. */
+const found = new Map<string, protobuf.Type>();
+
 /** The type of that full name ("envoy.config.cluster.v3.Cluster"), or undefined if it has not been compiled. */
 export function findType(fullName: string): protobuf.Type | undefined {
+  let type = found.get(fullName);
+  if (type === undefined && (type = searchType(fullName)) !== undefined) found.set(fullName, type);
+  return type;
+}
+
+function searchType(fullName: string): protobuf.Type | undefined {
   root ??= protobuf.Root.fromJSON(JSON.parse(coreDescriptor));
-  let found = exactType(root, fullName);
+  let type = exactType(root, fullName);
   for (const later of LATER) {
-    if (found !== undefined) break;
+    if (type !== undefined) break;
     if (later.loaded || !later.packages.test(fullName)) continue;
     later.loaded = true;
     root.addJSON(JSON.parse(later.descriptor).nested).resolveAll();
-    found = exactType(root, fullName);
+    type = exactType(root, fullName);
   }
-  return found;
+  return type;
 }
 
 /** The type of that full name; one that must be there. */

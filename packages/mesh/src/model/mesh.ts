@@ -4,6 +4,7 @@ import { GrantIndex } from "./grant-index.ts";
 import { type Sensitivity, sensitivityOf } from "./place.ts";
 import { type Policy, PolicyIndex, type WorkloadPolicies } from "./policy-index.ts";
 import type { ReferenceGrant } from "./reference-grant.ts";
+import { type Replacement, replacementsIn } from "./replacements.ts";
 import { isRoute, type Route } from "./route.ts";
 import type { Labels, Service } from "./service.ts";
 import { type VirtualIps, virtualIps } from "./virtual-ips.ts";
@@ -27,9 +28,13 @@ function nameInKind(object: MeshObject): string {
 /** Every change of a mesh asks for the keys of all objects, most of which are those of before. */
 const keys = new WeakMap<MeshObject, string>();
 
+/** Of so many services looking at all workloads for each costs less than the index by label. */
+const FEW = 8;
+
 /**
  * Everything that the sources hold, indexed. Immutable; made anew from the whole set whenever it changes, while the
- * objects themselves stay the same ones: whoever derives something from them sees by identity what changed.
+ * objects themselves stay the same ones: whoever derives something from them sees by identity what changed. What a mesh is made
+ * against lends it the indexes of all that is as it was: of 10,000 workloads of which one is another that is most of the work.
  */
 export class Mesh {
   /** Each kind ordered by namespace and name. */
@@ -42,11 +47,15 @@ export class Mesh {
   /** Whom policies ask. */
   readonly providers: readonly ExtensionProvider[];
   readonly #grants: GrantIndex;
+  /** Each ordered by key. Routes as they were given. */
+  readonly #kinds: Kinds;
   readonly #policyIndex: PolicyIndex;
   readonly #servicesByName: ReadonlyMap<string, Service>;
   readonly #servicesByNamespace: ReadonlyMap<string, readonly Service[]>;
   readonly #places: ReadonlyMap<Service, number>;
   readonly #workloadsByName: ReadonlyMap<string, Workload>;
+  /** What services select is known from before, save for few. */
+  #isMostlySelected = false;
   /** By namespace and one label, so that a selector looks at few. Made when a selector is first asked for. */
   #workloadsByLabel: ReadonlyMap<string, readonly Workload[]> | undefined;
   /** Filled as it is asked for. */
@@ -61,39 +70,94 @@ export class Mesh {
   #ownersOfIps: Map<string, Service> | undefined;
   #virtualIps: ReadonlyMap<Service, VirtualIps> | undefined;
 
-  /** `objects` holds each key once; their order does not matter. */
-  constructor(objects: Iterable<MeshObject>) {
-    const all = [...objects];
-    const services = sortedByKey(all.filter((object) => object.kind === "service"));
-    const workloads = sortedByKey(all.filter((object) => object.kind === "workload"));
-    this.#grants = new GrantIndex(all.filter((object) => object.kind === "reference-grant"));
-    const routes = sortedByKey(all.filter(isRoute)).map((route) => this.granted(route));
-    const slices = sortedByKey(all.filter((object) => object.kind === "endpoint-slice"));
+  /**
+   * @param objects holds each key once; their order does not matter
+   * @param before of an earlier set, most of which is here too
+   */
+  constructor(objects: Iterable<MeshObject>, before?: Mesh) {
+    const past = before === undefined ? NO_OBJECTS : before.#kinds;
+    const kinds = sortedKinds(objects, past);
+    const { services, workloads, slices } = kinds;
+    this.#kinds = kinds;
     this.services = services;
     this.workloads = workloads;
-    this.routes = routes;
-    this.policies = sortedByKey(all.filter(isPolicy));
-    this.providers = sortedByKey(all.filter((object) => object.kind === "extension-provider"));
+    this.policies = kinds.policies;
+    this.providers = kinds.providers;
     const behind = (namespace: string, name: string): readonly Workload[] => {
       const service = this.service(namespace, name);
       if (service === undefined) return [];
       return service.selector === undefined ? this.workloadsBehind(service) : this.workloadsOf(service);
     };
     this.#policyIndex = new PolicyIndex(this.policies, behind, this.providers);
-    this.#servicesByName = new Map(services.map((service) => [nameOf(service.namespace, service.name), service]));
-    this.#servicesByNamespace = grouped(services, ({ namespace }) => [namespace]);
-    this.#places = new Map(services.map((service, index) => [service, index]));
-    this.#workloadsByName = new Map(
-      workloads.flatMap((workload) => {
-        const { namespace, instance } = workload;
-        const named = [nameOf(namespace, nameInKind(workload)), workload] as const;
-        return instance === undefined ? [named] : [named, [podKey(namespace, instance), workload] as const];
-      }),
-    );
-    this.#slicesByService = grouped(slices, ({ namespace, service }) => [nameOf(namespace, service)]);
-    this.#routesByService = grouped(routes, (route) => [
-      ...new Set(route.parents.map((parent) => nameOf(parent.namespace, parent.name))),
-    ]);
+
+    const grantsBefore = past.grants === kinds.grants ? before : undefined;
+    this.#grants = grantsBefore === undefined ? new GrantIndex(kinds.grants) : grantsBefore.#grants;
+    if (grantsBefore !== undefined && past.routes === kinds.routes) {
+      this.routes = grantsBefore.routes;
+      this.#routesByService = grantsBefore.#routesByService;
+    } else {
+      this.routes = kinds.routes.map((route) => this.granted(route));
+      this.#routesByService = grouped(this.routes, parentNames);
+    }
+    const sameSlices = past.slices === slices;
+    this.#slicesByService =
+      before !== undefined && sameSlices
+        ? before.#slicesByService
+        : grouped(slices, ({ namespace, service }) => [nameOf(namespace, service)]);
+    if (before !== undefined && past.services === services) {
+      this.#servicesByName = before.#servicesByName;
+      this.#servicesByNamespace = before.#servicesByNamespace;
+      this.#places = before.#places;
+      this.#virtualIps = before.#virtualIps;
+      this.#ownersOfIps = before.#ownersOfIps;
+      if (sameSlices) this.#sensitivity = before.#sensitivity;
+    } else {
+      this.#servicesByName = new Map(services.map((one) => [nameOf(one.namespace, one.name), one]));
+      this.#servicesByNamespace = grouped(services, ({ namespace }) => [namespace]);
+      this.#places = new Map(services.map((service, index) => [service, index]));
+    }
+    const replacements = before && replacementsIn(before.workloads, workloads, keyOf);
+    this.#workloadsByName =
+      before === undefined || replacements === undefined
+        ? new Map(workloads.flatMap(namedWorkload))
+        : withReplaced(before.#workloadsByName, replacements);
+    if (before !== undefined && replacements !== undefined) this.#takeSelected(before, replacements, sameSlices);
+  }
+
+  /**
+   * Workloads of an earlier mesh that have others of their keys in their places here. Undefined: something else is different too,
+   * or may be.
+   */
+  replacedSince(before: Mesh): ReadonlySet<Workload> | undefined {
+    const [past, now] = [before.#kinds, this.#kinds];
+    const sameElse =
+      past.services === now.services &&
+      past.slices === now.slices &&
+      past.routes === now.routes &&
+      past.grants === now.grants &&
+      past.policies === now.policies &&
+      past.providers === now.providers;
+    // For whom a policy is may depend on who is at an address of a slice.
+    if (!sameElse || (now.policies.length > 0 && now.slices.length > 0)) return undefined;
+    const replacements = replacementsIn(before.workloads, this.workloads, keyOf);
+    return replacements && new Set(replacements.map(({ old }) => old));
+  }
+
+  /** What services select is what they selected, save for those that a replaced workload is or was selected by. */
+  #takeSelected(before: Mesh, replacements: readonly Replacement<Workload>[], sameSlices: boolean): void {
+    const touched = new Set<Service>();
+    for (const { old, now } of replacements) {
+      for (const service of this.servicesIn(now.namespace))
+        if (selects(service, old) || selects(service, now)) touched.add(service);
+    }
+    for (const [service, workloads] of before.#workloadsByService)
+      if (!touched.has(service) && this.#places.has(service)) this.#workloadsByService.set(service, workloads);
+    this.#isMostlySelected = this.services.length - this.#workloadsByService.size <= FEW;
+    if (!sameSlices) return;
+    for (const [service, workloads] of before.#workloadsBehind) {
+      const isAsItWas = this.slicesOf(service).length === 0 ? !touched.has(service) : replacements.length === 0;
+      if (isAsItWas && this.#places.has(service)) this.#workloadsBehind.set(service, workloads);
+    }
   }
 
   service(namespace: string, name: string): Service | undefined {
@@ -200,6 +264,7 @@ export class Mesh {
     const wanted = Object.entries(service.selector ?? {});
     const first = wanted[0];
     if (first === undefined) return []; // a Service without selector selects nothing, not everything
+    if (this.#isMostlySelected) return this.workloads.filter((workload) => selects(service, workload));
     this.#workloadsByLabel ??= grouped(this.workloads, ({ namespace, labels }) =>
       Object.entries(labels).map(([key, value]) => labelKey(namespace, key, value)),
     );
@@ -239,31 +304,97 @@ export function placesOfEndpoint(namespace: string, { pod, addresses }: SliceEnd
   return pod === undefined ? addresses.map((address) => `${namespace} ${address}`) : [podKey(namespace, pod)];
 }
 
-function isPolicy(object: MeshObject): object is Policy {
-  switch (object.kind) {
-    case "service":
-    case "endpoint-slice":
-    case "workload":
-    case "http-route":
-    case "grpc-route":
-    case "tls-route":
-    case "tcp-route":
-    case "reference-grant":
-    case "extension-provider":
-      return false;
-    default:
-      return true;
-  }
+function selects({ namespace, selector }: Service, workload: Workload): boolean {
+  return (
+    selector !== undefined && workload.namespace === namespace && hasLabels(workload.labels, Object.entries(selector))
+  );
 }
 
 function hasLabels(labels: Labels, wanted: readonly (readonly [string, string])[]): boolean {
   return wanted.every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
 }
 
-/** Each key is looked up once, and not once for each comparison: of 10,000 objects that was most of making a mesh. */
-function sortedByKey<T extends MeshObject>(objects: readonly T[]): readonly T[] {
+interface Kinds {
+  readonly services: readonly Service[];
+  readonly workloads: readonly Workload[];
+  readonly slices: readonly EndpointSlice[];
+  readonly routes: readonly Route[];
+  readonly grants: readonly ReferenceGrant[];
+  readonly providers: readonly ExtensionProvider[];
+  readonly policies: readonly Policy[];
+}
+
+const NO_OBJECTS: Kinds = {
+  services: [],
+  workloads: [],
+  slices: [],
+  routes: [],
+  grants: [],
+  providers: [],
+  policies: [],
+};
+
+/** Of each kind the list of before itself, where it has the same objects. */
+function sortedKinds(objects: Iterable<MeshObject>, before: Kinds): Kinds {
+  const services: Service[] = [];
+  const workloads: Workload[] = [];
+  const slices: EndpointSlice[] = [];
+  const routes: Route[] = [];
+  const grants: ReferenceGrant[] = [];
+  const providers: ExtensionProvider[] = [];
+  const policies: Policy[] = [];
+  for (const object of objects) {
+    if (object.kind === "workload") workloads.push(object);
+    else if (object.kind === "service") services.push(object);
+    else if (object.kind === "endpoint-slice") slices.push(object);
+    else if (object.kind === "reference-grant") grants.push(object);
+    else if (object.kind === "extension-provider") providers.push(object);
+    else if (isRoute(object)) routes.push(object);
+    else policies.push(object);
+  }
+  return {
+    services: sortedByKey(services, before.services),
+    workloads: sortedByKey(workloads, before.workloads),
+    slices: sortedByKey(slices, before.slices),
+    routes: sortedByKey(routes, before.routes),
+    grants: sortedByKey(grants, before.grants),
+    providers: sortedByKey(providers, before.providers),
+    policies: sortedByKey(policies, before.policies),
+  };
+}
+
+/**
+ * Each key is looked up once, and not once for each comparison: of 10,000 objects that was most of making a mesh. `before` itself
+ * where it has the same objects.
+ */
+function sortedByKey<T extends MeshObject>(objects: readonly T[], before: readonly T[]): readonly T[] {
   const keyed = objects.map((object) => ({ key: keyOf(object), object }));
-  return keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)).map(({ object }) => object);
+  const sorted = keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)).map(({ object }) => object);
+  const isSame = sorted.length === before.length && sorted.every((object, index) => object === before[index]);
+  return isSame ? before : sorted;
+}
+
+/** Under which names a workload is found. */
+function namedWorkload(workload: Workload): readonly (readonly [string, Workload])[] {
+  const { namespace, instance } = workload;
+  const named = [nameOf(namespace, nameInKind(workload)), workload] as const;
+  return instance === undefined ? [named] : [named, [podKey(namespace, instance), workload]];
+}
+
+/** Of another object of the same key the names are the same. */
+function withReplaced(
+  byName: ReadonlyMap<string, Workload>,
+  replacements: readonly Replacement<Workload>[],
+): ReadonlyMap<string, Workload> {
+  if (replacements.length === 0) return byName;
+  const names = new Map(byName);
+  for (const { old, now } of replacements)
+    for (const [name] of namedWorkload(now)) if (names.get(name) === old) names.set(name, now);
+  return names;
+}
+
+function parentNames(route: Route): readonly string[] {
+  return [...new Set(route.parents.map((parent) => nameOf(parent.namespace, parent.name)))];
 }
 
 function nameOf(namespace: string, name: string): string {

@@ -17,6 +17,7 @@ const FEW = 64;
 const aliases = new WeakMap<Resources, ReadonlyMap<string, string>>();
 const mortal = new WeakMap<Resources, readonly EncodedResource[]>();
 const versions = new WeakMap<Resources, string>();
+let latest: { readonly before: Resources; readonly after: Resources; readonly names: readonly string[] } | undefined;
 const differences = new WeakMap<Resources, WeakMap<Resources, readonly string[]>>();
 
 /** The version of all resources of a type: a hash of their names and versions, so that replicas agree without talking. */
@@ -35,7 +36,12 @@ export function versionOf(resources: Resources): string {
 export function changedBetween(before: Resources, after: Resources): readonly string[] {
   if (before === after) return NOBODY;
   // What is one node's own costs less to compare than to remember, and nobody else asks for it.
-  if (after.size <= FEW && before.size <= FEW) return differenceOf(before, after);
+  if (after.size <= FEW && before.size <= FEW) {
+    // What is new of it and what is gone are asked for one after the other.
+    if (latest?.before !== before || latest.after !== after)
+      latest = { before, after, names: differenceOf(before, after) };
+    return latest.names;
+  }
   let ofAfter = differences.get(after);
   if (ofAfter === undefined) differences.set(after, (ofAfter = new WeakMap()));
   let names = ofAfter.get(before);

@@ -79,6 +79,7 @@ export interface ServerResourceStatus {
 const HOLD_MS = 5000;
 
 const NOTHING: Resources = new Map();
+const IDLE: ServerStep = { step: "idle" };
 const NO_DEPENDENTS: readonly Dependent[] = [];
 
 /**
@@ -142,7 +143,9 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
 
   /** What to send now. A response that is returned counts as sent. */
   next(snapshot: Snapshot | undefined, nowMs: number): ServerStep {
-    if (snapshot === undefined) return { step: "idle" };
+    if (snapshot === undefined) return IDLE;
+    // As it is after each response that has left, and after each ACK.
+    if (!this.withTtl && this.#isSettled(snapshot)) return IDLE;
     const due = this.#due(snapshot, nowMs);
     let untilMs = this.#removalsHeldUntil(snapshot, nowMs);
     for (const { type, plan } of due) {
@@ -154,7 +157,14 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
     const beatMs = this.#heartbeatDue(snapshot);
     if (beatMs <= nowMs) return this.#beat(snapshot, nowMs);
     untilMs = Math.min(untilMs, beatMs);
-    return untilMs === Number.POSITIVE_INFINITY ? { step: "idle" } : { step: "hold", untilMs };
+    return untilMs === Number.POSITIVE_INFINITY ? IDLE : { step: "hold", untilMs };
+  }
+
+  /** Nothing can be due, of any type. */
+  #isSettled({ resources }: Snapshot): boolean {
+    for (const type of this.#ordered)
+      if (type.requests > 0 && !type.isSettled(resources.get(type.traits.typeUrl) ?? NOTHING)) return false;
+    return true;
   }
 
   /** Names that were asked for since the last response and that the snapshot does not have. */
@@ -263,7 +273,7 @@ export class ServerSession<Request extends DiscoveryRequest | DeltaDiscoveryRequ
         response: { typeUrl, version, nonce, resources: [], removed: [], bodiless, withTtl: true },
       };
     }
-    return { step: "idle" };
+    return IDLE;
   }
 
   /** A client may never ask for a type that its resources refer to, or never give a verdict; what would be sent again is then kept small. */
