@@ -91,7 +91,8 @@ async function open(): Promise<Libc | undefined> {
       setsockopt: lib.func("int setsockopt(int descriptor, int level, int option, const void *value, uint32_t length)"),
       getsockopt: lib.func("int getsockopt(int descriptor, int level, int option, void *value, void *length)"),
       getsockname: lib.func("int getsockname(int descriptor, void *address, void *length)"),
-      send: lib.func("long send(int descriptor, const void *bytes, size_t length, int flags)"),
+      // `ssize_t`, whose lower half holds all that is sent at once; a result of 64 bits costs 100 instructions more.
+      send: lib.func("int send(int descriptor, const void *bytes, size_t length, int flags)"),
       duplicate: (descriptor) => fcntl(descriptor, F_DUPFD_CLOEXEC, "int", 0),
       flock: lib.func("int flock(int descriptor, int operation)"),
       setrlimit: lib.func("int setrlimit(int resource, const void *limits)"),

@@ -4,7 +4,7 @@ import type { Failure } from "@heddle/base";
 import type { Connection, ConnectionHandler } from "./connection.ts";
 import { enterCallback, type Flushable, leaveCallback, scheduleFlush } from "./flush-queue.ts";
 import { type ConnectionSide, connectionFailure, wouldBlock } from "./node-errors.ts";
-import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, takeOutputBuffer } from "./output-pool.ts";
+import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, type OutputBuffer, takeOutputBuffer } from "./output-pool.ts";
 import { Descriptor, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
 import { sendNow } from "./send-now.ts";
 import type { TlsInfo } from "./tls/tls-info.ts";
@@ -72,7 +72,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   readonly #onThrow: ((error: unknown) => void) | undefined;
   readonly #secured: Secured | undefined;
   #handler: ConnectionHandler | undefined;
-  #output: Buffer | undefined;
+  #output: OutputBuffer | undefined;
   #outputLength = 0;
   /** Bytes ever given to the socket's own queue. */
   #queuedToSocket = 0;
@@ -202,7 +202,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
       this.writeBytes(Buffer.from(text, "latin1"));
       return;
     }
-    this.#room(length).write(text, this.#outputLength, "latin1");
+    this.#room(length).latin1Write(text, this.#outputLength, length);
     this.#outputLength += length;
   }
 
@@ -316,7 +316,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   }
 
   /** An output buffer with room for `length` more bytes; `length` is at most a whole buffer. */
-  #room(length: number): Buffer {
+  #room(length: number): OutputBuffer {
     if (this.#output !== undefined && this.#outputLength + length > OUTPUT_BUFFER_BYTES) this.flush();
     if (this.#output === undefined) {
       this.#output = takeOutputBuffer();
@@ -373,7 +373,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
    * Queues the output buffer itself, which comes back when it has been encrypted: before the callback, or Node has copied it. (A
    * socket without TLS may hold on to it longer when it is destroyed.)
    */
-  #lend(output: Buffer, from: number, to: number): void {
+  #lend(output: OutputBuffer, from: number, to: number): void {
     this.#queuedToSocket += to - from;
     this.#socket.write(output.subarray(from, to), () => {
       giveOutputBuffer(output);
