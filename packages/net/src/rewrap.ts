@@ -45,13 +45,15 @@ export interface Reader {
 /** `onread` options whose reader is set once the connection exists. */
 export class ReadHook {
   reader: Reader | undefined;
-  readonly onread: OnReadOpts = {
-    buffer: shared ?? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
-    callback: (length, buffer) => {
-      this.reader?.receive(firstBytes(buffer, length));
-      return true;
-    },
+  readonly buffer = shared ?? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+  readonly callback = (length: number, buffer: Uint8Array): boolean => {
+    this.reader?.receive(firstBytes(buffer, length));
+    return true;
   };
+
+  get onread(): OnReadOpts {
+    return { buffer: this.buffer, callback: this.callback };
+  }
 }
 
 interface Handle {
@@ -61,10 +63,34 @@ interface Handle {
   /** 0, or the negative number of an error. */
   readStart(): number;
   readStop(): number;
+  /** What is read from now on lies there. */
+  useUserBuffer(buffer: unknown): void;
 }
 
 interface WithHandle {
   _handle: Handle | null;
+}
+
+/** Where a socket keeps its `onread`. */
+const ONREAD = ((): readonly [symbol, symbol] | undefined => {
+  const symbols = Object.getOwnPropertySymbols(new Socket());
+  const [buffer, callback] = ["kBuffer", "kBufferCb"].map((name) => symbols.find((own) => own.description === name));
+  return buffer === undefined || callback === undefined ? undefined : [buffer, callback];
+})();
+
+/**
+ * Gives a socket that is open already what `onread` gives at birth, which a TLS socket over another one does not take: no
+ * allocation per read, and no pass through its stream. What it has read before lies in its stream. Undefined: it does not
+ * work with this Node, and the socket is read by `data` events.
+ */
+export function hookOf(socket: Socket): ReadHook | undefined {
+  const { _handle: handle } = socket as unknown as WithHandle;
+  if (ONREAD === undefined || handle === null || typeof handle.useUserBuffer !== "function") return undefined;
+  const hook = new ReadHook();
+  const [bufferKey, callbackKey] = ONREAD;
+  Object.assign(socket, { [bufferKey]: hook.buffer, [callbackKey]: hook.callback });
+  handle.useUserBuffer(hook.buffer);
+  return hook;
 }
 
 /** Moves an accepted, paused socket's handle into a socket that reads through `hook`. The old one must not be used again. */

@@ -81,6 +81,8 @@ export class SocketConnection implements Connection, Flushable, Reader {
   #paused = true;
   /** What `release` has put back. */
   #unread: Buffer | undefined;
+  /** Something has been read that comes before what is read now: `#unread`, then what lies in the socket's stream. */
+  #holds = false;
   #ended = false;
   #closed = false;
   #above = false;
@@ -91,7 +93,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   #localAddress: string | undefined;
   #localPort = 0;
 
-  /** `hook` is that of the socket's `onread`; without one the socket is read by `data` events (TLS, or no re-wrapping). */
+  /** `hook` is that of the socket's `onread`; without one the socket is read by `data` events (no re-wrapping). */
   constructor(socket: Socket, options: ConnectionOptions, hook?: ReadHook) {
     this.id = options.secured === undefined ? nextId++ : options.secured.id;
     this.#socket = socket;
@@ -102,7 +104,10 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.#onThrow = options.onThrow;
     this.#secured = options.secured;
     if (hook === undefined) socket.pause().on("data", this.#onBytes);
-    else hook.reader = this;
+    else {
+      hook.reader = this;
+      this.#holds = socket.readableLength > 0;
+    }
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
@@ -177,7 +182,9 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.pause();
     this.#handler = undefined;
     this.#read = 0;
-    if (unread.byteLength > 0) this.#unread = Buffer.from(unread);
+    if (unread.byteLength === 0) return;
+    this.#unread = Buffer.from(unread);
+    this.#holds = true;
   }
 
   pause(): void {
@@ -190,7 +197,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   resume(): void {
     if (!this.#paused || this.#closed || this.#handler === undefined) return;
     this.#paused = false;
-    if (this.#unread !== undefined) process.nextTick(this.#readAgain);
+    if (this.#holds) process.nextTick(this.#readAgain);
     else if (this.#hook !== undefined) startReading(this.#socket);
     else this.#socket.resume();
   }
@@ -299,6 +306,19 @@ export class SocketConnection implements Connection, Flushable, Reader {
 
   /** For the socket's `onread`. */
   receive(bytes: Uint8Array): void {
+    // One read of a TLS socket may be many records, each of which comes, whatever has become of the reading.
+    if ((this.#paused || this.#holds) && this.#hook !== undefined) this.#hold(bytes);
+    else this.#deliver(bytes);
+  }
+
+  /** In the stream, since that does not tell of its end before somebody has taken what is in it. */
+  #hold(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.#holds = true;
+    if (!this.#socket.push(Buffer.from(bytes))) stopReading(this.#socket);
+  }
+
+  #deliver(bytes: Uint8Array): void {
     this.#read += bytes.byteLength;
     if (this.#closed) return;
     enterCallback();
@@ -388,18 +408,19 @@ export class SocketConnection implements Connection, Flushable, Reader {
     if (this.#paused || this.#socket.readableEnded) this.#socket.destroy();
   }
 
-  /** What was put back comes first; only then is the socket read. */
+  /** What was put back comes first, then what is held; only then is the socket read. */
   readonly #readAgain = (): void => {
-    const unread = this.#unread;
-    if (unread === undefined || this.#paused || this.#closed) return;
+    if (!this.#holds || this.#paused || this.#closed) return;
+    const bytes: Buffer | null = this.#unread ?? this.#socket.read();
     this.#unread = undefined;
-    this.receive(unread);
+    this.#holds = this.#hook !== undefined && this.#socket.readableLength > 0;
+    if (bytes !== null) this.#deliver(bytes);
     if (this.#paused) return; // `resume` goes on
     this.#paused = true;
     this.resume();
   };
 
-  readonly #onBytes = (bytes: Buffer): void => this.receive(bytes);
+  readonly #onBytes = (bytes: Buffer): void => this.#deliver(bytes);
 
   readonly #onWritten = (): void => {
     if (!this.#above || this.#closed || this.bytesQueued > this.#highWatermark / 2) return;

@@ -3,6 +3,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock, Timer } from "@heddle/base";
 import type { Connection } from "../connection.ts";
 import { type ConnectionSide, codeOf } from "../node-errors.ts";
+import { hookOf } from "../rewrap.ts";
 import { SocketConnection } from "../socket-connection.ts";
 import type { PeerFault, PeerVerdict } from "./peer-rules.ts";
 import { type ShownPeer, shownPeer } from "./shown-peer.ts";
@@ -119,18 +120,15 @@ export class Handshake implements Handshaking {
     this.#end();
     const { highWatermarkBytes, onThrow } = this.#options;
     const alpn = this.#socket.alpnProtocol;
-    const connection = new SocketConnection(this.#socket, {
-      side: this.#rules.side,
-      highWatermarkBytes,
-      ...(onThrow && { onThrow }),
-      secured: {
-        id: this.#id,
-        alpnProtocol: typeof alpn === "string" ? alpn : "",
-        info,
-        beneath: this.#beneath,
-        wasCut: () => this.#watch.cut,
-      },
-    });
+    const secured = {
+      id: this.#id,
+      alpnProtocol: typeof alpn === "string" ? alpn : "",
+      info,
+      beneath: this.#beneath,
+      wasCut: () => this.#watch.cut,
+    };
+    const connectionOptions = { side: this.#rules.side, highWatermarkBytes, ...(onThrow && { onThrow }), secured };
+    const connection = new SocketConnection(this.#socket, connectionOptions, hookOf(this.#socket));
     this.#callbacks.onSecured(connection);
   }
 

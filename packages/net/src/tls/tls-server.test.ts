@@ -450,3 +450,49 @@ test("only_verify_leaf_cert_crl: who was revoked by the authority right above is
   listener.connect(shown(good));
   assert.equal((await listener.firstSecured()).connection.tls?.peerVerified, true);
 });
+
+test("a reader that stands still gets the rest of what was read later, and the end behind it", async () => {
+  const listener = await TestTlsListener.open({ certificates: [shop] });
+  const client = listener.connect();
+  client.write("x");
+  const recorder = await listener.firstSecured();
+  const { connection } = recorder;
+  await recorder.until(() => recorder.bytes.length === 1);
+  connection.end(); // so that nothing but what is unread keeps the socket
+  const got: Buffer[] = [];
+  recorder.onBytes = (bytes) => {
+    got.push(Buffer.from(bytes));
+    connection.pause();
+  };
+  client.setMaxSendFragment(512);
+  const sent = Buffer.from(Array.from({ length: 6000 }, (_, i) => i >> 3));
+  client.end(sent); // twelve records that are read at once
+  while (Buffer.concat(got).length < sent.length) {
+    const calls = got.length;
+    await recorder.until(() => got.length > calls || connection.closed);
+    assert.equal(got.length, calls + 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(got.length, calls + 1, "it stands still");
+    if (Buffer.concat(got).length < sent.length) assert.equal(recorder.ended + recorder.closed.length, 0);
+    connection.resume();
+  }
+  await recorder.untilClosed();
+  assert.equal(got[0]?.length, 512, "the reader stood still within one read");
+  assert.ok(Buffer.concat(got).equals(sent));
+  assert.equal(connection.bytesRead, 1 + sent.length);
+  assert.equal(recorder.ended, 1);
+  assert.deepEqual(recorder.closed, [{ failure: undefined }]);
+});
+
+test("a client that resets its connection has not ended in order", async () => {
+  const listener = await TestTlsListener.open({ certificates: [shop] });
+  const beneath = listener.connectPlain();
+  const client = listener.connect({ socket: beneath });
+  client.write("half a");
+  const recorder = await listener.firstSecured();
+  await recorder.until(() => recorder.bytes.length === 6);
+  beneath.resetAndDestroy();
+  await recorder.untilClosed();
+  assert.equal(recorder.ended, 0);
+  assert.equal(recorder.closed[0]?.failure?.kind, "downstream-reset");
+});
