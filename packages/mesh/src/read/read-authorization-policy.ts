@@ -174,9 +174,10 @@ function readValue(item: Field, attribute: Attribute, namespace: string): string
     case "connection.sni":
     case "request.host":
       return readGlob(item)?.toLowerCase();
+    case "request.auth.principal":
+      return readTokenPrincipal(item);
     case "request.method":
     case "request.headers":
-    case "request.auth.principal":
     case "request.auth.audiences":
     case "request.auth.presenter":
     case "request.auth.claims":
@@ -235,6 +236,17 @@ function readPath(item: Field): string | undefined {
   const template = parsePathTemplate(text);
   if (!template.ok) item.error(`found "${text}": ${template.error}`);
   return template.ok ? text : undefined;
+}
+
+/** Each slash may be the one between issuer and subject, and becomes a matcher that holds both: a text of 100 KB would be 5 GB. */
+const MAX_PRINCIPAL_SLASHES = 20;
+
+function readTokenPrincipal(item: Field): string | undefined {
+  const glob = readGlob(item);
+  const slashes = glob === undefined ? 0 : glob.split("/").length - 1;
+  if (slashes <= MAX_PRINCIPAL_SLASHES) return glob;
+  item.error(`has ${slashes} slashes, allowed: ${MAX_PRINCIPAL_SLASHES}`);
+  return undefined;
 }
 
 /** "text", "begin*", "*end" or "*". */

@@ -118,6 +118,10 @@ for (const [spec, ...expected] of [
     "spec.rules[0].when[1].values: is missing, and so is notValues: one of them is needed",
   ],
   [
+    `{ rules: [{ from: [{ source: { requestPrincipals: ["${"a/".repeat(20)}*", "${"a/".repeat(21)}*"] } }] }] }`,
+    "spec.rules[0].from[0].source.requestPrincipals[1]: has 21 slashes, allowed: 20",
+  ],
+  [
     "{ selector: { matchLabels: { a: b } }, targetRefs: [{ kind: Gateway, name: x, namespace: other }] }",
     "spec.targetRefs: stands beside selector, of which only one is allowed",
     'spec.targetRefs[0].kind: found "Gateway", allowed: "Service"',

@@ -8,7 +8,7 @@ import {
 } from "../../model/authorization-policy.ts";
 import type { WorkloadPolicies } from "../../model/policy-index.ts";
 import type { MeshTrust } from "../mtls.ts";
-import { criterionMatcher, isPermission, PERMISSION, PRINCIPAL } from "./criteria.ts";
+import { criterionMatcher, isPermission, PERMISSION, PRINCIPAL, type Words } from "./criteria.ts";
 import { customAuthorization, type MadeFilter } from "./custom-authorization.ts";
 
 /** What is known at a port: a TCP port sees no requests. */
@@ -131,14 +131,15 @@ function rbacPolicy({ from, to, when }: AuthorizationRule, trust: MeshTrust | un
   const matchers = (criteria: readonly Criterion[]): readonly JsonObject[] =>
     criteria.map((criterion) => criterionMatcher(criterion, trust));
   const asked = Map.groupBy(when, ({ attribute }) => isPermission(attribute));
-  const [permissions, principals] = [matchers(asked.get(true) ?? []), matchers(asked.get(false) ?? [])];
-  return {
-    permissions: alternatives(to).map((criteria) => PERMISSION.and([...matchers(criteria), ...permissions])),
-    principals: alternatives(from).map((criteria) => PRINCIPAL.and([...matchers(criteria), ...principals])),
+  const anyOf = (words: Words, some: readonly (readonly Criterion[])[], always: readonly Criterion[]): JsonObject[] => {
+    const [first = [], ...more] = some.map(matchers); // none at all asks for nothing
+    if (always.length === 0) return [first, ...more].map(words.and);
+    // Not in each of the alternatives: two long lists would become their product.
+    if (more.length === 0) return [words.and([...first, ...matchers(always)])];
+    return [words.and([words.or([first, ...more].map(words.and)), ...matchers(always)])];
   };
-}
-
-/** No alternative at all asks for nothing. */
-function alternatives(some: readonly (readonly Criterion[])[]): readonly (readonly Criterion[])[] {
-  return some.length === 0 ? [[]] : some;
+  return {
+    permissions: anyOf(PERMISSION, to, asked.get(true) ?? []),
+    principals: anyOf(PRINCIPAL, from, asked.get(false) ?? []),
+  };
 }

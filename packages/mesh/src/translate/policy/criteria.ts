@@ -34,7 +34,7 @@ export function criterionMatcher(criterion: Criterion, trust: MeshTrust | undefi
 }
 
 /** The two languages differ in the names of their fields. */
-interface Words {
+export interface Words {
   readonly and: (all: readonly JsonObject[]) => JsonObject;
   readonly or: (some: readonly JsonObject[]) => JsonObject;
   readonly not: (one: JsonObject) => JsonObject;

@@ -156,17 +156,25 @@ describe("what rules ask for", () => {
     );
     const ip = (field: string, addressPrefix: string): Json => ({ [field]: { addressPrefix, prefixLen: 32 } });
     const port = (destinationPort: number): Json => ({ destinationPort });
+    const and = (...ids: readonly Json[]): Json => ({ andIds: { ids } });
+    const or = (...ids: readonly Json[]): Json => ({ orIds: { ids } });
+    const [first, second] = [
+      and(ip("directRemoteIp", "10.0.0.1"), ip("remoteIp", "10.0.0.2")),
+      ip("directRemoteIp", "10.0.0.3"),
+    ];
     assert.deepEqual(policy, {
-      permissions: [{ andRules: { rules: [port(1), port(3)] } }, { andRules: { rules: [port(2), port(3)] } }],
-      principals: [
-        {
-          andIds: {
-            ids: [ip("directRemoteIp", "10.0.0.1"), ip("remoteIp", "10.0.0.2"), ip("directRemoteIp", "10.0.0.4")],
-          },
-        },
-        { andIds: { ids: [ip("directRemoteIp", "10.0.0.3"), ip("directRemoteIp", "10.0.0.4")] } },
-      ],
+      permissions: [{ andRules: { rules: [{ orRules: { rules: [port(1), port(2)] } }, port(3)] } }],
+      principals: [and(or(first, second), ip("directRemoteIp", "10.0.0.4"))],
     });
+  });
+
+  it("in no more room than it takes by itself: what stands in `when` is not repeated in each of `from` and `to`", () => {
+    const list = (length: number, of: (i: number) => string): string =>
+      `[${Array.from({ length }, (_, i) => of(i)).join(", ")}]`;
+    const long = (length: number): string =>
+      `rules: [{ to: ${list(length, (i) => `{ operation: { ports: ["${i + 1}"] } }`)}, from: ${list(length, (i) => `{ source: { requestPrincipals: [a/${i}] } }`)}, when: [{ key: destination.port, values: ${list(length, (i) => `"${i + 1}"`)} }, { key: source.ip, values: ${list(length, (i) => `10.0.0.${i}`)} }] }]`;
+    const [some, twice] = [20, 40].map((length) => JSON.stringify(rbacOf(long(length))).length) as [number, number];
+    assert.ok(twice < 2.2 * some, `${some} and ${twice} characters`);
   });
 });
 
