@@ -1,4 +1,5 @@
 import type { GrpcMethod, HttpRoute, RequestMatch, RouteRule } from "../model/http-route.ts";
+import { checkRouteSize } from "./check-route-size.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
 import { DEFAULT_RULE as DEFAULT_HTTP_RULE, MATCH_ALL as MATCH_ALL_REQUESTS } from "./read-http-route.ts";
@@ -21,6 +22,7 @@ export function readGrpcRoute(document: Field): HttpRoute {
   const parents = readParents(fields.parentRefs, namespace);
   if (fields.hostnames.present && parents.length > 0)
     fields.hostnames.warn("has no effect on a route whose parent is a Service");
+  checkRouteSize(fields.rules, parents.length);
   const items = fields.rules.items();
   const rules = items.length > 0 ? items.map((rule, index) => readRule(rule, index, namespace)) : [DEFAULT_RULE];
   return { kind: "grpc-route", namespace, name, createdAtMs, parents, rules, origin: document.origin };

@@ -1,5 +1,6 @@
 import { parseDurationMs } from "@heddle/base";
 import type { HttpRoute, RequestMatch, RouteRetry, RouteRule } from "../model/http-route.ts";
+import { checkRouteSize } from "./check-route-size.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
 import { readBackends, readParents } from "./read-route-ends.ts";
@@ -22,6 +23,7 @@ export function readHttpRoute(document: Field): HttpRoute {
     fields.hostnames.warn("has no effect on a route whose parent is a Service");
   if (fields.rules.present && fields.rules.items().length === 0)
     fields.rules.error("is empty; leave it out, or give at least one rule");
+  checkRouteSize(fields.rules, parents.length);
   const rules = fields.rules.present
     ? fields.rules.items().map((rule, index) => readRule(rule, index, namespace))
     : [DEFAULT_RULE];
