@@ -40,6 +40,15 @@ describe("path normalisation", () => {
     assert.equal(canonicalPath("/a/...;x/..b;/;"), "/a/...;x/..b;/;");
   });
 
+  it("RFC 3986 §6.2.2.2: decodes escapes of unreserved characters, and no others", () => {
+    for (let code = 1; code < 256; code++) {
+      const character = String.fromCharCode(code);
+      const digits = code.toString(16).padStart(2, "0");
+      for (const escaped of [`%${digits}`, `%${digits.toUpperCase()}`])
+        assert.equal(canonicalPath(`/a${escaped}b`), `/a${/[A-Za-z0-9._~-]/.test(character) ? character : escaped}b`);
+    }
+  });
+
   it("leaves alone what is in order, without asking further", () => {
     for (const target of ["/", "/a/b.c/d", "/a?x=//..%2f", "*", ""]) {
       assert.equal(normalizeTarget(target, ALL).type, "unchanged", target);

