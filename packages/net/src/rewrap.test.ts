@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { connect, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { TLSSocket } from "node:tls";
-import { Descriptor } from "./rewrap.ts";
+import { Descriptor, hookOf } from "./rewrap.ts";
+import { writesToHandles } from "./tls/tls-inside.ts";
 
 async function connected(t: TestContext): Promise<Socket> {
   const server = createServer((socket) => t.after(() => socket.destroy()));
@@ -41,4 +42,9 @@ test("a TLS socket has no descriptor to write plaintext to", async (t) => {
   t.after(() => encrypted.destroy());
   encrypted.on("error", () => undefined);
   assert.equal(new Descriptor(encrypted).current, -1);
+});
+
+test("this Node lets open sockets be given a hook, and their handles be written to", async (t) => {
+  assert.notEqual(hookOf(await connected(t)), undefined);
+  assert.equal(writesToHandles, true);
 });

@@ -8,6 +8,8 @@ import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, type OutputBuffer, takeOutputBuf
 import { Descriptor, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
 import { sendNow } from "./send-now.ts";
 import type { TlsInfo } from "./tls/tls-info.ts";
+import { writesToHandles } from "./tls/tls-inside.ts";
+import { TlsWriter } from "./tls/tls-writer.ts";
 
 export interface ConnectionOptions {
   readonly side: ConnectionSide;
@@ -37,13 +39,6 @@ export interface Secured {
 /** A body chunk from this size on is sent from where it lies, beside the gathered head, instead of being copied. */
 const DIRECT_BYTES = 8 * 1024;
 
-/**
- * Over TLS an output buffer with so many bytes is not copied. Copies of that size are memory outside of V8's heap, and each 32 MB of
- * it cause a full collection: 90 of them, a sixth of the CPU, for 1 GiB each way. With fewer bytes in it a peer that
- * does not read could make us hold many buffers that are nearly empty.
- */
-const LENT_BYTES = OUTPUT_BUFFER_BYTES / 2;
-
 let nextId = 1;
 
 /** Where an end delimits, an end that anybody can make must not look like one of the peer's (RFC 8446 §6.1). */
@@ -57,6 +52,7 @@ const CUT = new Error("the peer closed without TLS close_notify");
  * all of it to the socket costs 2 µs more for a small message and 35 µs for 64 KiB; bench/micro/connection.ts.) While
  * the socket's queue holds anything, everything goes there, in order. A write that fails does not end the connection while
  * it is being read: a peer that answers early and closes has its answer in our receive buffer, behind the broken pipe.
+ * Over TLS a writer of its own takes what has gathered.
  *
  * Invariants: `#output` is held only between the first write of a turn and its flush; direct writes happen only while
  * the socket's queue is empty and the socket is alive.
@@ -71,10 +67,12 @@ export class SocketConnection implements Connection, Flushable, Reader {
   readonly #highWatermark: number;
   readonly #onThrow: ((error: unknown) => void) | undefined;
   readonly #secured: Secured | undefined;
+  /** Of TLS, where this Node lets its handles be written to. */
+  readonly #writer: TlsWriter | undefined;
   #handler: ConnectionHandler | undefined;
   #output: OutputBuffer | undefined;
   #outputLength = 0;
-  /** Bytes ever given to the socket's own queue. */
+  /** Bytes ever given to the socket's own queue, or to the writer. */
   #queuedToSocket = 0;
   #written = 0;
   #read = 0;
@@ -103,6 +101,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.#highWatermark = options.highWatermarkBytes;
     this.#onThrow = options.onThrow;
     this.#secured = options.secured;
+    if (this.#secured !== undefined && writesToHandles) this.#writer = new TlsWriter(socket, this.#onWritten);
     if (hook === undefined) socket.pause().on("data", this.#onBytes);
     else {
       hook.reader = this;
@@ -155,9 +154,10 @@ export class SocketConnection implements Connection, Flushable, Reader {
     return this.#outputLength + this.#inSocket();
   }
 
-  /** Bytes in the socket's own queue. Most connections never have any, and do not ask. */
+  /** Bytes in the socket's own queue, or the writer's. Most plain connections never have any, and do not ask. */
   #inSocket(): number {
-    return this.#queuedToSocket === 0 ? 0 : this.#socket.writableLength;
+    if (this.#queuedToSocket === 0) return 0;
+    return this.#writer === undefined ? this.#socket.writableLength : this.#writer.queued;
   }
 
   get closed(): boolean {
@@ -234,7 +234,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
     if (this.#ended || this.#closed) return;
     this.flush();
     this.#ended = true;
-    this.#socket.end();
+    if (this.#writer === undefined || this.#writer.queued === 0) this.#socket.end(); // or else behind the last write
   }
 
   destroy(): void {
@@ -260,6 +260,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
    */
   surrender(): { readonly socket: Socket; readonly unread: Buffer | undefined } {
     if (this.#handler !== undefined) throw new TypeError("a connection that somebody uses cannot change hands");
+    if (this.#secured !== undefined) throw new TypeError("there is no TLS within TLS");
     this.flush();
     this.#close();
     const socket = this.#socket;
@@ -292,14 +293,13 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.#output = undefined;
     this.#outputLength = 0;
     if (!this.#deaf() && length > 0) {
-      const taken = this.#writeNow(output, length, undefined);
-      if (taken < length) {
-        if (this.#secured !== undefined && length >= LENT_BYTES) {
-          this.#lend(output, taken, length);
-          return;
-        }
-        this.#queue(Buffer.from(output.subarray(taken, length)));
+      if (this.#writer !== undefined) {
+        this.#queuedToSocket += length;
+        this.#writer.write(output, length, undefined);
+        return;
       }
+      const taken = this.#writeNow(output, length, undefined);
+      if (taken < length) this.#queue(Buffer.from(output.subarray(taken, length)));
     }
     giveOutputBuffer(output);
   }
@@ -352,10 +352,14 @@ export class SocketConnection implements Connection, Flushable, Reader {
     const total = length + bytes.byteLength;
     this.#output = undefined;
     this.#outputLength = 0;
+    if (this.#writer !== undefined) {
+      this.#queuedToSocket += total;
+      this.#writer.write(output, length, bytes);
+      return;
+    }
     const taken =
       output === undefined ? this.#writeNow(bytes, total, undefined) : this.#writeNow(output, length, bytes);
     if (taken < total) {
-      // One piece: over TLS, where this is the rule, two would be two records, and a second pass through all that is between.
       const rest = Buffer.allocUnsafeSlow(total - taken);
       const gathered = Math.max(0, length - taken);
       if (output !== undefined && gathered > 0) output.copy(rest, 0, taken, length);
@@ -389,18 +393,6 @@ export class SocketConnection implements Connection, Flushable, Reader {
     this.#socket.write(bytes, this.#onWritten);
   }
 
-  /**
-   * Queues the output buffer itself, which comes back when it has been encrypted: before the callback, or Node has copied it. (A
-   * socket without TLS may hold on to it longer when it is destroyed.)
-   */
-  #lend(output: OutputBuffer, from: number, to: number): void {
-    this.#queuedToSocket += to - from;
-    this.#socket.write(output.subarray(from, to), () => {
-      giveOutputBuffer(output);
-      this.#onWritten();
-    });
-  }
-
   #failWrite(error: unknown): void {
     this.#writeFailed = true;
     this.#failure ??= connectionFailure(error, this.#side);
@@ -423,6 +415,7 @@ export class SocketConnection implements Connection, Flushable, Reader {
   readonly #onBytes = (bytes: Buffer): void => this.#deliver(bytes);
 
   readonly #onWritten = (): void => {
+    if (this.#ended && !this.#closed && this.#writer?.queued === 0) this.#socket.end();
     if (!this.#above || this.#closed || this.bytesQueued > this.#highWatermark / 2) return;
     this.#above = false;
     this.#tell("drain");

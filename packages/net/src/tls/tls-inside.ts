@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import { Socket, type SocketConstructorOpts } from "node:net";
 import { constants } from "node:os";
 import type { SecureContext, TLSSocket } from "node:tls";
 
@@ -109,4 +109,53 @@ export class EndWatch {
 function stillReads(socket: Socket): boolean {
   const { _handle: handle } = socket as unknown as { readonly _handle: { readStart(): number } | null };
   return handle !== null && handle.readStart() === -constants.errno.EALREADY;
+}
+
+/** `status`: 0, or the negative number of an error; `detail`: what OpenSSL says of it. */
+export type OnWritten = (status: number, handle: unknown, detail: string | undefined) => void;
+
+interface WriteRequest {
+  oncomplete: OnWritten;
+}
+
+interface WithWrites {
+  readonly _handle: {
+    writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
+    writev(request: WriteRequest, chunks: readonly Uint8Array[], allBuffers: true): number;
+  } | null;
+}
+
+/**
+ * What a handle notes a write in. Node gives the class to nobody, so a socket is made whose handle is none, and shows what it
+ * is given. Undefined: it was given something else.
+ */
+const WriteRequestOfNode = ((): (new () => WriteRequest) | undefined => {
+  let shown: object | undefined;
+  const writeBuffer = (request: object): number => {
+    shown = request;
+    return 0;
+  };
+  const options: unknown = { handle: { writeBuffer, readStop: () => 0 }, pauseOnCreate: true };
+  try {
+    new Socket(options as SocketConstructorOpts).write(Buffer.alloc(1));
+  } catch {
+    return undefined;
+  }
+  return shown?.constructor.name === "WriteWrap" ? (shown.constructor as new () => WriteRequest) : undefined;
+})();
+
+/** Whether `startWrite` works here. */
+export const writesToHandles = WriteRequestOfNode !== undefined;
+
+/**
+ * Gives bytes to the handle beneath the socket's stream, which encrypts them before it returns. `onWritten` is called once the kernel has
+ * taken them, as a rule on the event loop's next turn; only then may more be given. A failure is answered as the negative number of an
+ * error, or told to `onWritten`, maybe before this returns. (The stream does the same with 1,900 instructions more.)
+ */
+export function startWrite(socket: Socket, bytes: Uint8Array | readonly Uint8Array[], onWritten: OnWritten): number {
+  const { _handle: handle } = socket as unknown as WithWrites;
+  if (handle === null || WriteRequestOfNode === undefined) return -constants.errno.EBADF;
+  const request = new WriteRequestOfNode();
+  request.oncomplete = onWritten;
+  return bytes instanceof Uint8Array ? handle.writeBuffer(request, bytes) : handle.writev(request, bytes, true);
 }

@@ -496,3 +496,29 @@ test("a client that resets its connection has not ended in order", async () => {
   assert.equal(recorder.ended, 0);
   assert.equal(recorder.closed[0]?.failure?.kind, "downstream-reset");
 });
+
+test("what waits for a client that resets its connection was never written", async () => {
+  const listener = await TestTlsListener.open({ certificates: [shop] });
+  const beneath = listener.connectPlain();
+  const client = listener.connect({ socket: beneath });
+  client.pause();
+  client.write("x");
+  const recorder = await listener.firstSecured();
+  const { connection } = recorder;
+  let sent = 0;
+  for (const size of [9, 24_000, 70_000]) {
+    const chunk = Buffer.alloc(size);
+    do sent += size;
+    while (connection.writeBytes(chunk) && size > 9);
+  }
+  assert.ok(connection.bytesQueued > 0);
+  assert.equal(connection.bytesWritten + connection.bytesQueued, sent);
+  connection.end(); // behind what waits
+  beneath.resetAndDestroy();
+  await recorder.untilClosed();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(recorder.closed.length, 1);
+  assert.equal(recorder.closed[0]?.failure?.kind, "downstream-reset");
+  assert.ok(connection.bytesWritten < sent);
+  assert.equal(connection.bytesWritten + connection.bytesQueued, sent);
+});
