@@ -57,8 +57,9 @@ export class BlockMemo<Result> {
         changed[count++] = literals[i + 2]!; // three numbers each
         changed[count++] = from;
         changed[count++] = to;
-        at = to;
+        break;
       }
+      at = to;
     }
     for (; at < bytes.length; at++) if (bytes[at] !== block[at]) return Found.Nothing;
     this.#found = known;

@@ -277,3 +277,24 @@ test("no bytes make the decoder throw or hang", () => {
     { numRuns: 3000, seed: 3 },
   );
 });
+
+test("what stands right behind a value that differs is read too, of a block that is like one before", () => {
+  const decoder = new HpackDecoder(LIMITS);
+  const literal = (name: string, value: string): Buffer =>
+    Buffer.from(`\x00${String.fromCharCode(name.length)}${name}${String.fromCharCode(value.length)}${value}`, "latin1");
+  const block = (id: string, method: number, end: string): Buffer =>
+    Buffer.concat([literal("x-id", id), Buffer.of(method), literal("x-end", end)]);
+  const [get, post] = [0x82, 0x83]; // RFC 7541, Appendix A
+  for (const [id, method, end] of [
+    ["aaaa", get, "one"],
+    ["bbbb", get, "one"],
+    ["cccc", get, "one"],
+    ["dddd", post, "one"],
+    ["eeee", get, "two"],
+    ["ffff", post, "two"],
+  ] as const) {
+    const decoded = decoder.decode(block(id, method, end));
+    assert.ok(!(decoded instanceof HpackError));
+    assert.deepEqual(decoded.fields, ["x-id", id, ":method", method === get ? "GET" : "POST", "x-end", end]);
+  }
+});
