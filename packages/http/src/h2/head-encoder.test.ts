@@ -87,3 +87,37 @@ test("a new size of the table is said once", () => {
     assert.notEqual(next & 0xe0, 0x20);
   }
 });
+
+test("ids that are written over those before are sent as they stand, and none that may not stand there", () => {
+  const encoder = new HeadEncoder(4096);
+  const decoder = new HpackDecoder(LIMITS);
+  const lead = [":method", "GET", ":path", "/here"];
+  const odd = [
+    "1234\n678",
+    "1234\u010a678",
+    "1234\u0141678",
+    " 2345678",
+    "1234567\t",
+    "123\x7f5678",
+    "123456789",
+    "12345",
+    "",
+  ];
+  const clean = ["1234 678", "1234 678", "1234 678", "2345678", "1234567", "123 5678", "123456789", "12345", ""];
+  const list = (id: string, step: number): string[] => [
+    "accept",
+    "text/plain",
+    "x-request-id",
+    id,
+    "x-own",
+    step % 31 === 30 ? "other" : "value",
+    "x-trace",
+    `${step * 7}`.padStart(20, "t\xe9"),
+  ];
+  for (let step = 0; step < 900; step++) {
+    const at = step % 10 === 9 ? Math.floor(step / 10) % odd.length : -1;
+    const id = `${step}`.padStart(8, "0");
+    const block = encoder.encode(lead, new HeaderMap(list(odd[at] ?? id, step)), LeaveOut.Nothing);
+    assert.deepEqual(decode(decoder, block), [...lead, ...list(clean[at] ?? id, step)]);
+  }
+});

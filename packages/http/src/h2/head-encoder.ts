@@ -4,6 +4,7 @@ import { isBlank, table } from "../h1/tokens.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { FRAME_HEADER_BYTES } from "./frame/index.ts";
 import { HpackEncoder, type NameState } from "./hpack/index.ts";
+import { writeLatin1 } from "./hpack/write-latin1.ts";
 
 /** Fields that are left out of a head beside those that HTTP/2 does not have. */
 export const LeaveOut = {
@@ -28,8 +29,20 @@ interface KnownList {
   readonly differs: Uint8Array;
   /** By field that differs, where its name pauses: see `addPaused`. */
   readonly paused: (NameState | undefined)[];
-  /** Lists since the first that differed. */
+  /** All the values that differ, in their order, if nothing but plain bytes in `bytes` tells of them. */
+  patches: readonly Patch[] | undefined;
+  /** Lists since the first that differed and could not be patched in. */
   others: number;
+}
+
+/** A value that is another one each time, of a name that pauses, and is written over the one before. */
+interface Patch {
+  /** Of the value in `fields`. */
+  readonly index: number;
+  /** Of its first byte in `bytes`. */
+  readonly at: number;
+  readonly length: number;
+  readonly state: NameState;
 }
 
 const SLOTS = 4;
@@ -46,7 +59,8 @@ const ALL_BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/g;
  * are names that are no tokens; in values what may not stand there becomes a space, as RFC 9110 §5.5 has it.
  *
  * While the table is as it was, a list that comes again gives the same bytes without being encoded again, and of one that differs
- * in a few fields (ids) only these are encoded: of 10 fields with one id 0.4 µs in place of 1.5, and all the same 0.05.
+ * in a few fields only these are encoded: of 10 fields with one id 0.4 µs in place of 1.5, and all the same 0.05. Ids that are as
+ * long as those before are written over them.
  */
 export class HeadEncoder {
   readonly #hpack: HpackEncoder;
@@ -86,6 +100,8 @@ export class HeadEncoder {
       known.lead.length === lead.length &&
       known.fields.length === fields.length;
     if (isLike && known.others === 0 && isSame(known.lead, lead) && isSame(known.fields, fields)) return known.bytes;
+    const patched = isLike ? patchedIn(known, lead, fields) : undefined;
+    if (patched !== undefined) return patched;
     hpack.begin();
     const resizes = hpack.length > FRAME_HEADER_BYTES; // which is said once
     if (isLike) this.#encodeLike(known, lead, fields, leaveOut);
@@ -107,6 +123,7 @@ export class HeadEncoder {
         ends: this.#ends.slice(0, (lead.length + fields.length) / 2),
         differs: new Uint8Array((lead.length + fields.length) / 2),
         paused: new Array<undefined>((lead.length + fields.length) / 2).fill(undefined),
+        patches: undefined,
         others: 0,
       };
     return bytes;
@@ -154,6 +171,7 @@ export class HeadEncoder {
           continue;
         }
         differs[place] = 1;
+        known.patches = undefined;
       }
       hpack.addEncoded(known.bytes, runFrom, runTo);
       const state = paused[place];
@@ -171,6 +189,7 @@ export class HeadEncoder {
       runTo = end;
     }
     hpack.addEncoded(known.bytes, runFrom, runTo);
+    known.patches ??= patchesOf(known);
   }
 
   #add(name: string, value: string, leaveOut: number, neverIndexed: readonly string[] | undefined): void {
@@ -191,6 +210,49 @@ function isSame(known: readonly string[], list: readonly string[]): boolean {
   if (known.length !== list.length) return false;
   for (let i = list.length - 1; i >= 0; i--) if (known[i] !== list[i]) return false;
   return true;
+}
+
+/** Undefined: something differs that is not a plain value of its own. */
+function patchesOf({ lead, fields, bytes, ends, differs, paused }: KnownList): readonly Patch[] | undefined {
+  const patches: Patch[] = [];
+  for (let place = 0; place < differs.length; place++) {
+    if (differs[place] === 0) continue;
+    const state = paused[place];
+    const index = 2 * place - lead.length + 1;
+    if (state === undefined || index < 0) return undefined;
+    const value = fields[index]!; // as many as places
+    const end = ends[place]!;
+    const at = end - value.length;
+    if (bytes.toString("latin1", at, end) !== value) return undefined; // it was not sent as it stood
+    patches.push({ index, at, length: value.length, state });
+  }
+  return patches;
+}
+
+/**
+ * The known block with the values of another list written over those that differ, as `addPaused` would encode them: nothing but
+ * their bytes is another. Undefined: they are not as long, or may not stand there, or more than these differ.
+ */
+function patchedIn(known: KnownList, lead: readonly string[], fields: readonly string[]): Buffer | undefined {
+  const { patches, bytes } = known;
+  if (patches === undefined || !isSame(known.lead, lead)) return undefined;
+  let next = 0;
+  for (let i = 0; i < fields.length; i++) {
+    const patch = patches[next];
+    if (patch?.index !== i) {
+      if (known.fields[i] !== fields[i]) return undefined;
+      continue;
+    }
+    const value = fields[i]!; // below the length
+    if (value.length !== patch.length || patch.state.pause <= 1 || !isClean(value)) return undefined;
+    next++;
+  }
+  for (let i = 0; i < patches.length; i++) {
+    const { index, at, state } = patches[i]!; // below the length
+    state.pause--;
+    writeLatin1(fields[index]!, bytes, at);
+  }
+  return bytes;
 }
 
 function isSent(name: string, value: string, leaveOut: number): boolean {
@@ -223,10 +285,12 @@ function isName(name: string): boolean {
   return name !== "";
 }
 
-/** RFC 9113 §8.2.1: without blanks at the ends as well. */
 function cleanValue(value: string): string {
-  if (value === "") return value;
-  const isClean =
-    !isBlank(value.charCodeAt(0)) && !isBlank(value.charCodeAt(value.length - 1)) && !BAD_IN_VALUE.test(value);
-  return isClean ? value : value.replace(ALL_BAD_IN_VALUE, " ").replace(/^[\t ]+|[\t ]+$/g, "");
+  return isClean(value) ? value : value.replace(ALL_BAD_IN_VALUE, " ").replace(/^[\t ]+|[\t ]+$/g, "");
+}
+
+/** RFC 9113 §8.2.1: without blanks at the ends as well. */
+function isClean(value: string): boolean {
+  if (value === "") return true;
+  return !isBlank(value.charCodeAt(0)) && !isBlank(value.charCodeAt(value.length - 1)) && !BAD_IN_VALUE.test(value);
 }
