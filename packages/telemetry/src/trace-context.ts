@@ -18,9 +18,10 @@ const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(
 /** Of version 00. */
 const COMMON_LENGTH = 55;
 const DASH = 0x2d;
+const ZERO = 0x30;
 const ZEROS = 0x30303030;
 const bytes = Buffer.alloc(4 * COMMON_LENGTH);
-const view = new DataView(bytes.buffer, bytes.byteOffset);
+const words = new Int32Array(bytes.buffer, bytes.byteOffset, Math.ceil(COMMON_LENGTH / 4));
 const ZERO_TRACE = "0".repeat(32);
 const ZERO_SPAN = "0".repeat(16);
 
@@ -49,16 +50,18 @@ export function isSampled(traceparent: string): boolean {
 function isVersion0(value: string): boolean {
   if (bytes.write(value, 0, "utf8") !== COMMON_LENGTH) return false; // a character that is more than a byte, and no digit
   if (bytes[35] !== DASH || bytes[52] !== DASH) return false;
+  // What is no digit becomes one: then the ids and the flags begin and end with words.
+  bytes[0] = bytes[1] = bytes[2] = bytes[35] = bytes[52] = bytes[55] = ZERO;
   let trace = 0;
   let span = 0;
-  let bad = notHex((view.getInt16(53) << 16) | (ZEROS & 0xffff));
-  for (let at = 3; at < 35; at += 4) {
-    const four = view.getInt32(at);
+  let bad = notHex(words[13]!);
+  for (let i = 0; i < 9; i++) {
+    const four = words[i]!; // there are 14
     trace |= four ^ ZEROS;
     bad |= notHex(four);
   }
-  for (let at = 36; at < 52; at += 4) {
-    const four = view.getInt32(at);
+  for (let i = 9; i < 13; i++) {
+    const four = words[i]!;
     span |= four ^ ZEROS;
     bad |= notHex(four);
   }

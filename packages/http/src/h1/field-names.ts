@@ -70,7 +70,9 @@ export function knownField(name: string): FieldName | undefined {
 
 function knownNames(): ReadonlyMap<string, FieldName> {
   const names = new Map<string, FieldName>();
-  for (const name of [...Object.keys(SPECIAL), ...COMMON.split(" ")]) {
+  // Names that were keys are the very strings that code spells out, which makes their comparison one of pointers.
+  const all = Object.keys({ ...SPECIAL, ...Object.fromEntries(COMMON.split(" ").map((name) => [name, 0])) });
+  for (const name of all) {
     const kind = SPECIAL[name] ?? FieldKind.Ordinary;
     const capitals = name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
     for (const written of [name, capitals, UNUSUAL[name] ?? name])

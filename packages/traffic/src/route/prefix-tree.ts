@@ -40,7 +40,7 @@ export class PrefixTree {
     while (at < text.length) {
       // Most have none or one, and to look one up in a map begins with hashing it.
       const child = node.only ?? (node.children.size > 1 ? node.children.get(text.charCodeAt(at)) : undefined);
-      if (child === undefined || !text.startsWith(child.label, at)) break;
+      if (child === undefined || !begins(text, child.label, at)) break;
       at += child.label.length;
       node = child;
     }
@@ -61,6 +61,11 @@ const NONE: readonly number[] = [];
 
 function makeNode(label: string): Node {
   return { label, children: new Map(), only: undefined, own: [], all: NONE };
+}
+
+/** A label of one character is compared in place: "/" is where most trees begin. */
+function begins(text: string, label: string, at: number): boolean {
+  return text.charCodeAt(at) === label.charCodeAt(0) && (label.length === 1 || text.startsWith(label, at));
 }
 
 function sharedLength(a: string, b: string): number {

@@ -116,10 +116,8 @@ export class Forwarding {
       if (found.steers) removeSteering(headers.fields, atEdge);
       // Inside it would be believed to come from us.
       if (found.explain && atEdge && downstream.tls?.peerVerified !== true) headers.remove(EXPLAIN_HEADER);
-      if (atEdge && client !== undefined && client !== "") {
-        if (found.externalAddress) headers.set("x-envoy-external-address", client);
-        else headers.append("x-envoy-external-address", client);
-      }
+      if (atEdge && client !== undefined && client !== "")
+        put(headers, "x-envoy-external-address", client, found.externalAddressAt);
     }
     if (this.#via !== "") appendVia(headers, this.#via);
     exchange.requestId = this.#requestId(headers, found.requestId, atEdge && !internal);
@@ -138,34 +136,45 @@ export class Forwarding {
     let requestId: string | undefined;
     let traceparent: string | undefined;
     let traceState: string | undefined;
+    let forwardedForAt = NOWHERE;
+    let protoAt = NOWHERE;
+    let requestIdAt = NOWHERE;
+    let externalAddressAt = NOWHERE;
     let expects = false;
-    let externalAddress = false;
     let steers = false;
     let explain = false;
     let kept = 0;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i]!; // names stand at even places
-      if (name.charCodeAt(1) === HYPHEN && name.charCodeAt(0) === LETTER_X) {
+      const first = name.charCodeAt(0);
+      if (first === LETTER_X) {
         const letter = name.charCodeAt(2);
         if (letter === LETTER_F) {
           const value = fields[i + 1]!;
-          if (name === "x-forwarded-for")
+          if (name === "x-forwarded-for") {
+            forwardedForAt = forwardedFor === undefined ? kept : SEVERAL;
             forwardedFor = forwardedFor === undefined ? value : `${forwardedFor},${value}`;
-          else if (name === "x-forwarded-proto") proto ??= value;
-          else if (name === "x-forwarded-port") port ??= value;
+          } else if (name === "x-forwarded-proto") {
+            protoAt = proto === undefined ? kept : SEVERAL;
+            proto ??= value;
+          } else if (name === "x-forwarded-port") port ??= value;
           else if (name === "x-forwarded-client-cert" && (drops & Kind.ClientCert) !== 0) continue;
         } else if (letter === LETTER_R) {
-          if (name === "x-request-id") requestId ??= fields[i + 1];
+          if (name === "x-request-id") {
+            requestIdAt = requestId === undefined ? kept : SEVERAL;
+            requestId ??= fields[i + 1];
+          }
         } else if (letter === LETTER_E) {
           const kind = OF_ENVOY.get(name) ?? 0;
           if ((kind & drops) !== 0) continue;
-          if (kind === Kind.Address) externalAddress = true;
+          if (kind === Kind.Address) externalAddressAt = externalAddressAt === NOWHERE ? kept : SEVERAL;
           else if (kind !== 0) steers = true;
         } else if (letter === LETTER_H && name === EXPLAIN_HEADER) explain = true;
-      } else if (name === "traceparent") traceparent ??= fields[i + 1];
-      else if (name === "tracestate")
-        traceState = traceState === undefined ? fields[i + 1] : `${traceState},${fields[i + 1]}`;
-      else if (name === "expect") expects = true;
+      } else if (first === LETTER_T) {
+        if (name === "traceparent") traceparent ??= fields[i + 1];
+        else if (name === "tracestate")
+          traceState = traceState === undefined ? fields[i + 1] : `${traceState},${fields[i + 1]}`;
+      } else if (first === LETTER_E && name === "expect") expects = true;
       if (kept !== i) {
         fields[kept] = name;
         fields[kept + 1] = fields[i + 1]!;
@@ -179,8 +188,11 @@ export class Forwarding {
     found.requestId = requestId;
     found.traceparent = traceparent;
     found.traceState = traceState;
+    found.forwardedForAt = forwardedForAt;
+    found.protoAt = protoAt;
+    found.requestIdAt = requestIdAt;
+    found.externalAddressAt = externalAddressAt;
     found.expects = expects;
-    found.externalAddress = externalAddress;
     found.steers = steers;
     found.explain = explain;
   }
@@ -192,14 +204,13 @@ export class Forwarding {
     found.mayBeInternal = forwardedFor === undefined;
     found.client = (hops === 0 ? undefined : addressFromEnd(forwardedFor, hops - 1)) ?? remoteAddress;
     if (this.#appendsFor && remoteAddress !== "") {
-      if (forwardedFor === undefined) headers.append("x-forwarded-for", remoteAddress);
-      else headers.set("x-forwarded-for", this.#joined(forwardedFor, remoteAddress));
+      const told = forwardedFor === undefined ? remoteAddress : this.#joined(forwardedFor, remoteAddress);
+      put(headers, "x-forwarded-for", told, found.forwardedForAt);
     }
     if (hops > 0) return;
     // Nobody whom we trust has said these.
     found.port = undefined;
-    if (found.proto !== undefined) headers.set("x-forwarded-proto", scheme);
-    else headers.append("x-forwarded-proto", scheme);
+    put(headers, "x-forwarded-proto", scheme, found.protoAt);
     found.proto = scheme;
   }
 
@@ -261,8 +272,7 @@ export class Forwarding {
     }
     if (!this.#makesId) return given ?? "";
     const id = this.#makeId();
-    if (given === undefined) headers.append("x-request-id", id);
-    else headers.set("x-request-id", id);
+    put(headers, "x-request-id", id, this.found.requestIdAt);
     return id;
   }
 
@@ -275,6 +285,18 @@ export class Forwarding {
   }
 }
 
+/** There is no field of that name; there is more than one. */
+const NOWHERE = -1;
+const SEVERAL = -2;
+
+/** `headers.set`, without a search: `at` is where such a field stood. */
+function put(headers: HeaderMap, name: string, value: string, at: number): void {
+  const { fields } = headers;
+  if (at === NOWHERE) headers.append(name, value);
+  else if (at !== SEVERAL && fields[at] === name) fields[at + 1] = value;
+  else headers.set(name, value);
+}
+
 /** What the fields of the request at hand say. There is one, used for each request in turn. */
 class Found {
   forwardedFor: string | undefined = undefined;
@@ -285,8 +307,11 @@ class Found {
   /** All of them, joined. */
   traceState: string | undefined = undefined;
   expects = false;
-  /** There is an `x-envoy-external-address`. */
-  externalAddress = false;
+  // Where these stand, for `put`.
+  forwardedForAt = NOWHERE;
+  protoAt = NOWHERE;
+  requestIdAt = NOWHERE;
+  externalAddressAt = NOWHERE;
   /** There are headers that steer the proxy or describe the caller. */
   steers = false;
   /** Somebody wants to know why it is denied. */
@@ -351,11 +376,11 @@ const OF_ENVOY: ReadonlyMap<string, number> = new Map<string, number>([
   ["x-envoy-external-address", Kind.Address],
 ]);
 
-const HYPHEN = 0x2d;
 const LETTER_E = 0x65;
 const LETTER_F = 0x66;
 const LETTER_H = 0x68;
 const LETTER_R = 0x72;
+const LETTER_T = 0x74;
 const LETTER_X = 0x78;
 
 function removeSteering(fields: string[], atEdge: boolean): void {

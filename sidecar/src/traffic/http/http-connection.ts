@@ -44,8 +44,8 @@ export class HttpConnection
   readonly #open = new ExchangeList();
   /** Ever begun here. */
   #exchanges = 0;
-  /** Since when no exchange has been open; Infinity while one is. */
-  #idleSinceMs: number;
+  /** Since when no exchange has been open; Infinity while one is. A number from the start: else each one is a new object. */
+  #idleSinceMs = Infinity;
   #maxDurationAtMs = Infinity;
   /** Until when the rest is waited for: of a request whose answer has gone, or of the preface of HTTP/2. */
   #restByMs = Infinity;

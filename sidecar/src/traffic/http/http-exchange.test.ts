@@ -30,7 +30,7 @@ describe("an exchange", () => {
       assert.match(request, /^GET \/hello\?a=1 HTTP\/1\.1\r\nhost: example\.org\r\n/);
       assert.match(request, /\r\nx-forwarded-proto: http\r\n/);
       assert.match(request, /\r\nx-request-id: [0-9a-f-]{36}\r\n/);
-      assert.match(request, /\r\ntraceparent: 00-(ab){16}-(ab){8}-01\r\n/);
+      assert.match(request, /\r\ntraceparent: 00-(ba){16}-(ab){8}-01\r\n/);
       harness.upstream().send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
       harness.run();
       const date = "Thu, 01 Jan 2026 00:00:00 GMT";

@@ -68,7 +68,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   #isUpgrade = false;
 
   /** When anything was last sent or received. */
-  lastActivityMs: number;
+  lastActivityMs = 0;
   /** When the request's last byte came, and the response's head left; -1 before. */
   requestEndMs = -1;
   responseBeginMs = -1;
@@ -182,9 +182,10 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.clearRoute();
   }
 
-  setRouteDeadline(atMs: number): void {
+  /** `nowMs` is the clock's. */
+  setRouteDeadline(atMs: number, nowMs: number): void {
     this.routeDeadlineMs = atMs;
-    this.#connection.checkBy(atMs, this.now());
+    this.#connection.checkBy(atMs, nowMs);
   }
 
   setTryDeadline(atMs: number): void {

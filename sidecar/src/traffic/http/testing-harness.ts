@@ -120,7 +120,7 @@ export class Harness {
       shedder: new LoadShedder(this.vitals, () => this.random),
       drain: options.drain ?? { strategy: "gradual", timeMs: 600_000 },
       date: new DateHeader(this.clock),
-      randomHex: new RandomHex((buffer) => buffer.fill("bbaa", "hex")), // "abab…"
+      randomHex: new RandomHex((buffer) => buffer.fill("aabb", "hex")), // spans "abab…"
       filters: new HttpFilterRegistry([
         routerType,
         serveTunnelType,

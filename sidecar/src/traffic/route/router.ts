@@ -301,7 +301,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#tellsCallee = tellsTimeoutToCallee(forward, request);
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
     if (!this.#config.suppressEnvoyHeaders || this.#tellsCallee) this.#tellExpectedTimeout();
-    if (this.#requestComplete) this.#startRouteTimeout();
+    if (this.#requestComplete) this.#startRouteTimeout(exchange.now());
     this.#attempt();
   }
 
@@ -470,18 +470,18 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#exchange.upstream.sentMs = now - this.#exchange.startMs;
     if (this.#requestCompleteMs === -1) {
       this.#requestCompleteMs = now;
-      this.#startRouteTimeout();
+      this.#startRouteTimeout(now);
     }
     const perTryTimeoutMs = this.#retry?.perTryTimeoutMs ?? 0;
     if (perTryTimeoutMs > 0 && !this.#exchange.tunnel) this.#exchange.setTryDeadline(now + perTryTimeoutMs);
   }
 
   /** The route's timeout runs from the end of the request; a tunnel has none (Envoy `RouteAction.timeout`). */
-  #startRouteTimeout(): void {
+  #startRouteTimeout(now: number): void {
     const exchange = this.#exchange;
     const timeoutMs = this.#timeoutMs;
     if (timeoutMs === 0 || exchange.tunnel || exchange.routeDeadlineMs !== Infinity) return;
-    exchange.setRouteDeadline(exchange.now() + timeoutMs);
+    exchange.setRouteDeadline(now + timeoutMs, now);
   }
 
   // === the answer
