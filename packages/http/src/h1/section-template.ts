@@ -1,6 +1,5 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import { FieldKind, knownField } from "./field-names.ts";
-import { ownCopy } from "./own-copy.ts";
 import { Patience } from "./patience.ts";
 import { isToken } from "./tokens.ts";
 
@@ -47,20 +46,24 @@ const ONES = 0x01010101;
 const HIGH_BITS = 0x80808080;
 
 /** Whether all of these bytes are printable ASCII. */
-function isPrintable(bytes: DataView, from: number, to: number): boolean {
+function isPrintable(bytes: DataView, at: number, length: number): boolean {
   let high = 0; // has the high bit of a byte set that is none
-  let at = from;
-  for (; at + 4 <= to; at += 4) {
+  const end = at + length;
+  for (; at + 4 <= end; at += 4) {
     const four = bytes.getInt32(at);
     high |= four | (four - ONES * SPACE) | (four + ONES); // 0x80 and above, below space, DEL; a borrow or carry comes from such a one
   }
-  for (; at < to; at++) {
+  for (; at < end; at++) {
     const one = bytes.getUint8(at);
     high |= one | (one - SPACE) | (one + 1);
   }
   return (high & HIGH_BITS) === 0;
 }
 
+/** A value that has changed so often in a row is not compared any more: ids that are never the same cost 330 instructions each. */
+const VOLATILE = 8;
+/** Heads until it is looked at again. */
+const LOOK_AGAIN = 1024;
 const MAX_PLACES = 64;
 /** Heads of different kinds mostly have different numbers of fields; so many kinds are told apart. */
 const KINDS = 16;
@@ -73,11 +76,17 @@ const ROOM = 128;
  * date, a time that it took. So the next one is this one with those values put in place, instead of a text that is put
  * together, checked and written anew (16,700 of 62,600 instructions that a proxied exchange had in all).
  *
- * A value may be a part of its head and keep that alive: one head, since all values are those of the last.
+ * A value may be a part of its head and keep that alive: one head, since all values are those of the last. Names are never parts.
  */
 class SectionTemplate {
   readonly #names: string[] = [];
-  readonly #values: string[] = [];
+  /** Undefined of one that is volatile. */
+  readonly #values: (string | undefined)[] = [];
+  /** Of all values, in characters; behind them the tail's. */
+  readonly #lengths: Int32Array;
+  /** How often in a row each value has changed, up to `VOLATILE`. */
+  readonly #changes: Uint8Array;
+  #heads = 0;
   readonly #withLength: boolean;
   /** Where the value of each place begins, and behind them the tail; -1: the field is not sent. */
   readonly #starts: Int32Array;
@@ -87,10 +96,15 @@ class SectionTemplate {
   #section: Buffer;
 
   private constructor(fields: readonly string[], withLength: boolean, tail: string, text: string, starts: Int32Array) {
+    this.#lengths = new Int32Array(starts.length);
+    this.#changes = new Uint8Array(starts.length);
     for (let i = 0; i < fields.length; i += 2) {
-      this.#names.push(ownCopy(fields[i]!)); // name and value in turn
-      this.#values.push(fields[i + 1]!);
+      const value = fields[i + 1]!; // name and value in turn
+      this.#names.push(fields[i]!);
+      this.#values.push(value);
+      this.#lengths[i >> 1] = value.length;
     }
+    this.#lengths[starts.length - 1] = tail.length;
     this.#withLength = withLength;
     this.#tail = tail;
     this.#starts = starts;
@@ -127,36 +141,46 @@ class SectionTemplate {
     const values = this.#values;
     const places = names.length;
     if (fields.length !== 2 * places || withLength !== this.#withLength) return undefined;
+    if (++this.#heads === LOOK_AGAIN) {
+      this.#heads = 0;
+      this.#changes.fill(0);
+    }
     for (let place = 0; place < places; place++) {
       if (fields[2 * place] !== names[place]) return undefined;
       const value = fields[2 * place + 1]!; // below its length
-      const last = values[place]!; // as many as names
-      if (value !== last && !this.#put(place, last.length, value)) return undefined;
-      values[place] = value;
+      const changes = this.#changes[place]!; // one for each place
+      const same = changes < VOLATILE && value === values[place];
+      if (!same && !this.#put(place, value)) return undefined;
+      if (changes === VOLATILE) continue;
+      this.#changes[place] = same ? 0 : changes + 1;
+      values[place] = this.#changes[place] === VOLATILE ? undefined : value;
     }
     if (tail !== this.#tail) {
-      if (!this.#put(places, this.#tail.length, tail)) return undefined;
+      if (!this.#put(places, tail)) return undefined;
       this.#bytes.write(tail, this.#starts[places]!, "latin1"); // with its line ends
       this.#tail = tail;
     }
     return this.#section;
   }
 
-  /** Puts a value in the place of one of `length` characters. False if there is no room. */
-  #put(place: number, length: number, value: string): boolean {
+  /** Puts a value in its place. False if there is no room, and then nothing has changed. */
+  #put(place: number, value: string): boolean {
     const start = this.#starts[place]!; // one for each place
     if (start === -1) return true;
-    const grown = value.length - length;
-    if (grown !== 0 && !this.#shift(place, start + length, grown)) return false;
+    const { length } = value;
+    const before = this.#lengths[place]!;
+    if (length !== before) {
+      if (!this.#shift(place, start + before, length - before)) return false;
+      this.#lengths[place] = length;
+    }
     const bytes = this.#bytes;
-    const { length: size } = value;
     if (
-      size >= MIN_NATIVE &&
-      bytes.utf8Write(value, start, size) === size &&
-      isPrintable(this.#view, start, start + size)
+      length >= MIN_NATIVE &&
+      bytes.utf8Write(value, start, length) === length &&
+      isPrintable(this.#view, start, length)
     )
       return true;
-    for (let i = 0; i < size; i++) bytes[start + i] = cleanCode(value.charCodeAt(i));
+    for (let i = 0; i < length; i++) bytes[start + i] = cleanCode(value.charCodeAt(i));
     return true;
   }
 

@@ -93,6 +93,20 @@ test("values of any length take the place of each other, up to more than is kept
   }
 });
 
+test("a value that changed each time is written right when it changes no more, at any head", () => {
+  const kept = ["first, of a length", "other, longer than it", "s"];
+  for (let i = 0; i < 6000; i++) {
+    const phase = Math.floor(i / 11) % 4;
+    const value = phase === 3 || i % 1024 < 3 ? kept[i % 2]! : phase === 1 ? kept[2]! : `${"v".repeat(i % 30)}${i}`;
+    const fields = ["x-id", value, "x-same", "s", "x-other", kept[phase % 3]!];
+    if (i % 97 === 0) fields[3] = "t".repeat(300 + (i % 5)); // no room for it
+    assert.equal(
+      writtenResponse("", new HeaderMap(fields), false, i % 200 < 5 ? "connection: close\r\n" : ""),
+      `HTTP/1.1 200 OK\r\n${expectedLines(fields, false)}${i % 200 < 5 ? "connection: close\r\n" : ""}\r\n`,
+    );
+  }
+});
+
 test("names that come in the places of others are written, however many heads were like those before", () => {
   for (let i = 0; i < 200; i++) {
     const fields = [`x-${i % 3 === 0 ? "a" : `b${i}`}`, String(i), "date", "today"];
