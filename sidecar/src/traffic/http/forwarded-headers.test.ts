@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import type { DownstreamInfo } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
 import { defaultManners, type HttpConnectionManagerConfig, type HttpManners } from "@heddle/traffic";
+import fc from "fast-check";
 import { type ForwardedRequest, Forwarding } from "./forwarded-headers.ts";
 import { managerConfig } from "./testing-config.ts";
 
@@ -277,4 +278,30 @@ test("a scheme to overwrite with is told as that of the client, too", () => {
   const passed = pass({ with: { schemeToOverwrite: "https" } }, { "x-forwarded-proto": "http" });
   assert.equal(passed.request.scheme, "https");
   assert.equal(passed.header("x-forwarded-proto"), "https");
+});
+
+test("at the edge there is one of each field of ours, wherever and however often it came, and others keep their order", () => {
+  const ours = ["x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-request-id"];
+  const taken = ["x-envoy-internal", "x-envoy-retry-on", "x-envoy-original-path", "x-forwarded-client-cert"];
+  const others = ["x-a", "accept", "x-forwarded-host", "traceparent", "expect", "x", ""];
+  const field = fc.tuple(fc.constantFrom(...ours, ...taken, ...others), fc.constantFrom("1.1.1.1", "2"));
+  const internal = { internalAddresses: { unixSockets: false, cidrRanges: ["10.0.0.0/8"] } };
+  fc.assert(
+    fc.property(fc.array(field, { maxLength: 12 }), fc.constantFrom({}, internal), (list, manners) => {
+      const { request } = pass({ ...EDGE, with: manners }, list.flat());
+      const told = list.flatMap(([name, value]) => (name === "x-forwarded-for" ? [value] : []));
+      const after = Array.from({ length: request.headers.size }, (_, i) =>
+        request.headers.fields.slice(2 * i, 2 * i + 2),
+      );
+      assert.deepEqual(
+        ours.map((name) => request.headers.getAll(name)),
+        [[[...told, "192.0.2.1"].join(",")], ["http"], ["192.0.2.1"], ["id-1"]],
+      );
+      assert.deepEqual(
+        after.filter(([name]) => !ours.includes(name!)),
+        list.filter(([name]) => others.includes(name)),
+      );
+    }),
+    { numRuns: 300, seed: 1 },
+  );
 });
