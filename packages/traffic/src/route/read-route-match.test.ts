@@ -42,3 +42,8 @@ test("what cannot be honoured is refused with its place", () => {
     ["grpc", "", "headers[0]", "queryParameters[0].stringMatch"],
   );
 });
+
+test("the path of a target ends before its query and its fragment, whichever comes first", () => {
+  const targets = ["/a/b", "/a?b", "/a#b", "/a?b#c", "/a#b?c", "?a", "#", "*", ""];
+  assert.deepEqual(targets.map(pathOnly), ["/a/b", "/a", "/a", "/a", "/a", "", "", "*", ""]);
+});

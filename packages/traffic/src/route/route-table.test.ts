@@ -39,6 +39,7 @@ describe("virtual host search", () => {
 
   it("takes the exact domain, then the longest suffix, then the longest prefix, then any", () => {
     for (const [authority, domain] of [
+      ["www.example.com", "www.example.com"],
       ["WWW.example.com", "www.example.com"],
       ["foo-bar.example.com", "*-bar.example.com"],
       ["api.example.com", "*.example.com"],

@@ -22,6 +22,9 @@ export class VirtualHostIndex<Host> {
 
   find(authority: string): Host | undefined {
     if (this.#exact.size === 0 && this.#suffixes.empty && this.#prefixes.empty) return this.#any;
+    // Nearly always in lower case, which need not be looked at one by one if it is known.
+    const known = this.#ignorePort ? undefined : this.#exact.get(authority);
+    if (known !== undefined) return known;
     let host = asciiLower(authority);
     if (this.#ignorePort) {
       const port = portStart(host);
