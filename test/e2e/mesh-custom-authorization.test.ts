@@ -161,6 +161,16 @@ describe("policies of action CUSTOM", { timeout: 120_000 }, () => {
     });
   }
 
+  test("a provider is shown bodies, also of a client that waits for a word before it sends one", async () => {
+    await set(byHttp(", includeRequestBodyInCheck: { maxRequestBytes: 5 }"), askDoor(ADMIN));
+    for (const waits of [{}, { expect: "100-continue" }]) {
+      const answer = await orders.ask("/admin", { ...YES, ...waits }, undefined, "goods");
+      assert.deepEqual(answer, { status: 200, body: "/admin ann" });
+      assert.equal(http.checks.at(-1)?.body.toString(), "goods");
+    }
+    assert.equal((await orders.ask("/admin", YES, undefined, "more goods")).status, 413);
+  });
+
   test("what a provider is asked about that does not exist is denied", async () => {
     await set(askDoor(ADMIN));
     assert.deepEqual(await orders.ask("/admin", YES), RBAC);
@@ -200,7 +210,13 @@ interface Answer {
 interface Orders {
   readonly httpPort: number;
   readonly tcpPort: number;
-  ask(path: string, headers?: Readonly<Record<string, string>>, tls?: ConnectionOptions): Promise<Answer>;
+  /** With `expect` among its headers it sends its content when it has been told to. */
+  ask(
+    path: string,
+    headers?: Readonly<Record<string, string>>,
+    tls?: ConnectionOptions,
+    content?: string,
+  ): Promise<Answer>;
   /** What comes back of "hello" from its TCP port; "" where the connection is closed. */
   echo(tls?: ConnectionOptions): Promise<string>;
 }
@@ -235,7 +251,7 @@ spec:
   return {
     httpPort,
     tcpPort,
-    ask: (path, headers = {}, tls) => ask(httpPort, path, headers, tls),
+    ask: (path, headers = {}, tls, content) => ask(httpPort, path, headers, tls, content),
     echo: (tls) => echoed(tcpPort, tls),
   };
 }
@@ -245,12 +261,18 @@ function ask(
   path: string,
   headers: Readonly<Record<string, string>>,
   tls: ConnectionOptions | undefined,
+  content = "",
 ): Promise<Answer> {
   return new Promise((resolve) => {
     const socket =
       tls === undefined ? connect(port, "127.0.0.1") : connectTls({ port, ...tls, rejectUnauthorized: false });
     const asked = request(
-      { path, headers: { host: "orders", ...headers }, createConnection: () => socket },
+      {
+        path,
+        method: content === "" ? "GET" : "POST",
+        headers: { host: "orders", ...(content !== "" && { "content-length": content.length }), ...headers },
+        createConnection: () => socket,
+      },
       (response) => {
         let body = "";
         const { "www-authenticate": challenge, "x-heddle-denied-by": deniedBy } = response.headers;
@@ -266,7 +288,8 @@ function ask(
       },
     );
     asked.on("error", () => resolve({ status: 0, body: "" }));
-    asked.end();
+    if (headers["expect"] === undefined) asked.end(content);
+    else asked.on("continue", () => asked.end(content)).flushHeaders();
   });
 }
 

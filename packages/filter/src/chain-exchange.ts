@@ -305,6 +305,12 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     if (flow !== undefined && flow.limitBytes < bytes) flow.limitBytes = bytes;
   }
 
+  askForBody(): void {
+    if (!this.request.headers.has("expect")) return;
+    this.request.headers.remove("expect");
+    this.respondInformational(new ResponseHead(100, new HeaderMap()));
+  }
+
   get bufferedRequest(): Uint8Array {
     return this.#held(this.#requestFlow);
   }

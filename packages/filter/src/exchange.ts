@@ -58,6 +58,11 @@ export interface Exchange {
   fail(failure: Failure): void;
   /** Each filter may hold back that much of the request from now on, where the listener's limit is less. */
   raiseRequestBufferLimit(bytes: number): void;
+  /**
+   * Has the client send the request's body where it waits for a word (`Expect: 100-continue`, which is then answered here and not by
+   * the upstream). For filters that pause at the head until they have seen the body.
+   */
+  askForBody(): void;
   /** What a filter has held back with "buffer" so far; a view, valid until the next call into the exchange. */
   readonly bufferedRequest: Uint8Array;
   readonly bufferedResponse: Uint8Array;

@@ -18,6 +18,7 @@ export interface HeaderChange {
 export const FRAMING_FIELDS: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
+  "expect",
   "http2-settings",
   "keep-alive",
   "proxy-connection",

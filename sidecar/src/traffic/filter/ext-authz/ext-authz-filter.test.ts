@@ -83,6 +83,19 @@ function exchangeWith({ config = {}, routeConfig, answers = answer(), before: fi
   return { exchange, asked };
 }
 
+test("a client that waits with its body is told to send it where the service is shown it, and the upstream is not asked for that", () => {
+  for (const [config, expectation] of [
+    [{ withRequestBody: { maxRequestBytes: 9 } }, undefined],
+    [{}, "100-continue"],
+  ] as const) {
+    const { exchange } = exchangeWith({ config });
+    exchange.sendRequest("POST", "/a", { expect: "100-continue" }, "one");
+    exchange.advance(1);
+    assert.equal(exchange.atUpstream.head?.headers.get("expect"), expectation);
+    assert.equal(exchange.atUpstream.body, "one");
+  }
+});
+
 test("nothing of a request goes on before it is allowed, and all of it in its order after", () => {
   const { exchange, asked } = exchangeWith();
   exchange.sendHead("POST", "/a");

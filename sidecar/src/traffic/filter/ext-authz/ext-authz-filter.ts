@@ -151,6 +151,7 @@ class ExtAuthzFilter implements HttpFilter {
     else {
       this.#state = "gathering";
       exchange.raiseRequestBufferLimit(this.#body.maxBytes);
+      exchange.askForBody();
     }
     return "pause";
   }
