@@ -23,7 +23,7 @@ test("options and operands are told apart", () => {
   assert.deepEqual(positionals, ["one", "two"]);
 });
 
-test("a word that is no option is told in one sentence", () => {
-  assert.equal(fault("--frob"), "Unknown option '--frob'");
+test("a word that is no option is told in one sentence, with those that there are", () => {
+  assert.equal(fault("--frob"), "Unknown option '--frob', allowed: --port");
   assert.equal(fault("--port"), "Option '--port <value>' argument missing");
 });

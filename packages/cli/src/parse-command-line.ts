@@ -11,6 +11,8 @@ export function parseCommandLine<const Config extends Omit<ParseArgsConfig, "arg
   } catch (error) {
     // Its first sentence: the ones behind it speak of operands that begin with a dash.
     const [sentence] = (error as Error).message.split(". ");
-    throw new UsageError(sentence);
+    const isUnknown = (error as NodeJS.ErrnoException).code === "ERR_PARSE_ARGS_UNKNOWN_OPTION";
+    const names = Object.keys(config.options ?? {}).map((name) => `--${name}`);
+    throw new UsageError(isUnknown && names.length > 0 ? `${sentence}, allowed: ${names.join(", ")}` : sentence);
   }
 }

@@ -44,12 +44,17 @@ export const wait: Command = {
     const health = url("--health", values.health ?? "127.0.0.1:15021", "/healthz/ready");
     const admin = url("--admin", values.admin ?? "127.0.0.1:15000", "/stats?filter=downstream_cx_active$&format=json");
     const beganMs = systemClock.now();
-    const isDone = forReady
-      ? () => isReady(health)
-      : async () => systemClock.now() - beganMs >= least.value && (await connections(admin)) === 0;
-    while (!(await isDone())) {
+    /** What is in the way still; undefined: nothing. */
+    const look = async (): Promise<string | undefined> => {
+      if (forReady) return whyNotReady(health);
+      const open = await connections(admin);
+      if (open !== 0) return open === undefined ? `${admin.host} says nothing of connections` : `${open} connections`;
+      return systemClock.now() - beganMs >= least.value ? undefined : `less than ${least.value} ms have passed`;
+    };
+    for (let why = await look(); why !== undefined; why = await look()) {
       if (systemClock.now() - beganMs >= timeout.value) {
-        console.error(`heddle wait: the sidecar is not ${forReady ? "ready" : "idle"} after ${timeout.value} ms`);
+        const wanted = forReady ? "ready" : "idle";
+        console.error(`heddle wait: the sidecar is not ${wanted} after ${timeout.value} ms: ${why}`);
         return 1;
       }
       await new Promise<void>((resolve) => void systemClock.after(EVERY_MS, resolve));
@@ -64,13 +69,15 @@ function url(flag: string, address: string, path: string): URL {
   return found;
 }
 
-async function isReady(health: URL): Promise<boolean> {
+/** Undefined: it is. */
+async function whyNotReady(health: URL): Promise<string | undefined> {
   try {
     const answer = await fetch(health, { signal: AbortSignal.timeout(ANSWER_MS) });
     await answer.body?.cancel();
-    return answer.status === 200;
-  } catch {
-    return false; // it does not listen yet
+    return answer.status === 200 ? undefined : `${health.href} answers ${answer.status}`;
+  } catch (error) {
+    const { code, message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+    return `${health.href} does not answer (${code ?? message})`;
   }
 }
 

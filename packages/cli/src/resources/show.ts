@@ -22,7 +22,8 @@ export function documentOf({ key, override, resource }: StoredResource): Json {
 }
 
 export function tableOf(resources: readonly StoredResource[]): string {
-  if (resources.length === 0) return "there is none";
+  if (resources.length === 0)
+    return "none has been put into this control plane (what it reads from files or Kubernetes is not shown here)";
   const rows = resources.map(({ key, version, updated, author, manager }) => [
     formatKey({ ...key, nodeCluster: "" }),
     key.nodeCluster === "" ? "all" : key.nodeCluster,
