@@ -9,14 +9,18 @@ import type { HttpExchange } from "./http-exchange.ts";
  */
 export class ExchangeList {
   #first: HttpExchange | undefined = undefined;
+  /** Undefined: the first is the last, or there is none. */
   #last: HttpExchange | undefined = undefined;
   size = 0;
 
   add(exchange: HttpExchange): void {
-    exchange.previousOpen = this.#last;
-    if (this.#last === undefined) this.#first = exchange;
-    else this.#last.nextOpen = exchange;
-    this.#last = exchange;
+    if (this.#first === undefined) this.#first = exchange;
+    else {
+      const last = this.#last ?? this.#first;
+      last.nextOpen = exchange;
+      exchange.previousOpen = last;
+      this.#last = exchange;
+    }
     this.size++;
   }
 

@@ -146,19 +146,27 @@ export class HttpConnectionManager implements NetworkFilter {
     const { config } = this;
     const { headers } = head;
     if (config.manners.proxyStatus !== undefined) addProxyStatus(head, exchange, config.manners.proxyStatus);
+    let hasServer = false;
+    let hasDate = false;
+    const { fields } = headers;
+    for (let i = 0; i < fields.length; i += 2) {
+      if (fields[i] === "date") hasDate = true;
+      else if (fields[i] === "server") hasServer = true;
+    }
     switch (config.serverHeaderTransformation) {
       case "OVERWRITE":
-        headers.set("server", config.serverName);
+        if (hasServer) headers.set("server", config.serverName);
+        else headers.append("server", config.serverName);
         break;
       case "APPEND_IF_ABSENT":
-        if (!headers.has("server")) headers.append("server", config.serverName);
+        if (!hasServer) headers.append("server", config.serverName);
         break;
       case "PASS_THROUGH":
         break;
       default:
         throw new Error(`unknown transformation ${String(config.serverHeaderTransformation satisfies never)}`);
     }
-    if (head.status >= 200 && !headers.has("date")) headers.append("date", this.env.date.value);
+    if (head.status >= 200 && !hasDate) headers.append("date", this.env.date.value);
     if (config.via !== "") appendVia(headers, config.via);
     const wantsId =
       config.alwaysSetRequestIdInResponse || (exchange.internal && exchange.request.headers.has("x-envoy-force-trace"));
