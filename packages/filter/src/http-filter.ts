@@ -6,7 +6,10 @@ import type { ChainExchange } from "./chain-exchange.ts";
 import type { Exchange, UpstreamChoice } from "./exchange.ts";
 import type { TerminalFilter } from "./filter-chain.ts";
 
-/** "pause": nothing more of that direction passes this filter until `continueRequest` (`continueResponse`). */
+/**
+ * "pause": nothing more of that direction passes this filter until `continueRequest` (`continueResponse`). Who pauses a request
+ * until its body has come also says so (`askForBody`): clients may wait with it for a word of whom they have not reached.
+ */
 export type HeadResult = "continue" | "pause";
 
 /**
