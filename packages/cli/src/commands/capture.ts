@@ -24,6 +24,8 @@ const help = `Usage: heddle capture [OPTIONS]
 
 Sets the rules by which a pod's traffic meets its sidecar, with nft or, where that is not there, iptables. May be repeated: the
 rules are then those of the last time, and what is in force never has a gap. Needs NET_ADMIN in the pod's network namespace.
+On a machine of its own, outside of a pod, that namespace is the machine's: all that leaves it goes to the sidecar then, whether one
+runs or not, until heddle capture --undo.
 What each rule is for: docs/capture.md.
 
 Options, with their defaults:
