@@ -4,7 +4,7 @@ import type { DownstreamInfo } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
 import { defaultManners, type HttpConnectionManagerConfig, type HttpManners } from "@heddle/traffic";
 import fc from "fast-check";
-import { type ForwardedRequest, Forwarding } from "./forwarded-headers.ts";
+import { type ForwardedRequest, Forwarding, valueAt } from "./forwarded-headers.ts";
 import { managerConfig } from "./testing-config.ts";
 
 const PEER: DownstreamInfo = {
@@ -22,6 +22,8 @@ type Options = Partial<HttpConnectionManagerConfig> & { readonly with?: Partial<
 
 interface Outcome extends ForwardedRequest {
   readonly refused: number | undefined;
+  /** Where the traceparent is found to stand. */
+  readonly traceparentAt: number;
   header(name: string): string | undefined;
 }
 
@@ -43,7 +45,8 @@ function pass(
     () => `id-${++ids}`,
   );
   const refused = forwarding.apply(exchange, "http");
-  return { ...exchange, refused, header: (name) => exchange.request.headers.joined(name) };
+  const { traceparentAt } = forwarding.found;
+  return { ...exchange, refused, traceparentAt, header: (name) => exchange.request.headers.joined(name) };
 }
 
 const EDGE: Options = { useRemoteAddress: true };
@@ -288,7 +291,7 @@ test("at the edge there is one of each field of ours, wherever and however often
   const internal = { internalAddresses: { unixSockets: false, cidrRanges: ["10.0.0.0/8"] } };
   fc.assert(
     fc.property(fc.array(field, { maxLength: 12 }), fc.constantFrom({}, internal), (list, manners) => {
-      const { request } = pass({ ...EDGE, with: manners }, list.flat());
+      const { request, traceparentAt } = pass({ ...EDGE, with: manners }, list.flat());
       const told = list.flatMap(([name, value]) => (name === "x-forwarded-for" ? [value] : []));
       const after = Array.from({ length: request.headers.size }, (_, i) =>
         request.headers.fields.slice(2 * i, 2 * i + 2),
@@ -297,6 +300,7 @@ test("at the edge there is one of each field of ours, wherever and however often
         ours.map((name) => request.headers.getAll(name)),
         [[[...told, "192.0.2.1"].join(",")], ["http"], ["192.0.2.1"], ["id-1"]],
       );
+      assert.equal(valueAt(request.headers, "traceparent", traceparentAt), request.headers.get("traceparent"));
       assert.deepEqual(
         after.filter(([name]) => !ours.includes(name!)),
         list.filter(([name]) => others.includes(name)),

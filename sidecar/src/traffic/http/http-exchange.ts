@@ -20,6 +20,7 @@ import type { AccessLogOptions, SelectedRoute } from "@heddle/traffic";
 import { sendSideRequest } from "../upstream/side-request.ts";
 import { answerFailure, type FailedExchange } from "./answer-failure.ts";
 import type { ExchangeLogSource } from "./exchange-log-source.ts";
+import { valueAt } from "./forwarded-headers.ts";
 import type { HttpConnection } from "./http-connection.ts";
 import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import { prepareRequest } from "./prepare-request.ts";
@@ -296,7 +297,10 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     const { found } = manager.preparation.forwarding; // of this request, if it goes on
     if (refusal !== undefined) this.trace = traceOf(head.headers, manager.env.randomHex);
     else if (manager.tracer !== undefined) manager.tracer.begin(this);
-    else this.trace = passTrace(head.headers, found.traceparent, found.traceState, manager.env.randomHex);
+    else {
+      const traceparent = valueAt(head.headers, "traceparent", found.traceparentAt);
+      this.trace = passTrace(head.headers, traceparent, found.traceState, manager.env.randomHex);
+    }
     if (manager.config.accessLogOptions !== undefined) this.#beginLog(manager.config.accessLogOptions);
     if (refusal !== undefined) {
       this.reply(refusal);
