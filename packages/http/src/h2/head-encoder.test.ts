@@ -121,3 +121,25 @@ test("ids that are written over those before are sent as they stand, and none th
     assert.deepEqual(decode(decoder, block), [...lead, ...list(clean[at] ?? id, step)]);
   }
 });
+
+test("no value is written over the index or the length of the one before, though that is the same byte as a character of it", () => {
+  const said = (value: string): readonly string[] => ["x-a", value, "x-b", "1"];
+  const tell = (encoder: HeadEncoder, decoder: HpackDecoder, value: string): void => {
+    const block = encoder.encode([":method", "GET"], new HeaderMap([...said(value)]), LeaveOut.Nothing);
+    assert.deepEqual(decode(decoder, block), [":method", "GET", ...said(value.trim())]);
+  };
+  // Each of these is the byte that stands for some entry of the dynamic table, and the value of that entry.
+  for (let code = 0xbe; code <= 0xff; code++) {
+    const [encoder, decoder] = [new HeadEncoder(4096), new HpackDecoder(LIMITS)];
+    const own = String.fromCharCode(code);
+    for (const value of [own, "p", "q", "r", own, own, own, "z", "\x90", "A"]) tell(encoder, decoder, value);
+  }
+  // The length of what is sent of these is the character that is not sent.
+  for (const odd of ["\t123456789", ` ${"7".repeat(32)}`]) {
+    const [encoder, decoder] = [new HeadEncoder(4096), new HpackDecoder(LIMITS)];
+    for (let step = 0; step < 200; step++) {
+      const id = `${step}`.padStart(odd.length, "A");
+      tell(encoder, decoder, step % 40 > 20 && step % 2 === 0 ? odd : id);
+    }
+  }
+});

@@ -212,7 +212,10 @@ function isSame(known: readonly string[], list: readonly string[]): boolean {
   return true;
 }
 
-/** Undefined: something differs that is not a plain value of its own. */
+/** The bits of a field's first byte that are 0 in a literal that is not indexed (RFC 7541 §6.2.2). */
+const INDEXED_BITS = 0xf0;
+
+/** Undefined: something differs that is not a plain value of its own, or was not sent as it stands. */
 function patchesOf({ lead, fields, bytes, ends, differs, paused }: KnownList): readonly Patch[] | undefined {
   const patches: Patch[] = [];
   for (let place = 0; place < differs.length; place++) {
@@ -221,10 +224,10 @@ function patchesOf({ lead, fields, bytes, ends, differs, paused }: KnownList): r
     const index = 2 * place - lead.length + 1;
     if (state === undefined || index < 0) return undefined;
     const value = fields[index]!; // as many as places
-    const end = ends[place]!;
-    const at = end - value.length;
-    if (bytes.toString("latin1", at, end) !== value) return undefined; // it was not sent as it stood
-    patches.push({ index, at, length: value.length, state });
+    const start = place === 0 ? FRAME_HEADER_BYTES : ends[place - 1]!;
+    // What the bytes are is not told by their being like the value: an index or a length may be the same byte as a character.
+    if ((bytes[start]! & INDEXED_BITS) !== 0 || !isClean(value)) return undefined;
+    patches.push({ index, at: ends[place]! - value.length, length: value.length, state });
   }
   return patches;
 }
@@ -244,7 +247,8 @@ function patchedIn(known: KnownList, lead: readonly string[], fields: readonly s
       continue;
     }
     const value = fields[i]!; // below the length
-    if (value.length !== patch.length || patch.state.pause <= 1 || !isClean(value)) return undefined;
+    // All of them may be of one name.
+    if (value.length !== patch.length || patch.state.pause <= patches.length || !isClean(value)) return undefined;
     next++;
   }
   for (let i = 0; i < patches.length; i++) {
