@@ -7,21 +7,24 @@ const MAX_CHARACTERS = 16 * 1024 * 1024;
 const FEW = 16;
 
 /**
- * Each parent of a route of requests has each match of a rule, with all that stands beside it in the rule: filters and backends. A
- * document of 1 MB could so become gigabytes of every sidecar that calls these Services, and of the control plane.
+ * Each parent of a route of requests has each match of a rule, with all that stands beside it in the rule: filters, backends and
+ * statuses to try again after. A document of 1 MB could so become gigabytes of every sidecar that calls these Services, and of the
+ * control plane.
  */
 export function checkRouteSize(rules: Field, parents: number): void {
   if (!Array.isArray(rules.value)) return; // whoever reads them says so
   let characters = 0;
   for (const rule of rules.value) {
     if (!isJsonObject(rule)) continue;
-    const { matches, filters = null, backendRefs = null } = rule;
+    const { matches = null, filters = null, backendRefs = null, retry = null } = rule;
     const copies = (Array.isArray(matches) ? matches.length : 1) * parents;
-    if (copies > FEW) characters += copies * JSON.stringify([filters, backendRefs]).length;
+    if (copies <= FEW) continue;
+    characters += copies * JSON.stringify([filters, backendRefs, retry]).length;
+    characters += parents * JSON.stringify(matches).length;
   }
   if (characters <= MAX_CHARACTERS) return;
   const megabytes = Math.ceil(characters / 1024 / 1024);
   rules.error(
-    `becomes ${megabytes} MiB, since each of its parents has each match with all filters and backends of its rule; allowed: ${MAX_CHARACTERS / 1024 / 1024} MiB`,
+    `becomes ${megabytes} MiB, since each of its parents has each match with all else of its rule; allowed: ${MAX_CHARACTERS / 1024 / 1024} MiB`,
   );
 }

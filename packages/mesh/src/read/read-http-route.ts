@@ -1,8 +1,8 @@
-import { parseDurationMs } from "@heddle/base";
 import type { HttpRoute, RequestMatch, RouteRetry, RouteRule } from "../model/http-route.ts";
 import { checkRouteSize } from "./check-route-size.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
+import { readDuration } from "./read-duration.ts";
 import { readBackends, readParents } from "./read-route-ends.ts";
 import { HTTP_FILTERS, readFilters } from "./read-route-filters.ts";
 import { checkRegex, readValueMatches } from "./read-value-matches.ts";
@@ -118,12 +118,4 @@ function readRetry(field: Field): RouteRetry {
     attempts: attempts.integer(0, MAX_ATTEMPTS) ?? DEFAULT_ATTEMPTS,
     backoffMs: readDuration(backoff),
   };
-}
-
-function readDuration(field: Field): number | undefined {
-  const text = field.text();
-  if (text === undefined) return undefined;
-  const duration = parseDurationMs(text);
-  if (!duration.ok) field.error(duration.error);
-  return duration.ok ? duration.value : undefined;
 }

@@ -381,6 +381,8 @@ spec:
       timeouts: { request: soon }
       retry: { codes: [200], attempts: -1, backoff: soon }
       sessionPersistence: { sessionName: a }
+    - timeouts: { request: 399997h, backendRequest: 399996h }
+      retry: { backoff: 9999999999999999h }
 `,
     [
       `warning f.yaml:7:7: spec.parentRefs[0]: Gateway has no effect here: only a parent of group "" and kind Service is part of the mesh`,
@@ -412,6 +414,8 @@ spec:
       `f.yaml:35:30: spec.rules[1].retry.attempts: found -1, allowed: 0 to 100`,
       `f.yaml:35:44: spec.rules[1].retry.backoff: "soon" is not a duration; write for example "1.5s", "250ms" or "1h30m"`,
       `warning f.yaml:36:7: spec.rules[1].sessionPersistence: has no effect yet`,
+      `f.yaml:37:19: spec.rules[2].timeouts.request: is too long, allowed: up to 399996h`,
+      `f.yaml:38:16: spec.rules[2].retry.backoff: is too long, allowed: up to 399996h`,
     ],
   );
 });
