@@ -13,6 +13,7 @@ import {
   type FrameHeader,
   FrameReader,
   FrameType,
+  HEADERS_ON_CONNECTION,
   protocolError,
   readContinuation,
   readGoAway,
@@ -226,7 +227,15 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
 
   onFrame(header: FrameHeader, payload: Buffer): undefined {
     this.#wholeFrames++;
-    const error = this.#takeFrame(header, payload);
+    this.#frameTaken(header, this.#misplaced(header) ?? this.#takeFrame(header, payload));
+  }
+
+  onPlainHeaders(header: FrameHeader, bytes: Buffer, at: number): undefined {
+    this.#wholeFrames++;
+    this.#frameTaken(header, this.#misplaced(header) ?? this.#takePlainHeaders(header, bytes, at));
+  }
+
+  #frameTaken(header: FrameHeader, error: FrameError | undefined): void {
     if (error !== undefined) {
       if (error.scope === "connection") this.failWith(error);
       else this.#breakStream(header.streamId, error);
@@ -234,12 +243,16 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     this.checkOutput();
   }
 
-  #takeFrame(header: FrameHeader, payload: Buffer): FrameError | undefined {
-    const { type } = header;
+  /** Whether no such frame may come now, whatever it says. */
+  #misplaced({ type, flags, streamId }: FrameHeader): FrameError | undefined {
     const open = this.#block.streamId;
-    if (open !== 0 && (type !== FrameType.Continuation || header.streamId !== open)) return INSIDE_BLOCK;
-    if (!this.#settingsSeen && (type !== FrameType.Settings || (header.flags & Flag.Ack) !== 0)) return NO_SETTINGS;
-    switch (type) {
+    if (open !== 0 && (type !== FrameType.Continuation || streamId !== open)) return INSIDE_BLOCK;
+    if (!this.#settingsSeen && (type !== FrameType.Settings || (flags & Flag.Ack) !== 0)) return NO_SETTINGS;
+    return undefined;
+  }
+
+  #takeFrame(header: FrameHeader, payload: Buffer): FrameError | undefined {
+    switch (header.type) {
       case FrameType.Headers:
         return this.#takeHeaders(header, payload);
       case FrameType.Priority:
@@ -263,6 +276,15 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     }
   }
 
+  /** As `#takeHeaders`, of a frame that says nothing but its block. */
+  #takePlainHeaders({ flags, length, streamId }: FrameHeader, bytes: Buffer, at: number): FrameError | undefined {
+    if (streamId === 0) return HEADERS_ON_CONNECTION;
+    this.limits.takePayload(false);
+    this.selfDependent = false;
+    this.headBytes = length + HEADER_BYTES;
+    return this.#takeBlock(streamId, bytes, at, at + length, (flags & Flag.EndStream) !== 0);
+  }
+
   #takeHeaders(header: FrameHeader, payload: Buffer): FrameError | undefined {
     const frame = readHeaders(header, payload);
     if (frame instanceof FrameError) return frame;
@@ -270,7 +292,7 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     if (!this.limits.takePayload(fragment.length === 0 && !endStream)) return this.#flood(EMPTY_FLOOD);
     this.selfDependent = dependsOn === header.streamId;
     this.headBytes = header.length + HEADER_BYTES;
-    if (endHeaders) return this.#takeBlock(header.streamId, fragment as Buffer, endStream);
+    if (endHeaders) return this.#takeBlock(header.streamId, fragment as Buffer, 0, fragment.length, endStream);
     if (!this.selfDependent) this.headersBegun(header.streamId);
     return this.#block.begin(header.streamId, endStream, fragment as Buffer) ? undefined : this.#endless();
   }
@@ -284,7 +306,8 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     if (!this.#block.append(payload)) return this.#endless();
     if (!frame.endHeaders) return undefined;
     const { endStream } = this.#block;
-    return this.#takeBlock(header.streamId, this.#block.end(), endStream);
+    const block = this.#block.end();
+    return this.#takeBlock(header.streamId, block, 0, block.length, endStream);
   }
 
   #endless(): FrameError {
@@ -292,8 +315,9 @@ export abstract class H2Connection<Stream extends H2Stream> implements FrameEven
     return ENDLESS_BLOCK;
   }
 
-  #takeBlock(streamId: number, block: Buffer, endStream: boolean): FrameError | undefined {
-    const decoded = this.#decoder.decode(block);
+  /** The block lies in `bytes` from `at` to `end`. */
+  #takeBlock(streamId: number, bytes: Buffer, at: number, end: number, endStream: boolean): FrameError | undefined {
+    const decoded = this.#decoder.decode(bytes, at, end);
     if (decoded instanceof HpackError) {
       return new FrameError(ErrorCode.CompressionError, "connection", decoded.detail); // RFC 9113 §4.3
     }

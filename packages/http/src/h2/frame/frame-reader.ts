@@ -10,6 +10,7 @@ import {
   newFrameHeader,
   readFrameHeader,
 } from "./frame-header.ts";
+import { isPlainHeaders } from "./headers.ts";
 import { TOO_MUCH_PADDING } from "./padding.ts";
 
 const TOO_LARGE = sizeError("a frame larger than SETTINGS_MAX_FRAME_SIZE");
@@ -22,6 +23,11 @@ const NO_PADDING_LENGTH = sizeError("a padded DATA frame without its padding's l
 export interface FrameEvents {
   /** Any frame but DATA, whole. The payload lies in a buffer that is used again. */
   onFrame(header: FrameHeader, payload: Buffer): FrameError | undefined;
+  /**
+   * HEADERS with the whole block and nothing else, as nearly all are: it is `bytes` from `at` on, `header.length` of them, at least one.
+   * Who does not have this hears of them by `onFrame`, with a view of the payload, which costs 500 instructions.
+   */
+  onPlainHeaders?(header: FrameHeader, bytes: Buffer, at: number): FrameError | undefined;
   /** A DATA frame begins; `header.length` bytes count for flow control, padding too (RFC 9113 §6.1). */
   onDataFrame(header: FrameHeader): FrameError | undefined;
   /**
@@ -233,19 +239,22 @@ export class FrameReader {
 
   #readPayload(bytes: Buffer, at: number): number | FrameError {
     const { length } = this.#header;
-    let payload: Buffer;
-    let end: number;
     if (this.#partialLength === 0 && bytes.length - at >= length) {
-      end = at + length;
-      payload = bytes.subarray(at, end);
-    } else {
-      end = this.#collect(bytes, at, length);
-      if (this.#partialLength < length) return end;
-      payload = this.#partial.subarray(0, length);
-      this.#partialLength = 0;
+      return this.#endPayload(bytes, at) ?? at + length;
     }
+    const end = this.#collect(bytes, at, length);
+    if (this.#partialLength < length) return end;
+    this.#partialLength = 0;
+    return this.#endPayload(this.#partial, 0) ?? end;
+  }
+
+  #endPayload(bytes: Buffer, at: number): FrameError | undefined {
+    const header = this.#header;
+    const events = this.#events;
     this.#state = State.Header;
-    return this.#events.onFrame(this.#header, payload) ?? end;
+    return events.onPlainHeaders !== undefined && isPlainHeaders(header)
+      ? events.onPlainHeaders(header, bytes, at)
+      : events.onFrame(header, bytes.subarray(at, at + header.length));
   }
 
   /** Keeps bytes until there are `length`. The index behind what it took. */

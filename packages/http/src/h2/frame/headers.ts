@@ -12,12 +12,17 @@ export interface HeadersFrame {
   readonly dependsOn: number | undefined;
 }
 
-const ON_CONNECTION = protocolError("HEADERS on stream 0");
+export const HEADERS_ON_CONNECTION = protocolError("HEADERS on stream 0");
 const NO_PRIORITY = sizeError("HEADERS too short for its priority fields");
+
+/** Without padding and priority, and no CONTINUATION follows: the payload is the block. */
+export function isPlainHeaders({ type, flags }: FrameHeader): boolean {
+  return type === FrameType.Headers && (flags & (Flag.EndHeaders | Flag.Padded | Flag.Priority)) === Flag.EndHeaders;
+}
 
 /** RFC 9113 §6.2. */
 export function readHeaders({ flags, streamId }: FrameHeader, payload: Uint8Array): HeadersFrame | FrameError {
-  if (streamId === 0) return ON_CONNECTION;
+  if (streamId === 0) return HEADERS_ON_CONNECTION;
   const prioritized = (flags & Flag.Priority) !== 0;
   const padding = (flags & Flag.Padded) !== 0 ? 1 : 0;
   if (prioritized && payload.length < padding + PRIORITY_BYTES) return NO_PRIORITY;

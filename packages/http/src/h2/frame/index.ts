@@ -14,7 +14,7 @@ export {
 } from "./frame-header.ts";
 export { type FrameEvents, FrameReader } from "./frame-reader.ts";
 export { type GoAwayFrame, readGoAway, writeGoAway } from "./goaway.ts";
-export { type HeadersFrame, readHeaders, writeHeadersHeader } from "./headers.ts";
+export { HEADERS_ON_CONNECTION, type HeadersFrame, readHeaders, writeHeadersHeader } from "./headers.ts";
 export { type PingFrame, readPing, writePing } from "./ping.ts";
 export { type PriorityFrame, readPriority } from "./priority.ts";
 export { type PushPromiseFrame, readPushPromise } from "./push-promise.ts";

@@ -41,9 +41,11 @@ export class BlockMemo<Result> {
     return this.#found!.result; // which the caller was told
   }
 
-  find(block: Buffer, version: number): Found {
-    const known = this.#known[block.length & (SLOTS - 1)];
-    if (known === undefined || known.version !== version || known.bytes.length !== block.length) return Found.Nothing;
+  /** The block lies in `block` from `start` to `end`; the numbers in `changed` count from `start`. */
+  find(block: Buffer, start: number, end: number, version: number): Found {
+    const length = end - start;
+    const known = this.#known[length & (SLOTS - 1)];
+    if (known === undefined || known.version !== version || known.bytes.length !== length) return Found.Nothing;
     const { bytes, literals } = known;
     const { changed } = this;
     let count = 0;
@@ -51,9 +53,9 @@ export class BlockMemo<Result> {
     for (let i = 0; i < literals.length; i += 3) {
       const from = literals[i]!;
       const to = literals[i + 1]!;
-      for (; at < from; at++) if (bytes[at] !== block[at]) return Found.Nothing;
+      for (; at < from; at++) if (bytes[at] !== block[start + at]) return Found.Nothing;
       for (; at < to; at++) {
-        if (bytes[at] === block[at]) continue;
+        if (bytes[at] === block[start + at]) continue;
         changed[count++] = literals[i + 2]!; // three numbers each
         changed[count++] = from;
         changed[count++] = to;
@@ -61,19 +63,32 @@ export class BlockMemo<Result> {
       }
       at = to;
     }
-    for (; at < bytes.length; at++) if (bytes[at] !== block[at]) return Found.Nothing;
+    for (; at < length; at++) if (bytes[at] !== block[start + at]) return Found.Nothing;
     this.#found = known;
     this.changedCount = count;
     return count === 0 ? Found.Same : Found.Like;
   }
 
   /** `result` is shared by all who find it: nobody may change what it says. Of `literals` the first `count` numbers count; they are copied. */
-  missed(block: Buffer, version: number, result: Result, literals: Literals, count: number): void {
-    const { length } = block;
+  missed(
+    block: Buffer,
+    start: number,
+    end: number,
+    version: number,
+    result: Result,
+    literals: Literals,
+    count: number,
+  ): void {
+    const length = end - start;
     if (length > MAX_BYTES) return;
     const slot = length & (SLOTS - 1);
     if (this.#lengths[slot] === length) {
-      this.#known[slot] = { bytes: Buffer.from(block), version, result, literals: literals.slice(0, count) };
+      this.#known[slot] = {
+        bytes: Buffer.from(block.subarray(start, end)),
+        version,
+        result,
+        literals: literals.slice(0, count),
+      };
       this.#lengths[slot] = 0; // the next miss of that length waits again: blocks that are never found are copied half the time
     } else this.#lengths[slot] = length;
   }

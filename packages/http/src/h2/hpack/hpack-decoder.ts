@@ -108,47 +108,47 @@ export class HpackDecoder {
     this.#mustResize = this.#table.maxSize > maxTableSize;
   }
 
-  /** `block` is whole: the fragments of HEADERS and its CONTINUATIONs together. */
-  decode(block: Buffer): DecodedBlock | HpackError {
+  /** The block lies in `bytes` from `at` to `end`, and is whole: the fragments of HEADERS and its CONTINUATIONs together. */
+  decode(bytes: Buffer, at = 0, end = bytes.length): DecodedBlock | HpackError {
     const memo = this.#memo;
-    const found = this.#mustResize ? Found.Nothing : memo.find(block, this.#version);
+    const found = this.#mustResize ? Found.Nothing : memo.find(bytes, at, end, this.#version);
     if (found === Found.Same) return memo.result;
-    if (found === Found.Like) return this.#decodeLike(block, memo);
+    if (found === Found.Like) return this.#decodeLike(bytes, at, memo);
     const version = this.#version;
-    const decoded = this.#decode(block);
+    const decoded = this.#decode(bytes, at, end);
     if (decoded instanceof HpackError) return decoded;
-    if (version === this.#version && !decoded.overLimit) memo.missed(block, version, decoded, literals, literalCount);
+    if (version === this.#version && !decoded.overLimit)
+      memo.missed(bytes, at, end, version, decoded, literals, literalCount);
     return decoded;
   }
 
   /** As long as the known block and its strings, so within the limits as it was. */
-  #decodeLike(block: Buffer, memo: BlockMemo<DecodedBlock>): DecodedBlock {
+  #decodeLike(bytes: Buffer, at: number, memo: BlockMemo<DecodedBlock>): DecodedBlock {
     const known = memo.result;
     const found = memo.changed;
     const fields = known.fields.slice();
     const changed: number[] = [];
     for (let i = 0; i < memo.changedCount; i += 3) {
       const place = found[i]!; // place, begin and end in turn
-      fields[place] = block.toString("latin1", found[i + 1], found[i + 2]);
+      fields[place] = bytes.toString("latin1", at + found[i + 1]!, at + found[i + 2]!);
       changed.push(place);
     }
     return new DecodedBlock(fields, known.neverIndexed, false, known, changed);
   }
 
-  #decode(block: Buffer): DecodedBlock | HpackError {
+  #decode(bytes: Buffer, start: number, end: number): DecodedBlock | HpackError {
     const fields: string[] = [];
-    const { length } = block;
     let neverIndexed: string[] | undefined;
     let room = this.#maxListSize;
     let count = 0;
     let overLimit = false;
-    let at = 0;
+    let at = start;
     literalCount = 0;
-    while (at < length) {
-      const first = block[at]!; // below the length
+    while (at < end) {
+      const first = bytes[at]!; // before the end
       if ((first & 0xe0) === 0x20) {
         if (count > 0) return LATE_RESIZE;
-        const size = readInteger(block, at, length, 0x1f);
+        const size = readInteger(bytes, at, end, 0x1f);
         if (size < 0) return BAD_INTEGER;
         if (size > this.#allowed) return BAD_RESIZE;
         at = INTEGER_END.at;
@@ -161,7 +161,7 @@ export class HpackDecoder {
       count++;
       const indexed = first >= 0x80;
       const inserts = (first & 0xc0) === 0x40;
-      const index = readInteger(block, at, length, indexed ? 0x7f : inserts ? 0x3f : 0x0f);
+      const index = readInteger(bytes, at, end, indexed ? 0x7f : inserts ? 0x3f : 0x0f);
       if (index < 0) return BAD_INTEGER;
       at = INTEGER_END.at;
       let name = "";
@@ -175,13 +175,13 @@ export class HpackDecoder {
         value = STATIC_VALUES[index]!;
       } else if (indexed) return BAD_INDEX;
       else {
-        const error = readString(block, at);
+        const error = readString(bytes, at, end);
         if (error !== undefined) return error;
         ({ text: name, at } = read);
         if (inserts) name = interned(name);
       }
       if (!indexed) {
-        const error = readString(block, at);
+        const error = readString(bytes, at, end);
         if (error !== undefined) return error;
         ({ text: value, at } = read);
         if (inserts) {
@@ -189,8 +189,8 @@ export class HpackDecoder {
           this.#version++;
         } else {
           if (read.from >= 0 && literalCount < literals.length) {
-            literals[literalCount++] = read.from;
-            literals[literalCount++] = at;
+            literals[literalCount++] = read.from - start;
+            literals[literalCount++] = at - start;
             literals[literalCount++] = fields.length + 1;
           }
           if ((first & 0x10) !== 0) (neverIndexed ??= []).push(name);
@@ -225,26 +225,25 @@ function interned(name: string): string {
   return name;
 }
 
-/** Reads a string literal (RFC 7541 §5.2) into `read`. */
-function readString(block: Buffer, at: number): HpackError | undefined {
-  const { length } = block;
-  if (at >= length) return BAD_STRING;
-  const huffman = block[at]! >= 0x80;
-  const size = readInteger(block, at, length, 0x7f);
+/** Reads a string literal (RFC 7541 §5.2) into `read`, of a block that ends at `blockEnd`. */
+function readString(bytes: Buffer, at: number, blockEnd: number): HpackError | undefined {
+  if (at >= blockEnd) return BAD_STRING;
+  const huffman = bytes[at]! >= 0x80;
+  const size = readInteger(bytes, at, blockEnd, 0x7f);
   if (size < 0) return BAD_INTEGER;
   const from = INTEGER_END.at;
   const end = from + size;
-  if (end > length) return BAD_STRING;
+  if (end > blockEnd) return BAD_STRING;
   read.at = end;
   if (!huffman) {
-    read.text = block.toString("latin1", from, end);
+    read.text = bytes.toString("latin1", from, end);
     read.from = from;
     return undefined;
   }
   read.from = -1;
   const room = decodedRoom(size);
   if (room > scratch.length) scratch = Buffer.allocUnsafeSlow(room * 2);
-  const decoded = decodeHuffman(block, from, end, scratch);
+  const decoded = decodeHuffman(bytes, from, end, scratch);
   if (decoded < 0) return BAD_HUFFMAN;
   read.text = scratch.toString("latin1", 0, decoded);
   return undefined;
