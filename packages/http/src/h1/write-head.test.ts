@@ -126,6 +126,15 @@ test("a method or a target that cannot stand in a request line gets none, also b
   }
 });
 
+test("a reason of characters that no reason has is not taken for the one that their low bytes spell", () => {
+  for (const [reason, phrase] of [
+    ["\u0141bc", " bc"],
+    ["Abc", "Abc"],
+    ["\u0141bc", " bc"],
+  ] as const)
+    assert.equal(writtenResponse(reason, new HeaderMap(), false, ""), `HTTP/1.1 200 ${phrase}\r\n\r\n`);
+});
+
 test("trailers leave out what may not stand among them, also when it was seen before", () => {
   const trailers = new HeaderMap(["host", "a", "x-sum", "1", "content-length", "3"]);
   for (let i = 0; i < 3; i++) assert.equal(serializeTrailers(trailers), "0\r\nx-sum: 1\r\n\r\n");

@@ -67,8 +67,11 @@ export function writeResponseHead(
 function statusLine(status: number, reason: string): string {
   const known = statusLines[status];
   if (known?.reason === reason) return known.line;
-  const line = `HTTP/1.1 ${status} ${reason === "" ? standardPhrase(status) : cleanValue(reason)}\r\n`;
-  if (reason.length <= MAX_KEPT_REASON) statusLines[status] = { reason: ownCopy(reason), line: ownCopy(line) };
+  const clean = cleanValue(reason);
+  const line = `HTTP/1.1 ${status} ${clean === "" ? standardPhrase(status) : clean}\r\n`;
+  // A copy of characters beyond latin1 would be another reason, and find this line.
+  if (reason.length <= MAX_KEPT_REASON && clean === reason)
+    statusLines[status] = { reason: ownCopy(reason), line: ownCopy(line) };
   return line;
 }
 
