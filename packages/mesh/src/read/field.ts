@@ -118,6 +118,12 @@ export class Field {
     return text ?? "";
   }
 
+  /** An error where it is text of more bytes (UTF-8). */
+  limit(bytes: number): void {
+    const found = typeof this.value === "string" ? Buffer.byteLength(this.value) : 0;
+    if (found > bytes) this.error(`has ${found} bytes, allowed: ${bytes}`);
+  }
+
   integer(min: number, max: number): number | undefined {
     if (this.value === undefined) return undefined;
     if (typeof this.value === "number" && Number.isInteger(this.value) && this.value >= min && this.value <= max)

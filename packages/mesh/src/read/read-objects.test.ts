@@ -343,6 +343,38 @@ spec:
   assert.deepEqual(rule.retry, { codes: [500, 429], attempts: 3, backoffMs: 250 });
 });
 
+test("what sidecars would refuse all routes for is refused where it is written", () => {
+  const faultsOf = (rule: object, kind = "HTTPRoute"): readonly string[] => {
+    const parentRefs = [{ group: "", kind: "Service", name: "stock" }];
+    const route = { apiVersion: "gateway.networking.k8s.io/v1", kind, metadata: { name: "r" } };
+    const { diagnostics } = read(JSON.stringify({ ...route, spec: { parentRefs, rules: [rule] } }));
+    return diagnostics.map(({ path, message }) => `${path}: ${message}`);
+  };
+  const list = (length: number, of: object): readonly object[] => Array.from({ length }, () => of);
+  const backends = (length: number) => ({ backendRefs: list(length, { name: "a", port: 80, weight: 1_000_000 }) });
+  for (const kind of ["HTTPRoute", "GRPCRoute", "TCPRoute"]) {
+    assert.deepEqual(faultsOf(backends(4294), kind), []);
+    const sum = "spec.rules[0].backendRefs: has weights of 4295000000 together, allowed: 4294967295";
+    assert.deepEqual(faultsOf(backends(4295), kind), [sum]);
+  }
+  const changes = (requestHeaderModifier: object) => ({
+    filters: [{ type: "RequestHeaderModifier", requestHeaderModifier }],
+  });
+  const at = "spec.rules[0].filters[0].requestHeaderModifier";
+  const header = (name: number, value: number): object => ({ name: "a".repeat(name), value: "b".repeat(value) });
+  assert.deepEqual(faultsOf(changes({ set: list(999, { name: "a", value: "b" }), add: [header(16_384, 16_384)] })), []);
+  assert.deepEqual(faultsOf(changes({ set: list(999, { name: "a", value: "b" }), add: list(2, header(1, 1)) })), [
+    `${at}: sets and adds 1001 headers, allowed: 1000`,
+  ]);
+  assert.deepEqual(faultsOf(changes({ add: [header(16_385, 16_385)] })), [
+    `${at}.add[0].name: has 16385 bytes, allowed: 16384`,
+    `${at}.add[0].value: has 16385 bytes, allowed: 16384`,
+  ]);
+  assert.deepEqual(faultsOf({ matches: [{ queryParams: [{ name: "a".repeat(1025), value: "b" }] }] }), [
+    "spec.rules[0].matches[0].queryParams[0].name: has 1025 bytes, allowed: 1024",
+  ]);
+});
+
 test("what is wrong with an HTTPRoute is said all at once, each with its place", () => {
   faults(
     `

@@ -37,7 +37,7 @@ export function readBackends(
   types: FilterTypes,
   otherKind: string | undefined,
 ): readonly Backend[] {
-  return list.items().flatMap((backend) => {
+  const backends = list.items().flatMap((backend) => {
     const fields = backend.object(...REF_FIELDS, "filters");
     const own = readFilters(fields.filters, "backend", types);
     const ref = readRef(backend, fields, routeNamespace);
@@ -45,11 +45,19 @@ export function readBackends(
     const unknown = ref.otherKind ?? own.otherKind ?? otherKind;
     return { ...ref, ...(unknown !== undefined && { otherKind: unknown }), filters: own.filters };
   });
+  checkWeights(list, backends);
+  return backends;
 }
 
 /** Reads one of `backendRefs` of a rule of connections. */
 export function readBackendRef(backend: Field, routeNamespace: string): BackendRef | undefined {
   return readRef(backend, backend.object(...REF_FIELDS), routeNamespace);
+}
+
+/** Envoy adds the weights of `WeightedCluster` up in 32 bits: a sidecar refuses all routes for one where they are more. */
+export function checkWeights(list: Field, backends: readonly BackendRef[]): void {
+  const sum = backends.reduce((before, { weight }) => before + weight, 0);
+  if (sum > 0xffffffff) list.error(`has weights of ${sum} together, allowed: ${0xffffffff}`);
 }
 
 const REF_FIELDS = ["group", "kind", "name", "namespace", "port", "weight"] as const;

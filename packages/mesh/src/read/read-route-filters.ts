@@ -33,6 +33,10 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** RFC 9110 §5.5: visible characters, spaces and tabs within. */
 const VALUE = /^[\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?$/;
 
+/** Envoy's limits of a `HeaderValue` and of how many a route adds: a sidecar refuses all routes for one that is above them. */
+const MAX_TEXT_BYTES = 16_384;
+const MAX_HEADERS = 1000;
+
 /** The filters of a rule or of a backend, as they were read. */
 export interface ReadFilters {
   readonly filters: RouteFilters;
@@ -88,9 +92,12 @@ export function readFilters(list: Field, at: "rule" | "backend", types: FilterTy
 
 function readHeaderChanges(field: Field): HeaderChanges {
   const fields = field.object("set", "add", "remove");
+  const [set, add] = [readHeaderValues(fields.set), readHeaderValues(fields.add)];
+  const count = set.length + add.length;
+  if (count > MAX_HEADERS) field.error(`sets and adds ${count} headers, allowed: ${MAX_HEADERS}`);
   return {
-    set: readHeaderValues(fields.set),
-    add: readHeaderValues(fields.add),
+    set,
+    add,
     remove: fields.remove.items().map((item) => checkedName(item, item.requiredText())),
   };
 }
@@ -101,6 +108,7 @@ function readHeaderValues(list: Field): readonly HeaderValue[] {
     const value = fields.value.text() ?? "";
     if (value !== "" && !VALUE.test(value))
       fields.value.error("holds characters that a header value must not (RFC 9110 §5.5)");
+    fields.value.limit(MAX_TEXT_BYTES);
     return { name: checkedName(fields.name, fields.name.requiredText()), value };
   });
 }
@@ -109,6 +117,7 @@ function checkedName(field: Field, name: string): string {
   const lower = name.toLowerCase();
   if (UNTOUCHABLE.test(lower)) field.error(`"${name}" cannot be changed by a header filter`);
   else if (name !== "" && !TOKEN.test(name)) field.error(`"${name}" is not the name of a header`);
+  else field.limit(MAX_TEXT_BYTES);
   return lower;
 }
 

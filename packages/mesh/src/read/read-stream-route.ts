@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { StreamRoute } from "../model/stream-route.ts";
 import type { Field } from "./field.ts";
 import { checkName, readMetadata } from "./metadata.ts";
-import { readBackendRef, readParents } from "./read-route-ends.ts";
+import { checkWeights, readBackendRef, readParents } from "./read-route-ends.ts";
 
 /** Reads a `TCPRoute` (gateway.networking.k8s.io/v1, v1alpha2). */
 export function readTcpRoute(document: Field): StreamRoute {
@@ -37,7 +37,9 @@ function readBackends(rule: Field | undefined, namespace: string): StreamRoute["
   if (rule === undefined) return [];
   const { name, backendRefs } = rule.object("name", "backendRefs");
   if (name.present) checkName(name, name.text() ?? "", "subdomain");
-  return backendRefs.items().flatMap((backend) => readBackendRef(backend, namespace) ?? []);
+  const backends = backendRefs.items().flatMap((backend) => readBackendRef(backend, namespace) ?? []);
+  checkWeights(backendRefs, backends);
+  return backends;
 }
 
 /** "*.example.com" has at least one label more. */

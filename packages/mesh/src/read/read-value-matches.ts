@@ -5,6 +5,9 @@ import type { Field } from "./field.ts";
 /** RFC 9110 §5.6.2. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
+/** Envoy's of `QueryParameterMatcher.name`: a sidecar refuses all routes for one that is longer. */
+const MAX_PARAMETER_BYTES = 1024;
+
 /** Reads `headers` or `queryParams` of a match. */
 export function readValueMatches(list: Field, what: "header" | "query parameter"): readonly ValueMatch[] {
   const matches: ValueMatch[] = [];
@@ -13,6 +16,7 @@ export function readValueMatches(list: Field, what: "header" | "query parameter"
     const type = fields.type.oneOf("Exact", "RegularExpression") ?? "Exact";
     const written = fields.name.requiredText();
     if (written !== "" && !TOKEN.test(written)) fields.name.error(`"${written}" is not the name of a ${what}`);
+    else if (what === "query parameter") fields.name.limit(MAX_PARAMETER_BYTES);
     const name = what === "header" ? written.toLowerCase() : written;
     const value = fields.value.requiredText();
     if (type === "RegularExpression") checkRegex(fields.value, value);
