@@ -2,9 +2,9 @@ import { Buffer } from "node:buffer"; // the global one is an accessor
 import { FieldKind, knownField } from "../h1/field-names.ts";
 import { isBlank, table } from "../h1/tokens.ts";
 import type { HeaderMap } from "../header-map.ts";
+import { writePrintable } from "../write-printable.ts";
 import { FRAME_HEADER_BYTES } from "./frame/index.ts";
 import { HpackEncoder, type NameState } from "./hpack/index.ts";
-import { writeLatin1 } from "./hpack/write-latin1.ts";
 
 /** Fields that are left out of a head beside those that HTTP/2 does not have. */
 export const LeaveOut = {
@@ -23,6 +23,7 @@ interface KnownList {
   readonly version: number;
   /** With room for the frame's header before the block. */
   readonly bytes: Buffer;
+  readonly view: DataView;
   /** By field, those of `lead` first: where it ends in `bytes`. */
   readonly ends: Uint16Array;
   /** By field: 1 where another list has differed. Nobody compares there again: to find two ids different is not free. */
@@ -46,6 +47,7 @@ interface Patch {
 }
 
 const SLOTS = 4;
+const SPACE = 0x20;
 const MAX_FIELDS = 64;
 const MAX_BYTES = 1024;
 /** Behind so many lists since one differed from the known list, the last of them becomes the known one. */
@@ -90,7 +92,7 @@ export class HeadEncoder {
       this.#encodeAll(lead, fields, leaveOut, neverIndexed);
       return hpack.endWithHeadroom();
     }
-    const slot = fields.length & (SLOTS - 1);
+    const slot = (fields.length >> 1) & (SLOTS - 1);
     const known = this.#known[slot];
     const { version } = hpack;
     const isLike =
@@ -100,8 +102,13 @@ export class HeadEncoder {
       known.lead.length === lead.length &&
       known.fields.length === fields.length;
     if (isLike && known.others === 0 && isSame(known.lead, lead) && isSame(known.fields, fields)) return known.bytes;
-    const patched = isLike ? patchedIn(known, lead, fields) : undefined;
-    if (patched !== undefined) return patched;
+    if (isLike && known.patches !== undefined && arePatched(known.patches, known, lead, fields)) {
+      if (patchIn(known.patches, known, fields)) return known.bytes;
+      this.#known[slot] = undefined; // something has been written over it that cannot stand there
+      hpack.begin();
+      this.#encodeAll(lead, fields, leaveOut, undefined);
+      return hpack.endWithHeadroom();
+    }
     hpack.begin();
     const resizes = hpack.length > FRAME_HEADER_BYTES; // which is said once
     if (isLike) this.#encodeLike(known, lead, fields, leaveOut);
@@ -119,7 +126,7 @@ export class HeadEncoder {
         fields: fields.slice(),
         leaveOut,
         version,
-        bytes: Buffer.from(bytes),
+        ...ownBytes(bytes),
         ends: this.#ends.slice(0, (lead.length + fields.length) / 2),
         differs: new Uint8Array((lead.length + fields.length) / 2),
         paused: new Array<undefined>((lead.length + fields.length) / 2).fill(undefined),
@@ -232,31 +239,45 @@ function patchesOf({ lead, fields, bytes, ends, differs, paused }: KnownList): r
   return patches;
 }
 
-/**
- * The known block with the values of another list written over those that differ, as `addPaused` would encode them: nothing but
- * their bytes is another. Undefined: they are not as long, or may not stand there, or more than these differ.
- */
-function patchedIn(known: KnownList, lead: readonly string[], fields: readonly string[]): Buffer | undefined {
-  const { patches, bytes } = known;
-  if (patches === undefined || !isSame(known.lead, lead)) return undefined;
+/** A copy, and its view. */
+function ownBytes(block: Buffer): { readonly bytes: Buffer; readonly view: DataView } {
+  const bytes = Buffer.from(block);
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
+}
+
+/** Whether only values differ that are patched, each is as long as before, and `addPaused` would encode them so. */
+function arePatched(
+  patches: readonly Patch[],
+  known: KnownList,
+  lead: readonly string[],
+  fields: readonly string[],
+): boolean {
+  if (!isSame(known.lead, lead)) return false;
   let next = 0;
   for (let i = 0; i < fields.length; i++) {
     const patch = patches[next];
     if (patch?.index !== i) {
-      if (known.fields[i] !== fields[i]) return undefined;
+      if (known.fields[i] !== fields[i]) return false;
       continue;
     }
-    const value = fields[i]!; // below the length
     // All of them may be of one name.
-    if (value.length !== patch.length || patch.state.pause <= patches.length || !isClean(value)) return undefined;
+    if (fields[i]!.length !== patch.length || patch.state.pause <= patches.length) return false;
     next++;
   }
+  return true;
+}
+
+/** Writes the values over those in the known block: nothing but their bytes is another. False if one may not stand there. */
+function patchIn(patches: readonly Patch[], { bytes, view }: KnownList, fields: readonly string[]): boolean {
   for (let i = 0; i < patches.length; i++) {
-    const { index, at, state } = patches[i]!; // below the length
+    const { index, at, length, state } = patches[i]!; // below the length
+    const good =
+      length === 0 || // RFC 9113 §8.2.1: without blanks at the ends as well
+      (writePrintable(fields[index]!, bytes, view, at) && bytes[at] !== SPACE && bytes[at + length - 1] !== SPACE);
+    if (!good) return false;
     state.pause--;
-    writeLatin1(fields[index]!, bytes, at);
   }
-  return bytes;
+  return true;
 }
 
 function isSent(name: string, value: string, leaveOut: number): boolean {
