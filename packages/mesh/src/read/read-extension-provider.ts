@@ -136,6 +136,8 @@ function readQuestions(fields: Readonly<Record<keyof HttpQuestions, Field>>): Ht
   for (const [name, value] of Object.entries(headers))
     if (!TOKEN.test(name) || /[^\t\x20-\x7e]/.test(value))
       added.error(`holds ${JSON.stringify(name)}, which is no header`);
+    else if (Math.max(name.length, value.length) > MAX_TEXT_BYTES)
+      added.error(`holds a header whose name or value is longer than ${MAX_TEXT_BYTES} bytes`);
   return {
     pathPrefix,
     includeRequestHeadersInCheck: readNames(fields.includeRequestHeadersInCheck),
@@ -146,6 +148,8 @@ function readQuestions(fields: Readonly<Record<keyof HttpQuestions, Field>>): Ht
   };
 }
 
+/** Envoy's of a `HeaderValue`: a sidecar refuses the whole listener for a longer one. */
+const MAX_TEXT_BYTES = 16_384;
 const PATH = /^\/[\x21\x22\x24-\x7e]*$/;
 /** RFC 9110 §5.6.2. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

@@ -238,6 +238,22 @@ test("what is wrong with an ExtensionProvider is said", () => {
   );
 });
 
+test("what no message to a sidecar holds is refused in an ExtensionProvider: shreds of a millisecond, long headers", () => {
+  const outside = 'metadata: found the namespace "default", allowed: "heddle-system", since it is for the whole mesh';
+  const said = (more: string, ...expected: readonly string[]): void =>
+    faults("ExtensionProvider", `{ envoyExtAuthzHttp: { service: a.example, port: 80, ${more} } }`, [
+      outside,
+      ...expected.map((fault) => `spec.envoyExtAuthzHttp.${fault}`),
+    ]);
+  said("timeout: 0.0000001ms", 'timeout: "0.0000001ms" is less than 1ms');
+  said("timeout: 1.00000000001ms");
+  const headers = (name: number, value: number): string =>
+    `includeAdditionalHeadersInCheck: { ${"a".repeat(name)}: "${"b".repeat(value)}" }`;
+  const tooLong = "includeAdditionalHeadersInCheck: holds a header whose name or value is longer than 16384 bytes";
+  said(headers(900, 16_384));
+  said(headers(900, 16_385), tooLong);
+});
+
 test("an ExtensionProvider may say each status that Envoy takes, and no other: for one a listener would be refused", () => {
   const known = describeMessage("envoy.type.v3.HttpStatus").get("code")?.enumNames ?? new Map<number, string>();
   const taken = Array.from({ length: 600 }, (_, code) => code).filter((code) => {

@@ -47,6 +47,14 @@ test("every field that Envoy's API marks sensitive is hidden", () => {
   );
 });
 
+test("what a provider is asked with is hidden where its header is named after a credential", () => {
+  const headers = { authorization: "Bearer s3cret", "X-Api-Key": "s3cret", "x-team": "shop" };
+  const shown = redactSecrets({ envoyExtAuthzHttp: { port: 80, includeAdditionalHeadersInCheck: headers } });
+  const expected = { authorization: "[redacted]", "X-Api-Key": "[redacted]", "x-team": "shop" };
+  assert.deepEqual(shown, { envoyExtAuthzHttp: { port: 80, includeAdditionalHeadersInCheck: expected } });
+  assert.doesNotMatch(JSON.stringify(redactSecrets({ includeAdditionalHeadersInCheck: ["s3cret"] })), /s3cret/);
+});
+
 test("a name is the same in camel case", () => {
   const shown = JSON.stringify(redactSecrets({ tlsCertificate: { privateKey: { inlineBytes: "UEVN" } }, name: "n" }));
   assert.equal(shown, '{"tlsCertificate":{"privateKey":{"inlineBytes":"[redacted]"}},"name":"n"}');

@@ -23,6 +23,7 @@ export function redactSecrets(json: Json): Json {
     Object.entries(object).map(([name, value]) => {
       if (SENSITIVE.has(protoName(name)) || (isCredential && isHeaderValue(name))) return [name, redacted(value)];
       if (protoName(name) === "initial_metadata") return [name, withoutValues(value)];
+      if (protoName(name) === ADDED_HEADERS) return [name, withoutCredentials(value)];
       return [name, redactSecrets(value)];
     }),
   );
@@ -36,6 +37,16 @@ export function isNamedAsCredential(object: { readonly [key: string]: Json }): b
 /** Whether a field of that name is what the header has for a value (`HeaderValue`). Names in either case. */
 export function isHeaderValue(field: string): boolean {
   return field === "value" || protoName(field) === "raw_value";
+}
+
+/** Of `ExtensionProvider`: values by the names of headers. */
+const ADDED_HEADERS = "include_additional_headers_in_check";
+
+function withoutCredentials(headers: Json): Json {
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers)) return redacted(headers);
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, CREDENTIAL.test(name) ? redacted(value) : value]),
+  );
 }
 
 /** `GrpcService.initial_metadata` is what a server asks for to let somebody in, whatever it is called. */
