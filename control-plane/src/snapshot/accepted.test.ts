@@ -114,6 +114,9 @@ function mostly<T>(...usual: readonly T[]): fc.Arbitrary<unknown> {
         "*",
         "Host",
         ":path",
+        "x".repeat(16_385),
+        "9999999999999h",
+        "0.0000001ms",
       ),
     },
   );
@@ -180,6 +183,11 @@ const ROUTE_SPEC = fc.record({
       filters: fc.array(FILTER, { maxLength: 2 }),
       backendRefs: fc.array(BACKEND, { maxLength: 2 }),
       timeouts: optional({ request: mostly("1s", "0s", "1h30m"), backendRequest: mostly("500ms") }),
+      retry: optional({
+        codes: fc.array(mostly<number>(500, 429), { maxLength: 2 }),
+        attempts: mostly(0, 1, 3),
+        backoff: mostly("10ms", "0s", "1h"),
+      }),
     }),
     { minLength: 1, maxLength: 2 },
   ),
