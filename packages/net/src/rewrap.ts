@@ -1,4 +1,5 @@
 import { connect, createServer, type OnReadOpts, type Server, Socket } from "node:net";
+import { loadedLibc, SO_LINGER, SOL_SOCKET } from "./libc.ts";
 
 /*
  * Everything that touches the inside of Node's sockets (`_handle`) is in this file.
@@ -120,6 +121,23 @@ export function stopReading(socket: Socket): void {
   if (handle === null || !handle.reading) return;
   handle.reading = false;
   if (handle.readStop() !== 0) socket.destroy();
+}
+
+/** `struct linger` (socket(7)): what is unsent is dropped, and RST sent in place of FIN. */
+const NO_LINGER = new Uint8Array(Int32Array.of(1, 0).buffer);
+
+/**
+ * As `resetAndDestroy`; `ending`: `end` was called, and may still be on its way. libuv refuses a reset then, and Node loses the handle over it:
+ * the descriptor would stay open for good, and nobody would hear of a close. (Without libc the peer gets FIN there.)
+ */
+export function resetSocket(socket: Socket, ending: boolean): void {
+  if (!ending) {
+    socket.resetAndDestroy();
+    return;
+  }
+  const { _handle: handle } = socket as unknown as WithHandle;
+  if (handle !== null) loadedLibc()?.setsockopt(handle.fd, SOL_SOCKET, SO_LINGER, NO_LINGER, NO_LINGER.length);
+  socket.destroy();
 }
 
 /**

@@ -3,6 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { afterEach, describe, test } from "node:test";
 import { ManualClock, systemClock } from "@heddle/base";
 import { dial } from "./dial.ts";
+import { loadLibc } from "./libc.ts";
 import { testRewrap } from "./rewrap.ts";
 import { acceptedPair, assertNothingLeft, dialledPair, freePort, Recorder } from "./testing-sockets.ts";
 
@@ -316,6 +317,23 @@ test("reset is seen as a reset by the peer", async () => {
   await recorder.untilClosed();
   assert.deepEqual(recorder.closed, [{ failure: undefined }]);
   close();
+});
+
+test("a connection that is reset in the turn of its end is closed, with a reset", async () => {
+  assert.notEqual(await loadLibc(), undefined);
+  for (const written of ["", "some"]) {
+    const { connection, peer, close } = await acceptedPair();
+    const recorder = new Recorder(connection);
+    const code = new Promise((resolve) => peer.on("error", (error: NodeJS.ErrnoException) => resolve(error.code)));
+    peer.resume();
+    connection.writeLatin1(written);
+    connection.end();
+    connection.reset();
+    await recorder.untilClosed();
+    assert.deepEqual(recorder.closed, [{ failure: undefined }]);
+    assert.equal(await code, "ECONNRESET");
+    close();
+  }
 });
 
 test("destroy sends a client what was written for it before", async () => {

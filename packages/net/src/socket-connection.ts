@@ -5,7 +5,7 @@ import type { Connection, ConnectionHandler } from "./connection.ts";
 import { enterCallback, type Flushable, leaveCallback, scheduleFlush } from "./flush-queue.ts";
 import { type ConnectionSide, connectionFailure, wouldBlock } from "./node-errors.ts";
 import { giveOutputBuffer, OUTPUT_BUFFER_BYTES, type OutputBuffer, takeOutputBuffer } from "./output-pool.ts";
-import { Descriptor, type Reader, type ReadHook, startReading, stopReading } from "./rewrap.ts";
+import { Descriptor, type Reader, type ReadHook, resetSocket, startReading, stopReading } from "./rewrap.ts";
 import { sendNow } from "./send-now.ts";
 import type { TlsInfo } from "./tls/tls-info.ts";
 import { writesToHandles } from "./tls/tls-inside.ts";
@@ -249,9 +249,10 @@ export class SocketConnection implements Connection, Flushable, Reader {
   reset(): void {
     if (this.#closed) return;
     this.#close();
+    const socket = this.#socket;
     // A Unix socket knows no RST.
-    if (this.#socket.remoteFamily === undefined) this.#socket.destroy();
-    else (this.#secured?.beneath ?? this.#socket).resetAndDestroy();
+    if (socket.remoteFamily === undefined) socket.destroy();
+    else resetSocket(this.#secured?.beneath ?? socket, socket.writableEnded && !socket.writableFinished);
   }
 
   /**

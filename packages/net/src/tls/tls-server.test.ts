@@ -484,6 +484,19 @@ test("a reader that stands still gets the rest of what was read later, and the e
   assert.deepEqual(recorder.closed, [{ failure: undefined }]);
 });
 
+test("a connection that is reset in the turn of its end is closed", async () => {
+  const listener = await TestTlsListener.open({ certificates: [shop] });
+  const client = listener.connect();
+  client.write("x");
+  const recorder = await listener.firstSecured();
+  const { connection } = recorder;
+  await recorder.until(() => recorder.bytes.length === 1);
+  connection.end();
+  connection.reset();
+  await recorder.untilClosed();
+  assert.deepEqual(recorder.closed, [{ failure: undefined }]);
+});
+
 test("a client that resets its connection has not ended in order", async () => {
   const listener = await TestTlsListener.open({ certificates: [shop] });
   const beneath = listener.connectPlain();
