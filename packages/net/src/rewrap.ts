@@ -127,11 +127,11 @@ export function stopReading(socket: Socket): void {
 const NO_LINGER = new Uint8Array(Int32Array.of(1, 0).buffer);
 
 /**
- * As `resetAndDestroy`; `ending`: `end` was called, and may still be on its way. libuv refuses a reset then, and Node loses the handle over it:
- * the descriptor would stay open for good, and nobody would hear of a close. (Without libc the peer gets FIN there.)
+ * As `resetAndDestroy`; `isEnding`: nothing is left but the FIN, which is still on its way. libuv refuses a reset then, and Node loses the handle
+ * over it: the descriptor would stay open for good, and nobody would hear of a close. (Without libc the peer gets the FIN.)
  */
-export function resetSocket(socket: Socket, ending: boolean): void {
-  if (!ending) {
+export function resetSocket(socket: Socket, isEnding: boolean): void {
+  if (!isEnding) {
     socket.resetAndDestroy();
     return;
   }

@@ -3,7 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { afterEach, describe, test } from "node:test";
 import { ManualClock, systemClock } from "@heddle/base";
 import { dial } from "./dial.ts";
-import { loadLibc } from "./libc.ts";
+import { loadedLibc, loadLibc } from "./libc.ts";
 import { testRewrap } from "./rewrap.ts";
 import { acceptedPair, assertNothingLeft, dialledPair, freePort, Recorder } from "./testing-sockets.ts";
 
@@ -316,6 +316,25 @@ test("reset is seen as a reset by the peer", async () => {
   assert.equal(await code, "ECONNRESET");
   await recorder.untilClosed();
   assert.deepEqual(recorder.closed, [{ failure: undefined }]);
+  close();
+});
+
+test("what a peer has not read of what was ended ends with a reset, without libc too", async () => {
+  assert.equal(loadedLibc(), undefined);
+  const { connection, peer, close } = await acceptedPair();
+  const recorder = new Recorder(connection);
+  const code = new Promise((resolve) => {
+    peer.on("error", (error: NodeJS.ErrnoException) => resolve(error.code));
+    peer.on("end", () => resolve("end"));
+  });
+  connection.writeBytes(Buffer.alloc(20 * 1024 * 1024));
+  connection.end();
+  await turn();
+  assert.notEqual(connection.bytesQueued, 0);
+  connection.reset();
+  await recorder.untilClosed();
+  peer.resume();
+  assert.equal(await code, "ECONNRESET");
   close();
 });
 

@@ -252,7 +252,10 @@ export class SocketConnection implements Connection, Flushable, Reader {
     const socket = this.#socket;
     // A Unix socket knows no RST.
     if (socket.remoteFamily === undefined) socket.destroy();
-    else resetSocket(this.#secured?.beneath ?? socket, socket.writableEnded && !socket.writableFinished);
+    else {
+      const isEnding = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
+      resetSocket(this.#secured?.beneath ?? socket, isEnding);
+    }
   }
 
   /**
