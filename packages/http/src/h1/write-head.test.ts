@@ -7,6 +7,10 @@ import { requestLines, serializeTrailers, writeRequestHead, writeResponseHead } 
 
 const transport = new RecordingTransport();
 
+test("no lines are known before the first ones", () => {
+  assert.equal(requestLines("", "", ""), undefined);
+});
+
 function writtenRequest(target: string, headers: HeaderMap, withLength: boolean, tail: string): string {
   writeRequestHead(transport, requestLines("GET", target, "a")!, headers, withLength, tail, undefined);
   return transport.take();

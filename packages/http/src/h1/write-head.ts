@@ -12,15 +12,24 @@ const requestSections = new SectionWriter();
 const responseSections = new SectionWriter();
 
 /** The first two lines of a request, as they were written last: what comes again is not checked and put together again. */
-const lastRequest = { method: "", target: "", authority: "", lines: "", again: false };
+let lastRequest: RequestLines | undefined;
 /** The first lines of responses by status, each with the reason that was last seen. */
 const statusLines: ({ readonly reason: string; readonly line: string } | undefined)[] = [];
 const MAX_KEPT_REASON = 64;
 
+interface RequestLines {
+  readonly method: string;
+  readonly target: string;
+  readonly authority: string;
+  lines: string;
+  /** They have come again, and lie flat. */
+  again: boolean;
+}
+
 /** The request line and the Host field of a request; undefined for a method or a target that cannot stand there. */
 export function requestLines(method: string, target: string, authority: string): string | undefined {
   const last = lastRequest;
-  if (method === last.method && target === last.target && authority === last.authority) {
+  if (last !== undefined && method === last.method && target === last.target && authority === last.authority) {
     if (!last.again) {
       last.again = true;
       last.lines = ownCopy(last.lines);
@@ -28,12 +37,9 @@ export function requestLines(method: string, target: string, authority: string):
     return last.lines;
   }
   if (!isToken(method) || !isTargetText(target)) return undefined;
-  last.method = method;
-  last.target = target;
-  last.authority = authority;
-  last.again = false;
-  last.lines = `${method} ${target} HTTP/1.1\r\nhost: ${cleanValue(authority)}\r\n`;
-  return last.lines;
+  const lines = `${method} ${target} HTTP/1.1\r\nhost: ${cleanValue(authority)}\r\n`;
+  lastRequest = { method, target, authority, lines, again: false };
+  return lines;
 }
 
 /**
