@@ -62,6 +62,7 @@ export class KnownSection {
 }
 
 const MAX_BYTES = 1024;
+
 /** What connections of one role share: peers of one kind write alike, and most connections need no copy of their own. */
 export interface LatestSection {
   section: KnownSection | undefined;

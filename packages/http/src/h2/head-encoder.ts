@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer"; // the global one is an accessor
 import { FieldKind, knownField } from "../h1/field-names.ts";
-import { isBlank, table } from "../h1/tokens.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { writePrintable } from "../write-printable.ts";
+import { isFieldName, isFieldValue } from "./field-text.ts";
 import { FRAME_HEADER_BYTES } from "./frame/index.ts";
 import { HpackEncoder, type NameState } from "./hpack/index.ts";
 
@@ -52,8 +52,6 @@ const MAX_FIELDS = 64;
 const MAX_BYTES = 1024;
 /** Behind so many lists since one differed from the known list, the last of them becomes the known one. */
 const MAX_OTHERS = 32;
-const NAME_CHARACTERS = table("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz");
-const BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const ALL_BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/g;
 
 /**
@@ -233,7 +231,7 @@ function patchesOf({ lead, fields, bytes, ends, differs, paused }: KnownList): r
     const value = fields[index]!; // as many as places
     const start = place === 0 ? FRAME_HEADER_BYTES : ends[place - 1]!;
     // What the bytes are is not told by their being like the value: an index or a length may be the same byte as a character.
-    if ((bytes[start]! & INDEXED_BITS) !== 0 || !isClean(value)) return undefined;
+    if ((bytes[start]! & INDEXED_BITS) !== 0 || !isFieldValue(value)) return undefined;
     patches.push({ index, at: ends[place]! - value.length, length: value.length, state });
   }
   return patches;
@@ -282,7 +280,7 @@ function patchIn(patches: readonly Patch[], { bytes, view }: KnownList, fields: 
 
 function isSent(name: string, value: string, leaveOut: number): boolean {
   const known = knownField(name);
-  if (known === undefined) return isName(name) && name !== "http2-settings";
+  if (known === undefined) return isFieldName(name) && name !== "http2-settings";
   if (known.name !== name) return false; // upper case
   switch (known.kind) {
     case FieldKind.Ordinary:
@@ -305,17 +303,6 @@ function isLeftOut(name: string, leaveOut: number): boolean {
   );
 }
 
-function isName(name: string): boolean {
-  for (let i = 0; i < name.length; i++) if (NAME_CHARACTERS[name.charCodeAt(i)] !== 1) return false;
-  return name !== "";
-}
-
 function cleanValue(value: string): string {
-  return isClean(value) ? value : value.replace(ALL_BAD_IN_VALUE, " ").replace(/^[\t ]+|[\t ]+$/g, "");
-}
-
-/** RFC 9113 §8.2.1: without blanks at the ends as well. */
-function isClean(value: string): boolean {
-  if (value === "") return true;
-  return !isBlank(value.charCodeAt(0)) && !isBlank(value.charCodeAt(value.length - 1)) && !BAD_IN_VALUE.test(value);
+  return isFieldValue(value) ? value : value.replace(ALL_BAD_IN_VALUE, " ").replace(/^[\t ]+|[\t ]+$/g, "");
 }

@@ -1,6 +1,6 @@
 import { FieldKind, knownField } from "../h1/field-names.ts";
 import { parseContentLength } from "../h1/fields.ts";
-import { isBlank, table } from "../h1/tokens.ts";
+import { isFieldName, isFieldValue } from "./field-text.ts";
 import type { DecodedBlock } from "./hpack/index.ts";
 import { badField, badMessage, MessageError } from "./message-error.ts";
 
@@ -15,8 +15,6 @@ const REPEATED_HOST = badMessage("host is repeated");
 export const TOO_MANY_FIELDS = new MessageError(431, "too many header fields", "http2.too_many_headers");
 
 const COLON = 0x3a;
-const NAME_CHARACTERS = table("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz");
-const BAD_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** What a section has behind its pseudo-fields. */
 export interface SectionFields {
@@ -41,8 +39,8 @@ export class Section implements SectionFields {
       const name = list[i]!;
       const value = list[i + 1]!; // name and value in turn
       const known = knownField(name);
-      if (known?.name !== name && !isName(name)) return name.charCodeAt(0) === COLON ? LATE_PSEUDO : BAD_NAME;
-      if (!isValue(value)) return BAD_VALUE;
+      if (known?.name !== name && !isFieldName(name)) return name.charCodeAt(0) === COLON ? LATE_PSEUDO : BAD_NAME;
+      if (!isFieldValue(value)) return BAD_VALUE;
       if (known === undefined || known.kind === FieldKind.Ordinary) {
         if (name === "cookie") this.#addCookie(value);
         else this.fields.push(name, value);
@@ -109,19 +107,9 @@ export function fieldsLike({ fields, changed }: DecodedBlock, from: number): str
   if (from < 0) return undefined;
   for (let i = 0; i < changed.length; i++) {
     const place = changed[i]!; // below the length
-    if (place < from || !isValue(fields[place]!)) return undefined;
+    if (place < from || !isFieldValue(fields[place]!)) return undefined;
     const known = knownField(fields[place - 1]!); // its name
     if (known !== undefined && known.kind !== FieldKind.Ordinary) return undefined;
   }
   return fields.slice(from);
-}
-
-function isName(name: string): boolean {
-  for (let i = 0; i < name.length; i++) if (NAME_CHARACTERS[name.charCodeAt(i)] !== 1) return false;
-  return name !== "";
-}
-
-function isValue(value: string): boolean {
-  if (value === "") return true;
-  return !isBlank(value.charCodeAt(0)) && !isBlank(value.charCodeAt(value.length - 1)) && !BAD_IN_VALUE.test(value);
 }

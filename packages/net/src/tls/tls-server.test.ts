@@ -451,13 +451,19 @@ test("only_verify_leaf_cert_crl: who was revoked by the authority right above is
   assert.equal((await listener.firstSecured()).connection.tls?.peerVerified, true);
 });
 
-test("a reader that stands still gets the rest of what was read later, and the end behind it", async () => {
+/** A connection on which the client has said one byte, and that has been read. */
+async function withOneByte() {
   const listener = await TestTlsListener.open({ certificates: [shop] });
   const client = listener.connect();
   client.write("x");
   const recorder = await listener.firstSecured();
   const { connection } = recorder;
   await recorder.until(() => recorder.bytes.length === 1);
+  return { client, recorder, connection };
+}
+
+test("a reader that stands still gets the rest of what was read later, and the end behind it", async () => {
+  const { client, recorder, connection } = await withOneByte();
   connection.end(); // so that nothing but what is unread keeps the socket
   const got: Buffer[] = [];
   recorder.onBytes = (bytes) => {
@@ -485,12 +491,7 @@ test("a reader that stands still gets the rest of what was read later, and the e
 });
 
 test("a connection that is reset in the turn of its end is closed", async () => {
-  const listener = await TestTlsListener.open({ certificates: [shop] });
-  const client = listener.connect();
-  client.write("x");
-  const recorder = await listener.firstSecured();
-  const { connection } = recorder;
-  await recorder.until(() => recorder.bytes.length === 1);
+  const { recorder, connection } = await withOneByte();
   connection.end();
   connection.reset();
   await recorder.untilClosed();
