@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
 import { Agent, createServer, get } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -25,25 +26,48 @@ const REQUEST_EVERY_MS = 5;
 /** Resources by type and name, each as proto JSON. */
 type World = Readonly<Record<"cluster" | "endpoints", Readonly<Record<string, object>>>>;
 
-interface Turn {
-  readonly atMs: number;
-  readonly wallMs: number;
+/** Of the event loop, or a collection; times of the worker's machine. */
+interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+interface Turn extends Span {
   readonly cpuMs: number;
+}
+
+/** What a worker's meter has told. */
+interface Told {
+  turns: Turn[];
+  collections: Span[];
+  readonly tell: (line: string) => void;
+}
+
+/** The longest of a step. */
+interface Longest {
+  readonly wall: number;
+  readonly cpu: number;
+  /** Of the turn with the most CPU: the time that its collections took. */
+  readonly collecting: number;
+  readonly request: number;
 }
 
 /** The longest turns of a traffic worker's event loop while much configuration arrives: bench/README.md. */
 export async function stallBench(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
-    options: { entry: { type: "string", default: DEFAULT_ENTRY }, rounds: { type: "string", default: "5" } },
+    options: {
+      entry: { type: "string", default: DEFAULT_ENTRY },
+      rounds: { type: "string", default: "5" },
+      log: { type: "string" },
+    },
   });
-  const rows: Record<string, { wall: number[]; cpu: number[]; requests: number[] }> = {};
+  const log = values.log === undefined ? undefined : createWriteStream(values.log);
+  const rows: Record<string, Longest[]> = {};
   for (let done = 0; done < Number(values.rounds); done += 1) {
-    for (const [what, { wall, cpu, request }] of await oneRun(values.entry)) {
-      rows[what] ??= { wall: [], cpu: [], requests: [] };
-      rows[what].wall.push(wall);
-      rows[what].cpu.push(cpu);
-      rows[what].requests.push(request);
+    for (const [what, longest] of await oneRun(values.entry, (line) => log?.write(`${line}\n`))) {
+      rows[what] ??= [];
+      rows[what].push(longest);
     }
   }
   console.log(
@@ -52,17 +76,21 @@ export async function stallBench(args: readonly string[]): Promise<void> {
   const shown = (all: readonly number[]): string => `${round(median(all), 1)} (${round(Math.max(...all), 1)})`;
   console.table(
     Object.fromEntries(
-      Object.entries(rows).map(([what, { wall, cpu, requests }]) => [
+      Object.entries(rows).map(([what, all]) => [
         what,
-        { "wall ms": shown(wall), "CPU ms": shown(cpu), "slowest request ms": shown(requests) },
+        {
+          "wall ms": shown(all.map(({ wall }) => wall)),
+          "CPU ms": shown(all.map(({ cpu }) => cpu)),
+          "collecting in that": shown(all.map(({ collecting }) => collecting)),
+          "slowest request ms": shown(all.map(({ request }) => request)),
+        },
       ]),
     ),
   );
 }
 
-async function oneRun(
-  entry: string,
-): Promise<Map<string, { readonly wall: number; readonly cpu: number; readonly request: number }>> {
+/** `tell`: every line of the meter, and of each step when it begins. */
+async function oneRun(entry: string, tell: (line: string) => void): Promise<Map<string, Longest>> {
   const upstream = createServer((_request, response) => response.end("ok"));
   await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
   const upstreamPort = (upstream.address() as { port: number }).port;
@@ -77,20 +105,20 @@ async function oneRun(
       error === null ? resolve(bound) : reject(error),
     ),
   );
-  const turns: Turn[] = [];
-  const sidecar = startSidecar(entry, xdsPort, await freePort(), turns);
+  const told: Told = { turns: [], collections: [], tell };
+  const sidecar = startSidecar(entry, xdsPort, await freePort(), told);
   const load = new LightLoad(port);
-  const seen = new Map<string, { wall: number; cpu: number; request: number }>();
+  const seen = new Map<string, Longest>();
   try {
     await load.begin();
     await sleep(1000);
     for (const [what, world] of steps()) {
-      turns.length = 0;
+      [told.turns, told.collections] = [[], []];
+      tell(`step ${Number(process.hrtime.bigint()) / 1e6} ${what}`);
       load.forget();
       source.set(snapshot(base, world));
       await sleep(STEP_MS);
-      const most = (of: (turn: Turn) => number): number => Math.max(0, ...turns.map(of));
-      seen.set(what, { wall: most(({ wallMs }) => wallMs), cpu: most(({ cpuMs }) => cpuMs), request: load.slowestMs });
+      seen.set(what, longest(told, load.slowestMs));
     }
   } finally {
     load.end();
@@ -100,6 +128,22 @@ async function oneRun(
     upstream.closeAllConnections();
   }
   return seen;
+}
+
+function longest({ turns, collections }: Told, request: number): Longest {
+  const longer = (of: (turn: Turn) => number): Turn =>
+    turns.reduce((most, turn) => (of(turn) > of(most) ? turn : most), { fromMs: 0, toMs: 0, cpuMs: 0 });
+  const wall = longer(msOf);
+  const busy = longer(({ cpuMs }) => cpuMs);
+  const collecting = collections
+    .map(({ fromMs, toMs }) => Math.max(0, Math.min(toMs, busy.toMs) - Math.max(fromMs, busy.fromMs)))
+    .reduce((sum, ms) => sum + ms, 0);
+  // Collections lie within each other where marking begins.
+  return { wall: msOf(wall), cpu: busy.cpuMs, collecting: Math.min(collecting, msOf(busy)), request };
+}
+
+function msOf({ fromMs, toMs }: Span): number {
+  return toMs - fromMs;
 }
 
 /** What arrives, one after the other. */
@@ -126,15 +170,18 @@ function* steps(): Generator<readonly [string, World]> {
   yield ["all of them go", nothing];
 }
 
-function startSidecar(entry: string, xdsPort: number, adminPort: number, turns: Turn[]): ChildProcess {
+function startSidecar(entry: string, xdsPort: number, adminPort: number, told: Told): ChildProcess {
   const flags = ["--control-plane", `127.0.0.1:${xdsPort}`, "--node-id", "default/bench/1"];
   const admin = ["--admin-address", `127.0.0.1:${adminPort}`, "--concurrency", "1"];
   const child = spawn(process.execPath, [...NODE_FLAGS, "--import", METER, entry, ...flags, ...admin], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   createInterface({ input: child.stderr }).on("line", (line) => {
-    const [, atMs, wallMs, cpuMs] = /^turn \d+ (\S+) (\S+) (\S+)$/.exec(line)?.map(Number) ?? [];
-    if (atMs !== undefined) turns.push({ atMs, wallMs: wallMs!, cpuMs: cpuMs! });
+    told.tell(line);
+    const [, what, from, to, last] = /^(turn|gc) \d+ (\S+) (\S+) (\S+)$/.exec(line) ?? [];
+    const span = { fromMs: Number(from), toMs: Number(to) };
+    if (what === "turn") told.turns.push({ ...span, cpuMs: Number(last) });
+    else if (what === "gc") told.collections.push(span);
     else if (/error|warn/i.test(line)) console.error(line);
   });
   return child;
