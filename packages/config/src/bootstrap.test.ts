@@ -376,8 +376,10 @@ test("routes of a static listener must name static clusters; where CDS brings ot
   );
 });
 
-test("a list that is no list is refused, not skipped", () => {
-  assert.match(faults("static_resources: { clusters: { name: a } }")[0]!, /static_resources\.clusters: /);
+test("a static resource that stands alone is a list of one; what is no resource is refused, not skipped", () => {
+  const clustersOf = (text: string) => read(`static_resources: { clusters: ${text} }`).bootstrap.clusters;
+  assert.deepEqual(clustersOf("{ name: a }"), clustersOf("[{ name: a }]"));
+  assert.match(faults("static_resources: { clusters: a }")[0]!, /^b\.yaml:1:\d+: static_resources\.clusters/);
   assert.match(faults("[]")[0]!, /^b\.yaml:1:1: /);
 });
 

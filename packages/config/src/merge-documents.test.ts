@@ -24,6 +24,9 @@ test("single fields replace, objects merge, lists are appended, in either spelli
       { admin: { access_log: [{ name: "a" }, { name: "b" }] } },
     ],
     ["a: {x: 1}", "a: null", { a: { x: 1 } }],
+    ["a: null", "a: [1]", { a: [1] }],
+    ["a: [{x: 1}]", "a: {y: 1}", { a: [{ x: 1 }, { y: 1 }] }],
+    ["a: {x: 1}", "a: [{y: 1}]", { a: [{ x: 1 }, { y: 1 }] }],
     ["a: 1", "a: {x: 1}", { a: { x: 1 } }],
     ["a: {'@type': one, x: 1}", "a: {'@type': two, y: 1}", { a: { "@type": "two", y: 1 } }],
   ];
@@ -38,5 +41,7 @@ test("places are those of the document that a field comes from", () => {
   assert.equal(place("node.id"), "base.yaml:4:8: node.id: no");
   assert.equal(place("node.cluster"), "over.yaml:2:3: node.cluster: no");
   assert.equal(place("list[2].missing.deeper"), "over.yaml:3:8: list[2].missing.deeper: no");
+  const alone = merged("list: [{name: a}]", "node: {}\nlist: {name: d}");
+  assert.equal(formatDiagnostic(alone.diagnostic("list[1].name", "no")), "over.yaml:2:8: list[1].name: no");
   assert.equal(place("other"), "over.yaml:1:1: other: no");
 });

@@ -5,7 +5,7 @@ import type { YamlDocument } from "./yaml-document.ts";
 
 /**
  * One document from two, as `--config-yaml` is merged over `--config-path` (protobuf's MergeFrom): a single field of
- * `overlay` replaces that of `base`, objects are merged field by field, lists are appended. Places are those of the document
+ * `overlay` replaces that of `base`, objects are merged field by field, lists are appended, with what stands alone as a list of one. Places are those of the document
  * that a field comes from.
  */
 export function mergeDocuments(base: YamlDocument, overlay: YamlDocument): YamlDocument {
@@ -44,11 +44,12 @@ class MergedDocument implements YamlDocument {
     for (const [index, part] of parts.entries()) {
       if (inOverlay === undefined) return { document: this.#base, path };
       let step = part;
-      if (Array.isArray(inBase) && Array.isArray(inOverlay)) {
+      if (Array.isArray(inBase)) {
         const before = inBase.length;
         if (Number(part) < before) return { document: this.#base, path };
         step = String(Number(part) - before);
         inBase = undefined;
+        if (!Array.isArray(inOverlay)) continue; // it stands alone, without an index
       }
       const next = stepInto(inOverlay, step);
       if (next === undefined && stepInto(inBase, part) !== undefined) return { document: this.#base, path };
@@ -76,7 +77,8 @@ function stepInto(json: Json | undefined, part: string): Json | undefined {
 
 function merge(base: Json, overlay: Json): Json {
   if (overlay === null) return base; // null is unset
-  if (Array.isArray(base) && Array.isArray(overlay)) return [...base, ...overlay];
+  if (base === null) return overlay;
+  if (Array.isArray(base) || Array.isArray(overlay)) return [base, overlay].flat();
   // Messages of different types in one place are not mixed: the upper one stands.
   if (!isJsonObject(base) || !isJsonObject(overlay) || base["@type"] !== overlay["@type"]) return overlay;
   const out: Record<string, Json> = { ...base };

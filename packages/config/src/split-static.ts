@@ -6,7 +6,7 @@ export interface StaticList {
   readonly items: readonly Json[];
 }
 
-/** The bootstrap without its lists of resources, and these. Lists that are none stay, to be refused there. */
+/** The bootstrap without its lists of resources, and these. What stands alone is a list of one, as everywhere in proto JSON. */
 export function splitStatic(json: Json): {
   rest: Json;
   listeners: StaticList;
@@ -17,11 +17,11 @@ export function splitStatic(json: Json): {
   const take = (name: "listeners" | "clusters" | "secrets"): StaticList => {
     for (const key of ["static_resources", "staticResources"]) {
       const resources = isJsonObject(rest) ? rest[key] : undefined;
-      const items = isJsonObject(resources) ? resources[name] : undefined;
-      if (!isJsonObject(rest) || !isJsonObject(resources) || !Array.isArray(items)) continue;
+      const given = isJsonObject(resources) ? resources[name] : undefined;
+      if (!isJsonObject(rest) || !isJsonObject(resources) || given === undefined || given === null) continue;
       const { [name]: _, ...others } = resources;
       rest = { ...rest, [key]: others };
-      return { path: `${key}.${name}`, items };
+      return { path: `${key}.${name}`, items: Array.isArray(given) ? given : [given] };
     }
     return { path: `static_resources.${name}`, items: [] };
   };

@@ -128,9 +128,10 @@ class Reader {
   #readField(field: protobuf.Field, json: unknown, path: Path): unknown {
     if (field instanceof protobuf.MapField) return this.#readMap(field, json, path);
     if (!field.repeated) return this.#readSingular(field, json, path);
+    // Envoy's reader takes what stands alone for a list of one: `grpc_services: { envoy_grpc: … }`.
     if (!Array.isArray(json)) {
-      const found = field.resolvedType?.fullName === DATA_SOURCE ? "is none" : `found ${show(json)}`;
-      return this.#fail(path, `${found}, allowed is a list`);
+      const read = this.#readSingular(field, json, path);
+      return read === undefined ? undefined : [read];
     }
     return json.map((item, index) => this.#readSingular(field, item, [...path, index]));
   }
@@ -249,7 +250,7 @@ const SCALARS: { readonly [type: string]: string } = {
 function readScalar(type: string, json: unknown): unknown {
   switch (type) {
     case "bool":
-      return typeof json === "boolean" ? json : undefined;
+      return typeof json === "string" ? BOOLEANS.get(json.toLowerCase()) : typeof json === "boolean" ? json : undefined;
     case "string":
       return typeof json === "string" && json.isWellFormed() ? json : undefined;
     case "bytes":
@@ -262,6 +263,11 @@ function readScalar(type: string, json: unknown): unknown {
   }
 }
 
+/** As text too: Envoy's YAML is of version 1.1, where these words are no text. */
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ...["true", "yes", "on", "y"].map((word) => [word, true] as const),
+  ...["false", "no", "off", "n"].map((word) => [word, false] as const),
+]);
 // Standard and URL-safe alphabet, with and without padding.
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;

@@ -105,13 +105,36 @@ test("durations and wrappers are also read by their fields, as older readers did
     assert.deepEqual(read({ per_connection_buffer_limit_bytes: wrong }), ["per_connection_buffer_limit_bytes"]);
 });
 
+test("what stands alone where a list belongs is a list of one, as in Envoy", () => {
+  const listed = { ...cluster([{ lb_endpoints: [{ load_balancing_weight: 5 }] }]), common_lb_config: {} };
+  const alone = { ...cluster({ lb_endpoints: { load_balancing_weight: 5 } }), common_lb_config: {} };
+  assert.deepEqual(fromProtoJson(CLUSTER, alone), fromProtoJson(CLUSTER, listed));
+  assert.deepEqual(issuesOf(CLUSTER, cluster({ lb_endpoints: { load_balancing_weight: "x" } })), [
+    'load_assignment.endpoints.lb_endpoints.load_balancing_weight: found "x", allowed is a whole number from 0 to 4294967295',
+  ]);
+
+  function cluster(endpoints: unknown): object {
+    return { name: "a", load_assignment: { cluster_name: "a", endpoints } };
+  }
+});
+
+test("true and false may stand as text, and as the words that YAML 1.1 has for them", () => {
+  const read = (value: unknown) => fromProtoJson(CLUSTER, { name: "a", respect_dns_ttl: value });
+  for (const word of ["true", "True", "yes", "on", "Y"]) assert.deepEqual(read(word), read(true), word);
+  for (const word of ["false", "FALSE", "no", "off", "n"]) assert.deepEqual(read(word), read(false), word);
+  assert.deepEqual(issuesOf(CLUSTER, { respect_dns_ttl: "maybe" }), [
+    'respect_dns_ttl: found "maybe", allowed is true or false',
+  ]);
+  assert.deepEqual(issuesOf(CLUSTER, { respect_dns_ttl: 1 }), ["respect_dns_ttl: found 1, allowed is true or false"]);
+});
+
 test("every mistake is reported, with the path as it stands in the document", () => {
   const issues = issuesOf(LISTENER, {
     name: 7,
     filterchains: [],
     nonsense: 1,
     address: { socket_address: { address: "::1", port_value: 99999999999, named_port: "http" } },
-    filter_chains: [{ filters: { name: "x" } }, { filters: [{ typed_config: { "@type": "x/no.such.Type" } }] }],
+    filter_chains: [{ filters: "x" }, { filters: [{ typed_config: { "@type": "x/no.such.Type" } }] }],
     metadata: { filter_metadata: { "a.b": 5 } },
     listener_filters_timeout: "1m",
     traffic_direction: "SIDEWAYS",
@@ -122,7 +145,7 @@ test("every mistake is reported, with the path as it stands in the document", ()
     "nonsense: is no field of envoy.config.listener.v3.Listener",
     "address.socket_address.port_value: found 99999999999, allowed is a whole number from 0 to 4294967295",
     'address.socket_address.named_port: excludes "port_value", which is set as well',
-    'filter_chains[0].filters: found {"name":"x"}, allowed is a list',
+    'filter_chains[0].filters: found "x", allowed is an object',
     'filter_chains[1].filters[0].typed_config.@type: message type "no.such.Type" is not known',
     'metadata.filter_metadata["a.b"]: found 5, allowed is an object',
     'listener_filters_timeout: found "1m", allowed is a duration in seconds such as "1.5s"',

@@ -253,14 +253,57 @@ test("clusters without what their type needs are refused", () => {
   assert.deepEqual(errorsOf(clusterType, { name: "a", type: "EDS" }), [
     "eds_cluster_config: must be set for clusters of type EDS",
   ]);
-  assert.deepEqual(errorsOf(clusterType, { name: "a" }), ["load_assignment: must be set for clusters of type STATIC"]);
   assert.deepEqual(errorsOf(clusterType, { name: "a", cluster_type: { name: "envoy.clusters.aggregate" } }), [
-    "cluster_type: envoy.clusters.aggregate is not supported yet; give a type instead",
+    "cluster_type: found envoy.clusters.aggregate, allowed is envoy.extensions.clusters.dns.v3.DnsCluster; else give a type instead",
   ]);
   assert.deepEqual(
     errorsOf(clusterType, { name: "a", type: "LOGICAL_DNS", load_assignment: assignment("x.y", "z.y") }),
     ["load_assignment: found 2 endpoints, allowed for LOGICAL_DNS is exactly 1"],
   );
+});
+
+test("a cluster with fixed endpoints may have none, and no assignment either", () => {
+  const discovery = { type: "STATIC", loadAssignment: { clusterName: "a", localities: [], dropOverloads: [] } };
+  const config = accept(clusterType, { name: "a", type: "STATIC" });
+  assert.partialDeepStrictEqual(config, { discovery });
+  assert.deepEqual(accept(clusterType, { name: "a", type: "STATIC", load_assignment: { cluster_name: "a" } }), config);
+});
+
+const dnsCluster = (settings: object) => ({
+  name: "a",
+  cluster_type: {
+    name: "envoy.cluster.dns",
+    typed_config: { "@type": "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster", ...settings },
+  },
+  load_assignment: assignment("x.y"),
+});
+
+test("cluster_type envoy.cluster.dns is a type of DNS with its settings in a message of their own", () => {
+  const settings = { dns_refresh_rate: "30s", respect_dns_ttl: true, dns_lookup_family: "V4_PREFERRED" };
+  assert.deepEqual(
+    accept(clusterType, dnsCluster(settings)),
+    accept(clusterType, { name: "a", type: "STRICT_DNS", load_assignment: assignment("x.y"), ...settings }),
+  );
+  assert.deepEqual(
+    accept(clusterType, dnsCluster({ all_addresses_in_single_endpoint: true })),
+    accept(clusterType, { name: "a", type: "LOGICAL_DNS", load_assignment: assignment("x.y") }),
+  );
+  assert.deepEqual(reportsOf(clusterType, dnsCluster({ dns_jitter: "1s" })), ["cluster_type.typed_config.dns_jitter"]);
+});
+
+test("of envoy.cluster.dns is refused what is refused of a type of DNS", () => {
+  const resolver = { name: "r", typed_config: { "@type": "x/google.protobuf.Empty" } };
+  assert.deepEqual(errorsOf(clusterType, dnsCluster({ typed_dns_resolver_config: resolver, dns_refresh_rate: "0s" })), [
+    "cluster_type.typed_config.dns_refresh_rate: found 0s, allowed is above 0.001s",
+    "cluster_type.typed_config.typed_dns_resolver_config: only the system's resolvers are asked",
+  ]);
+  const two = { ...dnsCluster({ all_addresses_in_single_endpoint: true }), load_assignment: assignment("x.y", "z.y") };
+  assert.deepEqual(errorsOf(clusterType, two), [
+    "load_assignment: found 2 endpoints, allowed for LOGICAL_DNS is exactly 1",
+  ]);
+  assert.deepEqual(errorsOf(clusterType, { ...dnsCluster({}), lb_policy: "CLUSTER_PROVIDED" }), [
+    "lb_policy: CLUSTER_PROVIDED goes with type ORIGINAL_DST alone, and this is STRICT_DNS",
+  ]);
 });
 
 test("what is accepted without effect is reported by path", () => {

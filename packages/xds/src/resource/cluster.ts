@@ -17,9 +17,11 @@ import {
   encodeTransportMatches,
   encodeUpstreamTransport,
 } from "./transport-socket.ts";
+import { anyTypeName, openAny } from "./typed-config.ts";
 import { decodeUpstreamProtocol, encodeUpstreamProtocol } from "./upstream-protocol.ts";
 
 const CLUSTER = "envoy.config.cluster.v3.Cluster";
+const DNS_CLUSTER = "envoy.extensions.clusters.dns.v3.DnsCluster";
 
 const CONNECT_TIMEOUT_MS = 5000;
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
@@ -96,7 +98,7 @@ function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterC
 /** Only a cluster that knows its endpoints from its clients chooses among them itself, and nobody else can for it. */
 function checkPolicy(fields: Fields, { type }: ClusterConfig["discovery"], policy: ClusterConfig["lbPolicy"]): void {
   if ((type === "ORIGINAL_DST") === (policy.type === "cluster-provided")) return;
-  if (fields.has("cluster_type")) return; // it has been refused
+  if (type === "EDS" && fields.has("cluster_type")) return; // it has been refused
   if (type === "ORIGINAL_DST") fields.fail("lb_policy", "has to be CLUSTER_PROVIDED for type ORIGINAL_DST");
   else fields.fail("lb_policy", `CLUSTER_PROVIDED goes with type ORIGINAL_DST alone, and this is ${type}`);
 }
@@ -115,22 +117,14 @@ function decodeThresholds(all: readonly Fields[], priority: "DEFAULT" | "HIGH"):
 
 function decodeDiscovery(fields: Fields, name: string): ClusterConfig["discovery"] {
   const custom = fields.message("cluster_type");
-  if (custom !== undefined) {
-    fields.fail("cluster_type", `${custom.text("name")} is not supported yet; give a type instead`);
-    return { type: "EDS", serviceName: name };
-  }
+  if (custom !== undefined) return decodeCustom(fields, custom, name);
   const type = fields.enumName("type");
   switch (type) {
     case "STATIC":
       return { type, loadAssignment: decodeLoadAssignment(fields, name, "ip") };
     case "STRICT_DNS":
-      return { type, loadAssignment: decodeLoadAssignment(fields, name, "name"), dns: decodeDns(fields) };
-    case "LOGICAL_DNS": {
-      const loadAssignment = decodeLoadAssignment(fields, name, "name");
-      const count = loadAssignment.localities.reduce((sum, locality) => sum + locality.endpoints.length, 0);
-      if (count !== 1) fields.fail("load_assignment", `found ${count} endpoints, allowed for LOGICAL_DNS is exactly 1`);
-      return { type, loadAssignment, dns: decodeDns(fields) };
-    }
+    case "LOGICAL_DNS":
+      return decodeNamed(fields, type, name, decodeDns(fields));
     case "EDS":
       return decodeEds(fields, name);
     case "ORIGINAL_DST":
@@ -144,12 +138,39 @@ function decodeDiscovery(fields: Fields, name: string): ClusterConfig["discovery
   }
 }
 
+/** `cluster_type`: the same as a type, in a message of its own. */
+function decodeCustom(fields: Fields, custom: Fields, name: string): ClusterConfig["discovery"] {
+  const any = custom.raw("typed_config");
+  const at = custom.at("typed_config");
+  if (any === undefined || anyTypeName(any) !== DNS_CLUSTER) {
+    const found = `found ${custom.text("name")}${any === undefined ? "" : ` (${anyTypeName(any)})`}`;
+    fields.fail("cluster_type", `${found}, allowed is ${DNS_CLUSTER}; else give a type instead`);
+    return { type: "EDS", serviceName: name };
+  }
+  const message = openAny(any, at, fields.findings)?.message;
+  const dns = new Fields(DNS_CLUSTER, message ?? {}, at, fields.findings);
+  const type = dns.flag("all_addresses_in_single_endpoint") ? "LOGICAL_DNS" : "STRICT_DNS";
+  return decodeNamed(fields, type, name, decodeDns(dns));
+}
+
+function decodeNamed(
+  fields: Fields,
+  type: "STRICT_DNS" | "LOGICAL_DNS",
+  name: string,
+  dns: DnsConfig,
+): ClusterConfig["discovery"] {
+  const loadAssignment = decodeLoadAssignment(fields, name, "name");
+  const count = loadAssignment.localities.reduce((sum, locality) => sum + locality.endpoints.length, 0);
+  if (type === "LOGICAL_DNS" && count !== 1)
+    fields.fail("load_assignment", `found ${count} endpoints, allowed for LOGICAL_DNS is exactly 1`);
+  return { type, loadAssignment, dns };
+}
+
+/** Without one a cluster has no endpoints, as in Envoy: Istio's BlackHoleCluster. */
 function decodeLoadAssignment(fields: Fields, name: string, addresses: "ip" | "name"): EndpointsConfig {
   if (fields.has("eds_cluster_config")) fields.fail("eds_cluster_config", "is only for clusters of type EDS");
   const assignment = fields.message("load_assignment");
-  if (assignment !== undefined) return decodeEndpoints(assignment, addresses);
-  fields.fail("load_assignment", `must be set for clusters of type ${fields.enumName("type")}`);
-  return emptyEndpoints(name);
+  return assignment === undefined ? emptyEndpoints(name) : decodeEndpoints(assignment, addresses);
 }
 
 function emptyEndpoints(clusterName: string): EndpointsConfig {
@@ -167,11 +188,13 @@ function decodeEds(fields: Fields, name: string): ClusterConfig["discovery"] {
   return { type: "EDS", serviceName, ...unlessAds(readConfigSourceOf(serviceName, eds, "eds_config")) };
 }
 
+/** Of a cluster, or of its `DnsCluster`, which calls AUTO by another name as well. */
 function decodeDns(fields: Fields): DnsConfig {
+  const family = fields.enumName("dns_lookup_family");
   return {
     refreshRateMs: fields.durationMs("dns_refresh_rate", DNS_REFRESH_MS),
     respectTtl: fields.flag("respect_dns_ttl"),
-    lookupFamily: fields.enumName("dns_lookup_family") as DnsConfig["lookupFamily"],
+    lookupFamily: family === "UNSPECIFIED" ? "AUTO" : (family as DnsConfig["lookupFamily"]),
   };
 }
 

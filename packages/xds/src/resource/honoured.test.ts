@@ -54,6 +54,7 @@ const ROOTS = [
   "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
   "envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
   "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+  "envoy.extensions.clusters.dns.v3.DnsCluster",
   "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
   "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
   "envoy.extensions.load_balancing_policies.random.v3.Random",

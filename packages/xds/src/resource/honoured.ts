@@ -1160,6 +1160,15 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.core.v3.ExtraSourceAddress": { honoured: "address", reported: { socket_options: NO_EFFECT } },
   "envoy.config.cluster.v3.Cluster.CustomClusterType": { honoured: "name typed_config" },
+  "envoy.extensions.clusters.dns.v3.DnsCluster": {
+    honoured: "dns_refresh_rate respect_dns_ttl dns_lookup_family all_addresses_in_single_endpoint",
+    refused: { typed_dns_resolver_config: "only the system's resolvers are asked" },
+    reported: {
+      dns_failure_refresh_rate: "a failed lookup is repeated as a successful one is",
+      dns_jitter: NO_EFFECT,
+      dns_min_refresh_rate: NO_EFFECT,
+    },
+  },
   "envoy.config.cluster.v3.Cluster.EdsClusterConfig": { honoured: "eds_config service_name" },
   "envoy.config.cluster.v3.CircuitBreakers": {
     honoured: "thresholds",
