@@ -28,6 +28,7 @@ export { WeightedDraw } from "./balance/weighted-draw.ts";
 export { CIRCUIT_BREAKER_CELLS, CircuitBreaker, type CircuitBreakerCounts } from "./cluster/circuit-breaker.ts";
 export type {
   CircuitBreakerThresholds,
+  ClientSideWeightedRoundRobin,
   ClusterConfig,
   DnsConfig,
   EdsDiscovery,
@@ -49,6 +50,7 @@ export {
   type PriorityEndpoints,
 } from "./endpoint/endpoint-set.ts";
 export type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoint/endpoints-config.ts";
+export { addMetric, type MetricLoad, type MetricSum, metricLoads } from "./endpoint/reported-load.ts";
 export {
   type ExtensionConfig,
   type ExtensionDiscovery,
@@ -131,6 +133,7 @@ export { readStringMatcher } from "./match/read-string-matcher.ts";
 export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
 export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
 export { wrongToldHeader } from "./match/told-header.ts";
+export { isMetricName } from "./orca/metric-names.ts";
 export {
   defaultOverload,
   defaultWatchdog,

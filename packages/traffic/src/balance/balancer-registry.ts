@@ -3,7 +3,7 @@ import { NO_RUNTIME, numberOf, numberSource } from "../runtime/live-runtime.ts";
 import { leastRequest } from "./least-request.ts";
 import type { BalancerPolicy } from "./picker.ts";
 import { randomChoice } from "./random.ts";
-import { roundRobin } from "./round-robin.ts";
+import { inTurn, roundRobin } from "./round-robin.ts";
 
 /** The policy of a cluster's `lb_policy`. A new one has its file beside this one, a line here and one in the contract suite. */
 export function balancerPolicy(config: LbPolicy, runtime = NO_RUNTIME): BalancerPolicy {
@@ -17,6 +17,8 @@ export function balancerPolicy(config: LbPolicy, runtime = NO_RUNTIME): Balancer
     }
     case "random":
       return randomChoice;
+    case "client-side-weighted-round-robin":
+      return inTurn; // as long as nobody has said anything; what comes then is loaded later (`ClientSideWeights`)
     case "cluster-provided":
       throw new TypeError("the cluster's type says where its requests go, and there is nothing to balance");
     default:

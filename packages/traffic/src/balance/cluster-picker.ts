@@ -5,12 +5,14 @@ import type { EndpointSet } from "../endpoint/endpoint-set.ts";
 import type { LiveRuntime } from "../runtime/live-runtime.ts";
 import { balancerPolicy } from "./balancer-registry.ts";
 import { localityPicker } from "./locality-picker.ts";
-import { type Pick, type Picker, type Random, systemRandom } from "./picker.ts";
+import { type BalancerPolicy, type Pick, type Picker, type Random, systemRandom } from "./picker.ts";
 import { priorityLoads } from "./priority-load.ts";
 
 export interface ClusterPickerOptions {
   readonly clusterName: string;
   readonly lbPolicy: LbPolicy;
+  /** In the place of the policy's own, for one whose code is loaded later. */
+  readonly balancer?: BalancerPolicy;
   readonly healthyPanicThresholdPercent: number;
   /** For the keys of the policy. Left out: nobody sets a runtime. */
   readonly runtime?: LiveRuntime;
@@ -38,7 +40,7 @@ export const waitingPicker: Picker = { pick: () => WAIT };
 const WAIT: Pick = { type: "wait" };
 
 function pickerOfPriorities(set: EndpointSet, options: ClusterPickerOptions, random: Random): Picker {
-  const policy = balancerPolicy(options.lbPolicy, options.runtime);
+  const policy = options.balancer ?? balancerPolicy(options.lbPolicy, options.runtime);
   const { overprovisioningFactorPercent } = set.config;
   const loads = priorityLoads(set.priorities, {
     overprovisioningFactorPercent,

@@ -9,9 +9,25 @@ import { WeightedSchedule } from "./weighted-schedule.ts";
  * since a mesh that starts all at once would otherwise send its first wave to one endpoint.
  */
 export function roundRobin(endpoints: NonEmpty<Endpoint>, random: Random): Picker {
-  return haveEqualWeights(endpoints)
-    ? new InTurn(endpoints, random() % endpoints.length)
-    : new ByWeight(endpoints, random);
+  if (haveEqualWeights(endpoints)) return new InTurn(endpoints, random);
+  return new ByWeight(
+    endpoints,
+    endpoints.map(({ weight }) => weight),
+    random,
+  );
+}
+
+/** The same whatever weights they have. */
+export function inTurn(endpoints: NonEmpty<Endpoint>, random: Random): Picker {
+  return new InTurn(endpoints, random);
+}
+
+/** The same where weights stand elsewhere: one above 0 for each endpoint, in their order. */
+export function roundRobinBy(endpoints: NonEmpty<Endpoint>, weights: Float64Array, random: Random): Picker {
+  const [first] = weights;
+  return weights.every((weight) => weight === first)
+    ? new InTurn(endpoints, random)
+    : new ByWeight(endpoints, weights, random);
 }
 
 export function haveEqualWeights(endpoints: NonEmpty<Endpoint>): boolean {
@@ -23,9 +39,9 @@ class InTurn implements Picker {
   readonly #endpoints: readonly Endpoint[];
   #next: number;
 
-  constructor(endpoints: NonEmpty<Endpoint>, first: number) {
+  constructor(endpoints: NonEmpty<Endpoint>, random: Random) {
     this.#endpoints = endpoints;
-    this.#next = first;
+    this.#next = random() % endpoints.length;
   }
 
   pick(): Pick {
@@ -39,12 +55,9 @@ class ByWeight implements Picker {
   readonly #endpoints: readonly Endpoint[];
   readonly #schedule: WeightedSchedule;
 
-  constructor(endpoints: NonEmpty<Endpoint>, random: Random) {
+  constructor(endpoints: NonEmpty<Endpoint>, weights: ArrayLike<number>, random: Random) {
     this.#endpoints = endpoints;
-    this.#schedule = new WeightedSchedule(
-      endpoints.map(({ weight }) => weight),
-      random,
-    );
+    this.#schedule = new WeightedSchedule(weights, random);
   }
 
   pick(): Pick {

@@ -17,7 +17,7 @@ export class WeightedSchedule {
   readonly #heap: DeadlineHeap;
 
   /** Weights above 0. */
-  constructor(weights: readonly number[], random: Random) {
+  constructor(weights: ArrayLike<number>, random: Random) {
     this.#weight = Float64Array.from(weights);
     this.#turn = Float64Array.from(weights, () => 1 - randomFraction(random));
     this.#heap = new DeadlineHeap(this.#turn.map((turn, place) => turn / this.#weight[place]!));

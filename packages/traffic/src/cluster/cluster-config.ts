@@ -54,6 +54,8 @@ export interface ClusterConfig {
   readonly tls?: UpstreamTlsConfig;
   /** For endpoints whose metadata fits: what stands here counts instead, the first that fits. */
   readonly transportSocketMatches?: readonly TransportSocketMatch[];
+  /** Metrics of endpoints (ORCA) that load reports tell of, at least one. Left out: none. */
+  readonly lrsReportEndpointMetrics?: readonly string[];
   /** `upstream_http_protocol_options`. Left out: TLS asks for the same name whatever the request is. */
   readonly sniFromRequest?: SniFromRequest;
   readonly metadata: { readonly [namespace: string]: { readonly [key: string]: unknown } };
@@ -129,8 +131,19 @@ export type LbPolicy =
       readonly activeRequestBiasKey?: string;
     }
   | { readonly type: "random" }
+  | ClientSideWeightedRoundRobin
   /** The cluster's type says where a request goes: ORIGINAL_DST alone has it. */
   | { readonly type: "cluster-provided" };
+
+/** Weights by what endpoints say of their own load. */
+export interface ClientSideWeightedRoundRobin {
+  readonly type: "client-side-weighted-round-robin";
+  readonly blackoutPeriodMs: number; // 10 s
+  readonly weightExpirationPeriodMs: number; // 3 min
+  readonly weightUpdatePeriodMs: number; // 1 s; at least 100 ms
+  readonly errorUtilizationPenalty: number; // 1
+  readonly metricNamesForComputingUtilization: readonly string[];
+}
 
 /** Per process, not per worker. Envoy's defaults: 1024 each, 3 retries. */
 export interface CircuitBreakerThresholds {

@@ -1,6 +1,7 @@
 import type { EndpointPick } from "../balance/picker.ts";
 import type { Address } from "../listener/listener-config.ts";
 import type { EndpointConfig } from "./endpoints-config.ts";
+import type { ReportedLoad } from "./reported-load.ts";
 
 /**
  * One address of a cluster, as long as some endpoint set holds it: an update that names the address again keeps the
@@ -26,6 +27,8 @@ export class Endpoint {
   requestsAnswered = 0;
   requestsFailed = 0;
   requestTimeouts = 0;
+  /** Undefined: it has said nothing of its load, or nobody wants to know. */
+  reportedLoad: ReportedLoad | undefined = undefined;
 
   constructor(config: EndpointConfig, key = addressKey(config.address)) {
     this.key = key;

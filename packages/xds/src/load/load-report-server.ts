@@ -1,6 +1,7 @@
 import { type Server, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock, Inspectable, Json, Result } from "@heddle/base";
 import type { Log } from "@heddle/telemetry";
+import { addMetric, type MetricSum, metricLoads } from "@heddle/traffic";
 import { byteMethod } from "../byte-method.ts";
 import { checkNode } from "../request-limits.ts";
 import { statusDetails } from "../status-details.ts";
@@ -22,7 +23,7 @@ export interface LoadReportServerOptions {
   /** Ask for figures by endpoint as well. Left out: by locality alone. */
   readonly byEndpoint?: boolean;
   /**
-   * How many clusters, localities and endpoints, taken together, are kept of one stream; 100,000 unless said. What was not reported
+   * How many clusters, localities, endpoints and metrics of theirs, taken together, are kept of one stream; 100,000 unless said. What was not reported
    * for longest goes first: pods come and go, and whoever invents places does not get our memory.
    */
   readonly maxRows?: number;
@@ -209,7 +210,14 @@ const NOTHING: Pick<ClusterLoadReport, "localities" | "dropped" | "intervalMs"> 
 };
 
 function rowsOf({ localities }: ClusterLoadReport): number {
-  return localities.reduce((sum, { endpoints = [] }) => sum + 1 + endpoints.length, 1);
+  return localities.reduce(
+    (sum, { metrics = [], endpoints = [] }) => sum + metrics.length + rowsOfEndpoints(endpoints),
+    1 + localities.length,
+  );
+}
+
+function rowsOfEndpoints(endpoints: readonly EndpointLoadReport[]): number {
+  return endpoints.reduce((sum, { metrics = [] }) => sum + metrics.length, endpoints.length);
 }
 
 function sumOf(before: typeof NOTHING, report: ClusterLoadReport): ClusterLoadReport {
@@ -252,14 +260,22 @@ function sumOfEndpoints(
   return sums.size === 0 ? {} : { endpoints: [...sums.values()].slice(-MAX_ENDPOINTS) };
 }
 
-type Counts = Pick<EndpointLoadReport, "issued" | "succeeded" | "failed">;
+type Counts = Pick<EndpointLoadReport, "issued" | "succeeded" | "failed" | "metrics">;
 
 function sumOfCounts(one: Counts, before: Counts | undefined): Counts {
   return {
     issued: one.issued + (before?.issued ?? 0),
     succeeded: one.succeeded + (before?.succeeded ?? 0),
     failed: one.failed + (before?.failed ?? 0),
+    ...sumOfMetrics(one.metrics, before?.metrics),
   };
+}
+
+/** A client that invents names has the first ones kept. */
+function sumOfMetrics(last: Counts["metrics"] = [], before: Counts["metrics"] = []): Pick<Counts, "metrics"> {
+  const sums = new Map<string, MetricSum>();
+  for (const { name, requests, total } of [...before, ...last]) addMetric(sums, name, requests, total);
+  return sums.size === 0 ? {} : { metrics: metricLoads(sums) };
 }
 
 function keyOf({ region, zone, subZone, priority }: ClusterLoadReport["localities"][number]): string {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Server, ServerCredentials, status } from "@grpc/grpc-js";
 import { ManualClock } from "@heddle/base";
+import { encodeMessage } from "@heddle/proto";
 import { MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { xdsDial } from "../dial.ts";
 import type { XdsNode } from "../snapshot.ts";
@@ -50,6 +51,13 @@ test("requests and responses come back as they were", () => {
     clusters: [{ ...report(1), localities: [{ ...locality!, endpoints: [endpoint, pipe] }] }],
   };
   assert.deepEqual(decodeLoadStatsRequest(encodeLoadStatsRequest(byEndpoint)), { ok: true, value: byEndpoint });
+  const metrics = [
+    { name: "cpu_utilization", requests: 3, total: 1.5 },
+    { name: "named_metrics.x", requests: 1, total: -2 },
+  ];
+  const withMetrics = { ...locality!, metrics, endpoints: [{ ...endpoint, metrics }] };
+  const told = { node: NODE, clusters: [{ ...report(1), localities: [withMetrics] }] };
+  assert.deepEqual(decodeLoadStatsRequest(encodeLoadStatsRequest(told)), { ok: true, value: told });
   for (const clusters of ["all", ["a", "b"]] as const) {
     const response = { clusters, intervalMs: 250, byEndpoint: clusters === "all" };
     assert.deepEqual(decodeLoadStatsResponse(encodeLoadStatsResponse(response)), { ok: true, value: response });
@@ -103,6 +111,40 @@ test("a server that wants figures by endpoint asks for them, and adds them up", 
     { address, issued: 8, succeeded: 6, failed: 2, inProgress: 2 },
   ]);
   assert.match(JSON.stringify(server.inspect()), /\{"address":"10\.0\.0\.1:80","issued":8/);
+});
+
+test("metrics of endpoints are added up by name, in whichever field they come, and what is no number is dropped", async () => {
+  const bytes = encodeMessage("envoy.service.load_stats.v3.LoadStatsRequest", {
+    cluster_stats: [
+      {
+        cluster_name: "c",
+        upstream_locality_stats: [
+          {
+            cpu_utilization: { num_requests_finished_with_metric: 2, total_metric_value: 1 },
+            load_metric_stats: [
+              { metric_name: "named_metrics.x", num_requests_finished_with_metric: 1, total_metric_value: 4 },
+              { metric_name: "nan", num_requests_finished_with_metric: 1, total_metric_value: Number.NaN },
+              { metric_name: "a".repeat(257), num_requests_finished_with_metric: 1, total_metric_value: 1 },
+            ],
+          },
+        ],
+      },
+    ],
+  });
+  const decoded = decodeLoadStatsRequest(bytes);
+  assert.ok(decoded.ok);
+  const { server, client, clock } = await meet({}, () => [...decoded.value.clusters]);
+  client.start();
+  for (const count of [1, 2]) {
+    await eventually(() => clock.pending === 1);
+    clock.advance(10_000);
+    await eventually(() => server.loads()[0]?.reports === count);
+  }
+  assert.deepEqual(server.loads()[0]?.clusters[0]?.localities[0]?.metrics, [
+    { name: "named_metrics.x", requests: 2, total: 8 },
+    { name: "cpu_utilization", requests: 4, total: 2 },
+  ]);
+  assert.match(JSON.stringify(server.inspect()), /"metrics":\[\{"name":"named_metrics.x","requests":2,"total":8\}/);
 });
 
 test("of a client that reports ever more places the last ones are kept, and no more than there may be", async () => {

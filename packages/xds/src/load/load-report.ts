@@ -14,7 +14,7 @@ import {
   textOf,
   textsOf,
 } from "@heddle/proto";
-import type { Address } from "@heddle/traffic";
+import { type Address, addMetric, type MetricLoad, type MetricSum, metricLoads } from "@heddle/traffic";
 import type { XdsNode } from "../snapshot.ts";
 
 /*
@@ -53,6 +53,8 @@ export interface LocalityLoadReport {
   readonly failed: number;
   /** At the end of the interval. */
   readonly inProgress: number;
+  /** What endpoints have said of their own load, by names as in `lrs_report_endpoint_metrics`. Left out: nothing. */
+  readonly metrics?: readonly MetricLoad[];
   /** Left out: they were not asked for, or nothing went to any. */
   readonly endpoints?: readonly EndpointLoadReport[];
 }
@@ -64,6 +66,7 @@ export interface EndpointLoadReport {
   readonly succeeded: number;
   readonly failed: number;
   readonly inProgress: number;
+  readonly metrics?: readonly MetricLoad[];
 }
 
 export interface LoadStatsResponse {
@@ -143,12 +146,19 @@ function clusterMessage({ cluster, serviceName, localities, dropped, intervalMs 
 
 type Counts = Omit<EndpointLoadReport, "address">;
 
-function countsMessage({ issued, succeeded, failed, inProgress }: Counts): Message {
+function countsMessage({ issued, succeeded, failed, inProgress, metrics }: Counts): Message {
   return {
     total_successful_requests: succeeded,
     total_requests_in_progress: inProgress,
     total_error_requests: failed,
     total_issued_requests: issued,
+    ...(metrics && {
+      load_metric_stats: metrics.map(({ name, requests, total }) => ({
+        metric_name: name,
+        num_requests_finished_with_metric: requests,
+        total_metric_value: total,
+      })),
+    }),
   };
 }
 
@@ -158,7 +168,23 @@ function countsFrom(message: Message): Counts {
     succeeded: numberOf(message, "total_successful_requests"),
     failed: numberOf(message, "total_error_requests"),
     inProgress: numberOf(message, "total_requests_in_progress"),
+    ...metricsFrom(message),
   };
+}
+
+/** Of a locality three metrics have fields of their own as well, which gRPC fills (gRFC A85). Envoy tells of all by their names. */
+const UNNAMED_METRICS = ["cpu_utilization", "mem_utilization", "application_utilization"];
+
+function metricsFrom(message: Message): Pick<Counts, "metrics"> {
+  const sums = new Map<string, MetricSum>();
+  const add = (name: string, stats: Message): void =>
+    addMetric(sums, name, numberOf(stats, "num_requests_finished_with_metric"), numberOf(stats, "total_metric_value"));
+  for (const stats of messagesOf(message, "load_metric_stats")) add(textOf(stats, "metric_name"), stats);
+  for (const name of UNNAMED_METRICS) {
+    const stats = messageOf(message, name);
+    if (stats !== undefined) add(name, stats);
+  }
+  return sums.size === 0 ? {} : { metrics: metricLoads(sums) };
 }
 
 function addressMessage(address: Address): Message {

@@ -177,9 +177,80 @@ test("a typed balancing policy comes before lb_policy, the first known one of it
   assert.deepEqual(
     errorsOf(clusterType, { ...eds, load_balancing_policy: { policies: [policy("maglev.v3.Maglev")] } }),
     [
-      "load_balancing_policy.policies: found envoy.extensions.load_balancing_policies.maglev.v3.Maglev; supported yet are round_robin, least_request, random and cluster_provided",
+      "load_balancing_policy.policies: found envoy.extensions.load_balancing_policies.maglev.v3.Maglev; supported yet are round_robin, least_request, random, cluster_provided, client_side_weighted_round_robin, wrr_locality",
     ],
   );
+});
+
+const WEIGHTED =
+  "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin";
+
+function weighted(config: object): object {
+  const typed_config = { "@type": `type.googleapis.com/${WEIGHTED}`, ...config };
+  return { policies: [{ typed_extension_config: { name: "w", typed_config } }] };
+}
+
+test("weights by what endpoints report have Envoy's defaults, and are updated ten times a second at most", () => {
+  const defaults = {
+    type: "client-side-weighted-round-robin",
+    blackoutPeriodMs: 10_000,
+    weightExpirationPeriodMs: 180_000,
+    weightUpdatePeriodMs: 1000,
+    errorUtilizationPenalty: 1,
+    metricNamesForComputingUtilization: [],
+  };
+  const policyOf = (config: object) =>
+    accept(clusterType, { ...eds, load_balancing_policy: weighted(config) }).lbPolicy;
+  assert.deepEqual(policyOf({}), defaults);
+  const all = {
+    enable_oob_load_report: false,
+    blackout_period: "0s",
+    weight_expiration_period: "60s",
+    weight_update_period: "0.01s",
+    error_utilization_penalty: 2.5,
+    metric_names_for_computing_utilization: ["named_metrics.queue", "mem_utilization"],
+  };
+  assert.deepEqual(policyOf(all), {
+    type: "client-side-weighted-round-robin",
+    blackoutPeriodMs: 0,
+    weightExpirationPeriodMs: 60_000,
+    weightUpdatePeriodMs: 100,
+    errorUtilizationPenalty: 2.5,
+    metricNamesForComputingUtilization: ["named_metrics.queue", "mem_utilization"],
+  });
+  const negative = { ...eds, load_balancing_policy: weighted({ error_utilization_penalty: -1 }) };
+  assert.match(errorsOf(clusterType, negative).join(), /error_utilization_penalty: .*0/);
+});
+
+test("a policy that stands within wrr_locality is the cluster's, and none such stands within another", () => {
+  const within = (endpoint_picking_policy: object) => {
+    const type = "envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality";
+    const typed_config = { "@type": `type.googleapis.com/${type}`, endpoint_picking_policy };
+    return { policies: [{ typed_extension_config: { name: "l", typed_config } }] };
+  };
+  const { lbPolicy } = accept(clusterType, { ...eds, load_balancing_policy: within(weighted({})) });
+  assert.equal(lbPolicy.type, "client-side-weighted-round-robin");
+  assert.match(
+    errorsOf(clusterType, { ...eds, load_balancing_policy: within(within(weighted({}))) }).join(),
+    /endpoint_picking_policy\.policies: found .*WrrLocality; supported yet are round_robin, .*client_side_weighted_round_robin$/,
+  );
+});
+
+test("metrics of endpoints that load reports tell of are read, and a name that no metric has is reported", () => {
+  const names = [
+    "cpu_utilization",
+    "named_metrics.*",
+    "utilization.disk",
+    "request_cost.rows",
+    "cpu",
+    "named_metrics.",
+  ];
+  const cluster = { ...eds, lrs_report_endpoint_metrics: names };
+  assert.deepEqual(accept(clusterType, cluster).lrsReportEndpointMetrics, names);
+  assert.deepEqual(reportsOf(clusterType, cluster), [
+    "lrs_report_endpoint_metrics[4]",
+    "lrs_report_endpoint_metrics[5]",
+  ]);
 });
 
 test("the deprecated protocol fields of a cluster are read", () => {

@@ -7,7 +7,7 @@ import type { DataReader } from "./data-source.ts";
 import { duration, durationUnless, encodeJson, type LooseJsonObject, unless } from "./encode.ts";
 import { decodeEndpoints, endpointsJson } from "./endpoints.ts";
 import { Fields, Findings } from "./fields.ts";
-import { decodeLbPolicy, encodeLbPolicy } from "./load-balancing.ts";
+import { decodeLbPolicy, encodeLbPolicy, reportUnknownMetrics } from "./load-balancing.ts";
 import { decodeMetadata, encodeMetadata } from "./metadata.ts";
 import { decodeOriginalDst, encodeOriginalDst } from "./original-dst.ts";
 import type { Decoded, ResourceType } from "./resource-type.ts";
@@ -70,6 +70,8 @@ function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterC
   const discovery = decodeDiscovery(fields, name);
   const lbPolicy = decodeLbPolicy(fields);
   checkPolicy(fields, discovery, lbPolicy);
+  const lrsReportEndpointMetrics = fields.texts("lrs_report_endpoint_metrics");
+  reportUnknownMetrics(fields, "lrs_report_endpoint_metrics", lrsReportEndpointMetrics);
   return {
     name,
     statName: fields.text("alt_stat_name") === "" ? name : fields.text("alt_stat_name"),
@@ -92,6 +94,7 @@ function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterC
     ...decodeUpstreamTransport(fields, reader),
     ...decodeTransportMatches(fields, reader),
     ...(upstreamBindConfig && { upstreamBindConfig }),
+    ...(lrsReportEndpointMetrics.length > 0 && { lrsReportEndpointMetrics }),
   };
 }
 
@@ -223,6 +226,7 @@ function encodeCluster(config: ClusterConfig): LooseJsonObject {
     transport_socket_matches: encodeTransportMatches(config.transportSocketMatches),
     metadata: encodeMetadata(config.metadata),
     upstream_bind_config: encodeBindConfig(config.upstreamBindConfig),
+    lrs_report_endpoint_metrics: config.lrsReportEndpointMetrics,
   };
 }
 

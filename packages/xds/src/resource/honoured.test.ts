@@ -59,6 +59,8 @@ const ROOTS = [
   "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
   "envoy.extensions.load_balancing_policies.random.v3.Random",
   "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided",
+  "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin",
+  "envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality",
 ];
 
 /** HTTP filters read their configuration themselves, from JSON. */

@@ -1122,7 +1122,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
       least_request_lb_config round_robin_lb_config original_dst_lb_config cleanup_interval common_lb_config transport_socket protocol_selection transport_socket_matches
       upstream_http_protocol_options upstream_bind_config
-      upstream_connection_options load_balancing_policy`,
+      upstream_connection_options load_balancing_policy lrs_report_endpoint_metrics`,
     refused: {
       dns_resolvers: "only the system's resolvers are asked",
       dns_resolution_config: "only the system's resolvers are asked",
@@ -1142,8 +1142,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       maglev_lb_config: NO_EFFECT,
       close_connections_on_host_health_failure: NO_EFFECT,
       ignore_health_on_host_removal: "an endpoint that is gone gets no new requests",
-      lrs_server: "load is not reported",
-      lrs_report_endpoint_metrics: "load is not reported",
+      lrs_server: "load is reported to whom load_stats_config of the bootstrap names",
       track_timeout_budgets: NO_EFFECT,
       track_cluster_stats: NO_EFFECT,
       preconnect_policy: "connections are made when they are needed",
@@ -1225,6 +1224,16 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     reported: { locality_lb_config: NO_LOCALITY_LB },
   },
   "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": { honoured: "" },
+  "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin": {
+    honoured: `blackout_period weight_expiration_period weight_update_period error_utilization_penalty
+      metric_names_for_computing_utilization`,
+    reported: {
+      enable_oob_load_report: { note: "loads are read from answers alone", unless: false },
+      oob_reporting_period: "loads are read from answers alone",
+      slow_start_config: NO_SLOW_START,
+    },
+  },
+  "envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality": { honoured: "endpoint_picking_policy" },
   "envoy.config.cluster.v3.UpstreamConnectionOptions": {
     honoured: "tcp_keepalive",
     reported: {

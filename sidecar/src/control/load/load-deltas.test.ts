@@ -107,3 +107,30 @@ test("figures of endpoints are told the same way, over all workers, and those th
   const again = { ...locality("a", 17), endpoints: [{ address, ...counts(2) }] };
   assert.deepEqual(told([{ worker: 2, load: [load("c", [again])] }], 7000), [2]);
 });
+
+test("metrics of endpoints are told the same way, by name, and one that nobody has said anew is left out", () => {
+  const deltas = new LoadDeltas(0);
+  const address = { type: "socket", address: "10.0.0.1", port: 80 } as const;
+  const metric = (name: string, requests: number, total: number) => ({ name, requests, total });
+  const withMetrics = (issued: number, ...metrics: readonly ReturnType<typeof metric>[]): LocalityLoad => {
+    const endpoints = [{ address, issued, succeeded: issued, failed: 0, inProgress: 0, metrics }];
+    return { ...locality("a", issued), metrics, endpoints };
+  };
+  const told = (look: Parameters<LoadDeltas["read"]>[0]) => {
+    const reading = deltas.read(look, "all", same, 1000);
+    reading.told();
+    return reading.clusters[0]?.localities[0];
+  };
+  const first = told([
+    { worker: 1, load: [load("c", [withMetrics(2, metric("cpu", 2, 1), metric("x", 1, -3))])] },
+    { worker: 2, load: [load("c", [withMetrics(1, metric("cpu", 1, 0.25))])] },
+  ]);
+  assert.deepEqual(first?.metrics, [metric("cpu", 3, 1.25), metric("x", 1, -3)]);
+  assert.deepEqual(first?.endpoints?.[0]?.metrics, first?.metrics);
+  const second = told([
+    { worker: 1, load: [load("c", [withMetrics(3, metric("cpu", 2, 1), metric("x", 2, -4))])] },
+    { worker: 2, load: [load("c", [locality("a", 1)])] },
+  ]);
+  assert.deepEqual(second?.metrics, [metric("x", 1, -1)]);
+  assert.deepEqual(second?.endpoints?.[0]?.metrics, [metric("x", 1, -1)]);
+});

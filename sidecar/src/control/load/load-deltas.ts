@@ -1,5 +1,6 @@
+import { addMetric, type MetricLoad, type MetricSum, metricLoads } from "@heddle/traffic";
 import type { LoadReading } from "@heddle/xds/client";
-import type { ClusterLoad, LocalityLoad, WorkerLoad } from "../../traffic/upstream/load-ledger.ts";
+import type { ClusterLoad, EndpointLoad, LocalityLoad, WorkerLoad } from "../../traffic/upstream/load-ledger.ts";
 
 /** What the living workers said of themselves at one moment; undefined of one that did not answer in time. */
 export type LoadLook = readonly { readonly worker: number; readonly load: WorkerLoad | undefined }[];
@@ -80,20 +81,21 @@ export class LoadDeltas {
     load: LocalityLoad,
     sums: Map<string, Sum>,
   ): Sum {
-    const { region, zone, subZone, priority, issued, succeeded, failed, inProgress } = load;
+    const { region, zone, subZone, priority, issued, succeeded, failed, inProgress, metrics } = load;
     const place = JSON.stringify([region, zone, subZone, priority]);
     const key = JSON.stringify([worker, cluster, place]);
     const before = this.#told.get(key) ?? NOTHING;
-    told.set(key, { worker, issued, succeeded, failed, dropped: 0 });
+    told.set(key, { worker, issued, succeeded, failed, dropped: 0, metrics });
     let sum = sums.get(place);
     if (sum === undefined) {
-      sum = { region, zone, subZone, priority, issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+      sum = { region, zone, subZone, priority, ...NOTHING_DONE };
       sums.set(place, sum);
     }
     sum.issued += issued - before.issued;
     sum.succeeded += succeeded - before.succeeded;
     sum.failed += failed - before.failed;
     sum.inProgress += inProgress;
+    Object.assign(sum, withMetricsSince(sum, metrics, before.metrics));
     return sum;
   }
 
@@ -105,19 +107,20 @@ export class LoadDeltas {
     sum: Sum,
   ): void {
     const sums = new Map((sum.endpoints ?? []).map((one) => [JSON.stringify(one.address), one]));
-    for (const { address, issued, succeeded, failed, inProgress } of endpoints) {
+    for (const { address, issued, succeeded, failed, inProgress, metrics } of endpoints) {
       const place = JSON.stringify(address);
       const key = JSON.stringify([worker, cluster, region, zone, subZone, priority, place]);
       const known = this.#toldEndpoints.get(key) ?? NOTHING;
       const before = issued < known.issued ? NOTHING : known; // the worker had forgotten it, and counts from nothing again
-      told.set(key, { worker, issued, succeeded, failed, dropped: 0 });
-      const other = sums.get(place) ?? { issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+      told.set(key, { worker, issued, succeeded, failed, dropped: 0, metrics });
+      const other: Omit<EndpointLoad, "address"> = sums.get(place) ?? NOTHING_DONE;
       const one = {
         address,
         issued: other.issued + issued - before.issued,
         succeeded: other.succeeded + succeeded - before.succeeded,
         failed: other.failed + failed - before.failed,
         inProgress: other.inProgress + inProgress,
+        ...withMetricsSince(other, metrics, before.metrics),
       };
       if (happened(one)) sums.set(place, one);
     }
@@ -131,11 +134,30 @@ interface Counts {
   readonly succeeded: number;
   readonly failed: number;
   readonly dropped: number;
+  readonly metrics?: readonly MetricLoad[] | undefined;
 }
 
 type Sum = { -readonly [field in keyof LocalityLoad]: LocalityLoad[field] };
 
 const NOTHING: Counts = { worker: 0, issued: 0, succeeded: 0, failed: 0, dropped: 0 };
+const NOTHING_DONE = { issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
+
+interface WithMetrics {
+  readonly metrics?: readonly MetricLoad[];
+}
+
+/** What `sum` has of metrics, and what has come to them since `before`. */
+function withMetricsSince(sum: WithMetrics, now: WithMetrics["metrics"], before: Counts["metrics"]): WithMetrics {
+  if (now === undefined) return sum.metrics === undefined ? {} : { metrics: sum.metrics };
+  const known = new Map(before?.map((one) => [one.name, one]));
+  const sums = new Map<string, MetricSum>(sum.metrics?.map(({ name, requests, total }) => [name, { requests, total }]));
+  for (const { name, requests, total } of now) {
+    const told = known.get(name);
+    const since = requests - (told?.requests ?? 0);
+    if (since > 0) addMetric(sums, name, since, total - (told?.total ?? 0));
+  }
+  return sums.size === 0 ? {} : { metrics: metricLoads(sums) };
+}
 
 function happened({
   issued,

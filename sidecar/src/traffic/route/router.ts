@@ -19,6 +19,7 @@ import {
 import type { HttpExchange, RouteTimeouts } from "../http/http-exchange.ts";
 import type { AttemptSpan } from "../http/tracing/exchange-span.ts";
 import type { Cluster } from "../upstream/cluster.ts";
+import type { ClusterReports } from "../upstream/endpoint-reports.ts";
 import type { Pool } from "../upstream/pool/pool.ts";
 import type { PooledConnection } from "../upstream/pool/pooled-connection.ts";
 import type { PoolWaiter } from "../upstream/pool/waiting-line.ts";
@@ -88,6 +89,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   #status = 0;
   /** What the answer says of the endpoint: its status, or the one that stands for the status of a gRPC call. */
   #outcome = 0;
+  /** The head of the attempt's answer had a report of the endpoint's load, and the trailers are not asked. */
+  #loadReported = false;
   #responsePaused = false;
 
   constructor(exchange: HttpExchange, config: RouterConfig) {
@@ -219,6 +222,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
 
   onTrailers(trailers: HeaderMap): void {
     this.#outcome = outcomeOf(this.#status, trailers);
+    if (this.#cluster?.reports !== undefined && !this.#loadReported) this.#takeReport(this.#cluster.reports, trailers);
     this.#completed();
     this.#exchange.respondTrailers(trailers);
   }
@@ -491,6 +495,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const cluster = this.#cluster!; // an attempt has one
     const now = exchange.now();
     if (exchange.upstream.firstByteMs === -1) exchange.upstream.firstByteMs = now - exchange.startMs;
+    if (cluster.reports !== undefined) this.#loadReported = this.#takeReport(cluster.reports, head.headers);
     if (this.#retryInstead(head, endStream)) return;
     if (this.#retry !== undefined) {
       if (this.#retry.retries > 0 && head.status < 500) cluster.stats.rqRetrySuccess.add();
@@ -511,6 +516,11 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     }
     if (endStream) this.#completed();
     exchange.respondHead(head, endStream);
+  }
+
+  /** The fields go on to the client, as in Envoy: it may be another proxy that picks by them. */
+  #takeReport({ intake }: ClusterReports, fields: HeaderMap): boolean {
+    return this.#endpoint !== undefined && intake.take(this.#endpoint, fields);
   }
 
   #decorate({ headers }: ResponseHead, now: number): void {

@@ -24,6 +24,7 @@ import {
 } from "@heddle/traffic";
 import { SslStats } from "../tls/ssl-stats.ts";
 import { ClusterStats } from "./cluster-stats.ts";
+import { type ClusterReports, clusterReports } from "./endpoint-reports.ts";
 import { type EndpointRow, endpointRow } from "./endpoint-row.ts";
 import { type Asker, OriginalDstHosts } from "./original-dst-hosts.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
@@ -40,6 +41,8 @@ export class Cluster {
   readonly config: ClusterConfig;
   readonly stats: ClusterStats;
   readonly breaker: CircuitBreaker;
+  /** Undefined: nobody wants to know what endpoints say of their load. */
+  readonly reports: ClusterReports | undefined;
   readonly #env: UpstreamEnv;
   readonly #poolOptions: PoolOptions;
   /** Of those that speak HTTP/1, or what TLS agrees on. */
@@ -72,6 +75,10 @@ export class Cluster {
       onProblem: (problem) => env.log.error("a secret cannot be used", { cluster: config.name, problem }),
     });
     this.stats = ClusterStats.of(env.metrics, config.statName);
+    this.reports = clusterReports(config, env.clock, {
+      endpoints: () => this.#endpoints?.byKey.values() ?? [],
+      onWeights: () => this.#renewPicker(),
+    });
     this.#sources = config.upstreamBindConfig && upstreamSources(config.upstreamBindConfig);
     this.#originalDst = config.discovery.type === "ORIGINAL_DST" ? this.#hosts(config.discovery) : undefined;
     const limits = config.circuitBreakers.default;
@@ -169,8 +176,7 @@ export class Cluster {
   followRuntime(): void {
     const before = this.#panicThresholdPercent;
     this.#panicThresholdPercent = this.#panicThreshold();
-    if (this.#endpoints !== undefined && this.#panicThresholdPercent !== before)
-      this.#setPicker(this.#makePicker(this.#endpoints));
+    if (this.#panicThresholdPercent !== before) this.#renewPicker();
   }
 
   /** There are no endpoints any more, and none are awaited. */
@@ -273,6 +279,7 @@ export class Cluster {
     this.#drained = true;
     if (this.#endpoints !== undefined) this.#env.load?.settle(this.name, this.#endpoints, undefined);
     this.#originalDst?.close();
+    this.reports?.close();
     for (const pool of this.#allPools()) pool.drain();
   }
 
@@ -280,6 +287,7 @@ export class Cluster {
   destroy(): void {
     this.#drained = true;
     this.#originalDst?.close();
+    this.reports?.close();
     for (const pool of this.#allPools()) pool.destroy();
   }
 
@@ -312,11 +320,21 @@ export class Cluster {
     };
   }
 
+  #renewPicker(): void {
+    if (this.#endpoints !== undefined) this.#setPicker(this.#makePicker(this.#endpoints));
+  }
+
   #makePicker(endpoints: EndpointSet): Picker {
     const { random, runtimeValues: runtime } = this.#env;
     const healthyPanicThresholdPercent = this.#panicThresholdPercent;
+    const balancer = this.reports?.balancer;
     const named = { ...this.config, clusterName: this.name, healthyPanicThresholdPercent };
-    return makePicker(endpoints, { ...named, ...(runtime !== undefined && { runtime }) }, random);
+    const options = {
+      ...named,
+      ...(runtime !== undefined && { runtime }),
+      ...(balancer !== undefined && { balancer }),
+    };
+    return makePicker(endpoints, options, random);
   }
 
   /** As in Envoy the runtime's figure stands above the cluster's. */

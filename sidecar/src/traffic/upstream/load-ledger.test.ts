@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { buildEndpointSet, type Endpoint, type EndpointSet } from "@heddle/traffic";
+import { addMetric, buildEndpointSet, type Endpoint, type EndpointSet } from "@heddle/traffic";
 import { LoadLedger, type LocalityLoad } from "./load-ledger.ts";
 
 /** Endpoints by zone, in the order of priorities. */
@@ -120,4 +120,41 @@ test("figures of endpoints begin when somebody asks for them; one that has left 
   for (let turn = 0; turn < 3; turn++) assert.deepEqual(read(second), ["10.0.0.1 1-0", "10.0.0.2 3-0"]);
   assert.deepEqual(read(second), ["10.0.0.1 1-0"]);
   assert.equal(read(second, false), undefined);
+});
+
+/** Says so of its load that many times, in an answer each. */
+function say(one: Endpoint, name: string, total: number, requests = 1): void {
+  one.reportedLoad ??= { metrics: new Map(), lastWeight: 0, sinceMs: Infinity, lastMs: 0, weight: 0 };
+  addMetric(one.reportedLoad.metrics, name, requests, total);
+  one.requests += requests;
+}
+
+test("what endpoints say of their load adds up by locality, and by endpoint where that is asked for", () => {
+  const ledger = new LoadLedger();
+  const set = endpoints({ a: ["10.0.0.1", "10.0.0.2"], b: ["10.0.0.3"] });
+  const read = () => ledger.read([{ name: "c", endpoints: set }], true)[0]?.localities;
+  say(endpoint(set, "10.0.0.1"), "cpu_utilization", 0.5);
+  say(endpoint(set, "10.0.0.2"), "cpu_utilization", 1.5, 2);
+  endpoint(set, "10.0.0.3").requests = 1;
+  const first = read();
+  assert.deepEqual(
+    first?.map(({ metrics }) => metrics),
+    [[{ name: "cpu_utilization", requests: 3, total: 2 }], undefined],
+  );
+  assert.deepEqual(
+    first?.[0]?.endpoints?.map(({ metrics }) => metrics),
+    [[{ name: "cpu_utilization", requests: 1, total: 0.5 }], [{ name: "cpu_utilization", requests: 2, total: 1.5 }]],
+  );
+  assert.deepEqual(read()?.[0]?.metrics, first?.[0]?.metrics, "totals only grow");
+  say(endpoint(set, "10.0.0.1"), "eps", 4);
+  const second = endpoints({ a: ["10.0.0.2"] }, set);
+  ledger.settle("c", set, second);
+  assert.deepEqual(
+    ledger.read([{ name: "c", endpoints: second }])[0]?.localities[0]?.metrics,
+    [
+      { name: "cpu_utilization", requests: 3, total: 2 },
+      { name: "eps", requests: 1, total: 4 },
+    ],
+    "what an endpoint said before it left stays",
+  );
 });

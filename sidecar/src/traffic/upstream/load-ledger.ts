@@ -1,4 +1,13 @@
-import type { Address, Endpoint, EndpointSet, LocalityMembers } from "@heddle/traffic";
+import {
+  type Address,
+  addMetric,
+  type Endpoint,
+  type EndpointSet,
+  type LocalityMembers,
+  type MetricLoad,
+  type MetricSum,
+  metricLoads,
+} from "@heddle/traffic";
 
 /** What a worker has sent, since it began: by cluster, and within it by locality and priority. Plain data; it crosses threads. */
 export type WorkerLoad = readonly ClusterLoad[];
@@ -21,6 +30,8 @@ export type LocalityLoad = {
   readonly failed: number;
   /** At this moment; the others only ever grow. */
   readonly inProgress: number;
+  /** What endpoints have said of their own load; left out: nothing that was asked for. */
+  readonly metrics?: readonly MetricLoad[];
   /** Of those that requests went to, where they were asked for. */
   readonly endpoints?: readonly EndpointLoad[];
 };
@@ -31,6 +42,7 @@ export type EndpointLoad = {
   readonly succeeded: number;
   readonly failed: number;
   readonly inProgress: number;
+  readonly metrics?: readonly MetricLoad[];
 };
 
 /**
@@ -119,7 +131,7 @@ export class LoadLedger {
   }
 
   #writeDown(endpoint: Endpoint, account: Account): void {
-    const { requests, requestsAnswered, requestsFailed } = endpoint;
+    const { requests, requestsAnswered, requestsFailed, reportedLoad } = endpoint;
     if (requests === 0) return;
     let written = this.#written.get(endpoint);
     if (written === undefined) {
@@ -130,7 +142,9 @@ export class LoadLedger {
       counts.issued += requests - written.requests;
       counts.succeeded += requestsAnswered - written.requestsAnswered;
       counts.failed += requestsFailed - written.requestsFailed;
+      for (const [name, sum] of reportedLoad?.metrics ?? []) addMetric(counts.metrics, name, sum.requests, sum.total);
     }
+    reportedLoad?.metrics.clear();
     written.requests = requests;
     written.requestsAnswered = requestsAnswered;
     written.requestsFailed = requestsFailed;
@@ -145,7 +159,7 @@ export class LoadLedger {
     const key = `${priority} ${name}`;
     let account = accounts.get(key);
     if (account === undefined) {
-      account = { ...locality, priority, ...NO_COUNTS, byAddress: undefined };
+      account = { ...locality, priority, ...NO_COUNTS, metrics: new Map(), byAddress: undefined };
       accounts.set(key, account);
     }
     return account;
@@ -154,11 +168,15 @@ export class LoadLedger {
 
 const NO_COUNTS = { issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
 
-type Account = { -readonly [field in keyof Omit<LocalityLoad, "endpoints">]: LocalityLoad[field] } & {
+type Account = { -readonly [field in keyof Omit<LocalityLoad, "endpoints" | "metrics">]: LocalityLoad[field] } & {
+  readonly metrics: Map<string, MetricSum>;
   byAddress: Map<string, EndpointAccount> | undefined;
 };
 /** `absence`: in so many readings, one behind the other, there was no such endpoint. */
-type EndpointAccount = { -readonly [field in keyof EndpointLoad]: EndpointLoad[field] } & { absence: number };
+type EndpointAccount = { -readonly [field in keyof Omit<EndpointLoad, "metrics">]: EndpointLoad[field] } & {
+  readonly metrics: Map<string, MetricSum>;
+  absence: number;
+};
 
 /** What an endpoint that has left counted last is in two readings, since one of them may come to nobody; then it is forgotten. */
 const READINGS_OF_GONE = 2;
@@ -167,20 +185,25 @@ function accountOf({ key, config }: Endpoint, account: Account): EndpointAccount
   account.byAddress ??= new Map();
   let own = account.byAddress.get(key);
   if (own === undefined) {
-    own = { address: config.address, ...NO_COUNTS, absence: 0 };
+    own = { address: config.address, ...NO_COUNTS, metrics: new Map(), absence: 0 };
     account.byAddress.set(key, own);
   }
   return own;
 }
 
-function toLocality({ byAddress, ...locality }: Account): LocalityLoad {
-  if (byAddress === undefined) return locality;
-  const endpoints = [...byAddress].map(([key, { absence, ...load }]) => {
+function toLocality({ byAddress, metrics, ...locality }: Account): LocalityLoad {
+  if (byAddress === undefined) return { ...locality, ...toMetrics(metrics) };
+  const endpoints = [...byAddress].map(([key, { absence, metrics: own, ...load }]) => {
     if (absence >= READINGS_OF_GONE) byAddress.delete(key);
-    return load;
+    return { ...load, ...toMetrics(own) };
   });
-  return { ...locality, endpoints };
+  return { ...locality, ...toMetrics(metrics), endpoints };
 }
+
+function toMetrics(sums: ReadonlyMap<string, MetricSum>): Pick<LocalityLoad, "metrics"> {
+  return sums.size === 0 ? {} : { metrics: metricLoads(sums) };
+}
+
 type Counts = { -readonly [field in "requests" | "requestsAnswered" | "requestsFailed"]: number };
 
 function* members(set: EndpointSet): Generator<[LocalityMembers, number, Endpoint]> {

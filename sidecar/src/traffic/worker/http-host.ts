@@ -23,6 +23,7 @@ import { builtInGates } from "../network/built-in-gates.ts";
 import type { NetworkFilterFactory } from "../network/network-filter.ts";
 import type { Cluster } from "../upstream/cluster.ts";
 import { dialUpstream } from "../upstream/dial-upstream.ts";
+import { loadReports, wantsReports } from "../upstream/endpoint-reports.ts";
 import type { EndpointRow } from "../upstream/endpoint-row.ts";
 import { LoadLedger } from "../upstream/load-ledger.ts";
 import { AccessLogs } from "./access-logs.ts";
@@ -115,6 +116,7 @@ export class HttpHost implements WorkerHost {
   async prepare(update: DecodedUpdate, slices: Slices): Promise<void> {
     this.#next = undefined;
     await this.#loadFilters(update);
+    if (wantReports(update)) await loadReports();
     const step = new HostStep(this.#config);
     for (const _ of step.read(update)) if (slices.leftMs <= 0) await slices.next();
     // Such a cluster is built when its secrets are there, which come into force with the step.
@@ -219,4 +221,8 @@ export class HttpHost implements WorkerHost {
   close(): void {
     this.#accessLogs.close();
   }
+}
+
+function wantReports({ changed, kinds }: DecodedUpdate): boolean {
+  return kinds.has("cluster") && changed.some((entry) => entry.kind === "cluster" && wantsReports(entry.value));
 }
