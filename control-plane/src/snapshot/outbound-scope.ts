@@ -1,7 +1,11 @@
 import {
+  absentCluster,
   backendsOf,
+  clusterNameOf,
   isInScope,
   type Mesh,
+  NO_CLUSTER,
+  noEndpoints,
   OUTBOUND_ROUTES,
   outboundClusterName,
   type Place,
@@ -118,7 +122,8 @@ export class OutboundScope {
     if (this.#captured !== undefined) return this.#takeCaptured(this.#captured, mesh, parts);
     const { called, behind } = reachable(mesh, this.rules);
     const { namespace, isGrpc } = this.rules;
-    this.#behind = new Set(called.flatMap(backendsOf).map(serviceKey));
+    const backends = called.flatMap(backendsOf);
+    this.#behind = new Set(backends.map(serviceKey));
     const before = [this.#clusters, this.#endpoints, this.#routes, this.#demandedHosts];
     const clusters: EncodedResource[] = [];
     const endpoints: EncodedResource[] = [];
@@ -126,8 +131,16 @@ export class OutboundScope {
     this.#placed = placedOf([...called, ...behind], parts);
     for (const { service, port } of [...called, ...behind]) {
       const made = parts.of(service);
-      clusters.push(made.cluster(port, this.#secured));
+      clusters.push(made.cluster(port, this.#secured, isGrpc));
       endpoints.push(made.endpoints(port));
+    }
+    if (isGrpc === true) {
+      const there = new Set(clusters.map(({ name }) => name));
+      const { types } = this.#encoder;
+      for (const name of new Set([NO_CLUSTER, ...backends.map(clusterNameOf)]).difference(there)) {
+        clusters.push(this.#encoder.encodeOnce(types.cluster, absentCluster(name)));
+        endpoints.push(this.#encoder.encodeOnce(types.endpoints, noEndpoints(name)));
+      }
     }
     this.#clusters = resourceMap(this.#clusters, clusters);
     this.#endpoints = resourceMap(this.#endpoints, endpoints);

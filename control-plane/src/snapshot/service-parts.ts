@@ -144,9 +144,11 @@ export class ServiceParts {
   }
 
   /** @param secured as callers with an identity see it. */
-  cluster(port: ServicePort, secured = false): EncodedResource {
+  cluster(port: ServicePort, secured = false, isGrpc = false): EncodedResource {
     const { encoder, computed, trust } = this.#maker;
     const { cluster } = encoder.types;
+    if (isGrpc && this.#service.externalName !== undefined)
+      return encoder.encodeOnce(cluster, outboundCluster(this.#service, port, true));
     if (!secured || trust === undefined) {
       return getOrMake(this.#clusters, port, () => {
         computed.add("cluster");

@@ -184,6 +184,47 @@ describe("snapshots", () => {
     assert.deepEqual(names(watch.current).cluster, ["outbound/80/billing.ops", "outbound/80/orders.default"]);
   });
 
+  it("a client of gRPC has every cluster that its routes name: it holds all calls back while one is not there", () => {
+    const { snapshots, put } = start();
+    const route = `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: r }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: orders }]
+  rules:
+  - { matches: [{ path: { value: /moved } }], filters: [{ type: RequestRedirect, requestRedirect: { hostname: a.example } }] }
+  - { backendRefs: [{ name: orders, port: 80 }, { name: gone, port: 80 }] }
+`;
+    put(ORDERS, ORDERS_1, route);
+    const grpc = snapshots.watch({ ...node("client"), userAgentName: "gRPC Go" }, () => {});
+    const there = ["outbound/80/gone.default", "outbound/80/orders.default", "refused"];
+    assert.deepEqual(names(grpc.current).cluster, there);
+    assert.deepEqual(names(grpc.current).endpoints, there);
+    const endpointsOf = (name: string) => {
+      const decoded = TYPES.endpoints.decode(grpc.current!.resources.get(ENDPOINTS)!.get(name)!.bytes);
+      return decoded.ok && decoded.value.config.localities.length;
+    };
+    assert.deepEqual(there.map(endpointsOf), [0, 1, 0]);
+    const others = snapshots.watch(node("some-envoy"), () => {}); // to which a cluster that is not there is the route's to answer
+    assert.deepEqual(names(others.current).cluster, ["outbound/80/orders.default"]);
+    put(ORDERS, ORDERS_1, route, service("gone"), workload("gone-1", "gone", 8003));
+    assert.deepEqual(there.map(endpointsOf), [1, 1, 0]);
+  });
+
+  it("a client of gRPC has what is a name for something outside as the one type of DNS that it knows", () => {
+    const { snapshots, put } = start();
+    put(
+      "apiVersion: v1\nkind: Service\nmetadata: { name: out }\nspec: { type: ExternalName, externalName: a.example, ports: [{ port: 80 }] }\n",
+    );
+    const typeFor = (who: XdsNode) => {
+      const { current } = snapshots.watch(who, () => {});
+      const decoded = TYPES.cluster.decode(current!.resources.get(CLUSTER)!.get("outbound/80/out.default")!.bytes);
+      return decoded.ok && decoded.value.config.discovery.type;
+    };
+    assert.equal(typeFor({ ...node("client"), userAgentName: "gRPC C-core" }), "LOGICAL_DNS");
+    assert.equal(typeFor(node("some-envoy")), "STRICT_DNS");
+  });
+
   it("raw resources stand beside the generated ones, or in their place if they say so", () => {
     const { snapshots, put } = start();
     const raw = (name: string, timeout: string, more: string): string =>

@@ -60,10 +60,12 @@ export {
   virtualOutboundListener,
 } from "./translate/captured-listeners.ts";
 export {
+  absentCluster,
   blackholeCluster,
   capturedInboundCluster,
   inboundCluster,
   keysCluster,
+  noEndpoints,
   outboundCluster,
   passthroughCluster,
   podsCluster,
@@ -90,7 +92,9 @@ export {
 export { identitiesOf, type MeshTrust, spiffeIdOf } from "./translate/mtls.ts";
 export { mtlsMode } from "./translate/mtls-mode.ts";
 export {
+  clusterNameOf,
   isCarried,
+  NO_CLUSTER,
   OUTBOUND_ROUTES,
   outboundClusterName,
   outboundPortName,

@@ -19,14 +19,28 @@ import { providerClusterName } from "./policy/custom-authorization.ts";
 /**
  * One port of a service, as callers without an identity see it; its endpoints come by EDS under the same name, or by DNS,
  * where the service is but another name for something outside.
+ *
+ * @param isGrpc as clients of gRPC take it that follow xDS by themselves: of the types of DNS they know LOGICAL_DNS alone.
  */
-export function outboundCluster(service: Service, port: ServicePort): ClusterConfig {
+export function outboundCluster(service: Service, port: ServicePort, isGrpc = false): ClusterConfig {
   const name = outboundClusterName(service.namespace, service.name, port.port);
   const discovery: ClusterConfig["discovery"] =
     service.externalName === undefined
       ? { type: "EDS", serviceName: name }
-      : byDns(name, oneEndpoint(service.externalName, port.port));
+      : byDns(name, oneEndpoint(service.externalName, port.port), isGrpc ? "LOGICAL_DNS" : "STRICT_DNS");
   return { ...cluster(name, port.protocol), discovery };
+}
+
+/**
+ * What stands for a cluster that a route names and that does not exist, and its endpoints: none. For clients of gRPC, which hold
+ * every call of a virtual host back, for up to 15 s, until all clusters that it names are there (gRFC A74).
+ */
+export function absentCluster(name: string): ClusterConfig {
+  return { ...cluster(name, "http"), discovery: { type: "EDS", serviceName: name } };
+}
+
+export function noEndpoints(clusterName: string): EndpointsConfig {
+  return { clusterName, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
 }
 
 /**
@@ -98,10 +112,7 @@ export function blackholeCluster(): ClusterConfig {
   const name = BLACKHOLE_CLUSTER;
   return {
     ...cluster(name, "http"),
-    discovery: {
-      type: "STATIC",
-      loadAssignment: { clusterName: name, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] },
-    },
+    discovery: { type: "STATIC", loadAssignment: noEndpoints(name) },
   };
 }
 
@@ -141,16 +152,20 @@ export function providerCluster(
   };
 }
 
-function byDns(clusterName: string, locality: LocalityEndpoints): ClusterConfig["discovery"] {
+function byDns(
+  clusterName: string,
+  locality: LocalityEndpoints,
+  type: "STRICT_DNS" | "LOGICAL_DNS" = "STRICT_DNS",
+): ClusterConfig["discovery"] {
   return {
-    type: "STRICT_DNS",
+    type,
     loadAssignment: loadAssignmentOf(clusterName, locality),
     dns: { refreshRateMs: 5000, respectTtl: true, lookupFamily: "V4_PREFERRED" },
   };
 }
 
 function loadAssignmentOf(clusterName: string, locality: LocalityEndpoints): EndpointsConfig {
-  return { clusterName, localities: [locality], overprovisioningFactorPercent: 140, dropOverloads: [] };
+  return { ...noEndpoints(clusterName), localities: [locality] };
 }
 
 function oneEndpoint(address: string, port: number): LocalityEndpoints {

@@ -5,7 +5,7 @@ import { forwardTo } from "./routes.ts";
 /**
  * A route entry as clients of gRPC take it that follow xDS by themselves (gRFC A28). They know paths, prefixes and patterns, and
  * refuse a whole configuration for anything else: grpc-js for an answer or a redirect too. So a prefix of whole elements is the path
- * and what is below it, and what is answered without a backend leads to a cluster that is not there: UNAVAILABLE.
+ * and what is below it, and what is answered without a backend leads to a cluster that has no endpoints: UNAVAILABLE.
  */
 export function grpcEntries(entry: RouteEntry): readonly RouteEntry[] {
   const { match, action } = entry;
