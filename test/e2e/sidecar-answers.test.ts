@@ -93,9 +93,7 @@ test("answers of the sidecar are mapped, formatted and logged as Envoy's would b
   assert.equal(refused.headers.get("content-type"), "application/json");
   assert.deepEqual(JSON.parse(refused.body), {
     status: 502,
-    body:
-      "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, " +
-      "transport failure reason: delayed connect error: Connection refused",
+    body: "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
     at: { path: "/x" },
   });
   assert.deepEqual(JSON.parse((await ask(client, "nowhere")).body), { status: 404, body: "", at: { path: "/" } });
@@ -120,7 +118,7 @@ test("answers of the sidecar are mapped, formatted and logged as Envoy's would b
         host: "refused",
         code: 502,
         flags: "UpstreamConnectionFailure",
-        reason: "delayed connect error: Connection refused",
+        reason: "delayed_connect_error:_Connection_refused",
         type: "DownstreamEnd",
         wire: undefined,
       },

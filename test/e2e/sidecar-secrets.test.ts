@@ -275,7 +275,7 @@ describe("secrets by SDS", { concurrency: 2 }, () => {
     assert.match(await shake(port), /^(ECONNRESET|closed)$/);
     const answer = await fetch(`http://127.0.0.1:${await sidecar.port("in")}/`);
     assert.equal(answer.status, 503);
-    assert.match(await answer.text(), /TLS error: Secret is not supplied by SDS/);
+    assert.match(await answer.text(), /reset reason: remote connection failure$/);
     const stats = await sidecar.page("/stats?usedonly");
     assert.match(stats, /^listener\.\S+\.server_ssl_socket_factory\.downstream_context_secrets_not_ready: [1-9]/m);
     assert.match(stats, /^cluster\.up\.client_ssl_socket_factory\.upstream_context_secrets_not_ready: [1-9]/m);

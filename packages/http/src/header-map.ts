@@ -48,7 +48,7 @@ export class HeaderMap {
     return values;
   }
 
-  /** All values of that name joined by a comma without a space, as Envoy's matchers see a repeated field. */
+  /** All values of that name joined by a comma without a space, as one who reads a repeated field as a list sees it. */
   joined(name: string): string | undefined {
     const { fields } = this;
     let value: string | undefined;

@@ -47,7 +47,7 @@ const source: AccessLogSource = {
   elapsedMs: 12.4,
   timeOf: (point) => TIMES[point] ?? -1,
   requestHeader: (name) => REQUEST[name],
-  requestHeaderJoined: (name) => REQUEST[name],
+  requestHeaderValues: (name) => (REQUEST[name] === undefined ? [] : [REQUEST[name]]),
   responseHeader: (name) => (name === "x-envoy-upstream-service-time" ? "9" : undefined),
   responseTrailer: (name) => (name === "grpc-status" ? "5" : undefined),
   headersBytes: (of) => ({ request: 100, response: 20, "response-trailers": 3 })[of],

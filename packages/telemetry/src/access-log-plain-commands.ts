@@ -1,6 +1,6 @@
 import type { LogCommand } from "./access-log-command-type.ts";
 import type { AccessLogSource, TimePoint } from "./access-log-source.ts";
-import { OF_TLS_CONNECTIONS } from "./access-log-tls-commands.ts";
+import { OF_TLS_CONNECTIONS, underscored } from "./access-log-tls-commands.ts";
 import { grpcStatusOfCall } from "./grpc-status.ts";
 import { formatResponseFlags, formatResponseFlagsLong } from "./response-flags.ts";
 
@@ -55,7 +55,7 @@ export const PLAIN: Readonly<Record<string, LogCommand>> = {
   UPSTREAM_REMOTE_ADDRESS: (s) => s.upstreamHost || undefined,
   UPSTREAM_REMOTE_PORT: (s) => portOf(s.upstreamHost),
   UPSTREAM_CONNECTION_ID: (s) => s.upstreamConnectionId || undefined,
-  UPSTREAM_TRANSPORT_FAILURE_REASON: (s) => s.upstreamTransportFailureReason || undefined,
+  UPSTREAM_TRANSPORT_FAILURE_REASON: (s) => underscored(s.upstreamTransportFailureReason),
   UPSTREAM_REQUEST_ATTEMPT_COUNT: (s) => s.upstreamAttempts,
 
   // Downstream

@@ -18,8 +18,8 @@ export interface AccessLogSource {
   timeOf(point: TimePoint): number;
   /** By lower-case name; ":method", ":path", ":authority" and ":scheme" too. */
   requestHeader(name: string): string | undefined;
-  /** As `requestHeader`, but a repeated field as all its values joined by commas: what matchers look at. */
-  requestHeaderJoined(name: string): string | undefined;
+  /** As `requestHeader`, but all values of a repeated field: what matchers look at. */
+  requestHeaderValues(name: string): readonly string[];
   responseHeader(name: string): string | undefined;
   responseTrailer(name: string): string | undefined;
   /** Names and values without what stands between them, the pseudo-headers with them (Envoy's uncompressed size). */

@@ -78,10 +78,15 @@ export const OF_TLS_CONNECTIONS: Readonly<Record<string, LogCommand>> = {
   ...commands("DOWNSTREAM", ({ downstreamTls }) => downstreamTls, { ...OF_TLS, ...OF_DOWNSTREAM_TLS }),
   ...commands("UPSTREAM", ({ upstreamTls }) => upstreamTls, OF_TLS),
   UPSTREAM_SERVER_NAME: ({ upstreamTls }) => upstreamTls?.serverName || undefined,
-  DOWNSTREAM_TRANSPORT_FAILURE_REASON: ({ downstreamTransportFailureReason: reason }) => reason || undefined,
+  DOWNSTREAM_TRANSPORT_FAILURE_REASON: (s) => underscored(s.downstreamTransportFailureReason),
   DOWNSTREAM_HANDSHAKE_DURATION: () => undefined, // not measured
 };
 
 function joined(values: readonly string[]): string {
   return values.join(",");
+}
+
+/** A reason as one word, as Envoy logs it. Undefined for none. */
+export function underscored(reason: string): string | undefined {
+  return reason === "" ? undefined : reason.replaceAll(" ", "_");
 }

@@ -119,7 +119,7 @@ export type {
 } from "./listener/tracing-config.ts";
 export type { UdpListenerConfig, UdpProxyConfig } from "./listener/udp-proxy-config.ts";
 export { asBytes } from "./match/bytes.ts";
-export { compileHeaderMatcher, type HeaderMatcher, headerValue } from "./match/header-matcher.ts";
+export { compileHeaderMatcher, type HeaderMatcher, headerValue, headerValues } from "./match/header-matcher.ts";
 export {
   compileMetadataMatcher,
   type DynamicMetadata,

@@ -1,6 +1,6 @@
 import type { RequestHead } from "@heddle/http";
 import type { AccessLogSource } from "@heddle/telemetry";
-import { firstHeaderValue, headerValue } from "./match/header-matcher.ts";
+import { firstHeaderValue, headerValues } from "./match/header-matcher.ts";
 
 /** For tests: an exchange whose request is that one and of which nothing else is known, but for what `known` says. */
 export function logSourceOf(request: RequestHead, known: Partial<AccessLogSource> = {}): AccessLogSource {
@@ -12,7 +12,7 @@ export function logSourceOf(request: RequestHead, known: Partial<AccessLogSource
     elapsedMs: 0,
     timeOf: () => -1,
     requestHeader: (name) => firstHeaderValue(request, name),
-    requestHeaderJoined: (name) => headerValue(request, name),
+    requestHeaderValues: (name) => headerValues(request, name),
     responseHeader: () => undefined,
     responseTrailer: () => undefined,
     headersBytes: () => 0,

@@ -42,7 +42,7 @@ export function compileAccessLogFilter(
     }
     case "header": {
       const matcher = compileHeaderMatcher(config.header);
-      return (source) => matcher.test(source.requestHeaderJoined(matcher.name));
+      return (source) => matcher.testAll(source.requestHeaderValues(matcher.name));
     }
     case "response-flag": {
       let wanted = 0;

@@ -9,12 +9,15 @@ export interface HeaderMatcher {
   matches(head: RequestHead): boolean;
   /** The same for a value that was looked up elsewhere; undefined: there is none. */
   test(value: string | undefined): boolean;
+  /** The same for all values of a field; none: there is no such field. */
+  testAll(values: readonly string[]): boolean;
   toString(): string;
 }
 
 /**
- * Compiles a decoded header matcher. A repeated field is matched as its values joined by a comma: matching only the
- * first would let a client hide a value behind it (CVE-2020-25017).
+ * Compiles a decoded header matcher. The values of a repeated field are matched one by one, and one is enough; an inverted
+ * matcher matches where none does. Matching the first alone would let a client hide a value behind it (CVE-2020-25017), joined
+ * they would be a value that nobody has named (CVE-2026-26308; Envoy: `match_headers_individually`).
  */
 export function compileHeaderMatcher(config: HeaderMatcherConfig): HeaderMatcher {
   const { match } = config;
@@ -32,13 +35,14 @@ export function compileHeaderMatcher(config: HeaderMatcherConfig): HeaderMatcher
 
 /** The value that a matcher of that name looks at: a field, or the part of the head that the pseudo-header stands for. */
 export function headerValue(head: RequestHead, name: string): string | undefined {
-  if (name.charCodeAt(0) !== COLON) return name === "host" ? head.authority : head.headers.joined(name);
+  if (isField(name)) return head.headers.joined(name);
   switch (name) {
     case ":method":
       return head.method;
     case ":path":
       return head.path === "" ? undefined : head.path; // CONNECT has none
     case ":authority":
+    case "host":
       return head.authority;
     case ":scheme":
       return head.scheme;
@@ -51,8 +55,19 @@ export function headerValue(head: RequestHead, name: string): string | undefined
 
 /** The same, but of a repeated field the first value: for names that must be one (cluster, host). */
 export function firstHeaderValue(head: RequestHead, name: string): string | undefined {
-  const isField = name.charCodeAt(0) !== COLON && name !== "host";
-  return isField ? head.headers.get(name) : headerValue(head, name);
+  return isField(name) ? head.headers.get(name) : headerValue(head, name);
+}
+
+/** All values that a matcher of that name looks at; see `headerValue`. */
+export function headerValues(head: RequestHead, name: string): readonly string[] {
+  if (isField(name)) return head.headers.getAll(name);
+  const value = headerValue(head, name);
+  return value === undefined ? [] : [value];
+}
+
+/** Not a part of the head that has a place of its own. */
+function isField(name: string): boolean {
+  return name.charCodeAt(0) !== COLON && name !== "host";
 }
 
 const COLON = 0x3a;
@@ -77,6 +92,10 @@ class PresenceMatcher implements HeaderMatcher {
     return (this.#missingIsEmpty || value !== undefined) === this.#wanted;
   }
 
+  testAll(values: readonly string[]): boolean {
+    return this.test(values[0]);
+  }
+
   toString(): string {
     return `${this.name} is ${this.#wanted ? "present" : "absent"}`;
   }
@@ -87,22 +106,38 @@ class ValueMatcher implements HeaderMatcher {
   readonly #test: StringMatcher;
   readonly #invert: boolean;
   readonly #missing: string | undefined;
+  readonly #isField: boolean;
 
   constructor(config: HeaderMatcherConfig, test: StringMatcher) {
     this.name = config.name;
     this.#test = test;
     this.#invert = config.invert;
     this.#missing = config.treatMissingHeaderAsEmpty ? "" : undefined;
+    this.#isField = isField(config.name);
   }
 
   matches(head: RequestHead): boolean {
-    return this.test(headerValue(head, this.name));
+    const { name } = this;
+    if (!this.#isField) return this.test(headerValue(head, name));
+    const { fields } = head.headers;
+    let found = false;
+    for (let i = 0; i < fields.length; i += 2) {
+      if (fields[i] !== name) continue;
+      found = true;
+      if (this.#test.test(fields[i + 1]!)) return !this.#invert; // values stand at odd places
+    }
+    return found ? this.#invert : this.test(undefined);
   }
 
   test(found: string | undefined): boolean {
     const value = found ?? this.#missing;
     // A missing field matches neither the condition nor its inversion (Envoy, header_utility.cc).
     return value !== undefined && this.#test.test(value) !== this.#invert;
+  }
+
+  testAll(values: readonly string[]): boolean {
+    if (values.length === 0) return this.test(undefined);
+    return values.some((value) => this.#test.test(value)) !== this.#invert;
   }
 
   toString(): string {

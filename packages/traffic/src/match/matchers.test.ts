@@ -65,9 +65,24 @@ describe("header matcher", () => {
     assert.ok(match(":path", exact("/a?b=1")));
   });
 
-  it("sees all values of a repeated field, so that none can hide behind the first", () => {
-    assert.ok(match("x-two", exact("a,b")));
-    assert.ok(!match("x-two", exact("a")));
+  it("CVE-2026-26308: sees the values of a repeated field one by one, so that none can hide behind another", () => {
+    assert.ok(match("x-two", exact("a")));
+    assert.ok(match("x-two", exact("b")));
+    assert.ok(!match("x-two", exact("a,b")));
+    assert.ok(!match("x-two", exact("a"), { invert: true }));
+    assert.ok(!match("x-two", exact("b"), { invert: true }));
+    assert.ok(match("x-two", exact("c"), { invert: true }));
+  });
+
+  it("does the same with values that were looked up elsewhere", () => {
+    const of = (matcher: HeaderMatcherConfig["match"], invert: boolean, ...values: readonly string[]): boolean =>
+      compileHeaderMatcher({ name: "x", match: matcher, invert, treatMissingHeaderAsEmpty: false }).testAll(values);
+    assert.ok(of(exact("b"), false, "a", "b"));
+    assert.ok(!of(exact("b"), true, "a", "b"));
+    assert.ok(of(exact("c"), true, "a", "b"));
+    assert.ok(!of(exact("c"), true));
+    assert.ok(of({ type: "present", present: true }, false, ""));
+    assert.ok(of({ type: "present", present: true }, true));
   });
 
   it("asks for presence, also of empty fields", () => {

@@ -1,8 +1,7 @@
 import { Cidr, type IpWords, isJsonObject, type Json, type JsonObject } from "@heddle/base";
-import type { RequestHead } from "@heddle/http";
 import type { CertificateFacts } from "@heddle/net";
 import { asBytes } from "../match/bytes.ts";
-import { compileHeaderMatcher, headerValue } from "../match/header-matcher.ts";
+import { compileHeaderMatcher } from "../match/header-matcher.ts";
 import { readHeaderMatcher } from "../match/read-header-matcher.ts";
 import { readStringMatcher } from "../match/read-string-matcher.ts";
 import { compileStringMatcher, type StringMatcher } from "../match/string-matcher.ts";
@@ -194,15 +193,6 @@ const NO_MATCHER: StringMatcher = { test: () => false };
 export function stringMatcher(json: Json | undefined, path: string, reader: RuleReader): StringMatcher {
   const config = readStringMatcher(json);
   return config.ok ? compileStringMatcher(config.value) : reader.fail(path, config.error, NO_MATCHER);
-}
-
-/** All values that a request has for that name; the whole of the head, as `headerValue` has it, for what is no field. */
-export function headerValues(head: RequestHead, name: string): readonly string[] {
-  if (name.startsWith(":") || name === "host") {
-    const value = headerValue(head, name);
-    return value === undefined ? [] : [value];
-  }
-  return head.headers.getAll(name);
 }
 
 /** A port of `start <= port < end` (`envoy.type.v3.Int32Range`). */

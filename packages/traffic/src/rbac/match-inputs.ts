@@ -1,9 +1,9 @@
 import { type IpWords, isLoopback, type Json, sameIp } from "@heddle/base";
 import type { CertificateFacts } from "@heddle/net";
 import { asBytes } from "../match/bytes.ts";
+import { headerValues } from "../match/header-matcher.ts";
 import { parseQuery } from "../match/query-matcher.ts";
 import type { AccessSubject } from "./access-subject.ts";
-import { headerValues } from "./access-tests.ts";
 import { openExtension } from "./read-permission.ts";
 import { below, type RuleReader } from "./rule-reader.ts";
 

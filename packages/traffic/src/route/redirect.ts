@@ -13,7 +13,8 @@ export class Redirect {
   constructor(action: RedirectAction) {
     this.responseCode = action.responseCode;
     this.#action = action;
-    if (action.path.type === "prefix") this.#rewrite = new PrefixRewrite(action.path.value);
+    // An empty prefix is none, as in Envoy: to replace the prefix by nothing, "/" is said.
+    if (action.path.type === "prefix" && action.path.value !== "") this.#rewrite = new PrefixRewrite(action.path.value);
     else if (action.path.type === "regex")
       this.#rewrite = new RegexRewrite(action.path.regex, action.path.substitution);
   }

@@ -7,6 +7,7 @@ import type {
   RouteEntry,
   RouteMatch,
   VirtualHost,
+  WeightedCluster,
 } from "./route-config.ts";
 
 /* Decoded configuration with every default filled in, for tests that care about one field. */
@@ -103,4 +104,18 @@ export function get(
   headers: Readonly<Record<string, string>> = {},
 ): RequestHead {
   return new RequestHead("GET", "http", authority, path, HeaderMap.from(headers));
+}
+
+export function weighted(name: string, weight: number, overrides: Partial<WeightedCluster> = {}): WeightedCluster {
+  return {
+    requestHeadersToAdd: [],
+    requestHeadersToRemove: [],
+    responseHeadersToAdd: [],
+    responseHeadersToRemove: [],
+    name,
+    weight,
+    hostRewriteLiteral: undefined,
+    typedPerFilterConfig: {},
+    ...overrides,
+  };
 }

@@ -6,26 +6,12 @@ import fc from "fast-check";
 import { LiveRuntime } from "../runtime/live-runtime.ts";
 import { pathOnly } from "./path.ts";
 import type { RouteConfiguration, RouteEntry, WeightedCluster } from "./route-config.ts";
-import { forward, get, route, routeConfiguration, virtualHost } from "./route-fixtures.ts";
+import { forward, get, route, routeConfiguration, virtualHost, weighted } from "./route-fixtures.ts";
 import { RequestToMatch, RouteMatcher } from "./route-matcher.ts";
 import { compileRouteConfiguration } from "./route-table.ts";
 
 function cluster(config: RouteConfiguration, head: RequestHead, random = 0): string | undefined {
   return compileRouteConfiguration(config).match(head, random)?.cluster;
-}
-
-function weighted(name: string, weight: number, overrides: Partial<WeightedCluster> = {}): WeightedCluster {
-  return {
-    requestHeadersToAdd: [],
-    requestHeadersToRemove: [],
-    responseHeadersToAdd: [],
-    responseHeadersToRemove: [],
-    name,
-    weight,
-    hostRewriteLiteral: undefined,
-    typedPerFilterConfig: {},
-    ...overrides,
-  };
 }
 
 function oneHost(...routes: RouteEntry[]): RouteConfiguration {

@@ -6,7 +6,7 @@ import { logSourceOf } from "../testing-log-source.ts";
 import type { HeaderFormatContext } from "./header-format.ts";
 import { compileHeaderFormat } from "./header-format.ts";
 import type { ForwardAction, HeaderValueOption, RedirectAction, RouteAction, RouteMatch } from "./route-config.ts";
-import { forward, get, route, routeConfiguration, virtualHost } from "./route-fixtures.ts";
+import { forward, get, route, routeConfiguration, virtualHost, weighted } from "./route-fixtures.ts";
 import { compileRouteConfiguration } from "./route-table.ts";
 import type { SelectedRoute } from "./selected-route.ts";
 
@@ -125,6 +125,31 @@ describe("header mutations", () => {
     ]);
   });
 
+  it("begin with a weighted cluster's in both orders, as in Envoy", () => {
+    for (const [mostSpecificHeaderMutationsWins, order] of [
+      [false, ["cluster", "route", "config"]],
+      [true, ["cluster", "config", "route"]],
+    ] as const) {
+      const clusters = [weighted("c", 1, { requestHeadersToAdd: [add("x-list", "cluster")] })];
+      const config = routeConfiguration(
+        [
+          virtualHost(
+            ["*"],
+            [
+              route({}, forward("", { cluster: { type: "weighted", clusters } }), {
+                requestHeadersToAdd: [add("x-list", "route")],
+              }),
+            ],
+          ),
+        ],
+        { requestHeadersToAdd: [add("x-list", "config")], mostSpecificHeaderMutationsWins },
+      );
+      const head = get("/");
+      compileRouteConfiguration(config).match(head, 0)!.finalizeRequest(head, context(head), false);
+      assert.deepEqual(head.headers.getAll("x-list"), order);
+    }
+  });
+
   it("follow the append action, and leave out empty values unless they are to be kept", () => {
     const options = [
       add("a", "2"),
@@ -240,5 +265,11 @@ describe("redirect", () => {
     const regex = { type: "regex", regex: "/b", substitution: "/d" } as const;
     assert.equal(location({ path: regex }), "http://example.com/a/d?q=1");
     assert.equal(location({ path: { type: "path", value: "new" } }), "http://example.com/new?q=1");
+  });
+
+  it("keeps the path where the prefix that shall replace is empty: Envoy takes it for none", () => {
+    const empty = { host: "new", path: { type: "prefix", value: "" } } as const;
+    const match = { path: { type: "prefix", value: "/a" } } as const;
+    assert.equal(location(empty, { match }), "http://new/a/b?q=1");
   });
 });

@@ -205,14 +205,14 @@ export class SelectedRoute {
 
   /**
    * Makes the request what the upstream shall see: headers, host, path, in Envoy's order. With `keepOriginal` the old host
-   * and target go to `x-envoy-original-host` and `x-envoy-original-path` when they change.
+   * and target go to `x-envoy-original-host` and `x-envoy-original-path` where they are rewritten.
    */
   finalizeRequest(head: RequestHead, context: HeaderFormatContext, keepOriginal: boolean): void {
     for (const mutation of this.parts.requestMutations) mutation.apply(head.headers, context);
     const host = rewrittenHost(head, this.#hostRewrite);
     if (host !== undefined) replaceAuthority(head, host, this.appendsForwardedHost, keepOriginal);
+    if (this.parts.pathRewrite === undefined) return;
     const target = this.rewrittenTarget(head);
-    if (target === head.path) return;
     if (keepOriginal) head.headers.set("x-envoy-original-path", head.path);
     head.path = target;
   }
@@ -254,9 +254,10 @@ function compileParts(
   config: RouteConfiguration,
   weighted: WeightedCluster | undefined,
 ): SelectedParts {
-  const levels: HeaderMutations[] = weighted === undefined ? [entry, host, config] : [weighted, entry, host, config];
+  const levels: HeaderMutations[] = [entry, host, config];
   // From the most to the least specific, so that the least specific has the last word, unless told otherwise.
   if (config.mostSpecificHeaderMutationsWins) levels.reverse();
+  if (weighted !== undefined) levels.unshift(weighted); // the first in both orders, as in Envoy
   const filterLevels = [config, host, entry, ...(weighted === undefined ? [] : [weighted])].map(
     ({ typedPerFilterConfig }) => typedPerFilterConfig,
   );

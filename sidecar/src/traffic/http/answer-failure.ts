@@ -41,18 +41,20 @@ function goneFor(code: string): Pick<LocalReply, "details" | "flags"> {
   return isReset ? { details: code, flags: DownstreamRemoteReset } : { details: code };
 }
 
-/** Envoy's words for a request to an upstream that came to nothing (router.cc, `onUpstreamReset`). */
+/**
+ * Envoy's words for a request to an upstream that came to nothing (router.cc, `onUpstreamReset`). Why its transport failed is
+ * for the log alone, not for clients (Envoy: `hide_transport_failure_reason_in_response_body`).
+ */
 function answerReset(row: Reset, failure: Failure, exchange: FailedExchange): LocalReply {
   const transport = transportFailureReason(failure);
   const reason = failure.kind === "reset-by-upstream" && failure.retry === "safe" ? REFUSED : row.reason;
   const again = exchange.retried ? "retried and the latest " : "";
-  const because = transport === "" ? "" : `, transport failure reason: ${transport}`;
   const details = `${reason}${transport === "" ? "" : `|${transport}`}`.replaceAll(" ", "_");
   const reply: LocalReply = {
     status: row.status,
     flags: row.flags,
     details: `upstream_reset_before_response_started{${details}}`,
-    body: `upstream connect error or disconnect/reset before headers. ${again}reset reason: ${reason}${because}`,
+    body: `upstream connect error or disconnect/reset before headers. ${again}reset reason: ${reason}`,
   };
   // Tells clients that know of it not to retry at once.
   return row.overloaded && exchange.envoyHeaders

@@ -9,7 +9,7 @@ import type {
   TlsToLog,
   WireBytes,
 } from "@heddle/telemetry";
-import { headerValue } from "@heddle/traffic";
+import { headerValue, headerValues } from "@heddle/traffic";
 import type { HttpExchange } from "./http-exchange.ts";
 
 /**
@@ -90,8 +90,8 @@ export class ExchangeLogSource implements AccessLogSource {
     return headerValue(request, name) || undefined; // "": its head was never read
   }
 
-  requestHeaderJoined(name: string): string | undefined {
-    return headerValue(this.exchange.request, name);
+  requestHeaderValues(name: string): readonly string[] {
+    return headerValues(this.exchange.request, name);
   }
 
   responseHeader(name: string): string | undefined {

@@ -49,6 +49,7 @@ interface CompiledHost {
 }
 
 export class VirtualCluster {
+  /** For logs. "": it stands for what matches none, which has no name there, as in Envoy. */
   readonly name: string;
   readonly #scope: MetricScope;
   readonly #total: Counter;
@@ -63,7 +64,7 @@ export class VirtualCluster {
   constructor(metrics: MetricScope, virtualHost: string, name: string) {
     const labels = { envoy_virtual_host: virtualHost, envoy_virtual_cluster: name };
     const scope = metrics.scope("vhost.vcluster", labels);
-    this.name = name;
+    this.name = name === OTHER ? "" : name;
     this.#scope = scope;
     this.#total = scope.counter("upstream_rq_total");
     this.#completed = scope.counter("upstream_rq_completed");

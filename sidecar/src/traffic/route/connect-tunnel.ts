@@ -122,6 +122,7 @@ export class ConnectTunnel implements TerminalFilter, ConnectAttemptOwner, Conne
     exchange.tunnel = true;
     this.#cluster?.stats.countResponse(200);
     const head = new ResponseHead(200, new HeaderMap());
+    exchange.response = head; // values of headers may be made of it
     this.#route.finalizeResponse(head.headers, exchange);
     exchange.respondHead(head, false);
     const early = this.#early;

@@ -37,6 +37,30 @@ function flagsOf(harness: Harness): string {
 
 const REFUSED: Failure = failure("connect-refused", "upstream", "ECONNREFUSED", "safe");
 
+describe("values of headers that a route adds", () => {
+  const add = (name: string, value: string) =>
+    ({ name, value, appendAction: "APPEND_IF_EXISTS_OR_ADD", keepEmptyValue: false }) as const;
+
+  test("are made of the upstream's response, and of the cluster that has been chosen", () => {
+    const routes = routeTo(
+      "app",
+      {},
+      {
+        requestHeadersToAdd: [add("x-cluster", "%UPSTREAM_CLUSTER%")],
+        responseHeadersToAdd: [add("x-seen", "%RESPONSE_CODE% %RESP(x-kind)% %UPSTREAM_CLUSTER%")],
+      },
+    );
+    withHarness({ routes }, (harness, client) => {
+      client.send(GET);
+      harness.run();
+      assert.match(harness.upstream().take(), /\r\nx-cluster: app\r\n/);
+      harness.upstream().send("HTTP/1.1 201 Created\r\nx-kind: blue\r\ncontent-length: 0\r\n\r\n");
+      harness.run();
+      assert.match(client.take(), /\r\nx-seen: 201 blue app\r\n/);
+    });
+  });
+});
+
 describe("a pooled connection that was closed while it was idle", () => {
   test("GET is sent again, on a new connection", () => {
     withHarness({}, (harness, client) => {

@@ -303,6 +303,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
       exchange.useDurationLimit(limitStream(forward.maxStreamDuration, maxStreamDurationMs, request));
     }
     this.#tellsCallee = tellsTimeoutToCallee(forward, request);
+    exchange.upstream.cluster = cluster.name; // values of headers may be made of it
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
     if (!this.#config.suppressEnvoyHeaders || this.#tellsCallee) this.#tellExpectedTimeout();
     if (this.#requestComplete) this.#startRouteTimeout(exchange.now());
@@ -523,7 +524,9 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     return this.#endpoint !== undefined && intake.take(this.#endpoint, fields);
   }
 
-  #decorate({ headers }: ResponseHead, now: number): void {
+  #decorate(head: ResponseHead, now: number): void {
+    const { headers } = head;
+    this.#exchange.response = head; // values of headers may be made of it
     const route = this.#route!; // an attempt has a route
     if (!this.#config.suppressEnvoyHeaders) {
       const begun = this.#requestCompleteMs === -1 ? now : this.#requestCompleteMs;

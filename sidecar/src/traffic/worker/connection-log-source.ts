@@ -187,8 +187,8 @@ export class ConnectionLogSource implements AccessLogSource {
     return undefined;
   }
 
-  requestHeaderJoined(): undefined {
-    return undefined;
+  requestHeaderValues(): readonly string[] {
+    return [];
   }
 
   responseHeader(): undefined {
