@@ -24,7 +24,7 @@ export {
 export { bytesOf, flagOf, messageOf, messagesOf, numberOf, textOf, textsOf } from "./field-readers.ts";
 export { formatSegments, fromProtoJson, type JsonIssue, messageFromJson } from "./json-reader.ts";
 export { messageToJson, toProtoJson } from "./json-writer.ts";
-export { decodeMessage, encodeMessage, fieldOf, type Message, toNumber } from "./message.ts";
+export { decodeMessage, encodeMessage, fieldOf, type Message, toNumber, unknownFields } from "./message.ts";
 export { typeNameOf, typeUrlOf } from "./registry.ts";
 export { validate } from "./validate.ts";
 export {

@@ -36,7 +36,25 @@ export function fieldOf(message: Message, name: string): unknown {
   return value === null || (Array.isArray(value) && value.length === 0) ? undefined : value;
 }
 
+/** The numbers of the fields that a decoded message has and its type does not, each once. */
+export function unknownFields(message: Message): ReadonlySet<number> {
+  if (!Object.hasOwn(message, "$unknowns")) return NONE;
+  return new Set((message["$unknowns"] as readonly Uint8Array[]).map(fieldNumberOf));
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
 /** A number of any width; above 2^53 the nearest one. */
 export function toNumber(value: unknown): number {
   return typeof value === "number" ? value : Number(String(value));
+}
+
+/** The field number of an unknown field as it was on the wire: its tag is a varint, the lowest three bits are the type. */
+function fieldNumberOf(raw: Uint8Array): number {
+  let tag = 0;
+  for (let i = 0; i < raw.length && i < 5; i++) {
+    tag += (raw[i]! & 0x7f) * 2 ** (7 * i); // i is below the length
+    if (raw[i]! < 0x80) break;
+  }
+  return Math.floor(tag / 8);
 }

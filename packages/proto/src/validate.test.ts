@@ -25,6 +25,18 @@ test("rules apply to plain scalars that are not set", () => {
   assert.deepEqual(problemsOf(CLUSTER, {}), ["name: is empty, allowed is at least 1 character"]);
 });
 
+test("where a choice must be made and a field that is not known is set, it is named", () => {
+  const rateLimit = Buffer.from("1a026a00", "hex"); // actions[0] (field 3) with field 13, of no bytes
+  const decoded = decodeMessage("envoy.config.route.v3.RateLimit", rateLimit);
+  assert.ok(decoded.ok);
+  const [problem, ...others] = validate("envoy.config.route.v3.RateLimit", decoded.value);
+  assert.match(
+    problem ?? "",
+    /^actions\[0\]\.action_specifier: one must be set of .*; found is what this version does not know: field 13$/,
+  );
+  assert.deepEqual(others, []);
+});
+
 test("every violation is reported, with its path", () => {
   const problems = problemsOf(CLUSTER, {
     connect_timeout: "0s",

@@ -1,5 +1,5 @@
 import protobuf from "protobufjs/light.js";
-import { fieldOf, type Message } from "./message.ts";
+import { fieldOf, type Message, unknownFields } from "./message.ts";
 import { typeOf } from "./registry.ts";
 import { compileRules, isRequired, type RuleCheck, type Rules } from "./rules.ts";
 
@@ -92,7 +92,9 @@ function toFieldPlan(field: protobuf.Field): FieldPlan {
 function validateMessage(plan: Plan, message: Message, prefix: string, problems: string[]): void {
   for (const oneof of plan.requiredOneofs) {
     if (oneof.oneof.some((name) => fieldOf(message, name) !== undefined)) continue;
-    problems.push(`${prefix}${oneof.oneof.length === 1 ? oneof.oneof[0] : oneof.name}: ${requiredText(oneof)}`);
+    problems.push(
+      `${prefix}${oneof.oneof.length === 1 ? oneof.oneof[0] : oneof.name}: ${requiredText(oneof, message)}`,
+    );
   }
   for (const field of plan.fields) {
     const set = fieldOf(message, field.name);
@@ -115,8 +117,11 @@ function validateMessage(plan: Plan, message: Message, prefix: string, problems:
   }
 }
 
-function requiredText(oneof: protobuf.OneOf): string {
-  return oneof.oneof.length === 1 ? "must be set" : `one must be set of ${oneof.oneof.join(", ")}`;
+function requiredText(oneof: protobuf.OneOf, message: Message): string {
+  const text = oneof.oneof.length === 1 ? "must be set" : `one must be set of ${oneof.oneof.join(", ")}`;
+  // Of a newer Envoy's choices one may be what is set.
+  const unknown = [...unknownFields(message)];
+  return unknown.length === 0 ? text : `${text}; found is what this version does not know: field ${unknown.join(", ")}`;
 }
 
 function validateRepeated(field: FieldPlan, items: readonly unknown[], path: string, problems: string[]): void {

@@ -9,6 +9,7 @@ import {
   structToJson,
   toNumber,
   typeNameOf,
+  unknownFields,
 } from "@heddle/proto";
 import { type FieldClass, type FieldRule, HONOURED } from "./honoured.ts";
 import type { FieldReport } from "./resource-type.ts";
@@ -244,8 +245,7 @@ export class Fields {
       else if (rule.once) this.findings.reportOnce(`${this.typeName}.${name}`, this.at(name), rule.note);
       else this.report(name, rule.note);
     }
-    const unknowns = this.#message["$unknowns"] as readonly Uint8Array[] | undefined;
-    for (const number of new Set(unknowns?.map(fieldNumberOf))) {
+    for (const number of unknownFields(this.#message)) {
       const message = `a field that this version does not know (number ${number} of ${this.typeName})`;
       if (this.#rules.unknownFields === "refused") this.fail(`<${number}>`, message);
       else this.report(`<${number}>`, message);
@@ -308,14 +308,4 @@ function compileRules(typeName: string): CompiledRules {
     ]),
     unknownFields: rules.unknownFields ?? "reported",
   };
-}
-
-/** The field number of an unknown field as it was on the wire: its tag is a varint, the lowest three bits are the type. */
-function fieldNumberOf(raw: Uint8Array): number {
-  let tag = 0;
-  for (let i = 0; i < raw.length && i < 5; i++) {
-    tag += (raw[i]! & 0x7f) * 2 ** (7 * i); // i is below the length
-    if (raw[i]! < 0x80) break;
-  }
-  return Math.floor(tag / 8);
 }
