@@ -13,7 +13,7 @@ export function balancerPolicy(config: LbPolicy, runtime = NO_RUNTIME): Balancer
     case "least-request": {
       const { choiceCount, activeRequestBias, activeRequestBiasKey } = config;
       const bias = numberSource(activeRequestBias, activeRequestBiasKey, runtime, notNegative);
-      return (endpoints, random) => leastRequest(endpoints, random, { choiceCount, bias });
+      return (endpoints, random, equalWeights) => leastRequest(endpoints, random, { choiceCount, bias }, equalWeights);
     }
     case "random":
       return randomChoice;

@@ -40,7 +40,8 @@ export const waitingPicker: Picker = { pick: () => WAIT };
 const WAIT: Pick = { type: "wait" };
 
 function pickerOfPriorities(set: EndpointSet, options: ClusterPickerOptions, random: Random): Picker {
-  const policy = options.balancer ?? balancerPolicy(options.lbPolicy, options.runtime);
+  const balancer = options.balancer ?? balancerPolicy(options.lbPolicy, options.runtime);
+  const policy: BalancerPolicy = (endpoints) => balancer(endpoints, random, set.equalWeights);
   const { overprovisioningFactorPercent } = set.config;
   const loads = priorityLoads(set.priorities, {
     overprovisioningFactorPercent,

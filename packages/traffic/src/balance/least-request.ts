@@ -15,8 +15,13 @@ export interface LeastRequestOptions {
  * at random the least busy ("power of two choices"). Where they differ, as Envoy: in turn by weight, each weight divided by
  * (active + 1) ^ `bias` at the moment when the endpoint is taken.
  */
-export function leastRequest(endpoints: NonEmpty<Endpoint>, random: Random, options: LeastRequestOptions): Picker {
-  return haveEqualWeights(endpoints)
+export function leastRequest(
+  endpoints: NonEmpty<Endpoint>,
+  random: Random,
+  options: LeastRequestOptions,
+  equalWeights = false,
+): Picker {
+  return equalWeights || haveEqualWeights(endpoints)
     ? new OfSome(endpoints, random, options.choiceCount)
     : new ByWeight(endpoints, random, options.bias);
 }

@@ -41,5 +41,8 @@ export function isNonEmpty<T>(list: readonly T[]): list is NonEmpty<T> {
 
 export type EndpointPick = Pick & { readonly type: "endpoint" };
 
-/** Makes the picker of one locality of one priority, whose endpoints are fixed. */
-export type BalancerPolicy = (endpoints: NonEmpty<Endpoint>, random: Random) => Picker;
+/**
+ * Makes the picker of one locality of one priority, whose endpoints are fixed. `equalWeights`: their weights are known to be equal; left
+ * out or false, it looks.
+ */
+export type BalancerPolicy = (endpoints: NonEmpty<Endpoint>, random: Random, equalWeights?: boolean) => Picker;

@@ -4,8 +4,8 @@ import { haveEqualWeights } from "./round-robin.ts";
 import { WeightedDraw } from "./weighted-draw.ts";
 
 /** Takes a random endpoint, each with the chance that its weight gives it. */
-export function randomChoice(endpoints: NonEmpty<Endpoint>, random: Random): Picker {
-  return haveEqualWeights(endpoints) ? new Uniform(endpoints, random) : new ByWeight(endpoints, random);
+export function randomChoice(endpoints: NonEmpty<Endpoint>, random: Random, equalWeights = false): Picker {
+  return equalWeights || haveEqualWeights(endpoints) ? new Uniform(endpoints, random) : new ByWeight(endpoints, random);
 }
 
 class Uniform implements Picker {

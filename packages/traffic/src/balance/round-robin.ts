@@ -8,8 +8,8 @@ import { WeightedSchedule } from "./weighted-schedule.ts";
  * The list is fixed for the life of a picker; when endpoints change, a new picker is made. It begins at a random place,
  * since a mesh that starts all at once would otherwise send its first wave to one endpoint.
  */
-export function roundRobin(endpoints: NonEmpty<Endpoint>, random: Random): Picker {
-  if (haveEqualWeights(endpoints)) return new InTurn(endpoints, random);
+export function roundRobin(endpoints: NonEmpty<Endpoint>, random: Random, equalWeights = false): Picker {
+  if (equalWeights || haveEqualWeights(endpoints)) return new InTurn(endpoints, random);
   return new ByWeight(
     endpoints,
     endpoints.map(({ weight }) => weight),

@@ -24,6 +24,44 @@ describe("endpoint set", () => {
     );
   });
 
+  it("holds of an endpoint of which nothing new is said what came last, before it is finished", () => {
+    const metadata = (version: string) => ({ heddle: { h2: true, version } });
+    const config = (version: string): EndpointsConfig => {
+      const [shared, own] = [metadata("1"), metadata(version)];
+      return endpointsConfig([
+        locality([
+          endpointConfig("a", { metadata: shared }),
+          endpointConfig("b", { metadata: shared }),
+          endpointConfig("c", { metadata: own }),
+        ]),
+      ]);
+    };
+    const first = buildEndpointSet(config("1"));
+    const next = config("2");
+    const builder = new EndpointSetBuilder(next, first);
+    while (!builder.step(0, new ManualClock()));
+    const held = () => ["a:80", "b:80", "c:80"].map((key) => first.byKey.get(key)?.config);
+    const [a, b, c] = next.localities[0]!.endpoints;
+    assert.deepEqual(
+      held().map((one) => one?.metadata["heddle"]?.["version"]),
+      ["1", "1", "1"],
+    );
+    assert.deepEqual([held()[0] === a, held()[1] === b, held()[2] === c], [true, true, false]);
+    builder.finish();
+    assert.equal(held()[2], c);
+  });
+
+  it("says whether all weights are equal", () => {
+    const weights = (...all: readonly number[]): EndpointsConfig =>
+      endpointsConfig(
+        all.map((loadBalancingWeight, i) => locality([endpointConfig(`e${i}`, { loadBalancingWeight })])),
+      );
+    assert.equal(buildEndpointSet(weights()).equalWeights, true);
+    assert.equal(buildEndpointSet(weights(3, 3, 3)).equalWeights, true);
+    assert.equal(buildEndpointSet(weights(3, 3, 4)).equalWeights, false);
+    assert.equal(buildEndpointSet(weights(3, 3), buildEndpointSet(weights(1, 2))).equalWeights, true);
+  });
+
   it("sorts endpoints by priority, locality and health", () => {
     const set = buildEndpointSet(
       endpointsConfig([

@@ -54,6 +54,29 @@ test("cells of a name that is gone are given away only when their counts are bac
   assert.deepEqual(offsets.sort(), [old?.offset, later?.offset].sort());
 });
 
+test("a worker may read where a thousand cells lie in slices, and reads the rest when it is asked for one", () => {
+  const shared = new SharedCells();
+  const worker = new WorkerCells(shared.tableFor(1));
+  const names = Array.from({ length: 1000 }, (_, index) => `cluster/${index}`);
+  worker.add(shared.tableFor(1, shared.ensure(names, 4)));
+  const reading = worker.read();
+  assert.equal(reading.next().done, false);
+  for (const [index, name] of names.entries()) hold(worker, name, index);
+  for (const [index, name] of names.entries()) assert.deepEqual(shared.sums(name), [index, 0, 0, 0]);
+  assert.equal(reading.next().done, true);
+});
+
+test("a name that comes again is where it was said to be last", () => {
+  const shared = new SharedCells();
+  const worker = new WorkerCells(shared.tableFor(1));
+  worker.add(shared.tableFor(1, shared.ensure(["a"], 1)));
+  hold(worker, "a", 1); // still draining
+  shared.release("a");
+  worker.add(shared.tableFor(1, shared.ensure(["a"], 1)));
+  hold(worker, "a", 2);
+  assert.deepEqual(shared.sums("a"), [2]);
+});
+
 test("asking for cells that nobody has made is a mistake of ours", () => {
   const worker = new WorkerCells(new SharedCells().tableFor(1));
   assert.throws(() => worker.get("a"), /no cells for a/);

@@ -1,6 +1,8 @@
-import type { CellBlock, CellPlace, CellTable } from "../../traffic/worker/worker-messages.ts";
+import type { CellBlock, CellList, CellPlace, CellTable } from "../../traffic/worker/worker-messages.ts";
 
 const BLOCK_CELLS = 1024;
+/** What a worker reads in one go. */
+const KEYS_PER_LIST = 64;
 
 /**
  * Int32 cells in shared memory, by name, for what is limited per process: circuit breakers, connections. Every worker adds to
@@ -52,12 +54,10 @@ export class SharedCells {
       own.push(part);
       blocks.push({ sum: this.#sums[block]!.buffer, own: part.buffer }); // `block` is below the length
     }
-    const keys = JSON.stringify(places.map(({ key }) => key));
-    return {
-      blocks,
-      keys,
-      places: Int32Array.from(places.flatMap(({ block, offset, count }) => [block, offset, count])),
-    };
+    const lists: CellList[] = [];
+    for (let from = 0; from < places.length; from += KEYS_PER_LIST)
+      lists.push(listOf(places.slice(from, from + KEYS_PER_LIST)));
+    return { blocks, lists };
   }
 
   /** The worker is dead, and nothing will give back what it held. */
@@ -100,6 +100,13 @@ export class SharedCells {
     this.#next += count;
     return { block: this.#block, offset, count };
   }
+}
+
+function listOf(places: readonly CellPlace[]): CellList {
+  return {
+    keys: JSON.stringify(places.map(({ key }) => key)),
+    places: Int32Array.from(places.flatMap(({ block, offset, count }) => [block, offset, count])),
+  };
 }
 
 function newBlock(): Int32Array<SharedArrayBuffer> {

@@ -50,6 +50,18 @@ test("without endpoints every pick fails", () => {
   assert.equal(pick.type === "fail" && pick.failure.kind, "no-healthy-upstream");
 });
 
+test("when all endpoints go, so do their connections, but not those to an address that a filter chose", () => {
+  const { cluster } = makeCluster();
+  cluster.setEndpoints(endpointsConfig("late", ["10.0.0.1:80", "10.0.0.2:80"]), "1");
+  const endpoint = cluster.endpoints?.byKey.get("10.0.0.2:80");
+  assert.ok(endpoint);
+  const stray = cluster.endpointAt({ type: "socket", address: "10.9.9.9", port: 1 });
+  const [gone, stays] = [cluster.pool(endpoint, HEAD), cluster.pool(stray, HEAD)];
+  cluster.clearEndpoints();
+  assert.notEqual(cluster.pool(endpoint, HEAD), gone);
+  assert.equal(cluster.pool(stray, HEAD), stays);
+});
+
 test("an address that a filter chose is one endpoint as long as it has a connection", () => {
   const { cluster } = makeCluster();
   const address = { type: "socket", address: "10.9.9.9", port: 1 } as const;

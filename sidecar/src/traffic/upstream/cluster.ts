@@ -183,7 +183,7 @@ export class Cluster {
   clearEndpoints(): void {
     if (this.#endpointsHash === NO_ENDPOINTS || this.#originalDst !== undefined) return;
     if (this.#endpoints !== undefined) this.#env.load?.settle(this.name, this.#endpoints, undefined);
-    for (const endpoint of this.#endpoints?.byKey.values() ?? []) this.#drainPool(endpoint);
+    this.#drainPools();
     this.#endpoints = undefined;
     this.#endpointsHash = NO_ENDPOINTS;
     const reason = failure("no-healthy-upstream", "upstream", `cluster "${this.name}" has no endpoints`);
@@ -401,6 +401,17 @@ export class Cluster {
 
   #allPools(): readonly Pool[] {
     return [...this.#pools.values(), ...this.#http2Pools.values(), ...this.#variedPools.values()];
+  }
+
+  /** Of all endpoints that it has. There may be ten thousand of them, and few that anything has gone to. */
+  #drainPools(): void {
+    for (const pool of Array.from(this.#variedPools.values())) if (this.#has(pool.endpoint)) pool.drain();
+    for (const pools of [this.#pools, this.#http2Pools])
+      for (const [endpoint, pool] of Array.from(pools)) {
+        if (!this.#has(endpoint)) continue; // an address that a filter chose
+        pools.delete(endpoint);
+        pool.drain();
+      }
   }
 
   #drainPool(endpoint: Endpoint): void {

@@ -148,6 +148,7 @@ export async function runWorker(
     onPaused: () => tell({ type: "accept-paused" }),
   });
   const apply = async (update: DecodedUpdate, slices: Slices): Promise<void> => {
+    for (const _ of cells.read()) if (slices.leftMs <= 0) await slices.next();
     await host.prepare(update, slices);
     // From here on nothing waits: traffic sees all of the step or nothing.
     applySecrets(secrets, update);

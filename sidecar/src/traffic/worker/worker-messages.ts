@@ -32,6 +32,11 @@ export interface CellBlock {
  */
 export interface CellTable {
   readonly blocks: readonly CellBlock[];
+  /** Each is read in one go. */
+  readonly lists: readonly CellList[];
+}
+
+export interface CellList {
   /** A JSON list. */
   readonly keys: string;
   /** Of each key three numbers: as in `CellPlace`. */
