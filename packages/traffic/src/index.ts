@@ -50,7 +50,13 @@ export {
   type PriorityEndpoints,
 } from "./endpoint/endpoint-set.ts";
 export type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoint/endpoints-config.ts";
-export { addMetric, type MetricLoad, type MetricSum, metricLoads } from "./endpoint/reported-load.ts";
+export {
+  addMetric,
+  type MetricLoad,
+  type MetricSum,
+  metricLoads,
+  type ReportedLoad,
+} from "./endpoint/reported-load.ts";
 export {
   type ExtensionConfig,
   type ExtensionDiscovery,
@@ -133,7 +139,6 @@ export { readStringMatcher } from "./match/read-string-matcher.ts";
 export { compileSafeRegex, compileSubstitution, type RegexSubstitution, type SafeRegex } from "./match/safe-regex.ts";
 export { compileStringMatcher, type StringMatcher, type StringMatcherConfig } from "./match/string-matcher.ts";
 export { wrongToldHeader } from "./match/told-header.ts";
-export { isMetricName } from "./orca/metric-names.ts";
 export {
   defaultOverload,
   defaultWatchdog,

@@ -1,9 +1,10 @@
 import type { LbPolicy } from "../cluster/cluster-config.ts";
 import { NO_RUNTIME, numberOf, numberSource } from "../runtime/live-runtime.ts";
+import { byReports } from "./by-reports.ts";
 import { leastRequest } from "./least-request.ts";
 import type { BalancerPolicy } from "./picker.ts";
 import { randomChoice } from "./random.ts";
-import { inTurn, roundRobin } from "./round-robin.ts";
+import { roundRobin } from "./round-robin.ts";
 
 /** The policy of a cluster's `lb_policy`. A new one has its file beside this one, a line here and one in the contract suite. */
 export function balancerPolicy(config: LbPolicy, runtime = NO_RUNTIME): BalancerPolicy {
@@ -18,7 +19,7 @@ export function balancerPolicy(config: LbPolicy, runtime = NO_RUNTIME): Balancer
     case "random":
       return randomChoice;
     case "client-side-weighted-round-robin":
-      return inTurn; // as long as nobody has said anything; what comes then is loaded later (`ClientSideWeights`)
+      return byReports;
     case "cluster-provided":
       throw new TypeError("the cluster's type says where its requests go, and there is nothing to balance");
     default:

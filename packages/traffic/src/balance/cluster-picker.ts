@@ -11,8 +11,6 @@ import { priorityLoads } from "./priority-load.ts";
 export interface ClusterPickerOptions {
   readonly clusterName: string;
   readonly lbPolicy: LbPolicy;
-  /** In the place of the policy's own, for one whose code is loaded later. */
-  readonly balancer?: BalancerPolicy;
   readonly healthyPanicThresholdPercent: number;
   /** For the keys of the policy. Left out: nobody sets a runtime. */
   readonly runtime?: LiveRuntime;
@@ -40,7 +38,7 @@ export const waitingPicker: Picker = { pick: () => WAIT };
 const WAIT: Pick = { type: "wait" };
 
 function pickerOfPriorities(set: EndpointSet, options: ClusterPickerOptions, random: Random): Picker {
-  const balancer = options.balancer ?? balancerPolicy(options.lbPolicy, options.runtime);
+  const balancer = balancerPolicy(options.lbPolicy, options.runtime);
   const policy: BalancerPolicy = (endpoints) => balancer(endpoints, random, set.equalWeights);
   const { overprovisioningFactorPercent } = set.config;
   const loads = priorityLoads(set.priorities, {

@@ -14,8 +14,12 @@ export class DeadlineHeap {
   constructor(deadlines: Float64Array) {
     const n = deadlines.length;
     this.#deadline = deadlines.slice();
-    this.#since = Float64Array.from({ length: n }, (_, place) => place);
-    this.#heap = Int32Array.from({ length: n }, (_, place) => place);
+    this.#since = new Float64Array(n);
+    this.#heap = new Int32Array(n);
+    for (let place = 0; place < n; place++) {
+      this.#since[place] = place;
+      this.#heap[place] = place;
+    }
     this.#turns = n;
     for (let i = (n >> 1) - 1; i >= 0; i--) this.#sink(i);
   }

@@ -17,11 +17,6 @@ export function roundRobin(endpoints: NonEmpty<Endpoint>, random: Random, equalW
   );
 }
 
-/** The same whatever weights they have. */
-export function inTurn(endpoints: NonEmpty<Endpoint>, random: Random): Picker {
-  return new InTurn(endpoints, random);
-}
-
 /** The same where weights stand elsewhere: one above 0 for each endpoint, in their order. */
 export function roundRobinBy(endpoints: NonEmpty<Endpoint>, weights: Float64Array, random: Random): Picker {
   const [first] = weights;

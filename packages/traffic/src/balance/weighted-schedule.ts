@@ -18,9 +18,14 @@ export class WeightedSchedule {
 
   /** Weights above 0. */
   constructor(weights: ArrayLike<number>, random: Random) {
-    this.#weight = Float64Array.from(weights);
-    this.#turn = Float64Array.from(weights, () => 1 - randomFraction(random));
-    this.#heap = new DeadlineHeap(this.#turn.map((turn, place) => turn / this.#weight[place]!));
+    this.#weight = new Float64Array(weights);
+    this.#turn = new Float64Array(weights.length);
+    const deadlines = new Float64Array(weights.length);
+    for (let place = 0; place < weights.length; place++) {
+      this.#turn[place] = 1 - randomFraction(random);
+      deadlines[place] = this.#turn[place]! / this.#weight[place]!;
+    }
+    this.#heap = new DeadlineHeap(deadlines);
   }
 
   /** The next place, 0 to n - 1. O(log n). */

@@ -1,7 +1,7 @@
 import type { EndpointPick } from "../balance/picker.ts";
 import type { Address } from "../listener/listener-config.ts";
 import type { EndpointConfig } from "./endpoints-config.ts";
-import type { ReportedLoad } from "./reported-load.ts";
+import { ReportedLoad } from "./reported-load.ts";
 
 /**
  * One address of a cluster, as long as some endpoint set holds it: an update that names the address again keeps the
@@ -52,6 +52,11 @@ export class Endpoint {
   countAnswer(status: number): void {
     if (status < 500) this.requestsAnswered++;
     else this.requestsFailed++;
+  }
+
+  beginReports(): ReportedLoad {
+    this.reportedLoad ??= new ReportedLoad();
+    return this.reportedLoad;
   }
 
   get hostname(): string {

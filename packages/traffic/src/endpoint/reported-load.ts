@@ -1,15 +1,23 @@
-/** What an endpoint has said of its own load (ORCA), as far as its cluster wants to know. State of a worker, as its counters are. */
-export interface ReportedLoad {
-  /** Added up by the metric's name until somebody takes them away; see `addMetric`. */
-  readonly metrics: Map<string, MetricSum>;
+/**
+ * What an endpoint has said of its own load (ORCA), as far as its cluster wants to know: what load reports tell of it, and what it is
+ * weighed by. State of a worker, as its counters are.
+ */
+export class ReportedLoad {
+  /** Added up by the metric's name until somebody takes them away. */
+  readonly metrics = new Map<string, MetricSum>();
   /** The weight that its last report gives it. */
-  lastWeight: number;
+  lastWeight = 0;
   /** Monotonic; when its reports began. Infinity: there is none, or the last is too old. */
-  sinceMs: number;
+  sinceMs = Infinity;
   /** Monotonic; when the last report came. */
-  lastMs: number;
+  lastMs = 0;
   /** The weight by which it is picked now; 0: none of its own. */
-  weight: number;
+  weight = 0;
+
+  /** One answer had that metric. */
+  add(name: string, value: number): void {
+    addMetric(this.metrics, name, 1, value);
+  }
 }
 
 // Types, since an interface is no Json.

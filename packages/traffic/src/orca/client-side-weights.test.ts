@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ManualClock } from "@heddle/base";
-import { HeaderMap } from "@heddle/http";
+import { HeaderMap, ProtobufReader } from "@heddle/http";
+import { byReports } from "../balance/by-reports.ts";
 import type { Picker } from "../balance/picker.ts";
 import { makeEndpoints, pickedEndpoint, seededRandom } from "../balance/picker-contract.ts";
 import type { ClientSideWeightedRoundRobin } from "../cluster/cluster-config.ts";
@@ -26,13 +27,13 @@ function makeCluster(size: number, config: Partial<ClientSideWeightedRoundRobin>
   let made = 0;
   const make = (): void => {
     made += 1;
-    picker = weights.policy(endpoints, seededRandom(made));
+    picker = byReports(endpoints, seededRandom(made));
   };
   const weights = new ClientSideWeights({ ...DEFAULTS, ...config }, clock, {
     endpoints: () => endpoints,
     onWeights: make,
   });
-  const reports = new EndpointReports(undefined, weights);
+  const reports = new EndpointReports(undefined, weights, (message) => new ProtobufReader(message));
   make();
   return {
     clock,

@@ -1,6 +1,4 @@
 import type { Clock, Timer } from "@heddle/base";
-import type { BalancerPolicy } from "../balance/picker.ts";
-import { roundRobinBy } from "../balance/round-robin.ts";
 import type { ClientSideWeightedRoundRobin } from "../cluster/cluster-config.ts";
 import type { Endpoint } from "../endpoint/endpoint.ts";
 import type { ReportedLoad } from "../endpoint/reported-load.ts";
@@ -10,7 +8,7 @@ import type { OrcaReport } from "./orca-report.ts";
 /** The cluster whose endpoints are weighed. */
 export interface WeighedCluster {
   endpoints(): Iterable<Endpoint>;
-  /** Some weights are others than before: whoever picks by `policy` has to be made anew. */
+  /** Some weights are others than before: the picker (`byReports`) has to be made anew. */
   onWeights(): void;
 }
 
@@ -24,7 +22,7 @@ const MIN_WEIGHT = 1e-6;
  *     weight = rps / (utilization + eps / rps * penalty)
  *
  * A weight counts when reports have come for the blackout period, until none has come for the expiration period; then the blackout
- * begins anew. Who has no weight that counts gets the median of the others. Weights of the endpoints' configuration do not matter.
+ * begins anew.
  *
  * Time runs only where reports come: without any there is no timer, and everybody takes turns.
  */
@@ -52,13 +50,6 @@ export class ClientSideWeights {
     load.sinceMs = Math.min(load.sinceMs, load.lastMs);
     this.#timer ??= this.#closed ? undefined : this.#next();
   }
-
-  /** Picks by the weights of this moment. */
-  readonly policy: BalancerPolicy = (endpoints, random) => {
-    const weights = Float64Array.from(endpoints, ({ reportedLoad }) => reportedLoad?.weight ?? 0);
-    fillWithMedian(weights);
-    return roundRobinBy(endpoints, weights, random);
-  };
 
   close(): void {
     this.#closed = true;
@@ -126,14 +117,4 @@ class Greatest implements MetricSink {
   add(_name: string, value: number): void {
     if (value > this.#value) this.#value = value;
   }
-}
-
-/** Gives the places without a weight the median of those that have one; 1 where there are none. */
-function fillWithMedian(weights: Float64Array): void {
-  const own = weights.filter((weight) => weight > 0).sort();
-  if (own.length === weights.length) return;
-  const middle = own.length >> 1;
-  const high = own[middle] ?? 1;
-  const median = own.length % 2 === 1 || own.length === 0 ? high : (own[middle - 1]! + high) / 2; // there are two at least
-  for (let i = 0; i < weights.length; i++) if (weights[i] === 0) weights[i] = median;
 }

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HeaderMap } from "@heddle/http";
+import { HeaderMap, ProtobufReader } from "@heddle/http";
 import { makeEndpoints } from "../balance/picker-contract.ts";
 import { metricLoads } from "../endpoint/reported-load.ts";
 import { EndpointReports } from "./endpoint-reports.ts";
 
+const open = (message: Uint8Array) => new ProtobufReader(message);
+
 function taken(names: readonly string[], ...reports: readonly string[]): Record<string, string> {
   const [endpoint] = makeEndpoints([1]);
-  const intake = new EndpointReports(names, undefined);
+  const intake = new EndpointReports(names, undefined, open);
   for (const report of reports) assert.ok(intake.take(endpoint, new HeaderMap(["endpoint-load-metrics", report])));
   const loads = metricLoads(endpoint.reportedLoad?.metrics ?? new Map());
   return Object.fromEntries(loads.map(({ name, requests, total }) => [name, `${requests}: ${total}`]));
@@ -49,7 +51,7 @@ test("an endpoint that invents names has so many kept, and no more", () => {
 
 test("an answer without a report leaves nothing behind", () => {
   const [endpoint] = makeEndpoints([1]);
-  const intake = new EndpointReports(["cpu_utilization"], undefined);
+  const intake = new EndpointReports(["cpu_utilization"], undefined, open);
   for (const fields of [[], ["endpoint-load-metrics", "TEXT cpu=1"]])
     assert.equal(intake.take(endpoint, new HeaderMap(fields)), false);
   assert.equal(endpoint.reportedLoad, undefined);

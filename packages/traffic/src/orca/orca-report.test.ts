@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { HeaderMap, ProtobufWriter } from "@heddle/http";
+import { HeaderMap, ProtobufReader, ProtobufWriter } from "@heddle/http";
 import fc from "fast-check";
-import { readOrcaReport } from "./orca-report.ts";
+import { type OrcaReport, readOrcaReport } from "./orca-report.ts";
+
+const readFields = (fields: readonly string[]): OrcaReport | undefined =>
+  readOrcaReport(new HeaderMap([...fields]), (message) => new ProtobufReader(message));
 
 const read = (value: string, name = "endpoint-load-metrics"): object | undefined => {
-  const report = readOrcaReport(new HeaderMap([name, value]));
+  const report = readFields([name, value]);
   return report && Object.fromEntries(report);
 };
 
@@ -148,15 +151,15 @@ describe("a report as a message", () => {
 describe("of several fields", () => {
   it("the binary one counts, and of one name the first", () => {
     const fields = ["endpoint-load-metrics", "TEXT eps=1", "endpoint-load-metrics-bin", PADDED];
-    const report = readOrcaReport(new HeaderMap(fields));
+    const report = readFields(fields);
     assert.deepEqual(report && Object.fromEntries(report), FROM_GRPC_GO);
-    assert.equal(readOrcaReport(new HeaderMap(["endpoint-load-metrics-bin", "", ...fields])), undefined);
-    const twice = new HeaderMap(["endpoint-load-metrics", "TEXT eps=1", "endpoint-load-metrics", "TEXT eps=2"]);
-    assert.equal(readOrcaReport(twice)?.get("eps"), 1);
+    assert.equal(readFields(["endpoint-load-metrics-bin", "", ...fields]), undefined);
+    const twice = ["endpoint-load-metrics", "TEXT eps=1", "endpoint-load-metrics", "TEXT eps=2"];
+    assert.equal(readFields(twice)?.get("eps"), 1);
   });
 
   it("none of another form counts", () => {
-    assert.equal(readOrcaReport(new HeaderMap(["x-endpoint-load-metrics", "TEXT eps=1"])), undefined);
+    assert.equal(readFields(["x-endpoint-load-metrics", "TEXT eps=1"]), undefined);
     for (const value of ["", "TEXT", "text eps=1", "eps=1", "BAD eps=1"]) assert.equal(read(value), undefined, value);
   });
 });
@@ -190,7 +193,7 @@ it("whatever comes is a report of finite numbers or none, and never throws", () 
     fc.array(piece).map((all) => all.join("")),
   );
   const property = fc.property(value, fc.boolean(), (text, isBinary) => {
-    const report = readOrcaReport(new HeaderMap([`endpoint-load-metrics${isBinary ? "-bin" : ""}`, text]));
+    const report = readFields([`endpoint-load-metrics${isBinary ? "-bin" : ""}`, text]);
     for (const number of report?.values() ?? []) assert.ok(Number.isFinite(number));
   });
   fc.assert(property, { seed: 5, numRuns: 2000 });

@@ -1,8 +1,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import type { HeaderMap } from "@heddle/http";
-import { isAscii } from "../match/bytes.ts";
 import { readOrcaJson } from "./orca-json.ts";
-import { readOrcaMessage } from "./orca-message.ts";
+import { type OpenMessage, readOrcaMessage } from "./orca-message.ts";
 import { readOrcaText } from "./orca-text.ts";
 
 /**
@@ -21,12 +20,12 @@ const MAX_REPORT_LENGTH = 8192;
  * As Envoy (`parseOrcaLoadReportHeaders`): `endpoint-load-metrics-bin`, where it is there, else `endpoint-load-metrics`, whose value
  * begins with its form: "TEXT ", "JSON " or "BIN ". The first field of a name counts.
  */
-export function readOrcaReport(fields: HeaderMap): OrcaReport | undefined {
+export function readOrcaReport(fields: HeaderMap, open: OpenMessage): OrcaReport | undefined {
   const binary = fields.get("endpoint-load-metrics-bin");
-  if (binary !== undefined) return readBinary(binary);
+  if (binary !== undefined) return readBinary(binary, open);
   const value = fields.get("endpoint-load-metrics");
   if (value === undefined || value.length > MAX_REPORT_LENGTH) return undefined;
-  if (value.startsWith("BIN ")) return readBinary(value.slice(4));
+  if (value.startsWith("BIN ")) return readBinary(value.slice(4), open);
   const isText = value.startsWith("TEXT ");
   if (!isText && !value.startsWith("JSON ")) return undefined;
   const text = utf8Of(value.slice(5));
@@ -35,16 +34,15 @@ export function readOrcaReport(fields: HeaderMap): OrcaReport | undefined {
 }
 
 /** Strict base64 (RFC 4648 §4, §3.5); gRPC leaves the padding out and asks that both are taken (PROTOCOL-HTTP2.md, `-bin`). */
-function readBinary(value: string): OrcaReport | undefined {
+function readBinary(value: string, open: OpenMessage): OrcaReport | undefined {
   if (value.length === 0 || value.length > MAX_REPORT_LENGTH) return undefined;
   const bytes = Buffer.from(value, "base64"); // takes nearly anything: what it took has to come out again
   const again = bytes.toString("base64");
-  return again === value || again.replace(/=+$/, "") === value ? readOrcaMessage(bytes) : undefined;
+  return again === value || again.replace(/=+$/, "") === value ? readOrcaMessage(bytes, open) : undefined;
 }
 
 /** Values are bytes, one latin1 character for each. Undefined: they are no UTF-8, as which names are told on. */
 function utf8Of(value: string): string | undefined {
-  if (isAscii(value)) return value;
   const bytes = Buffer.from(value, "latin1");
   return isUtf8(bytes) ? bytes.toString() : undefined;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultHttp2Options } from "@heddle/traffic";
+import { isMetricName } from "@heddle/traffic/orca";
 import { clusterType } from "./cluster.ts";
 import { accept, bytesOf, errorsOf, reportsOf } from "./testing.ts";
 
@@ -239,18 +240,25 @@ test("a policy that stands within wrr_locality is the cluster's, and none such s
 test("metrics of endpoints that load reports tell of are read, and a name that no metric has is reported", () => {
   const names = [
     "cpu_utilization",
+    "mem_utilization",
+    "application_utilization",
+    "eps",
+    "rps_fractional",
     "named_metrics.*",
     "utilization.disk",
-    "request_cost.rows",
+    "request_cost.rows\n",
     "cpu",
     "named_metrics.",
+    "named_metrics",
+    "rps",
+    "*",
+    "",
   ];
   const cluster = { ...eds, lrs_report_endpoint_metrics: names };
   assert.deepEqual(accept(clusterType, cluster).lrsReportEndpointMetrics, names);
-  assert.deepEqual(reportsOf(clusterType, cluster), [
-    "lrs_report_endpoint_metrics[4]",
-    "lrs_report_endpoint_metrics[5]",
-  ]);
+  const unknown = names.flatMap((name, i) => (isMetricName(name) ? [] : [`lrs_report_endpoint_metrics[${i}]`]));
+  assert.equal(unknown.length, 6);
+  assert.deepEqual(reportsOf(clusterType, cluster), unknown.toSorted());
 });
 
 test("the deprecated protocol fields of a cluster are read", () => {

@@ -1,5 +1,5 @@
 import { typeUrlOf } from "@heddle/proto";
-import { type ClientSideWeightedRoundRobin, isMetricName, type LbPolicy } from "@heddle/traffic";
+import type { ClientSideWeightedRoundRobin, LbPolicy } from "@heddle/traffic";
 import { duration, type LooseJsonObject } from "./encode.ts";
 import { Fields } from "./fields.ts";
 import { openAny } from "./typed-config.ts";
@@ -120,10 +120,14 @@ function decodeClientSideWeighted(fields: Fields): LbPolicy {
   };
 }
 
+/** As `isMetricName` of `@heddle/traffic/orca`, which is loaded with the first cluster that needs it. */
+const METRIC_NAME =
+  /^(?:(?:cpu|mem|application)_utilization|eps|rps_fractional|(?:named_metrics|utilization|request_cost)\..+)$/s;
+
 /** Names of metrics of endpoints (ORCA) that none can have. */
 export function reportUnknownMetrics(fields: Fields, field: string, names: readonly string[]): void {
   for (const [i, name] of names.entries())
-    if (!isMetricName(name)) fields.report(`${field}[${i}]`, `no endpoint can report a metric called "${name}"`);
+    if (!METRIC_NAME.test(name)) fields.report(`${field}[${i}]`, `no endpoint can report a metric called "${name}"`);
 }
 
 /** Envoy wants a key; no runtime knows this one. */

@@ -16,10 +16,10 @@ import {
   replaceAuthority,
   type SelectedRoute,
 } from "@heddle/traffic";
+import type { EndpointReports } from "@heddle/traffic/orca";
 import type { HttpExchange, RouteTimeouts } from "../http/http-exchange.ts";
 import type { AttemptSpan } from "../http/tracing/exchange-span.ts";
 import type { Cluster } from "../upstream/cluster.ts";
-import type { ClusterReports } from "../upstream/endpoint-reports.ts";
 import type { Pool } from "../upstream/pool/pool.ts";
 import type { PooledConnection } from "../upstream/pool/pooled-connection.ts";
 import type { PoolWaiter } from "../upstream/pool/waiting-line.ts";
@@ -520,8 +520,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
   }
 
   /** The fields go on to the client, as in Envoy: it may be another proxy that picks by them. */
-  #takeReport({ intake }: ClusterReports, fields: HeaderMap): boolean {
-    return this.#endpoint !== undefined && intake.take(this.#endpoint, fields);
+  #takeReport(reports: EndpointReports, fields: HeaderMap): boolean {
+    return this.#endpoint !== undefined && reports.take(this.#endpoint, fields);
   }
 
   #decorate(head: ResponseHead, now: number): void {

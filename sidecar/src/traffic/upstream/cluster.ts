@@ -22,9 +22,10 @@ import {
   unsignedOf,
   waitingPicker,
 } from "@heddle/traffic";
+import type { EndpointReports } from "@heddle/traffic/orca";
 import { SslStats } from "../tls/ssl-stats.ts";
 import { ClusterStats } from "./cluster-stats.ts";
-import { type ClusterReports, clusterReports } from "./endpoint-reports.ts";
+import { endpointReports } from "./endpoint-reports.ts";
 import { type EndpointRow, endpointRow } from "./endpoint-row.ts";
 import { type Asker, OriginalDstHosts } from "./original-dst-hosts.ts";
 import { Pool, type PoolOptions } from "./pool/pool.ts";
@@ -42,7 +43,7 @@ export class Cluster {
   readonly stats: ClusterStats;
   readonly breaker: CircuitBreaker;
   /** Undefined: nobody wants to know what endpoints say of their load. */
-  readonly reports: ClusterReports | undefined;
+  readonly reports: EndpointReports | undefined;
   readonly #env: UpstreamEnv;
   readonly #poolOptions: PoolOptions;
   /** Of those that speak HTTP/1, or what TLS agrees on. */
@@ -75,7 +76,7 @@ export class Cluster {
       onProblem: (problem) => env.log.error("a secret cannot be used", { cluster: config.name, problem }),
     });
     this.stats = ClusterStats.of(env.metrics, config.statName);
-    this.reports = clusterReports(config, env.clock, {
+    this.reports = endpointReports(config, env.clock, {
       endpoints: () => this.#endpoints?.byKey.values() ?? [],
       onWeights: () => this.#renewPicker(),
     });
@@ -306,6 +307,7 @@ export class Cluster {
       endpoints: [...(this.#originalDst?.endpoints ?? this.#endpoints?.byKey.values() ?? [])].map((endpoint) => ({
         address: endpoint.key,
         weight: endpoint.weight,
+        ...(endpoint.reportedLoad !== undefined && { weightByReports: endpoint.reportedLoad.weight }),
         healthStatus: endpoint.config.healthStatus,
         activeRequests: endpoint.activeRequests,
         activeConnections: endpoint.activeConnections,
@@ -327,14 +329,8 @@ export class Cluster {
   #makePicker(endpoints: EndpointSet): Picker {
     const { random, runtimeValues: runtime } = this.#env;
     const healthyPanicThresholdPercent = this.#panicThresholdPercent;
-    const balancer = this.reports?.balancer;
     const named = { ...this.config, clusterName: this.name, healthyPanicThresholdPercent };
-    const options = {
-      ...named,
-      ...(runtime !== undefined && { runtime }),
-      ...(balancer !== undefined && { balancer }),
-    };
-    return makePicker(endpoints, options, random);
+    return makePicker(endpoints, { ...named, ...(runtime !== undefined && { runtime }) }, random);
   }
 
   /** As in Envoy the runtime's figure stands above the cluster's. */

@@ -1,19 +1,11 @@
 import type { Clock } from "@heddle/base";
-import type { BalancerPolicy, ClusterConfig } from "@heddle/traffic";
+import { ProtobufReader } from "@heddle/http";
+import type { ClusterConfig } from "@heddle/traffic";
 import type * as Orca from "@heddle/traffic/orca";
-
-/** What a cluster does with what its endpoints say of their own load in answers (ORCA). */
-export interface ClusterReports {
-  /** Takes it out of heads and trailers. */
-  readonly intake: Orca.EndpointReports;
-  /** Who picks by it. Undefined: nobody does. */
-  readonly balancer: BalancerPolicy | undefined;
-  close(): void;
-}
 
 let code: typeof Orca | undefined;
 
-/** Whether anybody wants to know what the endpoints of that cluster say of their load. Nearly nobody does, and so nobody loads the code. */
+/** Whether anybody wants to know what the endpoints of that cluster say of their load (ORCA). Nearly nobody does, and so nobody loads the code. */
 export function wantsReports({ lrsReportEndpointMetrics, lbPolicy }: ClusterConfig): boolean {
   return lrsReportEndpointMetrics !== undefined || lbPolicy.type === "client-side-weighted-round-robin";
 }
@@ -24,11 +16,11 @@ export async function loadReports(): Promise<void> {
 }
 
 /** Undefined where nobody wants any. */
-export function clusterReports(
+export function endpointReports(
   config: ClusterConfig,
   clock: Clock,
   cluster: Orca.WeighedCluster,
-): ClusterReports | undefined {
+): Orca.EndpointReports | undefined {
   if (!wantsReports(config)) return undefined;
   if (code === undefined) throw new Error("what reads reports of endpoints has not been loaded");
   const { lbPolicy, lrsReportEndpointMetrics } = config;
@@ -36,9 +28,5 @@ export function clusterReports(
     lbPolicy.type === "client-side-weighted-round-robin"
       ? new code.ClientSideWeights(lbPolicy, clock, cluster)
       : undefined;
-  return {
-    intake: new code.EndpointReports(lrsReportEndpointMetrics, weights),
-    balancer: weights?.policy,
-    close: () => weights?.close(),
-  };
+  return new code.EndpointReports(lrsReportEndpointMetrics, weights, (message) => new ProtobufReader(message));
 }

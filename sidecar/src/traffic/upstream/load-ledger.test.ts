@@ -124,8 +124,7 @@ test("figures of endpoints begin when somebody asks for them; one that has left 
 
 /** Says so of its load that many times, in an answer each. */
 function say(one: Endpoint, name: string, total: number, requests = 1): void {
-  one.reportedLoad ??= { metrics: new Map(), lastWeight: 0, sinceMs: Infinity, lastMs: 0, weight: 0 };
-  addMetric(one.reportedLoad.metrics, name, requests, total);
+  addMetric(one.beginReports().metrics, name, requests, total);
   one.requests += requests;
 }
 
