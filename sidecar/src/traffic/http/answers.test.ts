@@ -113,7 +113,7 @@ const CAUSES: readonly Cause[] = [
     status: 400, flags: "-", details: "path_normalization_failed", body: "" },
   { name: "HTTP/1.0 where it is not accepted", options: { manager: { acceptHttp10: false } },
     request: "GET / HTTP/1.0\r\nhost: a\r\n\r\n",
-    status: 426, flags: "-", details: "low_version", body: "" },
+    status: 426, flags: "DPE", details: "low_version", body: "Upgrade Required" },
   { name: "HTTP/1.0 without a host", request: "GET / HTTP/1.0\r\n\r\n",
     status: 400, flags: "-", details: "missing_host_header", body: "" },
   { name: "HTTP/1.1 without a host", request: "GET / HTTP/1.1\r\n\r\n",
@@ -160,6 +160,7 @@ describe("an answer of ours, by its cause:", () => {
         [status, flags, details],
       );
       assert.equal(logged?.localReplyBody, body);
+      assert.equal(logged?.responseBodyBytes, body.length, "BYTES_SENT");
       assert.equal(harness.leaks(), "");
     });
   }

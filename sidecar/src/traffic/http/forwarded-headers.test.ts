@@ -285,7 +285,13 @@ test("a scheme to overwrite with is told as that of the client, too", () => {
 
 test("at the edge there is one of each field of ours, wherever and however often it came, and others keep their order", () => {
   const ours = ["x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-request-id"];
-  const taken = ["x-envoy-internal", "x-envoy-retry-on", "x-envoy-original-path", "x-forwarded-client-cert"];
+  const taken = [
+    "x-envoy-internal",
+    "x-envoy-retry-on",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+    "x-forwarded-client-cert",
+  ];
   const others = ["x-a", "accept", "x-forwarded-host", "traceparent", "expect", "x", ""];
   const field = fc.tuple(fc.constantFrom(...ours, ...taken, ...others), fc.constantFrom("1.1.1.1", "2"));
   const internal = { internalAddresses: { unixSockets: false, cidrRanges: ["10.0.0.0/8"] } };

@@ -200,7 +200,8 @@ export class Forwarding {
     found.mayBeInternal = forwardedFor === undefined;
     found.client = (hops === 0 ? undefined : addressFromEnd(forwardedFor, hops - 1)) ?? remoteAddress;
     if (this.#appendsFor && remoteAddress !== "") {
-      const told = forwardedFor === undefined ? remoteAddress : this.#joined(forwardedFor, remoteAddress);
+      const told =
+        forwardedFor === undefined || forwardedFor === "" ? remoteAddress : this.#joined(forwardedFor, remoteAddress);
       put(headers, "x-forwarded-for", told, found.forwardedForAt);
     }
     if (hops > 0) return;
@@ -368,6 +369,7 @@ const CALLER = [
   "x-envoy-decorator-operation",
   "x-envoy-downstream-service-cluster",
   "x-envoy-downstream-service-node",
+  "x-envoy-original-host", // access logs believe it
   "x-envoy-original-path", // CVE-2023-27487: spans and logs believe it
 ];
 

@@ -141,6 +141,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     try {
       const refusal = this.makeLocalHead(answerFailure(reason, this.#failed(true)));
       this.manager.prepareResponse(refusal.head, this);
+      if (this.request.method !== "HEAD") this.responseBodyBytes = Buffer.byteLength(refusal.body);
       return refusal;
     } catch (error) {
       this.crashed(error, undefined);

@@ -83,6 +83,7 @@ describe("the scheme", () => {
   test("of an absolute target may not be https on a plaintext connection from outside", () => {
     const refused = pass({ useRemoteAddress: true }, get("https://b/"));
     assert.match(refused.answer, /^HTTP\/1\.1 403 /);
+    assert.match(refused.answer, /\r\n\r\nForbidden$/);
     assert.equal(refused.details, "http1.https_url_on_plaintext_connection");
     assert.match(pass({ useRemoteAddress: true }, get("http://b/")).request, /^GET \/ /);
     assert.match(pass({ useRemoteAddress: true, xffNumTrustedHops: 1 }, get("https://b/")).request, /^GET \/ /);
@@ -137,6 +138,6 @@ test("a request whose client address is not told is refused where that is wished
   const detection = { type: "custom-header", header: "x-client", trusted: false, rejectStatus: 401 } as const;
   const refused = pass({ with: { originalIpDetection: [detection] } }, get("/"));
   assert.match(refused.answer, /^HTTP\/1\.1 401 /);
-  assert.equal(refused.details, "rejected_because_detection_failed");
+  assert.equal(refused.details, "rejecting_because_detection_failed");
   assert.equal(refused.value("downstream_rq_rejected_via_ip_detection"), 1);
 });

@@ -1,5 +1,5 @@
 import { type Failure, failure } from "@heddle/base";
-import type { LocalReply } from "@heddle/filter";
+import { type LocalReply, ResponseFlag } from "@heddle/filter";
 import { HeaderMap, type RequestHead } from "@heddle/http";
 import {
   compileHeaderMutations,
@@ -87,7 +87,7 @@ export function prepareRequest(
   const refusedStatus = preparation.forwarding.apply(exchange, scheme);
   if (refusedStatus !== undefined) {
     exchange.manager.stats.rqRejectedViaIpDetection.add();
-    return { status: refusedStatus, details: "rejected_because_detection_failed" };
+    return { status: refusedStatus, details: "rejecting_because_detection_failed" };
   }
   return undefined;
 }
@@ -173,13 +173,19 @@ function redirectTo({ scheme, authority }: RequestHead, target: string): LocalRe
 }
 
 const SLASH = 0x2f;
-const VERSION_TOO_LOW: LocalReply = { status: 426, details: "low_version" };
-const UNEXPECTED_UNDERSCORE: LocalReply = { status: 400, details: "http1.unexpected_underscore" };
+/** Envoy's codec says these, as it says of a message that it cannot read. */
+const { DownstreamProtocolError } = ResponseFlag;
+const VERSION_TOO_LOW = byCodec(426, "low_version", "Upgrade Required");
+const UNEXPECTED_UNDERSCORE = byCodec(400, "http1.unexpected_underscore", "Bad Request");
 const HTTP2_UNDERSCORE: Failure = {
   ...failure("bad-request", "downstream", "a header's name has an underscore"),
   code: "http2.unexpected_underscore",
 };
-const HTTPS_IN_PLAINTEXT: LocalReply = { status: 403, details: "http1.https_url_on_plaintext_connection" };
+const HTTPS_IN_PLAINTEXT = byCodec(403, "http1.https_url_on_plaintext_connection", "Forbidden");
 const NO_HOST: LocalReply = { status: 400, details: "missing_host_header" };
 const ABSOLUTE_PATH: LocalReply = { status: 404, details: "absolute_path_rejected" };
 const BAD_PATH: LocalReply = { status: 400, details: "path_normalization_failed" };
+
+function byCodec(status: number, details: string, body: string): LocalReply {
+  return { status, details, body, flags: DownstreamProtocolError };
+}

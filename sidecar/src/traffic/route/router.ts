@@ -528,9 +528,9 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     const { headers } = head;
     this.#exchange.response = head; // values of headers may be made of it
     const route = this.#route!; // an attempt has a route
-    if (!this.#config.suppressEnvoyHeaders) {
-      const begun = this.#requestCompleteMs === -1 ? now : this.#requestCompleteMs;
-      headers.set("x-envoy-upstream-service-time", String(Math.round(now - begun)));
+    // Counted from the request's end: an answer that comes before it has taken no time that could be told.
+    if (!this.#config.suppressEnvoyHeaders && this.#requestCompleteMs !== -1) {
+      headers.set("x-envoy-upstream-service-time", String(Math.round(now - this.#requestCompleteMs)));
     }
     if (route.virtualHostConfig.includeAttemptCountInResponse) {
       headers.set("x-envoy-attempt-count", String(this.#exchange.upstream.attempts));
