@@ -3,8 +3,9 @@
  *
  *     node --conditions=heddle-src packages/proto/src/generate.ts
  *
- * A descriptor is protobufjs' JSON form, pruned by type and never by field: of the options it keeps what changes meaning
- * (`validate.rules`, `deprecated`, proto3 optional), of the names Envoy's own (snake_case).
+ * A descriptor is a line for each message and enum that is not nested in another one: its full name, and its JSON in protobufjs' form.
+ * Pruned by type and never by field: of the options it keeps what changes meaning (`validate.rules`, `deprecated`, proto3 optional), of the
+ * names Envoy's own (snake_case). Fields name their types in full, so that one can be looked up where nothing else is loaded.
  */
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -35,36 +36,22 @@ export function generate(envoyApi: string): Map<string, string> {
   addNewerFields(loader.root, readFileSync(join(PROTO_FOLDER, "newer-fields.txt"), "utf8"));
 
   const files = new Map<string, string>();
-  const pruned = new protobuf.Root();
   const emitted = new Set<string>();
+  const declared = new Set<string>();
   for (const descriptor of DESCRIPTORS) {
     const wanted = roots.filter((root) => root.descriptor === descriptor).flatMap((root) => loader.select(root.what));
     const reached = reach(wanted);
     const types = new Set([...reached].filter((type) => !emitted.has(type.fullName)));
     for (const type of types) emitted.add(type.fullName);
-    const nested = pruneNested(loader.root, types) ?? {};
-    files.set(`${descriptor}.ts`, toModule(descriptor, { nested }));
-    pruned.addJSON(nested as { [name: string]: protobuf.AnyNestedObject });
-    requireSameTypes(loader.root, pruned, [...types]);
+    const declarations = declarationsOf(loader.root, types);
+    for (const [name] of declarations) {
+      if (declared.has(name))
+        throw new Error(`${name} is declared twice: the descriptor that comes first has to have all of it`);
+      declared.add(name);
+    }
+    files.set(`${descriptor}.ts`, toModule(descriptor, declarations));
   }
   return files;
-}
-
-/**
- * Fields name their types relative to where they stand ("core.v3.Address"), and there is more than one `core.v3`. What
- * pruning has taken away must not make a field mean another type.
- */
-function requireSameTypes(source: protobuf.Root, pruned: protobuf.Root, types: readonly Declared[]): void {
-  for (const { fullName } of types) {
-    const before = source.lookupTypeOrEnum(fullName);
-    if (before instanceof protobuf.Enum) continue;
-    const after = pruned.lookupType(fullName);
-    for (const { name, type } of before.fieldsArray) {
-      if (Object.hasOwn(protobuf.types.basic, type)) continue;
-      const [was, is] = [before, after].map((message) => message.lookupTypeOrEnum(type).fullName);
-      if (was !== is) throw new Error(`${fullName}.${name} was a ${was} and has become a ${is}`);
-    }
-  }
 }
 
 /** protobufjs has its own descriptors of these; nobody's import has to ask for them. */
@@ -182,47 +169,51 @@ function reach(types: readonly Declared[]): Set<Declared> {
   return reached;
 }
 
-function pruneNested(namespace: protobuf.NamespaceBase, types: ReadonlySet<Declared>): JsonObject | undefined {
-  const out: JsonObject = {};
-  for (const object of [...namespace.nestedArray].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const json =
-      object instanceof protobuf.Enum
-        ? types.has(object)
-          ? { values: object.values }
-          : undefined
-        : object instanceof protobuf.Type
-          ? pruneType(object, types)
-          : object instanceof protobuf.Namespace && !(object instanceof protobuf.Service)
-            ? pruneNamespace(object, types)
-            : undefined;
-    if (json !== undefined) out[object.name] = json;
-  }
-  return Object.keys(out).length === 0 ? undefined : out;
+/** By full name, what stands in the namespace itself and in those below; not what is nested in a message. */
+function declarationsOf(namespace: protobuf.NamespaceBase, types: ReadonlySet<Declared>): [string, JsonObject][] {
+  return sorted(namespace).flatMap((object): [string, JsonObject][] => {
+    if (!isDeclared(object)) return object instanceof protobuf.Namespace ? declarationsOf(object, types) : [];
+    const json = prune(object, types);
+    return json === undefined ? [] : [[object.fullName.slice(1), json]];
+  });
 }
 
-function pruneNamespace(namespace: protobuf.NamespaceBase, types: ReadonlySet<Declared>): JsonObject | undefined {
-  const nested = pruneNested(namespace, types);
-  return nested === undefined ? undefined : { nested };
+function sorted(namespace: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
+  return [...namespace.nestedArray].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function isDeclared(object: protobuf.ReflectionObject): object is Declared {
+  return object instanceof protobuf.Type || object instanceof protobuf.Enum;
+}
+
+function prune(object: Declared, types: ReadonlySet<Declared>): JsonObject | undefined {
+  if (object instanceof protobuf.Type) return pruneType(object, types);
+  return types.has(object) ? { values: object.values } : undefined;
 }
 
 function pruneType(type: protobuf.Type, types: ReadonlySet<Declared>): JsonObject | undefined {
-  if (!types.has(type)) return pruneNamespace(type, types);
-  const nested = pruneNested(type, types);
+  const below = sorted(type).flatMap((object): [string, JsonObject][] => {
+    const json = isDeclared(object) ? prune(object, types) : undefined;
+    return json === undefined ? [] : [[object.name, json]];
+  });
+  const nested = below.length === 0 ? undefined : Object.fromEntries(below);
+  if (!types.has(type)) return nested && { nested };
   const oneofs = type.oneofsArray.map((oneof) => {
     const required = oneof.options?.["(validate.required)"] === true;
     return [oneof.name, { oneof: oneof.oneof, ...(required && { options: { required } }) }] as const;
   });
   return {
     ...(oneofs.length > 0 && { oneofs: Object.fromEntries(oneofs) }),
-    fields: Object.fromEntries(type.fieldsArray.map((field) => [field.name, toFieldJson(field)])),
-    ...(nested !== undefined && { nested }),
+    fields: Object.fromEntries(type.fieldsArray.map((field) => [field.name, toFieldJson(type, field)])),
+    ...(nested && { nested }),
   };
 }
 
-function toFieldJson(field: protobuf.FieldBase): JsonObject {
+function toFieldJson(of: protobuf.Type, field: protobuf.FieldBase): JsonObject {
   const { options: _, ...json } = field.toJSON();
+  const type = Object.hasOwn(protobuf.types.basic, field.type) ? field.type : of.lookupTypeOrEnum(field.type).fullName;
   const options = keptOptions(field);
-  return { ...json, ...(options !== undefined && { options }) };
+  return { ...json, type, ...(options !== undefined && { options }) };
 }
 
 function keptOptions(field: protobuf.FieldBase): JsonObject | undefined {
@@ -263,8 +254,9 @@ function isObject(value: unknown): value is JsonObject {
 }
 
 /** A string to be parsed, not an object literal: V8 reads JSON faster, and only when somebody asks. */
-function toModule(name: string, descriptor: JsonObject): string {
-  const text = JSON.stringify(descriptor).replaceAll("\\", "\\\\").replaceAll("'", "\\'");
+function toModule(name: string, declarations: readonly (readonly [string, JsonObject])[]): string {
+  const lines = declarations.map(([of, json]) => `${of} ${JSON.stringify(json)}\n`).join("");
+  const text = lines.replaceAll("\\", "\\\\").replaceAll("'", "\\'").replaceAll("\n", "\\n");
   return `// Made by generate.ts from proto/ and Envoy's API. Do not edit.\nexport const ${name}Descriptor: string =\n  '${text}';\n`;
 }
 

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import protobuf from "protobufjs/light.js";
+import { LONGEST_NAME } from "./declared-types.ts";
 import { describeMessage, isKnownType } from "./describe.ts";
 import { coreDescriptor } from "./gen/core.ts";
+import { etcdDescriptor } from "./gen/etcd.ts";
 import { extensionsDescriptor } from "./gen/extensions.ts";
 import { honouredDescriptor } from "./gen/honoured.ts";
 import { decodeMessage, encodeMessage, fieldOf, toNumber } from "./message.ts";
 import { findType, typeNameOf, typeOf, typeUrlOf } from "./registry.ts";
+
+const DESCRIPTORS = [coreDescriptor, honouredDescriptor, extensionsDescriptor, etcdDescriptor];
 
 test("types of all descriptors are found by their full name", () => {
   assert.ok(findType("envoy.config.cluster.v3.Cluster"));
@@ -31,8 +35,10 @@ test("a name that is not the full name finds nothing", () => {
 });
 
 test("what is loaded later is of the packages that the registry looks for there", () => {
-  assert.deepEqual(Object.keys(JSON.parse(honouredDescriptor).nested), ["envoy", "google", "xds"]);
-  assert.deepEqual(Object.keys(JSON.parse(extensionsDescriptor).nested), ["envoy", "xds"]);
+  const packages = (text: string): string[] => [...new Set(namesIn(text).map((name) => name.split(".")[0]!))].sort();
+  assert.deepEqual(packages(honouredDescriptor), ["envoy", "google", "xds"]);
+  assert.deepEqual(packages(extensionsDescriptor), ["envoy", "xds"]);
+  assert.deepEqual(packages(etcdDescriptor), ["etcdserverpb"]);
 });
 
 test("extensions refer to the same types as core", () => {
@@ -48,24 +54,66 @@ test("type URLs and names are each other's inverse", () => {
   assert.equal(typeNameOf("a.b.C"), "a.b.C");
 });
 
-test("every field of the descriptors resolves, each loaded after those before it", () => {
-  const root = protobuf.Root.fromJSON(JSON.parse(coreDescriptor));
-  for (const descriptor of [honouredDescriptor, extensionsDescriptor])
-    root.addJSON(JSON.parse(descriptor).nested).resolveAll();
-  let fields = 0;
-  const visit = (namespace: protobuf.NamespaceBase): void => {
-    for (const object of namespace.nestedArray) {
-      if (object instanceof protobuf.Namespace || object instanceof protobuf.Type) visit(object);
-      if (!(object instanceof protobuf.Type)) continue;
-      for (const field of object.fieldsArray) {
-        fields++;
-        const isScalar = Object.hasOwn(protobuf.types.basic, field.type);
-        assert.ok(isScalar || field.resolvedType !== null, field.fullName);
-      }
+test("every type that is made by itself is what it is where all are made at once", () => {
+  const whole = new protobuf.Root();
+  for (const text of DESCRIPTORS) {
+    for (const [name, json] of declarations(text)) {
+      const dot = name.lastIndexOf(".");
+      whole.define(name.slice(0, dot)).addJSON({ [name.slice(dot + 1)]: json });
     }
+  }
+  whole.resolveAll();
+  let fields = 0;
+  const visit = (object: protobuf.ReflectionObject): void => {
+    assert.ok(object.fullName.length <= LONGEST_NAME);
+    if (object instanceof protobuf.Type) {
+      const alone = typeOf(object.fullName.slice(1));
+      for (const [index, field] of object.fieldsArray.entries())
+        assert.equal(shown(alone.fieldsArray[index]!), shown(field), field.fullName);
+      assert.equal(alone.oneofsArray.map(shownOneof).join(), object.oneofsArray.map(shownOneof).join());
+      fields += object.fieldsArray.length;
+    }
+    if (object instanceof protobuf.Namespace || object instanceof protobuf.Type) object.nestedArray.forEach(visit);
   };
-  visit(root);
+  visit(whole);
   assert.ok(fields > 3000, `${fields} fields`);
+});
+
+/** What decides how a field is read and written. */
+function shown(field: protobuf.Field): string {
+  const { name, id, repeated, map, required, packed, delimited, hasPresence, typeDefault, options } =
+    field.resolve() as protobuf.Field & {
+      readonly hasPresence: boolean;
+      readonly delimited: boolean;
+    };
+  const type = field.resolvedType;
+  const { _features } = field as unknown as { readonly _features: object };
+  const closed =
+    type instanceof protobuf.Enum && (type as unknown as { _features: { enum_type: string } })._features.enum_type;
+  const of = type === null ? field.type : type.fullName;
+  const wire = [id, repeated, map, required, packed, delimited, hasPresence, typeDefault, of, closed];
+  return JSON.stringify([name, wire, options, _features, field.partOf?.name]);
+}
+
+function shownOneof({ name, oneof, options }: protobuf.OneOf): string {
+  return JSON.stringify({ name, oneof, options });
+}
+
+function declarations(text: string): [string, protobuf.AnyNestedObject][] {
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => [line.slice(0, line.indexOf(" ")), JSON.parse(line.slice(line.indexOf(" ")))]);
+}
+
+function namesIn(text: string): string[] {
+  return declarations(text).map(([name]) => name);
+}
+
+test("a name of a megabyte costs no more than another", () => {
+  const began = process.cpuUsage();
+  assert.equal(findType("a.".repeat(500_000)), undefined);
+  assert.ok(process.cpuUsage(began).user < 1e6, "it would take minutes");
 });
 
 test("a description names what a field holds", () => {
