@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
+import { builtinModulesPlugin } from "./builtin-modules.ts";
 
 const root = dirname(import.meta.dirname);
 
@@ -35,6 +36,7 @@ const bundle = await rolldown({
   // koffi finds its binary beside itself; filters of users import @heddle/filter from their own node_modules.
   // proto-loader (with a protobufjs of its own) is what gRPC would serve channelz with: nobody asks, 3 MB less when outside.
   // The worker's entry is looked up at run time; other names with # are those of packages, for themselves (OpenTelemetry's).
+  plugins: [builtinModulesPlugin()],
   external: ["koffi", "@grpc/proto-loader", "#traffic-worker", "#cel", "#dns", "#rbac", "#re2js", "#yaml"],
   resolve: { conditionNames: ["heddle-src", "node", "import", "default"] },
   logLevel: "warn",
