@@ -18,7 +18,8 @@ export async function start(name: string, port: number, [command, ...args]: read
   const began = performance.now();
   const child = spawn(command!, args, {
     stdio: ["pipe", "ignore", "inherit"],
-    env: { ...NODE_ENVIRONMENT, ...process.env },
+    // Not the authorities that this shell has for its own downloads: Node reads all of them while it starts.
+    env: { ...NODE_ENVIRONMENT, ...process.env, NODE_EXTRA_CA_CERTS: undefined },
   });
   let exited: string | undefined;
   child.once("error", (error) => (exited = error.message));

@@ -1,31 +1,15 @@
-import { openSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
-import { StopReason, systemClock } from "@heddle/base";
-import { forbidCoreDumps, knowsOriginalDestination, memoryReleaser, NameResolver, socketOpener } from "@heddle/net";
-import { LogLevels, programLog, unblockStandardStreams } from "@heddle/telemetry";
-import { systemDataReader } from "@heddle/xds";
-import { sidecarBootstrap } from "./bootstrap.ts";
-import { notDisabled, sidecarResourceTypes } from "./check.ts";
-import { commandLineOptions } from "./command-line-options.ts";
-import { addressText } from "./control/admin/address-form.ts";
-import { OWN_SECRETS, type OwnIdentity } from "./control/identity/own-identity.ts";
-import { MemoryRelease } from "./control/memory-release.ts";
-import { runtimeLimits } from "./control/overload/runtime-limits.ts";
-import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
+import { cgroupMemoryLimit } from "./control/overload/resource-readers.ts";
+import { workerHeapMb } from "./control/overload/worker-heap.ts";
+import { WorkerThread } from "./control/workers/worker-thread.ts";
 import { sidecarHelp } from "./flag-table.ts";
 import { type FlagsReading, parseSidecarFlags, type SidecarFlags } from "./flags.ts";
-import { identitySettings } from "./identity-settings.ts";
-import { podIps } from "./pod-environment.ts";
-import { type SidecarOptions, startSidecar } from "./sidecar.ts";
-import { validateConfig } from "./validate.ts";
 import { BUILD_VERSION } from "./version.ts";
 
-/* The sidecar's program: flags and environment in, exit code out. 2: the command line or the bootstrap is wrong; 1: it cannot start. */
-
-/** Of the process; Envoy has no limit by default, and then ends by running out of descriptors. */
-const MAX_DOWNSTREAM_CONNECTIONS = 50_000;
-const STDERR = 2;
+/*
+ * The sidecar's program: flags and environment in, exit code out. 2: the command line or the bootstrap is wrong; 1: it cannot start.
+ * Loading takes most of a start, for the control thread as for a worker, so both are loaded at once: what this file imports is little.
+ */
 
 const reading = parseSidecarFlags(process.argv.slice(2));
 if (!reading.ok) {
@@ -34,17 +18,27 @@ if (!reading.ok) {
 } else if (reading.value.type === "print") {
   process.stdout.write(`${printed(reading.value.what)}\n`);
 } else if (reading.value.flags.mode === "validate") {
-  const { stdout, stderr, exitCode } = validateConfig(
-    reading.value.flags,
-    filterFolderOf(reading.value.flags),
-    process.env,
-  );
+  const { flags } = reading.value;
+  const { validateConfig } = await import("./validate.ts");
+  const { stdout, stderr, exitCode } = validateConfig(flags, filterFolderOf(flags), process.env);
   process.stdout.write(stdout);
   process.stderr.write(stderr);
   process.exitCode = exitCode;
 } else {
+  const { flags } = reading.value;
+  const openThread = startThreads(flags.concurrency);
+  const { runProgram } = await import("./program.ts");
   // Standard input, signal handlers and what gRPC keeps would hold the process; all that it owned has been ended.
-  process.exit(await run(reading.value.flags));
+  process.exit(await runProgram({ flags, filterFolder: filterFolderOf(flags), openThread, env: process.env }));
+}
+
+/** Starts the threads of the first workers. What it answers hands them out, and opens others for those that come later. */
+function startThreads(concurrency: number): (worker: number) => WorkerThread {
+  const entry = new URL(import.meta.resolve("#traffic-worker"));
+  const heapMb = workerHeapMb(cgroupMemoryLimit(), concurrency);
+  const open = (worker: number): WorkerThread => new WorkerThread(entry, worker, heapMb);
+  const started = Array.from({ length: concurrency }, (_, index) => open(index + 1));
+  return (worker) => (worker === started[0]?.id ? started.shift()! : open(worker));
 }
 
 function printed(what: Extract<FlagsReading, { type: "print" }>["what"]): string {
@@ -63,157 +57,6 @@ function printed(what: Extract<FlagsReading, { type: "print" }>["what"]): string
 /** From which relative paths of filters are taken. */
 function filterFolderOf({ configPath }: SidecarFlags): string {
   return resolve(configPath === undefined ? "." : dirname(configPath));
-}
-
-async function run(flags: SidecarFlags): Promise<number> {
-  setLogVerbosity(logVerbosity.NONE); // what gRPC would print comes back to us as errors, and then into our own log
-  const clock = systemClock;
-  const random = Math.random;
-  const { logFormat, drainTimeMs, drain, concurrency } = flags;
-  unblockStandardStreams();
-  let logDescriptor = STDERR;
-  try {
-    if (flags.logPath !== undefined) logDescriptor = openSync(flags.logPath, "a");
-  } catch (error) {
-    complain([`--log-path: ${(error as Error).message}`]);
-    return 1;
-  }
-  const logLevels = new LogLevels(flags.logLevel);
-  for (const [logger, level] of flags.componentLevels) logLevels.set(logger, level);
-  const programsLog = programLog(logDescriptor, { level: logLevels, format: logFormat, clock });
-  const { log, close: closeLog } = programsLog;
-
-  if (!(await forbidCoreDumps())) log.debug("core dumps are as the system has them");
-  const filterFolder = filterFolderOf(flags);
-  const data = systemDataReader(process.env);
-  const types = sidecarResourceTypes(filterFolder, flags.disabledExtensions, data, !(await knowsOriginalDestination()));
-  const hasBootstrap = flags.configPath !== undefined || flags.configYaml !== undefined;
-  const settings = identitySettings(flags.identity, process.env, hasBootstrap);
-  if (!settings.ok) {
-    complain(settings.error);
-    return 2;
-  }
-  if (settings.value !== undefined) types.secret.setOwn(OWN_SECRETS);
-  const controlPlane = process.env["HEDDLE_CONTROL_PLANE"];
-  const start = sidecarBootstrap(flags, controlPlane, types, process.env, settings.value !== undefined);
-  if (!start.ok) {
-    complain(start.error);
-    return 2;
-  }
-  for (const note of flags.withoutEffect) log.warn("a flag without effect", { note });
-  for (const name of notDisabled(flags.disabledExtensions))
-    log.warn("a flag without effect", { note: `--disable-extensions: ${name} is no HTTP filter of this sidecar` });
-
-  let identity: OwnIdentity | undefined;
-  if (settings.value !== undefined) {
-    const server = start.value.bootstrap.discovery.ads?.servers[0];
-    // Loaded where it is configured: it costs memory and start-up time.
-    const { openIdentity } = await import("./control/identity/open-identity.ts");
-    const opened = await openIdentity({
-      settings: settings.value,
-      controlPlane: server?.byIdentity === true && server.target.type === "address" ? server.target.address : undefined,
-      secretType: types.secret,
-      clock,
-      log: log.with({ part: "identity" }),
-      random,
-    });
-    if (!opened.ok) {
-      complain([opened.error]);
-      return 1;
-    }
-    identity = opened.value;
-  }
-
-  const stop = Promise.withResolvers<string>();
-  let askedToStop = (reason: string): void => stop.resolve(reason);
-  const reasons = StopReason.ofProcess(flags.exitWithParent, clock, (reason) => askedToStop(reason));
-
-  const { overload, watchdog, runtimeLayers } = start.value.bootstrap;
-  const limits = runtimeLimits(runtimeLayers);
-  const resolver = new NameResolver();
-  const opener = await socketOpener();
-  const sidecar = await startSidecar({
-    start: start.value,
-    types,
-    drainTimeMs,
-    commandLine: commandLineOptions(flags),
-    statsTags: flags.statsTags,
-    clock,
-    log,
-    logLevels,
-    random,
-    resolve: (name, family) => resolver.resolve(name, family),
-    makeWorkers: ({ lanes, registry, metrics, tracing, onSpans, onDemand, onJwks, onWorkerGone }) => {
-      programsLog.countIn(metrics.counter("log.dropped"));
-      return new WorkerSupervisor({
-        entry: new URL(import.meta.resolve("#traffic-worker")),
-        concurrency,
-        opener,
-        clock,
-        log,
-        logLevel: logLevels.levelOf("traffic"),
-        logFormat,
-        logDescriptor,
-        metrics,
-        registry,
-        lanes,
-        tracing,
-        onSpans,
-        onDemand,
-        onJwks,
-        onWorkerGone,
-        filterFolder,
-        accessLogFlush: flags.accessLogFlush,
-        drain,
-        maxDownstreamConnections: limits.connections ?? MAX_DOWNSTREAM_CONNECTIONS,
-        listenerLimits: limits.listeners,
-        ...(overload && { overload }),
-        ...(watchdog && { watchdog }),
-        random,
-      });
-    },
-    onReady: () => {
-      if (flags.mode === "init_only") stop.resolve("--mode init_only");
-    },
-    onQuit: () => stop.resolve("/quitquitquit"),
-    identity,
-    openPodPorts: podPortsOpener(flags),
-  });
-  if (!sidecar.ok) {
-    log.error(sidecar.error);
-    reasons.close();
-    return 1;
-  }
-  if (flags.adminAddressPath !== undefined && sidecar.value.admin !== undefined) {
-    try {
-      writeFileSync(flags.adminAddressPath, addressText(sidecar.value.admin));
-    } catch (error) {
-      log.error("the address of admin cannot be written", { path: flags.adminAddressPath, error });
-    }
-  }
-
-  const release = await memoryReleaser();
-  const memory = release && new MemoryRelease(clock, { residentBytes: () => process.memoryUsage.rss(), release });
-  process.on("SIGUSR1", () => sidecar.value.reopenLogs()); // Envoy's signal; Node's debugger would take it otherwise
-  log.info("stopping", { reason: await stop.promise, drainTimeMs });
-  askedToStop = () => void sidecar.value.stop(0); // asked twice: no more patience
-  await sidecar.value.stop();
-  memory?.stop();
-  reasons.close();
-  closeLog();
-  return 0;
-}
-
-/** Loaded where it is configured, in a pod. */
-function podPortsOpener({ healthAddress, metricsAddress }: SidecarFlags): SidecarOptions["openPodPorts"] {
-  if (healthAddress === undefined && metricsAddress === undefined) return undefined;
-  return async (subjects) => {
-    const { openPodPorts } = await import("./control/pod/pod-ports.ts");
-    const { HEDDLE_APP_PROBES: probes, HEDDLE_CAPTURE: capture = "none" } = process.env;
-    const podIp = podIps(process.env)[0] ?? "127.0.0.1";
-    const isCaptured = capture !== "none" && capture !== "";
-    return openPodPorts({ health: healthAddress, metrics: metricsAddress, probes, podIp, isCaptured }, subjects);
-  };
 }
 
 function complain(faults: readonly string[]): void {

@@ -1,7 +1,8 @@
 /**
  * What Node is given to run the sidecar's program, before the program's file: what `heddle sidecar` gives, and what
  * `npm run bench -- path` measures. Tried, and not worth their place: --single-threaded-gc and --v8-pool-size=1 (within
- * noise), --optimize-for-size (4 MB for 25 % more CPU at the start), a compile cache (neither faster nor smaller).
+ * noise), --no-parallel-scavenge (the same), --optimize-for-size (4 MB for 25 % more CPU at the start), a compile cache (a start that is
+ * 5 % faster, where there is a folder for it that can be written).
  */
 export const NODE_FLAGS: readonly string[] = [
   // Half-spaces of the control thread's young generation, in MiB; workers have their own (`WorkerThread`). Idle with ADS 5 MB less private

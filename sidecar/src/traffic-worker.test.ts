@@ -13,6 +13,7 @@ import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { httpFilterRegistry, makeResourceTypes } from "@heddle/xds";
 import { endpointFigures } from "./control/admin/endpoint-figures.ts";
 import { WorkerSupervisor } from "./control/workers/worker-supervisor.ts";
+import { WorkerThread } from "./control/workers/worker-thread.ts";
 import { builtInFilters } from "./traffic/filter/built-in-filters.ts";
 import { FilterModules } from "./traffic/filter/filter-modules.ts";
 
@@ -114,7 +115,7 @@ class Mesh {
     const mesh = new Mesh(
       ({ logged, registry, lanes }) =>
         new WorkerSupervisor({
-          entry: new URL("./traffic-worker.ts", import.meta.url),
+          openThread: (worker) => new WorkerThread(new URL("./traffic-worker.ts", import.meta.url), worker, undefined),
           concurrency,
           opener,
           clock,

@@ -1,7 +1,7 @@
-import { parentPort, workerData } from "node:worker_threads";
 import type { Failure } from "@heddle/base";
 import type { Connection, ConnectionHandler } from "@heddle/net";
 import { runWorker, type WorkerHost } from "../../traffic/worker/run-worker.ts";
+import { workerStart } from "../../traffic/worker/worker-start.ts";
 
 /*
  * For tests of the supervisor: a worker that greets with its number and the listener's name, and then echoes. What a
@@ -79,5 +79,5 @@ const host = (worker: number): WorkerHost => ({
   close: () => undefined,
 });
 
-if (parentPort === null) throw new Error("this module is the entry of a worker thread");
-await runWorker(parentPort, workerData, ({ worker }) => host(worker));
+const { port, start } = await workerStart();
+await runWorker(port, start, ({ worker }) => host(worker));

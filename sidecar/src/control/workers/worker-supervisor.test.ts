@@ -7,6 +7,7 @@ import { reusePortOpener, type SocketOpener, socketOpener } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import type { ListenerConfig } from "@heddle/traffic";
 import { WorkerSupervisor, type WorkerSupervisorOptions } from "./worker-supervisor.ts";
+import { WorkerThread } from "./worker-thread.ts";
 
 /** A supervisor of greeting workers (greeting-worker.ts), its configuration, and what it logs. */
 class World {
@@ -23,7 +24,7 @@ class World {
     more: Partial<WorkerSupervisorOptions> = {},
   ) {
     this.supervisor = new WorkerSupervisor({
-      entry: new URL("./greeting-worker.ts", import.meta.url),
+      openThread: greetingThread(),
       concurrency,
       opener,
       clock,
@@ -58,6 +59,10 @@ class World {
   metric(name: string): number {
     return this.registry.collect().find((series) => series.name === name)?.value ?? 0;
   }
+}
+
+function greetingThread(heapMb?: number): WorkerSupervisorOptions["openThread"] {
+  return (worker) => new WorkerThread(new URL("./greeting-worker.ts", import.meta.url), worker, heapMb);
 }
 
 function listener(name: string, port = 0, chain = "c", statPrefix = ""): ListenerConfig {
@@ -427,7 +432,7 @@ describe("traffic workers", () => {
   });
 
   test("a worker whose heap is full ends alone, and is replaced", async () => {
-    world = new World(1, await socketOpener(), 10, systemClock, { workerHeapMb: 48 });
+    world = new World(1, await socketOpener(), 10, systemClock, { openThread: greetingThread(48) });
     await world.supervisor.start();
     await world.apply({ "listener/a": listener("a") });
     const client = new Client(world.port("a"));
@@ -525,7 +530,7 @@ describe("traffic workers", () => {
     world = new World(1, await socketOpener());
     const broken = new WorkerSupervisor({
       ...optionsOf(world),
-      entry: new URL("./no-such-worker.ts", import.meta.url),
+      openThread: (worker) => new WorkerThread(new URL("./no-such-worker.ts", import.meta.url), worker, undefined),
     });
     await assert.rejects(broken.start(), /no-such-worker/);
     await broken.stop(0);

@@ -38,8 +38,7 @@ import type { JwksQuestion } from "../../traffic/worker/worker-remote-keys.ts";
 import type { DescriptorUse } from "../overload/accept-ceiling.ts";
 import { OverloadManager } from "../overload/overload-manager.ts";
 import type { WorkerReading } from "../overload/resource-monitor.ts";
-import { cgroupMemoryLimit, descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
-import { workerHeapMb } from "../overload/worker-heap.ts";
+import { descriptorLimit, openDescriptors } from "../overload/resource-readers.ts";
 import type { InspectedWorker, TrafficWorkers } from "../traffic-workers.ts";
 import { AcceptPauses } from "./accept-pauses.ts";
 import { ListenSockets } from "./listen-sockets.ts";
@@ -50,12 +49,12 @@ import { Watchdog } from "./watchdog.ts";
 import { WorkerLinks } from "./worker-links.ts";
 import { WorkerSlot } from "./worker-slot.ts";
 import { WorkerStats } from "./worker-stats.ts";
-import { WorkerThread } from "./worker-thread.ts";
+import type { WorkerThread } from "./worker-thread.ts";
 import { WorkerWatch } from "./worker-watch.ts";
 
 export interface WorkerSupervisorOptions {
-  /** The traffic worker's module. */
-  readonly entry: URL;
+  /** A thread that has not begun, for the worker of that number; each number is asked for once, from 1. It may have been started before. */
+  readonly openThread: (worker: number) => WorkerThread;
   readonly concurrency: number;
   readonly opener: SocketOpener;
   readonly clock: Clock;
@@ -96,8 +95,6 @@ export interface WorkerSupervisorOptions {
   readonly watchdog?: WatchdogConfig;
   /** Most connections of a listener, by its name. */
   readonly listenerLimits?: Readonly<Record<string, number>>;
-  /** What each worker's heap may grow to. Left out: by the memory that the process may have. */
-  readonly workerHeapMb?: number;
   /** Left out: those of this process. */
   readonly descriptors?: () => Omit<DescriptorUse, "connections">;
 }
@@ -143,7 +140,6 @@ export class WorkerSupervisor implements TrafficWorkers {
   readonly #watchdog: Watchdog;
   readonly #accepting: AcceptPauses;
   readonly #overload: OverloadManager;
-  readonly #heapMb: number | undefined;
   readonly #ticketSeed: TicketSeedRotation;
   #state: "new" | "running" | "draining" | "stopped" = "new";
   #stopping: Promise<void> | undefined;
@@ -164,7 +160,6 @@ export class WorkerSupervisor implements TrafficWorkers {
         ? new WorkerLinks(options.concurrency, options.poolAnswerWithinMs ?? POOL_ANSWER_WITHIN_MS)
         : undefined;
     this.#stats = new WorkerStats(options.metrics);
-    this.#heapMb = options.workerHeapMb ?? workerHeapMb(cgroupMemoryLimit(), options.concurrency);
     const limited = Object.keys(options.listenerLimits ?? {}).map(listenerConnectionsKey);
     this.#cells.ensure([CONNECTIONS_KEY, ...limited], 1);
     const { clock, log, metrics, overload = defaultOverload } = options;
@@ -426,7 +421,7 @@ export class WorkerSupervisor implements TrafficWorkers {
 
   /** Resolves when the thread runs or is gone. */
   #spawn(slot: WorkerSlot): Promise<void> {
-    const { entry, log, clock, logFormat, logDescriptor, drain, filterFolder, maxDownstreamConnections } =
+    const { openThread, log, clock, logFormat, logDescriptor, drain, filterFolder, maxDownstreamConnections } =
       this.#options;
     const worker = this.#nextWorker++;
     const update = this.#everything();
@@ -436,7 +431,6 @@ export class WorkerSupervisor implements TrafficWorkers {
     const { random, watchdog = defaultWatchdog } = this.#options;
     const watch = new WorkerWatch(this.#accepting.newVitals(), watchdog, random);
     const start = {
-      worker,
       logLevel: this.#logLevel,
       logFormat,
       ...(logDescriptor !== undefined && { logDescriptor }),
@@ -452,28 +446,23 @@ export class WorkerSupervisor implements TrafficWorkers {
       tracing: this.#options.tracing ?? NO_TRACING,
       ...(this.#links !== undefined && { sharing: this.#links.begin(place) }),
     };
+    const thread = openThread(worker);
     return new Promise((resolve) => {
-      const thread = new WorkerThread(
-        entry,
-        start,
-        {
-          onMessage: (message) => {
-            if (message.type !== "started") this.#heard(slot, thread, message);
-            else {
-              watch.begin();
-              if (!message.rewrap)
-                log.warn("sockets cannot be re-wrapped on this Node: reading costs more", { worker });
-              resolve();
-            }
-          },
-          onThrow: (error) => log.error("a worker's message could not be taken", { worker, error }),
-          onExit: (error) => {
-            this.#exited(slot, thread, error);
+      thread.begin(start, {
+        onMessage: (message) => {
+          if (message.type !== "started") this.#heard(slot, thread, message);
+          else {
+            watch.begin();
+            if (!message.rewrap) log.warn("sockets cannot be re-wrapped on this Node: reading costs more", { worker });
             resolve();
-          },
+          }
         },
-        this.#heapMb,
-      );
+        onThrow: (error) => log.error("a worker's message could not be taken", { worker, error }),
+        onExit: (error) => {
+          this.#exited(slot, thread, error);
+          resolve();
+        },
+      });
       this.#slots.forEach((other, otherPlace) => {
         if (other.thread !== undefined) this.#links?.join(place, thread, otherPlace, other.thread);
       });

@@ -1,5 +1,5 @@
 import { setFlagsFromString } from "node:v8";
-import { type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import type { Json } from "@heddle/base";
 import type { FromWorker, InspectedPart, ToWorker, WorkerStart } from "../../traffic/worker/worker-messages.ts";
 import { SharedLook } from "./shared-look.ts";
@@ -37,42 +37,59 @@ export class WorkerThread {
   #nextInspection = 0;
   /** Goes through all endpoints: a worker that is slow to answer must not be asked ever more. */
   readonly #endpoints = new SharedLook(() => this.#ask("endpoints"));
-  #error: unknown;
+  readonly #start: MessagePort;
   #gone = false;
   #asked = false;
-  readonly #exited: Promise<void>;
+  /** With what it died of; undefined if it was asked to end. */
+  readonly #exited: Promise<unknown>;
 
-  /** `heapMb`: what its heap may grow to; full, it ends the thread alone. Undefined: V8's default. */
-  constructor(entry: URL, start: WorkerStart, events: WorkerThreadEvents, heapMb?: number) {
-    this.id = start.worker;
+  /**
+   * Starts the thread, which loads its modules and then waits for `begin`.
+   *
+   * @param entry the module that it runs
+   * @param heapMb what its heap may grow to; full, it ends the thread alone. Undefined: V8's default.
+   */
+  constructor(entry: URL, id: number, heapMb: number | undefined) {
+    this.id = id;
     // The flag that the process is started with (`NODE_FLAGS`) has done its work for the control thread; it would count more here.
     setFlagsFromString("--max-semi-space-size=0");
     setFlagsFromString(`--max-inlined-bytecode-size=${INLINED_BYTES}`);
     setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTES_IN_ALL}`);
+    const { port1: near, port2: far } = new MessageChannel();
+    this.#start = near;
     this.#thread = new Worker(entry, {
-      name: `traffic-${start.worker}`,
-      workerData: start,
+      name: `traffic-${id}`,
+      workerData: far,
+      transferList: [far],
       resourceLimits: {
         maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
         ...(heapMb !== undefined && { maxOldGenerationSizeMb: heapMb }),
       },
     });
+    let error: unknown;
+    this.#thread.on("error", (reason) => {
+      error = reason;
+    });
     this.#exited = new Promise((resolve) => {
       this.#thread.on("exit", (code) => {
         this.#gone = true;
+        near.close();
         for (const { answer } of this.#inspecting.values()) answer(null);
         this.#inspecting.clear();
-        events.onExit(this.#asked ? undefined : (this.#error ?? new Error(`the thread ended with code ${code}`)));
-        resolve();
+        resolve(this.#asked ? undefined : (error ?? new Error(`the thread ended with code ${code}`)));
       });
     });
-    this.#thread.on("error", (error) => {
-      this.#error = error;
-    });
+  }
+
+  /** Has the thread run, once. What it has died of by then is told as if it died now. */
+  begin(start: Omit<WorkerStart, "worker">, events: WorkerThreadEvents): void {
     this.#thread.on("message", (message: FromWorker) => {
       if (message.type === "inspected") this.#inspected(message);
       else this.#hand(message, events);
     });
+    this.#start.postMessage({ ...start, worker: this.id } satisfies WorkerStart);
+    this.#start.close(); // what has been posted arrives
+    void this.#exited.then((error) => events.onExit(error));
   }
 
   get gone(): boolean {
@@ -91,10 +108,10 @@ export class WorkerThread {
   }
 
   /** Asks the thread to end at once. Resolves when it is gone. */
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
     this.#asked = true;
     this.post({ type: "stop" });
-    return this.#exited;
+    await this.#exited;
   }
 
   /**

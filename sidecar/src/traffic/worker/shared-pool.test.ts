@@ -11,6 +11,7 @@ import { connectionMover, socketOpener } from "@heddle/net";
 import { createLog, MetricsRegistry, SharedMetrics } from "@heddle/telemetry";
 import { httpFilterRegistry, makeResourceTypes } from "@heddle/xds";
 import { WorkerSupervisor } from "../../control/workers/worker-supervisor.ts";
+import { WorkerThread } from "../../control/workers/worker-thread.ts";
 import { builtInFilters } from "../filter/built-in-filters.ts";
 import { FilterModules } from "../filter/filter-modules.ts";
 
@@ -91,7 +92,7 @@ class World {
     await new Promise<void>((resolve) => this.upstream.listen(0, "127.0.0.1", resolve));
     const lanes = new LaneBook();
     this.supervisor = new WorkerSupervisor({
-      entry: new URL("../../traffic-worker.ts", import.meta.url),
+      openThread: (worker) => new WorkerThread(new URL("../../traffic-worker.ts", import.meta.url), worker, undefined),
       concurrency: workers,
       opener: await socketOpener(),
       clock: systemClock,

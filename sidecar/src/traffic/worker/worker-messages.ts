@@ -43,7 +43,7 @@ export interface CellList {
   readonly places: Int32Array;
 }
 
-/** `workerData` of a traffic worker. */
+/** What a traffic worker is told once, before anything else (`workerStart`). */
 export interface WorkerStart {
   /** Rises with every worker that is started; a replaced worker has another number. */
   readonly worker: number;
