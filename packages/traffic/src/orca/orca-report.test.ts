@@ -19,7 +19,7 @@ const ALL = {
   rps_fractional: 1000,
   eps: 2,
   "named_metrics.foo": 123,
-  "named_metrics.bar": -0.2,
+  "named_metrics.bar": 0.2,
   "utilization.total": 0.5,
 };
 const PAIRS = Object.entries(ALL);
@@ -53,6 +53,7 @@ describe("a report in Envoy's native form", () => {
       "cpu_utilization=0x1",
       "cpu_utilization=-1",
       "utilization.disk=-1",
+      "named_metrics.a=-1",
       "cpu_utilization =1",
     ];
     for (const text of bad) assert.equal(read(`TEXT eps=1,${text}`), undefined, text);
@@ -61,14 +62,14 @@ describe("a report in Envoy's native form", () => {
 
 describe("a report in JSON", () => {
   it("is the message's proto3 JSON, in either spelling of names", () => {
-    const maps = { named_metrics: { foo: 123, bar: "-0.2" }, utilization: { total: 0.5 } };
+    const maps = { named_metrics: { foo: 123, bar: "0.2" }, utilization: { total: 0.5 } };
     const plain = { cpu_utilization: 0.7, mem_utilization: 0.9, application_utilization: "0.8", eps: 2, rps: "7" };
     assert.deepEqual(read(`JSON ${JSON.stringify({ ...plain, rps_fractional: 1000, ...maps })}`), ALL);
     assert.deepEqual(
-      read('JSON {"cpuUtilization": 1, "rpsFractional": null, "requestCost": {"a:\\"b": 1, "__proto__": 2}}'),
+      read('JSON {"cpuUtilization": 1, "rpsFractional": null, "requestCost": {"a:\\"b": -1, "__proto__": 2}}'),
       Object.fromEntries([
         ["cpu_utilization", 1],
-        ['request_cost.a:"b', 1],
+        ['request_cost.a:"b', -1],
         ["request_cost.__proto__", 2],
       ]),
     );
