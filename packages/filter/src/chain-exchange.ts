@@ -241,6 +241,11 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     return this.#lookUpRoute();
   }
 
+  /** The route of a request that has reached the filters, or that has been routed before; one that got no further has none. */
+  get reachedRoute(): ChainRoute | undefined {
+    return this.#requestFlow === undefined ? this.#route : this.#lookUpRoute();
+  }
+
   clearRoute(): void {
     this.#route = undefined;
     this.#routeKnown = false;
@@ -622,7 +627,8 @@ export abstract class ChainExchange extends ExchangeRecord implements Exchange, 
     }
     const { status, body = "", contentType, headers: added } = reply;
     const headers = added?.clone() ?? new HeaderMap();
-    if (body !== "" && (contentType !== undefined || !headers.has("content-type")))
+    if (body === "") headers.remove("content-type");
+    else if (contentType !== undefined || !headers.has("content-type"))
       headers.set("content-type", contentType ?? "text/plain");
     // RFC 9110 §8.6: none on 204; on 304 and for HEAD it would tell of a body that is not sent.
     if (status !== 204 && status !== 304) headers.set("content-length", String(Buffer.byteLength(body)));

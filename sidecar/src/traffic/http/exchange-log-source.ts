@@ -173,12 +173,15 @@ export class ExchangeLogSource implements AccessLogSource {
   }
 
   get upstreamCluster(): string {
-    const name = this.exchange.upstream.cluster;
+    const name = this.upstreamClusterRaw;
     return this.exchange.runtime.clusters.get(name)?.config.statName ?? name;
   }
 
+  /** Of a request that was answered before the router chose: what its route names, if that is there. */
   get upstreamClusterRaw(): string {
-    return this.exchange.upstream.cluster;
+    const { upstream, reachedRoute, runtime } = this.exchange;
+    if (upstream.cluster !== "" || reachedRoute === undefined) return upstream.cluster;
+    return runtime.clusters.has(reachedRoute.cluster) ? reachedRoute.cluster : "";
   }
 
   get upstreamLocalAddress(): string {

@@ -316,7 +316,28 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
   }
 
   protected override rewriteReply(reply: LocalReply): LocalReply {
-    return this.manager.localReplies?.rewrite(reply, this) ?? reply;
+    const decorated = this.#decorated(reply);
+    return this.manager.localReplies?.rewrite(decorated, this) ?? decorated;
+  }
+
+  /**
+   * A route that forwards says what its answers carry, those in the upstream's place too, as in Envoy. What the reply has of
+   * its own is not changed by it. Other routes have told the reply already.
+   */
+  #decorated(reply: LocalReply): LocalReply {
+    const route = this.reachedRoute as SelectedRoute | undefined; // `matchRoute` gives nothing else
+    if (route?.entry.action.type !== "forward") return reply;
+    const headers = new HeaderMap();
+    route.finalizeResponse(headers, this);
+    const { attempts } = this.upstream;
+    if (attempts > 0 && route.virtualHostConfig.includeAttemptCountInResponse) {
+      headers.set("x-envoy-attempt-count", String(attempts));
+    }
+    if (headers.size === 0) return reply;
+    const own = reply.headers?.fields ?? [];
+    for (let i = 0; i < own.length; i += 2) headers.remove(own[i]!); // names stand at even places
+    for (let i = 0; i < own.length; i += 2) headers.append(own[i]!, own[i + 1]!);
+    return { ...reply, headers };
   }
 
   protected override matchRoute(): ChainRoute | undefined {
@@ -324,9 +345,7 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     if (table?.config.internalOnlyHeaders !== undefined && !this.internal) {
       for (const name of table.config.internalOnlyHeaders) this.request.headers.remove(name);
     }
-    const route = table?.match(this.request, this.random, this.downstream.tls);
-    if (route === undefined) this.manager.stats.noRoute.add();
-    return route;
+    return table?.match(this.request, this.random, this.downstream.tls);
   }
 
   override now(): number {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Failure, failure, ok } from "@heddle/base";
 import { defineFilter, formatResponseFlags, type HttpFilter } from "@heddle/filter";
+import { HeaderMap } from "@heddle/http";
 import {
   clusterConfig,
   Harness,
@@ -57,6 +58,63 @@ describe("values of headers that a route adds", () => {
       harness.upstream().send("HTTP/1.1 201 Created\r\nx-kind: blue\r\ncontent-length: 0\r\n\r\n");
       harness.run();
       assert.match(client.take(), /\r\nx-seen: 201 blue app\r\n/);
+    });
+  });
+});
+
+describe("what a route's answers carry", () => {
+  const add = (name: string, value: string) =>
+    ({ name, value, appendAction: "APPEND_IF_EXISTS_OR_ADD", keepEmptyValue: false }) as const;
+  const routes = routeTo(
+    "app",
+    {},
+    {
+      responseHeadersToAdd: [add("x-added", "%RESPONSE_FLAGS%"), add("content-type", "text/x"), add("x-own", "route")],
+      responseHeadersToRemove: ["x-mine"],
+    },
+  );
+  const hooks: HttpFilter = {
+    requestHead(exchange) {
+      const headers = new HeaderMap(["x-own", "filter", "x-mine", "1"]);
+      exchange.reply({ status: 403, body: "no", details: "denied", headers });
+      return "pause";
+    },
+  };
+  const denying = defineFilter({ parse: () => ok({}), create: () => ({ create: () => hooks }) });
+
+  test("is in answers in the upstream's place too", () => {
+    withHarness({ routes }, (harness, client) => {
+      harness.dialFailures.push(REFUSED);
+      client.send(GET);
+      harness.run();
+      const answer = client.take();
+      assert.match(answer, /^HTTP\/1\.1 503 /);
+      assert.match(answer, /\r\nx-added: UF\r\ncontent-type: text\/x\r\nx-own: route\r\n/);
+    });
+  });
+
+  test("is in answers of filters, which keep what they have of their own", () => {
+    withHarness({ routes, filters: { denying } }, (harness, client) => {
+      client.send(GET);
+      harness.run();
+      const answer = client.take();
+      assert.match(answer, /^HTTP\/1\.1 403 /);
+      assert.match(answer, /\r\nx-added: -\r\n/);
+      assert.match(answer, /\r\nx-own: filter\r\nx-mine: 1\r\n/);
+      assert.doesNotMatch(answer, /x-own: route/);
+    });
+  });
+
+  test("is not in the answer to a request that was not routed, and an answer without body has no content-type", () => {
+    withHarness({ routes, manager: { normalizePath: true } }, (harness, client) => {
+      client.send("GET /%00 HTTP/1.1\r\nhost: a\r\n\r\n");
+      harness.run();
+      assert.doesNotMatch(client.take(), /x-added|content-type/);
+      client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+      harness.run();
+      const refused = client.take();
+      assert.match(refused, /^HTTP\/1\.1 403 .*\r\nx-added: -\r\n/s);
+      assert.doesNotMatch(refused, /content-type/);
     });
   });
 });

@@ -105,6 +105,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     this.#requestComplete = endStream;
     const route = exchange.selectedRoute;
     if (route === undefined) {
+      exchange.manager.stats.noRoute.add();
       this.#fail(NO_ROUTE);
       return;
     }
