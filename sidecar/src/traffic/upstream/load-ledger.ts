@@ -7,6 +7,7 @@ import {
   type MetricLoad,
   type MetricSum,
   metricLoads,
+  type ReportedLoad,
 } from "@heddle/traffic";
 
 /** What a worker has sent, since it began: by cluster, and within it by locality and priority. Plain data; it crosses threads. */
@@ -142,7 +143,7 @@ export class LoadLedger {
       counts.issued += requests - written.requests;
       counts.succeeded += requestsAnswered - written.requestsAnswered;
       counts.failed += requestsFailed - written.requestsFailed;
-      for (const [name, sum] of reportedLoad?.metrics ?? []) addMetric(counts.metrics, name, sum.requests, sum.total);
+      if (reportedLoad !== undefined) addMetrics(counts, reportedLoad);
     }
     reportedLoad?.metrics.clear();
     written.requests = requests;
@@ -159,7 +160,7 @@ export class LoadLedger {
     const key = `${priority} ${name}`;
     let account = accounts.get(key);
     if (account === undefined) {
-      account = { ...locality, priority, ...NO_COUNTS, metrics: new Map(), byAddress: undefined };
+      account = { ...locality, priority, ...NO_COUNTS, metrics: undefined, byAddress: undefined };
       accounts.set(key, account);
     }
     return account;
@@ -169,12 +170,12 @@ export class LoadLedger {
 const NO_COUNTS = { issued: 0, succeeded: 0, failed: 0, inProgress: 0 };
 
 type Account = { -readonly [field in keyof Omit<LocalityLoad, "endpoints" | "metrics">]: LocalityLoad[field] } & {
-  readonly metrics: Map<string, MetricSum>;
+  metrics: Map<string, MetricSum> | undefined;
   byAddress: Map<string, EndpointAccount> | undefined;
 };
 /** `absence`: in so many readings, one behind the other, there was no such endpoint. */
 type EndpointAccount = { -readonly [field in keyof Omit<EndpointLoad, "metrics">]: EndpointLoad[field] } & {
-  readonly metrics: Map<string, MetricSum>;
+  metrics: Map<string, MetricSum> | undefined;
   absence: number;
 };
 
@@ -185,7 +186,7 @@ function accountOf({ key, config }: Endpoint, account: Account): EndpointAccount
   account.byAddress ??= new Map();
   let own = account.byAddress.get(key);
   if (own === undefined) {
-    own = { address: config.address, ...NO_COUNTS, metrics: new Map(), absence: 0 };
+    own = { address: config.address, ...NO_COUNTS, metrics: undefined, absence: 0 };
     account.byAddress.set(key, own);
   }
   return own;
@@ -200,8 +201,15 @@ function toLocality({ byAddress, metrics, ...locality }: Account): LocalityLoad 
   return { ...locality, ...toMetrics(metrics), endpoints };
 }
 
-function toMetrics(sums: ReadonlyMap<string, MetricSum>): Pick<LocalityLoad, "metrics"> {
-  return sums.size === 0 ? {} : { metrics: metricLoads(sums) };
+function toMetrics(sums: Account["metrics"]): Pick<LocalityLoad, "metrics"> {
+  return sums === undefined ? {} : { metrics: metricLoads(sums) };
+}
+
+function addMetrics(account: Pick<Account, "metrics">, { metrics }: ReportedLoad): void {
+  for (const [name, { requests, total }] of metrics) {
+    account.metrics ??= new Map();
+    addMetric(account.metrics, name, requests, total);
+  }
 }
 
 type Counts = { -readonly [field in "requests" | "requestsAnswered" | "requestsFailed"]: number };
