@@ -26,6 +26,7 @@ describe("a sidecar before TLS servers", { concurrency: 3 }, () => {
   const agent = new Agent({ keepAlive: true });
   let both: Upstream;
   let http1: Upstream;
+  let istio: Upstream;
   let sidecar: SidecarProcess;
   let port: number;
 
@@ -51,8 +52,16 @@ describe("a sidecar before TLS servers", { concurrency: 3 }, () => {
     suite.after(() => knowsOne.close().closeAllConnections());
     both = await listen(knowsBoth);
     http1 = await listen(knowsOne);
+    const istios = createServer(
+      { cert: chain, key, ALPNProtocols: ["istio-http/1.1", "istio-h2", "istio"] },
+      (req, res) => {
+        req.pipe(res);
+      },
+    );
+    suite.after(() => istios.close().closeAllConnections());
+    istio = await listen(istios);
 
-    const secured = (name: string, upstream: Upstream, protocol: Json): Json => ({
+    const secured = (name: string, upstream: Upstream, protocol: Json, alpn_protocols: string[] = []): Json => ({
       ...cluster(name, [upstream.port]),
       typed_extension_protocol_options: {
         [HTTP_OPTIONS]: { "@type": `type.googleapis.com/${HTTP_OPTIONS}`, ...protocol },
@@ -62,7 +71,10 @@ describe("a sidecar before TLS servers", { concurrency: 3 }, () => {
         typed_config: {
           "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
           sni: "back.example",
-          common_tls_context: { validation_context: { trusted_ca: { inline_string: authority.certificate } } },
+          common_tls_context: {
+            alpn_protocols,
+            validation_context: { trusted_ca: { inline_string: authority.certificate } },
+          },
         },
       },
     });
@@ -72,6 +84,10 @@ describe("a sidecar before TLS servers", { concurrency: 3 }, () => {
       secured("auto-of-one", http1, { auto_config: {} }),
       secured("http2", both, http2),
       secured("http2-of-one", http1, http2),
+      secured("istio", istio, { explicit_http_config: { http_protocol_options: {} } }, [
+        "istio-peer-exchange",
+        "istio",
+      ]),
     ];
     const hosts = clusters.map(({ name }) => virtualHost(String(name), String(name)));
     sidecar = await startSidecar(
@@ -105,6 +121,11 @@ describe("a sidecar before TLS servers", { concurrency: 3 }, () => {
     assert.deepEqual(await many("auto-of-both", 20), Array(20).fill([200, true]));
     assert.equal(await sidecar.stat("cluster.auto-of-both.upstream_cx_http2_total"), 1);
     assert.equal(await sidecar.stat("cluster.auto-of-both.upstream_cx_http1_total"), 0);
+  });
+
+  test("a server of Istio's is told of HTTP by Istio's name for it, as istio.alpn does", async () => {
+    assert.deepEqual(await ask("istio"), [200, true]);
+    assert.deepEqual(istio.agreed, ["istio-http/1.1"]); // offered was "istio-peer-exchange", "istio" before
   });
 
   test("and HTTP/1 where it does not", async () => {

@@ -100,6 +100,8 @@ test("a server that is trusted is spoken to, by name and by protocol", async () 
     alpnFallback: ["http/1.1", "h2"],
   });
   assert.equal(connection.alpnProtocol, "h2");
+  const other = await secured(client({ ...TRUSTING, alpnProtocols: ["h2"] }), port, { alpnOverride: ["http/1.1"] });
+  assert.equal(other.alpnProtocol, "http/1.1");
   assert.equal(connection.tls?.peerVerified, true);
   assert.equal(connection.tls?.peer?.subject, "CN=back");
   assert.equal(connection.tls?.group, "X25519MLKEM768"); // what it settles on where nothing is configured

@@ -24,6 +24,8 @@ export interface TlsTarget {
   readonly peer: string;
   /** ALPN, where the settings have none. */
   readonly alpnFallback: readonly string[];
+  /** ALPN in the place of the settings'. */
+  readonly alpnOverride?: readonly string[] | undefined;
 }
 
 /**
@@ -48,12 +50,12 @@ export class TlsClient {
   /** Begins the handshake on a connection that has not been started and is not to be used any more. */
   connect(
     connection: SocketConnection,
-    { serverName, verifiedName, peer, alpnFallback }: TlsTarget,
+    { serverName, verifiedName, peer, alpnFallback, alpnOverride }: TlsTarget,
     options: HandshakeOptions,
     callbacks: HandshakeCallbacks,
   ): Handshaking {
     const { alpnProtocols: configured, maxSessionKeys } = this.#settings;
-    const alpnProtocols = configured.length > 0 ? configured : alpnFallback;
+    const alpnProtocols = alpnOverride ?? (configured.length > 0 ? configured : alpnFallback);
     const { socket: beneath } = connection.surrender();
     const name = isIP(serverName) === 0 ? serverName : ""; // RFC 6066 §3: an address is no name
     const key = `${peer} ${name} ${verifiedName ?? ""}`;

@@ -341,6 +341,24 @@ test("clusters without what their type needs are refused", () => {
   );
 });
 
+test("of filters of connections to endpoints those that only watch are left out, and others refused", () => {
+  const struct = (type_url: string) => ({
+    "@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
+    type_url,
+    value: {},
+  });
+  const exchange = {
+    name: "istio.metadata_exchange",
+    typed_config: struct("x/envoy.tcp.metadataexchange.config.MetadataExchange"),
+  };
+  assert.deepEqual(reportsOf(clusterType, { name: "a", filters: [exchange] }), ["filters[0].typed_config"]);
+  const other = { name: "mine", typed_config: struct("x/other.Filter") };
+  assert.deepEqual(errorsOf(clusterType, { name: "a", filters: [exchange, other, { name: "none" }] }), [
+    "filters[1]: mine: upstream filters are not supported",
+    "filters[2]: none: upstream filters are not supported",
+  ]);
+});
+
 test("a cluster with fixed endpoints may have none, and no assignment either", () => {
   const discovery = { type: "STATIC", loadAssignment: { clusterName: "a", localities: [], dropOverloads: [] } };
   const config = accept(clusterType, { name: "a", type: "STATIC" });

@@ -7,6 +7,7 @@ import type { DataReader } from "./data-source.ts";
 import { duration, durationUnless, encodeJson, type LooseJsonObject, unless } from "./encode.ts";
 import { decodeEndpoints, endpointsJson } from "./endpoints.ts";
 import { Fields, Findings } from "./fields.ts";
+import { HARMLESS_EXTENSIONS } from "./honoured.ts";
 import { decodeLbPolicy, encodeLbPolicy, reportUnknownMetrics } from "./load-balancing.ts";
 import { decodeMetadata, encodeMetadata } from "./metadata.ts";
 import { decodeOriginalDst, encodeOriginalDst } from "./original-dst.ts";
@@ -70,6 +71,7 @@ function decodeCluster(fields: Fields, reader: DataReader | undefined): ClusterC
   const discovery = decodeDiscovery(fields, name);
   const lbPolicy = decodeLbPolicy(fields);
   checkPolicy(fields, discovery, lbPolicy);
+  leaveOutFilters(fields);
   const lrsReportEndpointMetrics = fields.texts("lrs_report_endpoint_metrics");
   reportUnknownMetrics(fields, "lrs_report_endpoint_metrics", lrsReportEndpointMetrics);
   return {
@@ -104,6 +106,17 @@ function checkPolicy(fields: Fields, { type }: ClusterConfig["discovery"], polic
   if (type === "EDS" && fields.has("cluster_type")) return; // it has been refused
   if (type === "ORIGINAL_DST") fields.fail("lb_policy", "has to be CLUSTER_PROVIDED for type ORIGINAL_DST");
   else fields.fail("lb_policy", `CLUSTER_PROVIDED goes with type ORIGINAL_DST alone, and this is ${type}`);
+}
+
+/** Filters of connections to endpoints: those that only watch are left out (Istio sends one with each cluster). */
+function leaveOutFilters(fields: Fields): void {
+  for (const filter of fields.messages("filters")) {
+    const any = filter.raw("typed_config");
+    const extension = any && openAny(any, filter.at("typed_config"), fields.findings);
+    const harmless = extension && HARMLESS_EXTENSIONS.get(extension.type);
+    if (harmless !== undefined) filter.report("typed_config", harmless);
+    else filter.fail("", `${filter.text("name")}: upstream filters are not supported`);
+  }
 }
 
 // Envoy takes the first thresholds of a priority.

@@ -135,6 +135,11 @@ export class Fields {
     this.findings.report(this.at(name), note);
   }
 
+  /** Nothing is set in it. */
+  get isEmpty(): boolean {
+    return Object.keys(this.#message).every((name) => fieldOf(this.#message, name) === undefined);
+  }
+
   has(name: string): boolean {
     return this.#get(name) !== undefined;
   }

@@ -1,8 +1,9 @@
+import { isJsonObject } from "@heddle/base";
 import type { ConfigIssue, HttpFilterType } from "@heddle/filter";
 import type { TypedConfig } from "@heddle/traffic";
 import { checkClasses, type Fields, type Findings } from "./fields.ts";
-import { HARMLESS_EXTENSIONS } from "./honoured.ts";
-import { openAny, toTypedConfig } from "./typed-config.ts";
+import { HARMLESS_EXTENSIONS, HARMLESS_WHEN_EMPTY } from "./honoured.ts";
+import { type Extension, openAny, toTypedConfig } from "./typed-config.ts";
 
 /** What decoding asks of a kind of HTTP filter. */
 export type HttpFilterReader = Pick<
@@ -43,7 +44,7 @@ export function readFilterConfig(
 
   const type = registry.get(extension.type);
   if (type === undefined) {
-    leaveOut(fields.findings, path, extension.type, optional);
+    leaveOut(fields.findings, path, extension, optional);
     return undefined;
   }
   if (extension.message !== undefined) checkClasses(extension.type, extension.message, path, fields.findings);
@@ -53,8 +54,14 @@ export function readFilterConfig(
 }
 
 /** A filter that we do not have: left out if it may be, else the resource cannot be used. */
-export function leaveOut(findings: Findings, path: string, type: string, optional: boolean): void {
-  const harmless = HARMLESS_EXTENSIONS.get(type);
+export function leaveOut(
+  findings: Findings,
+  path: string,
+  { type, config }: Pick<Extension, "type" | "config">,
+  optional: boolean,
+): void {
+  const isEmpty = isJsonObject(config) && Object.keys(config).length === 0;
+  const harmless = HARMLESS_EXTENSIONS.get(type) ?? (isEmpty ? HARMLESS_WHEN_EMPTY.get(type) : undefined);
   if (harmless !== undefined) findings.report(path, harmless);
   else if (optional) findings.report(path, `there is no filter ${type}; it is optional and left out`);
   else findings.error(path, `there is no filter ${type}, and it is not marked is_optional`);

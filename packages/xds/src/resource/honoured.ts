@@ -535,7 +535,10 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.config.route.v3.Tracing": { honoured: "client_sampling random_sampling overall_sampling custom_tags" },
   "envoy.config.route.v3.Decorator": { honoured: "operation propagate" },
-  "envoy.type.tracing.v3.CustomTag": { honoured: "tag literal environment request_header metadata" },
+  "envoy.type.tracing.v3.CustomTag": {
+    honoured: "tag literal environment request_header metadata",
+    reported: { value: "a tag that a format makes is left out" },
+  },
   "envoy.type.tracing.v3.CustomTag.Literal": { honoured: "value" },
   "envoy.type.tracing.v3.CustomTag.Environment": { honoured: "name default_value" },
   "envoy.type.tracing.v3.CustomTag.Header": { honoured: "name default_value" },
@@ -1122,13 +1125,12 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       http_protocol_options typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
       least_request_lb_config round_robin_lb_config original_dst_lb_config cleanup_interval common_lb_config transport_socket protocol_selection transport_socket_matches
       upstream_http_protocol_options upstream_bind_config
-      upstream_connection_options load_balancing_policy lrs_report_endpoint_metrics`,
+      upstream_connection_options load_balancing_policy lrs_report_endpoint_metrics filters`,
     refused: {
       dns_resolvers: "only the system's resolvers are asked",
       dns_resolution_config: "only the system's resolvers are asked",
       typed_dns_resolver_config: "only the system's resolvers are asked",
       lb_subset_config: NO_SUBSETS,
-      filters: "upstream filters are not supported",
       upstream_config: LATER,
       connection_pool_per_downstream_connection: "connections are shared by downstream connections",
     },
@@ -1167,6 +1169,11 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
       dns_jitter: NO_EFFECT,
       dns_min_refresh_rate: NO_EFFECT,
     },
+  },
+  "envoy.config.cluster.v3.Filter": {
+    honoured: "name typed_config",
+    refused: { config_discovery: "upstream filters are not supported" },
+    unknownFields: "refused",
   },
   "envoy.config.cluster.v3.Cluster.EdsClusterConfig": { honoured: "eds_config service_name" },
   "envoy.config.cluster.v3.CircuitBreakers": {
@@ -1382,6 +1389,17 @@ export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ["io.istio.http.peer_metadata.Config", "Istio's peer metadata is not exchanged"],
   ["envoy.tcp.metadataexchange.config.MetadataExchange", "Istio's peer metadata is not exchanged"],
   ["envoy.extensions.network_filters.peer_metadata.Config", "Istio's peer metadata is not exchanged"],
+  // What it chooses is chosen where connections are made: `istioAlpn` in the sidecar.
+  [
+    "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+    'Istio\'s names of HTTP are offered wherever a cluster has the ALPN "istio"',
+  ],
   // Envoy's
   ["envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy", "MySQL's statistics are not collected"],
+]);
+
+/** The same of extensions whose configuration is empty: they do nothing but what routes tell them, which is refused there. */
+export const HARMLESS_WHEN_EMPTY: ReadonlyMap<string, string> = new Map([
+  ["envoy.extensions.filters.http.cors.v3.Cors", "without a policy it does nothing"],
+  ["envoy.extensions.filters.http.fault.v3.HTTPFault", "without a fault it does nothing"],
 ]);

@@ -352,6 +352,21 @@ test("filters are read by the type of their configuration, out of a TypedStruct 
   ]);
 });
 
+test("what the default chain would match is ignored, and reported where it says anything", () => {
+  const chain = {
+    filters: [
+      { name: "echo", typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo" } },
+    ],
+  };
+  const json = (filter_chain_match: object) => ({
+    name: "l",
+    address: { socket_address: { address: "127.0.0.1", port_value: 80 } },
+    default_filter_chain: { ...chain, filter_chain_match },
+  });
+  assert.deepEqual(reportsOf(type, json({})), []);
+  assert.deepEqual(reportsOf(type, json({ destination_port: 1 })), ["default_filter_chain.filter_chain_match"]);
+});
+
 test("a filter that we do not have is refused, unless it is optional or only watches", () => {
   const lua = { "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua" };
   const stats = { "@type": TYPED_STRUCT, type_url: "type.googleapis.com/stats.PluginConfig", value: {} };
@@ -367,6 +382,33 @@ test("a filter that we do not have is refused, unless it is optional or only wat
   assert.deepEqual(reportsOf(type, withManager({ http_filters })), [
     `${HCM}.http_filters[0].typed_config`,
     `${HCM}.http_filters[1].typed_config`,
+  ]);
+});
+
+test("filters of HTTP that do only what routes tell them are left out while they are empty: Istio puts them everywhere", () => {
+  const fault = (config: object) => ({
+    name: "fault",
+    typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault", ...config },
+  });
+  const cors = {
+    name: "cors",
+    typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors" },
+  };
+  const alpn = "type.googleapis.com/istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig";
+  const istio = {
+    name: "istio.alpn",
+    typed_config: { "@type": TYPED_STRUCT, type_url: alpn, value: { alpn_override: [] } },
+  };
+  const http_filters = [cors, fault({}), istio, router];
+  assert.equal(managerOf(accept(type, withManager({ http_filters }))).httpFilters.length, 1);
+  assert.deepEqual(reportsOf(type, withManager({ http_filters })), [
+    `${HCM}.http_filters[0].typed_config`,
+    `${HCM}.http_filters[1].typed_config`,
+    `${HCM}.http_filters[2].typed_config`,
+  ]);
+  const abort = { abort: { http_status: 503, percentage: { numerator: 100 } } };
+  assert.deepEqual(errorsOf(type, withManager({ http_filters: [fault(abort), router] })), [
+    `${HCM}.http_filters[0].typed_config: there is no filter envoy.extensions.filters.http.fault.v3.HTTPFault, and it is not marked is_optional`,
   ]);
 });
 

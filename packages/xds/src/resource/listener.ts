@@ -57,9 +57,9 @@ function decodeListener(fields: Fields, options: ListenerOptions): ListenerConfi
   const name = fields.text("name");
   if (name === "") fields.fail("name", "is empty, allowed is at least 1 character");
   const defaultChain = fields.message("default_filter_chain");
-  if (defaultChain?.has("filter_chain_match") === true) {
-    defaultChain.fail("filter_chain_match", "has no place in the default chain");
-  }
+  // listener.proto: "the filter chain match is ignored in this field". Istio sends an empty one.
+  const ignored = defaultChain?.message("filter_chain_match");
+  if (ignored?.isEmpty === false) defaultChain?.report("filter_chain_match", "is ignored in the default chain");
   const takesDatagrams = isUdp(fields);
   const udp = takesDatagrams ? decodeUdpListener(fields) : undefined;
   const chains = takesDatagrams

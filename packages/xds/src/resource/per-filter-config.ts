@@ -41,7 +41,7 @@ function decodeEntry(any: Message, place: Place, findings: Findings, registry: H
 
   const type = [...registry.values()].find((candidate) => readsRouteConfig(candidate, extension.type));
   if (type?.parseRoute === undefined) {
-    leaveOut(findings, place.path, extension.type, place.optional);
+    leaveOut(findings, place.path, extension, place.optional);
     return disabled ? { disabled, config: undefined } : undefined;
   }
   if (extension.message !== undefined) checkClasses(extension.type, extension.message, place.path, findings);

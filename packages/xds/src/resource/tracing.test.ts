@@ -128,6 +128,12 @@ test("a tracer that there is not makes no spans, and is reported", () => {
   ]);
 });
 
+test("a custom tag that a format makes is reported and left out", () => {
+  const json = listener({ custom_tags: [{ tag: "a", value: "%PROTOCOL%" }] });
+  assert.deepEqual(reportsOf(type, json), [`${HCM}.tracing.custom_tags[0].value`]);
+  assert.deepEqual(managerOf(json).tracing?.customTags, []);
+});
+
 test("custom tags of all kinds; a route's sampling is 100 % where it says nothing; a decorator", () => {
   const tags = [
     { tag: "a", literal: { value: "1" } },
@@ -163,7 +169,7 @@ test("what cannot be is refused by its path", () => {
     http_service: { http_uri: { uri: "ftp://b", cluster: "b", timeout: "1s" } },
   };
   assert.deepEqual(errorsOf(type, listener({ ...provider(both), custom_tags: [{ tag: "x" }] })), [
-    `${HCM}.tracing.custom_tags[0].type: one must be set of literal, environment, request_header, metadata`,
+    `${HCM}.tracing.custom_tags[0].type: one must be set of literal, environment, request_header, metadata, value`,
     `${HCM}.tracing.provider.typed_config.http_service.http_uri.uri: found "ftp://b", allowed is an http URL`,
     `${HCM}.tracing.provider.typed_config.http_service: excludes "grpc_service", which is set as well`,
   ]);

@@ -86,7 +86,7 @@ class SecureDial implements Dialling {
   #secure(connection: Connection): void {
     if (!(connection instanceof SocketConnection)) throw new TypeError("TLS needs a socket");
     const { address, preface, protocol } = this.#identity;
-    const { serverName, verifiedName, stats } = this.#tls;
+    const { serverName, verifiedName, istio, stats } = this.#tls;
     const client = this.#tls.client.current;
     if (client === undefined) {
       connection.destroy();
@@ -97,7 +97,8 @@ class SecureDial implements Dialling {
     if (preface !== "") connection.writeLatin1(preface);
     const { connectTimeoutMs, highWatermarkBytes } = this.#options;
     const leftMs = connectTimeoutMs - (this.#env.clock.now() - this.#startedMs);
-    const target = { serverName, verifiedName, peer: formatAddress(address), alpnFallback: ALPN[protocol] };
+    const alpn = { alpnFallback: ALPN[protocol], alpnOverride: istio ? istioAlpn[protocol] : undefined };
+    const target = { serverName, verifiedName, peer: formatAddress(address), ...alpn };
     const options = { ...this.#env, timeoutMs: Math.max(1, leftMs), highWatermarkBytes };
     this.#running = client.connect(connection, target, options, {
       onSecured: (secured) => {
@@ -123,6 +124,15 @@ const ALPN: Readonly<Record<ConnectionIdentity["protocol"], readonly string[]>> 
   http2: ["h2"],
   auto: ["h2", "http/1.1"],
   bytes: [],
+};
+
+/**
+ * What Istio's filter istio.alpn makes a proxy offer for HTTP, of which a server of Istio's tells at the handshake that it is HTTP,
+ * and which. Control planes of Istio's put that filter before every router, and "istio" among the ALPN of each cluster of the mesh.
+ */
+const istioAlpn: Readonly<Partial<Record<ConnectionIdentity["protocol"], readonly string[]>>> = {
+  http1: ["istio-http/1.1", "istio", "http/1.1"],
+  http2: ["istio-h2", "istio", "h2"],
 };
 
 /** The upstream would wait for a protocol that we are not about to speak. */

@@ -74,6 +74,7 @@ export class UpstreamTls {
   readonly #fromRequest: ClusterConfig["sniFromRequest"];
   readonly #certificate: string;
   readonly #verification: string;
+  readonly #istio: boolean;
   readonly #stats: SslStats;
 
   constructor(
@@ -94,6 +95,7 @@ export class UpstreamTls {
     const shown = [...certificates, ...certificateSecrets];
     this.#certificate = shown.length === 0 ? "" : hash(shown);
     this.#verification = hash([verification, config.autoSniSanValidation]);
+    this.#istio = config.common.alpnProtocols.includes("istio");
   }
 
   /** `request`: what a connection is made for; left out: bytes that nobody has looked into. */
@@ -108,6 +110,7 @@ export class UpstreamTls {
       certificate: this.#certificate,
       verification: this.#verification,
       client: this.client,
+      istio: this.#istio,
       stats: this.#stats,
     };
   }

@@ -31,6 +31,8 @@ export interface TlsIdentity {
   readonly verification: string;
   /** What makes such connections, as it is now; undefined: a secret is missing. The strings above tell it from others. */
   readonly client: { readonly current: TlsClient | undefined };
+  /** The peer is a proxy of Istio's, which tells protocols by names of its own in ALPN. */
+  readonly istio: boolean;
   /** Of the cluster. */
   readonly stats: SslStats;
 }

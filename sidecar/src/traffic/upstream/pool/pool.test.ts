@@ -304,7 +304,15 @@ test("what must be equal to share a connection is in the key", () => {
   };
   const client = { current: undefined };
   const stats = {} as SslStats; // not asked
-  const tls = { serverName: "a", verifiedName: undefined, certificate: "c", verification: "v", client, stats };
+  const tls = {
+    serverName: "a",
+    verifiedName: undefined,
+    certificate: "c",
+    verification: "v",
+    client,
+    istio: false,
+    stats,
+  };
   const keys = [
     identity,
     { ...identity, address: { type: "pipe" as const, path: "10.0.0.1:80", mode: undefined } },
