@@ -219,13 +219,9 @@ test("what is refused or reported says why", () => {
 
 test("what is honoured is read without the descriptor of all that Envoy has, which costs 5 MB", () => {
   const module = readFileSync(new URL("../../../proto/src/gen/extensions.ts", import.meta.url), "utf8");
-  const extensions: Descriptor = JSON.parse(module.slice(module.indexOf("'{") + 1, module.lastIndexOf("'")));
-  const inExtensions = (name: string): boolean =>
-    name.split(".").reduce<Descriptor | undefined>((at, part) => at?.nested?.[part], extensions) !== undefined;
+  const text = module.slice(module.indexOf("'") + 1, module.lastIndexOf("'"));
+  const outer = text.split("\\n").map((line) => line.slice(0, line.indexOf(" "))); // with what is nested in each
+  const inExtensions = (name: string): boolean => outer.some((one) => name === one || name.startsWith(`${one}.`));
   assert.ok(inExtensions("envoy.extensions.filters.http.fault.v3.HTTPFault"));
   assert.deepEqual(Object.keys(HONOURED).filter(inExtensions), []); // add them to proto/envoy.txt as `honoured`
 });
-
-interface Descriptor {
-  readonly nested?: Readonly<Record<string, Descriptor>>;
-}
