@@ -129,7 +129,16 @@ export function serverNameTest(json: Json | undefined, path: string, reader: Rul
 
 /** `envoy.type.matcher.v3.MetadataMatcher`, of what filters have left. */
 export function metadataTest(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
-  const { filter, path: segments, value, invert } = reader.object(json, path);
+  const fields = reader.object(json, path);
+  return valueTest(metadataValue(fields, path, reader), fields, path, reader);
+}
+
+/** What filters have left: `filter` and `path` of a `MetadataMatcher`, or of a `DynamicMetadataInput`. */
+export function metadataValue(
+  { filter, path: segments }: JsonObject,
+  path: string,
+  reader: RuleReader,
+): (subject: AccessSubject) => unknown {
   const namespace = reader.text(filter, below(path, "filter"));
   const at = below(path, "path");
   const keys = reader
@@ -137,11 +146,21 @@ export function metadataTest(json: Json | undefined, path: string, reader: RuleR
     .map((segment, index) =>
       reader.text(reader.object(segment, `${at}[${index}]`)["key"], below(`${at}[${index}]`, "key")),
     );
+  return ({ metadata }) => valueAt(metadata?.get(namespace), keys);
+}
+
+/** `value` and `invert` of a `MetadataMatcher`, or of `envoy.extensions.matching.input_matchers.metadata.v3.Metadata`. */
+export function valueTest(
+  valueIn: (subject: AccessSubject) => unknown,
+  { value, invert }: JsonObject,
+  path: string,
+  reader: RuleReader,
+): AccessTest {
   const config = readValueMatcher(value, below(path, "value"), reader);
   if (config === undefined) return NEVER;
   const matches = compileValueMatcher(config);
   const inverted = invert === true;
-  return ({ metadata }) => matches(valueAt(metadata?.get(namespace), keys)) !== inverted;
+  return (subject) => matches(valueIn(subject)) !== inverted;
 }
 
 function valueAt(map: ReadonlyMap<string, unknown> | undefined, keys: readonly string[]): unknown {

@@ -4,6 +4,7 @@ import { asBytes } from "../match/bytes.ts";
 import { headerValues } from "../match/header-matcher.ts";
 import { parseQuery } from "../match/query-matcher.ts";
 import type { AccessSubject } from "./access-subject.ts";
+import { metadataValue } from "./access-tests.ts";
 import { openExtension } from "./read-permission.ts";
 import { below, type RuleReader } from "./rule-reader.ts";
 
@@ -24,6 +25,8 @@ export type MatchInput =
       readonly valuesOf: (subject: AccessSubject) => readonly string[];
       readonly addressOf: (subject: AccessSubject) => IpWords | undefined;
     }
+  /** What filters have left: of any type, for the matcher of metadata alone. */
+  | { readonly type: "metadata"; readonly valueOf: (subject: AccessSubject) => unknown }
   /** All that there is, for CEL alone. */
   | { readonly type: "attributes" };
 
@@ -48,6 +51,8 @@ export function readInput(json: Json | undefined, path: string, reader: RuleRead
       const name = asBytes(reader.text(fields["queryParam"], below(at, "queryParam")));
       return { type: "values", valuesOf: ({ head }) => (head === undefined ? NONE : parameters(head.path, name)) };
     }
+    case METADATA_INPUT:
+      return { type: "metadata", valueOf: metadataValue(fields, at, reader) };
     case CEL_INPUT:
       return { type: "attributes" };
     default:
@@ -60,6 +65,7 @@ const NETWORK = "envoy.extensions.matching.common_inputs.network.v3";
 const SSL = "envoy.extensions.matching.common_inputs.ssl.v3";
 const HEADER_INPUT = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
 const QUERY_INPUT = "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput";
+const METADATA_INPUT = `${NETWORK}.DynamicMetadataInput`;
 const CEL_INPUT = "xds.type.matcher.v3.HttpAttributesCelMatchInput";
 
 const NETWORK_INPUTS: ReadonlyMap<string, MatchInput> = new Map<string, MatchInput>([
@@ -95,7 +101,7 @@ const NETWORK_INPUTS: ReadonlyMap<string, MatchInput> = new Map<string, MatchInp
   [`${SSL}.SubjectInput`, text(({ verifiedPeer }) => subject(verifiedPeer))],
 ]);
 
-const KNOWN = [...NETWORK_INPUTS.keys(), HEADER_INPUT, QUERY_INPUT, CEL_INPUT];
+const KNOWN = [...NETWORK_INPUTS.keys(), HEADER_INPUT, QUERY_INPUT, METADATA_INPUT, CEL_INPUT];
 
 function text(textOf: (subject: AccessSubject) => string | undefined): MatchInput {
   return {

@@ -145,6 +145,32 @@ describe("a matcher tree", () => {
     assert.equal(actionOf(is(query("role"), "admin"), { path: "/?Role=admin" }), "");
   });
 
+  test("sees what filters have left: a claim of a token, of any type", () => {
+    const claim = (...keys: readonly string[]): Json =>
+      extension("envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput", {
+        filter: "envoy.filters.http.jwt_authn",
+        path: keys.map((key) => ({ key })),
+      });
+    const is = (value: Json, more: object = {}): Json =>
+      extension("envoy.extensions.matching.input_matchers.metadata.v3.Metadata", { value, ...more });
+    const granted = (input: Json, customMatch: Json, token: Json): boolean => {
+      const predicate = { singlePredicate: { input, customMatch } };
+      const tree = { matcherList: { matchers: [{ predicate, onMatch: allow("A") }] } };
+      const metadata = new Map([["envoy.filters.http.jwt_authn", new Map<string, Json>([["payload", token]])]]);
+      return actionOf(tree, { metadata }) === "A";
+    };
+    const bob = is({ stringMatch: { exact: "bob" } });
+    assert.ok(granted(claim("payload", "user", "name"), bob, { user: { name: "bob" } }));
+    assert.ok(!granted(claim("payload", "user", "name"), bob, { user: { name: "eve" } }));
+    assert.ok(!granted(claim("payload", "user", "name"), bob, { user: "bob" }));
+    const admin = is({ listMatch: { oneOf: { stringMatch: { exact: "admin" } } } });
+    assert.ok(granted(claim("payload", "roles"), admin, { roles: ["user", "admin"] }));
+    assert.ok(!granted(claim("payload", "roles"), admin, { roles: "admin" }));
+    const notBob = is({ stringMatch: { exact: "bob" } }, { invert: true });
+    assert.ok(granted(claim("payload", "name"), notBob, {}));
+    assert.ok(!granted(claim("payload", "name"), notBob, { name: "bob" }));
+  });
+
   test("says of everything that it cannot read where it is", () => {
     const reader = new RuleReader("http");
     const filterState = extension("envoy.extensions.matching.common_inputs.network.v3.FilterStateInput", { key: "k" });

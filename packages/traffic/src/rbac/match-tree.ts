@@ -1,7 +1,17 @@
 import type { Cidr, IpWords, Json } from "@heddle/base";
 import { asBytes } from "../match/bytes.ts";
 import type { AccessSubject } from "./access-subject.ts";
-import { type AccessTest, allOf, anyOf, inRanges, NEVER, not, readCidr, stringMatcher } from "./access-tests.ts";
+import {
+  type AccessTest,
+  allOf,
+  anyOf,
+  inRanges,
+  NEVER,
+  not,
+  readCidr,
+  stringMatcher,
+  valueTest,
+} from "./access-tests.ts";
 import { IpIndex } from "./ip-index.ts";
 import { type MatchInput, readInput } from "./match-inputs.ts";
 import { readCelMatcher } from "./read-condition.ts";
@@ -113,6 +123,7 @@ function readPredicate(json: Json | undefined, path: string, reader: RuleReader)
 
 const IP = "envoy.extensions.matching.input_matchers.ip.v3.Ip";
 const CEL = "xds.type.matcher.v3.CelMatcher";
+const METADATA = "envoy.extensions.matching.input_matchers.metadata.v3.Metadata";
 
 /** `Predicate.SinglePredicate` */
 function readSingle(json: Json | undefined, path: string, reader: RuleReader): AccessTest {
@@ -128,9 +139,11 @@ function readSingle(json: Json | undefined, path: string, reader: RuleReader): A
     if (type === CEL && input.type === "attributes") return readCelMatcher(config, typed, reader);
     if (type === IP && input.type === "address")
       return readRanges(config["cidrRanges"], typed, reader, input.addressOf);
+    if (type === METADATA && input.type === "metadata") return valueTest(input.valueOf, config, typed, reader);
     return reader.fail(at, `there is no matcher ${type} for that input`, NEVER);
   }
   if (input.type === "attributes") return reader.fail(at, `needed is a ${CEL}`, NEVER);
+  if (input.type === "metadata") return reader.fail(at, `needed is a ${METADATA}`, NEVER);
   const matcher = stringMatcher(value, at, reader);
   return (subject) => {
     for (const candidate of input.valuesOf(subject)) if (matcher.test(candidate)) return true;
@@ -162,6 +175,7 @@ function readTree<Action extends Granting>(json: Json, path: string, parts: Part
   const value = fields[kind];
   const at = below(path, kind);
   if (input.type === "attributes") return reader.fail(at, `an input for ${CEL} alone`, () => undefined);
+  if (input.type === "metadata") return reader.fail(at, `an input for ${METADATA} alone`, () => undefined);
   if (kind !== "customMatch") {
     const map = readMap(value, at, parts);
     const find = kind === "exactMatchMap" ? exactly(map) : byPrefix(map);
@@ -180,7 +194,7 @@ function readTree<Action extends Granting>(json: Json, path: string, parts: Part
  * client adds to the one that a proxy before us has set must not open what that one does not.
  */
 function ofAll<Action extends Granting>(
-  input: Exclude<MatchInput, { readonly type: "attributes" }>,
+  input: Exclude<MatchInput, { readonly type: "attributes" | "metadata" }>,
   find: Find<Action>,
   subject: AccessSubject,
 ): Action | undefined {

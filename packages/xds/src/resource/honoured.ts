@@ -748,6 +748,18 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   },
   "envoy.type.matcher.v3.HttpRequestHeaderMatchInput": { honoured: "header_name", unknownFields: "refused" },
   "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput": { honoured: "query_param", unknownFields: "refused" },
+  "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput": {
+    honoured: "filter path",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput.PathSegment": {
+    honoured: "key",
+    unknownFields: "refused",
+  },
+  "envoy.extensions.matching.input_matchers.metadata.v3.Metadata": {
+    honoured: "value invert",
+    unknownFields: "refused",
+  },
   "envoy.extensions.matching.input_matchers.ip.v3.Ip": {
     honoured: "cidr_ranges",
     reported: { stat_prefix: "it has no counters" },
