@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { systemClock } from "@heddle/base";
 import { fromProtoJson } from "@heddle/proto";
-import { NODE_FLAGS } from "@heddle/sidecar";
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "@heddle/sidecar";
 import type { EncodedResource, Snapshot } from "@heddle/xds";
 import { XdsServer, xdsServerOptions } from "@heddle/xds/server";
 import { quietLog, quietMetrics, SettableSource } from "@heddle/xds/testing";
@@ -175,6 +175,7 @@ function startSidecar(entry: string, xdsPort: number, adminPort: number, told: T
   const admin = ["--admin-address", `127.0.0.1:${adminPort}`, "--concurrency", "1"];
   const child = spawn(process.execPath, [...NODE_FLAGS, "--import", METER, entry, ...flags, ...admin], {
     stdio: ["ignore", "ignore", "pipe"],
+    env: { ...NODE_ENVIRONMENT, ...process.env },
   });
   createInterface({ input: child.stderr }).on("line", (line) => {
     told.tell(line);

@@ -69,6 +69,7 @@ export class LoadLedger {
   settle(cluster: string, previous: EndpointSet, next: EndpointSet | undefined): void {
     if (!this.#watched) return;
     for (const [locality, priority, endpoint] of members(previous)) {
+      if (endpoint.requests === 0) continue; // nothing to write down, and there may be ten thousand of these
       const account = this.#account(cluster, locality, priority);
       this.#writeDown(endpoint, account);
       if (next?.byKey.get(endpoint.key) === endpoint) continue;
