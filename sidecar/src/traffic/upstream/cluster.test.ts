@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { failure } from "@heddle/base";
 import type { DownstreamInfo } from "@heddle/filter";
 import { HeaderMap, RequestHead } from "@heddle/http";
+import { type MetricsMessage, SharedMetrics } from "@heddle/telemetry";
 import { LiveRuntime } from "@heddle/traffic";
 import { clusterConfig, endpointsConfig, Harness } from "../http/testing-harness.ts";
 import { Cluster } from "./cluster.ts";
@@ -41,6 +42,18 @@ test("an endpoint that stays is the same object", () => {
   const before = cluster.endpoints?.byKey.get("10.0.0.1:80");
   cluster.setEndpoints(endpointsConfig("late", ["10.0.0.2:80", "10.0.0.1:80"]), "2");
   assert.equal(cluster.endpoints?.byKey.get("10.0.0.1:80"), before);
+});
+
+test("the series of a cluster that nothing has gone to are told of", () => {
+  const told: MetricsMessage[] = [];
+  const metrics = new SharedMetrics((message) => told.push(message));
+  const cluster = new Cluster(clusterConfig("late"), { ...new Harness().env, metrics });
+  metrics.flush();
+  assert.deepEqual(
+    told.flatMap(({ added }) => added.map(({ kind, labels }) => [kind, labels])),
+    [["group", { envoy_cluster_name: "late" }]],
+  );
+  assert.equal(cluster.stats, cluster.stats);
 });
 
 test("without endpoints every pick fails", () => {

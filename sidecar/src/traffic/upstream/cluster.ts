@@ -40,11 +40,12 @@ import { UpstreamTransports } from "./upstream-transports.ts";
  */
 export class Cluster {
   readonly config: ClusterConfig;
-  readonly stats: ClusterStats;
   readonly breaker: CircuitBreaker;
   /** Undefined: nobody wants to know what endpoints say of their load. */
   readonly reports: EndpointReports | undefined;
   readonly #env: UpstreamEnv;
+  readonly #makeStats: () => ClusterStats;
+  #stats: ClusterStats | undefined = undefined;
   readonly #poolOptions: PoolOptions;
   /** Of those that speak HTTP/1, or what TLS agrees on. */
   readonly #pools = new Map<Endpoint, Pool>();
@@ -75,7 +76,7 @@ export class Cluster {
       makeStats: () => new SslStats(env.metrics.scope("cluster", { envoy_cluster_name: config.statName }), "upstream"),
       onProblem: (problem) => env.log.error("a secret cannot be used", { cluster: config.name, problem }),
     });
-    this.stats = ClusterStats.of(env.metrics, config.statName);
+    this.#makeStats = ClusterStats.of(env.metrics, config.statName);
     this.reports = endpointReports(config, env.clock, {
       endpoints: () => this.#endpoints?.byKey.values() ?? [],
       onWeights: () => this.#renewPicker(),
@@ -117,6 +118,11 @@ export class Cluster {
 
   get name(): string {
     return this.config.name;
+  }
+
+  get stats(): ClusterStats {
+    this.#stats ??= this.#makeStats();
+    return this.#stats;
   }
 
   get endpoints(): EndpointSet | undefined {
