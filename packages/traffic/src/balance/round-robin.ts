@@ -1,5 +1,5 @@
 import type { Endpoint } from "../endpoint/endpoint.ts";
-import type { NonEmpty, Pick, Picker, Random } from "./picker.ts";
+import { type NonEmpty, type Pick, type Picker, type Random, randomFraction } from "./picker.ts";
 import { WeightedSchedule } from "./weighted-schedule.ts";
 
 /**
@@ -17,12 +17,24 @@ export function roundRobin(endpoints: NonEmpty<Endpoint>, random: Random, equalW
   );
 }
 
-/** The same where weights stand elsewhere: one above 0 for each endpoint, in their order. */
+/**
+ * The same where weights stand elsewhere, one above 0 for each endpoint, in their order; and change often, every second. Then little is
+ * picked from one to the next, so the first turn is drawn by weight: that of the earliest phase is a heavy place's too often.
+ */
 export function roundRobinBy(endpoints: NonEmpty<Endpoint>, weights: Float64Array, random: Random): Picker {
   const [first] = weights;
   return weights.every((weight) => weight === first)
     ? new InTurn(endpoints, random)
-    : new ByWeight(endpoints, weights, random);
+    : new ByWeight(endpoints, weights, random, drawnPlace(weights, random));
+}
+
+function drawnPlace(weights: Float64Array, random: Random): number {
+  let point = randomFraction(random) * weights.reduce((sum, weight) => sum + weight, 0);
+  for (let place = 0; place < weights.length; place++) {
+    point -= weights[place]!; // below the length
+    if (point < 0) return place;
+  }
+  return weights.length - 1; // rounding
 }
 
 export function haveEqualWeights(endpoints: NonEmpty<Endpoint>): boolean {
@@ -50,9 +62,9 @@ class ByWeight implements Picker {
   readonly #endpoints: readonly Endpoint[];
   readonly #schedule: WeightedSchedule;
 
-  constructor(endpoints: NonEmpty<Endpoint>, weights: ArrayLike<number>, random: Random) {
+  constructor(endpoints: NonEmpty<Endpoint>, weights: ArrayLike<number>, random: Random, first?: number) {
     this.#endpoints = endpoints;
-    this.#schedule = new WeightedSchedule(weights, random);
+    this.#schedule = new WeightedSchedule(weights, random, first);
   }
 
   pick(): Pick {

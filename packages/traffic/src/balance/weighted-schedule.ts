@@ -16,13 +16,13 @@ export class WeightedSchedule {
   readonly #turn: Float64Array;
   readonly #heap: DeadlineHeap;
 
-  /** Weights above 0. */
-  constructor(weights: ArrayLike<number>, random: Random) {
+  /** Weights above 0. `first`: whose turn it is at once; left out: that of the earliest phase. */
+  constructor(weights: ArrayLike<number>, random: Random, first?: number) {
     this.#weight = new Float64Array(weights);
     this.#turn = new Float64Array(weights.length);
     const deadlines = new Float64Array(weights.length);
     for (let place = 0; place < weights.length; place++) {
-      this.#turn[place] = 1 - randomFraction(random);
+      this.#turn[place] = place === first ? 0 : 1 - randomFraction(random);
       deadlines[place] = this.#turn[place]! / this.#weight[place]!;
     }
     this.#heap = new DeadlineHeap(deadlines);

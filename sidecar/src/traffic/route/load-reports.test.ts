@@ -91,7 +91,7 @@ describe("what an endpoint says of its load", () => {
     }
     harness.advance(1000);
     const counts = [0, 0];
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 100; i++) {
       client.send(GET);
       harness.run();
       const upstream = harness.upstream(0).take() === "" ? 1 : 0;
@@ -99,7 +99,7 @@ describe("what an endpoint says of its load", () => {
       answer(upstream, "200 OK\r\n");
       client.take();
     }
-    assert.deepEqual(counts, [1, 9]);
+    assert.ok(Math.abs(counts[0]! - 10) <= 1, `${counts.join(", ")}: one of ten, and nine`);
     assert.ok(harness.clock.pending > 0, "weights expire");
     end();
   });
