@@ -1392,7 +1392,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
 };
 
 /**
- * Extensions that may be left out of a chain although nobody marked them optional: they watch, and decide nothing. By the
+ * Extensions that may be left out of a chain although nobody marked them optional: they watch, or save bytes, and decide nothing. By the
  * type of their configuration (of a TypedStruct the inner one). Left out, they are reported.
  */
 export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
@@ -1408,6 +1408,8 @@ export const HARMLESS_EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ],
   // Envoy's
   ["envoy.extensions.filters.network.mysql_proxy.v3.MySQLProxy", "MySQL's statistics are not collected"],
+  ["envoy.extensions.filters.http.compressor.v3.Compressor", "bodies are not compressed"],
+  ["envoy.extensions.filters.http.compressor.v3.CompressorPerRoute", "bodies are not compressed"],
 ]);
 
 /** The same of extensions whose configuration is empty: they do nothing but what routes tell them, which is refused there. */

@@ -90,6 +90,19 @@ test("an OTLP sink and a tracing provider are read, any other sink is reported",
   ]);
 });
 
+test("a tag that is found by looking ahead, as Istio's bootstraps do, is reported and left out", () => {
+  const { config, unhonoured } = read({
+    stats_config: {
+      stats_tags: [
+        { tag_name: "ahead", regex: "^listener(?=\\.).*?\\.http\\.(([_[:digit:]]*)\\.)" },
+        { tag_name: "svc", regex: "^cluster\\.((.+?)\\.)" },
+      ],
+    },
+  });
+  assert.deepEqual(config.stats.tags.map(({ name }) => name), ["svc"]); // biome-ignore format: names
+  assert.deepEqual(unhonoured.map(({ path }) => path), ["stats_config.stats_tags[0].regex"]); // biome-ignore format: paths
+});
+
 test("a pattern that RE2 does not take is refused by its path", () => {
   const { errors } = read({
     stats_config: {

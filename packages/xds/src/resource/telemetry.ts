@@ -85,7 +85,7 @@ function decodeStatsConfig(fields: Fields | undefined): StatsConfig {
   if (fields === undefined) return defaultTelemetry.stats;
   return {
     useAllDefaultTags: fields.wrappedFlag("use_all_default_tags", true),
-    tags: fields.messages("stats_tags").map(decodeTag),
+    tags: fields.messages("stats_tags").flatMap(decodeTag),
     matcher: decodeMatcher(fields.message("stats_matcher")),
     histogramBuckets: fields.messages("histogram_bucket_settings").map((setting) => ({
       match: checkedMatcher(setting.message("match")),
@@ -94,14 +94,27 @@ function decodeStatsConfig(fields: Fields | undefined): StatsConfig {
   };
 }
 
-function decodeTag(fields: Fields): StatsTag {
+function decodeTag(fields: Fields): StatsTag[] {
   const name = fields.text("tag_name");
-  if (fields.has("fixed_value")) return { name, value: { type: "fixed", value: fields.text("fixed_value") } };
+  if (fields.has("fixed_value")) return [{ name, value: { type: "fixed", value: fields.text("fixed_value") } }];
   const regex = fields.text("regex");
-  if (regex === "") return { name, value: { type: "default" } };
+  if (regex === "") return [{ name, value: { type: "default" } }];
   const compiled = compileSafeRegex(regex);
-  if (!compiled.ok) fields.fail("regex", compiled.error);
-  return { name, value: { type: "regex", regex } };
+  if (compiled.ok) return [{ name, value: { type: "regex", regex } }];
+  if (isEcmaScript(regex)) fields.report("regex", `this tag is not told apart: ${compiled.error}`);
+  else fields.fail("regex", compiled.error);
+  return [];
+}
+
+/** Whether Envoy would take it: tags are found by std::regex, which looks ahead (Istio's bootstraps do so) and not back. */
+function isEcmaScript(regex: string): boolean {
+  if (regex.includes("(?<")) return false;
+  try {
+    new RegExp(regex.replaceAll(/\[:[a-z]+:\]/g, "a")); // [:digit:] and its like, which JavaScript does not have
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function decodeMatcher(fields: Fields | undefined): StatsMatcher {
