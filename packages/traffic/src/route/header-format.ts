@@ -21,6 +21,11 @@ export class HeaderFormat {
     this.#constant = parts.every((part) => typeof part === "string") ? parts.join("") : undefined;
   }
 
+  /** Nothing of the exchange is in it. */
+  get isConstant(): boolean {
+    return this.#constant !== undefined;
+  }
+
   format(context: HeaderFormatContext): string {
     if (this.#constant !== undefined) return this.#constant;
     const source = context.logSource;

@@ -9,15 +9,23 @@ export interface HeaderMutation {
 
 /**
  * Compiles the mutations of several levels into one list, which is applied in the order of `levels`. Within a level
- * Envoy removes, then overwrites, then adds. Levels without mutations leave nothing behind. Throws on a value that is no
- * format: decoding has checked it.
+ * Envoy removes, then looks at what is there (for conditions and values), then overwrites, then adds. Levels without
+ * mutations leave nothing behind. Throws on a value that is no format: decoding has checked it.
  */
 export function compileHeaderMutations(levels: readonly HeaderMutationLevel[]): readonly HeaderMutation[] {
-  return levels.flatMap(({ add, remove }) => [
-    ...remove.map((name) => new RemoveHeader(name.toLowerCase())),
-    ...add.filter(overwrites).map((option) => new SetHeader(option)),
-    ...add.filter((option) => !overwrites(option)).map((option) => new SetHeader(option)),
-  ]);
+  return levels.flatMap(({ add, remove }) => {
+    const removed = remove.map((name) => new RemoveHeader(name.toLowerCase()));
+    const set = [...add.filter(overwrites), ...add.filter((option) => !overwrites(option))].map(
+      (option) => new SetHeader(option),
+    );
+    return [...removed, ...(mayMeet(set) ? [new SetTogether(set)] : set)];
+  });
+}
+
+/** Whether one of a level's may see, in a condition or a value, what another one has done. */
+function mayMeet(set: readonly SetHeader[]): boolean {
+  if (set.length < 2) return false;
+  return set.some(({ isConstant }) => !isConstant) || new Set(set.map(({ name }) => name)).size < set.length;
 }
 
 export interface HeaderMutationLevel {
@@ -41,8 +49,26 @@ class RemoveHeader implements HeaderMutation {
   }
 }
 
+/** Those of a level, each of which sees what was there before any of them. */
+class SetTogether implements HeaderMutation {
+  readonly #set: readonly SetHeader[];
+
+  constructor(set: readonly SetHeader[]) {
+    this.#set = set;
+  }
+
+  apply(headers: HeaderMap, context: HeaderFormatContext): void {
+    const values = this.#set.map((one) => one.valueFor(headers, context));
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i];
+      if (value !== undefined) this.#set[i]!.put(headers, value); // as many as values
+    }
+  }
+}
+
 class SetHeader implements HeaderMutation {
-  readonly #name: string;
+  readonly name: string;
+  readonly isConstant: boolean;
   readonly #value: HeaderFormat;
   readonly #action: HeaderValueOption["appendAction"];
   readonly #keepEmpty: boolean;
@@ -50,27 +76,35 @@ class SetHeader implements HeaderMutation {
   constructor(option: HeaderValueOption) {
     const value = compileHeaderFormat(option.value);
     if (!value.ok) throw new Error(value.error);
-    this.#name = option.name.toLowerCase();
+    this.name = option.name.toLowerCase();
+    this.isConstant = value.value.isConstant;
     this.#value = value.value;
     this.#action = option.appendAction;
     this.#keepEmpty = option.keepEmptyValue;
   }
 
   apply(headers: HeaderMap, context: HeaderFormatContext): void {
+    const value = this.valueFor(headers, context);
+    if (value !== undefined) this.put(headers, value);
+  }
+
+  /** Undefined: nothing is to be done. */
+  valueFor(headers: HeaderMap, context: HeaderFormatContext): string | undefined {
+    if (this.#action === "ADD_IF_ABSENT" && headers.has(this.name)) return undefined;
+    if (this.#action === "OVERWRITE_IF_EXISTS" && !headers.has(this.name)) return undefined;
     const value = this.#value.format(context);
-    if (value === "" && !this.#keepEmpty) return;
+    return value === "" && !this.#keepEmpty ? undefined : value;
+  }
+
+  put(headers: HeaderMap, value: string): void {
     switch (this.#action) {
       case "APPEND_IF_EXISTS_OR_ADD":
-        headers.append(this.#name, value);
-        return;
       case "ADD_IF_ABSENT":
-        if (!headers.has(this.#name)) headers.append(this.#name, value);
+        headers.append(this.name, value);
         return;
       case "OVERWRITE_IF_EXISTS_OR_ADD":
-        headers.set(this.#name, value);
-        return;
       case "OVERWRITE_IF_EXISTS":
-        if (headers.has(this.#name)) headers.set(this.#name, value);
+        headers.set(this.name, value);
         return;
       default:
         throw new Error(`unknown append action ${JSON.stringify(this.#action satisfies never)}`);

@@ -4,6 +4,7 @@ import { HeaderMap, RequestHead, ResponseHead } from "@heddle/http";
 import type { TlsInfo } from "@heddle/net";
 import fc from "fast-check";
 import { LiveRuntime } from "../runtime/live-runtime.ts";
+import { logSourceOf } from "../testing-log-source.ts";
 import { pathOnly } from "./path.ts";
 import type { RouteConfiguration, RouteEntry, WeightedCluster } from "./route-config.ts";
 import { forward, get, route, routeConfiguration, virtualHost, weighted } from "./route-fixtures.ts";
@@ -314,6 +315,17 @@ it("a host that requires TLS sends those there who have come without", () => {
     const { action } = table.match(head, 0)!.entry; // each host has a route for everything
     assert.equal(action.type, redirected ? "redirect" : "forward", `${authority} ${headers.join(" ")}`);
   }
+});
+
+it("what sends to TLS changes no headers", () => {
+  const added = [
+    { name: "location", value: "x", appendAction: "OVERWRITE_IF_EXISTS_OR_ADD", keepEmptyValue: false },
+  ] as const;
+  const host = virtualHost(["*"], [route({}, forward("app"))], { requireTls: "ALL", responseHeadersToAdd: added });
+  const table = compileRouteConfiguration(routeConfiguration([host], { responseHeadersToAdd: added }));
+  const [headers, head] = [new HeaderMap(), get("/")];
+  table.match(head, 0)!.finalizeResponse(headers, { logSource: logSourceOf(head) });
+  assert.equal(headers.size, 0);
 });
 
 describe("a table that comes after another", () => {

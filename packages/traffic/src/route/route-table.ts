@@ -2,7 +2,7 @@ import type { RequestHead } from "@heddle/http";
 import type { TlsInfo } from "@heddle/net";
 import { type LiveRuntime, NO_RUNTIME } from "../runtime/live-runtime.ts";
 import { pathOnly } from "./path.ts";
-import type { RouteConfiguration, RouteEntry, VirtualHost } from "./route-config.ts";
+import type { HeaderMutations, RouteConfiguration, RouteEntry, VirtualHost } from "./route-config.ts";
 import { RouteIndex } from "./route-index.ts";
 import { RequestToMatch } from "./route-matcher.ts";
 import { Route, type SelectedRoute } from "./selected-route.ts";
@@ -86,7 +86,9 @@ function compileVirtualHost(host: VirtualHost, config: RouteConfiguration, runti
       host.routes.map((entry) => entry.match),
     ),
     requireTls,
-    towardsTls: requireTls && new Route(TOWARDS_TLS, host, config, runtime),
+    // As in Envoy it changes no headers: it leads elsewhere, whatever the host says of its answers.
+    towardsTls:
+      requireTls && new Route(TOWARDS_TLS, { ...host, ...NO_MUTATIONS }, { ...config, ...NO_MUTATIONS }, runtime),
   };
 }
 
@@ -95,6 +97,13 @@ function lacksTls({ headers }: RequestHead, requireTls: VirtualHost["requireTls"
   if (headers.get("x-forwarded-proto") === "https") return false;
   return requireTls === "ALL" || headers.get("x-envoy-internal") !== "true";
 }
+
+const NO_MUTATIONS: HeaderMutations = {
+  requestHeadersToAdd: [],
+  requestHeadersToRemove: [],
+  responseHeadersToAdd: [],
+  responseHeadersToRemove: [],
+};
 
 /** Envoy's `SslRedirectRoute`. */
 const TOWARDS_TLS: RouteEntry = {
@@ -120,8 +129,5 @@ const TOWARDS_TLS: RouteEntry = {
   },
   typedPerFilterConfig: {},
   statPrefix: "",
-  requestHeadersToAdd: [],
-  requestHeadersToRemove: [],
-  responseHeadersToAdd: [],
-  responseHeadersToRemove: [],
+  ...NO_MUTATIONS,
 };

@@ -150,6 +150,24 @@ describe("header mutations", () => {
     }
   });
 
+  it("of one level see what was there before any of them", () => {
+    const overwrite = { appendAction: "OVERWRITE_IF_EXISTS_OR_ADD" } as const;
+    const options = [
+      add("x-old", "%REQ(x-a)%"),
+      add("x-a", "new", overwrite),
+      add("x-b", "absent", { appendAction: "ADD_IF_ABSENT" }),
+      add("x-b", "set", overwrite),
+      add("x-c", "exists", { appendAction: "OVERWRITE_IF_EXISTS" }),
+      add("x-c", "added"),
+    ];
+    const host = virtualHost(["*"], [route({}, forward("c"), { requestHeadersToAdd: options })]);
+    const head = get("/", "h", { "x-a": "before" });
+    compileRouteConfiguration(routeConfiguration([host]))
+      .match(head, 0)!
+      .finalizeRequest(head, context(head), false);
+    assert.equal(head.headers.fields.join(" "), "x-a new x-b set x-old before x-b absent x-c added");
+  });
+
   it("follow the append action, and leave out empty values unless they are to be kept", () => {
     const options = [
       add("a", "2"),

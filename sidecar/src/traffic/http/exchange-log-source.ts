@@ -238,11 +238,11 @@ export class ExchangeLogSource implements AccessLogSource {
   }
 
   get routeName(): string {
-    return this.exchange.route?.entry.name ?? "";
+    return this.exchange.reachedRoute?.entry.name ?? "";
   }
 
   get virtualHost(): string {
-    return this.exchange.route?.virtualHost ?? "";
+    return this.exchange.reachedRoute?.virtualHost ?? "";
   }
 
   get virtualCluster(): string {
