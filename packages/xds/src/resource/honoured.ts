@@ -512,6 +512,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
   "envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig": {
     honoured: "grpc_service emit_tags_as_attributes use_tag_extracted_name prefix",
     reported: {
+      resource_detectors: "the resource is what the process knows of itself and its environment",
       report_counters_as_deltas: { note: "counters are sent as sums since the start", unless: false },
       report_histograms_as_deltas: { note: "histograms are sent as sums since the start", unless: false },
     },
@@ -1148,6 +1149,7 @@ export const HONOURED: { readonly [messageType: string]: MessageRules } = {
     },
     reported: {
       health_checks: "there are no active health checks yet; endpoints count as healthy",
+      dns_jitter: NO_EFFECT,
       dns_failure_refresh_rate: "a failed lookup is repeated as a successful one is",
       use_tcp_for_dns_lookups: NO_EFFECT,
       wait_for_warm_on_init: { note: "a cluster is used when it has its endpoints", unless: true },
