@@ -84,6 +84,7 @@ describe("regex substitution", () => {
     assert.equal(replace("(?i)/xxx/", "/yyy/", "/aaa/XxX/bbb"), "/aaa/yyy/bbb");
     assert.equal(replace("b", "[\\0\\\\]", "abc"), "a[b\\]c");
     assert.equal(replace("x*", "-", "ab"), "-a-b-");
+    assert.equal(replace("[a-z]*", "X", "/foo/b"), "X/X/X", "nothing right behind a match is none");
   });
 
   it("keeps bytes as they are", () => {

@@ -37,7 +37,8 @@ export class SafeRegex {
     const matcher = this.#program.matcher(value);
     let result = "";
     let end = 0;
-    while (matcher.find()) {
+    for (let isFirst = true; matcher.find(); isFirst = false) {
+      if (!isFirst && matcher.end() === end) continue; // nothing, right behind a match: RE2 does not take it for another one
       result += value.slice(end, matcher.start()) + substitution.expand((group) => matcher.group(group) ?? "");
       end = matcher.end();
     }

@@ -49,6 +49,19 @@ describe("path normalisation", () => {
     }
   });
 
+  it("RFC 3986 §3.3: escapes what may stand nowhere in a path, so that both ways of writing it are one", () => {
+    for (const character of '"<>^`{|}') {
+      const form = `/a%${character.charCodeAt(0).toString(16).toUpperCase()}b`;
+      assert.deepEqual(normalizeTarget(`/a${character}b?${character}`, ALL), {
+        type: "changed",
+        target: `${form}?${character}`,
+      });
+      assert.equal(normalizeTarget(form, ALL).type, "unchanged");
+      assert.equal(normalizeTarget(`/a${character}b`, NONE).type, "unchanged");
+    }
+    assert.equal(normalizeTarget("/!$&'()*+,-.0:;=@[]_~", ALL).type, "unchanged");
+  });
+
   it("leaves alone what is in order, without asking further", () => {
     for (const target of ["/", "/a/b.c/d", "/a?x=//..%2f", "*", ""]) {
       assert.equal(normalizeTarget(target, ALL).type, "unchanged", target);

@@ -53,13 +53,13 @@ export function normalizeTarget(target: string, options: PathNormalizationOption
 }
 
 /**
- * Decodes escaped unreserved characters (RFC 3986 §6.2.2.2), turns backslashes into slashes, and removes dot segments
- * (§5.2.4), those with parameters ("..;x") too. Other escapes stay as they are, their case too. Undefined: the path has an escaped NUL. Takes a path without
+ * Decodes escaped unreserved characters (RFC 3986 §6.2.2.2), escapes what may stand nowhere in a path unescaped (§3.3: "{" is
+ * "%7B"), turns backslashes into slashes, and removes dot segments (§5.2.4), those with parameters ("..;x") too. Other escapes stay as they are, their case too. Undefined: the path has an escaped NUL. Takes a path without
  * query; the result begins with a slash.
  */
 export function canonicalPath(path: string): string | undefined {
   if (path.includes("%00") || path.includes("\0")) return undefined;
-  const decoded = path.replace(ESCAPE, decodeUnreserved).replaceAll("\\", "/");
+  const decoded = path.replace(ESCAPE, decodeUnreserved).replace(NO_PATH, escaped).replaceAll("\\", "/");
   const absolute = decoded.startsWith("/") ? decoded : `/${decoded}`;
   if (!absolute.includes("/.")) return absolute; // as split and joined: of 60 KB of slashes that takes 16 ms
   const kept: string[] = [];
@@ -97,13 +97,20 @@ const UNCHANGED: NormalizedPath = { type: "unchanged" };
 /** Of an unreserved character (RFC 3986 §2.3): "-", ".", 0 to 9, A to Z, "_", a to z, "~". */
 const ESCAPE = /%(2[DdEe]|3\d|[46][1-9A-Fa-f]|[57][\dAa]|5[Ff]|7[Ee])/g;
 
+/** Of what the codec lets into a target; the backslash is a slash. */
+const NO_PATH = /["<>^`{|}]/g;
+
+function escaped(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
+}
+
 function decodeUnreserved(_escape: string, hex: string): string {
   return String.fromCharCode(Number.parseInt(hex, 16));
 }
 
 /**
  * Whether the target is one of those, nearly all, that nothing can change: it begins with a slash and its path has no
- * escape, no backslash, no fragment, no second slash and no dot behind a slash.
+ * escape, no character that has to be escaped, no backslash, no fragment, no second slash and no dot behind a slash.
  */
 function isPlain(target: string): boolean {
   if (target.charCodeAt(0) !== SLASH) return target === "*" || target === ""; // OPTIONS, CONNECT
@@ -111,7 +118,7 @@ function isPlain(target: string): boolean {
   for (let i = 0; i < target.length; i++) {
     const code = target.charCodeAt(i);
     if (code === QUESTION) return !target.includes("#", i);
-    if (code === PERCENT || code === BACKSLASH || code === HASH || code === 0) return false;
+    if (CHANGES[code] === 1) return false;
     if (previous === SLASH && (code === SLASH || code === DOT)) return false;
     previous = code;
   }
@@ -121,6 +128,8 @@ function isPlain(target: string): boolean {
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const QUESTION = 0x3f;
-const HASH = 0x23;
-const PERCENT = 0x25;
-const BACKSLASH = 0x5c;
+
+/** By character: whether it may change a path, wherever it stands. Targets are bytes, one a character. */
+const CHANGES = Uint8Array.from({ length: 256 }, (_, code) =>
+  code === 0 || `%\\#"<>^\`{|}`.includes(String.fromCharCode(code)) ? 1 : 0,
+);

@@ -119,7 +119,7 @@ export class ExchangeLogSource implements AccessLogSource {
   }
 
   get protocol(): string {
-    return `HTTP/${this.exchange.request.httpVersion}`;
+    return `HTTP/${this.exchange.httpVersion}`;
   }
 
   get upstreamProtocol(): string {

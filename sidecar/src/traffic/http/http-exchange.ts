@@ -172,6 +172,11 @@ export class HttpExchange extends ChainExchange implements RequestDecoder {
     this.downstreamDrained();
   }
 
+  /** "2" too where no head has been read. */
+  get httpVersion(): string {
+    return this.request === NO_HEAD && this.#connection.carriesMany ? "2" : this.request.httpVersion;
+  }
+
   // === what the router asks and tells
 
   get selectedRoute(): SelectedRoute | undefined {

@@ -294,6 +294,8 @@ describe("one exchange of several", () => {
       assert.equal(harness.value("http2.requests_rejected_with_underscores_in_headers"), 1);
       assert.equal(harness.logged.find(({ request }) => request.headers.has("a_b"))?.responseCodeDetails,
         "http2.unexpected_underscore"); // biome-ignore format: one line too long
+      const tooLarge = harness.logged.find(({ response }) => response?.status === 431) as { httpVersion?: string };
+      assert.equal(tooLarge.httpVersion, "2", "%PROTOCOL%, though no head was read");
       assert.equal(harness.value("http.downstream_rq_too_large"), 1);
       answerAll(harness);
       assert.deepEqual(client.frames().find(({ fields }) => fields !== undefined)?.streamId, good);
