@@ -46,9 +46,10 @@ function decodeMatch(fields: Fields): FilterChainMatch {
   };
 }
 
-/** A wildcard stands for whole labels, and for nothing else, as in Envoy. */
+/** A wildcard stands for whole labels, and for nothing else, as in Envoy. An empty name alone is any, as in Envoy (Consul sends it). */
 function decodeServerNames(fields: Fields): readonly string[] {
   const names = fields.texts("server_names");
+  if (names.length === 1 && names[0] === "") return [];
   for (const [index, name] of names.entries()) {
     if (name === "" || (name.startsWith("*.") ? name.slice(2) : name).includes("*") || name === "*.") {
       fields.fail(`server_names[${index}]`, `found ${JSON.stringify(name)}, allowed are names like "a.b" and "*.b"`);

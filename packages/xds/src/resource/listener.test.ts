@@ -352,6 +352,27 @@ test("filters are read by the type of their configuration, out of a TypedStruct 
   ]);
 });
 
+test("an empty server name alone is any name, beside others it is refused", () => {
+  const chain = (server_names: readonly string[]) => ({ filter_chain_match: { server_names }, filters: [echo] });
+  const echo = {
+    name: "echo",
+    typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo" },
+  };
+  const address = { socket_address: { address: "127.0.0.1", port_value: 80 } };
+  const json = (...names: readonly (readonly string[])[]) => ({ name: "l", address, filter_chains: names.map(chain) });
+  const { filterChains } = accept(type, json([""], ["a.b"]));
+  assert.deepEqual(
+    filterChains.map(({ match }) => match?.serverNames),
+    [[], ["a.b"]],
+  );
+  assert.deepEqual(errorsOf(type, json([""], [])), [
+    "filter_chains[1].filter_chain_match: is the same as that of filter_chains[0]",
+  ]);
+  assert.deepEqual(errorsOf(type, json(["", "a.b"])), [
+    'filter_chains[0].filter_chain_match.server_names[0]: found "", allowed are names like "a.b" and "*.b"',
+  ]);
+});
+
 test("what the default chain would match is ignored, and reported where it says anything", () => {
   const chain = {
     filters: [
