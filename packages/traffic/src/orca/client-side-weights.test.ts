@@ -149,6 +149,18 @@ describe("weights by what endpoints report", () => {
     assert.deepEqual(shares(1000), [1000, 0]);
   });
 
+  it("stay numbers where the penalty is nothing, or has no end", () => {
+    const usual = "cpu_utilization=0.5,rps_fractional=100";
+    for (const penalty of [0, Infinity]) {
+      const { clock, report, shares } = makeCluster(3, { blackoutPeriodMs: 0, errorUtilizationPenalty: penalty });
+      report(0, usual);
+      report(1, "cpu_utilization=0.5,rps_fractional=1e-320,eps=1");
+      report(2, usual);
+      clock.advance(1000);
+      assert.deepEqual(shares(1000), [500, 0, 500], `penalty ${penalty}`);
+    }
+  });
+
   it("end with the cluster: what comes after that sets no timer", () => {
     const { clock, weights, report } = makeCluster(1);
     report(0, "rps_fractional=1,cpu_utilization=0.5");

@@ -60,10 +60,15 @@ export class ClientSideWeights {
   #weightBy(report: OrcaReport): number | undefined {
     const rps = report.get("rps_fractional") ?? 0;
     if (rps <= 0) return undefined;
-    const failing = (report.get("eps") ?? 0) / rps;
-    const utilization = this.#utilization.of(report) + failing * this.#config.errorUtilizationPenalty;
+    const utilization = this.#utilization.of(report) + this.#penalty((report.get("eps") ?? 0) / rps);
     if (utilization <= 0) return undefined;
     return Math.min(Math.max(rps / utilization, MIN_WEIGHT), MAX_WEIGHT);
+  }
+
+  /** Either may be infinite, and 0 times that is no number: with such a weight the picker would know no order any more. */
+  #penalty(failing: number): number {
+    const { errorUtilizationPenalty: factor } = this.#config;
+    return failing === 0 || factor === 0 ? 0 : failing * factor;
   }
 
   #next(): Timer {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { HeaderMap, ProtobufReader } from "@heddle/http";
 import { makeEndpoints } from "../balance/picker-contract.ts";
 import { metricLoads } from "../endpoint/reported-load.ts";
@@ -47,6 +49,24 @@ test("an endpoint that invents names has so many kept, and no more", () => {
   const kept = Object.keys(taken(["named_metrics.*"], ...reports));
   assert.equal(kept.length, 256);
   assert.equal(kept[0], "named_metrics.n0");
+});
+
+test("of a field whose name is kept no more is kept", () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const [endpoint] = makeEndpoints([1]);
+  const intake = new EndpointReports(["named_metrics.*"], undefined, open);
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  for (let i = 0; i < 256; i++)
+    intake.take(
+      endpoint,
+      new HeaderMap(["endpoint-load-metrics", `TEXT named_metrics.of.invention.${i}=1${",".repeat(8000)}`]),
+    );
+  collect();
+  const grown = process.memoryUsage().heapUsed - before;
+  assert.equal(endpoint.reportedLoad?.metrics.size, 256);
+  assert.ok(grown < 1_000_000, `${grown} bytes for 256 names`); // 2 MB where all of it is
 });
 
 test("an answer without a report leaves nothing behind", () => {

@@ -91,6 +91,7 @@ describe("a report in JSON", () => {
       '{"named_metrics": [1]}',
       '{"named_metrics": {"a": null}}',
       '{"named_metrics": {"a": {"b": 1}}}',
+      '{"named_metrics": {"\\ud83d": 1}}',
       '{"eps": true}',
       '{"eps": [1]}',
       '{"eps": "1 "}',

@@ -8,12 +8,13 @@ const MAX_VALUE = Number.MAX_SAFE_INTEGER;
 
 /**
  * Notes a metric in a report. False where it may not be there: the value is no finite number, or negative where that makes no sense
- * (the rules of orca_load_report.proto), the entry of a map has no name, or there are too many.
+ * (the rules of orca_load_report.proto), the entry of a map has no name or one that is no text (JSON can say half a surrogate pair, and a
+ * load report with such a name would be refused as a whole, by every management server), or there are too many.
  */
 export function putMetric(report: Map<string, number>, name: string, value: number): boolean {
   if (!(Math.abs(value) <= MAX_VALUE)) return false; // NaN is not, either
   const isFree = name.startsWith(NAMED_METRICS) || name.startsWith(REQUEST_COST);
-  if ((value < 0 && !isFree) || MAPS.includes(name)) return false;
+  if ((value < 0 && !isFree) || MAPS.includes(name) || !name.isWellFormed()) return false;
   if (report.size >= MAX_METRICS_OF_REPORT && !report.has(name)) return false;
   report.set(name, value);
   return true;
