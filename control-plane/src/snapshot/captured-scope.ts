@@ -92,7 +92,8 @@ export class CapturedScope {
       ...pods.map(({ listener: made }) => made),
       ...plaintextPods,
       this.#dnsListener(mesh, named, parts),
-      this.#encoder.encodeOnce(listener, dnsTcpListener(captured)),
+      // An Envoy answers names over UDP alone.
+      ...(captured.isEnvoy ? [] : [this.#encoder.encodeOnce(listener, dnsTcpListener(captured))]),
     ]);
     return {
       clusters: [

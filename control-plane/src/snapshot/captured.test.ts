@@ -66,6 +66,25 @@ describe("what a captured node gets", () => {
     ]);
   });
 
+  it("is, for an Envoy, without the filters that are ours alone", () => {
+    const { mesh, watch } = captured(ORDERS, DB, SERVICE("any", "{ name: x, port: 9000 }", ", clusterIP: 10.96.0.4"));
+    const envoy = mesh.watch({ ...node("web"), userAgentName: "envoy" });
+    const filtersOf = (who: SnapshotWatch) =>
+      names(who, "Listener").flatMap((name) =>
+        (listener(who.current, name).listenerFilters ?? []).map(({ name: filter }) => filter),
+      );
+    const ours = filtersOf(watch).filter((name) => name.startsWith("heddle."));
+    assert.deepEqual(ours, ["heddle.filters.listener.server_first", "heddle.filters.listener.server_first"]);
+    assert.deepEqual(
+      filtersOf(envoy),
+      filtersOf(watch).filter((name) => !name.startsWith("heddle.")),
+    );
+    assert.deepEqual(
+      names(envoy, "Listener"),
+      names(watch, "Listener").filter((name) => name !== "dns/tcp"),
+    );
+  });
+
   it("is a table of DNS that is taken whatever the ports of some Service are called", () => {
     for (const name of ["x".repeat(63), "a.b", "a_b", "Ä"])
       captured(SERVICE("any", `{ name: "${name}", port: 9000 }`, ", clusterIP: 10.96.0.4")); // which looks at every resource

@@ -71,7 +71,7 @@ export function nodeScope(
       // An Envoy asks for virtual hosts by delta alone, and gRPC not at all.
       onDemand: node.userAgentName === OUR_SIDECAR,
       ...(isGrpc(node) && { isGrpc: true }),
-      ...(workload?.capture !== undefined && { captured: capturedRules(workload, unknown) }),
+      ...(workload?.capture !== undefined && { captured: capturedRules(workload, unknown, isEnvoy(node)) }),
     },
     place: placeOf(node, workload, mesh),
     workload,
@@ -101,16 +101,21 @@ function withAsked(demanded: readonly ServiceHost[], providers: readonly Extensi
   return [...demanded, ...asked].sort(byName);
 }
 
-function capturedRules({ accessLog, addresses }: Workload, unknown: UnknownDestinations): CapturedRules {
+function capturedRules(
+  { accessLog, addresses }: Workload,
+  unknown: UnknownDestinations,
+  isAnEnvoy: boolean,
+): CapturedRules {
   const ipv6 = addresses.some((address) => address.includes(":"));
   const ipv4 = addresses.some((address) => !address.includes(":"));
-  const key = `${accessLog} ${ipv4} ${ipv6} ${unknown}`;
+  const key = `${accessLog} ${ipv4} ${ipv6} ${unknown} ${isAnEnvoy}`;
   let rules = capturedRulesMade.get(key);
-  if (rules === undefined) capturedRulesMade.set(key, (rules = { accessLog, ipv4, ipv6, unknown }));
+  if (rules === undefined)
+    capturedRulesMade.set(key, (rules = { accessLog, ipv4, ipv6, unknown, ...(isAnEnvoy && { isEnvoy: true }) }));
   return rules;
 }
 
-/** The same object for the same rules: what is made of them is kept by it. There are 24 at most. */
+/** The same object for the same rules: what is made of them is kept by it. There are 48 at most. */
 const capturedRulesMade = new Map<string, CapturedRules>();
 
 /**
@@ -119,6 +124,10 @@ const capturedRulesMade = new Map<string, CapturedRules>();
  */
 function hasIdentity(node: XdsNode): boolean {
   return node.identity !== undefined && !isGrpc(node);
+}
+
+function isEnvoy({ userAgentName }: XdsNode): boolean {
+  return userAgentName === "envoy";
 }
 
 function isGrpc({ userAgentName }: XdsNode): boolean {

@@ -47,6 +47,8 @@ export interface CapturedRules {
   readonly ipv4: boolean;
   readonly ipv6: boolean;
   readonly unknown: UnknownDestinations;
+  /** The node is an Envoy, which knows no filter of ours. */
+  readonly isEnvoy?: true;
 }
 
 /** `DEFAULT_CAPTURE_PORTS` of packages/capture. */
@@ -110,7 +112,7 @@ export function namedPortListener(
       [...(http ? [httpChain(port, rules)] : []), ...named],
     ),
     defaultFilterChain: unknownChain(rules.unknown),
-    ...SNIFFING,
+    ...sniffing(rules),
     bindToPort: false,
   };
 }
@@ -180,7 +182,7 @@ export function serviceListener(
   return {
     ...listener(name, places, [httpChain(port.port, rules)]),
     defaultFilterChain: bytes,
-    ...SNIFFING,
+    ...sniffing(rules),
     bindToPort: false,
   };
 }
@@ -224,7 +226,7 @@ export function podsListener(
   return {
     ...listener(name, places, [httpChain(port.port, rules, routes)]),
     defaultFilterChain: bytes,
-    ...SNIFFING,
+    ...sniffing(rules),
     bindToPort: false,
   };
 }
@@ -262,7 +264,17 @@ const SERVER_FIRST: ListenerConfig["listenerFilters"][number] = {
   afterMs: 10,
 };
 
-/** What is no HTTP, or says nothing because it waits for the server, goes on as bytes: as soon as the server speaks. */
+/**
+ * What is no HTTP, or says nothing because it waits for the server, goes on as bytes: as soon as the server speaks, in an Envoy
+ * when the time is over.
+ */
+function sniffing({ isEnvoy }: CapturedRules): Partial<ListenerConfig> {
+  const { listenerFilters = [] } = SNIFFING;
+  return isEnvoy
+    ? { ...SNIFFING, listenerFilters: listenerFilters.filter((filter) => filter !== SERVER_FIRST) }
+    : SNIFFING;
+}
+
 const SNIFFING: Partial<ListenerConfig> = {
   listenerFilters: [
     SERVER_FIRST,
