@@ -239,6 +239,28 @@ interface LocationOf {
   readonly match?: Partial<RouteMatch>;
 }
 
+describe("the host of a weighted cluster", () => {
+  const finalized = (hostRewrite: ForwardAction["hostRewrite"], more: Partial<ForwardAction> = {}): RequestHead => {
+    const clusters = [weighted("c", 1, { hostRewriteLiteral: "of.cluster" })];
+    const head = get("/", "asked.for");
+    const action = forward("", { cluster: { type: "weighted", clusters }, hostRewrite, ...more });
+    selected(head, action).finalizeRequest(head, context(head), true);
+    return head;
+  };
+
+  it("takes the request's place, and is told in no header", () => {
+    const head = finalized({ type: "none" }, { appendXForwardedHost: true });
+    assert.equal(head.authority, "of.cluster");
+    assert.deepEqual(head.headers.fields, []);
+  });
+
+  it("is rewritten as the route says, as in Envoy", () => {
+    const head = finalized({ type: "literal", value: "of.route" });
+    assert.equal(head.authority, "of.route");
+    assert.equal(head.headers.get("x-envoy-original-host"), "of.cluster");
+  });
+});
+
 describe("redirect", () => {
   const KEEP: RedirectAction = {
     scheme: undefined,

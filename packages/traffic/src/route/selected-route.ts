@@ -1,4 +1,5 @@
 import type { HeaderMap, RequestHead } from "@heddle/http";
+import { asBytes } from "../match/bytes.ts";
 import { firstHeaderValue } from "../match/header-matcher.ts";
 import { RetryDecision } from "../retry/retry-decision.ts";
 import { type LiveRuntime, type NumberSource, numberSource } from "../runtime/live-runtime.ts";
@@ -159,6 +160,8 @@ export class SelectedRoute {
   readonly #route: Route;
   readonly #forward: ForwardAction | undefined;
   readonly #hostRewrite: ForwardAction["hostRewrite"];
+  /** The weighted cluster's own; undefined: none. */
+  readonly #clusterHost: string | undefined;
 
   constructor(
     route: Route,
@@ -180,7 +183,8 @@ export class SelectedRoute {
     this.redirect = parts.redirect;
     this.parts = parts;
     this.#route = route;
-    this.#hostRewrite = hostRewriteOf(this.#forward, weighted);
+    this.#hostRewrite = hostRewriteOf(this.#forward);
+    this.#clusterHost = weighted?.hostRewriteLiteral ? asBytes(weighted.hostRewriteLiteral) : undefined;
   }
 
   /** `append_x_forwarded_host` */
@@ -209,6 +213,8 @@ export class SelectedRoute {
    */
   finalizeRequest(head: RequestHead, context: HeaderFormatContext, keepOriginal: boolean): void {
     for (const mutation of this.parts.requestMutations) mutation.apply(head.headers, context);
+    // As Envoy: it takes the request's place, is told in no header, and is rewritten as the route says.
+    if (this.#clusterHost !== undefined) head.authority = this.#clusterHost;
     const host = rewrittenHost(head, this.#hostRewrite);
     if (host !== undefined) replaceAuthority(head, host, this.appendsForwardedHost, keepOriginal);
     if (this.parts.pathRewrite === undefined) return;
@@ -237,13 +243,7 @@ export class SelectedRoute {
   }
 }
 
-/** A weighted cluster's own host comes before the route's. */
-function hostRewriteOf(
-  forward: ForwardAction | undefined,
-  weighted: WeightedCluster | undefined,
-): ForwardAction["hostRewrite"] {
-  const literal = weighted?.hostRewriteLiteral;
-  if (literal !== undefined && literal !== "") return { type: "literal", value: literal };
+function hostRewriteOf(forward: ForwardAction | undefined): ForwardAction["hostRewrite"] {
   const rewrite = forward?.hostRewrite ?? { type: "none" };
   return rewrite.type === "header" ? { type: "header", header: rewrite.header.toLowerCase() } : rewrite;
 }

@@ -29,6 +29,27 @@ function withTunnel(options: HarnessOptions, body: (harness: Harness, client: Me
   });
 }
 
+test("an upgrade that the upstream does not answer ends with the route's timeout, and one that is open does not", () => {
+  const options = { manager: { upgradeConfigs: WEBSOCKET }, routes: routeTo("app", { timeoutMs: 1000 }) };
+  withHarness(options, (harness, client) => {
+    client.send(ASK);
+    harness.run();
+    harness.advance(1001);
+    assert.match(client.take(), /^HTTP\/1\.1 504 /);
+    assert.equal(harness.logged[0]?.responseCodeDetails, "response_timeout");
+  });
+  withTunnel(options, (harness, client) => {
+    harness.advance(2000);
+    client.send("ping");
+    harness.run();
+    assert.equal(harness.upstream().take(), "ping");
+    assert.equal(client.take(), "");
+    harness.upstream().sendEnd();
+    client.sendEnd();
+    harness.run();
+  });
+});
+
 describe("who may upgrade", () => {
   const outcome = (manager: HttpConnectionManagerConfig["upgradeConfigs"], route: typeof WEBSOCKET): string => {
     let details = "";

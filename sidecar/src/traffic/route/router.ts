@@ -307,7 +307,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     exchange.upstream.cluster = cluster.name; // values of headers may be made of it
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
     if (!this.#config.suppressEnvoyHeaders || this.#tellsCallee) this.#tellExpectedTimeout();
-    if (this.#requestComplete) this.#startRouteTimeout(exchange.now());
+    // One that asks for an upgrade has no end, but the answer has to come in time (Envoy: `setupRouteTimeoutForWebsocketUpgrade`).
+    if (this.#requestComplete || exchange.request.upgrade !== undefined) this.#startRouteTimeout(exchange.now());
     this.#attempt();
   }
 
@@ -482,7 +483,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (perTryTimeoutMs > 0 && !this.#exchange.tunnel) this.#exchange.setTryDeadline(now + perTryTimeoutMs);
   }
 
-  /** The route's timeout runs from the end of the request; a tunnel has none (Envoy `RouteAction.timeout`). */
+  /** The route's timeout runs from the end of the request; a tunnel that is open has none (Envoy `RouteAction.timeout`). */
   #startRouteTimeout(now: number): void {
     const exchange = this.#exchange;
     const timeoutMs = this.#timeoutMs;
