@@ -247,6 +247,12 @@ describe("a retry policy", () => {
       assert.match(client.take(), /^HTTP\/1\.1 200 /);
       assert.equal(harness.value("cluster.upstream_rq_retry"), 1);
       assert.equal(harness.value("cluster.upstream_rq_retry_success"), 1);
+      const counted = ["upstream_rq_completed", "upstream_rq_200", "upstream_rq_503", "upstream_rq_5xx"];
+      assert.deepEqual(
+        counted.flatMap((name) => [harness.value(`cluster.${name}`), harness.value(`cluster.retry.${name}`)]),
+        [1, 1, 1, 0, 0, 1, 0, 1],
+        "what no client sees counts by itself, as in Envoy",
+      );
     });
   });
 

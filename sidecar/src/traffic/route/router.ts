@@ -604,7 +604,7 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     if (endStream && this.#requestComplete) this.#encoder = undefined; // it ends by itself, and may be used again
     this.#status = head.status;
     this.#outcome = outcomeOf(head.status, head.headers);
-    this.#cluster?.stats.countResponse(head.status);
+    this.#cluster?.stats.countRetried(head.status);
     this.#endAttempt(undefined);
     return true;
   }

@@ -162,6 +162,13 @@ export class ClusterStats {
     (remote ? this.cxDestroyRemoteWithActiveRq : this.cxDestroyLocalWithActiveRq).add();
   }
 
+  /** Counts an answer in whose place another one is asked for, which no client sees: `cluster.<name>.retry.…`. */
+  countRetried(status: number): void {
+    this.named("retry.upstream_rq_completed").add();
+    this.named(`retry.upstream_rq_${Math.trunc(status / 100)}xx`).add();
+    this.named(`retry.upstream_rq_${status}`).add();
+  }
+
   /** Counts an answer that goes downstream, whether the upstream gave it or we did in its place. */
   countResponse(status: number): void {
     this.rqCompleted.add();
