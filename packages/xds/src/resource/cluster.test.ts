@@ -386,6 +386,11 @@ test("cluster_type envoy.cluster.dns is a type of DNS with its settings in a mes
     accept(clusterType, { name: "a", type: "LOGICAL_DNS", load_assignment: assignment("x.y") }),
   );
   assert.deepEqual(reportsOf(clusterType, dnsCluster({ dns_jitter: "1s" })), ["cluster_type.typed_config.dns_jitter"]);
+  assert.deepEqual(reportsOf(clusterType, { ...dnsCluster({}), ...settings }), [
+    "dns_lookup_family",
+    "dns_refresh_rate",
+    "respect_dns_ttl",
+  ]);
 });
 
 test("of envoy.cluster.dns is refused what is refused of a type of DNS", () => {

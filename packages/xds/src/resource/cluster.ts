@@ -23,6 +23,8 @@ import { decodeUpstreamProtocol, encodeUpstreamProtocol } from "./upstream-proto
 
 const CLUSTER = "envoy.config.cluster.v3.Cluster";
 const DNS_CLUSTER = "envoy.extensions.clusters.dns.v3.DnsCluster";
+/** What a cluster says itself where it has a type, and its `DnsCluster` where it has that. */
+const DNS_SETTINGS = ["dns_refresh_rate", "respect_dns_ttl", "dns_lookup_family"];
 
 const CONNECT_TIMEOUT_MS = 5000;
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
@@ -165,6 +167,8 @@ function decodeCustom(fields: Fields, custom: Fields, name: string): ClusterConf
   }
   const message = openAny(any, at, fields.findings)?.message;
   const dns = new Fields(DNS_CLUSTER, message ?? {}, at, fields.findings);
+  for (const field of DNS_SETTINGS)
+    if (fields.has(field)) fields.report(field, "is ignored, since cluster_type says it");
   const type = dns.flag("all_addresses_in_single_endpoint") ? "LOGICAL_DNS" : "STRICT_DNS";
   return decodeNamed(fields, type, name, decodeDns(dns));
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encodeMessage } from "@heddle/proto";
 import { makeExtensionConfigType } from "./extension-config.ts";
 import { makeListenerType } from "./listener.ts";
 import { makeResourceTypes } from "./resource-types.ts";
@@ -33,6 +34,20 @@ test("the configuration of a filter is read by its type, and refused as in a lis
   ]);
   const unknown = { "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua" };
   assert.match(errorsOf(type, { name: "auth", typed_config: unknown })[0] ?? "", /there is no filter .*Lua/);
+});
+
+test("a filter that does nothing while it is empty is refused where it has a field that this version does not know", () => {
+  const fault = (value: readonly number[]) =>
+    encodeMessage("envoy.config.core.v3.TypedExtensionConfig", {
+      name: "fault",
+      typed_config: {
+        type_url: "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+        value: Uint8Array.from(value),
+      },
+    });
+  assert.ok(type.decode(fault([])).ok);
+  const newer = type.decode(fault([0xc2, 0x0c, 0])); // field 200
+  assert.match(newer.ok ? "" : newer.error.join(), /there is no filter .*HTTPFault/);
 });
 
 test("a TypedStruct is the message that it stands for, in both of its packages", () => {

@@ -88,7 +88,12 @@ export function decodeDiscovery<Config>(
   if (types.length === 0) fields.fail("type_urls", "is empty, allowed is at least 1 type");
   const known = types.filter((type, index) => {
     if (kind.knows(type)) return true;
-    leaveOut(fields.findings, `${fields.at("type_urls")}[${index}]`, { type, config: undefined }, optional);
+    leaveOut(
+      fields.findings,
+      `${fields.at("type_urls")}[${index}]`,
+      { type, message: undefined, config: undefined },
+      optional,
+    );
     return false;
   });
   const source = readConfigSource(fields, "config_source");

@@ -1,5 +1,6 @@
 import { isJsonObject } from "@heddle/base";
 import type { ConfigIssue, HttpFilterType } from "@heddle/filter";
+import { unknownFields } from "@heddle/proto";
 import type { TypedConfig } from "@heddle/traffic";
 import { checkClasses, type Fields, type Findings } from "./fields.ts";
 import { HARMLESS_EXTENSIONS, HARMLESS_WHEN_EMPTY } from "./honoured.ts";
@@ -57,10 +58,12 @@ export function readFilterConfig(
 export function leaveOut(
   findings: Findings,
   path: string,
-  { type, config }: Pick<Extension, "type" | "config">,
+  { type, message, config }: Extension,
   optional: boolean,
 ): void {
-  const isEmpty = isJsonObject(config) && Object.keys(config).length === 0;
+  // JSON does not show what a newer message may say.
+  const saysMore = message !== undefined && unknownFields(message).size > 0;
+  const isEmpty = isJsonObject(config) && Object.keys(config).length === 0 && !saysMore;
   const harmless = HARMLESS_EXTENSIONS.get(type) ?? (isEmpty ? HARMLESS_WHEN_EMPTY.get(type) : undefined);
   if (harmless !== undefined) findings.report(path, harmless);
   else if (optional) findings.report(path, `there is no filter ${type}; it is optional and left out`);

@@ -29,7 +29,7 @@ function withTunnel(options: HarnessOptions, body: (harness: Harness, client: Me
   });
 }
 
-test("an upgrade that the upstream does not answer ends with the route's timeout, and one that is open does not", () => {
+test("an upgrade to WebSocket that the upstream does not answer ends with the route's timeout, and one that is open does not", () => {
   const options = { manager: { upgradeConfigs: WEBSOCKET }, routes: routeTo("app", { timeoutMs: 1000 }) };
   withHarness(options, (harness, client) => {
     client.send(ASK);
@@ -37,6 +37,19 @@ test("an upgrade that the upstream does not answer ends with the route's timeout
     harness.advance(1001);
     assert.match(client.take(), /^HTTP\/1\.1 504 /);
     assert.equal(harness.logged[0]?.responseCodeDetails, "response_timeout");
+  });
+  // As in Envoy, whose timeout is for WebSocket alone.
+  const other = { ...options, manager: { upgradeConfigs: [{ upgradeType: "other", enabled: true }] } };
+  withHarness(other, (harness, client) => {
+    client.send(ASK.replace("websocket", "other"));
+    harness.run();
+    harness.advance(1001);
+    assert.equal(client.take(), "");
+    client.sendEnd();
+    harness.run();
+    harness.upstream().sendEnd();
+    harness.run();
+    client.take();
   });
   withTunnel(options, (harness, client) => {
     harness.advance(2000);

@@ -9,6 +9,8 @@ import {
   type HarnessOptions,
   type MemoryConnection,
   retryPolicy,
+  routeEntry,
+  routesOf,
   routeTo,
 } from "../http/testing-harness.ts";
 
@@ -58,6 +60,16 @@ describe("values of headers that a route adds", () => {
       harness.upstream().send("HTTP/1.1 201 Created\r\nx-kind: blue\r\ncontent-length: 0\r\n\r\n");
       harness.run();
       assert.match(client.take(), /\r\nx-seen: 201 blue app\r\n/);
+    });
+  });
+
+  test("know that an answer is the route's own", () => {
+    const action = { type: "direct-response", status: 200, body: "" } as const;
+    const entry = routeEntry({ action, responseHeadersToAdd: [add("x-details", "%RESPONSE_CODE_DETAILS%")] });
+    withHarness({ routes: routesOf([entry]) }, (harness, client) => {
+      client.send(GET);
+      harness.run();
+      assert.match(client.take(), /\r\nx-details: direct_response\r\n/);
     });
   });
 });

@@ -307,8 +307,8 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
     exchange.upstream.cluster = cluster.name; // values of headers may be made of it
     route.finalizeRequest(exchange.request, exchange, !this.#config.suppressEnvoyHeaders);
     if (!this.#config.suppressEnvoyHeaders || this.#tellsCallee) this.#tellExpectedTimeout();
-    // One that asks for an upgrade has no end, but the answer has to come in time (Envoy: `setupRouteTimeoutForWebsocketUpgrade`).
-    if (this.#requestComplete || exchange.request.upgrade !== undefined) this.#startRouteTimeout(exchange.now());
+    // One that asks for WebSocket has no end, but the answer has to come in time (Envoy: `setupRouteTimeoutForWebsocketUpgrade`).
+    if (this.#requestComplete || exchange.request.upgrade === "websocket") this.#startRouteTimeout(exchange.now());
     this.#attempt();
   }
 
@@ -653,8 +653,10 @@ export class Router implements TerminalFilter, ResponseDecoder, PoolWaiter, Rout
 
   #answer(status: number, body: string, fields: string[]): void {
     const headers = new HeaderMap(fields);
+    const details = "direct_response";
+    this.#exchange.responseCodeDetails = details; // values of headers may be made of it
     this.#route?.finalizeResponse(headers, this.#exchange);
-    this.#exchange.reply({ status, body, headers, details: "direct_response" });
+    this.#exchange.reply({ status, body, headers, details });
   }
 
   /** How long this attempt may take: the shorter of its own time and what is left of the whole. */
