@@ -98,6 +98,31 @@ test("SIGTERM stops it, and it ends with 0", async (t) => {
   assert.deepEqual(await ended, { code: 0, reason: "SIGTERM" });
 });
 
+test("a start that hangs, as a worker does that never loads, ends when it is asked to stop twice", () => {
+  const at = (file: string): string => JSON.stringify(join(import.meta.dirname, file));
+  const program = `
+    import { parseSidecarFlags } from ${at("flags.ts")};
+    import { runProgram } from ${at("program.ts")};
+    import { WorkerThread } from ${at("control/workers/worker-thread.ts")};
+    const { flags } = parseSidecarFlags(["--config-yaml", "node: {}"]).value;
+    const openThread = (worker) => new WorkerThread(new URL("data:text/javascript,for(;;);"), worker, undefined);
+    const look = setInterval(() => {
+      if (process.listenerCount("SIGTERM") === 0) return;
+      clearInterval(look);
+      for (let i = 0; i < 2; i++) process.emit("SIGTERM");
+    }, 10);
+    process.exit(await runProgram({ flags, filterFolder: ".", openThread, env: {} }));
+  `;
+  const words = ["--conditions=heddle-src", "--input-type=module", "--eval", program];
+  const { status, stderr } = spawnSync(process.execPath, words, {
+    encoding: "utf8",
+    timeout: 20_000,
+    killSignal: "SIGKILL",
+  });
+  assert.match(stderr, /a start that does not end is given up reason=SIGTERM/);
+  assert.equal(status, 1);
+});
+
 test("the end of its standard input stops it where it goes with its parent", async (t) => {
   const { child, ended } = await start(t, ["--exit-with-parent"]);
   child.stdin?.end();

@@ -21,6 +21,9 @@ import { type SidecarOptions, startSidecar } from "./sidecar.ts";
 const MAX_DOWNSTREAM_CONNECTIONS = 50_000;
 const STDERR = 2;
 
+/** For a start that is under way when it is told to stop. A thread that hangs while it loads would otherwise have signals mean nothing. */
+const START_ENDS_WITHIN_MS = 5000;
+
 /** What the program's entry has done before this was loaded. */
 export interface ProgramStart {
   readonly flags: SidecarFlags;
@@ -91,14 +94,19 @@ export async function runProgram({ flags, filterFolder, openThread, env }: Progr
   }
 
   const stop = Promise.withResolvers<string>();
-  let askedToStop = (reason: string): void => stop.resolve(reason);
+  const giveUp = Promise.withResolvers<undefined>();
+  let askedToStop = (reason: string): void => {
+    stop.resolve(reason);
+    askedToStop = () => giveUp.resolve(undefined);
+  };
+  void stop.promise.then(() => clock.after(START_ENDS_WITHIN_MS, () => giveUp.resolve(undefined), true));
   const reasons = StopReason.ofProcess(flags.exitWithParent, clock, (reason) => askedToStop(reason));
 
   const { overload, watchdog, runtimeLayers } = start.value.bootstrap;
   const limits = runtimeLimits(runtimeLayers);
   const resolver = new NameResolver();
   const opener = await socketOpener();
-  const sidecar = await startSidecar({
+  const starting = startSidecar({
     start: start.value,
     types,
     drainTimeMs,
@@ -145,6 +153,12 @@ export async function runProgram({ flags, filterFolder, openThread, env }: Progr
     identity,
     openPodPorts: podPortsOpener(flags, env),
   });
+  const sidecar = await Promise.race([starting, giveUp.promise]);
+  if (sidecar === undefined) {
+    log.error("a start that does not end is given up", { reason: await stop.promise });
+    reasons.close();
+    return 1;
+  }
   if (!sidecar.ok) {
     log.error(sidecar.error);
     reasons.close();
