@@ -60,6 +60,17 @@ describe("a report in Envoy's native form", () => {
   });
 });
 
+describe("a report of any form", () => {
+  it("takes time by its length, whatever it holds", () => {
+    const digits = "1".repeat(8000);
+    const began = performance.now();
+    for (const value of [`TEXT eps=${digits}x`, `TEXT eps=${digits}.${digits}`, `JSON {"eps":"${digits}x"}`])
+      for (let i = 0; i < 50; i++) assert.equal(read(value), undefined);
+    const tookMs = performance.now() - began;
+    assert.ok(tookMs < 2000, `${tookMs} ms`); // 15 s where digits can be matched in two ways, 10 ms where they cannot
+  });
+});
+
 describe("a report in JSON", () => {
   it("is the message's proto3 JSON, in either spelling of names", () => {
     const maps = { named_metrics: { foo: 123, bar: "0.2" }, utilization: { total: 0.5 } };

@@ -25,4 +25,5 @@ export function numberOfText(text: string): number {
   return NUMBER.test(text) ? Number(text) : Number.NaN;
 }
 
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+/** Digits can be matched in one way alone: in two, 8000 digits and an x would take 150 ms. */
+const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/;
