@@ -259,6 +259,19 @@ describe("the host of a weighted cluster", () => {
     assert.equal(head.authority, "of.route");
     assert.equal(head.headers.get("x-envoy-original-host"), "of.cluster");
   });
+
+  it("comes behind the cluster's own mutations and before the route's", () => {
+    const cluster = weighted("c", 1, {
+      hostRewriteLiteral: "of.cluster",
+      requestHeadersToAdd: [add("x-of-cluster", "%REQ(:authority)%")],
+    });
+    const head = get("/", "asked.for");
+    const action = forward("", { cluster: { type: "weighted", clusters: [cluster] } });
+    const entry = { ...route({}, action), requestHeadersToAdd: [add("x-of-route", "%REQ(:authority)%")] };
+    const found = compileRouteConfiguration(routeConfiguration([virtualHost(["*"], [entry])])).match(head, 0);
+    found?.finalizeRequest(head, context(head), true);
+    assert.deepEqual(head.headers.fields, ["x-of-cluster", "asked.for", "x-of-route", "of.cluster"]);
+  });
 });
 
 describe("redirect", () => {

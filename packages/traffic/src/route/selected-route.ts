@@ -4,7 +4,7 @@ import { firstHeaderValue } from "../match/header-matcher.ts";
 import { RetryDecision } from "../retry/retry-decision.ts";
 import { type LiveRuntime, type NumberSource, numberSource } from "../runtime/live-runtime.ts";
 import type { HeaderFormatContext } from "./header-format.ts";
-import { compileHeaderMutations, type HeaderMutation } from "./mutate-headers.ts";
+import { compileHeaderMutations, type HeaderMutation, type HeaderMutationLevel } from "./mutate-headers.ts";
 import { pathOnly } from "./path.ts";
 import { Redirect } from "./redirect.ts";
 import { compilePathRewrite, type PathRewrite, replaceAuthority, rewrittenHost } from "./rewrite.ts";
@@ -131,6 +131,8 @@ function pickWeighted(choice: Weighted, random: number): SelectedRoute {
 
 /** What a route does to the messages, compiled. */
 interface SelectedParts {
+  /** A weighted cluster's own, which come before its host. */
+  readonly clusterMutations: readonly HeaderMutation[];
   readonly requestMutations: readonly HeaderMutation[];
   readonly responseMutations: readonly HeaderMutation[];
   readonly filters: ReadonlyMap<string, FilterOverride>;
@@ -212,9 +214,10 @@ export class SelectedRoute {
    * and target go to `x-envoy-original-host` and `x-envoy-original-path` where they are rewritten.
    */
   finalizeRequest(head: RequestHead, context: HeaderFormatContext, keepOriginal: boolean): void {
-    for (const mutation of this.parts.requestMutations) mutation.apply(head.headers, context);
-    // As Envoy: it takes the request's place, is told in no header, and is rewritten as the route says.
+    for (const mutation of this.parts.clusterMutations) mutation.apply(head.headers, context);
+    // As Envoy: it takes the request's place for all that follows, is told in no header, and is rewritten as the route says.
     if (this.#clusterHost !== undefined) head.authority = this.#clusterHost;
+    for (const mutation of this.parts.requestMutations) mutation.apply(head.headers, context);
     const host = rewrittenHost(head, this.#hostRewrite);
     if (host !== undefined) replaceAuthority(head, host, this.appendsForwardedHost, keepOriginal);
     if (this.parts.pathRewrite === undefined) return;
@@ -248,6 +251,10 @@ function hostRewriteOf(forward: ForwardAction | undefined): ForwardAction["hostR
   return rewrite.type === "header" ? { type: "header", header: rewrite.header.toLowerCase() } : rewrite;
 }
 
+function ofRequests({ requestHeadersToAdd, requestHeadersToRemove }: HeaderMutations): HeaderMutationLevel {
+  return { add: requestHeadersToAdd, remove: requestHeadersToRemove };
+}
+
 function compileParts(
   entry: RouteEntry,
   host: VirtualHost,
@@ -257,18 +264,20 @@ function compileParts(
   const levels: HeaderMutations[] = [entry, host, config];
   // From the most to the least specific, so that the least specific has the last word, unless told otherwise.
   if (config.mostSpecificHeaderMutationsWins) levels.reverse();
-  if (weighted !== undefined) levels.unshift(weighted); // the first in both orders, as in Envoy
+  const first: HeaderMutations[] = weighted === undefined ? [] : [weighted]; // in both orders, as in Envoy
   const filterLevels = [config, host, entry, ...(weighted === undefined ? [] : [weighted])].map(
     ({ typedPerFilterConfig }) => typedPerFilterConfig,
   );
   const { action } = entry;
   const retryPolicy = (action.type === "forward" ? action.forward.retryPolicy : undefined) ?? host.retryPolicy;
   return {
-    requestMutations: compileHeaderMutations(
-      levels.map((level) => ({ add: level.requestHeadersToAdd, remove: level.requestHeadersToRemove })),
-    ),
+    clusterMutations: compileHeaderMutations(first.map(ofRequests)),
+    requestMutations: compileHeaderMutations(levels.map(ofRequests)),
     responseMutations: compileHeaderMutations(
-      levels.map((level) => ({ add: level.responseHeadersToAdd, remove: level.responseHeadersToRemove })),
+      [...first, ...levels].map((level) => ({
+        add: level.responseHeadersToAdd,
+        remove: level.responseHeadersToRemove,
+      })),
     ),
     filters: new Map(filterLevels.flatMap((level) => Object.entries(level))),
     filterLevels,
