@@ -336,7 +336,7 @@ describe("gRPC through a sidecar", { concurrency: 8 }, () => {
     });
     const refused = (await caller.unary("/test.Shop/Refused", "")) as Ended;
     assert.equal(refused.code, status.UNAVAILABLE);
-    assert.match(refused.details, /^upstream connect error .*Connection refused$/);
+    assert.match(refused.details, /^upstream connect error .*reset reason: remote connection failure$/);
     await eventually("the log has them", () =>
       [
         '{"path":"/none.Service/Method","grpc":"Unimplemented","flags":"NR","code":200}',
