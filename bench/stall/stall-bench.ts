@@ -34,6 +34,8 @@ interface Span {
 
 interface Turn extends Span {
   readonly cpuMs: number;
+  /** Of it, the time in which the thread had no core. */
+  readonly queuedMs: number;
 }
 
 /** What a worker's meter has told. */
@@ -46,6 +48,8 @@ interface Told {
 /** The longest of a step. */
 interface Longest {
   readonly wall: number;
+  /** Of the wall time of one turn, what was not waiting for a core that others had. */
+  readonly own: number;
   readonly cpu: number;
   /** Of the turn with the most CPU: the time that its collections took. */
   readonly collecting: number;
@@ -80,6 +84,7 @@ export async function stallBench(args: readonly string[]): Promise<void> {
         what,
         {
           "wall ms": shown(all.map(({ wall }) => wall)),
+          "without waiting for a core": shown(all.map(({ own }) => own)),
           "CPU ms": shown(all.map(({ cpu }) => cpu)),
           "collecting in that": shown(all.map(({ collecting }) => collecting)),
           "slowest request ms": shown(all.map(({ request }) => request)),
@@ -132,14 +137,16 @@ async function oneRun(entry: string, tell: (line: string) => void): Promise<Map<
 
 function longest({ turns, collections }: Told, request: number): Longest {
   const longer = (of: (turn: Turn) => number): Turn =>
-    turns.reduce((most, turn) => (of(turn) > of(most) ? turn : most), { fromMs: 0, toMs: 0, cpuMs: 0 });
+    turns.reduce((most, turn) => (of(turn) > of(most) ? turn : most), { fromMs: 0, toMs: 0, cpuMs: 0, queuedMs: 0 });
   const wall = longer(msOf);
+  const ownOf = (turn: Turn): number => msOf(turn) - turn.queuedMs;
   const busy = longer(({ cpuMs }) => cpuMs);
   const collecting = collections
     .map(({ fromMs, toMs }) => Math.max(0, Math.min(toMs, busy.toMs) - Math.max(fromMs, busy.fromMs)))
     .reduce((sum, ms) => sum + ms, 0);
   // Collections lie within each other where marking begins.
-  return { wall: msOf(wall), cpu: busy.cpuMs, collecting: Math.min(collecting, msOf(busy)), request };
+  const own = ownOf(longer(ownOf));
+  return { wall: msOf(wall), own, cpu: busy.cpuMs, collecting: Math.min(collecting, msOf(busy)), request };
 }
 
 function msOf({ fromMs, toMs }: Span): number {
@@ -179,9 +186,9 @@ function startSidecar(entry: string, xdsPort: number, adminPort: number, told: T
   });
   createInterface({ input: child.stderr }).on("line", (line) => {
     told.tell(line);
-    const [, what, from, to, last] = /^(turn|gc) \d+ (\S+) (\S+) (\S+)$/.exec(line) ?? [];
+    const [, what, from, to, last, queued] = /^(turn|gc) \d+ (\S+) (\S+) (\S+)(?: (\S+))?$/.exec(line) ?? [];
     const span = { fromMs: Number(from), toMs: Number(to) };
-    if (what === "turn") told.turns.push({ ...span, cpuMs: Number(last) });
+    if (what === "turn") told.turns.push({ ...span, cpuMs: Number(last), queuedMs: Number(queued) });
     else if (what === "gc") told.collections.push(span);
     else if (/error|warn/i.test(line)) console.error(line);
   });

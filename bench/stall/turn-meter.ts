@@ -1,11 +1,12 @@
 /**
  * `--import turn-meter.ts`: in every thread that is no main thread, tells on standard error of each turn of the event loop
- * that was long, as `turn <thread> <from> <to> <cpu>`, and of each collection, as `gc <thread> <from> <to> <kind>`, all in ms.
+ * that was long, as `turn <thread> <from> <to> <cpu> <queued>`, and of each collection, as `gc <thread> <from> <to> <kind>`, all in ms.
+ * Queued is the time that the thread could have run and had no core.
  *
  * A turn is what lies between two looks at what the kernel has ready. An immediate that is not referenced marks it exactly: it
  * runs once in each, and neither keeps the loop awake nor waits for a time to pass, as a timer would, into whose ticks two turns fall.
  */
-import { writeSync } from "node:fs";
+import { openSync, readSync, writeSync } from "node:fs";
 import {
   constants,
   type NodeGCPerformanceDetail,
@@ -31,19 +32,30 @@ const KINDS: Readonly<Record<number, string>> = {
 };
 type GcEntry = PerformanceEntry & { readonly detail: NodeGCPerformanceDetail };
 
+const statistics = Buffer.alloc(64);
+
 /** ASCII. */
 let untold = "";
 
 if (!isMainThread) {
-  let [wallMs, cpuMs, idleMs] = [read(CLOCK_MONOTONIC), read(CLOCK_THREAD_CPUTIME_ID), idle()];
+  const schedstat = openSync("/proc/thread-self/schedstat", "r"); // of this thread, whoever reads it
+  let [wallMs, cpuMs, idleMs, queuedMs] = [
+    read(CLOCK_MONOTONIC),
+    read(CLOCK_THREAD_CPUTIME_ID),
+    idle(),
+    queued(schedstat),
+  ];
   const turn = (): void => {
     setImmediate(turn).unref();
     const [wall, cpu, idled] = [read(CLOCK_MONOTONIC), read(CLOCK_THREAD_CPUTIME_ID), idle()];
     const took = wall - wallMs - (idled - idleMs);
     // What the kernel does for others on a thread that waits is put on its account, and holds nobody up.
     const used = Math.min(cpu - cpuMs, took);
-    if (took >= TOLD_MS) tell(`turn ${threadId} ${(wall - took).toFixed(3)} ${wall.toFixed(3)} ${used.toFixed(3)}\n`);
-    [wallMs, cpuMs, idleMs] = [wall, cpu, idled];
+    const nowQueuedMs = took >= TOLD_MS ? queued(schedstat) : queuedMs; // what short turns waited counts for the next long one
+    const waited = Math.min(nowQueuedMs - queuedMs, took - used);
+    const [from, to] = [(wall - took).toFixed(3), wall.toFixed(3)];
+    if (took >= TOLD_MS) tell(`turn ${threadId} ${from} ${to} ${used.toFixed(3)} ${waited.toFixed(3)}\n`);
+    [wallMs, cpuMs, idleMs, queuedMs] = [wall, cpu, idled, nowQueuedMs];
   };
   setImmediate(turn).unref();
 
@@ -64,6 +76,12 @@ function tell(line: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
   }
+}
+
+/** From the kernel's "<ran> <queued> <times>", the first two in ns. */
+function queued(schedstat: number): number {
+  const length = readSync(schedstat, statistics, 0, statistics.length, 0);
+  return Number(statistics.toString("latin1", 0, length).split(" ")[1]) / 1e6;
 }
 
 /** Time that the loop has spent waiting. */
