@@ -1,4 +1,5 @@
 import { dirname, resolve } from "node:path";
+import { complain } from "./complain.ts";
 import { cgroupMemoryLimit } from "./control/overload/resource-readers.ts";
 import { workerHeapMb } from "./control/overload/worker-heap.ts";
 import { WorkerThread } from "./control/workers/worker-thread.ts";
@@ -57,8 +58,4 @@ function printed(what: Extract<FlagsReading, { type: "print" }>["what"]): string
 /** From which relative paths of filters are taken. */
 function filterFolderOf({ configPath }: SidecarFlags): string {
   return resolve(configPath === undefined ? "." : dirname(configPath));
-}
-
-function complain(faults: readonly string[]): void {
-  process.stderr.write(faults.map((fault) => `heddle sidecar: ${fault}\n`).join(""));
 }

@@ -7,6 +7,7 @@ import { systemDataReader } from "@heddle/xds";
 import { sidecarBootstrap } from "./bootstrap.ts";
 import { notDisabled, sidecarResourceTypes } from "./check.ts";
 import { commandLineOptions } from "./command-line-options.ts";
+import { complain } from "./complain.ts";
 import { addressText } from "./control/admin/address-form.ts";
 import { OWN_SECRETS, type OwnIdentity } from "./control/identity/own-identity.ts";
 import { MemoryRelease } from "./control/memory-release.ts";
@@ -197,8 +198,4 @@ function podPortsOpener(
     const isCaptured = capture !== "none" && capture !== "";
     return openPodPorts({ health: healthAddress, metrics: metricsAddress, probes, podIp, isCaptured }, subjects);
   };
-}
-
-function complain(faults: readonly string[]): void {
-  process.stderr.write(faults.map((fault) => `heddle sidecar: ${fault}\n`).join(""));
 }

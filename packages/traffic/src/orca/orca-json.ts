@@ -1,3 +1,4 @@
+import { isJsonObject } from "@heddle/base";
 import type { OrcaReport } from "./orca-report.ts";
 import { numberOfText, putMetric } from "./put-metric.ts";
 
@@ -7,7 +8,7 @@ import { numberOfText, putMetric } from "./put-metric.ts";
  */
 export function readOrcaJson(text: string): OrcaReport | undefined {
   const message = parse(text);
-  if (!isObject(message) || keysIn(text) !== keysOf(message)) return undefined;
+  if (!isJsonObject(message) || keysIn(text) !== keysOf(message)) return undefined;
   const report = new Map<string, number>();
   const seen = new Set<string>();
   for (const [key, value] of Object.entries(message)) {
@@ -40,11 +41,9 @@ const FIELDS: ReadonlyMap<string, string> = new Map(
 function readField(report: Map<string, number>, field: string, value: unknown): boolean {
   if (field === "rps") return isUint64(value); // deprecated, and used by nobody
   if (!field.endsWith(".")) return putMetric(report, field, numberOf(value));
-  return isObject(value) && Object.entries(value).every(([name, one]) => putEntry(report, field, name, numberOf(one)));
-}
-
-function putEntry(report: Map<string, number>, field: string, name: string, value: number): boolean {
-  return putMetric(report, field + name, value);
+  return (
+    isJsonObject(value) && Object.entries(value).every(([name, one]) => putMetric(report, field + name, numberOf(one)))
+  );
 }
 
 /** A double may stand as a string. */
@@ -65,10 +64,6 @@ function parse(text: string): unknown {
   }
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** In valid JSON a colon outside a string stands behind a key. */
 function keysIn(text: string): number {
   return text.replace(/"(?:[^"\\]|\\.)*"/g, "").split(":").length - 1;
@@ -76,7 +71,7 @@ function keysIn(text: string): number {
 
 /** Of `JSON.parse`, which keeps the last of several. */
 function keysOf(value: unknown): number {
-  if (!isObject(value)) return 0;
+  if (!isJsonObject(value)) return 0;
   const keys = Object.keys(value);
   return keys.reduce((sum, key) => sum + keysOf(value[key]), keys.length);
 }
