@@ -5,7 +5,6 @@ import {
   isInScope,
   type Mesh,
   NO_CLUSTER,
-  noEndpoints,
   OUTBOUND_ROUTES,
   outboundClusterName,
   type Place,
@@ -16,6 +15,7 @@ import {
   type ServicePortPair,
   virtualHostNames,
 } from "@heddle/mesh";
+import { noEndpoints } from "@heddle/traffic";
 import { type EncodedResource, joinRouteConfiguration } from "@heddle/xds";
 import { CapturedScope } from "./captured-scope.ts";
 import type { Computed } from "./computed.ts";

@@ -65,7 +65,6 @@ export {
   capturedInboundCluster,
   inboundCluster,
   keysCluster,
-  noEndpoints,
   outboundCluster,
   passthroughCluster,
   podsCluster,

@@ -49,7 +49,12 @@ export {
   type LocalityMembers,
   type PriorityEndpoints,
 } from "./endpoint/endpoint-set.ts";
-export type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "./endpoint/endpoints-config.ts";
+export {
+  type EndpointConfig,
+  type EndpointsConfig,
+  type LocalityEndpoints,
+  noEndpoints,
+} from "./endpoint/endpoints-config.ts";
 export {
   addMetric,
   type MetricLoad,

@@ -4,6 +4,7 @@ import {
   type EdsDiscovery,
   type EndpointsConfig,
   INITIAL_FETCH_TIMEOUT_MS,
+  noEndpoints,
   type SecretReference,
 } from "@heddle/traffic";
 import type { AssembledResource, Versioned } from "./assembled-resource.ts";
@@ -256,7 +257,7 @@ export class ClusterAssembly {
 
   #putEndpoints(name: string, state: ClusterState): void {
     const config = state.active!.config; // callers have an active version
-    state.noEndpoints ??= { ...NO_ENDPOINTS, clusterName: name };
+    state.noEndpoints ??= noEndpoints(name);
     this.#draft.put("endpoints", name, this.#endpointsOf(config, state) ?? state.noEndpoints);
   }
 
@@ -329,8 +330,6 @@ interface ClusterState {
   readonly services: Set<string>;
   noEndpoints: EndpointsConfig | undefined;
 }
-
-const NO_ENDPOINTS = { localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
 
 function newState(source: "static" | "dynamic"): ClusterState {
   return {

@@ -1,5 +1,11 @@
 import { isIP } from "node:net";
-import type { CircuitBreakerThresholds, ClusterConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
+import {
+  type CircuitBreakerThresholds,
+  type ClusterConfig,
+  type EndpointsConfig,
+  type LocalityEndpoints,
+  noEndpoints,
+} from "@heddle/traffic";
 import type { ExtensionProvider } from "../model/extension-provider.ts";
 import type { JwksUri } from "../model/request-authentication.ts";
 import type { AppProtocol, Service, ServicePort } from "../model/service.ts";
@@ -37,10 +43,6 @@ export function outboundCluster(service: Service, port: ServicePort, isGrpc = fa
  */
 export function absentCluster(name: string): ClusterConfig {
   return { ...cluster(name, "http"), discovery: { type: "EDS", serviceName: name } };
-}
-
-export function noEndpoints(clusterName: string): EndpointsConfig {
-  return { clusterName, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
 }
 
 /**

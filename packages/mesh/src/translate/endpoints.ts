@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { EndpointConfig, EndpointsConfig, LocalityEndpoints } from "@heddle/traffic";
+import { type EndpointConfig, type EndpointsConfig, type LocalityEndpoints, noEndpoints } from "@heddle/traffic";
 import type { EndpointSlice, SliceEndpoint } from "../model/endpoint-slice.ts";
 import { placesOfEndpoint, workloadsByPlace } from "../model/mesh.ts";
 import { ANYWHERE, type Place } from "../model/place.ts";
@@ -137,10 +137,8 @@ function loadAssignment(
     if (priority !== undefined) groups.add(priority, locality, config);
   }
   return {
-    clusterName: outboundClusterName(service.namespace, service.name, port.port),
+    ...noEndpoints(outboundClusterName(service.namespace, service.name, port.port)),
     localities: groups.all,
-    overprovisioningFactorPercent: 140,
-    dropOverloads: [],
   };
 }
 

@@ -15,6 +15,11 @@ export interface EndpointsConfig {
   }[];
 }
 
+/** Nobody, with Envoy's defaults. */
+export function noEndpoints(clusterName: string): EndpointsConfig {
+  return { clusterName, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
+}
+
 export interface LocalityEndpoints {
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   /** Undefined: no weight was given. 0 gets no traffic. */

@@ -1,6 +1,12 @@
 import { err, ok, type Result } from "@heddle/base";
 import { decodeMessage, validate } from "@heddle/proto";
-import type { CircuitBreakerThresholds, ClusterConfig, DnsConfig, EndpointsConfig } from "@heddle/traffic";
+import {
+  type CircuitBreakerThresholds,
+  type ClusterConfig,
+  type DnsConfig,
+  type EndpointsConfig,
+  noEndpoints,
+} from "@heddle/traffic";
 import { decodeBindConfig, encodeBindConfig } from "./bind-config.ts";
 import { encodeConfigSource, readConfigSourceOf, unlessAds } from "./config-source.ts";
 import type { DataReader } from "./data-source.ts";
@@ -190,11 +196,7 @@ function decodeNamed(
 function decodeLoadAssignment(fields: Fields, name: string, addresses: "ip" | "name"): EndpointsConfig {
   if (fields.has("eds_cluster_config")) fields.fail("eds_cluster_config", "is only for clusters of type EDS");
   const assignment = fields.message("load_assignment");
-  return assignment === undefined ? emptyEndpoints(name) : decodeEndpoints(assignment, addresses);
-}
-
-function emptyEndpoints(clusterName: string): EndpointsConfig {
-  return { clusterName, localities: [], overprovisioningFactorPercent: 140, dropOverloads: [] };
+  return assignment === undefined ? noEndpoints(name) : decodeEndpoints(assignment, addresses);
 }
 
 function decodeEds(fields: Fields, name: string): ClusterConfig["discovery"] {
